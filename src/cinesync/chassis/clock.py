@@ -1,0 +1,21 @@
+"""The one place where time and chance enter; everything else is given them."""
+
+import time
+import uuid
+from datetime import UTC, datetime
+from uuid import UUID
+
+
+def now() -> datetime:
+    """The current time in UTC. Whether a hold has expired is the database's clock's to say."""
+    return datetime.now(UTC)  # noqa: TID251 the one place
+
+
+def new_id() -> UUID:
+    """A random UUID (RFC 9562 version 4)."""
+    return uuid.uuid4()  # noqa: TID251 the one place
+
+
+def monotonic_seconds() -> float:
+    """Seconds that never go back, for durations."""
+    return time.monotonic()

@@ -1,0 +1,1 @@
+"""Domain events, one file per emitter: frozen, pure, past tense."""

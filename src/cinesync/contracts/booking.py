@@ -1,0 +1,88 @@
+"""What the booking service tells the others: seats, and the bookings made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from cinesync.chassis.events import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatsHeld(Event):
+    """Seats are kept for one customer until `expires_at`. Patches the live seat maps."""
+
+    name: ClassVar[str] = "seats.held"
+
+    hold_id: UUID
+    show_id: UUID
+    region: str
+    seats: Sequence[str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatsReleased(Event):
+    """A customer gave held seats back before the hold expired."""
+
+    name: ClassVar[str] = "seats.released"
+
+    hold_id: UUID
+    show_id: UUID
+    region: str
+    seats: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingConfirmed(Event):
+    """Seats are paid for. `late` tells that the hold had expired and the seats were reclaimed."""
+
+    name: ClassVar[str] = "booking.confirmed"
+
+    booking_id: UUID
+    payment_id: UUID
+    customer_id: UUID
+    show_id: UUID
+    region: str
+    seats: Sequence[str]
+    total_cents: int
+    currency: str
+    late: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingCancelled(Event):
+    """A booking ended and its seats are free; `refund_cents` of its payment go back.
+
+    `reason` is "customer" or "show".
+    """
+
+    name: ClassVar[str] = "booking.cancelled"
+
+    booking_id: UUID
+    payment_id: UUID
+    customer_id: UUID
+    show_id: UUID
+    region: str
+    seats: Sequence[str]
+    refund_cents: int
+    currency: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingRefused(Event):
+    """A payment could not become a booking and goes back whole.
+
+    `reason` is "seats_gone", "already_paid", "released_show", "unknown_hold" or "wrong_amount".
+    """
+
+    name: ClassVar[str] = "booking.refused"
+
+    payment_id: UUID
+    hold_id: UUID
+    customer_id: UUID
+    refund_cents: int
+    currency: str
+    reason: str

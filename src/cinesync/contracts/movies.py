@@ -1,0 +1,95 @@
+"""What the movies service tells the others: shows and the rooms they run in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from cinesync.chassis.events import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutSeat:
+    """One seat of a layout.
+
+    `seat` is its label ("F7"), `row` and `number` its parts; `kind` is one of standard,
+    recliner, wheelchair, companion; `x`, `y` are in seat pitches from the screen's left corner,
+    `y` growing away from the screen. `run` groups neighbours: two seats are side by side when
+    they have the same `row` and `run` and consecutive numbers. `companion_of` names the
+    wheelchair place that a companion seat belongs to.
+    """
+
+    seat: str
+    row: str
+    number: int
+    zone: str
+    kind: str
+    x: float
+    y: float
+    run: int = 0
+    companion_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The seats of an auditorium; `layout_id` changes whenever the seats do."""
+
+    layout_id: UUID
+    seats: Sequence[LayoutSeat]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowScheduled(Event):
+    """A show can be sold from now on.
+
+    Carries all a seller needs, layout included. `prices_cents` is per zone, in minor units of
+    `currency` (ISO 4217); `time_zone` is an IANA name; times are UTC.
+    """
+
+    name: ClassVar[str] = "show.scheduled"
+
+    show_id: UUID
+    region: str
+    movie_id: UUID
+    movie_title: str
+    theater_id: UUID
+    theater_name: str
+    city: str
+    time_zone: str
+    auditorium_name: str
+    starts_at: datetime
+    ends_at: datetime
+    format: str
+    language: str
+    currency: str
+    prices_cents: Mapping[str, int]
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowChanged(Event):
+    """A show moved in time or changed its prices; seats and room stay.
+
+    `revision` grows by one with each change, so that a late older change is recognised.
+    """
+
+    name: ClassVar[str] = "show.changed"
+
+    show_id: UUID
+    region: str
+    revision: int
+    starts_at: datetime
+    ends_at: datetime
+    prices_cents: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowCancelled(Event):
+    """A show will not take place: its bookings are cancelled and refunded."""
+
+    name: ClassVar[str] = "show.cancelled"
+
+    show_id: UUID
+    region: str
+    reason: str

@@ -1,0 +1,48 @@
+"""What the payment service tells the others: money taken, not taken, given back."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from cinesync.chassis.events import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentSuccess(Event):
+    """The provider captured `amount_cents` for a hold."""
+
+    name: ClassVar[str] = "payment.success"
+
+    payment_id: UUID
+    hold_id: UUID
+    customer_id: UUID
+    amount_cents: int
+    currency: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentFailed(Event):
+    """The provider took nothing; the hold stays and may be paid in another way."""
+
+    name: ClassVar[str] = "payment.failed"
+
+    payment_id: UUID
+    hold_id: UUID
+    customer_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRefunded(Event):
+    """`amount_cents` of a payment went back. `reason` is that of the event that asked for it."""
+
+    name: ClassVar[str] = "payment.refunded"
+
+    refund_id: UUID
+    payment_id: UUID
+    hold_id: UUID
+    customer_id: UUID
+    amount_cents: int
+    currency: str
+    reason: str
