@@ -117,6 +117,7 @@ class Child:
     arguments: Sequence[str]
     environ: Mapping[str, str]
     home: Home
+    module: str = "cinesync.cli"
     restarts: int = 0
     started_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
@@ -127,7 +128,7 @@ class Child:
         self.started_at = time.monotonic()
         with self.home.log(self.name) as log:
             self._process = subprocess.Popen(  # noqa: S603 our own command
-                [sys.executable, "-m", "cinesync.cli", *self.arguments],
+                [sys.executable, "-m", self.module, *self.arguments],
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -227,7 +228,7 @@ class Stack:
         )
 
     def watch(self, say: Callable[[str], None]) -> None:
-        """Until told to stop: whatever ends is started again."""
+        """Until `stopping` is set: whatever ends is started again."""
         while not self.stopping.wait(WATCH_SECONDS):
             if not self.postgres.is_running():
                 say("PostgreSQL ended; starting it again")
