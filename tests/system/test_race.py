@@ -97,7 +97,7 @@ def shrink(shop: Shop, show_id: str) -> None:
 
 async def buy(url: str, show_id: str, outcome: Outcome) -> None:
     """One buyer: a seat of his choice, else the best there is, until he has one or none is left."""
-    async with httpx.AsyncClient(base_url=url, timeout=120) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=120, verify=False) as http:
         answer = await http.post("/api/auth/guest", json={"email": f"{uuid4()}@example.org"})
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         hold = await _get_hold(http, show_id, outcome)
