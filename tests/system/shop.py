@@ -29,6 +29,11 @@ def eventually(check: Callable[[], Any], what: str, seconds: float = WAIT_SECOND
     raise AssertionError(f"never happened: {what}")
 
 
+def command(*arguments: str) -> list[str]:
+    """`cinesync …`, whatever PATH says."""
+    return [sys.executable, "-m", "cinesync.cli", *arguments]
+
+
 class Shop:
     """Starts, watches, kills."""
 
@@ -86,7 +91,7 @@ class Shop:
 
     def cinesync(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "cinesync.cli", *arguments],
+            command(*arguments),
             capture_output=True,
             text=True,
             check=False,

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 import pytest
 
 from cinesync.up import free_port
-from tests.system.shop import Client, Shop, eventually
+from tests.system.shop import Client, Shop, command, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crash")]
 
@@ -86,8 +85,7 @@ class Supervised:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cinesync.cli", "up"]
-            + [f"--port={self.port}", f"--data={self.folder}"],
+            command("up", f"--port={self.port}", f"--data={self.folder}"),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -145,8 +143,7 @@ def test_sigterm_and_ctrl_c_stop_cleanly(supervised: Supervised) -> None:
 
 def test_a_second_shop_on_the_same_data_is_refused_in_one_line(supervised: Supervised) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "cinesync.cli", "up"]
-        + [f"--port={free_port()}", f"--data={supervised.folder}"],
+        command("up", f"--port={free_port()}", f"--data={supervised.folder}"),
         capture_output=True,
         text=True,
         check=False,
@@ -160,8 +157,7 @@ def test_a_port_that_is_taken_is_refused_in_one_line(
     supervised: Supervised, tmp_path: Path
 ) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "cinesync.cli", "up"]
-        + [f"--port={supervised.port}", f"--data={tmp_path}"],
+        command("up", f"--port={supervised.port}", f"--data={tmp_path}"),
         capture_output=True,
         text=True,
         check=False,
@@ -173,7 +169,7 @@ def test_a_port_that_is_taken_is_refused_in_one_line(
 def test_the_audit_of_a_stopped_shop_starts_what_it_needs(supervised: Supervised) -> None:
     supervised.end(signal.SIGTERM)
     audit = subprocess.run(
-        [sys.executable, "-m", "cinesync.cli", "audit", "--settled", f"--data={supervised.folder}"],
+        command("audit", "--settled", f"--data={supervised.folder}"),
         capture_output=True,
         text=True,
         check=False,
