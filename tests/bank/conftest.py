@@ -1,10 +1,7 @@
-"""A bank for each test, and an ear for its webhooks."""
+"""One bank for all tests that do not kill it, and an ear for its webhooks."""
 
 import asyncio
-import hmac
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from hashlib import sha256
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +9,30 @@ import httpx
 import msgspec
 import pytest
 
-from tests.bank.teller import SECRET, Teller
+from cinesync.chassis import clock
+from tests.bank.teller import Teller, listening, signature_holds
 
 
 class Ear:
-    """A tiny HTTP server that keeps what is posted to it and answers as told."""
+    """Keeps the notices about one shop's payments and answers as told."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
         self.heard: list[dict[str, Any]] = []
         self.signatures_hold: list[bool] = []
         self.refusals_left = 0
-        self.url = ""
+        self._prefix = prefix
+
+    async def hear(self, headers: Mapping[str, str], body: bytes) -> int:
+        """One notice."""
+        notice = msgspec.json.decode(body)
+        if not notice["charge"]["reference"].startswith(self._prefix):
+            return 204
+        if self.refusals_left > 0:
+            self.refusals_left -= 1
+            return 503
+        self.signatures_hold.append(signature_holds(headers["bank-signature"], body))
+        self.heard.append(notice)
+        return 204
 
     async def hears(self, count: int) -> list[dict[str, Any]]:
         """Waits until `count` notices were accepted."""
@@ -31,56 +41,73 @@ class Ear:
                 await asyncio.sleep(0.01)
         return self.heard
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request, one answer."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-        body = await reader.readexactly(int(headers["content-length"]))
-        refuses = self.refusals_left > 0
-        self.refusals_left -= refuses
-        if not refuses:
-            self.signatures_hold.append(_holds(headers["bank-signature"], body))
-            self.heard.append(msgspec.json.decode(body))
-        status = "503 Busy" if refuses else "204 Fine"
-        writer.write(
-            f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
-        )
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
+
+class Shop:
+    """A client of the bank whose payments have names of their own."""
+
+    def __init__(self, client: httpx.AsyncClient, prefix: str) -> None:
+        self.http = client
+        self._prefix = prefix
+
+    async def pay(
+        self, token: str, key: str = "1", cents: int = 1200, **more: str
+    ) -> httpx.Response:
+        body = {"amount_cents": cents, "currency": "EUR", "token": token, **more}
+        headers = {"idempotency-key": self._prefix + key}
+        return await self.http.post("/charges", json=body, headers=headers)
+
+    async def charges(self, key: str = "1") -> list[dict[str, Any]]:
+        answer = await self.http.get("/charges", params={"reference": self._prefix + key})
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    async def lines(self, page_size: int = 500) -> list[tuple[str, str, int]]:
+        """What the statement says of this shop: kind, key and amount."""
+        lines: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            params = {"after": after, "limit": page_size}
+            page = (await self.http.get("/statement", params=params)).json()
+            assert len(page["items"]) <= page_size
+            lines += page["items"]
+            after = page["next"]
+        return [
+            (line["kind"], line["reference"].removeprefix(self._prefix), line["amount_cents"])
+            for line in lines
+            if line["reference"].startswith(self._prefix)
+        ]
 
 
-def _holds(signature: str, body: bytes) -> bool:
-    time, _, digest = signature.removeprefix("t=").partition(",v1=")
-    expected = hmac.new(SECRET.encode(), time.encode() + b"." + body, sha256).hexdigest()
-    return hmac.compare_digest(digest, expected)
-
-
-@asynccontextmanager
-async def listening() -> AsyncIterator[Ear]:
-    """An ear on a free port."""
-    ear = Ear()
-    server = await asyncio.start_server(ear.answer, "127.0.0.1", 0)
-    ear.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    async with server:
-        yield ear
-
-
-@pytest.fixture
-async def ear() -> AsyncIterator[Ear]:
-    async with listening() as one:
-        yield one
-
-
-@pytest.fixture
-async def teller(tmp_path: Path, ear: Ear) -> AsyncIterator[Teller]:
-    bank = Teller(tmp_path / "bank.sqlite3", webhook_url=ear.url)
-    await bank.open()
+@pytest.fixture(scope="session")
+def shared_teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teller]:
+    bank = Teller(tmp_path_factory.mktemp("bank") / "bank.sqlite3")
+    bank.open()
     yield bank
     bank.kill()
 
 
 @pytest.fixture
-async def shop(teller: Teller) -> AsyncIterator[httpx.AsyncClient]:
-    async with teller.client() as client:
-        yield client
+def prefix() -> str:
+    return f"{clock.new_id().hex}-"
+
+
+@pytest.fixture
+async def ear(shared_teller: Teller, prefix: str) -> AsyncIterator[Ear]:
+    one = Ear(prefix)
+    async with listening(shared_teller.shop_port, one.hear):
+        yield one
+
+
+@pytest.fixture
+async def shop(shared_teller: Teller, prefix: str) -> AsyncIterator[Shop]:
+    async with shared_teller.client() as client:
+        yield Shop(client, prefix)
+
+
+@pytest.fixture
+def own_teller(tmp_path: Path) -> Iterator[Teller]:
+    """A bank that may be killed."""
+    bank = Teller(tmp_path / "bank.sqlite3")
+    bank.open()
+    yield bank
+    bank.kill()

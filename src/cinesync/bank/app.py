@@ -16,8 +16,8 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from cinesync.bank import routes
-from cinesync.bank.books import Books, Delays
-from cinesync.bank.model import BankError, Charge, Order
+from cinesync.bank.books import Books, Delays, Taken
+from cinesync.bank.model import BankError, Order
 from cinesync.bank.webhooks import Courier
 from cinesync.chassis.batcher import Batcher
 
@@ -84,7 +84,7 @@ async def serve(settings: Settings) -> None:
 def build(settings: Settings, books: Books, courier: Courier) -> Litestar:
     """The HTTP application."""
 
-    async def take(orders: Sequence[Order]) -> Sequence[Charge | Exception]:
+    async def take(orders: Sequence[Order]) -> Sequence[Taken | Exception]:
         return await asyncio.to_thread(books.charge, orders)
 
     desk = routes.Desk(

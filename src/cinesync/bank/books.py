@@ -61,6 +61,14 @@ class Delays:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A charge, and whether this order made it or an earlier one with the same key."""
+
+    charge: Charge
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """A notice that the shop has not acknowledged yet."""
 
@@ -95,7 +103,7 @@ class Books:
                 raise
             self._connection.execute("COMMIT")
 
-    def charge(self, orders: Sequence[Order]) -> list[Charge | BankError]:
+    def charge(self, orders: Sequence[Order]) -> list[Taken | BankError]:
         """Takes money for many orders with one fsync; a repeated order gets its first answer."""
         with self._transaction() as connection:
             return [_charge(connection, order, self._delays) for order in orders]
@@ -207,20 +215,22 @@ def _as_charge(row: tuple[str, str, int, str, str, str | None, str]) -> Charge:
     )
 
 
-def _charge(connection: sqlite3.Connection, order: Order, delays: Delays) -> Charge | BankError:
+def _charge(connection: sqlite3.Connection, order: Order, delays: Delays) -> Taken | BankError:
     earlier = connection.execute(
         "SELECT amount_cents, currency, token FROM charges WHERE reference = ? AND copy = 0",
         (order.reference,),
     ).fetchone()
     if earlier is not None:
         same = earlier == (order.amount_cents, order.currency, order.token)
-        return _charges(connection, order.reference)[0] if same else KeyReused()
+        return (
+            Taken(_charges(connection, order.reference)[0], is_new=False) if same else KeyReused()
+        )
     try:
         plan = plan_of(order.token)
     except BankError as error:
         return error
     copies = [_open(connection, order, plan, copy, delays) for copy in range(plan.copies)]
-    return copies[0]
+    return Taken(copies[0], is_new=True)
 
 
 def _open(

@@ -15,7 +15,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import Body, Parameter
 from litestar.response import Redirect
 
-from cinesync.bank.books import Books
+from cinesync.bank.books import Books, Taken
 from cinesync.bank.model import (
     AMOUNT_CENTS_MAX,
     STATEMENT_LINES_MAX,
@@ -59,7 +59,7 @@ class Desk:
 
     books: Books
     courier: Courier
-    charges: Batcher[Order, Charge]
+    charges: Batcher[Order, Taken]
     secret: str
     public_url: str
     hang_seconds: float
@@ -78,10 +78,10 @@ async def charge(data: ChargeBody, key: Key, desk: Desk) -> dict[str, Any]:
     order = Order(key, data.amount_cents, data.currency, data.token, data.return_url)
     taken = await desk.charges.submit(order)
     if plan.webhook_first:
-        await desk.courier.deliver_of(taken.charge_id)
-    if plan.answer_hangs:
+        await desk.courier.deliver_of(taken.charge.charge_id)
+    if plan.answer_hangs and taken.is_new:
         await asyncio.sleep(desk.hang_seconds)
-    return desk.view(taken)
+    return desk.view(taken.charge)
 
 
 @get("/charges")

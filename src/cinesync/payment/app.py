@@ -14,7 +14,7 @@ from cinesync.payment.cashier import Cashier
 from cinesync.payment.consumers import HANDLERS
 from cinesync.payment.gateways import Gateway
 from cinesync.payment.gateways.sandbox import Sandbox
-from cinesync.payment.gateways.stripe import Stripe, open_stripe
+from cinesync.payment.gateways.stripe import open_stripe
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import Patience
 from cinesync.payment.sweep import Sweep
@@ -26,15 +26,15 @@ CONNECTIONS_MAX = 100
 class Settings:
     """Read from the environment under these names in upper case."""
 
-    payment_database_url: Annotated[str, "where payments are kept"]
+    database_url: Annotated[str, "the payment service's own database"]
     booking_url: Annotated[str, "where the booking service answers"]
     bank_url: Annotated[str, "where the sandbox bank answers; empty: no sandbox"] = ""
     bank_secret: Annotated[str, "shared with the sandbox bank: its API key, signs webhooks"] = ""
     stripe_secret_key: Annotated[str, "turns Stripe on"] = ""
     stripe_webhook_secret: Annotated[str, "signs Stripe's webhooks"] = ""
     stripe_api_url: Annotated[str, "another address for Stripe's API, for tests"] = ""
-    shop_url: Annotated[str, "where card holders come back to, e.g. https://shop.example"] = ""
-    provider_timeout_seconds: Annotated[float, "how long a provider may take to answer"] = 8.0
+    public_url: Annotated[str, "where card holders come back to, e.g. https://shop.example"] = ""
+    provider_timeout_seconds: Annotated[float, "how long a provider may take to answer"] = 6.0
     booking_timeout_seconds: Annotated[float, "how long booking may take to answer"] = 5.0
     payment_first_check_seconds: Annotated[float, "a pending payment is asked about after"] = 3.0
     payment_retry_seconds: Annotated[float, "and again, each pause longer by"] = 2.0
@@ -68,7 +68,7 @@ class Settings:
 def build(environ: Mapping[str, str]) -> Service:
     """The payment service."""
     settings = chassis_settings.load(Settings, environ)
-    db = open_database(settings.payment_database_url)
+    db = open_database(settings.database_url, application="cinesync payment")
     booking = _client(settings.booking_url, settings.booking_timeout_seconds)
     bank = _client(settings.bank_url, settings.provider_timeout_seconds, settings.bank_secret)
     gateways = build_gateways(settings, bank)
@@ -87,7 +87,7 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="payment",
         database=db,
-        routes=routes.routes(routes.Desk(db, cashier, settings.shop_url)),
+        routes=routes.routes(routes.Desk(db, cashier, settings.public_url)),
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,
         background=[sweep.run for sweep in sweeps],

@@ -128,7 +128,8 @@ async def reconcile(db: Database, gateway: Gateway) -> Reconciliation:
         for line in lines:
             ours = (captures if line.kind == "capture" else refunds).get(line.entry_id)
             counted[line.kind] += ours is not None and ours.is_final
-            _compare(line, ours, line.reference in pending, result)
+            excused = result.in_flight if line.reference in pending else result.troubles
+            _compare(line, ours, excused, result)
         if not after:
             break
     expected = await db.read(_counts, gateway.name)
@@ -145,14 +146,13 @@ def _names(lines: Sequence[StatementLine], kind: str) -> list[str]:
 
 
 def _compare(
-    line: StatementLine, ours: _Entry | None, payment_is_pending: bool, result: Reconciliation
+    line: StatementLine, ours: _Entry | None, excused: list[str], result: Reconciliation
 ) -> None:
     sums = result.captured_cents if line.kind == "capture" else result.refunded_cents
     sums[line.currency] = sums.get(line.currency, 0) + line.amount_cents
     said = f"{line.kind} {line.entry_id} of payment {line.reference}: {line.amount_cents}"
     if ours is None:
-        where = result.in_flight if payment_is_pending else result.troubles
-        where.append(f"{said} {line.currency} is not in our books")
+        excused.append(f"{said} {line.currency} is not in our books")
     elif (ours.amount_cents, ours.currency) != (line.amount_cents, line.currency):
         result.troubles.append(f"{said} {line.currency}, but our books say {ours.amount_cents}")
     elif not ours.is_final:
@@ -167,7 +167,7 @@ async def _captures(tx: Transaction, provider: str, charge_ids: list[str]) -> di
         " AND charge_id = ANY(CAST(:charge_ids AS text[]))"
     )
     rows = await tx.execute(statement, {"provider": provider, "charge_ids": charge_ids})
-    return {row.charge_id: _Entry(row.amount_cents, row.currency, True) for row in rows}
+    return {row.charge_id: _Entry(row.amount_cents, row.currency, is_final=True) for row in rows}
 
 
 async def _refunds(tx: Transaction, provider: str, refund_ids: list[str]) -> dict[str, _Entry]:
@@ -190,7 +190,8 @@ async def _pending(tx: Transaction, references: list[str]) -> set[str]:
 
 async def _counts(tx: Transaction, provider: str) -> dict[str, int]:
     statement = text(
-        "SELECT (SELECT COUNT(*) FROM captures WHERE provider = CAST(:provider AS text)) AS capture,"
+        "SELECT (SELECT COUNT(*) FROM captures"
+        " WHERE provider = CAST(:provider AS text)) AS capture,"
         " (SELECT COUNT(*) FROM refunds WHERE provider = CAST(:provider AS text)"
         " AND status = 'done') AS refund"
     )

@@ -19,6 +19,7 @@ from cinesync.payment.model import (
     Payment,
     ProviderEvent,
     Report,
+    Status,
     UnknownProvider,
     fingerprint,
 )
@@ -77,7 +78,7 @@ class Cashier:
             if order.key not in earlier:
                 raise
             return _repeated(earlier[order.key], order)
-        begun = await self._begins.submit(
+        payment = await self._begins.submit(
             Begin(
                 payment_id=clock.new_id(),
                 customer_id=order.customer_id,
@@ -88,7 +89,11 @@ class Cashier:
                 trace=telemetry.current_trace(),
             )
         )
-        return await self._charge(gateway, begun.payment, order) if begun.is_new else begun.payment
+        if payment.status is not Status.PENDING:
+            return payment
+        # A repetition asks the provider too: whoever began may have been killed before it did,
+        # and under the payment's id the provider charges once.
+        return await self._charge(gateway, payment, order)
 
     def gateway(self, provider: str) -> Gateway:
         """Raises UnknownProvider."""
@@ -127,9 +132,7 @@ class Cashier:
             return await self.settle(_report(payment, absent_reason=str(refusal)))
         return await self.settle(_report(payment, charges=[charge]))
 
-    async def _begin_batch(
-        self, begins: Sequence[Begin]
-    ) -> Sequence[service.Begun | Exception]:
+    async def _begin_batch(self, begins: Sequence[Begin]) -> Sequence[Payment | Exception]:
         return await self._db.run(service.begin_payments, begins, self._patience)
 
     async def _settle_batch(self, reports: Sequence[Report]) -> Sequence[Payment | Exception]:

@@ -1,7 +1,7 @@
 """The commands of the payment room. Each takes a batch and runs in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -35,18 +35,13 @@ SETTLED = Counter("cinesync_payments_total", "Payments decided.", ["provider", "
 SURPLUS = Counter("cinesync_surplus_captures_total", "Money taken beyond need.", ["provider"])
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A payment under its key; only who began it (`is_new`) may go to the provider."""
-
-    payment: Payment
-    is_new: bool
-
-
 async def begin_payments(
     tx: Transaction, begins: Sequence[Begin], patience: Patience
-) -> list[Begun | PaymentError]:
-    """Write payments as pending before any provider hears of them; a used key gives its payment."""
+) -> list[Payment | PaymentError]:
+    """Write payments as pending before any provider hears of them.
+
+    A key that was used before, now or by someone beside us, gives the payment it was used for.
+    """
     firsts: dict[tuple[UUID, str], Begin] = {}
     for begin in begins:
         firsts.setdefault(begin.key, begin)
@@ -77,10 +72,10 @@ def _pending(begin: Begin, created: Mapping[UUID, datetime]) -> Payment:
     )
 
 
-def _begun(begin: Begin, payment: Payment) -> Begun | PaymentError:
+def _begun(begin: Begin, payment: Payment) -> Payment | PaymentError:
     if payment.fingerprint != begin.fingerprint:
         return KeyReused(payment_id=payment.payment_id)
-    return Begun(payment, is_new=payment.payment_id == begin.payment_id)
+    return payment
 
 
 async def settle_payments(

@@ -323,6 +323,17 @@ class Overdue:
     absence_counts: bool
 
 
+async def is_anything_due(tx: Transaction, provider: str) -> bool:
+    """Whether there is anything to claim; a look costs less than a claim."""
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM payments p WHERE p.status = 'pending'"
+        " AND p.provider = CAST(:provider AS text) AND p.next_check_at <= now())"
+        " OR EXISTS (SELECT 1 FROM refunds r WHERE r.status = 'pending'"
+        " AND r.provider = CAST(:provider AS text) AND r.next_attempt_at <= now()) AS is_due"
+    )
+    return bool((await tx.execute(statement, {"provider": provider})).scalar_one())
+
+
 async def claim_overdue(
     tx: Transaction, provider: str, patience: Patience, absent_after_seconds: float, limit: int
 ) -> list[Overdue]:

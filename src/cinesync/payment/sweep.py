@@ -29,8 +29,10 @@ class Sweep:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            busy = await self.ask_once() + await self.refund_once()
-            if not busy:
+            if await self.db.read(store.is_anything_due, self.gateway.name):
+                await self.ask_once()
+                await self.refund_once()
+            else:
                 await asyncio.sleep(self.poll_seconds)
 
     async def ask_once(self) -> int:

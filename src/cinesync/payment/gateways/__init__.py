@@ -65,4 +65,4 @@ class Gateway(Protocol):
         """A notice that matters to us, or None. Raises BadSignature."""
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
-        """A page of all money moved, oldest first, and where the next begins ("" at the end)."""
+        """A page of all money moved and where the next page begins ("" at the end)."""
