@@ -12,7 +12,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.connection import ASGIConnection
 from litestar.enums import MediaType, RequestEncodingType
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Body, Parameter
+from litestar.params import Body, HeaderParameter, Parameter
 from litestar.response import Redirect
 
 from cinesync.bank.books import Books, Taken
@@ -33,7 +33,7 @@ from cinesync.chassis.batcher import Batcher
 
 Cents = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_CENTS_MAX)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-Key = Annotated[str, Parameter(header="Idempotency-Key", min_length=1, max_length=100)]
+Key = Annotated[str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=100)]
 
 
 class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

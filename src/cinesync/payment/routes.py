@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.di import Provide
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter
 from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis.db import Database
@@ -95,7 +95,7 @@ async def pay(
     desk: Desk,
     idempotency_key: Annotated[
         str | None,
-        Parameter(header="Idempotency-Key", description="Your own name for this payment."),
+        HeaderParameter(name="Idempotency-Key", description="Your own name for this payment."),
     ] = None,
 ) -> Response[PaymentView]:
     """Pay for a hold. 201 when decided (`success` or `failed`), 202 while it is pending."""
