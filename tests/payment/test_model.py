@@ -37,7 +37,7 @@ REFUND_ID = UUID(int=9)
 
 
 def charge(name: str = "ch_1", state: str = "captured", **other: Any) -> Charge:
-    given = {"amount_cents": 1000, "currency": "EUR"} | other
+    given: dict[str, Any] = {"amount_cents": 1000, "currency": "EUR"} | other
     return Charge(charge_id=name, state=ChargeState(state), **given)
 
 
