@@ -31,7 +31,7 @@ T = TypeVar("T")
 PATIENCE = Patience(
     first_check_seconds=0.0, retry_seconds=0.0, ask_before_seconds=1.0, cancel_after_seconds=0.0
 )
-TIMEOUT_SECONDS = 0.5
+TIMEOUT_SECONDS = 1.0
 HOLDS_URL = "http://booking/api/booking/holds/"
 
 
@@ -178,7 +178,7 @@ async def eventually(check: Callable[[], Awaitable[T | None]], what: str) -> T:
 @pytest.fixture(scope="session")
 def teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teller]:
     """One bank for all tests that do not kill it."""
-    bank = Teller(tmp_path_factory.mktemp("bank") / "bank.sqlite3")
+    bank = Teller(tmp_path_factory.mktemp("bank") / "bank.sqlite3", hang_seconds=3.0)
     bank.open()
     yield bank
     bank.kill()

@@ -10,9 +10,17 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.connection import ASGIConnection
-from litestar.enums import MediaType, RequestEncodingType
+from litestar.di import NamedDependency
+from litestar.enums import MediaType
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Body, HeaderParameter, Parameter
+from litestar.params import (
+    FromPath,
+    FromQuery,
+    HeaderParameter,
+    JSONBody,
+    QueryParameter,
+    URLEncodedBody,
+)
 from litestar.response import Redirect
 
 from cinesync.bank.books import Books, Taken
@@ -71,8 +79,11 @@ class Desk:
         return asdict(charge) | {"confirm_url": confirm_url}
 
 
+TheDesk = NamedDependency[Desk]
+
+
 @post("/charges")
-async def charge(data: ChargeBody, key: Key, desk: Desk) -> dict[str, Any]:
+async def charge(data: JSONBody[ChargeBody], key: Key, desk: TheDesk) -> dict[str, Any]:
     """Take money. The key is the shop's own name for the payment: `reference` from then on."""
     plan = plan_of(data.token)
     order = Order(key, data.amount_cents, data.currency, data.token, data.return_url)
@@ -85,20 +96,20 @@ async def charge(data: ChargeBody, key: Key, desk: Desk) -> dict[str, Any]:
 
 
 @get("/charges")
-async def charges(reference: str, desk: Desk) -> dict[str, Any]:
+async def charges(reference: FromQuery[str], desk: TheDesk) -> dict[str, Any]:
     """Every charge made under a reference; empty when the bank never heard of it."""
     found = await asyncio.to_thread(desk.books.charges, reference)
     return {"items": [desk.view(one) for one in found]}
 
 
 @post("/charges/{charge_id:str}/cancel", status_code=200)
-async def cancel(charge_id: str, desk: Desk) -> dict[str, Any]:
+async def cancel(charge_id: FromPath[str], desk: TheDesk) -> dict[str, Any]:
     """Give up a charge that waits for its card holder; the answer tells how it stands now."""
     return desk.view(await asyncio.to_thread(desk.books.step, charge_id, "cancel"))
 
 
 @post("/refunds")
-async def refund(data: RefundBody, desk: Desk) -> Line:
+async def refund(data: JSONBody[RefundBody], desk: TheDesk) -> Line:
     """Give money back; the same refund_id does it once."""
     order = RefundOrder(data.refund_id, data.charge_id, data.amount_cents)
     return await asyncio.to_thread(desk.books.refund, order)
@@ -106,9 +117,9 @@ async def refund(data: RefundBody, desk: Desk) -> Line:
 
 @get("/statement")
 async def statement(
-    desk: Desk,
-    after: Annotated[int, Parameter(ge=0)] = 0,
-    limit: Annotated[int, Parameter(ge=1, le=STATEMENT_LINES_MAX)] = STATEMENT_LINES_MAX,
+    desk: TheDesk,
+    after: Annotated[int, QueryParameter(ge=0)] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=STATEMENT_LINES_MAX)] = STATEMENT_LINES_MAX,
 ) -> dict[str, Any]:
     """All money in and out, in order; `next` is the `after` of the following page."""
     lines = await asyncio.to_thread(desk.books.statement, after, limit)
@@ -116,7 +127,7 @@ async def statement(
 
 
 @get("/confirm/{charge_id:str}", media_type=MediaType.HTML)
-async def confirm_page(charge_id: str, desk: Desk) -> str:
+async def confirm_page(charge_id: FromPath[str], desk: TheDesk) -> str:
     """Where a card holder says yes or no (3-D Secure)."""
     found = await asyncio.to_thread(desk.books.find, charge_id)
     return _page(found)
@@ -124,9 +135,9 @@ async def confirm_page(charge_id: str, desk: Desk) -> str:
 
 @post("/confirm/{charge_id:str}", status_code=200)
 async def confirm(
-    charge_id: str,
-    desk: Desk,
-    data: Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)],
+    charge_id: FromPath[str],
+    desk: TheDesk,
+    data: URLEncodedBody[dict[str, str]],
 ) -> Response[str]:
     """The card holder's answer: `answer` is `yes` or anything else."""
     step = "capture" if data.get("answer") == "yes" else "decline"

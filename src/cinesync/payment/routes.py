@@ -8,9 +8,9 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, Parameter
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis.db import Database
@@ -38,6 +38,10 @@ class Desk:
     db: Database
     cashier: Cashier
     shop_url: str
+
+
+TheCaller = NamedDependency[Caller]
+TheDesk = NamedDependency[Desk]
 
 
 class PayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,9 +94,9 @@ def view(payment: Payment) -> PaymentView:
     responses={202: ResponseSpec(PaymentView, description="Pending; ask again at Location.")},
 )
 async def pay(
-    data: PayBody,
-    caller: Caller,
-    desk: Desk,
+    data: JSONBody[PayBody],
+    caller: TheCaller,
+    desk: TheDesk,
     idempotency_key: Annotated[
         str | None,
         HeaderParameter(name="Idempotency-Key", description="Your own name for this payment."),
@@ -122,22 +126,23 @@ async def pay(
 
 @get("/payments")
 async def payments(
-    caller: Caller,
-    desk: Desk,
-    after: Annotated[str | None, Parameter(max_length=500)] = None,
-    limit: Annotated[int, Parameter(ge=1, le=PAGE_MAX)] = 20,
+    caller: TheCaller,
+    desk: TheDesk,
+    after: Annotated[str | None, QueryParameter(max_length=500)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> Page[PaymentView]:
     """One's own payments, the newest first."""
     found = await desk.db.read(
         store.payments_of_customer, caller.customer_id, _before(after), limit + 1
     )
-    page, more = found[:limit], found[limit:]
-    cursor = encode_cursor(page[-1].created_at.isoformat(), str(page[-1].payment_id))
-    return Page([view(payment) for payment in page], cursor if more else None)
+    page = found[:limit]
+    return Page([view(payment) for payment in page], _next(page) if found[limit:] else None)
 
 
 @get("/payments/{payment_id:uuid}")
-async def payment_by_id(payment_id: UUID, caller: Caller, desk: Desk) -> PaymentView:
+async def payment_by_id(
+    payment_id: FromPath[UUID], caller: TheCaller, desk: TheDesk
+) -> PaymentView:
     """One payment: one's own, or anyone's for managers and auditors."""
     payment = await desk.db.read(store.find_payment, payment_id)
     if payment is None or not _may_read(caller, payment):
@@ -146,7 +151,7 @@ async def payment_by_id(payment_id: UUID, caller: Caller, desk: Desk) -> Payment
 
 
 @post("/webhooks/{provider:str}", status_code=204)
-async def webhook(provider: str, request: Request[Any, Any, Any], desk: Desk) -> None:
+async def webhook(provider: FromPath[str], request: Request[Any, Any, Any], desk: TheDesk) -> None:
     """A provider tells us something. 204 only after it is committed; repetitions are harmless."""
     gateway = desk.cashier.gateway(provider)
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -164,6 +169,10 @@ def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
             dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         )
     ]
+
+
+def _next(page: Sequence[Payment]) -> str:
+    return encode_cursor(page[-1].created_at.isoformat(), str(page[-1].payment_id))
 
 
 def _before(after: str | None) -> tuple[datetime, UUID] | None:
