@@ -70,8 +70,7 @@ def build(environ: Mapping[str, str]) -> Service:
     settings = chassis_settings.load(Settings, environ)
     db = open_database(settings.database_url, application="cinesync payment")
     booking = _client(settings.booking_url, settings.booking_timeout_seconds)
-    bank = _client(settings.bank_url, settings.provider_timeout_seconds, settings.bank_secret)
-    gateways = build_gateways(settings, bank)
+    gateways = build_gateways(settings)
     cashier = Cashier(db, gateways, Holds(booking), settings.patience())
     sweeps = [
         Sweep(
@@ -91,16 +90,16 @@ def build(environ: Mapping[str, str]) -> Service:
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,
         background=[sweep.run for sweep in sweeps],
-        close=[cashier.close, booking.aclose, bank.aclose],
+        close=[cashier.close, booking.aclose, *(gateway.close for gateway in gateways.values())],
     )
 
 
-def build_gateways(settings: Settings, bank: httpx.AsyncClient) -> dict[str, Gateway]:
+def build_gateways(settings: Settings) -> dict[str, Gateway]:
     """The providers that are configured, by name."""
     gateways: list[Gateway] = []
     if settings.bank_url:
-        absent_after_seconds = settings.payment_absent_after_seconds
-        gateways.append(Sandbox(bank, settings.bank_secret, absent_after_seconds))
+        bank = _client(settings.bank_url, settings.provider_timeout_seconds, settings.bank_secret)
+        gateways.append(Sandbox(bank, settings.bank_secret, settings.payment_absent_after_seconds))
     if settings.stripe_secret_key:
         gateways.append(
             open_stripe(

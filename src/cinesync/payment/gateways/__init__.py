@@ -66,3 +66,6 @@ class Gateway(Protocol):
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
         """A page of all money moved and where the next page begins ("" at the end)."""
+
+    async def close(self) -> None:
+        """Give its connections back."""

@@ -113,6 +113,9 @@ class Sandbox:
         ]
         return lines, str(answer["next"] or "")
 
+    async def close(self) -> None:
+        await self.client.aclose()
+
     async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             answer = await self.client.request(method, path, **options)

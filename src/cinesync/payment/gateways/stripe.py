@@ -31,13 +31,14 @@ def open_stripe(
     secret_key: str, webhook_secret: str, *, api_url: str, timeout_seconds: float
 ) -> "Stripe":
     """`api_url` is empty for Stripe itself."""
+    http = stripe.HTTPXClient(timeout=timeout_seconds)
     client = stripe.StripeClient(
         secret_key,
         base_addresses={"api": api_url or stripe.DEFAULT_API_BASE},
-        http_client=stripe.HTTPXClient(timeout=timeout_seconds),
+        http_client=http,
         max_network_retries=0,  # the sweep repeats; a customer waits for this call
     )
-    return Stripe(client, webhook_secret)
+    return Stripe(client, http, webhook_secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Stripe:
     """Idempotency keys are our payment and refund ids; `metadata` carries them back to us."""
 
     client: stripe.StripeClient
+    http: stripe.HTTPXClient
     webhook_secret: str
     absent_after_seconds: float = ABSENT_AFTER_SECONDS
     name: str = "stripe"
@@ -107,12 +109,15 @@ class Stripe:
             event = stripe.Webhook.construct_event(body, signature, self.webhook_secret)
         except (ValueError, stripe.SignatureVerificationError) as error:
             raise BadSignature from error
-        intent = event.data.object
+        intent = event.to_dict()["data"]["object"]
         payment_id = _payment_id(intent)
         if not event.type.startswith("payment_intent.") or payment_id is None:
             return None
         report = Report(provider=self.name, payment_id=payment_id, charges=[_charge(intent)])
         return ProviderEvent(provider_event_id=event.id, report=report)
+
+    async def close(self) -> None:
+        await self.http.close_async()  # type: ignore[no-untyped-call]
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
         """Intents first, then refunds; a cursor is `intents:<id>` or `refunds:<id>`."""
