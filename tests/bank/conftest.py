@@ -1,4 +1,4 @@
-"""One bank for all tests that do not kill it, and an ear for its webhooks."""
+"""A bank for each test, and an ear for its webhooks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from cinesync.chassis import clock
-from tests.bank.teller import Teller, listening, signature_holds
+from tests.bank.teller import Teller, listening, serving_here, signature_holds
 
 
 class Ear:
@@ -78,12 +78,12 @@ class Shop:
         ]
 
 
-@pytest.fixture(scope="session")
-def shared_teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teller]:
-    bank = Teller(tmp_path_factory.mktemp("bank") / "bank.sqlite3")
-    bank.open()
-    yield bank
-    bank.kill()
+@pytest.fixture
+async def bank(tmp_path: Path) -> AsyncIterator[Teller]:
+    """A bank in this very process, for tests that do not kill it."""
+    teller = Teller(tmp_path / "bank.sqlite3")
+    async with serving_here(teller):
+        yield teller
 
 
 @pytest.fixture
@@ -92,22 +92,22 @@ def prefix() -> str:
 
 
 @pytest.fixture
-async def ear(shared_teller: Teller, prefix: str) -> AsyncIterator[Ear]:
+async def ear(bank: Teller, prefix: str) -> AsyncIterator[Ear]:
     one = Ear(prefix)
-    async with listening(shared_teller.shop_port, one.hear):
+    async with listening(bank.shop_port, one.hear):
         yield one
 
 
 @pytest.fixture
-async def shop(shared_teller: Teller, prefix: str) -> AsyncIterator[Shop]:
-    async with shared_teller.client() as client:
+async def shop(bank: Teller, prefix: str) -> AsyncIterator[Shop]:
+    async with bank.client() as client:
         yield Shop(client, prefix)
 
 
 @pytest.fixture
 def own_teller(tmp_path: Path) -> Iterator[Teller]:
-    """A bank that may be killed."""
-    bank = Teller(tmp_path / "bank.sqlite3")
-    bank.open()
-    yield bank
-    bank.kill()
+    """A bank in a process of its own, to be killed."""
+    teller = Teller(tmp_path / "bank.sqlite3")
+    teller.open()
+    yield teller
+    teller.kill()

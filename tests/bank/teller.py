@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import json
 import signal
 import socket
 import subprocess
@@ -13,17 +12,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import httpx
+import msgspec
+
+from cinesync.bank.app import Settings, serve
+from cinesync.bank.books import Delays
 
 SECRET = "a secret between the shop and the bank"
 PROGRAM = """
-import sys, pathlib, json
+import sys
+import msgspec
 from cinesync.bank.app import Settings, run
-from cinesync.bank.books import Delays
-given = json.loads(sys.argv[1])
-run(Settings(data=pathlib.Path(given.pop("data")), delays=Delays(**given.pop("delays")), **given))
+run(msgspec.json.decode(sys.argv[1], type=Settings, dec_hook=lambda kind, text: kind(text)))
 """
 
 # Given a notice's headers and body; the status to answer with.
@@ -57,32 +58,48 @@ class Teller:
     def client(self) -> httpx.AsyncClient:
         """A shop's client."""
         headers = {"authorization": f"Bearer {SECRET}"}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10, verify=False)
+
+    def settings(self) -> Settings:
+        """A bank in a hurry."""
+        return Settings(
+            data=self.data,
+            port=self.port,
+            webhook_url=f"http://127.0.0.1:{self.shop_port}/hook",
+            secret=SECRET,
+            hang_seconds=self.hang_seconds,
+            poll_seconds=0.02,
+            webhook_retry_seconds=0.05,
+            delays=Delays(
+                late_seconds=self.late_seconds,
+                confirm_seconds=self.confirm_seconds,
+                webhook_seconds=0.01,
+            ),
+        )
 
     def open(self) -> None:
-        """Start, and return when it answers."""
-        given: dict[str, Any] = {
-            "data": str(self.data),
-            "port": self.port,
-            "webhook_url": f"http://127.0.0.1:{self.shop_port}/hook",
-            "secret": SECRET,
-            "hang_seconds": self.hang_seconds,
-            "poll_seconds": 0.02,
-            "webhook_retry_seconds": 0.05,
-            "delays": {
-                "late_seconds": self.late_seconds,
-                "confirm_seconds": self.confirm_seconds,
-                "webhook_seconds": 0.01,
-            },
-        }
-        self.process = subprocess.Popen([sys.executable, "-c", PROGRAM, json.dumps(given)])
+        """Start a process, and return when it answers."""
+        given = msgspec.json.encode(self.settings(), enc_hook=str).decode()
+        self.process = subprocess.Popen([sys.executable, "-c", PROGRAM, given])
         for _ in range(400):
             try:
-                httpx.get(f"{self.url}/health/live")
+                httpx.get(f"{self.url}/health/live", verify=False)
             except httpx.HTTPError:
                 time.sleep(0.05)
             else:
                 return
+        raise AssertionError("the bank did not open")
+
+    async def answers(self) -> None:
+        """Returns when a bank answers at this address."""
+        async with self.client() as client:
+            for _ in range(400):
+                try:
+                    await client.get("/health/live")
+                except httpx.HTTPError:
+                    await asyncio.sleep(0.02)
+                else:
+                    return
         raise AssertionError("the bank did not open")
 
     def kill(self) -> None:
@@ -100,6 +117,16 @@ class Teller:
         status = self.process.wait(timeout=20)
         self.process = None
         return status
+
+
+@asynccontextmanager
+async def serving_here(teller: Teller) -> AsyncIterator[None]:
+    """The bank in this very process: quicker, for tests that do not kill it."""
+    running = asyncio.create_task(serve(teller.settings()))
+    await teller.answers()
+    yield
+    signal.raise_signal(signal.SIGTERM)
+    await running
 
 
 @asynccontextmanager

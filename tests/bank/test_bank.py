@@ -45,8 +45,8 @@ async def test_a_key_is_required_and_amounts_are_positive(shop: Shop) -> None:
     assert (await shop.pay("tok_unheard_of")).status_code == 422
 
 
-async def test_only_the_shop_gets_in(shared_teller: Teller) -> None:
-    async with httpx.AsyncClient(base_url=shared_teller.url) as stranger:
+async def test_only_the_shop_gets_in(bank: Teller) -> None:
+    async with httpx.AsyncClient(base_url=bank.url) as stranger:
         assert (await stranger.get("/statement")).status_code == 401
         wrong = {"authorization": "Bearer guess"}
         assert (await stranger.get("/statement", headers=wrong)).status_code == 401

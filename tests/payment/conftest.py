@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
+import structlog
 from sqlalchemy import text
 
 from cinesync.chassis import clock
@@ -23,7 +24,7 @@ from cinesync.payment.gateways.sandbox import Sandbox
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import Patience
 from cinesync.payment.sweep import Sweep
-from tests.bank.teller import SECRET, Teller, listening
+from tests.bank.teller import SECRET, Teller, listening, serving_here
 from tests.conftest import MakeClient, MakeDatabase, Sign
 
 T = TypeVar("T")
@@ -175,6 +176,14 @@ async def eventually(check: Callable[[], Awaitable[T | None]], what: str) -> T:
         raise AssertionError(f"never: {what}") from None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _plain_logs() -> None:
+    """A crash that a test provokes need not be drawn in a box."""
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+
+
 @pytest.fixture(scope="session")
 def teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teller]:
     """One bank for all tests that do not kill it."""
@@ -191,6 +200,14 @@ def own_teller(tmp_path: Path) -> Iterator[Teller]:
     bank.open()
     yield bank
     bank.kill()
+
+
+@pytest.fixture
+async def quiet_teller(tmp_path: Path) -> AsyncIterator[Teller]:
+    """A bank that serves this test only."""
+    bank = Teller(tmp_path / "bank.sqlite3", hang_seconds=3.0)
+    async with serving_here(bank):
+        yield bank
 
 
 MakeTill = Callable[[Teller], Awaitable[Till]]
@@ -222,7 +239,7 @@ def build_till(
     bank.timeout = httpx.Timeout(TIMEOUT_SECONDS)
     gateway = Sandbox(bank, SECRET, absent_after_seconds=0.0)
     booking = httpx.AsyncClient(
-        base_url="http://booking", transport=httpx.MockTransport(holds.answer)
+        base_url="http://booking", transport=httpx.MockTransport(holds.answer), verify=False
     )
     cashier = Cashier(db, {"sandbox": gateway}, Holds(booking), PATIENCE)
     sweep = Sweep(

@@ -14,9 +14,9 @@ from tests.payment.notices import notice
 
 
 @pytest.fixture
-async def own_till(make_till: MakeTill, own_teller: Teller) -> Till:
+async def own_till(make_till: MakeTill, quiet_teller: Teller) -> Till:
     """Beside a bank that serves nobody else."""
-    return await make_till(own_teller)
+    return await make_till(quiet_teller)
 
 
 async def reconciled(till: Till) -> Reconciliation:
