@@ -29,6 +29,7 @@ from litestar.openapi.spec import (
     Schema,
     SecurityScheme,
 )
+from litestar.routes import HTTPRoute
 from litestar.static_files import create_static_files_router
 from litestar.types import (
     ASGIApp,
@@ -127,9 +128,7 @@ def service_app(
         return request.app.openapi_schema.to_schema()
 
     assets = f"/api/{name}/docs-assets"
-    for route in routes:
-        _document(route)
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             *routes,
             openapi,
@@ -142,6 +141,9 @@ def service_app(
         openapi_config=_openapi(name, assets),
         logging_config=None,
     )
+    for handler in [h for r in app.routes if isinstance(r, HTTPRoute) for h in r.route_handlers]:
+        _document(handler)
+    return app
 
 
 def _openapi(name: str, assets: str) -> OpenAPIConfig:
@@ -195,15 +197,14 @@ class _Operation(Operation):
         self.responses = {**answers, "default": Reference(ref="#/components/responses/problem")}
 
 
-def _document(route: ControllerRouterHandler) -> None:
+def _document(handler: HTTPRouteHandler) -> None:
     """Tell OpenAPI who must sign in: whoever takes `caller`."""
-    assert isinstance(route, HTTPRouteHandler), "routes are functions (style 16)"
-    route.operation_class = _Operation
-    parameters = inspect.signature(route.fn).parameters
+    handler.operation_class = _Operation
+    parameters = inspect.signature(handler.fn).parameters
     if "caller" in parameters:
-        route.security = [{"bearer": []}]
+        handler.security = [{"bearer": []}]
     elif "visitor" in parameters:
-        route.security = [{}, {"bearer": []}]
+        handler.security = [{}, {"bearer": []}]
 
 
 def _require_json(request: Request[Any, Any, Any]) -> Response[bytes] | None:

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 from sqlalchemy import text
@@ -139,7 +141,7 @@ def build(
 
 def _routes(toy: Toy) -> list[ControllerRouterHandler]:
     @post("/api/toy/notes")
-    async def notes(data: TakeNote) -> Noted:
+    async def notes(data: JSONBody[TakeNote]) -> Noted:
         note_id = clock.new_id()
         await toy.db.run(take_note, note_id, data.words)
         return Noted(note_id)
@@ -158,7 +160,7 @@ def _routes(toy: Toy) -> list[ControllerRouterHandler]:
         return Stream(toy.chunks())
 
     @get("/api/toy/me")
-    async def me(caller: Caller) -> dict[str, str]:
+    async def me(caller: NamedDependency[Caller]) -> dict[str, str]:
         return {"customer_id": str(caller.customer_id)}
 
     return [notes, slow, beats, stream, me]
