@@ -184,7 +184,8 @@ async def test_bytes_that_are_no_json_are_the_clients_fault(
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ";"]
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ";"],
 )
 async def test_a_kind_of_body_that_any_foreign_page_can_send_is_refused(
     http: httpx.AsyncClient, kind: str
@@ -268,9 +269,7 @@ async def test_who_shows_no_valid_token_is_asked_to_sign_in(
 
 
 async def test_a_bad_token_is_refused_even_where_none_is_needed(http: httpx.AsyncClient) -> None:
-    assert_problem(
-        await http.get("/api/toy/maybe", headers={"authorization": "Bearer x"}), 401
-    )
+    assert_problem(await http.get("/api/toy/maybe", headers={"authorization": "Bearer x"}), 401)
 
 
 def cursor_of(value: object) -> str:
@@ -377,7 +376,7 @@ async def test_what_is_not_http_is_passed_on() -> None:
     async def app(scope: Any, *_: object) -> None:
         seen.append(scope["type"])
 
-    await Observed(app, "toy")({"type": "lifespan"}, None, None)  # type: ignore[arg-type, typeddict-item]
+    await Observed(app, "toy")({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     assert seen == ["lifespan"]
 
 
@@ -417,5 +416,3 @@ async def test_the_docs_name_no_foreign_host_and_all_their_assets_are_there(
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Requests are logged; here nobody reads that."""
     caplog.set_level(logging.CRITICAL)
-
-
