@@ -83,6 +83,7 @@ class Toy:
     # "die": a reader is killed by the first note, after it was committed.
     mood: str = "well"
     beats: int = 0
+    slow: int = 0
 
     def __post_init__(self) -> None:
         self.streaming = asyncio.Event()
@@ -152,12 +153,13 @@ def _routes(toy: Toy) -> list[ControllerRouterHandler]:
 
     @get("/api/toy/slow")
     async def slow() -> dict[str, str]:
+        toy.slow += 1
         await asyncio.sleep(1.0)
         return {"answer": "late, but here"}
 
     @get("/api/toy/beats")
     async def beats() -> dict[str, int]:
-        return {"beats": toy.beats}
+        return {"beats": toy.beats, "slow": toy.slow}
 
     @get("/api/toy/stream")
     async def stream() -> Stream:
