@@ -69,22 +69,24 @@ class RabbitMqServer:
 
     def kill(self) -> None:
         """The power cord: no goodbye to clients, no flushing."""
-        self._signal(signal.SIGKILL)
+        assert self._process is not None, "not running"
+        self.signal(signal.SIGKILL)
+        self._process.wait(STOP_SECONDS_MAX)
+        self._process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Any signal, to the broker and its helpers: SIGSTOP makes it hang, SIGCONT go on."""
+        assert self._process is not None, "not running"
+        os.killpg(self._process.pid, number)
 
     def stop(self) -> None:
         """Ends the broker and its port mapper."""
         if self._process is not None:
-            self._signal(signal.SIGKILL)
+            self.kill()
         if self._epmd is not None:
             self._epmd.kill()
             self._epmd.wait(STOP_SECONDS_MAX)
             self._epmd = None
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None, "not running"
-        os.killpg(self._process.pid, number)
-        self._process.wait(STOP_SECONDS_MAX)
-        self._process = None
 
     def _write_files(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ class Feed:
             else:
                 by_id[event_id].append(message)
         failures = await self._receive(
-            [Message(i, same[0].routing_key or "", same[0].body) for i, same in by_id.items()]
+            [Message(i, same[0].type or "", same[0].body) for i, same in by_id.items()]
         )
         if failures is None:
             return

@@ -10,7 +10,7 @@ from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import DeliveryError, PublishError
 
-from cinesync.chassis import telemetry
+from cinesync.chassis import clock, telemetry
 from cinesync.chassis.events import Message
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.rabbitmq_link import Link, close_channel
@@ -85,8 +85,9 @@ class Publisher:
         letter = persistent(
             message.body,
             message.message_id,
-            message.routing_key,
+            message.type or message.routing_key,
             headers={"x-error": error[:ERROR_CHARACTERS_MAX], "x-deliveries": deliveries(message)},
+            timestamp=clock.now(),
         )
         channel = await self.open()
         fate = await self._confirmed(channel, self._topology.dead_exchange, queue, letter)

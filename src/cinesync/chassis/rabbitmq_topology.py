@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from aio_pika import DeliveryMode, ExchangeType
 from aio_pika import Message as AmqpMessage
@@ -98,7 +99,9 @@ def persistent(
     body: bytes,
     message_id: str | None,
     name: str | None,
+    *,
     headers: dict[str, str | int] | None = None,
+    timestamp: datetime | None = None,
 ) -> AmqpMessage:
     """A message that survives the broker's restart."""
     return AmqpMessage(
@@ -106,6 +109,7 @@ def persistent(
         message_id=message_id,
         type=name,
         headers=dict(headers or {}),
+        timestamp=timestamp,
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
     )
