@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from cinesync.chassis import telemetry
 
@@ -47,6 +48,18 @@ class Link:
             channel = connection.channel(on_return_raises=on_return_raises)
             await channel.initialize()
             return channel
+
+    async def consumer_count(self, queue: str) -> int | None:
+        """How many consume `queue`; None when there is no such queue."""
+        probe = await self.channel()
+        try:
+            found = await probe.declare_queue(queue, passive=True, timeout=RPC_SECONDS_MAX)
+        except ChannelNotFoundEntity:
+            return None
+        else:
+            return found.declaration_result.consumer_count or 0
+        finally:
+            await close_channel(probe)
 
     async def close(self) -> None:
         """Say goodbye, or hang up when nobody answers."""
@@ -151,7 +164,6 @@ class Subscription:
         underlay.on_consumer_cancel_callbacks.add(lost)
         await channel.set_qos(prefetch_count=self._batch_max, timeout=RPC_SECONDS_MAX)
         queue = await self._declare(channel)
-        self._queue_name = queue.name
         await queue.consume(arrived.put, no_ack=self._no_ack, timeout=RPC_SECONDS_MAX)
 
     async def _next_batch(self) -> list[AbstractIncomingMessage]:
@@ -180,11 +192,4 @@ class Subscription:
         """The watchdog: consumers have vanished silently after a node's maintenance."""
         if self._no_ack:  # a queue of our own connection: it lives and dies with it
             return True
-        probe = await self._link.channel()
-        try:
-            queue = await probe.declare_queue(
-                self._queue_name, passive=True, timeout=RPC_SECONDS_MAX
-            )
-            return bool(queue.declaration_result.consumer_count)
-        finally:
-            await close_channel(probe)
+        return bool(await self._link.consumer_count(self._name))

@@ -47,11 +47,11 @@ class Topology:
             self.exchange, ExchangeType.TOPIC, durable=True, timeout=RPC_SECONDS_MAX
         )
 
-    async def declare_queue(self, channel: AbstractChannel, queue: str, name: str) -> AbstractQueue:
-        """`queue` for the events called `name`, with its dead-letter queue behind it."""
-        exchange = await self.declare_exchanges(channel)
+    async def declare_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
+        """`queue` with its dead-letter queue behind it; not bound to any event yet."""
+        await self.declare_exchanges(channel)
         await self.declare_dead_queue(channel, queue)
-        declared = await channel.declare_queue(
+        return await channel.declare_queue(
             queue,
             durable=True,
             arguments={
@@ -65,8 +65,10 @@ class Topology:
             },
             timeout=RPC_SECONDS_MAX,
         )
-        await declared.bind(exchange, name, timeout=RPC_SECONDS_MAX)
-        return declared
+
+    async def bind(self, queue: AbstractQueue, name: str) -> None:
+        """From now on `queue` gets the events called `name`."""
+        await queue.bind(self.exchange, name, timeout=RPC_SECONDS_MAX)
 
     async def declare_dead_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
         """Where `queue`'s dead letters wait for a person."""
