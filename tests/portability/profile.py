@@ -7,6 +7,7 @@ watched; a test that breaks a rule fails, with the statement.
 import re
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from sqlalchemy import Connection, event
@@ -23,7 +24,6 @@ FOREIGN = re.compile(
     r"alembic_version|pg_catalog|pg_class|information_schema|\s*show\b", re.IGNORECASE
 )
 EXECUTEMANY_MAX = 100
-STATEMENTS = "portability.statements"
 
 EXEMPT = {
     "SET statement_timeout = 0": "migrations build indexes for longer; reset before it goes back"
@@ -37,6 +37,9 @@ class Profile:
         self.broken: list[str] = []
         self._seen: set[str] = set()
         self._schema: Schema | None = None
+        # Whether each statement of the running transaction is DDL. Not in `connection.info`: a
+        # look at that of a broken connection raises.
+        self._running: WeakKeyDictionary[Connection, list[bool]] = WeakKeyDictionary()
 
     def install(self) -> None:
         """Watch from now on."""
@@ -52,7 +55,7 @@ class Profile:
 
     def on_boundary(self, connection: Connection) -> None:
         """A transaction begins or ends."""
-        connection.info.pop(STATEMENTS, None)
+        self._running.pop(connection, None)
 
     def on_execute(
         self,
@@ -85,7 +88,7 @@ class Profile:
         self.broken += [str(finding) for finding in check(sql, self._schema)]
 
     def _watch_ddl(self, connection: Connection, sql: str) -> None:
-        kinds: list[bool] = connection.info.setdefault(STATEMENTS, [])
+        kinds = self._running.setdefault(connection, [])
         kinds.append(DDL.match(sql) is not None)
         if any(kinds) and len(kinds) > 1:
             self.broken.append(f"DDL shares its transaction with other statements: {sql}")

@@ -64,6 +64,8 @@ WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt"})
 def type_name(node: Node) -> str:
     """`int8` for BIGINT, with `[]` for arrays."""
     described = node.body.get("typeName", {})
+    if isinstance(described, list):  # CREATE TYPE: a name, not the use of a type
+        return ""
     names = strings(described.get("names"))
     return (names[-1] if names else "") + ("[]" if "arrayBounds" in described else "")
 
