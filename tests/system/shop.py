@@ -47,6 +47,7 @@ class Shop:
         if sabotage:
             self.stack.shop.module = "tests.system.saboteur"
         self.url = address.url
+        self._clients: list[Client] = []
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> "Shop":
@@ -57,6 +58,8 @@ class Shop:
         return self
 
     def stop(self) -> None:
+        for client in self._clients:
+            client.close()
         self.stack.stopping.set()
         self._watcher.join()
         self.stack.stop()
@@ -84,7 +87,8 @@ class Shop:
         os.kill(pid, signal.SIGKILL)
 
     def client(self) -> "Client":
-        return Client(self.url)
+        self._clients.append(Client(self.url))
+        return self._clients[-1]
 
     def audit(self) -> subprocess.CompletedProcess[str]:
         return self.cinesync("audit", "--data", str(self.home.folder))
@@ -108,6 +112,9 @@ class Client:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=15)
         self.token = ""
+
+    def close(self) -> None:
+        self._http.close()
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Until there is an answer that is not "the shop is away"."""
