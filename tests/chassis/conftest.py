@@ -47,3 +47,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         is_marked = metafunc.definition.get_closest_marker("rabbitmq") is not None
         kinds = [BUS_KINDS[1]] if is_marked else BUS_KINDS
         metafunc.parametrize("house", kinds, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One broker for a run on several cores: its tests stay on one of them."""
+    for item in items:
+        if item.get_closest_marker("rabbitmq") is not None:
+            item.add_marker(pytest.mark.xdist_group("rabbitmq"))

@@ -4,14 +4,21 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
 
 import pytest
 
+from cinesync.chassis import db
 from cinesync.chassis.db import Transaction
+from cinesync.chassis.events import Message
+from cinesync.chassis.inbox import Inbox
 from cinesync.chassis.postgres import Postgres
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.rabbitmq import RabbitMqBus
 from tests.chassis.bus_house import (
+    BUS_KINDS,
+    DELIVERIES_MAX,
     House,
     Paid,
     eventually,
@@ -87,16 +94,34 @@ def crash(server: Postgres) -> None:
     server.stop()
 
 
-@pytest.mark.parametrize(
-    "fragile",
-    ["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)],
-    indirect=True,
-)
+@dataclass(frozen=True, slots=True)
+class CountingInbox(Inbox):
+    """Counts how often it had to say that its database is away."""
+
+    refusals: list[Unavailable] = field(default_factory=list)
+
+    async def receive(self, messages: Sequence[Message]) -> dict[UUID, Exception]:
+        """As every inbox."""
+        try:
+            return await Inbox.receive(self, messages)
+        except Unavailable as error:
+            self.refusals.append(error)
+            raise
+
+
+on_both_buses = pytest.mark.parametrize("fragile", BUS_KINDS, indirect=True)
+
+
+@on_both_buses
 async def test_a_database_that_is_away_costs_no_event_and_no_delivery(
-    fragile: tuple[House, Postgres],
+    fragile: tuple[House, Postgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(db, "RETRY_SECONDS_MAX", 0.1)
     house, server = fragile
-    bus = await house.open_bus()
+    inbox = CountingInbox(house.till_name, Paid, record, house.till)
+    bus = house.make_bus()
+    bus.subscribe(inbox)
+    await house.start(bus)
     house.relay(bus)
     before = [paid(n) for n in range(10)]
     await house.sell(before)
@@ -104,12 +129,41 @@ async def test_a_database_that_is_away_costs_no_event_and_no_delivery(
     crash(server)
     during = [paid(n) for n in range(10)]
     await house.sell(during)
-    await asyncio.sleep(2)  # deliveries fail meanwhile; how many does not matter
+
+    async def refused_often() -> bool:
+        return len(inbox.refusals) > DELIVERIES_MAX
+
+    await eventually(refused_often)
     server.start()
     after = [paid(n) for n in range(10)]
     await house.sell(after)
     await house.settled([*before, *during, *after])
     assert await house.dead_letters().waiting([house.queue]) == []
+
+
+@on_both_buses
+async def test_a_bus_closes_while_its_database_is_away_and_hands_back(
+    fragile: tuple[House, Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "RETRY_SECONDS_MAX", 0.1)
+    house, server = fragile
+    inbox = CountingInbox(house.till_name, Paid, record, house.till)
+    bus = house.make_bus()
+    bus.subscribe(inbox)
+    await house.start(bus)
+    events = [paid(n) for n in range(10)]
+    await house.sell(events)
+    crash(server)
+    house.relay(bus)
+
+    async def refused() -> bool:
+        return len(inbox.refusals) > 0
+
+    await eventually(refused)
+    await bus.close()
+    server.start()
+    house.relay(await house.open_bus())
+    await house.settled(events)
 
 
 @pytest.mark.rabbitmq

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import aio_pika
 import aiormq
 import pytest
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import PublishError
 
 from cinesync.chassis import rabbitmq_link
@@ -233,3 +233,29 @@ async def test_a_handler_that_recovers_costs_its_message_nothing(house: House) -
     await house.sell([event])
     await house.settled([event])
     assert await house.dead_letters().waiting([house.queue]) == []
+
+
+async def test_a_poison_message_that_cannot_be_buried_goes_back_to_its_queue(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+    real_bury = Publisher.bury
+
+    async def bury(self: Publisher, queue: str, message: AbstractIncomingMessage, e: str) -> bool:
+        if refused.is_set():
+            return await real_bury(self, queue, message, e)
+        refused.set()
+        return False
+
+    monkeypatch.setattr(Publisher, "bury", bury)
+    bus = await house.open_bus()
+    event = paid(-1)
+    await bus.publish([message(event)])
+    await refused.wait()
+    letters = house.dead_letters()
+
+    async def is_dead() -> bool:
+        return bool(await letters.waiting([house.queue]))
+
+    await eventually(is_dead)
+    assert [x.event_id for x in await letters.waiting([house.queue])] == [event.event_id]
