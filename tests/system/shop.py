@@ -53,7 +53,12 @@ class Shop:
     def start(self) -> "Shop":
         self._lock = self.home.owned()
         self._lock.__enter__()
-        self.stack.start(lambda _: None)
+        try:
+            self.stack.start(lambda _: None)
+        except BaseException:
+            self.stack.stop()
+            self._lock.__exit__(None, None, None)
+            raise
         self._watcher.start()
         return self
 
