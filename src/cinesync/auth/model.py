@@ -80,7 +80,7 @@ class InvalidFields(Invalid):
 
     def __init__(self, errors: dict[str, str]) -> None:
         detail = "; ".join(f"{name}: {what}" for name, what in errors.items())
-        listed = [{"field": name, "detail": what} for name, what in errors.items()]
+        listed = [{"key": name, "message": what} for name, what in errors.items()]
         super().__init__(detail, errors=listed)
 
 
@@ -346,6 +346,18 @@ def step(session: Session, generation: int) -> Step:
     if generation == session.generation - 1 and session.just_rotated:
         return Step.REPEAT
     return Step.REVOKE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRules:
+    """A session ends `idle_max` after its last use and `age_max` after its first, at the latest.
+
+    `grace`: how long an answer counts as lost and is given again.
+    """
+
+    idle_max: timedelta
+    age_max: timedelta
+    grace: timedelta
 
 
 # --- Signing keys -----------------------------------------------------------------------------

@@ -207,7 +207,7 @@ async def revoke_sessions_of(tx: Transaction, customer_id: UUID) -> None:
     await tx.execute(statement, {"customer_id": customer_id})
 
 
-async def forget_sessions(
+async def find_expired_sessions(
     tx: Transaction, after: UUID, limit: int
 ) -> tuple[UUID | None, list[UUID]]:
     """A stretch of the table in key order: where it ended (None: at the end), and the expired."""
@@ -282,7 +282,7 @@ async def forgive(tx: Transaction, attempt: Attempt) -> None:
     await tx.execute(statement, {"account_key": attempt.account_key, "address": attempt.address})
 
 
-async def forget_failures(
+async def find_old_failures(
     tx: Transaction, after: UUID, limit: int, window: timedelta
 ) -> tuple[UUID | None, list[UUID]]:
     """A stretch of the table in key order: where it ended (None: at the end), and the old ones."""

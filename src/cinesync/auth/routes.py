@@ -1,0 +1,240 @@
+"""The auth service's HTTP door."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, Router, get, post, put
+from litestar.connection import ASGIConnection
+from litestar.datastructures import CacheControlHeader, Cookie
+from litestar.di import Provide
+from litestar.handlers import BaseRouteHandler
+
+from cinesync.auth.desk import Desk, Grant, ProfileChange
+from cinesync.auth.keyring import KeyRing
+from cinesync.auth.model import (
+    Customer,
+    ForeignOrigin,
+    Network,
+    Role,
+    client_address,
+)
+from cinesync.chassis.tokens import Caller
+
+REFRESH_COOKIE = "cinesync_refresh"
+PATH = "/api/auth"
+JWKS_SECONDS = 300
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749 section 5.1
+
+EmailText = Annotated[str, msgspec.Meta(description="One address, like name@example.org")]
+PasswordText = Annotated[str, msgspec.Meta(description="8 to 128 characters of any kind")]
+NameText = Annotated[str, msgspec.Meta(description="1 to 100 characters")]
+PhoneText = Annotated[str, msgspec.Meta(description="6 to 15 digits, with a leading + if you like")]
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request carries."""
+
+
+class Registration(Body):
+    """An application for an account."""
+
+    email: EmailText
+    password: PasswordText
+    name: NameText
+    phone: PhoneText | None = None
+
+
+class SignIn(Body):
+    """Who claims to be whom."""
+
+    email: EmailText
+    password: PasswordText
+
+
+class GuestEntry(Body):
+    """Where a guest's tickets go."""
+
+    email: EmailText
+
+
+class ProfileUpdate(Body):
+    """The whole profile; a new password needs the current one."""
+
+    name: NameText
+    phone: PhoneText | None = None
+    password: PasswordText | None = None
+    current_password: PasswordText | None = None
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """An account as its owner sees it."""
+
+    customer_id: UUID
+    email: str
+    name: str
+    phone: str | None
+    role: Role
+    created_at: datetime
+
+
+class TokenAnswer(msgspec.Struct, frozen=True):
+    """RFC 6749 section 5.1; `expires_in` in seconds."""
+
+    access_token: str
+    expires_in: int
+    token_type: str = "Bearer"  # noqa: S105 a name
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What the door itself must know: which proxies to believe, and what a cookie looks like."""
+
+    trusted_proxies: Sequence[Network]
+    cookie_is_secure: bool
+    cookie_seconds: int
+
+    def address(self, request: Request[Any, Any, Any]) -> str:
+        """Where the request really comes from."""
+        peer = request.client.host if request.client else ""
+        forwarded_for = ",".join(request.headers.getall("x-forwarded-for", []))
+        return client_address(peer, forwarded_for, self.trusted_proxies)
+
+    def cookie(self, refresh_token: str | None) -> Cookie:
+        """None deletes it."""
+        return Cookie(
+            key=REFRESH_COOKIE,
+            value=refresh_token or "",
+            max_age=self.cookie_seconds if refresh_token else 0,
+            path=PATH,
+            httponly=True,
+            secure=self.cookie_is_secure,
+            samesite="lax",
+        )
+
+    def answer(self, grant: Grant) -> Response[TokenAnswer]:
+        """The access token for the page, the refresh token for the browser alone."""
+        body = TokenAnswer(grant.access_token, int(grant.lifetime.total_seconds()))
+        cookies = [self.cookie(grant.refresh_token)] if grant.refresh_token else []
+        return Response(body, headers=NO_STORE, cookies=cookies, status_code=200)
+
+
+def refuse_foreign_pages(
+    connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
+) -> None:
+    """Against request forgery, SameSite aside: a browser says which site's page is asking.
+
+    Programs say nothing and are let through; they carry no one else's cookies.
+    Raises ForeignOrigin.
+    """
+    if connection.scope.get("method") in SAFE_METHODS:
+        return
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None:
+        if site not in {"same-origin", "none"}:
+            raise ForeignOrigin
+        return
+    origin = connection.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
+        raise ForeignOrigin
+
+
+@post("/register", status_code=201)
+async def register(
+    data: Registration, desk: Desk, door: Door, request: Request[Any, Any, Any]
+) -> Profile:
+    """Open an account."""
+    customer = await desk.register(
+        data.email, data.password, data.name, data.phone or "", door.address(request)
+    )
+    return _profile(customer)
+
+
+@post("/login", status_code=200)
+async def login(
+    data: SignIn, desk: Desk, door: Door, request: Request[Any, Any, Any]
+) -> Response[TokenAnswer]:
+    """Sign in: an access token, and a refresh token in a cookie."""
+    return door.answer(await desk.sign_in(data.email, data.password, door.address(request)))
+
+
+@post("/guest", status_code=200)
+async def guest(data: GuestEntry, desk: Desk, door: Door) -> Response[TokenAnswer]:
+    """Buy without an account: a token good for one purchase."""
+    return door.answer(await desk.admit_guest(data.email))
+
+
+@post("/refresh", status_code=200)
+async def refresh(
+    desk: Desk, door: Door, request: Request[Any, Any, Any]
+) -> Response[TokenAnswer]:
+    """Exchange the refresh cookie for a new access token and a new cookie."""
+    return door.answer(await desk.refresh(request.cookies.get(REFRESH_COOKIE)))
+
+
+@post("/logout", status_code=204)
+async def logout(desk: Desk, door: Door, request: Request[Any, Any, Any]) -> Response[None]:
+    """Sign out. Always works."""
+    await desk.sign_out(request.cookies.get(REFRESH_COOKIE))
+    return Response(None, cookies=[door.cookie(None)])
+
+
+@get("/me")
+async def get_me(caller: Caller, desk: Desk) -> Response[Profile]:
+    """Your account."""
+    return Response(_profile(await desk.profile(caller)), headers=NO_STORE)
+
+
+@put("/me")
+async def put_me(
+    data: ProfileUpdate, caller: Caller, desk: Desk, door: Door, request: Request[Any, Any, Any]
+) -> Response[Profile]:
+    """Change your name and phone, and your password; that ends all other sessions."""
+    change = ProfileChange(
+        name=data.name,
+        phone=data.phone or "",
+        password=data.password,
+        current_password=data.current_password or "",
+    )
+    customer, token = await desk.update_profile(caller, change, door.address(request))
+    cookies = [door.cookie(token)] if token else []
+    return Response(_profile(customer), headers=NO_STORE, cookies=cookies)
+
+
+@get(
+    "/.well-known/jwks.json",
+    cache_control=CacheControlHeader(max_age=JWKS_SECONDS, public=True),
+)
+async def jwks(ring: KeyRing) -> dict[str, Any]:
+    """The keys that access tokens are verified with."""
+    return await ring.jwks()
+
+
+def _profile(customer: Customer) -> Profile:
+    return Profile(
+        customer_id=customer.customer_id,
+        email=customer.email,
+        name=customer.name,
+        phone=customer.phone,
+        role=customer.role,
+        created_at=customer.created_at,
+    )
+
+
+def auth_router(desk: Desk, ring: KeyRing, door: Door) -> Router:
+    """Everything under /api/auth."""
+    return Router(
+        path=PATH,
+        route_handlers=[register, login, guest, refresh, logout, get_me, put_me, jwks],
+        guards=[refuse_foreign_pages],
+        dependencies={
+            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "ring": Provide(lambda: ring, sync_to_thread=False),
+            "door": Provide(lambda: door, sync_to_thread=False),
+        },
+    )
