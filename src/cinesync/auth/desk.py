@@ -260,7 +260,8 @@ class Desk:
         is_guest = customer.role == "guest"
         lifetime = self._rules.guest_lifetime if is_guest else self._rules.access_lifetime
         access_token = await self._ring.sign(customer.customer_id, customer.role, lifetime)
-        return Grant(access_token, lifetime, token and self._vault.refresh_text(token))
+        cookie = None if token is None else self._vault.refresh_text(token)
+        return Grant(access_token, lifetime, cookie)
 
     def _attempt(self, email_norm: str, address: str) -> Attempt:
         return Attempt(self._vault.account_key(email_norm), address)

@@ -1,4 +1,4 @@
-"""The keys that sign access tokens: made once for all processes, rotated, published ahead of use."""
+"""The keys that sign access tokens: one for all processes, rotated, published ahead of use."""
 
 import asyncio
 import json

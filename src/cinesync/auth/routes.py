@@ -37,11 +37,7 @@ NameText = Annotated[str, msgspec.Meta(description="1 to 100 characters")]
 PhoneText = Annotated[str, msgspec.Meta(description="6 to 15 digits, with a leading + if you like")]
 
 
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a request carries."""
-
-
-class Registration(Body):
+class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An application for an account."""
 
     email: EmailText
@@ -50,20 +46,20 @@ class Registration(Body):
     phone: PhoneText | None = None
 
 
-class SignIn(Body):
+class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who claims to be whom."""
 
     email: EmailText
     password: PasswordText
 
 
-class GuestEntry(Body):
+class GuestEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a guest's tickets go."""
 
     email: EmailText
 
 
-class ProfileUpdate(Body):
+class ProfileUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole profile; a new password needs the current one."""
 
     name: NameText
@@ -170,9 +166,7 @@ async def guest(data: GuestEntry, desk: Desk, door: Door) -> Response[TokenAnswe
 
 
 @post("/refresh", status_code=200)
-async def refresh(
-    desk: Desk, door: Door, request: Request[Any, Any, Any]
-) -> Response[TokenAnswer]:
+async def refresh(desk: Desk, door: Door, request: Request[Any, Any, Any]) -> Response[TokenAnswer]:
     """Exchange the refresh cookie for a new access token and a new cookie."""
     return door.answer(await desk.refresh(request.cookies.get(REFRESH_COOKIE)))
 

@@ -142,9 +142,7 @@ async def update_profile(
     return customer
 
 
-async def change_password(
-    tx: Transaction, customer_id: UUID, old_hash: str, new_hash: str
-) -> bool:
+async def change_password(tx: Transaction, customer_id: UUID, old_hash: str, new_hash: str) -> bool:
     """Ends every session: whoever else had one has none. False: it was changed meanwhile."""
     if not await store.replace_password_hash(tx, customer_id, old_hash, new_hash):
         return False

@@ -19,8 +19,6 @@ from cinesync.auth.model import (
 )
 from cinesync.chassis.db import Transaction
 
-CUSTOMER_COLUMNS = "c.region, c.customer_id, c.email, c.name, c.phone, c.role, c.created_at"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRow(KeyWindow):
@@ -51,12 +49,12 @@ async def claim_email(tx: Transaction, customer: NewCustomer) -> bool:
 async def insert_customer(tx: Transaction, customer: NewCustomer) -> Customer:
     """A new row; what it says now."""
     statement = text(
-        "INSERT INTO customers_local AS c"
+        "INSERT INTO customers_local"
         " (region, customer_id, email, email_norm, name, phone, role, password_hash)"
         " VALUES (CAST(:region AS text), CAST(:customer_id AS uuid), CAST(:email AS text),"
         " CAST(:email_norm AS text), CAST(:name AS text), CAST(:phone AS text),"
         " CAST(:role AS text), CAST(:password_hash AS text))"
-        f" RETURNING {CUSTOMER_COLUMNS}"
+        " RETURNING region, customer_id, email, name, phone, role, created_at"
     )
     values = {
         "region": customer.region,
@@ -74,8 +72,8 @@ async def insert_customer(tx: Transaction, customer: NewCustomer) -> Customer:
 async def find_credentials(tx: Transaction, email_norm: str) -> Credentials | None:
     """The account with this e-mail; guests have none."""
     statement = text(
-        f"SELECT {CUSTOMER_COLUMNS}, c.password_hash"
-        " FROM customer_emails AS e"
+        "SELECT c.region, c.customer_id, c.email, c.name, c.phone, c.role, c.created_at,"
+        " c.password_hash FROM customer_emails AS e"
         " JOIN customers_local AS c ON c.region = e.region AND c.customer_id = e.customer_id"
         " WHERE e.email_norm = CAST(:email_norm AS text)"
     )
@@ -86,8 +84,8 @@ async def find_credentials(tx: Transaction, email_norm: str) -> Credentials | No
 async def find_credentials_by_id(tx: Transaction, customer_id: UUID) -> Credentials | None:
     """The account or guest with this id, in whichever region."""
     statement = text(
-        f"SELECT {CUSTOMER_COLUMNS}, c.password_hash FROM customers_local AS c"
-        " WHERE c.customer_id = CAST(:customer_id AS uuid)"
+        "SELECT region, customer_id, email, name, phone, role, created_at, password_hash"
+        " FROM customers_local WHERE customer_id = CAST(:customer_id AS uuid)"
     )
     row = (await tx.execute(statement, {"customer_id": customer_id})).one_or_none()
     return None if row is None else Credentials(_customer(row), row.password_hash)
@@ -98,9 +96,10 @@ async def update_customer(
 ) -> Customer | None:
     """What the row says now, or None when there is none."""
     statement = text(
-        "UPDATE customers_local AS c SET name = CAST(:name AS text),"
+        "UPDATE customers_local SET name = CAST(:name AS text),"
         " phone = CAST(:phone AS text), updated_at = now()"
-        f" WHERE c.customer_id = CAST(:customer_id AS uuid) RETURNING {CUSTOMER_COLUMNS}"
+        " WHERE customer_id = CAST(:customer_id AS uuid)"
+        " RETURNING region, customer_id, email, name, phone, role, created_at"
     )
     values = {"customer_id": customer_id, "name": name, "phone": phone}
     row = (await tx.execute(statement, values)).one_or_none()
