@@ -113,7 +113,6 @@ def _openapi(name: str, assets: str) -> OpenAPIConfig:
         title=f"CineSync {name}",
         version="1",
         path=f"/api/{name}",
-        root_schema_site="swagger",
         components=Components(
             security_schemes={
                 "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
