@@ -64,7 +64,8 @@ def build(environ: Mapping[str, str]) -> Service:
     )
     rules = _rules(settings)
     desk = Desk(database, vault, ring, passwords, rules)
-    door = Door(networks, settings.public_url.startswith("https://"), settings.refresh_seconds)
+    is_https = settings.public_url.startswith("https://")
+    door = Door(networks, is_https=is_https, cookie_seconds=settings.refresh_seconds)
     upkeep = Upkeep(database, rules.failures.window, settings.upkeep_seconds)
     return Service(
         name="auth",

@@ -1,7 +1,6 @@
 """The auth service's HTTP door."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -11,8 +10,9 @@ import msgspec
 from litestar import Request, Response, Router, get, post, put
 from litestar.connection import ASGIConnection
 from litestar.datastructures import CacheControlHeader, Cookie
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
+from litestar.params import JSONBody
 
 from cinesync.auth.desk import Desk, Grant, ProfileChange
 from cinesync.auth.keyring import KeyRing
@@ -28,6 +28,10 @@ from cinesync.chassis.tokens import Caller
 REFRESH_COOKIE = "cinesync_refresh"
 PATH = "/api/auth"
 JWKS_SECONDS = 300
+AnyRequest = Request[Any, Any, Any]
+TheCaller = NamedDependency[Caller]
+TheDesk = NamedDependency[Desk]
+TheKeyRing = NamedDependency[KeyRing]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749 section 5.1
 
@@ -87,29 +91,31 @@ class TokenAnswer(msgspec.Struct, frozen=True):
     token_type: str = "Bearer"  # noqa: S105 a name
 
 
-@dataclass(frozen=True, slots=True)
 class Door:
     """What the door itself must know: which proxies to believe, and what a cookie looks like."""
 
-    trusted_proxies: Sequence[Network]
-    cookie_is_secure: bool
-    cookie_seconds: int
+    def __init__(
+        self, trusted_proxies: Sequence[Network], *, is_https: bool, cookie_seconds: int
+    ) -> None:
+        self._trusted_proxies = trusted_proxies
+        self._is_https = is_https
+        self._cookie_seconds = cookie_seconds
 
-    def address(self, request: Request[Any, Any, Any]) -> str:
+    def address(self, request: AnyRequest) -> str:
         """Where the request really comes from."""
         peer = request.client.host if request.client else ""
         forwarded_for = ",".join(request.headers.getall("x-forwarded-for", []))
-        return client_address(peer, forwarded_for, self.trusted_proxies)
+        return client_address(peer, forwarded_for, self._trusted_proxies)
 
     def cookie(self, refresh_token: str | None) -> Cookie:
         """None deletes it."""
         return Cookie(
             key=REFRESH_COOKIE,
             value=refresh_token or "",
-            max_age=self.cookie_seconds if refresh_token else 0,
+            max_age=self._cookie_seconds if refresh_token else 0,
             path=PATH,
             httponly=True,
-            secure=self.cookie_is_secure,
+            secure=self._is_https,
             samesite="lax",
         )
 
@@ -118,6 +124,9 @@ class Door:
         body = TokenAnswer(grant.access_token, int(grant.lifetime.total_seconds()))
         cookies = [self.cookie(grant.refresh_token)] if grant.refresh_token else []
         return Response(body, headers=NO_STORE, cookies=cookies, status_code=200)
+
+
+TheDoor = NamedDependency[Door]
 
 
 def refuse_foreign_pages(
@@ -142,7 +151,7 @@ def refuse_foreign_pages(
 
 @post("/register", status_code=201)
 async def register(
-    data: Registration, desk: Desk, door: Door, request: Request[Any, Any, Any]
+    data: JSONBody[Registration], desk: TheDesk, door: TheDoor, request: AnyRequest
 ) -> Profile:
     """Open an account."""
     customer = await desk.register(
@@ -153,40 +162,44 @@ async def register(
 
 @post("/login", status_code=200)
 async def login(
-    data: SignIn, desk: Desk, door: Door, request: Request[Any, Any, Any]
+    data: JSONBody[SignIn], desk: TheDesk, door: TheDoor, request: AnyRequest
 ) -> Response[TokenAnswer]:
     """Sign in: an access token, and a refresh token in a cookie."""
     return door.answer(await desk.sign_in(data.email, data.password, door.address(request)))
 
 
 @post("/guest", status_code=200)
-async def guest(data: GuestEntry, desk: Desk, door: Door) -> Response[TokenAnswer]:
+async def guest(data: JSONBody[GuestEntry], desk: TheDesk, door: TheDoor) -> Response[TokenAnswer]:
     """Buy without an account: a token good for one purchase."""
     return door.answer(await desk.admit_guest(data.email))
 
 
 @post("/refresh", status_code=200)
-async def refresh(desk: Desk, door: Door, request: Request[Any, Any, Any]) -> Response[TokenAnswer]:
+async def refresh(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[TokenAnswer]:
     """Exchange the refresh cookie for a new access token and a new cookie."""
     return door.answer(await desk.refresh(request.cookies.get(REFRESH_COOKIE)))
 
 
 @post("/logout", status_code=204)
-async def logout(desk: Desk, door: Door, request: Request[Any, Any, Any]) -> Response[None]:
+async def logout(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[None]:
     """Sign out. Always works."""
     await desk.sign_out(request.cookies.get(REFRESH_COOKIE))
     return Response(None, cookies=[door.cookie(None)])
 
 
 @get("/me")
-async def get_me(caller: Caller, desk: Desk) -> Response[Profile]:
+async def get_me(caller: TheCaller, desk: TheDesk) -> Response[Profile]:
     """Your account."""
     return Response(_profile(await desk.profile(caller)), headers=NO_STORE)
 
 
 @put("/me")
 async def put_me(
-    data: ProfileUpdate, caller: Caller, desk: Desk, door: Door, request: Request[Any, Any, Any]
+    data: JSONBody[ProfileUpdate],
+    caller: TheCaller,
+    desk: TheDesk,
+    door: TheDoor,
+    request: AnyRequest,
 ) -> Response[Profile]:
     """Change your name and phone, and your password; that ends all other sessions."""
     change = ProfileChange(
@@ -204,7 +217,7 @@ async def put_me(
     "/.well-known/jwks.json",
     cache_control=CacheControlHeader(max_age=JWKS_SECONDS, public=True),
 )
-async def jwks(ring: KeyRing) -> dict[str, Any]:
+async def jwks(ring: TheKeyRing) -> dict[str, Any]:
     """The keys that access tokens are verified with."""
     return await ring.jwks()
 
