@@ -171,6 +171,11 @@ def _field_sentence(errors: Sequence[Any]) -> str:
     return "; ".join(named)
 
 
+def _on_unreadable(_request: Request[Any, Any, Any], _error: Exception) -> Response[bytes]:
+    """msgspec raises Python's own errors for JSON in another encoding and for a thousand `[`."""
+    return problem_response(Invalid("The body is not JSON in UTF-8, or is nested too deep."))
+
+
 def _on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("http.crashed", path=request.url.path, exc_info=error)
     span = trace.get_current_span().get_span_context()
@@ -186,6 +191,8 @@ def _on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[byt
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     Problem: _on_problem,
     HTTPException: _on_http_exception,
+    UnicodeDecodeError: _on_unreadable,
+    RecursionError: _on_unreadable,
     Exception: _on_crash,
 }
 
