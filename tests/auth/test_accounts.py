@@ -1,6 +1,7 @@
 """Opening an account, signing in, and looking after it."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -84,24 +85,35 @@ async def test_every_wrong_field_is_named_with_what_would_be_right(auth: Auth) -
     }
 
 
-@pytest.mark.parametrize("field", ["email", "password", "name", "phone"])
-@pytest.mark.parametrize("poison", ["\x00", "a\x00b@example.org", "\ud800", "\u202e"])
-async def test_no_text_whatever_breaks_us(auth: Auth, field: str, poison: str) -> None:
-    body = {"email": "a@example.org", "password": PASSWORD, "name": "A", "phone": ""}
-    body[field] = poison + body[field]
-    raw = repr(body).replace("'", '"').replace("\\x00", "\\u0000")
-    answer = await auth.browser.post("/api/auth/register", content=raw)
-    assert answer.status_code in ({201, 400, 422} if field == "password" else {400, 422})
+async def test_no_text_whatever_breaks_us(auth: Auth) -> None:
+    right = {"email": "a@example.org", "password": PASSWORD, "name": "A", "phone": ""}
+    for field, poison in itertools.product(right, (r"\u0000", r"\ud800", r"\u202e", r"\u0000@a.b")):
+        fields = {**right, field: poison + right[field]}
+        raw = "{" + ",".join(f'"{name}": "{value}"' for name, value in fields.items()) + "}"
+        answer = await auth.browser.post("/api/auth/register", content=raw)
+        is_fine = field == "password" and poison != r"\ud800"
+        assert answer.status_code in ({201, 409} if is_fine else {400, 422}), (field, poison)
+        assert (await auth.browser.post("/api/auth/login", content=raw)).status_code in {400, 422}
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"\xff", b'"\xff"', b"[]", b"{", b'{"email": 1}', b'{"email": "\xff"}', b"null"]
+NO_REQUESTS = (
+    b"",
+    b"\xff",
+    b'"\xff"',
+    b"[]",
+    b"{",
+    b'{"email": 1}',
+    b'{"email": "\xff"}',
+    b"null",
+    b"[" * 60_000,
 )
-@pytest.mark.parametrize("path", ["register", "login", "guest"])
-async def test_a_body_that_is_no_request_is_refused(auth: Auth, path: str, body: bytes) -> None:
-    answer = await auth.browser.post(f"/api/auth/{path}", content=body)
-    assert answer.status_code in {400, 422}
-    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_body_that_is_no_request_is_refused(auth: Auth) -> None:
+    for path, body in itertools.product(("register", "login", "guest"), NO_REQUESTS):
+        answer = await auth.browser.post(f"/api/auth/{path}", content=body)
+        assert answer.status_code in {400, 422}, (path, body)
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_a_huge_body_is_refused(auth: Auth) -> None:
