@@ -7,9 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+from litestar import Router
 from sqlalchemy import text
 
 from cinesync.auth.app import build
+from cinesync.auth.desk import Desk
+from cinesync.auth.keyring import KeyRing
+from cinesync.auth.upkeep import Upkeep
 from cinesync.chassis.db import Database, Transaction
 from cinesync.chassis.http import service_app
 from cinesync.chassis.service import Service
@@ -50,6 +54,26 @@ class Auth:
         if body:
             return await self.browser.put("/api/auth/me", json=body, headers=headers)
         return await self.browser.get("/api/auth/me", headers=headers)
+
+    @property
+    def ring(self) -> KeyRing:
+        ring = self.service.background[0].__self__  # type: ignore[attr-defined]
+        assert isinstance(ring, KeyRing)
+        return ring
+
+    @property
+    def upkeep(self) -> Upkeep:
+        upkeep = self.service.background[1].__self__  # type: ignore[attr-defined]
+        assert isinstance(upkeep, Upkeep)
+        return upkeep
+
+    @property
+    def desk(self) -> Desk:
+        router = self.service.routes[0]
+        assert isinstance(router, Router)
+        desk = router.dependencies["desk"].dependency()  # type: ignore[union-attr]
+        assert isinstance(desk, Desk)
+        return desk
 
     @property
     def cookie(self) -> str:
