@@ -34,7 +34,7 @@ async def test_the_refresh_cookie_is_for_the_browser_and_this_service_alone(
     assert {"httponly", "samesite=lax", "path=/api/auth", "max-age=2592000"} <= set(flags)
     assert "secure" not in flags
     assert plain.cookie not in answer.text
-    behind_tls = await open_auth(beside=plain, PUBLIC_URL="https://shop.example")
+    behind_tls = await open_auth(beside=plain, SHOP_URL="https://shop.example")
     answer = await behind_tls.login("ada@example.org")
     assert "secure" in answer.headers["set-cookie"].lower().split("; ")
 

@@ -197,6 +197,15 @@ async def test_more_sign_ins_than_can_be_hashed_are_refused_at_once(open_auth: O
     )
 
 
+async def test_a_flood_is_refused_before_it_fills_the_memory(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cinesync.auth.desk.INSIDE_MAX", 3)
+    answers = await asyncio.gather(*(auth.login("ada@example.org") for _ in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 3 + [503] * 7
+    assert (await auth.login("ada@example.org")).status_code == 401
+
+
 async def test_a_hash_made_at_a_lower_cost_is_renewed_at_the_next_sign_in(
     open_auth: OpenAuth,
 ) -> None:

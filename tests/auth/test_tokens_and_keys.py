@@ -165,6 +165,13 @@ async def test_a_key_whose_tokens_are_all_over_is_forgotten(auth: Auth) -> None:
     assert await auth.count("signing_keys") == 1
 
 
+async def test_the_ring_looks_by_itself(auth: Auth) -> None:
+    loop = asyncio.create_task(auth.ring.run())
+    while not await auth.count("signing_keys"):  # noqa: ASYNC110 the database has no event to wait for
+        await asyncio.sleep(0.02)
+    loop.cancel()
+
+
 async def test_processes_that_rotate_at_once_agree_on_the_next_key(open_auth: OpenAuth) -> None:
     first = await open_auth()
     processes = [first, *[await open_auth(beside=first) for _ in range(3)]]

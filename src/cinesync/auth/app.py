@@ -1,27 +1,34 @@
 """Settings and wiring of the auth service."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Annotated
 
+from cinesync.auth import service, store
 from cinesync.auth.desk import Desk, Rules
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.model import (
     FailureLimits,
     KeyRules,
     Network,
+    NewCustomer,
+    Role,
     SessionRules,
+    fold_email,
     parse_networks,
 )
-from cinesync.auth.passwords import HashCost, Passwords
+from cinesync.auth.passwords import HashCost, Passwords, argon2id
 from cinesync.auth.routes import Door, auth_router
 from cinesync.auth.upkeep import Upkeep
 from cinesync.auth.vault import SECRET_LENGTH_MIN, Vault
-from cinesync.chassis.db import open_database
+from cinesync.chassis import clock
+from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import SettingsError, load
 
+DEFAULT_REGION = "local"
 KEY_AHEAD_SHARE = 10  # a key is published for a tenth of its life before it signs
 
 
@@ -31,8 +38,8 @@ class Settings:
 
     database_url: Annotated[str, "the auth service's own database"]
     secret_key: Annotated[str, "at least 16 random characters; the same in every process"]
-    public_url: Annotated[str, "where browsers find us; https makes cookies Secure"] = ""
-    region: Annotated[str, "where new accounts are kept"] = "local"
+    shop_url: Annotated[str, "where browsers find the shop; https makes cookies Secure"] = ""
+    region: Annotated[str, "where new accounts are kept"] = DEFAULT_REGION
     trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
     access_seconds: Annotated[int, "life of an access token"] = 15 * 60
     guest_seconds: Annotated[int, "life of a guest's token"] = 2 * 3600
@@ -50,6 +57,15 @@ class Settings:
     upkeep_seconds: Annotated[int, "pause between clean-ups"] = 600
 
 
+DEMO_PASSWORD = "popcorn-and-a-movie"  # noqa: S105 printed at every start of a demo
+DEMO_ROLES: Mapping[str, Role] = {
+    "demo": "customer",
+    "staff": "staff",
+    "manager": "manager",
+    "auditor": "auditor",
+}
+
+
 def build(environ: Mapping[str, str]) -> Service:
     """Raises SettingsError."""
     settings = load(Settings, environ)
@@ -64,7 +80,7 @@ def build(environ: Mapping[str, str]) -> Service:
     )
     rules = _rules(settings)
     desk = Desk(database, vault, ring, passwords, rules)
-    is_https = settings.public_url.startswith("https://")
+    is_https = settings.shop_url.startswith("https://")
     door = Door(networks, is_https=is_https, cookie_seconds=settings.refresh_seconds)
     upkeep = Upkeep(database, rules.failures.window, settings.upkeep_seconds)
     return Service(
@@ -75,6 +91,23 @@ def build(environ: Mapping[str, str]) -> Service:
         background=[ring.run, upkeep.run],
         close=[passwords.close],
     )
+
+
+async def seed_demo(database: Database) -> None:
+    """Somebody to sign in as in each role; those that exist stay as they are."""
+    for name, role in DEMO_ROLES.items():
+        email = fold_email(f"{name}@cinesync.example")
+        if await database.read(store.find_credentials, email.norm) is None:
+            customer = NewCustomer(
+                customer_id=clock.new_id(),
+                region=DEFAULT_REGION,
+                email=email,
+                name=f"{name.title()} Account",
+                phone=None,
+                role=role,
+                password_hash=await asyncio.to_thread(argon2id(HashCost()).hash, DEMO_PASSWORD),
+            )
+            await database.run(service.ensure_account, customer)
 
 
 def _check(settings: Settings) -> tuple[Network, ...]:

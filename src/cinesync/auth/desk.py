@@ -32,12 +32,14 @@ from cinesync.auth.model import (
     fold_password,
     fold_phone,
 )
-from cinesync.auth.passwords import Passwords
+from cinesync.auth.passwords import HashersBusy, Passwords
 from cinesync.auth.vault import RefreshToken, Vault
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.db import Database
 from cinesync.chassis.problems import Forbidden, Problem
 from cinesync.chassis.tokens import Caller
+
+INSIDE_MAX = 2_000
 
 log = telemetry.get_logger(__name__)
 
@@ -79,21 +81,28 @@ class Gate:
     """Lets `width` at a time through for each name.
 
     Attempts that run side by side all pass a look at the failures before any of them has failed;
-    the gate bounds how many those can be.
+    the gate bounds how many those can be, and how many wait.
     """
 
     def __init__(self, width: int) -> None:
         self._width = width
+        self._inside = 0
         self._semaphores: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
     async def through(self, name: str) -> AsyncIterator[None]:
-        """Waits for a place."""
+        """Waits for a place. Raises HashersBusy when too many wait already."""
+        if self._inside >= INSIDE_MAX:
+            raise HashersBusy(retry_after_seconds=2)
         semaphore = self._semaphores.get(name)
         if semaphore is None:
             semaphore = self._semaphores[name] = asyncio.Semaphore(self._width)
-        async with semaphore:
-            yield
+        self._inside += 1
+        try:
+            async with semaphore:
+                yield
+        finally:
+            self._inside -= 1
 
 
 class Desk:
