@@ -7,7 +7,9 @@ import pytest
 
 from cinesync.auth import service
 from cinesync.auth.model import NewCustomer, fold_email
+from cinesync.auth.passwords import Verdict
 from cinesync.chassis import clock
+from cinesync.chassis.problems import NotFound
 from tests.auth.conftest import PASSWORD, Auth, OpenAuth
 
 
@@ -171,6 +173,28 @@ async def test_two_changes_of_password_at_once_do_not_both_succeed(
     assert sorted(answer.status_code for answer in answers) == [200, 401, 401]
 
 
+async def test_no_session_begins_with_a_password_changed_while_it_was_verified(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await auth.register("ada@example.org")
+    verify = auth.desk._passwords.verify
+    changes = [await auth.desk._passwords.hash("a better password")]
+
+    async def verify_then_lose_the_race(password: str, password_hash: str | None) -> Verdict:
+        verdict = await verify(password, password_hash)
+        if changes:
+            await auth.query("UPDATE customers_local SET password_hash = :h", h=changes.pop())
+        return verdict
+
+    monkeypatch.setattr(auth.desk._passwords, "verify", verify_then_lose_the_race)
+    assert (await auth.login("ada@example.org")).status_code == 401
+    assert await auth.count("sessions") == 0
+    changes.append(await auth.desk._passwords.hash("a better password"))
+    renewed = await auth.login("ada@example.org", "a better password")
+    assert renewed.status_code == 200  # the same password under a new hash is proven again
+    assert await auth.count("sessions") == 1
+
+
 async def test_a_guest_gets_a_token_of_their_own_and_claims_no_email(auth: Auth) -> None:
     answer = await auth.post("guest", {"email": "ada@example.org"})
     assert answer.status_code == 200
@@ -188,6 +212,13 @@ async def test_a_guest_gets_a_token_of_their_own_and_claims_no_email(auth: Auth)
     assert await auth.count("outbox") == 1
 
 
+async def test_a_rush_of_guests_gets_one_token_each(auth: Auth) -> None:
+    rush = (auth.post("guest", {"email": f"g{n}@example.org"}) for n in range(50))
+    tokens = [answer.json()["access_token"] for answer in await asyncio.gather(*rush)]
+    profiles = [(await auth.me(token)).json() for token in tokens]
+    assert [profile["email"] for profile in profiles] == [f"g{n}@example.org" for n in range(50)]
+
+
 async def test_a_token_of_an_account_that_is_gone_finds_nothing(auth: Auth) -> None:
     await auth.register("ada@example.org")
     token = (await auth.login("ada@example.org")).json()["access_token"]
@@ -195,6 +226,8 @@ async def test_a_token_of_an_account_that_is_gone_finds_nothing(auth: Auth) -> N
     assert (await auth.me(token)).status_code == 404
     assert (await auth.me(token, name="Ada")).status_code == 404
     assert (await auth.post("refresh")).status_code == 401
+    with pytest.raises(NotFound):
+        await auth.db.run(service.update_profile, clock.new_id(), "Ada", None)
 
 
 async def test_the_seed_ensures_an_account_as_often_as_it_likes(auth: Auth) -> None:

@@ -139,6 +139,7 @@ async def test_a_token_that_is_none_of_ours_is_refused(auth: Auth) -> None:
         flipped,
         cookie[:-1],
         cookie + "A",
+        "~" * 75,
         "%00",
         "",
         "💥".encode().hex(),
@@ -149,6 +150,17 @@ async def test_a_token_that_is_none_of_ours_is_refused(auth: Auth) -> None:
     answer = await auth.post("refresh")
     assert answer.status_code == 401
     assert answer.json()["type"] == "/problems/session-over"
+
+
+async def test_a_token_that_another_request_moved_on_meanwhile_gets_nothing(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: object) -> bool:
+        return False
+
+    await _signed_in(auth)
+    monkeypatch.setattr("cinesync.auth.store.rotate_session", lost)
+    assert (await auth.post("refresh")).status_code == 401
 
 
 async def test_the_database_holds_nothing_that_could_be_presented(auth: Auth) -> None:

@@ -7,17 +7,16 @@ from datetime import timedelta
 from typing import Annotated
 
 from cinesync.auth import service, store
+from cinesync.auth.addresses import Network, parse_networks
 from cinesync.auth.desk import Desk, Rules
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.model import (
     FailureLimits,
     KeyRules,
-    Network,
     NewCustomer,
     Role,
     SessionRules,
     fold_email,
-    parse_networks,
 )
 from cinesync.auth.passwords import HashCost, Passwords, argon2id
 from cinesync.auth.routes import Door, auth_router
@@ -89,7 +88,7 @@ def build(environ: Mapping[str, str]) -> Service:
         routes=[auth_router(desk, ring, door)],
         migrations="cinesync.auth.migrations",
         background=[ring.run, upkeep.run],
-        close=[passwords.close],
+        close=[desk.close, passwords.close],
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal, ParamSpec, TypeVar, cast
 from uuid import UUID
 
@@ -19,8 +18,6 @@ PASSWORD_LENGTH_MAX = 128
 NAME_LENGTH_MAX = 100
 PHONE_DIGITS_MIN = 6
 PHONE_DIGITS_MAX = 15  # E.164
-FORWARDED_HOPS_MAX = 20
-IPV6_CUSTOMER_BITS = 64  # one household has at least a /64 to choose addresses from
 
 Role = Literal["customer", "guest", "staff", "manager", "auditor"]
 
@@ -243,46 +240,6 @@ class Fields:
             raise InvalidFields(self.errors)
 
 
-# --- Where a request comes from ---------------------------------------------------------------
-
-Network = IPv4Network | IPv6Network
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Comma-separated addresses or CIDR blocks. Raises ValueError."""
-    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
-
-
-def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
-    """Who is really there: from the right, the first hop that is no proxy of ours.
-
-    What stands left of it is the client's own claim and is never read.
-    """
-    hops = [*forwarded_for.split(",")[-FORWARDED_HOPS_MAX:], peer] if forwarded_for else [peer]
-    address = peer
-    for hop in reversed(hops):
-        try:
-            parsed = ip_address(hop.strip())
-        except ValueError:
-            break
-        address = str(parsed)
-        if not any(parsed in network for network in trusted):
-            break
-    return _as_one_customer(address)
-
-
-def _as_one_customer(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return "unknown"
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ip_network((parsed.packed, IPV6_CUSTOMER_BITS), strict=False))
-
-
 # --- Failures and how many are let pass -------------------------------------------------------
 
 
@@ -303,9 +260,8 @@ class FailureLimits:
     window: timedelta
 
 
-def refuse_if_throttled(waits: Sequence[timedelta | None]) -> None:
-    """Raises TooMany for the longest of the `waits` that limits ask for."""
-    wait = max((wait for wait in waits if wait is not None), default=None)
+def refuse_if_throttled(wait: timedelta | None) -> None:
+    """Raises TooMany when there is a wait."""
     if wait is not None:
         raise TooMany(retry_after_seconds=max(1, math.ceil(wait.total_seconds())))
 

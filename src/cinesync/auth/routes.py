@@ -14,14 +14,13 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
+from cinesync.auth.addresses import Network, client_address
 from cinesync.auth.desk import Desk, Grant, ProfileChange
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.model import (
     Customer,
     ForeignOrigin,
-    Network,
     Role,
-    client_address,
 )
 from cinesync.chassis.tokens import Caller
 

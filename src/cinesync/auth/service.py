@@ -1,7 +1,7 @@
 """The auth service's commands and questions; each runs in its caller's transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from cinesync.auth import store
@@ -37,7 +37,7 @@ async def register(tx: Transaction, customer: NewCustomer) -> Customer:
     """A new account. Raises EmailTaken."""
     if not await store.claim_email(tx, customer):
         raise EmailTaken
-    registered = await store.insert_customer(tx, customer)
+    registered = await store.insert_customers(tx, [customer])
     event = CustomerRegistered(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
@@ -45,7 +45,7 @@ async def register(tx: Transaction, customer: NewCustomer) -> Customer:
         role=customer.role,
     )
     await outbox.append(tx, [event])
-    return registered
+    return registered[customer.customer_id]
 
 
 async def ensure_account(tx: Transaction, customer: NewCustomer) -> Customer:
@@ -58,28 +58,33 @@ async def ensure_account(tx: Transaction, customer: NewCustomer) -> Customer:
     return known.customer if known else await register(tx, customer)
 
 
-async def admit_guest(tx: Transaction, guest: NewCustomer) -> Customer:
-    """Somebody who buys once. No e-mail is claimed: it may well be an account's."""
-    return await store.insert_customer(tx, guest)
+async def admit_guests(tx: Transaction, guests: Sequence[NewCustomer]) -> list[Customer]:
+    """People who buy once. No e-mail is claimed: it may well be an account's."""
+    admitted = await store.insert_customers(tx, guests)
+    return [admitted[guest.customer_id] for guest in guests]
 
 
 async def admit(tx: Transaction, attempt: Attempt, limits: FailureLimits) -> None:
-    """Raises TooMany when this account or this address has failed too often lately."""
-    waits: list[timedelta | None] = [
+    """Raises TooMany when this address has failed too often lately."""
+    refuse_if_throttled(
         await store.address_wait(tx, attempt.address, limits.per_address, limits.window)
-    ]
-    if attempt.account_key is not None:
-        waits.append(
-            await store.account_wait(tx, attempt.account_key, limits.per_account, limits.window)
-        )
-    refuse_if_throttled(waits)
+    )
 
 
 async def admit_sign_in(
     tx: Transaction, attempt: Attempt, email_norm: str, limits: FailureLimits
 ) -> Credentials | None:
-    """What to check the password against. Raises TooMany before anything is looked up."""
+    """What to check the password against. Raises TooMany for the address or the account.
+
+    Where the account's owner signed in lately, only failures from there count: strangers who
+    guess elsewhere cannot lock them out.
+    """
     await admit(tx, attempt, limits)
+    most, window = limits.per_account, limits.window
+    wait = await store.account_wait(tx, attempt, most, window, only_here=False)
+    if wait and await store.has_signed_in_from(tx, email_norm, attempt.address):
+        wait = await store.account_wait(tx, attempt, most, window, only_here=True)
+    refuse_if_throttled(wait)
     return await store.find_credentials(tx, email_norm)
 
 
@@ -89,11 +94,18 @@ async def note_failure(tx: Transaction, attempt: Attempt) -> None:
 
 
 async def open_session(
-    tx: Transaction, session_id: UUID, customer_id: UUID, attempt: Attempt, rules: SessionRules
-) -> RefreshToken:
-    """The first token of a new family; the owner's own mistakes are forgotten."""
+    tx: Transaction, session_id: UUID, proven: Credentials, attempt: Attempt, rules: SessionRules
+) -> RefreshToken | None:
+    """The first token of a new family; the owner's own mistakes are forgotten.
+
+    None: the password was changed after it was verified, and this session would outlive that.
+    """
+    customer_id = proven.customer.customer_id
+    known = await store.find_credentials_by_id(tx, customer_id)
+    if known is None or known.password_hash != proven.password_hash:
+        return None
     await store.forgive(tx, attempt)
-    await store.insert_session(tx, session_id, customer_id, rules.idle_max)
+    await store.insert_session(tx, session_id, customer_id, attempt.address, rules.idle_max)
     return RefreshToken(session_id, 1)
 
 

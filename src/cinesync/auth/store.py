@@ -46,27 +46,32 @@ async def claim_email(tx: Transaction, customer: NewCustomer) -> bool:
     return (await tx.execute(statement, values)).first() is not None
 
 
-async def insert_customer(tx: Transaction, customer: NewCustomer) -> Customer:
-    """A new row; what it says now."""
+async def insert_customers(
+    tx: Transaction, customers: Sequence[NewCustomer]
+) -> dict[UUID, Customer]:
+    """New rows; what they say now."""
     statement = text(
         "INSERT INTO customers_local"
         " (region, customer_id, email, email_norm, name, phone, role, password_hash)"
-        " VALUES (CAST(:region AS text), CAST(:customer_id AS uuid), CAST(:email AS text),"
-        " CAST(:email_norm AS text), CAST(:name AS text), CAST(:phone AS text),"
-        " CAST(:role AS text), CAST(:password_hash AS text))"
+        " SELECT t.region, t.customer_id, t.email, t.email_norm, t.name, t.phone, t.role,"
+        " t.password_hash FROM unnest(CAST(:regions AS text[]), CAST(:customer_ids AS uuid[]),"
+        " CAST(:emails AS text[]), CAST(:email_norms AS text[]), CAST(:names AS text[]),"
+        " CAST(:phones AS text[]), CAST(:roles AS text[]), CAST(:password_hashes AS text[]))"
+        " AS t(region, customer_id, email, email_norm, name, phone, role, password_hash)"
         " RETURNING region, customer_id, email, name, phone, role, created_at"
     )
+    ordered = sorted(customers, key=lambda customer: (customer.region, customer.customer_id))
     values = {
-        "region": customer.region,
-        "customer_id": customer.customer_id,
-        "email": customer.email.address,
-        "email_norm": customer.email.norm,
-        "name": customer.name,
-        "phone": customer.phone,
-        "role": customer.role,
-        "password_hash": customer.password_hash,
+        "regions": [customer.region for customer in ordered],
+        "customer_ids": [customer.customer_id for customer in ordered],
+        "emails": [customer.email.address for customer in ordered],
+        "email_norms": [customer.email.norm for customer in ordered],
+        "names": [customer.name for customer in ordered],
+        "phones": [customer.phone for customer in ordered],
+        "roles": [customer.role for customer in ordered],
+        "password_hashes": [customer.password_hash for customer in ordered],
     }
-    return _customer((await tx.execute(statement, values)).one())
+    return {row.customer_id: _customer(row) for row in await tx.execute(statement, values)}
 
 
 async def find_credentials(tx: Transaction, email_norm: str) -> Credentials | None:
@@ -135,15 +140,20 @@ def _customer(row: Row[Any]) -> Customer:
 
 
 async def insert_session(
-    tx: Transaction, session_id: UUID, customer_id: UUID, idle_max: timedelta
+    tx: Transaction, session_id: UUID, customer_id: UUID, address: str, idle_max: timedelta
 ) -> None:
     """A new family, at generation 1."""
     statement = text(
-        "INSERT INTO sessions (session_id, customer_id, generation, expires_at)"
-        " VALUES (CAST(:session_id AS uuid), CAST(:customer_id AS uuid), 1,"
-        " now() + CAST(:idle_max AS interval))"
+        "INSERT INTO sessions (session_id, customer_id, address, generation, expires_at)"
+        " VALUES (CAST(:session_id AS uuid), CAST(:customer_id AS uuid), CAST(:address AS text),"
+        " 1, now() + CAST(:idle_max AS interval))"
     )
-    values = {"session_id": session_id, "customer_id": customer_id, "idle_max": idle_max}
+    values = {
+        "session_id": session_id,
+        "customer_id": customer_id,
+        "address": address,
+        "idle_max": idle_max,
+    }
     await tx.execute(statement, values)
 
 
@@ -186,6 +196,18 @@ async def rotate_session(
         "age_max": age_max,
     }
     return (await tx.execute(statement, values)).rowcount == 1
+
+
+async def has_signed_in_from(tx: Transaction, email_norm: str, address: str) -> bool:
+    """Whether this account's owner was here lately; signing out does not change that."""
+    statement = text(
+        "SELECT s.session_id FROM customer_emails AS e"
+        " JOIN sessions AS s ON s.customer_id = e.customer_id"
+        " WHERE e.email_norm = CAST(:email_norm AS text)"
+        " AND s.address = CAST(:address AS text) AND s.expires_at > now() LIMIT 1"
+    )
+    values = {"email_norm": email_norm, "address": address}
+    return (await tx.execute(statement, values)).first() is not None
 
 
 async def revoke_session(tx: Transaction, session_id: UUID) -> None:
@@ -245,23 +267,32 @@ async def insert_failure(tx: Transaction, failure_id: UUID, attempt: Attempt) ->
 
 
 async def account_wait(
-    tx: Transaction, account_key: str, failures_max: int, window: timedelta
+    tx: Transaction, attempt: Attempt, failures_max: int, window: timedelta, *, only_here: bool
 ) -> timedelta | None:
-    """How long until fewer than `failures_max` failures lie in the window; None: no wait."""
+    """How long until fewer than `failures_max` failures lie in the window; None: no wait.
+
+    `only_here` counts those from the attempt's own address alone.
+    """
     statement = text(
         "SELECT failed_at + CAST(:window AS interval) - now() AS wait FROM sign_in_failures"
         " WHERE account_key = CAST(:account_key AS text)"
+        " AND (CAST(:here AS text) IS NULL OR address = CAST(:here AS text))"
         " AND failed_at > now() - CAST(:window AS interval)"
         " ORDER BY failed_at DESC LIMIT 1 OFFSET CAST(:others AS bigint)"
     )
-    values = {"account_key": account_key, "others": failures_max - 1, "window": window}
+    values = {
+        "account_key": attempt.account_key,
+        "here": attempt.address if only_here else None,
+        "others": failures_max - 1,
+        "window": window,
+    }
     return (await tx.execute(statement, values)).scalar_one_or_none()
 
 
 async def address_wait(
     tx: Transaction, address: str, failures_max: int, window: timedelta
 ) -> timedelta | None:
-    """The same for an address."""
+    """The same for an address, whatever the account."""
     statement = text(
         "SELECT failed_at + CAST(:window AS interval) - now() AS wait FROM sign_in_failures"
         " WHERE address = CAST(:address AS text)"

@@ -52,6 +52,7 @@ sessions = Table(
     metadata,
     Column("session_id", Uuid, primary_key=True),
     Column("customer_id", Uuid, nullable=False),
+    Column("address", Text, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     Column("rotated_at", DateTime(timezone=True), nullable=False, server_default=NOW),

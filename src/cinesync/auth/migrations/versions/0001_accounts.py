@@ -23,7 +23,8 @@ DDL = (
     "CREATE TABLE IF NOT EXISTS customer_emails ("
     " email_norm TEXT PRIMARY KEY, region TEXT NOT NULL, customer_id UUID NOT NULL)",
     "CREATE TABLE IF NOT EXISTS sessions ("
-    " session_id UUID PRIMARY KEY, customer_id UUID NOT NULL, generation BIGINT NOT NULL,"
+    " session_id UUID PRIMARY KEY, customer_id UUID NOT NULL, address TEXT NOT NULL,"
+    " generation BIGINT NOT NULL,"
     " created_at TIMESTAMPTZ NOT NULL DEFAULT now(),"
     " rotated_at TIMESTAMPTZ NOT NULL DEFAULT now(),"
     " expires_at TIMESTAMPTZ NOT NULL, revoked_at TIMESTAMPTZ)",
