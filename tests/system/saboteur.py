@@ -2,7 +2,8 @@
 
 Run as a module in the shop's place. When the file in SABOTAGE_FILE holds "before COMMAND" or
 "after COMMAND", the next transaction of that command ends the process right before, or right
-after, its COMMIT; the file is removed first, so that the next process lives.
+after, its COMMIT; the file is removed first, so that the next process lives. The names of all
+commands that ran are appended to SABOTAGE_FILE.seen.
 """
 
 import os
@@ -15,6 +16,8 @@ from cinesync.chassis import db
 from cinesync.cli import main
 
 ORDER = Path(os.environ["SABOTAGE_FILE"])  # noqa: TID251 this is a test's own setting
+
+SEEN = ORDER.with_suffix(".seen")
 
 _run = db.Database.run
 
@@ -37,6 +40,8 @@ async def sabotaged_run(
         _strike("before", command)
         return result
 
+    with SEEN.open("a") as seen:
+        seen.write(f"{_name(command)}\n")
     result = await _run(self, command_then_strike, *args, **kwargs)
     _strike("after", command)
     return result

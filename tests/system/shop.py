@@ -29,6 +29,11 @@ def eventually(check: Callable[[], Any], what: str, seconds: float = WAIT_SECOND
     raise AssertionError(f"never happened: {what}")
 
 
+def command(*arguments: str) -> list[str]:
+    """`cinesync …`, whatever PATH says."""
+    return [sys.executable, "-m", "cinesync.cli", *arguments]
+
+
 class Shop:
     """Starts, watches, kills."""
 
@@ -65,6 +70,14 @@ class Shop:
         """Whether the armed kill has happened."""
         return not self.order.exists()
 
+    def commands_seen(self) -> list[str]:
+        """Names of the commands whose transactions ran, in order of first appearance."""
+        return list(dict.fromkeys(self.order.with_suffix(".seen").read_text().split()))
+
+    def forget_commands(self) -> None:
+        """Begin a new list of commands."""
+        self.order.with_suffix(".seen").write_text("")
+
     def kill(self, part: str) -> None:
         """SIGKILL one process: shop, bank or postgres."""
         pid = getattr(self.stack, part).pid
@@ -78,7 +91,7 @@ class Shop:
 
     def cinesync(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "cinesync.cli", *arguments],
+            command(*arguments),
             capture_output=True,
             text=True,
             check=False,
@@ -127,6 +140,14 @@ class Client:
         assert answer.status_code == 200, answer.text
         self.token = answer.json()["access_token"]
         return self
+
+    def sign_up(self) -> "Client":
+        """A new account, signed in."""
+        email, password = f"{uuid4()}@example.org", str(uuid4())
+        body = {"email": email, "password": password, "name": "Somebody"}
+        answer = self.call("POST", "/api/auth/register", json=body)
+        assert answer.status_code in {201, 409}, answer.text
+        return self.sign_in(email, password)
 
     def a_show(self, number: int = 0) -> dict[str, Any]:
         """One far enough ahead to be cancelled."""
