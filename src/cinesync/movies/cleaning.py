@@ -213,7 +213,9 @@ def _name(value: object) -> str:
 def _legible(value: str, characters_max: int) -> str:
     text = readable(value)
     if "\ufffd" in text or not any(c.isalnum() for c in text):
-        raise _Unusable(f"{shown(value)} cannot be read", "save the file as UTF-8 and write it again")
+        raise _Unusable(
+            f"{shown(value)} cannot be read", "save the file as UTF-8 and write it again"
+        )
     if len(text) > characters_max:
         raise _Unusable(f"{len(text)} characters are too many", f"use at most {characters_max}")
     return text

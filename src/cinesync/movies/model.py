@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+from msgspec import Meta, Struct
 
 from cinesync.chassis.problems import Problem
 from cinesync.movies.text import normal
@@ -138,11 +140,14 @@ class Movie:
 
     def key(self) -> tuple[str, int]:
         """What makes two records the same film: the title's letters, and year (0 when unknown)."""
-        return normal(self.title).replace(" ", ""), self.release_date.year if self.release_date else 0
+        return normal(self.title).replace(
+            " ", ""
+        ), self.release_date.year if self.release_date else 0
 
     def search_text(self) -> str:
-        """What a search looks through."""
-        return normal(f"{self.title} {self.director or ''}")
+        """What a search looks through; the title without spaces too, for `spiderman`."""
+        words = normal(f"{self.title} {self.director or ''}")
+        return f"{words} {self.key()[0]}"
 
 
 def merged(known: Movie, told: Movie) -> Movie:
@@ -207,10 +212,47 @@ class Show:
     seat_count: int
     status: str = Status.SCHEDULED
     revision: int = 1
+    cancel_reason: str | None = None
 
     def spoken(self) -> str:
         """Language and subtitles in one word or two, for a ticket."""
         return f"{self.language} (subtitles {self.subtitles})" if self.subtitles else self.language
+
+
+Prices = Annotated[
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=40)],
+        Annotated[int, Meta(ge=0, le=PRICE_CENTS_MAX)],
+    ],
+    Meta(min_length=1, max_length=len(ZONES)),
+]
+Moment = Annotated[datetime, Meta(tz=True, description="with an offset: 2026-11-21T19:30:00-05:00")]
+LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
+
+
+class ScheduleShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Plan a film in a room. What is left out follows from film, room and price card."""
+
+    movie_id: UUID
+    auditorium_id: UUID
+    starts_at: Moment
+    running_minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
+    language: LanguageCode | None = None
+    subtitles: LanguageCode | None = None
+    prices_cents: Prices | None = None
+
+
+class ChangeShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Move a show, or change the prices of some zones; what is left out stays."""
+
+    starts_at: Moment | None = None
+    prices_cents: Prices | None = None
+
+
+class CancelShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a show does not take place; customers read it."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ starts before the room is clean. The same arguments always give the same day.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import blake2b
@@ -24,6 +25,8 @@ LAST_START = timedelta(hours=23, minutes=15)  # since local midnight
 CLOSES = timedelta(hours=26, minutes=30)
 FAMILY_UNTIL = timedelta(hours=16)
 FILMS_PER_SCREEN = 2
+FAMILY_SHARE = 3  # every third film of a week is for families
+WRONG_HOUR_COSTS = 2  # shows by which a film must be behind to be shown at the other one's hour
 SHOWS_PER_SCREEN_MAX = 12
 SATURDAY = 5
 EVENT_WEEKDAYS = (1, 3)  # live broadcasts and concerts on Tuesdays and Thursdays
@@ -96,17 +99,19 @@ class _Day:
         return self.at(_since_midnight(opening) + screen_index * 2 * STEP)
 
     def prime(self, screen_index: int) -> datetime:
-        return self.at(
-            _since_midnight(PRIME) + (screen_index % PRIME_STAGGERS_MAX) * PRIME_STAGGER
-        )
+        return self.at(_since_midnight(PRIME) + (screen_index % PRIME_STAGGERS_MAX) * PRIME_STAGGER)
 
 
 def day_programme(
-    site: Site, films: Iterable[Film], day: date, seed: int, taken: Sequence[Planned] = ()
+    site: Site,
+    films: Iterable[Film],
+    day: date,
+    seed: int,
+    taken: Mapping[UUID, Sequence[Interval]] | None = None,
 ) -> list[Planned]:
     """All shows of a theater on a local date, by screen and time.
 
-    What managers planned already (`taken`) stays; shows that would collide with it are left out.
+    What managers planned already (`taken`, by auditorium) stays; what would collide is left out.
     """
     moments = _Day(day, seed, site)
     line_up = week_line_up(site, films, day, seed)
@@ -115,8 +120,8 @@ def day_programme(
     screens = sorted(site.screens, key=lambda screen: (-screen.seat_count, screen.name))
     shows: list[Planned] = []
     for index, screen in enumerate(screens):
-        busy = [show.interval() for show in taken if show.auditorium_id == screen.auditorium_id]
-        planned = _screen_day(moments, index, screen, line_up)
+        busy = (taken or {}).get(screen.auditorium_id, ())
+        planned = _screen_day(moments, index, screen, line_up, shows)
         shows += [s for s in planned if not any(s.interval().overlaps(b) for b in busy)]
     return shows
 
@@ -134,16 +139,32 @@ def week_line_up(site: Site, films: Iterable[Film], day: date, seed: int) -> lis
         weight = math.log2(2 + max(film.popularity, 0))
         return -math.log(_chance(seed, site.name, week, film.title)) / weight
 
-    regular = sorted((f for f in known if f.type == "film"), key=lot)[:size]
-    events = sorted((f for f in known if f.type != "film"), key=lot)[:2]
-    return sorted(regular, key=lambda film: (-film.popularity, film.title)) + events
+    events = sorted((film for film in known if film.type != "film"), key=lot)
+    family = sorted((film for film in known if _is_family(film)), key=lot)
+    others = sorted((film for film in known if _is_other(film)), key=lot)
+    family_count = max(size // FAMILY_SHARE, size - len(others))
+    films_drawn = family[:family_count] + others[: size - min(family_count, len(family))]
+    by_fame = sorted(films_drawn, key=lambda film: (-film.popularity, film.title))
+    return by_fame + events[: len(EVENT_WEEKDAYS)]
 
 
-def _screen_day(day: _Day, index: int, screen: Screen, line_up: Sequence[Film]) -> list[Planned]:
+def _is_family(film: Film) -> bool:
+    return film.type == "film" and film.certificate in FAMILY
+
+
+def _is_other(film: Film) -> bool:
+    return film.type == "film" and film.certificate not in FAMILY
+
+
+def _screen_day(
+    day: _Day, index: int, screen: Screen, line_up: Sequence[Film], elsewhere: Sequence[Planned]
+) -> list[Planned]:
     prime = _planned(day, screen, _headliner(day, index, line_up), day.prime(index))
     films = [film for film in line_up if film.type == "film"]
-    before = _filled(day, screen, films, day.opens(index), prime.starts_at)
-    after = _filled(day, screen, films, prime.free_at, day.at(CLOSES))
+    shown = Counter(show.movie_id for show in (*elsewhere, prime))
+    before = _filled(day, screen, films, shown, (day.opens(index), prime.starts_at))
+    shown.update(show.movie_id for show in before)
+    after = _filled(day, screen, films, shown, (prime.free_at, day.at(CLOSES)))
     return [*before, prime, *after]
 
 
@@ -157,13 +178,20 @@ def _headliner(day: _Day, index: int, line_up: Sequence[Film]) -> Film:
 
 
 def _filled(
-    day: _Day, screen: Screen, films: Sequence[Film], opens: datetime, until: datetime
+    day: _Day,
+    screen: Screen,
+    films: Sequence[Film],
+    shown: Counter[UUID],
+    opening: tuple[datetime, datetime],
 ) -> list[Planned]:
     """One show after the other, each the best choice that still ends in time."""
+    opens, until = opening
     shows: list[Planned] = []
     start = _on_the_step(opens)
     while start <= day.at(LAST_START) and len(shows) < SHOWS_PER_SCREEN_MAX:
-        choices = [_planned(day, screen, film, start) for film in _ranked(day, screen, films, start)]
+        so_far = shown + Counter(show.movie_id for show in shows)
+        ranked = _ranked(day, screen, films, so_far, start)
+        choices = [_planned(day, screen, film, start) for film in ranked]
         fitting = next((show for show in choices if show.free_at <= until), None)
         if fitting is None:
             break
@@ -172,13 +200,16 @@ def _filled(
     return shows
 
 
-def _ranked(day: _Day, screen: Screen, films: Sequence[Film], start: datetime) -> list[Film]:
-    """Family films by day and others by night; among equals chance decides."""
+def _ranked(
+    day: _Day, screen: Screen, films: Sequence[Film], shown: Counter[UUID], start: datetime
+) -> list[Film]:
+    """What ran least today first, family films rather by day; among equals chance decides."""
     is_family_time = start < day.at(FAMILY_UNTIL)
 
-    def rank(film: Film) -> tuple[bool, float]:
-        fits_hour = (film.certificate in FAMILY) == is_family_time
-        return not fits_hour, _chance(day.seed, day.date, screen.name, start, film.title)
+    def rank(film: Film) -> tuple[int, float]:
+        is_wrong_hour = (film.certificate in FAMILY) != is_family_time
+        chance = _chance(day.seed, day.date, screen.name, start, film.title)
+        return shown[film.movie_id] + WRONG_HOUR_COSTS * is_wrong_hour, chance
 
     return sorted(films, key=rank)
 

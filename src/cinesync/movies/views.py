@@ -73,6 +73,16 @@ class TheaterPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """The values that the filters of films can take."""
+
+    types: Sequence[str]
+    certificates: Sequence[str]
+    genres: Sequence[str]
+    languages: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CityView:
     """A city with theaters of the chain."""
 
