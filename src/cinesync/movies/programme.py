@@ -173,7 +173,7 @@ def _headliner(day: _Day, index: int, line_up: Sequence[Film]) -> Film:
     events = [film for film in line_up if film.type != "film"]
     if events and index == 1 and day.date.weekday() in EVENT_WEEKDAYS:
         return events[EVENT_WEEKDAYS.index(day.date.weekday()) % len(events)]
-    films = [film for film in line_up if film.type == "film"] or events
+    films = [film for film in line_up if _is_other(film)] or line_up
     return films[index % len(films)]
 
 
@@ -216,7 +216,8 @@ def _ranked(
 
 def _planned(day: _Day, screen: Screen, film: Film, start: datetime) -> Planned:
     ends = ends_at(start, film.running_minutes)
-    language, subtitles = voiced(film, day.site.language, start)
+    local = start.astimezone(ZoneInfo(day.site.time_zone))
+    language, subtitles = voiced(film, day.site.language, local)
     return Planned(
         auditorium_id=screen.auditorium_id,
         movie_id=film.movie_id,
@@ -228,11 +229,11 @@ def _planned(day: _Day, screen: Screen, film: Film, start: datetime) -> Planned:
     )
 
 
-def voiced(film: Film, audience: str, start: datetime) -> tuple[str, str | None]:
+def voiced(film: Film, audience: str, local: datetime) -> tuple[str, str | None]:
     """The language heard and the subtitles: families hear their own, others the film's."""
     if film.language == audience or film.type != "film":
         return film.language, None
-    is_dubbed = audience != "en" and film.certificate in FAMILY and start.hour < PRIME.hour
+    is_dubbed = audience != "en" and film.certificate in FAMILY and local.hour < PRIME.hour
     return (audience, None) if is_dubbed else (film.language, audience)
 
 

@@ -49,8 +49,8 @@ async def rooms(tx: Transaction, auditorium_id: UUID | None, theater_id: UUID | 
 async def layout(tx: Transaction, layout_id: UUID) -> Layout:
     """Every seat of a layout, in the order it was drawn."""
     statement = text(
-        "SELECT seat, row, number, zone, kind, x_hundredths, y_hundredths, run, companion_of"
-        " FROM seats WHERE layout_id = CAST(:layout_id AS uuid) ORDER BY position ASC"
+        "SELECT seat, row_label, number, zone, kind, x_hundredths, y_hundredths, run, companion_of"
+        " FROM seats WHERE layout_id = CAST(:layout_id AS uuid) ORDER BY ordinal ASC"
     )
     found = await tx.execute(statement, {"layout_id": layout_id})
     return Layout(layout_id=layout_id, seats=tuple(_seat(row) for row in found))
@@ -59,20 +59,20 @@ async def layout(tx: Transaction, layout_id: UUID) -> Layout:
 async def add_layout(tx: Transaction, room: Layout) -> None:
     """The same seats have the same id: a layout that is there is this one."""
     statement = text(
-        "INSERT INTO seats (layout_id, seat, position, row, number, zone, kind, x_hundredths,"
+        "INSERT INTO seats (layout_id, seat, ordinal, row_label, number, zone, kind, x_hundredths,"
         " y_hundredths, run, companion_of)"
-        " SELECT CAST(:layout_id AS uuid), t.seat, t.position, t.row, t.number, t.zone, t.kind,"
+        " SELECT CAST(:layout_id AS uuid), t.seat, t.ordinal, t.row_label, t.number, t.zone, t.kind,"
         " t.x_hundredths, t.y_hundredths, t.run, t.companion_of"
-        " FROM unnest(CAST(:seat AS text[]), CAST(:position AS bigint[]), CAST(:row AS text[]),"
+        " FROM unnest(CAST(:seat AS text[]), CAST(:ordinal AS bigint[]), CAST(:row AS text[]),"
         " CAST(:number AS bigint[]), CAST(:zone AS text[]), CAST(:kind AS text[]),"
         " CAST(:x AS bigint[]), CAST(:y AS bigint[]), CAST(:run AS bigint[]),"
-        " CAST(:companion_of AS text[])) AS t(seat, position, row, number, zone, kind,"
+        " CAST(:companion_of AS text[])) AS t(seat, ordinal, row_label, number, zone, kind,"
         " x_hundredths, y_hundredths, run, companion_of)"
         " ON CONFLICT (layout_id, seat) DO NOTHING"
     )
     same_name = ("seat", "row", "number", "zone", "kind", "run", "companion_of")
     columns: dict[str, Any] = {name: [getattr(s, name) for s in room.seats] for name in same_name}
-    columns["position"] = list(range(len(room.seats)))
+    columns["ordinal"] = list(range(len(room.seats)))
     columns["x"] = [round(seat.x * HUNDREDTHS) for seat in room.seats]
     columns["y"] = [round(seat.y * HUNDREDTHS) for seat in room.seats]
     await tx.execute(statement, {"layout_id": room.layout_id, **columns})
@@ -262,7 +262,7 @@ def _json(document: object) -> str:
 def _seat(row: Row[Any]) -> LayoutSeat:
     return LayoutSeat(
         seat=row.seat,
-        row=row.row,
+        row=row.row_label,
         number=row.number,
         zone=row.zone,
         kind=row.kind,

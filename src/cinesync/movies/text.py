@@ -7,7 +7,7 @@ import unicodedata
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,100}>")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\ufeff]")
 _SPACES = re.compile(r"\s+")
-_NOT_WORD = re.compile(r"[^\w]+")
+_NOT_WORD = re.compile(r"[\W_]+")
 _SYMBOLS = frozenset({"Sc", "Sk", "Sm", "So", "Po"})
 _AT_HOME = "…™®©"  # symbols that do stand beside letters
 _ENTITY_ROUNDS_MAX = 2  # `&amp;eacute;` was escaped twice; more is not a mistake but a text
@@ -23,10 +23,10 @@ def readable(value: str) -> str:
 
 def normal(value: str) -> str:
     """Lower case, no accents, words separated by one space: equal for texts read as equal."""
-    folded = unicodedata.normalize("NFKD", value.casefold())
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", value).casefold())
     plain = "".join(c for c in folded if not unicodedata.combining(c))
     plain = plain.replace("'", "").replace("’", "").replace("&", " and ")
-    return _NOT_WORD.sub(" ", plain).replace("_", " ").strip()
+    return _NOT_WORD.sub(" ", plain).strip()
 
 
 def _without_markup(value: str) -> str:

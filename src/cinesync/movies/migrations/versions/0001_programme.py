@@ -66,8 +66,8 @@ SEATS = """
 CREATE TABLE IF NOT EXISTS seats (
     layout_id UUID NOT NULL,
     seat TEXT NOT NULL,
-    position BIGINT NOT NULL,
-    row TEXT NOT NULL,
+    ordinal BIGINT NOT NULL,
+    row_label TEXT NOT NULL,
     number BIGINT NOT NULL,
     zone TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('standard', 'recliner', 'wheelchair', 'companion')),
