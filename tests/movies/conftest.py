@@ -1,17 +1,23 @@
 """A movies database, and one with the demo chain in it."""
 
+import itertools
+from collections.abc import AsyncIterator
 from datetime import date, timedelta
 
+import asyncpg
 import httpx
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database
+from cinesync.chassis.db import Database, open_database
+from cinesync.chassis.postgres import Postgres
 from cinesync.movies.routes import router
 from cinesync.movies.seeding import seed_chain
 from tests.conftest import MakeClient, MakeDatabase
 
 DAYS = 2
+
+_numbers = itertools.count()
 
 
 @pytest.fixture
@@ -20,17 +26,43 @@ async def db(make_database: MakeDatabase) -> Database:
     return await make_database("movies")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tomorrow() -> date:
     """A day whose shows all lie ahead, in every time zone of the chain."""
     return clock.now().date() + timedelta(days=2)
 
 
+@pytest.fixture(scope="session")
+def seeded() -> list[str]:
+    """The name of a database with the demo chain, once there is one."""
+    return []
+
+
 @pytest.fixture
-async def chain(db: Database, tomorrow: date) -> Database:
-    """The demo chain with two days of shows."""
-    await seed_chain(db, tomorrow, days=DAYS)
-    return db
+async def chain(
+    make_database: MakeDatabase, postgres: Postgres, seeded: list[str], tomorrow: date
+) -> AsyncIterator[Database]:
+    """The demo chain with two days of shows: a copy of one that was seeded once."""
+    if not seeded:
+        origin = await make_database("movies")
+        await seed_chain(origin, tomorrow, days=DAYS)
+        await origin.close()
+        await _run(postgres, f"CREATE DATABASE chain TEMPLATE {origin.engine.url.database}")
+        seeded.append("chain")
+    name = f"chain_{next(_numbers)}"
+    await _run(postgres, f"CREATE DATABASE {name} TEMPLATE chain")
+    db = open_database(postgres.url(name))
+    yield db
+    await db.close()
+    await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _run(postgres: Postgres, statement: str) -> None:
+    connection = await asyncpg.connect(postgres.url())
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 @pytest.fixture
