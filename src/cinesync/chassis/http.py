@@ -16,7 +16,6 @@ from litestar import Litestar, Request, Response, get
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import (
@@ -29,6 +28,7 @@ from litestar.openapi.spec import (
     Schema,
     SecurityScheme,
 )
+from litestar.routes import HTTPRoute
 from litestar.static_files import create_static_files_router
 from litestar.types import (
     ASGIApp,
@@ -127,9 +127,7 @@ def service_app(
         return request.app.openapi_schema.to_schema()
 
     assets = f"/api/{name}/docs-assets"
-    for route in routes:
-        _document(route)
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             *routes,
             openapi,
@@ -142,6 +140,8 @@ def service_app(
         openapi_config=_openapi(name, assets),
         logging_config=None,
     )
+    _document(app)
+    return app
 
 
 def _openapi(name: str, assets: str) -> OpenAPIConfig:
@@ -195,15 +195,16 @@ class _Operation(Operation):
         self.responses = {**answers, "default": Reference(ref="#/components/responses/problem")}
 
 
-def _document(route: ControllerRouterHandler) -> None:
+def _document(app: Litestar) -> None:
     """Tell OpenAPI who must sign in: whoever takes `caller`."""
-    assert isinstance(route, HTTPRouteHandler), "routes are functions (style 16)"
-    route.operation_class = _Operation
-    parameters = inspect.signature(route.fn).parameters
-    if "caller" in parameters:
-        route.security = [{"bearer": []}]
-    elif "visitor" in parameters:
-        route.security = [{}, {"bearer": []}]
+    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
+    for handler in (handler for route in routes for handler in route.route_handlers):
+        handler.operation_class = _Operation
+        parameters = inspect.signature(handler.fn).parameters
+        if "caller" in parameters:
+            handler.security = [{"bearer": []}]
+        elif "visitor" in parameters:
+            handler.security = [{}, {"bearer": []}]
 
 
 def _require_json(request: Request[Any, Any, Any]) -> Response[bytes] | None:

@@ -120,7 +120,11 @@ class Toy:
 
 
 def build(
-    db: Database, reader: str, *, mood: str = "well", close: Sequence[Callable[[], Awaitable[None]]] = ()
+    db: Database,
+    reader: str,
+    *,
+    mood: str = "well",
+    close: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> tuple[Service, Toy]:
     """The service and its insides."""
     toy = Toy(db, reader, mood)
