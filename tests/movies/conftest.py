@@ -39,22 +39,44 @@ def seeded() -> list[str]:
 
 
 @pytest.fixture
-async def chain(
+async def seeded_name(
     make_database: MakeDatabase, postgres: Postgres, seeded: list[str], tomorrow: date
-) -> AsyncIterator[Database]:
-    """The demo chain with two days of shows: a copy of one that was seeded once."""
+) -> str:
+    """The database with the demo chain and two days of shows, seeded once, changed never."""
     if not seeded:
         origin = await make_database("movies")
         await seed_chain(origin, tomorrow, days=DAYS)
         await origin.close()
         await _run(postgres, f"CREATE DATABASE chain TEMPLATE {origin.engine.url.database}")
         seeded.append("chain")
+    return seeded[0]
+
+
+@pytest.fixture
+async def chain(postgres: Postgres, seeded_name: str) -> AsyncIterator[Database]:
+    """A copy of the demo chain, to be changed."""
     name = f"chain_{next(_numbers)}"
-    await _run(postgres, f"CREATE DATABASE {name} TEMPLATE chain")
+    await _run(postgres, f"CREATE DATABASE {name} TEMPLATE {seeded_name}")
     db = open_database(postgres.url(name))
     yield db
     await db.close()
     await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def client(
+    postgres: Postgres, seeded_name: str, make_client: MakeClient
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The service's API over the demo chain, for reading."""
+    db = open_database(postgres.url(seeded_name))
+    yield make_client("movies", [router(db)])
+    await db.close()
+
+
+@pytest.fixture
+def own_client(chain: Database, make_client: MakeClient) -> httpx.AsyncClient:
+    """The service's API over a copy, for changing."""
+    return make_client("movies", [router(chain)])
 
 
 async def _run(postgres: Postgres, statement: str) -> None:
@@ -63,9 +85,3 @@ async def _run(postgres: Postgres, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
-
-
-@pytest.fixture
-async def client(chain: Database, make_client: MakeClient) -> httpx.AsyncClient:
-    """The service's API over the demo chain."""
-    return make_client("movies", [router(chain)])

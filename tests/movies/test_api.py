@@ -76,7 +76,9 @@ async def test_search_takes_wildcards_for_nothing(client: httpx.AsyncClient) -> 
 
 async def test_a_language_finds_films_made_in_it_or_shown_in_it(client: httpx.AsyncClient) -> None:
     french = await all_pages(client, "/movies", language="FR")
-    shown = {show["movie_id"] for show in await all_pages(client, "/shows") if show["language"] == "fr"}
+    shown = {
+        show["movie_id"] for show in await all_pages(client, "/shows") if show["language"] == "fr"
+    }
     made = {film["movie_id"] for film in french if film["language"] == "fr"}
     assert made
     assert {film["movie_id"] for film in french} == made | shown
@@ -168,7 +170,10 @@ async def test_what_is_not_there_is_a_named_problem(client: httpx.AsyncClient, p
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("/movies?typ=film", "no query parameter typ here; there is: after, certificate, city, date"),
+        (
+            "/movies?typ=film",
+            "no query parameter typ here; there is: after, certificate, city, date",
+        ),
         ("/movies?type=opera", "`type` is one of film, live, concert"),
         ("/movies?certificate=XXL", "`certificate` is one of G, PG"),
         ("/movies?language=english", "`language` is an ISO 639 code"),
@@ -227,8 +232,9 @@ async def _room(client: httpx.AsyncClient) -> str:
 
 
 async def test_a_manager_plans_moves_and_cancels_a_show(
-    client: httpx.AsyncClient, sign: Sign, tomorrow: date
+    own_client: httpx.AsyncClient, sign: Sign, tomorrow: date
 ) -> None:
+    client = own_client
     manager = {"Authorization": f"Bearer {sign(uuid4(), 'manager')}"}
     day = tomorrow + timedelta(days=20)
     body = {

@@ -95,7 +95,13 @@ def test_titles_are_mended(raw: object, title: str) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "certificate"),
-    [("pg13", "PG-13"), ("Open", "Not Rated"), ("X", "NC-17"), ("unrated", "Not Rated"), ("", None)],
+    [
+        ("pg13", "PG-13"),
+        ("Open", "Not Rated"),
+        ("X", "NC-17"),
+        ("unrated", "Not Rated"),
+        ("", None),
+    ],
 )
 def test_ratings_are_known_by_their_other_names(raw: str, certificate: str | None) -> None:
     assert movie(**{"MPAA Rating": raw}).certificate == certificate

@@ -85,9 +85,7 @@ def test_the_studio_misses_its_right_back_corner_and_mirrored_its_left_one() -> 
 
 
 def test_rooms_differ_and_ids_follow_the_seats() -> None:
-    shapes = {
-        name: frozenset((seat.x, seat.y) for seat in layout(name).seats) for name in PLANS
-    }
+    shapes = {name: frozenset((seat.x, seat.y) for seat in layout(name).seats) for name in PLANS}
     assert len(set(shapes.values())) == len(PLANS) >= 10
     assert layout("fan") == layout("fan")
     assert layout("fan").layout_id != layout("fan", mirrored=True).layout_id

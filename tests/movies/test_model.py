@@ -108,7 +108,10 @@ def test_subtitles_are_spoken_of() -> None:
         seat_count=1,
     )
     assert show.spoken() == "en (subtitles ar)"
-    assert Show(**{**{n: getattr(show, n) for n in Show.__slots__}, "subtitles": None}).spoken() == "en"
+    assert (
+        Show(**{**{n: getattr(show, n) for n in Show.__slots__}, "subtitles": None}).spoken()
+        == "en"
+    )
 
 
 def test_intervals_touch_without_overlapping() -> None:

@@ -23,7 +23,9 @@ def titles(path: Path) -> list[tuple[int, object]]:
 
 
 def test_a_json_array_is_read_with_its_lines(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.json", '\ufeff[\n {"Title": "A"},\n {"Title":\n  "B"}, {"Title": 3}\n]\n')
+    path = write(
+        tmp_path, "a.json", '\ufeff[\n {"Title": "A"},\n {"Title":\n  "B"}, {"Title": 3}\n]\n'
+    )
     assert titles(path) == [(2, "A"), (3, "B"), (4, 3)]
 
 
@@ -76,9 +78,7 @@ def test_a_broken_file_says_line_and_reason(tmp_path: Path, content: bytes, mess
 
 
 def test_csv_is_read_with_its_lines(tmp_path: Path) -> None:
-    path = write(
-        tmp_path, "a.csv", '\ufeffTitle,Director\nA,X\n\n"B ""b""\nB",Y\nC,\n'
-    )
+    path = write(tmp_path, "a.csv", '\ufeffTitle,Director\nA,X\n\n"B ""b""\nB",Y\nC,\n')
     assert titles(path) == [(2, "A"), (4, 'B "b"\nB'), (6, "C")]
 
 

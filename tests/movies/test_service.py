@@ -85,7 +85,9 @@ async def test_a_planned_show_is_told_with_all_a_seller_needs(
     assert len(event.layout.seats) == show.seat_count == show.seats_left
     kept = await chain.read(store.layout, show.layout_id)
     assert event.layout.layout_id == kept.layout_id == show.layout_id
-    assert list(event.layout.seats) == list(kept.seats) == list(layout("balcony", mirrored=True).seats)
+    assert (
+        list(event.layout.seats) == list(kept.seats) == list(layout("balcony", mirrored=True).seats)
+    )
     assert show.local_time == "21:00"
 
 
@@ -175,7 +177,7 @@ async def test_without_serializable_transactions_two_managers_get_one_room(
         return found
 
     monkeypatch.setattr(store, "taken", look_and_wait)
-    weak = Database(chain.engine.execution_options(isolation_level="READ COMMITTED"))
+    weak = Database(chain.engine.execution_options(isolation_level="READ COMMITTED"), chain.url)
     async with asyncio.timeout(10):
         assert len(await _race(weak, plan)) == 2
 
@@ -213,8 +215,8 @@ async def test_a_show_moves_within_its_own_time_but_not_into_another(
     await chain.run(service.schedule_show, after)
     soon = ChangeShow(starts_at=plan.starts_at + timedelta(minutes=30))
     await chain.run(service.change_show, show_id, soon)
+    late = ChangeShow(starts_at=plan.starts_at + timedelta(hours=2))
     with pytest.raises(ShowOverlaps):
-        late = ChangeShow(starts_at=plan.starts_at + timedelta(hours=2))
         await chain.run(service.change_show, show_id, late)
     with pytest.raises(ShowUnfit, match="no zone vip"):
         await chain.run(service.change_show, show_id, ChangeShow(prices_cents={"vip": 1}))

@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, get, patch, post
 from litestar.connection import ASGIConnection
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.router import Router
 
 from cinesync.chassis.db import Database
@@ -38,19 +38,23 @@ from cinesync.movies.views import CityView, Filters, MovieView, ShowView, Theate
 
 T = TypeVar("T")
 Web = Request[Any, Any, Any]
+Db = NamedDependency[Database]
+Signed = NamedDependency[Caller]
 
 WORDS_MAX = 10
 CATALOGUE_SECONDS = 30  # how long a browser or a proxy may show films and theaters unasked
 SHOWS_SECONDS = 0  # seats left change: ask each time, mostly answered with 304
 
-Text = Annotated[str | None, Parameter(max_length=100)]
-Cursor = Annotated[str | None, Parameter(max_length=500, description="`next` of the page before")]
+Text = Annotated[str | None, QueryParameter(max_length=100)]
+Cursor = Annotated[
+    str | None, QueryParameter(max_length=500, description="`next` of the page before")
+]
 Day = Annotated[
     str | None,
-    Parameter(max_length=40, description="2026-11-21, in the theater's own calendar"),
+    QueryParameter(max_length=40, description="2026-11-21, in the theater's own calendar"),
 ]
-Limit = Annotated[int, Parameter(ge=1, le=100)]
-ShowLimit = Annotated[int, Parameter(ge=1, le=200)]
+Limit = Annotated[int, QueryParameter(ge=1, le=100)]
+ShowLimit = Annotated[int, QueryParameter(ge=1, le=200)]
 
 
 def known_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -69,7 +73,7 @@ def known_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
 @get("/movies")
 async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, bound by name
     request: Web,
-    db: Database,
+    db: Db,
     type: Text = None,  # noqa: A002 the contract's name
     language: Text = None,
     certificate: Text = None,
@@ -77,7 +81,7 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
     q: Text = None,
     city: Text = None,
     date: Day = None,
-    showing: bool = False,  # noqa: FBT001, FBT002 a query parameter
+    showing: FromQuery[bool] = False,  # noqa: FBT002 a query parameter
     after: Cursor = None,
     limit: Limit = 24,
 ) -> Response[Page[MovieView]]:
@@ -104,7 +108,7 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
 
 
 @get("/movies/{movie_id:uuid}")
-async def get_movie(request: Web, db: Database, movie_id: UUID) -> Response[MovieView]:
+async def get_movie(request: Web, db: Db, movie_id: FromPath[UUID]) -> Response[MovieView]:
     """One film."""
     movie = await db.read(listing.movie, movie_id)
     if movie is None:
@@ -113,7 +117,7 @@ async def get_movie(request: Web, db: Database, movie_id: UUID) -> Response[Movi
 
 
 @get("/filters")
-async def get_filters(request: Web, db: Database) -> Response[Filters]:
+async def get_filters(request: Web, db: Db) -> Response[Filters]:
     """What the filters of films can be set to."""
     filters = Filters(
         types=TYPES,
@@ -126,7 +130,7 @@ async def get_filters(request: Web, db: Database) -> Response[Filters]:
 
 @get("/theaters")
 async def list_theaters(
-    request: Web, db: Database, city: Text = None, after: Cursor = None, limit: Limit = 50
+    request: Web, db: Db, city: Text = None, after: Cursor = None, limit: Limit = 50
 ) -> Response[Page[TheaterView]]:
     """Theaters by city and name."""
     last_seen = decode_cursor(after, 3) if after else None
@@ -139,7 +143,7 @@ async def list_theaters(
 
 
 @get("/theaters/{theater_id:uuid}")
-async def get_theater(request: Web, db: Database, theater_id: UUID) -> Response[TheaterPage]:
+async def get_theater(request: Web, db: Db, theater_id: FromPath[UUID]) -> Response[TheaterPage]:
     """A theater and its auditoriums."""
     theater = await db.read(listing.theater, theater_id)
     if theater is None:
@@ -150,7 +154,7 @@ async def get_theater(request: Web, db: Database, theater_id: UUID) -> Response[
 
 
 @get("/cities")
-async def list_cities(request: Web, db: Database) -> Response[Page[CityView]]:
+async def list_cities(request: Web, db: Db) -> Response[Page[CityView]]:
     """Every city with a theater, on one page."""
     return fresh(request, Page(await db.read(listing.cities), None), CATALOGUE_SECONDS)
 
@@ -158,9 +162,9 @@ async def list_cities(request: Web, db: Database) -> Response[Page[CityView]]:
 @get("/shows")
 async def list_shows(
     request: Web,
-    db: Database,
-    movie_id: UUID | None = None,
-    theater_id: UUID | None = None,
+    db: Db,
+    movie_id: FromQuery[UUID | None] = None,
+    theater_id: FromQuery[UUID | None] = None,
     city: Text = None,
     date: Day = None,
     after: Cursor = None,
@@ -184,20 +188,22 @@ async def list_shows(
 
 
 @get("/shows/{show_id:uuid}")
-async def get_show(request: Web, db: Database, show_id: UUID) -> Response[ShowView]:
+async def get_show(request: Web, db: Db, show_id: FromPath[UUID]) -> Response[ShowView]:
     """One show, started or cancelled ones too."""
     return fresh(request, await _show(db, show_id), SHOWS_SECONDS)
 
 
 @post("/shows")
-async def schedule_show(db: Database, caller: Caller, data: ScheduleShow) -> ShowView:
+async def schedule_show(db: Db, caller: Signed, data: JSONBody[ScheduleShow]) -> ShowView:
     """Plan a show; for managers. Refused when the auditorium is taken at that time."""
     require(caller, "manager")
     return await _show(db, await db.run(service.schedule_show, data))
 
 
 @patch("/shows/{show_id:uuid}")
-async def change_show(db: Database, caller: Caller, show_id: UUID, data: ChangeShow) -> ShowView:
+async def change_show(
+    db: Db, caller: Signed, show_id: FromPath[UUID], data: JSONBody[ChangeShow]
+) -> ShowView:
     """Move a show or change prices of zones; for managers."""
     require(caller, "manager")
     await db.run(service.change_show, show_id, data)
@@ -205,7 +211,9 @@ async def change_show(db: Database, caller: Caller, show_id: UUID, data: ChangeS
 
 
 @post("/shows/{show_id:uuid}/cancel", status_code=200)
-async def cancel_show(db: Database, caller: Caller, show_id: UUID, data: CancelShow) -> ShowView:
+async def cancel_show(
+    db: Db, caller: Signed, show_id: FromPath[UUID], data: JSONBody[CancelShow]
+) -> ShowView:
     """Cancel a show; its bookings are refunded. For managers."""
     require(caller, "manager")
     await db.run(service.cancel_show, show_id, data.reason)

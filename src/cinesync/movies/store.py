@@ -61,8 +61,8 @@ async def add_layout(tx: Transaction, room: Layout) -> None:
     statement = text(
         "INSERT INTO seats (layout_id, seat, ordinal, row_label, number, zone, kind, x_hundredths,"
         " y_hundredths, run, companion_of)"
-        " SELECT CAST(:layout_id AS uuid), t.seat, t.ordinal, t.row_label, t.number, t.zone, t.kind,"
-        " t.x_hundredths, t.y_hundredths, t.run, t.companion_of"
+        " SELECT CAST(:layout_id AS uuid), t.seat, t.ordinal, t.row_label, t.number, t.zone,"
+        " t.kind, t.x_hundredths, t.y_hundredths, t.run, t.companion_of"
         " FROM unnest(CAST(:seat AS text[]), CAST(:ordinal AS bigint[]), CAST(:row AS text[]),"
         " CAST(:number AS bigint[]), CAST(:zone AS text[]), CAST(:kind AS text[]),"
         " CAST(:x AS bigint[]), CAST(:y AS bigint[]), CAST(:run AS bigint[]),"
