@@ -127,7 +127,7 @@ async def test_a_show_needs_a_film_a_room_and_a_sensible_time(
 async def test_a_film_without_running_time_cannot_be_planned_blindly(
     chain: Database, plan: ScheduleShow
 ) -> None:
-    await chain.run(service.add_movies, [Movie(title="Lost Reel")])
+    await chain.run(service.introduce_movies, [Movie(title="Lost Reel")])
     lost = "SELECT movie_id FROM events WHERE title = 'Lost Reel'"
     command = msgspec.structs.replace(plan, movie_id=await chain.read(_first, lost))
     with pytest.raises(ShowUnfit, match="give running_minutes"):
@@ -323,3 +323,36 @@ async def test_a_cancellation_heard_of_before_its_booking_shows_no_extra_seats(
     await chain.run(service.count_booked, [booked])
     assert (await view(chain, show.show_id)).seats_left == show.seat_count
     await chain.run(service.count_booked, [])
+
+
+async def _film(tx: Transaction, title: str) -> Any:
+    rows = await tx.execute(
+        text(
+            "SELECT type, language, running_minutes, certificate FROM events"
+            " WHERE title = CAST(:title AS text)"
+        ),
+        {"title": title},
+    )
+    return tuple(rows.one())
+
+
+async def test_a_film_has_a_type_and_a_language_even_if_nobody_said(db: Database) -> None:
+    assert await db.run(service.tell_movies, [Movie(title="Wings")]) == service.Told(added=1)
+    assert await db.read(_film, "Wings") == ("film", "en", None, None)
+
+
+async def test_telling_overrides_but_silence_does_not(db: Database) -> None:
+    known = Movie(title="Wings", type="live", language="fr", running_minutes=144, certificate="G")
+    await db.run(service.tell_movies, [known])
+    told = [Movie(title="Wings", certificate="PG")]
+    assert await db.run(service.tell_movies, told) == service.Told(changed=1)
+    assert await db.run(service.tell_movies, told) == service.Told(unchanged=1)
+    assert await db.read(_film, "Wings") == ("live", "fr", 144, "PG")
+
+
+async def test_introducing_fills_gaps_and_overrides_nothing(db: Database) -> None:
+    await db.run(service.tell_movies, [Movie(title="Wings", certificate="G")])
+    shipped = [Movie(title="Wings", certificate="R", running_minutes=144), Movie(title="Sunrise")]
+    assert await db.run(service.introduce_movies, shipped) == 1
+    assert await db.run(service.introduce_movies, shipped) == 0
+    assert await db.read(_film, "Wings") == ("film", "en", 144, "G")

@@ -10,6 +10,7 @@ from cinesync.chassis.db import Transaction
 from cinesync.movies.model import Movie
 from cinesync.movies.programme import Film
 
+DEFAULT_TYPE = "film"
 DEFAULT_LANGUAGE = "en"
 Key = tuple[str, int]
 
@@ -113,6 +114,7 @@ def _row(movie_id: UUID, movie: Movie) -> dict[str, Any]:
         "movie_id": movie_id,
         "title_key": title_key,
         "release_year": release_year,
+        "type": movie.type or DEFAULT_TYPE,
         "language": movie.language or DEFAULT_LANGUAGE,
         "popularity": movie.imdb_votes or 0,
         "search_text": movie.search_text(),

@@ -151,7 +151,7 @@ def _movie(reader: _Reader, title: str, released: date | None) -> Movie:
     return Movie(
         title=title,
         release_date=released,
-        type=stated_type or ("concert" if genre == "Concert/Performance" else "film"),
+        type=stated_type or ("concert" if genre == "Concert/Performance" else None),
         language=reader.read("Language", _language),
         certificate=reader.read("MPAA Rating", _certificate),
         genre=genre,

@@ -53,14 +53,14 @@ def curated(movies: Iterable[Movie], curation: Curation) -> list[Movie]:
 
 def _corrected(movie: Movie, curation: Curation) -> Movie:
     correction = curation.corrections.get(movie.title)
+    spoken = replace(movie, language="en", type=movie.type or "film")
     if correction is None:
-        return replace(movie, language="en")
-    told = {"title": movie.title, "type": movie.type} | dict(correction)
-    return merged(replace(movie, language="en"), msgspec.convert(told, Movie))
+        return spoken
+    return merged(spoken, msgspec.convert({"title": movie.title} | dict(correction), Movie))
 
 
 def _is_complete(movie: Movie) -> bool:
-    return None not in (movie.running_minutes, movie.certificate, movie.genre, movie.imdb_votes)
+    return None not in (movie.running_minutes, movie.certificate, movie.genre)
 
 
 def main(source: str) -> None:

@@ -118,14 +118,14 @@ def daypart(local: datetime) -> Daypart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movie:
-    """A film as it is kept. Without `language` the source did not say.
+    """A film as it is told. None: the source did not say; the catalogue has defaults for two.
 
     `imdb_tenths` is 0 to 100, `tomatoes_percent` 0 to 100.
     """
 
     title: str
     release_date: date | None = None
-    type: str = "film"
+    type: str | None = None
     language: str | None = None
     certificate: str | None = None
     genre: str | None = None

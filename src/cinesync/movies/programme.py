@@ -25,6 +25,7 @@ LAST_START = timedelta(hours=23, minutes=15)  # since local midnight
 CLOSES = timedelta(hours=26, minutes=30)
 FAMILY_UNTIL = timedelta(hours=16)
 FILMS_PER_SCREEN = 2
+FAME_MIN = 1_000  # whom nobody counted is not unknown
 FAMILY_SHARE = 3  # every third film of a week is for families
 WRONG_HOUR_COSTS = 2  # shows by which a film must be behind to be shown at the other one's hour
 SHOWS_PER_SCREEN_MAX = 12
@@ -136,7 +137,7 @@ def week_line_up(site: Site, films: Iterable[Film], day: date, seed: int) -> lis
     known = sorted(films, key=lambda film: (film.title, film.movie_id))
 
     def lot(film: Film) -> float:
-        weight = math.log2(2 + max(film.popularity, 0))
+        weight = math.log2(max(film.popularity, FAME_MIN))
         return -math.log(_chance(seed, site.name, week, film.title)) / weight
 
     events = sorted((film for film in known if film.type != "film"), key=lot)

@@ -64,7 +64,7 @@ def _names() -> list[str]:
 
 async def _found(tx: Transaction) -> tuple[int, int]:
     """How many films and theaters were new."""
-    movies = await service.add_movies(tx, shipped_movies())
+    movies = await service.introduce_movies(tx, shipped_movies())
     theaters = len(THEATERS) - await founding.theater_count(tx, _names())
     plans = {room.plan: None for theater in THEATERS for room in theater.rooms}
     for name in plans:

@@ -63,11 +63,17 @@ async def tell_movies(tx: Transaction, movies: Sequence[Movie]) -> Told:
     return Told(len(new), len(changed), len(known) - len(changed))
 
 
-async def add_movies(tx: Transaction, movies: Sequence[Movie]) -> int:
-    """Add the films that are new, leave the others as they were made; how many were new."""
+async def introduce_movies(tx: Transaction, movies: Sequence[Movie]) -> int:
+    """Add the films that are new and fill the gaps of the others; how many were new."""
     by_key = {movie.key(): movie for movie in movies}
     known = await catalogue.known(tx, sorted(by_key))
+    filled = {
+        movie_id: fuller
+        for key, (movie_id, old) in known.items()
+        if (fuller := merged(by_key[key], old)) != old
+    }
     await catalogue.add(tx, {clock.new_id(): m for key, m in by_key.items() if key not in known})
+    await catalogue.save(tx, filled)
     return len(by_key) - len(known)
 
 
