@@ -11,13 +11,18 @@ import msgspec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A past-tense fact. `event_id` is its identity everywhere: outbox, inbox, bus, ledger."""
+    """A past-tense fact. `event_id` is its identity everywhere: outbox, inbox, bus, ledger.
+
+    `trace` is the W3C `traceparent` of the request that caused it. Commands that run in batches
+    copy it from what caused each event; elsewhere the outbox fills it in.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
 
     event_id: UUID
     occurred_at: datetime
+    trace: str = ""
 
 
 class UnknownEvent(ValueError):
@@ -26,15 +31,11 @@ class UnknownEvent(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An event as it travels: its bytes, beside what a bus needs without decoding them.
-
-    `trace` is a W3C `traceparent` header, or empty.
-    """
+    """An event as it travels: its bytes, beside what a bus needs without decoding them."""
 
     event_id: UUID
     name: str
     body: bytes
-    trace: str = ""
 
 
 _encoder = msgspec.json.Encoder()

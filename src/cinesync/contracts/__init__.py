@@ -1,1 +1,34 @@
 """Domain events, one file per emitter: frozen, pure, past tense."""
+
+from collections.abc import Mapping, Sequence
+
+from cinesync.chassis.events import Event
+from cinesync.contracts.auth import CustomerErased, CustomerRegistered
+from cinesync.contracts.booking import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingRefused,
+    SeatsHeld,
+    SeatsReleased,
+)
+from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
+from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
+
+# The map of the system: who must have seen an event before it counts as delivered. An emitter
+# declares these queues itself, so that nothing is lost on consumers that have never started.
+# A test holds it against every service's HANDLERS.
+CONSUMERS: Mapping[type[Event], Sequence[str]] = {
+    CustomerRegistered: (),
+    CustomerErased: (),
+    ShowScheduled: ("booking",),
+    ShowChanged: ("booking",),
+    ShowCancelled: ("booking",),
+    SeatsHeld: (),  # live seat maps listen, at most once
+    SeatsReleased: (),  # the same
+    BookingConfirmed: ("movies",),
+    BookingCancelled: ("movies", "payment"),
+    BookingRefused: ("payment",),
+    PaymentSuccess: ("booking",),
+    PaymentFailed: ("booking",),
+    PaymentRefunded: ("booking",),
+}

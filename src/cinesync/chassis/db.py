@@ -1,0 +1,216 @@
+"""Transactions: serializable, retried, and applied exactly once even when a COMMIT's fate is lost.
+
+One way in for every service: `await db.run(command, *args)`. Works on PostgreSQL and CockroachDB.
+"""
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, NewType, ParamSpec, TypeVar
+from uuid import UUID
+
+from sqlalchemy import URL, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from cinesync.chassis import clock
+from cinesync.chassis.problems import Unavailable
+from cinesync.chassis.telemetry import DATABASE_RETRIES
+
+Transaction = NewType("Transaction", AsyncConnection)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Command = Callable[Concatenate[Transaction, P], Awaitable[T]]
+
+STATEMENT_TIMEOUT_MS = 30_000
+LOCK_TIMEOUT_MS = 10_000
+RETRY_SECONDS_MAX = 20.0
+BACKOFF_SECONDS_FIRST = 0.002
+BACKOFF_SECONDS_MAX = 0.5
+
+SERIALIZATION_STATES = frozenset({"40001", "40P01", "55P03"})
+# The server is starting, stopping, full, or the connection broke: nothing was committed.
+OUTAGE_STATES = frozenset({"57P01", "57P02", "57P03", "53300", "40003"})
+CONNECTION_CLASS = "08"
+
+
+class DatabaseAway(Unavailable):
+    """Our database does not answer right now; please try again in a moment."""
+
+
+class Contended(Unavailable):
+    """Too many people want the same thing at this moment; please try again."""
+
+
+class FateUnknown(Unavailable):
+    """We lost the database in the middle of this; look before you try again."""
+
+
+class Database:
+    """A service's own database. Commands are re-runnable and have no effect but SQL."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        # Called after each commit that appended to the outbox.
+        self.on_events: list[Callable[[], None]] = []
+
+    async def run(self, command: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Commit `command` once, from the start as often as the database asks for it.
+
+        Each run carries a key of its own under a primary key. When a COMMIT's fate is lost, the
+        next attempt inserts the same key first: a duplicate waits for, and then proves, the
+        earlier commit; otherwise the command runs again in that very transaction.
+
+        Raises DatabaseAway, Contended or FateUnknown (503) when the retries are used up.
+        """
+        run_key = clock.new_id()
+        attempts = _Attempts()
+        results: list[T] = []
+        fate_unknown = False
+        while True:
+            committing = False
+            try:
+                async with self.engine.connect() as connection:
+                    connection.info.pop("events", None)
+                    tx = Transaction(connection)
+                    if not await _insert_run_key(tx, run_key):
+                        return results[-1]  # the COMMIT whose fate was lost had been applied
+                    fate_unknown = False
+                    results.append(await command(tx, *args, **kwargs))
+                    has_events = bool(connection.info.pop("events", False))
+                    committing = True
+                    await connection.commit()
+            except Exception as error:  # noqa: BLE001 what is not the database's is raised again
+                fate_unknown = fate_unknown or (committing and _lost(error))
+                await attempts.pause_or_raise(error, fate_unknown=fate_unknown)
+                continue
+            if has_events:
+                for wake in self.on_events:
+                    wake()
+            return results[-1]
+
+    async def read(self, query: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `query` in a serializable read-only transaction; retried like `run`."""
+        attempts = _Attempts()
+        while True:
+            try:
+                async with self.engine.connect() as connection:
+                    await connection.execution_options(postgresql_readonly=True)
+                    return await query(Transaction(connection), *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 what is not the database's is raised again
+                await attempts.pause_or_raise(error, fate_unknown=False)
+
+    async def ping(self) -> None:
+        """Raises when no connection can be had."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+async def _insert_run_key(tx: Transaction, run_key: UUID) -> bool:
+    statement = text(
+        "INSERT INTO run_keys (run_key) VALUES (CAST(:run_key AS uuid))"
+        " ON CONFLICT (run_key) DO NOTHING RETURNING run_key"
+    )
+    return (await tx.execute(statement, {"run_key": run_key})).first() is not None
+
+
+async def forget_run_keys(tx: Transaction) -> int:
+    """Delete keys so old that nobody can still be retrying; how many."""
+    statement = text("DELETE FROM run_keys WHERE ran_at < now() - interval '1 hour'")
+    return (await tx.execute(statement)).rowcount
+
+
+class _Attempts:
+    """Capped exponential backoff with full jitter, ended by a deadline."""
+
+    def __init__(self) -> None:
+        self._deadline = clock.monotonic_seconds() + RETRY_SECONDS_MAX
+        self._backoff_seconds = BACKOFF_SECONDS_FIRST
+
+    async def pause_or_raise(self, error: Exception, *, fate_unknown: bool) -> None:
+        """Sleep if trying again can help; else raise what the caller should know."""
+        refusal = _refusal(error)
+        if refusal is None:
+            raise error
+        DATABASE_RETRIES.labels(type(refusal).__name__).inc()
+        if clock.monotonic_seconds() > self._deadline:
+            raise (FateUnknown() if fate_unknown else refusal) from error
+        await asyncio.sleep(random.uniform(0, self._backoff_seconds))  # noqa: S311 jitter
+        self._backoff_seconds = min(self._backoff_seconds * 2, BACKOFF_SECONDS_MAX)
+
+
+def _refusal(error: Exception) -> Unavailable | None:
+    """What to tell a client when retries run out, or None when retrying cannot help."""
+    if sqlstate(error) in SERIALIZATION_STATES:
+        return Contended(retry_after_seconds=1)
+    return DatabaseAway(retry_after_seconds=2) if _lost(error) else None
+
+
+def _lost(error: Exception) -> bool:
+    """Whether the connection or the server went away."""
+    state = sqlstate(error)
+    if state in OUTAGE_STATES or (state or "").startswith(CONNECTION_CLASS):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, (InterfaceError, OperationalError)) and state is None:
+        return True
+    return isinstance(error, (OSError, PoolTimeoutError))
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The SQLSTATE behind a driver's error, if it has one."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None)
+
+
+def open_database(url: str, *, pool_size: int = 6, application: str = "cinesync") -> Database:
+    """A pool for `url`: postgresql://… or cockroachdb://…, `sslmode` and certificates included."""
+    parsed, context = _driver_url(url)
+    connect_args: dict[str, object] = {
+        "timeout": 10,
+        "server_settings": {
+            "application_name": application,
+            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "lock_timeout": str(LOCK_TIMEOUT_MS),
+            "timezone": "UTC",
+        },
+    }
+    if context is not None:
+        connect_args["ssl"] = context
+    engine = create_async_engine(
+        parsed,
+        isolation_level="SERIALIZABLE",
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_timeout=10,
+        connect_args=connect_args,
+    )
+    return Database(engine)
+
+
+def _driver_url(url: str) -> tuple[URL, ssl.SSLContext | None]:
+    """libpq's TLS parameters as the context that asyncpg takes instead."""
+    parsed = make_url(url)
+    engine_name = parsed.drivername.split("+")[0]
+    engine_name = "postgresql" if engine_name == "postgres" else engine_name
+    query = dict(parsed.query)
+    tls = {
+        k: str(query.pop(k)) for k in ("sslmode", "sslrootcert", "sslcert", "sslkey") if k in query
+    }
+    parsed = parsed.set(drivername=f"{engine_name}+asyncpg", query=query)
+    if tls.get("sslmode", "disable") in {"disable", "allow", "prefer"}:
+        return parsed, None
+    context = ssl.create_default_context(cafile=tls.get("sslrootcert"))
+    context.check_hostname = tls["sslmode"] == "verify-full"
+    if tls["sslmode"] == "require" and "sslrootcert" not in tls:
+        context.verify_mode = ssl.CERT_NONE
+    if "sslcert" in tls:
+        context.load_cert_chain(tls["sslcert"], tls.get("sslkey"))
+    return parsed, context

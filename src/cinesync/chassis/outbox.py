@@ -1,0 +1,149 @@
+"""Events leave with the change that caused them: written together, relayed after commit."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import text
+
+from cinesync.chassis import lease, telemetry
+from cinesync.chassis.bus import Bus
+from cinesync.chassis.db import Database, Transaction, forget_run_keys
+from cinesync.chassis.events import Event, Message, encode
+
+log = telemetry.get_logger(__name__)
+
+RELAY_BATCH_MAX = 500
+SWEEP_SECONDS = 1.0
+BACKOFF_SECONDS_MAX = 5.0
+LEASE_RENEW_SECONDS = lease.LEASE_SECONDS / 2
+CLEANUP_SECONDS = 600.0
+KEEP_SENT_DAYS = 7
+
+
+async def append(tx: Transaction, events: Sequence[Event]) -> None:
+    """Write `events` in the caller's transaction; the relay wakes when it commits."""
+    if not events:
+        return
+    trace = telemetry.current_trace()
+    traced = [event if event.trace else replace(event, trace=trace) for event in events]
+    statement = text(
+        "INSERT INTO outbox (event_id, name, body, occurred_at)"
+        " SELECT t.event_id, t.name, t.body, t.occurred_at FROM unnest("
+        " CAST(:event_ids AS uuid[]), CAST(:names AS text[]), CAST(:bodies AS bytea[]),"
+        " CAST(:times AS timestamptz[])) AS t(event_id, name, body, occurred_at)"
+    )
+    await tx.execute(
+        statement,
+        {
+            "event_ids": [event.event_id for event in traced],
+            "names": [event.name for event in traced],
+            "bodies": [encode(event) for event in traced],
+            "times": [event.occurred_at for event in traced],
+        },
+    )
+    tx.info["events"] = True
+
+
+async def unsent(tx: Transaction, limit: int) -> list[Message]:
+    """The oldest rows that no bus has taken yet."""
+    statement = text(
+        "SELECT event_id, name, body FROM outbox WHERE sent_at IS NULL"
+        " ORDER BY occurred_at ASC, event_id ASC LIMIT CAST(:limit AS bigint)"
+    )
+    rows = await tx.execute(statement, {"limit": limit})
+    return [Message(row.event_id, row.name, bytes(row.body)) for row in rows]
+
+
+async def mark_sent(tx: Transaction, event_ids: Sequence[UUID]) -> None:
+    """These are the bus's responsibility from now on."""
+    statement = text(
+        "UPDATE outbox SET sent_at = now() WHERE event_id = ANY(CAST(:event_ids AS uuid[]))"
+    )
+    await tx.execute(statement, {"event_ids": sorted(event_ids)})
+
+
+async def forget_sent(tx: Transaction) -> int:
+    """Delete rows delivered long ago; how many."""
+    statement = text(
+        "DELETE FROM outbox WHERE sent_at < now() - CAST(:days AS bigint) * interval '1 day'"
+    )
+    return (await tx.execute(statement, {"days": KEEP_SENT_DAYS})).rowcount
+
+
+class Relay:
+    """Carries a service's outbox to the bus; one process at a time, by lease."""
+
+    def __init__(self, service: str, db: Database, bus: Bus, owner: str) -> None:
+        self._service = service
+        self._db = db
+        self._bus = bus
+        self._owner = owner
+        self._wake = asyncio.Event()
+        self._leased_until = 0.0
+        self._cleanup_at = 0.0
+        db.on_events.append(self._wake.set)
+
+    async def run(self) -> None:
+        """Relay until cancelled. Wakes at commit, and sweeps for rows a crash left behind."""
+        backoff_seconds = 0.0
+        while True:
+            try:
+                is_clear = await self.drain()
+                backoff_seconds = 0.0 if is_clear else _longer(backoff_seconds)
+            except Exception as error:  # noqa: BLE001 the relay outlives every outage
+                backoff_seconds = _longer(backoff_seconds)
+                log.warning("relay.waiting", service=self._service, reason=str(error))
+            await asyncio.sleep(backoff_seconds)
+            await self._until_woken()
+
+    async def drain(self) -> bool:
+        """Deliver all there is now. False: something was not taken and waits for another try."""
+        if not await self._is_owner():
+            return True
+        await self._clean_up()
+        self._wake.clear()
+        while messages := await self._db.read(unsent, RELAY_BATCH_MAX):
+            telemetry.EVENTS_WAITING.labels(self._service).set(len(messages))
+            taken = await self._bus.publish(messages)
+            if taken:
+                await self._db.run(mark_sent, list(taken))
+                telemetry.EVENTS_RELAYED.labels(self._service).inc(len(taken))
+            if len(taken) < len(messages):
+                return False
+            if not await self._is_owner():
+                return True
+        telemetry.EVENTS_WAITING.labels(self._service).set(0)
+        return True
+
+    async def close(self) -> None:
+        """Hand the work back."""
+        self._db.on_events.remove(self._wake.set)
+        await self._db.run(lease.give_back, "relay", self._owner)
+
+    async def _until_woken(self) -> None:
+        try:
+            async with asyncio.timeout(SWEEP_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _is_owner(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now >= self._leased_until:
+            if not await lease.held(self._db, "relay", self._owner):
+                return False
+            self._leased_until = now + LEASE_RENEW_SECONDS
+        return True
+
+    async def _clean_up(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._cleanup_at:
+            self._cleanup_at = now + CLEANUP_SECONDS
+            await self._db.run(forget_sent)
+            await self._db.run(forget_run_keys)
+
+
+def _longer(backoff_seconds: float) -> float:
+    return min(max(backoff_seconds * 2, 0.05), BACKOFF_SECONDS_MAX)

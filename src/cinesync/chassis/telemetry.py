@@ -1,0 +1,113 @@
+"""Logs, metrics, and the trace that follows a purchase through HTTP and events."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from opentelemetry import context, trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Counter, Gauge, Histogram
+
+from cinesync.chassis import clock
+
+HTTP_SECONDS = Histogram(
+    "cinesync_http_seconds",
+    "Time to answer a request.",
+    ["service", "method", "route", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+DATABASE_RETRIES = Counter(
+    "cinesync_database_retries_total", "Transactions begun again, by reason.", ["reason"]
+)
+EVENTS_RELAYED = Counter("cinesync_events_relayed_total", "Outbox rows delivered.", ["service"])
+EVENTS_WAITING = Gauge("cinesync_events_waiting", "Outbox rows of the last look.", ["service"])
+EVENTS_HANDLED = Counter("cinesync_events_handled_total", "Events consumed.", ["queue", "outcome"])
+BATCH_SIZE = Histogram(
+    "cinesync_batch_size",
+    "Commands in one transaction.",
+    ["batcher"],
+    buckets=(1, 2, 5, 10, 25, 50, 100),
+)
+
+_propagator = TraceContextTextMapPropagator()
+
+
+def configure_logging(level: str = "INFO", *, json_lines: bool = True) -> None:
+    """One line per event on stderr; Python's own loggers included. Call once, at start."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_trace,
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=shared,
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for noisy in ("httpx", "httpcore", "aiormq", "aio_pika", "alembic", "_granian"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A structured logger; the current trace id is added to each line."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def _add_trace(
+    _logger: object, _method: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid and "trace_id" not in line:
+        line["trace_id"] = trace.format_trace_id(span.trace_id)
+    return line
+
+
+def current_trace() -> str:
+    """The W3C `traceparent` of what is running now, or an empty text."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def trace_id(traceparent: str) -> str:
+    """The 32 hex digits of a `traceparent`, or an empty text."""
+    return traceparent[3:35]
+
+
+@contextmanager
+def tracing(traceparent: str) -> Iterator[None]:
+    """Continue `traceparent`; an empty or invalid one starts a new trace."""
+    parent = _propagator.extract({"traceparent": traceparent})
+    span = trace.get_current_span(parent).get_span_context()
+    if not span.is_valid:
+        span = _new_span_context()
+    token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(span), parent))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def _new_span_context() -> trace.SpanContext:
+    return trace.SpanContext(
+        trace_id=clock.new_id().int,
+        span_id=clock.new_id().int >> 64,
+        is_remote=False,
+        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+    )
