@@ -190,6 +190,7 @@ class HoldSeats:
     seats: tuple[str, ...] = ()
     best: int = 0
     zone: str | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
