@@ -1,0 +1,230 @@
+"""What a service is, and how one or several of them run in a process."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server
+from litestar import Litestar, Response, get
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from cinesync.chassis import clock, migrate, telemetry
+from cinesync.chassis.bus import Bus, EmbeddedBus, Listeners
+from cinesync.chassis.db import Database
+from cinesync.chassis.http import EXCEPTION_HANDLERS, Observed, service_app
+from cinesync.chassis.inbox import Handlers, Inbox
+from cinesync.chassis.outbox import Relay
+from cinesync.chassis.tokens import Verifier, jwks_over_http
+
+log = telemetry.get_logger(__name__)
+
+Background = Callable[[], Awaitable[None]]
+
+RESTART_SECONDS_FIRST = 0.1
+RESTART_SECONDS_MAX = 5.0
+SHUTDOWN_SECONDS_MAX = 15.0
+READY_CHECK_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """What a process needs beside its services' own settings."""
+
+    host: Annotated[str, "address to listen on"] = "127.0.0.1"
+    port: Annotated[int, "port to listen on"] = 8000
+    auth_url: Annotated[str, "where the auth service answers"] = "http://127.0.0.1:8000"
+    instance: Annotated[str, "this process's own stable name, owner of its leases"] = "single"
+    log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as its `app.build` returns it: wiring, no behaviour.
+
+    `background` are loops that run until cancelled. `drain` is called first at shutdown, to end
+    what would keep connections open; `close` last.
+    """
+
+    name: str
+    database: Database
+    routes: Sequence[ControllerRouterHandler]
+    migrations: str
+    handlers: Handlers = field(default_factory=dict)
+    listeners: Listeners = field(default_factory=dict)
+    background: Sequence[Background] = ()
+    drain: Sequence[Background] = ()
+    close: Sequence[Background] = ()
+
+
+class Process:
+    """Services, their bus and their relays in one process behind one port."""
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        settings: ProcessSettings,
+        bus: Bus | None = None,
+        pages: ASGIApp | None = None,
+    ) -> None:
+        self._services = services
+        self._settings = settings
+        self._bus: Bus = bus or EmbeddedBus()
+        self._relays = [Relay(s.name, s.database, self._bus, settings.instance) for s in services]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        verifier = Verifier(jwks_over_http(f"{settings.auth_url}/api/auth/.well-known/jwks.json"))
+        self._apps: dict[str, ASGIApp] = {
+            s.name: Observed(service_app(s.name, s.routes, verifier), s.name) for s in services
+        }
+        self._pages = Observed(pages, "web") if pages else None
+        self._door = Litestar(
+            [self._live(), self._ready(), _metrics],
+            exception_handlers=EXCEPTION_HANDLERS,
+            openapi_config=None,
+            logging_config=None,
+        )
+
+    async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until SIGTERM or SIGINT, then finish or hand back everything."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            await self._start()
+            server = self._server()
+            serving = asyncio.create_task(server.serve(), name="http server")
+            stack.push_async_callback(self._stop_serving, server, serving)
+            on_ready()
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            log.info("process.stopping")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: /api/<service>/… to its service, /health and /metrics here, the rest to pages."""
+        parts = scope["path"].split("/", 3)
+        app: ASGIApp | None = self._door
+        if parts[1] == "api":
+            app = self._apps.get(parts[2]) if len(parts) > 2 else None  # noqa: PLR2004
+        elif parts[1] not in {"health", "metrics"}:
+            app = self._pages
+        await (app or self._door)(scope, receive, send)
+
+    async def _start(self) -> None:
+        for service in self._services:
+            await migrate.upgrade(service.database, service.migrations, self._settings.instance)
+            for event_type, handler in service.handlers.items():
+                self._bus.subscribe(Inbox(service.name, event_type, handler, service.database))
+            for event_type, listener in service.listeners.items():
+                self._bus.listen(event_type, listener)
+        await self._bus.start()
+        loops: list[Background] = [relay.run for relay in self._relays]
+        loops += [loop for service in self._services for loop in service.background]
+        self._tasks = [asyncio.create_task(_keep_running(loop)) for loop in loops]
+
+    def _server(self) -> Server:
+        return Server(
+            self,
+            address=self._settings.host,
+            port=self._settings.port,
+            interface=Interfaces.ASGINL,
+            backlog=2048,
+            websockets=False,
+            log_level=LogLevels.warning,
+        )
+
+    async def _stop_serving(self, server: Server, serving: asyncio.Task[None]) -> None:
+        """Answer what was accepted; a client that never ends cannot hold us for ever."""
+        self._stopping = True
+        for hook in [hook for service in self._services for hook in service.drain]:
+            await hook()
+        server.stop()  # type: ignore[no-untyped-call]  # Granian types its constructor only
+        _, unfinished = await asyncio.wait({serving}, timeout=SHUTDOWN_SECONDS_MAX)
+        for task in unfinished:
+            task.cancel()
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for hook in [hook for service in self._services for hook in service.close]:
+            await _quietly(hook)
+        for relay in self._relays:
+            await _quietly(relay.drain)
+            await _quietly(relay.close)
+        await _quietly(self._bus.close)
+        for service in self._services:
+            await _quietly(service.database.close)
+
+    async def _troubles(self) -> dict[str, str]:
+        """What stops us from selling right now, by part."""
+        checks = await asyncio.gather(*(self._database_trouble(s) for s in self._services))
+        troubles = {s.name: trouble for s, trouble in zip(self._services, checks, strict=True)}
+        troubles |= {"bus": self._bus.trouble(), "process": "stopping" if self._stopping else None}
+        return {part: trouble for part, trouble in troubles.items() if trouble}
+
+    async def _database_trouble(self, service: Service) -> str | None:
+        try:
+            async with asyncio.timeout(READY_CHECK_SECONDS):
+                await service.database.ping()
+                if await migrate.is_current(service.database, service.migrations):
+                    return None
+                return "its database is not migrated"
+        except Exception as error:  # noqa: BLE001 whatever it is, it is the answer
+            return f"its database does not answer: {type(error).__name__}"
+
+    def _live(self) -> ControllerRouterHandler:
+        @get("/health/live")
+        async def live() -> dict[str, str]:
+            """The process runs its loop."""
+            return {"status": "live"}
+
+        return live
+
+    def _ready(self) -> ControllerRouterHandler:
+        @get("/health/ready")
+        async def ready() -> Response[dict[str, Any]]:
+            """Databases, migrations and bus are there: this process can sell."""
+            troubles = await self._troubles()
+            status = "ready" if not troubles else "not ready"
+            body = {"status": status, "troubles": troubles}
+            return Response(body, status_code=503 if troubles else 200)
+
+        return ready
+
+
+@get("/metrics")
+async def _metrics() -> Response[bytes]:
+    """Prometheus text format."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _keep_running(loop: Background) -> None:
+    """Background loops end only by cancellation; one that crashes is begun again."""
+    pause_seconds = RESTART_SECONDS_FIRST
+    while True:
+        started = clock.monotonic_seconds()
+        try:
+            await loop()
+        except Exception:
+            log.exception("background.crashed", loop=getattr(loop, "__qualname__", repr(loop)))
+        if clock.monotonic_seconds() - started > RESTART_SECONDS_MAX:
+            pause_seconds = RESTART_SECONDS_FIRST
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
+
+
+async def _quietly(hook: Callable[[], Awaitable[object]]) -> None:
+    """Shutdown goes on whatever one part says."""
+    try:
+        async with asyncio.timeout(SHUTDOWN_SECONDS_MAX):
+            await hook()
+    except Exception as error:  # noqa: BLE001 noted, and the next part gets its turn
+        log.warning("shutdown.trouble", part=repr(hook), error=repr(error))

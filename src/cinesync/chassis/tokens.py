@@ -1,0 +1,127 @@
+"""Access tokens: ES256 JWTs (RFC 7519, RFC 9068), verified once against the issuer's keys."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, KeySet
+
+from cinesync.chassis import clock
+from cinesync.chassis.problems import Forbidden, Unauthorized, Unavailable
+
+ISSUER = "cinesync"
+ALGORITHM = "ES256"
+TOKEN_TYPE = "at+jwt"  # noqa: S105 a media type, RFC 9068 section 2.1
+TOKEN_CHARS_MAX = 2_000
+CACHE_MAX = 50_000
+JWKS_PAUSE_SECONDS = 5.0
+
+FetchJwks = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking. `token` is what they showed, to be forwarded to other services."""
+
+    customer_id: UUID
+    role: str
+    expires_at: int
+    token: str
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether this is a token good for one purchase."""
+        return self.role == "guest"
+
+
+def require(caller: Caller, *roles: str) -> None:
+    """Raises Forbidden unless the caller has one of `roles`."""
+    if caller.role not in roles:
+        raise Forbidden(f"This needs the role {' or '.join(roles)}; yours is {caller.role}.")
+
+
+class JwksUnavailable(Unavailable):
+    """We cannot check access tokens right now; please try again in a moment."""
+
+
+class Verifier:
+    """Verifies access tokens. A token seen before costs a dictionary look-up.
+
+    Keys are fetched when a token names an unknown one, at most every `pause_seconds`, so that
+    made-up key ids cannot make us hammer the issuer.
+    """
+
+    def __init__(self, fetch_jwks: FetchJwks, *, pause_seconds: float = JWKS_PAUSE_SECONDS) -> None:
+        self._fetch_jwks = fetch_jwks
+        self._pause_seconds = pause_seconds
+        self._keys: dict[str, ECKey] = {}
+        self._fetched_at: float | None = None
+        self._fetching = asyncio.Lock()
+        self._cache: OrderedDict[str, Caller] = OrderedDict()
+
+    async def verify(self, token: str) -> Caller:
+        """Raises Unauthorized for a bad token, JwksUnavailable when keys cannot be had."""
+        caller = self._cache.get(token)
+        if caller is None:
+            caller = await self._verify(token)
+            self._remember(token, caller)
+        if caller.expires_at <= clock.now().timestamp():
+            self._cache.pop(token, None)
+            raise Unauthorized("The access token has expired.")
+        return caller
+
+    async def _verify(self, token: str) -> Caller:
+        if len(token) > TOKEN_CHARS_MAX:
+            raise Unauthorized("The access token is too long.")
+        try:
+            key_id = str(jws.extract_compact(token.encode()).headers().get("kid"))
+            if key_id not in self._keys:
+                await self._refresh()
+            keys = KeySet([self._keys[key_id]])
+            decoded = jwt.decode(token, keys, algorithms=[ALGORITHM])
+            return _caller(decoded.header, decoded.claims, token)
+        except (JoseError, ValueError, KeyError, TypeError) as error:
+            raise Unauthorized("The access token is not valid.") from error
+
+    async def _refresh(self) -> None:
+        async with self._fetching:
+            now = clock.monotonic_seconds()
+            if self._fetched_at is not None and now - self._fetched_at < self._pause_seconds:
+                return
+            try:
+                jwks = await self._fetch_jwks()
+            except (httpx.HTTPError, OSError) as error:
+                raise JwksUnavailable(retry_after_seconds=2) from error
+            self._fetched_at = now
+            self._keys = {key["kid"]: ECKey.import_key(key) for key in jwks["keys"]}
+
+    def _remember(self, token: str, caller: Caller) -> None:
+        self._cache[token] = caller
+        if len(self._cache) > CACHE_MAX:
+            self._cache.popitem(last=False)
+
+
+def _caller(header: dict[str, Any], claims: dict[str, Any], token: str) -> Caller:
+    """Raises KeyError, TypeError or ValueError for claims that are not ours."""
+    if header.get("typ") != TOKEN_TYPE or claims["iss"] != ISSUER:
+        raise ValueError("not an access token of ours")
+    return Caller(UUID(claims["sub"]), str(claims["role"]), int(claims["exp"]), token)
+
+
+def jwks_over_http(url: str) -> FetchJwks:
+    """Fetch the issuer's keys from its well-known address."""
+
+    async def fetch() -> dict[str, Any]:
+        async with httpx.AsyncClient(timeout=5) as client:
+            response = await client.get(url)
+            response.raise_for_status()
+            jwks: dict[str, Any] = response.json()
+            return jwks
+
+    return fetch

@@ -1,0 +1,48 @@
+"""Transactions on a real server: commit, rollback, retry."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from cinesync.chassis import lease, migrate
+from cinesync.chassis.db import Transaction, open_database
+from cinesync.chassis.postgres import Postgres
+
+
+async def test_a_command_is_committed_and_its_result_returned(postgres: Postgres) -> None:
+    db = open_database(postgres.url())
+    for ddl in migrate.CHASSIS_DDL:
+        async with db.engine.connect() as plain:
+            connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text(ddl))
+
+    async def command(tx: Transaction, name: str) -> bool:
+        return await lease.take(tx, name, "me")
+
+    assert await db.run(command, "a") is True
+    assert await db.run(lease.take, "a", "you") is False
+    assert await db.run(lease.take, "a", "me") is True
+
+    async def level(tx: Transaction) -> str:
+        row = (await tx.execute(text("SHOW transaction_isolation"))).one()
+        return str(row[0])
+
+    assert await db.read(level) == "serializable"
+    assert await db.run(level) == "serializable"
+
+    async def count_up(tx: Transaction) -> int:
+        row = (await tx.execute(text("SELECT count(*) FROM leases WHERE name LIKE 'n%'"))).one()
+        await asyncio.sleep(0.01)
+        await lease.take(tx, f"n{row[0]}", "me")
+        return int(row[0])
+
+    assert sorted(await asyncio.gather(*(db.run(count_up) for _ in range(5)))) == [0, 1, 2, 3, 4]
+
+    async def broken(tx: Transaction) -> None:
+        await tx.execute(text("SELECT no_such_column"))
+
+    with pytest.raises(DBAPIError, match="no_such_column"):
+        await db.run(broken)
+    await db.close()

@@ -1,0 +1,124 @@
+"""Real components for every test: PostgreSQL from the wheel, services in process, signed tokens."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
+from litestar.types import ControllerRouterHandler
+
+from cinesync.chassis import clock, migrate, tokens
+from cinesync.chassis.db import Database, open_database
+from cinesync.chassis.http import service_app
+from cinesync.chassis.postgres import Postgres
+from cinesync.chassis.tokens import Verifier
+
+MakeDatabase = Callable[[str], Awaitable[Database]]
+MakeClient = Callable[[str, list[ControllerRouterHandler]], httpx.AsyncClient]
+Sign = Callable[..., str]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """One server a test process; not durable, because no test of this process kills it."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def templates() -> set[str]:
+    """The services whose migrated template database exists."""
+    return set()
+
+
+async def _admin(postgres: Postgres, statement: str) -> None:
+    connection = await asyncpg.connect(postgres.url())
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def make_database(postgres: Postgres, templates: set[str]) -> AsyncIterator[MakeDatabase]:
+    """A fresh, migrated database of a service, from a template."""
+    opened: list[Database] = []
+
+    async def make(service: str) -> Database:
+        template = f"template_{service}"
+        if service not in templates:
+            await _admin(postgres, f"CREATE DATABASE {template}")
+            db = open_database(postgres.url(template))
+            await migrate.upgrade(db, f"cinesync.{service}.migrations", "tests")
+            await db.close()
+            templates.add(service)
+        name = f"{service}_{next(_numbers)}"
+        await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+        opened.append(open_database(postgres.url(name)))
+        return opened[-1]
+
+    yield make
+    for db in opened:
+        name = db.engine.url.database
+        await db.close()
+        await _admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def signing_key() -> ECKey:
+    """The key that the tests' verifier trusts."""
+    return ECKey.generate_key("P-256", {"kid": "tests"})
+
+
+@pytest.fixture
+def verifier(signing_key: ECKey) -> Verifier:
+    """Trusts `signing_key`, without a network."""
+
+    async def fetch() -> dict[str, Any]:
+        return {"keys": [signing_key.as_dict(private=False)]}
+
+    return Verifier(fetch)
+
+
+@pytest.fixture
+def sign(signing_key: ECKey) -> Sign:
+    """A bearer token for a customer."""
+
+    def make(customer_id: UUID, role: str = "customer", seconds: int = 900) -> str:
+        issued_at = int(clock.now().timestamp())
+        claims = {
+            "iss": tokens.ISSUER,
+            "sub": str(customer_id),
+            "role": role,
+            "iat": issued_at,
+            "exp": issued_at + seconds,
+            "jti": str(clock.new_id()),
+        }
+        header = {"alg": tokens.ALGORITHM, "kid": "tests", "typ": tokens.TOKEN_TYPE}
+        return jwt.encode(header, claims, signing_key, algorithms=[tokens.ALGORITHM])
+
+    return make
+
+
+@pytest.fixture
+async def make_client(verifier: Verifier) -> AsyncIterator[MakeClient]:
+    """A service's routes behind an HTTP client, in process."""
+    clients: list[httpx.AsyncClient] = []
+
+    def make(name: str, routes: list[ControllerRouterHandler]) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(service_app(name, routes, verifier))  # type: ignore[arg-type]
+        clients.append(httpx.AsyncClient(transport=transport, base_url="http://test"))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.aclose()
