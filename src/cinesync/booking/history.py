@@ -1,11 +1,11 @@
 """Statements about what became of payments, and about a customer's past."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, and_, case, func, select, text, tuple_
+from sqlalchemy import Select, and_, case, func, select, text
 
 from cinesync.booking.model import Booking, State
 from cinesync.booking.store import booking_of, select_bookings
@@ -134,8 +134,10 @@ async def bookings_page(
         .limit(limit)
     )
     if after is not None:
-        key = tuple_(bookings.c.created_at, bookings.c.booking_id)
-        statement = statement.where(key < tuple_(*after))
+        created_at, booking_id = after
+        is_older = bookings.c.created_at < created_at
+        is_next = (bookings.c.created_at == created_at) & (bookings.c.booking_id < booking_id)
+        statement = statement.where(is_older | is_next)
     return [booking_of(row) for row in await tx.execute(statement)]
 
 

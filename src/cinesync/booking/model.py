@@ -306,17 +306,16 @@ def judge(payment: PaymentSuccess, booking: Booking | None, show: Show | None) -
     """I5 as far as it can be told before the seats are tried; CONFIRM means: try them."""
     if booking is None or show is None or booking.customer_id != payment.customer_id:
         return Verdict.UNKNOWN_HOLD
-    if booking.payment_id == payment.payment_id:
-        return Verdict.KNOWN
-    if show.cancelled:
-        return Verdict.RELEASED_SHOW
-    if (booking.state, Cause.PAID) not in NEXT:
-        return Verdict.ALREADY_PAID
-    if (payment.amount_cents, payment.currency) != (booking.total_cents, booking.currency):
-        return Verdict.WRONG_AMOUNT
-    if booking.status is not State.HELD and show.read_at >= show.ends_at:
-        return Verdict.SEATS_GONE
-    return Verdict.CONFIRM
+    priced = (booking.total_cents, booking.currency)
+    is_over = booking.status is not State.HELD
+    verdicts = (
+        (booking.payment_id == payment.payment_id, Verdict.KNOWN),
+        (show.cancelled, Verdict.RELEASED_SHOW),
+        ((booking.state, Cause.PAID) not in NEXT, Verdict.ALREADY_PAID),
+        ((payment.amount_cents, payment.currency) != priced, Verdict.WRONG_AMOUNT),
+        (is_over and show.read_at >= show.ends_at, Verdict.SEATS_GONE),
+    )
+    return next((verdict for applies, verdict in verdicts if applies), Verdict.CONFIRM)
 
 
 def price(show: Show, zones: Sequence[tuple[str, str]]) -> list[PricedSeat]:

@@ -102,9 +102,7 @@ def blocks(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> 
                 yield Block(seats, (start == 1) + (spare - start == 1))
 
 
-def best_together(
-    hall: Hall, taken: Collection[str], count: int, zone: str | None
-) -> Seats | None:
+def best_together(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats | None:
     """The block nearest to the best spot; one that strands nobody goes before one that does."""
     found = min(
         blocks(hall, taken, count, zone),
@@ -161,9 +159,7 @@ def alternatives(hall: Hall, taken: Collection[str], wanted: Sequence[str]) -> l
     return offered
 
 
-def choose(
-    hall: Hall, taken: Collection[str], seats: Seats, best: int, zone: str | None
-) -> Seats:
+def choose(hall: Hall, taken: Collection[str], seats: Seats, best: int, zone: str | None) -> Seats:
     """The seats a wish gets.
 
     Raises SeatTaken, NotTogether, and the rules ChooseSeats, TooManySeats, UnknownSeat,

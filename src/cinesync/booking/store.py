@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Row, Select, func, select, text, tuple_
 
+from cinesync.booking.counter import Pick
 from cinesync.booking.model import Booking, PricedSeat, State
 from cinesync.booking.tables import booking_seats, bookings
 from cinesync.chassis.db import Transaction
@@ -141,24 +142,8 @@ async def held_counts(
     return {row.customer_id: row.seat_count for row in rows}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewHold:
-    """A hold whose seats are claimed."""
-
-    region: str
-    booking_id: UUID
-    customer_id: UUID
-    show_id: UUID
-    seats: Sequence[PricedSeat]
-    currency: str
-
-    @property
-    def total_cents(self) -> int:
-        return sum(priced.price_cents for priced in self.seats)
-
-
 async def insert_holds(
-    tx: Transaction, holds: Sequence[NewHold], hold_seconds: int
+    tx: Transaction, picks: Sequence[Pick], hold_seconds: int
 ) -> Mapping[UUID, datetime]:
     """When each new hold expires."""
     statement = text(
@@ -175,13 +160,13 @@ async def insert_holds(
     )
     parameters = {
         "hold_seconds": hold_seconds,
-        "regions": [hold.region for hold in holds],
-        "booking_ids": [hold.booking_id for hold in holds],
-        "customer_ids": [hold.customer_id for hold in holds],
-        "show_ids": [hold.show_id for hold in holds],
-        "seats": [msgspec.json.encode(hold.seats).decode() for hold in holds],
-        "totals": [hold.total_cents for hold in holds],
-        "currencies": [hold.currency for hold in holds],
+        "regions": [pick.show.region for pick in picks],
+        "booking_ids": [pick.hold.hold_id for pick in picks],
+        "customer_ids": [pick.hold.customer_id for pick in picks],
+        "show_ids": [pick.show.show_id for pick in picks],
+        "seats": [msgspec.json.encode(pick.seats).decode() for pick in picks],
+        "totals": [pick.total_cents for pick in picks],
+        "currencies": [pick.show.currency for pick in picks],
     }
     rows = await tx.execute(statement, parameters)
     return {row.booking_id: row.expires_at for row in rows}
@@ -286,6 +271,14 @@ async def set_expiry(tx: Transaction, booking: Booking, expires_at: datetime) ->
         )
     )
     return (await tx.execute(statement)).rowcount == 1
+
+
+def claims_of_pick(pick: Pick) -> list[Claim]:
+    """The rows a new hold needs."""
+    return [
+        Claim(pick.show.region, pick.show.show_id, priced.seat, pick.hold.hold_id)
+        for priced in pick.seats
+    ]
 
 
 def claims_of(booking: Booking) -> list[Claim]:
