@@ -59,7 +59,7 @@ class Counter:
         refusal = show.refuse_sale(self.terms)
         if refusal is not None:
             raise refusal
-        taken = self.taken.setdefault(show.show_id, set())
+        taken = self.taken[show.show_id]
         hall = self.halls[show.layout_id]
         seats = seating.choose(hall, taken, hold.seats, hold.best, hold.zone)
         self._check_customer(hold, len(seats))

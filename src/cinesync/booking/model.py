@@ -319,8 +319,5 @@ def judge(payment: PaymentSuccess, booking: Booking | None, show: Show | None) -
 
 
 def price(show: Show, zones: Sequence[tuple[str, str]]) -> list[PricedSeat]:
-    """Prices of (seat, zone) pairs. Raises UnknownSeat for a zone that has no price."""
-    unpriced = [seat for seat, zone in zones if zone not in show.prices_cents]
-    if unpriced:
-        raise UnknownSeat(f"{', '.join(unpriced)}: not on sale", seats=unpriced)
+    """Prices of (seat, zone) pairs; seats of zones without a price are never offered."""
     return [PricedSeat(seat, zone, show.prices_cents[zone]) for seat, zone in zones]

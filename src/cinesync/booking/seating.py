@@ -41,6 +41,10 @@ class Hall:
     cost: Mapping[str, float]
     companions: Mapping[str, Seats]
 
+    def outside(self, zones: Collection[str]) -> list[str]:
+        """The seats of all other zones."""
+        return [name for name, seat in self.seats.items() if seat.zone not in zones]
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

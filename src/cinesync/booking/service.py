@@ -36,7 +36,7 @@ class Held:
     """Seats are held: the answer to HoldSeats."""
 
     pick: Pick
-    expires_at: datetime
+    event: SeatsHeld
 
 
 HoldResult = Held | BookingError
@@ -64,8 +64,9 @@ async def hold_seats(
     gone = await _claim_all_or_none(tx, picks, terms)
     won = [pick for pick in picks if pick.hold.hold_id not in gone]
     expiries = await store.insert_holds(tx, won, terms.hold_seconds) if won else {}
-    await outbox.append(tx, [_seats_held(pick, expiries[pick.hold.hold_id]) for pick in won])
-    results = [_answer(counter, pick, gone, expiries) for pick in decided]
+    told = {pick.hold.hold_id: _seats_held(pick, expiries[pick.hold.hold_id]) for pick in won}
+    await outbox.append(tx, list(told.values()))
+    results = [_answer(counter, pick, gone, told) for pick in decided]
     if not won:
         raise NothingHeld(results)
     return results
@@ -85,6 +86,9 @@ async def _open_counter(
         [hold.customer_id for hold in holds if hold.is_guest],
     )
     by_layout = {show.layout_id: await halls.get(tx, show.layout_id) for show in shows.values()}
+    for show in shows.values():
+        unpriced = by_layout[show.layout_id].outside(show.prices_cents)
+        taken.setdefault(show.show_id, set()).update(unpriced)
     return Counter(shows, by_layout, taken, dict(held), terms)
 
 
@@ -117,14 +121,14 @@ def _answer(
     counter: Counter,
     decided: Pick | BookingError,
     gone: Mapping[UUID, list[str]],
-    expiries: Mapping[UUID, datetime],
+    told: Mapping[UUID, SeatsHeld],
 ) -> HoldResult:
     if isinstance(decided, BookingError):
         return decided
     hold_id = decided.hold.hold_id
     if hold_id in gone:
         return counter.lost(decided, gone[hold_id])
-    return Held(decided, expiries[hold_id])
+    return Held(decided, told[hold_id])
 
 
 async def release_hold(tx: Transaction, hold_id: UUID, customer_id: UUID) -> list[SeatsReleased]:
