@@ -84,7 +84,7 @@ class Database:
                     committing = True
                     await connection.commit()
             except Exception as error:  # noqa: BLE001 what is not the database's is raised again
-                fate_unknown = fate_unknown or (committing and _lost(error))
+                fate_unknown = fate_unknown or (committing and is_lost(error))
                 await attempts.pause_or_raise(error, fate_unknown=fate_unknown)
                 continue
             if has_events:
@@ -150,10 +150,10 @@ def _refusal(error: Exception) -> Unavailable | None:
     """What to tell a client when retries run out, or None when retrying cannot help."""
     if sqlstate(error) in SERIALIZATION_STATES:
         return Contended(retry_after_seconds=1)
-    return DatabaseAway(retry_after_seconds=2) if _lost(error) else None
+    return DatabaseAway(retry_after_seconds=2) if is_lost(error) else None
 
 
-def _lost(error: Exception) -> bool:
+def is_lost(error: Exception) -> bool:
     """Whether the connection or the server went away."""
     state = sqlstate(error)
     if state in OUTAGE_STATES or (state or "").startswith(CONNECTION_CLASS):

@@ -8,16 +8,19 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from cinesync.chassis import lease, telemetry
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis import clock, lease, telemetry
+from cinesync.chassis.db import Database, Transaction, is_lost, sqlstate
 
 log = telemetry.get_logger(__name__)
 
 MIGRATE_SECONDS_MAX = 300
-WAIT_SECONDS = 0.2
+WAIT_SECONDS = 0.1
+SERVER_SECONDS_MAX = 120.0
+MISSING_DATABASE = "3D000"
 
 LEASES_DDL = (
     "CREATE TABLE IF NOT EXISTS leases ("
@@ -49,6 +52,36 @@ CHASSIS_DDL: Sequence[str] = (
 
 class MigrationBusy(RuntimeError):
     """Another process has been migrating this database for too long."""
+
+
+async def create_if_missing(db: Database) -> None:
+    """Create the database its URL names, once the server answers.
+
+    Raises DatabaseAway when the server stays away for too long.
+    """
+    deadline = clock.monotonic_seconds() + SERVER_SECONDS_MAX
+    while True:
+        try:
+            await db.ping()
+        except Exception as error:
+            if sqlstate(error) == MISSING_DATABASE:
+                await _create(db.engine.url)
+            elif not is_lost(error) or clock.monotonic_seconds() > deadline:
+                raise
+            await asyncio.sleep(WAIT_SECONDS)
+        else:
+            return
+
+
+async def _create(url: URL) -> None:
+    server = create_async_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    try:
+        async with server.connect() as connection:
+            await connection.execute(text(f'CREATE DATABASE "{url.database}"'))
+    except DBAPIError as error:
+        log.info("create.raced", database=url.database, reason=str(error.orig))
+    finally:
+        await server.dispose()
 
 
 async def upgrade(db: Database, package: str, owner: str) -> None:

@@ -90,20 +90,24 @@ class Process:
             logging_config=None,
         )
 
-    async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Serve until SIGTERM or SIGINT, then finish or hand back everything."""
+    async def run(self, prepare: Background, on_ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT, then finish or hand back everything.
+
+        `prepare` runs on migrated databases before anything is served.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop.set)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._close)
-            await self._start()
+            await self._start(prepare)
             server = self._server()
             serving = asyncio.create_task(server.serve(), name="http server")
             stack.push_async_callback(self._stop_serving, server, serving)
-            on_ready()
             stopping = asyncio.create_task(stop.wait())
+            await self._until_listening()
+            on_ready()
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             log.info("process.stopping")
 
@@ -117,17 +121,30 @@ class Process:
             app = self._pages
         await (app or self._door)(scope, receive, send)
 
-    async def _start(self) -> None:
+    async def _start(self, prepare: Background) -> None:
         for service in self._services:
+            await migrate.create_if_missing(service.database)
             await migrate.upgrade(service.database, service.migrations, self._settings.instance)
             for event_type, handler in service.handlers.items():
                 self._bus.subscribe(Inbox(service.name, event_type, handler, service.database))
             for event_type, listener in service.listeners.items():
                 self._bus.listen(event_type, listener)
         await self._bus.start()
+        await prepare()
         loops: list[Background] = [relay.run for relay in self._relays]
         loops += [loop for service in self._services for loop in service.background]
         self._tasks = [asyncio.create_task(_keep_running(loop)) for loop in loops]
+
+    async def _until_listening(self) -> None:
+        """Granian binds in its own time; ready means that a connection is taken."""
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(self._settings.host, self._settings.port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return
 
     def _server(self) -> Server:
         return Server(

@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+VENV := .venv/bin
+PYTEST := $(VENV)/python -m pytest
+ARGS ?=
+
+.PHONY: help install up check fmt test test-fast system bench lock
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: ## Set up .venv with the command `cinesync`
+	@scripts/install
+
+up: install ## Run a shop on http://127.0.0.1:8000 (ARGS="--port 9000 --data DIR" for others)
+	@exec $(VENV)/cinesync up $(ARGS)
+
+check: install ## Style, types, architecture
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+
+fmt: install ## Format the code
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+test: install ## All tests, with coverage
+	@scripts/components
+	@rm -f .coverage .coverage.*
+	$(PYTEST) -n 2 --dist loadgroup --cov --cov-report= $(ARGS)
+
+test-fast: install ## The tests that take less than a minute together
+	$(PYTEST) -n 2 --dist loadgroup -m "not slow and not rabbitmq and not browser" $(ARGS)
+
+system: install ## Whole flows only: crash, race, browser
+	@scripts/components
+	$(PYTEST) -m "slow" $(ARGS)
+
+bench: install ## Measure, and write bench/results
+	$(VENV)/python -m bench $(ARGS)
+
+lock: install ## Pin every dependency again
+	$(VENV)/python -m pip install --quiet uv
+	$(VENV)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --upgrade --quiet -o requirements.lock

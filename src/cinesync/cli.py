@@ -1,0 +1,234 @@
+"""The command `cinesync`: one line and exit code 2 for what was asked wrongly."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+
+from cinesync.up import Address, UpFailed, borrowed, up
+
+if TYPE_CHECKING:
+    from cinesync.audit import Report
+
+DEFAULT_DATA = Path("~/.cinesync")
+SERVICES = ("all", "auth", "movies", "booking", "payment", "web")
+
+out = Console()
+err = Console(stderr=True)
+
+click.rich_click.USE_MARKDOWN = False
+click.rich_click.COMMAND_GROUPS = {
+    "cinesync": [
+        {"name": "Run", "commands": ["up", "serve", "bank"]},
+        {"name": "Fill", "commands": ["migrate", "seed", "import"]},
+        {"name": "Operate", "commands": ["audit", "queues", "settings"]},
+    ]
+}
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_DATA,
+    show_default=True,
+    help="Folder with the shop's databases, books, logs and secrets.",
+)
+
+
+class Refused(click.ClickException):
+    """What was asked cannot be done; one line says why."""
+
+    exit_code = 2
+
+    def show(self, file: object = None) -> None:  # noqa: ARG002 the base class's own
+        """To stderr, without decoration that would break in a pipe."""
+        click.echo(f"cinesync: {self.message}", err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cinesync")
+def main() -> None:
+    """CineSync sells cinema seats: no seat sold twice, no money lost.
+
+    `cinesync up` starts a whole shop on this machine. Commands that look into a shop
+    (audit, queues, import, seed) use the one in --data, running or not; with DATABASE_URL set
+    they use that server instead.
+    """
+
+
+@main.command("up")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port of storefront and APIs.",
+)
+@data_option
+def up_command(host: str, port: int, data: Path) -> None:
+    """Run a shop in the foreground: storefront, APIs, PostgreSQL and a sandbox bank.
+
+    The first start fills it with films, theaters and two weeks of shows. Ctrl-C stops it; killing
+    it in any way loses nothing that was acknowledged. Several shops run side by side, each with
+    its own --port and --data.
+    """
+    try:
+        up(data, Address(host, port), _environ(), _say, _welcome)
+    except UpFailed as error:
+        raise Refused(str(error)) from error
+
+
+@main.command("serve")
+@click.argument("service", type=click.Choice(SERVICES))
+@click.option("--host", help="Address to listen on [HOST].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT].")
+@click.option("--demo", is_flag=True, help="Keep the demo chain filled.")
+def serve_command(service: str, host: str | None, port: int | None, *, demo: bool) -> None:
+    """Run one service, or all of them in one process, on the databases of the environment.
+
+    DATABASE_URL names the server; each service uses its own database there (cinesync_booking …),
+    or the one in BOOKING_DATABASE_URL and so on. `cinesync settings` lists all variables.
+    """
+    import uvloop  # noqa: PLC0415 commands that do not serve start faster without it
+
+    from cinesync import serve  # noqa: PLC0415
+    from cinesync.chassis import telemetry  # noqa: PLC0415
+
+    environ = dict(_environ())
+    environ |= {"HOST": host} if host else {}
+    environ |= {"PORT": str(port)} if port else {}
+    telemetry.configure_logging(environ.get("LOG_LEVEL", "INFO"))
+    names = serve.ALL if service == "all" else (service,)
+    prepare = serve.prepare_demo if demo else None
+    with _clear_settings_errors():
+        uvloop.run(serve.serve(names, environ, prepare=prepare, on_ready=_print_ready))
+
+
+@main.command("bank")
+@click.option("--port", required=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the bank's books.",
+)
+@click.option("--webhook-url", required=True, help="Where the shop takes the bank's notices.")
+def bank_command(port: int, data: Path, webhook_url: str) -> None:
+    """Run the sandbox bank: a fake provider with its own durable books and its own faults.
+
+    It takes no real money. BANK_SECRET signs its webhooks and is the shop's key to it.
+    """
+    from cinesync.bank.app import Settings, run  # noqa: PLC0415
+
+    secret = _environ().get("BANK_SECRET")
+    if not secret:
+        raise Refused("BANK_SECRET is not set; the shop and the bank must share it.")
+    run(Settings(port=port, data=data, webhook_url=webhook_url, secret=secret))
+
+
+@main.command("audit")
+@click.option("--settled", is_flag=True, help="Money that stays pending is a violation too.")
+@data_option
+def audit_command(data: Path, *, settled: bool) -> None:
+    """Prove the books: no seat sold twice (I1), money conserved (I2), nothing stuck (I3).
+
+    Recomputed from the databases and the bank's own statement, while the shop runs or when it is
+    stopped. Exit code 1 when a promise is broken, 2 when the books cannot be read.
+    """
+    from cinesync import audit, serve  # noqa: PLC0415
+
+    with _shop(data) as environ:
+        report = asyncio.run(
+            serve.with_books(environ, partial(audit.audit, settled=settled, say=_say))
+        )
+    _print_audit(report)
+    sys.exit(1 if report.findings else 0)
+
+
+def _print_audit(report: "Report") -> None:
+    click.echo(f"seats booked: {report.seats_booked}   payments: {report.payments}")
+    for currency, sums in sorted(report.sums.items()):
+        click.echo(
+            f"{currency}: captured {sums.captured_cents} = booked {sums.booked_cents}"
+            f" + refunded {sums.refunded_cents} + pending {sums.pending_cents}"
+        )
+    click.echo(f"bank statement: {report.bank}")
+    for finding in sorted(report.findings):
+        click.echo(f"{finding.promise} BROKEN: {finding.what}")
+    if not report.findings:
+        click.echo("I1, I2 and I3 hold (I4 is not checked: there is no ledger yet)")
+
+
+@main.command("settings")
+@click.option("--example", is_flag=True, help="Print a .env file with every variable.")
+def settings_command(*, example: bool) -> None:
+    """List every environment variable that the processes read."""
+    from cinesync import serve  # noqa: PLC0415
+
+    if example:
+        click.echo(serve.env_example(), nl=False)
+        return
+    table = Table("Variable", "Kind", "Default", "Meaning", box=None, header_style="bold")
+    for part, docs in serve.all_settings().items():
+        table.add_row(f"[bold]{part}[/bold]")
+        for doc in docs:
+            table.add_row(f"  {doc.name}", doc.kind, doc.default, doc.doc)
+    out.print(table)
+
+
+@contextmanager
+def _shop(data: Path) -> Iterator[Mapping[str, str]]:
+    try:
+        with borrowed(data, _environ()) as environ, _clear_settings_errors():
+            yield environ
+    except UpFailed as error:
+        raise Refused(str(error)) from error
+
+
+def _print_ready() -> None:
+    click.echo("cinesync-ready")
+    sys.stdout.flush()
+
+
+def _say(what: str) -> None:
+    err.print(f"[dim]cinesync:[/dim] {what}", highlight=False)
+
+
+def _welcome(url: str) -> None:
+    click.echo(f"ready: {url}")
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_row("Shop", url)
+    table.add_row("Sign in as", "demo@cinesync.example  (password: popcorn-and-a-movie)")
+    table.add_row("Staff", "manager@cinesync.example, staff@…, auditor@…  (the same password)")
+    table.add_row("APIs", f"{url}/api/booking/docs  (auth, movies, booking, payment)")
+    table.add_row("Try", "pick a film, choose seats, pay with a test card, cancel it again")
+    table.add_row("Prove", "cinesync audit  (in another terminal, with the same --data)")
+    err.print(table)
+    err.print("[dim]Ctrl-C stops it.[/dim]")
+
+
+def _environ() -> Mapping[str, str]:
+    """The one place where the environment is read."""
+    return os.environ  # noqa: TID251
+
+
+@contextmanager
+def _clear_settings_errors() -> Iterator[None]:
+    from cinesync.chassis.settings import SettingsError  # noqa: PLC0415
+
+    try:
+        yield
+    except SettingsError as error:
+        raise Refused(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The services of one process: which ones, on which databases and bus, with or without pages."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, cast
+
+from a2wsgi import WSGIMiddleware
+from litestar.types import ASGIApp
+
+import cinesync.auth.app
+import cinesync.booking.app
+import cinesync.movies.app
+import cinesync.payment.app
+import cinesync.web.app
+from cinesync.audit import Books
+from cinesync.chassis import clock, settings
+from cinesync.chassis.bus import Bus, EmbeddedBus
+from cinesync.chassis.rabbitmq import RabbitMqBus
+from cinesync.chassis.service import Process, ProcessSettings, Service
+from cinesync.contracts import CONSUMERS
+
+BUILDERS: Mapping[str, Callable[[Mapping[str, str]], Service]] = {
+    "auth": cinesync.auth.app.build,
+    "movies": cinesync.movies.app.build,
+    "booking": cinesync.booking.app.build,
+    "payment": cinesync.payment.app.build,
+}
+ALL = (*BUILDERS, "web")
+PAGE_THREADS = 16
+
+T = TypeVar("T")
+
+Prepare = Callable[[Mapping[str, Service]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class BusSettings:
+    """Which bus carries the events."""
+
+    rabbitmq_url: Annotated[str, "amqp[s]://…; empty: the embedded bus"] = ""
+    rabbitmq_exchange: Annotated[str, "topic exchange of all domain events"] = "cinema.events"
+
+
+def environ_of(service: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """A service's own DATABASE_URL: `<SERVICE>_DATABASE_URL`, or the database cinesync_<service>.
+
+    The shared DATABASE_URL names a server; a database it names is replaced.
+    """
+    own = environ.get(f"{service.upper()}_DATABASE_URL")
+    if own is None:
+        server, _, query = environ.get("DATABASE_URL", "").partition("?")
+        scheme, _, rest = server.partition("://")
+        own = f"{scheme}://{rest.split('/')[0]}/cinesync_{service}" + (f"?{query}" if query else "")
+    return {**environ, "DATABASE_URL": own}
+
+
+def build_services(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, Service]:
+    """The named services, each on its own database."""
+    return {name: BUILDERS[name](environ_of(name, environ)) for name in names if name in BUILDERS}
+
+
+async def serve(
+    names: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    prepare: Prepare | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the named services in this process until it is told to stop."""
+    process_settings = settings.load(ProcessSettings, environ)
+    services = build_services(names, environ)
+    pages = None
+    if "web" in names:
+        flask_app = cinesync.web.app.build(environ)
+        pages = cast("ASGIApp", WSGIMiddleware(flask_app, workers=PAGE_THREADS))
+    process = Process(list(services.values()), process_settings, _bus(environ), pages)
+
+    async def prepare_all() -> None:
+        if prepare is not None:
+            await prepare(services)
+
+    await process.run(prepare_all, on_ready)
+
+
+async def with_books(environ: Mapping[str, str], look: Callable[[Books], Awaitable[T]]) -> T:
+    """Open every database and the sandbox bank, look, close."""
+    services = build_services(list(BUILDERS), environ)
+    others = {name: services[name].database for name in ("auth", "movies")}
+    payment_settings = settings.load(cinesync.payment.app.Settings, environ_of("payment", environ))
+    bank = cinesync.payment.app.bank_client(payment_settings)
+    gateway = cinesync.payment.app.build_gateways(payment_settings, bank).get("sandbox")
+    try:
+        return await look(
+            Books(services["booking"].database, services["payment"].database, others, gateway)
+        )
+    finally:
+        await bank.aclose()
+        for service in services.values():
+            for hook in (*service.close, service.database.close):
+                await hook()
+
+
+SETTINGS: Mapping[str, type[Any]] = {
+    "every process": ProcessSettings,
+    "the bus": BusSettings,
+    "auth": cinesync.auth.app.Settings,
+    "movies": cinesync.movies.app.Settings,
+    "booking": cinesync.booking.app.Settings,
+    "payment": cinesync.payment.app.Settings,
+    "web": cinesync.web.app.Settings,
+}
+
+
+def all_settings() -> dict[str, list[settings.SettingDoc]]:
+    """What each part reads from the environment."""
+    return {part: settings.describe(kind) for part, kind in SETTINGS.items()}
+
+
+def env_example() -> str:
+    """`.env.example`: every variable once, with its default and meaning."""
+    lines: list[str] = []
+    seen: set[str] = set()
+    for part, docs in all_settings().items():
+        lines.append(f"\n# --- {part}\n" if lines else f"# --- {part}\n")
+        for doc in docs:
+            if doc.name not in seen:
+                seen.add(doc.name)
+                value = "" if doc.default == "required" else doc.default.strip("'")
+                lines.append(f"# {doc.doc} ({doc.kind})\n{doc.name}={value}\n")
+    return "".join(lines)
+
+
+def _bus(environ: Mapping[str, str]) -> Bus:
+    chosen = settings.load(BusSettings, environ)
+    if not chosen.rabbitmq_url:
+        return EmbeddedBus()
+    unheard = [event.name for event, consumers in CONSUMERS.items() if not consumers]
+    return RabbitMqBus(chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange, unheard=unheard)
+
+
+async def prepare_demo(services: Mapping[str, Service]) -> None:
+    """The demo chain with two weeks of shows ahead, and somebody to sign in as."""
+    await cinesync.movies.app.seed_demo(services["movies"].database, clock.now().date())
+    await cinesync.auth.app.seed_demo(services["auth"].database)

@@ -1,0 +1,339 @@
+"""`cinesync up`: PostgreSQL, the sandbox bank and the shop, started, watched and stopped together.
+
+Imports little on purpose: the children load the services while PostgreSQL starts.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from cinesync.chassis.postgres import PR_SET_PDEATHSIG, Postgres
+
+READY_SECONDS_MAX = 180.0
+STOP_SECONDS_MAX = 30.0
+WATCH_SECONDS = 0.2
+RESTART_PAUSE_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
+STEADY_SECONDS = 30.0
+LOG_BYTES_MAX = 20_000_000
+OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "SHOP_URL")
+READY_LINE = "cinesync-ready"
+
+
+class UpFailed(RuntimeError):
+    """The shop cannot be started; the message says why and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the shop listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """As a browser on this machine writes it."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+class Home:
+    """A data folder: one shop's databases, books, logs and secrets."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().absolute()
+        self.logs = self.folder / "logs"
+        self.run_file = self.folder / "run.json"
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Keep others out while we run. Raises UpFailed when somebody is in already."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / "lock").open("a")
+        except OSError as error:
+            raise UpFailed(f"{self.folder} cannot be used: {error.strerror}.") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UpFailed(
+                    f"A shop already runs on {self.folder}"
+                    f" ({self.running().get('url', 'starting')}); stop it,"
+                    " or choose another folder with --data."
+                ) from error
+            try:
+                yield
+            finally:
+                self.run_file.unlink(missing_ok=True)
+
+    def secret(self, name: str) -> str:
+        """A random secret made once and kept, readable by its owner only."""
+        path = self.folder / f"{name}.secret"
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(48))
+        return path.read_text()
+
+    def note_running(self, facts: Mapping[str, object]) -> None:
+        """Tell other commands where the running shop is."""
+        self.run_file.write_text(json.dumps(facts))
+
+    def running(self) -> dict[str, str]:
+        """What the running shop noted; empty when none runs."""
+        try:
+            facts: dict[str, str] = json.loads(self.run_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return facts
+
+    def log(self, name: str) -> IO[bytes]:
+        """Append to a log; the one before is kept when it has grown too long."""
+        path = self.logs / f"{name}.log"
+        if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+            path.rename(path.with_suffix(".log.1"))
+        return path.open("ab")
+
+
+@dataclass
+class Child:
+    """A process we keep alive: restarted when it ends, stopped with SIGTERM, dead when we are."""
+
+    name: str
+    arguments: Sequence[str]
+    environ: Mapping[str, str]
+    home: Home
+    module: str = "cinesync.cli"
+    restarts: int = 0
+    started_at: float = 0.0
+    ready: threading.Event = field(default_factory=threading.Event)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin, or begin again."""
+        self.started_at = time.monotonic()
+        with self.home.log(self.name) as log:
+            self._process = subprocess.Popen(  # noqa: S603 our own command
+                [sys.executable, "-m", self.module, *self.arguments],
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is ours to pass on
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 Python code between fork and exec is this line
+            )
+        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        assert self._process is not None, "started"
+        return self._process.pid
+
+    def has_ended(self) -> bool:
+        """Whether it must be restarted."""
+        return self._process is not None and self._process.poll() is not None
+
+    def restart(self) -> None:
+        """After a pause that grows while it keeps ending early."""
+        if time.monotonic() - self.started_at > STEADY_SECONDS:
+            self.restarts = 0
+        pauses = RESTART_PAUSE_SECONDS
+        time.sleep(pauses[min(self.restarts, len(pauses) - 1)])
+        self.restarts += 1
+        self.start()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL for one that does not listen."""
+        if self._process is None or self.has_ended():
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _read(self, stdout: IO[bytes]) -> None:
+        for line in stdout:
+            if line.strip().decode() == READY_LINE:
+                self.ready.set()
+
+
+class Stack:
+    """Everything a shop needs on one machine."""
+
+    def __init__(self, home: Home, address: Address, environ: Mapping[str, str]) -> None:
+        self.home = home
+        self.address = address
+        self.postgres = Postgres(home.folder / "postgres")
+        bank_port = free_port()
+        bank_secret = home.secret("bank")
+        self.environ = {
+            **environ,
+            "HOST": address.host,
+            "PORT": str(address.port),
+            "SECRET_KEY": home.secret("shop"),
+            "DATABASE_URL": self.postgres.url(),
+            "BANK_URL": f"http://127.0.0.1:{bank_port}",
+            "BANK_SECRET": bank_secret,
+            **dict.fromkeys(OWN_URLS, address.url),
+        }
+        self.bank = Child(
+            "bank",
+            [
+                "bank",
+                f"--port={bank_port}",
+                f"--data={home.folder / 'bank.sqlite'}",
+                f"--webhook-url={address.url}/api/payment/webhooks/sandbox",
+            ],
+            self.environ,
+            home,
+        )
+        self.shop = Child("shop", ["serve", "all", "--demo"], self.environ, home)
+        self.stopping = threading.Event()
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Raises UpFailed when the shop does not come up."""
+        _check_port(self.address)
+        self.bank.start()
+        self.shop.start()  # it loads while PostgreSQL starts, and waits for it
+        say("starting PostgreSQL")
+        self.postgres.start()
+        say("starting the shop; the first time it fills the demo chain")
+        self._await_ready()
+        self.home.note_running(
+            {
+                "url": self.address.url,
+                "database_url": self.postgres.url(),
+                "bank_url": self.environ["BANK_URL"],
+                "shop_pid": self.shop.pid,
+                "bank_pid": self.bank.pid,
+                "postgres_pid": self.postgres.pid,
+            }
+        )
+
+    def watch(self, say: Callable[[str], None]) -> None:
+        """Until `stopping` is set: whatever ends is started again."""
+        while not self.stopping.wait(WATCH_SECONDS):
+            if not self.postgres.is_running():
+                say("PostgreSQL ended; starting it again")
+                self.postgres.start()
+            for child in (self.bank, self.shop):
+                if child.has_ended() and not self.stopping.is_set():
+                    say(f"the {child.name} ended; starting it again")
+                    child.restart()
+
+    def start_books(self) -> None:
+        """Only what holds data, for commands that look into a stopped shop."""
+        self.bank.start()
+        self.postgres.start()
+
+    def stop(self) -> None:
+        """In the order in which they need each other."""
+        self.shop.stop()
+        self.bank.stop()
+        self.postgres.stop()
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while not self.shop.ready.wait(0.05):
+            if self.stopping.is_set():
+                return
+            if self.shop.has_ended() or time.monotonic() > deadline:
+                log = self.home.logs / "shop.log"
+                raise UpFailed(f"The shop did not start; {log} says why:\n{_log_end(log)}")
+
+
+def up(
+    folder: Path,
+    address: Address,
+    environ: Mapping[str, str],
+    say: Callable[[str], None],
+    welcome: Callable[[str], None],
+) -> None:
+    """Run in the foreground until SIGINT or SIGTERM. Raises UpFailed."""
+    home = Home(folder)
+    with home.owned():
+        stack = Stack(home, address, environ)
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, lambda *_: stack.stopping.set())
+        try:
+            stack.start(say)
+            if not stack.stopping.is_set():
+                welcome(address.url)
+            stack.watch(say)
+        finally:
+            say("stopping")
+            stack.stop()
+
+
+@contextmanager
+def borrowed(folder: Path, environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The settings to reach a shop's databases and bank: running ones, or started for us.
+
+    With DATABASE_URL in `environ` that server is used as it is. Raises UpFailed when there is no
+    shop in `folder`.
+    """
+    if "DATABASE_URL" in environ:
+        yield environ
+        return
+    home = Home(folder)
+    facts = home.running()
+    if not (home.folder / "postgres").exists():
+        raise UpFailed(f"There is no shop in {home.folder}; `cinesync up` makes one.")
+    stack = Stack(home, Address("127.0.0.1", free_port()), environ)
+    if facts:
+        stack.environ |= {"DATABASE_URL": facts["database_url"], "BANK_URL": facts["bank_url"]}
+        yield stack.environ
+        return
+    with home.owned():
+        try:
+            stack.start_books()
+            yield stack.environ
+        finally:
+            stack.stop()
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _check_port(address: Address) -> None:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise UpFailed(
+                f"Cannot listen on {address.host} port {address.port}: {error.strerror}."
+                " Choose another with --port."
+            ) from error
+
+
+def _log_end(path: Path) -> str:
+    return path.read_text(errors="replace")[-1500:].strip() if path.exists() else ""
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec (prctl(2)): orphans would keep the ports and the data."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
