@@ -219,7 +219,8 @@ class Live:
     def _make_room(self) -> None:
         """Unwatched shows go; of watched ones there are no more than listeners."""
         surplus = max(len(self._feeds) - FEEDS_MAX, 0)
-        unwatched = [show_id for show_id, feed in self._feeds.items() if not feed.listeners]
+        older = list(self._feeds)[:-1]
+        unwatched = [show_id for show_id in older if not self._feeds[show_id].listeners]
         for show_id in unwatched[:surplus]:
             del self._feeds[show_id]
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from cinesync.booking import catalog, service, store
-from cinesync.booking.halls import Halls
 from cinesync.booking.feed import Snapshot, Taken
+from cinesync.booking.halls import Halls
 from cinesync.booking.live import Live
 from cinesync.booking.model import HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.feed import FREE, Feed
+from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import SEATS_PER_HOLD_MAX, Booking, PricedSeat, Show, Terms
 from cinesync.booking.service import Held
 
