@@ -82,7 +82,7 @@ async def test_a_party_that_cannot_sit_together_is_offered_seats_apart(office: B
 async def test_best_can_be_asked_for_in_a_zone(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     [result] = await office.try_hold(wish(show, best=2, zone="premium"))
-    assert seats_of(result) == ["C4", "C5"]
+    assert seats_of(result) == ["C3", "C4"]
     [unknown] = await office.try_hold(wish(show, best=2, zone="royal"))
     assert isinstance(unknown, UnknownSeat)
 
@@ -281,9 +281,8 @@ async def test_a_hold_is_extended_so_many_times(office: BoxOffice) -> None:
         assert extended.extensions == times
         assert extended.expires_at == event.expires_at
         assert (extended.expires_at - extended.read_at).total_seconds() == 600
-    assert await office.find(hold.booking_id) == replace(
-        extended, read_at=(await office.find(hold.booking_id)).read_at
-    )
+    found = await office.find(hold.booking_id)
+    assert (found.expires_at, found.extensions) == (extended.expires_at, 2)
     with pytest.raises(ExtensionsUsedUp):
         await office.db.run(*extend)
 
