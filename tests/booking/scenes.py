@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -181,6 +181,19 @@ class BoxOffice:
         await self.db.run(settling.confirm_bookings, [payment])
         return payment
 
+    async def release(self, booking: Booking) -> list[SeatsReleased]:
+        return await self.db.run(service.release_hold, booking.booking_id, booking.customer_id)
+
+    async def extend(self, booking: Booking) -> tuple[Booking, list[SeatsHeld]]:
+        return await self.db.run(
+            service.extend_hold, booking.booking_id, booking.customer_id, self.terms
+        )
+
+    async def cancel(self, booking: Booking) -> tuple[Booking, list[BookingCancelled]]:
+        return await self.db.run(
+            service.cancel_booking, booking.booking_id, booking.customer_id, self.terms
+        )
+
     async def run_out(self, booking: Booking) -> None:
         """Let the database's clock pass the end of a hold."""
         await self.execute(
@@ -301,8 +314,3 @@ def seats_of(result: HoldResult) -> list[str]:
     """The seats of a hold that was made."""
     assert isinstance(result, Held), result
     return [priced.seat for priced in result.pick.seats]
-
-
-def far_future() -> datetime:
-    """Later than any hold."""
-    return clock.now() + timedelta(days=1)

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from cinesync.booking import service
+from cinesync.booking import service, settling
 from cinesync.booking.model import (
     ExtensionsUsedUp,
     GuestsBuyOnce,
     HoldIsOver,
+    HoldSeats,
     NotTogether,
     SalesClosed,
     SeatTaken,
@@ -21,8 +22,7 @@ from cinesync.booking.model import (
     UnknownSeat,
     UnknownShow,
 )
-from cinesync.booking.service import Held
-from cinesync.booking import settling
+from cinesync.booking.service import Held, HoldResult
 from cinesync.chassis import clock
 from tests.booking.scenes import BoxOffice, called_off, changed, scheduled, seats_of, wish
 
@@ -121,13 +121,11 @@ async def test_two_customers_never_hold_one_seat(office: BoxOffice) -> None:
     """Two hundred want eight seats at once, each in a transaction of their own."""
     show = await office.schedule(scheduled())
     seats = [f"A{number}" for number in range(1, 9)]
-    office.terms = Terms(held_seats_max=1)
     pairs = [wish(show, *seats[at : at + 2]) for at in (0, 2, 4, 6)] * 50
-    office.terms = Terms()
     wishes = [replace(pair, hold_id=clock.new_id(), customer_id=clock.new_id()) for pair in pairs]
     gate = asyncio.Semaphore(8)
 
-    async def buy(one: service.HoldSeats) -> service.HoldResult:
+    async def buy(one: HoldSeats) -> HoldResult:
         async with gate:
             [result] = await office.try_hold(one)
             return result
@@ -216,7 +214,7 @@ async def test_a_hold_keeps_its_price_when_the_show_changes(office: BoxOffice) -
 async def test_released_seats_are_free_at_once(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
-    await office.db.run(service.release_hold, hold.booking_id, hold.customer_id)
+    await office.release(hold)
     assert await office.seat_rows(show) == {}
     assert (await office.find(hold.booking_id)).state is State.RELEASED
     [event] = await office.told("seats.released")
@@ -227,7 +225,7 @@ async def test_releasing_twice_is_releasing_once(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
     for _ in range(2):
-        await office.db.run(service.release_hold, hold.booking_id, hold.customer_id)
+        await office.release(hold)
     assert len(await office.told("seats.released")) == 1
 
 
@@ -236,7 +234,7 @@ async def test_releasing_an_old_hold_leaves_the_next_holder_alone(office: BoxOff
     old = await office.hold(show, "A1", "A2")
     await office.run_out(old)
     new = await office.hold(show, "A1", "A2")
-    await office.db.run(service.release_hold, old.booking_id, old.customer_id)
+    await office.release(old)
     assert (await office.seat_rows(show))["A1"] == (new.booking_id, "held")
     assert await office.told("seats.released") == []
 
@@ -246,7 +244,7 @@ async def test_a_paid_hold_is_not_released(office: BoxOffice) -> None:
     hold = await office.hold(show, "A1", "A2")
     await office.pay(hold)
     with pytest.raises(HoldIsOver):
-        await office.db.run(service.release_hold, hold.booking_id, hold.customer_id)
+        await office.release(hold)
 
 
 async def test_anothers_hold_does_not_exist(office: BoxOffice) -> None:
@@ -274,24 +272,23 @@ async def _almost_over(office: BoxOffice, booking_id: object) -> None:
 async def test_a_hold_is_extended_so_many_times(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
-    extend = (service.extend_hold, hold.booking_id, hold.customer_id, office.terms)
     for times in (1, 2):
         await _almost_over(office, hold.booking_id)
-        extended, [event] = await office.db.run(*extend)
+        extended, [event] = await office.extend(hold)
         assert extended.extensions == times
         assert extended.expires_at == event.expires_at
         assert (extended.expires_at - extended.read_at).total_seconds() == 600
     found = await office.find(hold.booking_id)
     assert (found.expires_at, found.extensions) == (extended.expires_at, 2)
     with pytest.raises(ExtensionsUsedUp):
-        await office.db.run(*extend)
+        await office.extend(hold)
 
 
 async def test_extended_seats_stay_taken(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
     await _almost_over(office, hold.booking_id)
-    await office.db.run(service.extend_hold, hold.booking_id, hold.customer_id, office.terms)
+    await office.extend(hold)
     await office.execute("UPDATE booking_seats SET held_until = held_until - interval '9 minutes'")
     with pytest.raises(SeatTaken):
         await office.hold(show, "A1", "A2")
@@ -300,9 +297,7 @@ async def test_extended_seats_stay_taken(office: BoxOffice) -> None:
 async def test_an_extension_that_gains_nothing_is_not_counted(office: BoxOffice) -> None:
     show = await office.schedule(scheduled(starts_in_minutes=5))
     hold = await office.hold(show, "A1", "A2")
-    same, events = await office.db.run(
-        service.extend_hold, hold.booking_id, hold.customer_id, office.terms
-    )
+    same, events = await office.extend(hold)
     assert (same.extensions, same.expires_at, events) == (0, hold.expires_at, [])
 
 
@@ -310,9 +305,7 @@ async def test_a_hold_is_not_extended_beyond_the_start(office: BoxOffice) -> Non
     show = await office.schedule(scheduled(starts_in_minutes=5))
     hold = await office.hold(show, "A1", "A2")
     await _almost_over(office, hold.booking_id)
-    extended, _ = await office.db.run(
-        service.extend_hold, hold.booking_id, hold.customer_id, office.terms
-    )
+    extended, _ = await office.extend(hold)
     assert extended.expires_at == show.starts_at
 
 
@@ -321,7 +314,7 @@ async def test_a_hold_that_ran_out_is_not_extended(office: BoxOffice) -> None:
     hold = await office.hold(show, "A1", "A2")
     await office.run_out(hold)
     with pytest.raises(HoldIsOver):
-        await office.db.run(service.extend_hold, hold.booking_id, hold.customer_id, office.terms)
+        await office.extend(hold)
 
 
 async def test_a_hold_that_lost_a_seat_is_not_extended(office: BoxOffice) -> None:
@@ -330,7 +323,7 @@ async def test_a_hold_that_lost_a_seat_is_not_extended(office: BoxOffice) -> Non
     await _almost_over(office, hold.booking_id)
     await office.execute("DELETE FROM booking_seats WHERE seat = 'A1'")
     with pytest.raises(HoldIsOver):
-        await office.db.run(service.extend_hold, hold.booking_id, hold.customer_id, office.terms)
+        await office.extend(hold)
 
 
 async def test_the_sweep_tidies_only_what_ran_out(office: BoxOffice) -> None:

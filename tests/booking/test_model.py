@@ -84,7 +84,7 @@ PAYMENT = PaymentSuccess(
 
 
 def test_every_state_is_reached_and_only_a_cancelled_booking_is_final() -> None:
-    assert {after for after in NEXT.values()} | {State.HELD} == set(State)
+    assert set(NEXT.values()) | {State.HELD} == set(State)
     assert set(State) - {before for before, _ in NEXT} == {State.CANCELLED}
 
 
@@ -188,3 +188,7 @@ def test_money_that_arrives_is_judged(
 def test_money_for_nothing_known_goes_back() -> None:
     assert judge(PAYMENT, None, None) is Verdict.UNKNOWN_HOLD
     assert judge(PAYMENT, BOOKING, None) is Verdict.UNKNOWN_HOLD
+
+
+def test_a_booking_knows_its_seats() -> None:
+    assert BOOKING.seat_names == ["A1"]

@@ -49,6 +49,12 @@ def test_runs_end_at_aisles_rows_and_accessible_places() -> None:
     assert hall.companions == {"W1": ("W1a",)}
 
 
+def test_seats_of_other_zones_are_found() -> None:
+    hall = arrange([*row("A", 2), *row("B", 1, zone="premium")])
+    assert hall.outside({"standard"}) == ["B1"]
+    assert hall.outside({"standard", "premium"}) == []
+
+
 def test_an_empty_hall_has_no_best_seat() -> None:
     with pytest.raises(NotTogether):
         _best(arrange([]), 1)
