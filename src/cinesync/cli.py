@@ -45,11 +45,16 @@ data_option = click.option(
 class Refused(click.ClickException):
     """What was asked cannot be done; one line says why."""
 
-    exit_code = 2
 
-    def show(self, file: object = None) -> None:  # noqa: ARG002 the base class's own
-        """To stderr, without decoration that would break in a pipe."""
-        click.echo(f"cinesync: {self.message}", err=True)
+def run() -> None:
+    """The command, with every refusal as one line on stderr and exit code 2."""
+    try:
+        sys.exit(main(standalone_mode=False))
+    except click.ClickException as error:
+        click.echo(f"cinesync: {' '.join(error.format_message().split())}", err=True)
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -240,4 +245,4 @@ def _clear_settings_errors() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    run()
