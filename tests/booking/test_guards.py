@@ -21,7 +21,7 @@ BUYERS = 2
 async def hasty(office: BoxOffice) -> BoxOffice:
     """The same without SERIALIZABLE: only the primary key is left to decide."""
     engine = office.db.engine.execution_options(isolation_level="READ COMMITTED")
-    return BoxOffice(Database(engine))
+    return BoxOffice(Database(engine, office.db.url))
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ async def spending(tx: Transaction, customer_id: UUID) -> list[Spending]:
         select(
             month,
             bookings.c.currency,
-            func.count(),
+            func.sum(is_live),
             func.sum(1 - is_live),
             func.sum(is_live * seat_count),
             func.sum(bookings.c.total_cents - bookings.c.refund_cents),

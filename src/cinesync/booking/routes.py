@@ -7,9 +7,9 @@ from uuid import UUID
 
 from litestar import Response, Router, delete, get, post
 from litestar.datastructures import ResponseHeader
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from cinesync.booking import catalog, history, service, views
@@ -25,11 +25,13 @@ from cinesync.chassis.tokens import Caller
 PAGE_MAX = 100
 KEY_SECONDS = 300
 
-Since = Annotated[int | None, Parameter(query="since", description="the version known already")]
-LastEventId = Annotated[str | None, Parameter(header="Last-Event-ID")]
-IfNoneMatch = Annotated[str | None, Parameter(header="If-None-Match")]
-Limit = Annotated[int, Parameter(ge=1, le=PAGE_MAX)]
-After = Annotated[str | None, Parameter(description="`next` of an earlier answer")]
+TheShop = NamedDependency[Shop]
+Who = NamedDependency[Caller]
+Since = Annotated[int | None, QueryParameter(description="the version known already")]
+LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID")]
+IfNoneMatch = Annotated[str | None, HeaderParameter(name="If-None-Match")]
+Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
+After = Annotated[str | None, QueryParameter(description="`next` of an earlier answer")]
 
 
 @get(
@@ -37,7 +39,9 @@ After = Annotated[str | None, Parameter(description="`next` of an earlier answer
     responses={200: ResponseSpec(views.SeatMapView, description="The seat map")},
     response_headers=[ResponseHeader(name="ETag", documentation_only=True)],
 )
-async def seats(shop: Shop, show_id: UUID, if_none_match: IfNoneMatch = None) -> Response[bytes]:
+async def seats(
+    shop: TheShop, show_id: FromPath[UUID], if_none_match: IfNoneMatch = None
+) -> Response[bytes]:
     """The seats of a show with price and state. Its ETag is its version."""
     version, body = await shop.live.seat_map(show_id, lambda feed: views.seat_map(feed, shop.terms))
     headers = {"ETag": f'"{version}"', "Cache-Control": "no-cache"}
@@ -48,7 +52,7 @@ async def seats(shop: Shop, show_id: UUID, if_none_match: IfNoneMatch = None) ->
 
 @get("/shows/{show_id:uuid}/live", media_type="text/event-stream")
 async def live(
-    shop: Shop, show_id: UUID, since: Since = None, last_event_id: LastEventId = None
+    shop: TheShop, show_id: FromPath[UUID], since: Since = None, last_event_id: LastEventId = None
 ) -> Stream:
     """Seat changes as they happen (server-sent events).
 
@@ -63,7 +67,7 @@ async def live(
 
 
 @post("/holds")
-async def make_hold(shop: Shop, caller: Caller, data: views.HoldWish) -> views.HoldView:
+async def make_hold(shop: TheShop, caller: Who, data: JSONBody[views.HoldWish]) -> views.HoldView:
     """Hold these seats, or the best so many side by side: all or none."""
     wish = HoldSeats(
         hold_id=clock.new_id(),
@@ -79,21 +83,21 @@ async def make_hold(shop: Shop, caller: Caller, data: views.HoldWish) -> views.H
 
 
 @get("/holds/{hold_id:uuid}")
-async def get_hold(shop: Shop, caller: Caller, hold_id: UUID) -> views.HoldView:
+async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views.HoldView:
     """A hold of yours, whatever has become of it."""
     booking = await shop.db.read(service.find_own, hold_id, caller.customer_id)
     return views.hold(booking, shop.terms)
 
 
 @delete("/holds/{hold_id:uuid}")
-async def release_hold(shop: Shop, caller: Caller, hold_id: UUID) -> None:
+async def release_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> None:
     """Give the seats back."""
     events = await shop.db.run(service.release_hold, hold_id, caller.customer_id)
     shop.live.seats_released(events)
 
 
 @post("/holds/{hold_id:uuid}/extend", status_code=200)
-async def extend_hold(shop: Shop, caller: Caller, hold_id: UUID) -> views.HoldView:
+async def extend_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views.HoldView:
     """Keep the seats for the full time again: so many times, not beyond the show's start."""
     booking, events = await shop.db.run(
         service.extend_hold, hold_id, caller.customer_id, shop.terms
@@ -104,9 +108,9 @@ async def extend_hold(shop: Shop, caller: Caller, hold_id: UUID) -> views.HoldVi
 
 @get("/bookings")
 async def list_bookings(
-    shop: Shop,
-    caller: Caller,
-    status: State | None = None,
+    shop: TheShop,
+    caller: Who,
+    status: FromQuery[State | None] = None,
     after: After = None,
     limit: Limit = 20,
 ) -> Page[views.BookingView]:
@@ -122,21 +126,25 @@ async def list_bookings(
 
 
 @get("/bookings/stats")
-async def stats(shop: Shop, caller: Caller) -> views.StatsView:
+async def stats(shop: TheShop, caller: Who) -> views.StatsView:
     """How many seats you bought, and what you spent, by month and currency."""
     months: list[Spending] = await shop.db.read(history.spending, caller.customer_id)
     return views.stats(months)
 
 
 @get("/bookings/{booking_id:uuid}")
-async def get_booking(shop: Shop, caller: Caller, booking_id: UUID) -> views.BookingDetail:
+async def get_booking(
+    shop: TheShop, caller: Who, booking_id: FromPath[UUID]
+) -> views.BookingDetail:
     """A booking of yours with its ticket. A hold that is being paid is found here as well."""
     booking, show, refused = await shop.db.read(_detail, booking_id, caller.customer_id)
     return _view(shop, booking, show, refused)
 
 
 @post("/bookings/{booking_id:uuid}/cancel", status_code=200)
-async def cancel_booking(shop: Shop, caller: Caller, booking_id: UUID) -> views.BookingDetail:
+async def cancel_booking(
+    shop: TheShop, caller: Who, booking_id: FromPath[UUID]
+) -> views.BookingDetail:
     """Cancel for a full refund, until some time before the show."""
     _, events = await shop.db.run(
         service.cancel_booking, booking_id, caller.customer_id, shop.terms
@@ -147,7 +155,7 @@ async def cancel_booking(shop: Shop, caller: Caller, booking_id: UUID) -> views.
 
 
 @get("/tickets/jwks.json")
-async def ticket_keys(shop: Shop) -> Response[dict[str, Any]]:
+async def ticket_keys(shop: TheShop) -> Response[dict[str, Any]]:
     """The public keys that verify tickets, for scanners to keep."""
     return Response(shop.signer.jwks(), headers={"Cache-Control": f"max-age={KEY_SECONDS}"})
 

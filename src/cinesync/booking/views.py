@@ -132,7 +132,8 @@ class BookingDetail(BookingView):
 
 @dataclass(frozen=True, slots=True)
 class MonthView:
-    """`month` is as in 2026-11, by UTC; refunds are already taken off `spent_cents`."""
+    """`month` is as in 2026-11, by UTC. Bookings and seats are those not cancelled; refunds are
+    already taken off `spent_cents`."""
 
     month: str
     currency: str
