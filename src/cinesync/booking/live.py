@@ -59,7 +59,7 @@ class Live:
         self._over: OrderedDict[UUID, None] = OrderedDict()
         self._number = clock.new_id().int % (1 << PROCESS_BITS)
         self._milliseconds = 0
-        self._listener_count = 0
+        self.listener_count = 0
         self._closed = False
 
     async def seat_map(self, show_id: UUID, render: Callable[[Feed], Any]) -> tuple[int, bytes]:
@@ -72,14 +72,14 @@ class Live:
     async def listen(self, show_id: UUID, since: int | None) -> AsyncIterator[bytes]:
         """Server-sent events from version `since` on. Raises UnknownShow, TooManyListeners."""
         feed = await self._feed(show_id)
-        if self._closed or self._listener_count >= self._listeners_max:
+        if self._closed or self.listener_count >= self._listeners_max:
             raise TooManyListeners(retry_after_seconds=5)
         return self._stream(feed, since)
 
     async def _stream(self, feed: Feed, since: int | None) -> AsyncIterator[bytes]:
         listener = Listener()
         feed.listeners.add(listener)
-        self._listener_count += 1
+        self.listener_count += 1
         is_current = self._feeds.get(feed.show.show_id) is feed
         try:
             for chunk in [RETRY, *feed.catch_up(since)]:
@@ -91,7 +91,7 @@ class Live:
                 yield message
         finally:
             feed.listeners.discard(listener)
-            self._listener_count -= 1
+            self.listener_count -= 1
 
     # What the bus calls, in every process.
 
