@@ -169,9 +169,10 @@ class Child:
             self._process.wait()
 
     def _read(self, stdout: IO[bytes]) -> None:
-        for line in stdout:
-            if line.strip().decode() == READY_LINE:
-                self.ready.set()
+        with stdout:
+            for line in stdout:
+                if line.strip().decode() == READY_LINE:
+                    self.ready.set()
 
 
 class Stack:
