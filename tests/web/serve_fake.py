@@ -5,14 +5,19 @@ As a plugin (`pytest -p tests.web.serve_fake tests/browser`) it is the `shop` of
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
+from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from cinesync.web.app import Settings, create_app
 from tests.web import fake_api
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,18 @@ def serve(port: int) -> BaseWSGIServer:
     server = make_server("127.0.0.1", port, lambda _environ, _start: [], threaded=True)
     api = fake_api.build(fake_api.a_world())
     web = create_app(Settings(f"http://127.0.0.1:{server.port}", "a secret of tests"))
-    server.app = _by_path(api.wsgi_app, web.wsgi_app)
+    server.app = _by_path(api, web)
     return server
 
 
-def _by_path(api, web):  # type: ignore[no-untyped-def]
-    """Like the gateway, and unlike DispatcherMiddleware, it leaves the path as it is."""
-    return lambda environ, start: (api if environ["PATH_INFO"].startswith("/api/") else web)(
-        environ, start
-    )
+def _by_path(api: Flask, web: Flask) -> "WSGIApplication":
+    """What the gateway does: `/api/…` to the services, all else to the storefront."""
+
+    def choose(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        chosen = api if environ["PATH_INFO"].startswith("/api/") else web
+        return chosen.wsgi_app(environ, start)
+
+    return choose
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def sign_out() -> Response:
     except ApiProblem as problem:
         # Here the visitor is signed out all the same; the tokens end by themselves.
         log.warning("log_out_failed", status=problem.status, detail=problem.sentence)
-    flash("You are signed out.")
+    flash("You are signed out.", "success")
     return redirect(url_for("browse.home"), 303)
 
 
@@ -97,7 +97,7 @@ def profile() -> Response:
     if form.validate_on_submit():
         who = {"name": form.name.data} | ({"phone": form.phone.data} if form.phone.data else {})
         api().change_me(session.access_token(), who)
-        flash("Saved.")
+        flash("Saved.", "success")
         return redirect(url_for("account.profile"), 303)
     if form.errors:
         status = 422
@@ -137,7 +137,7 @@ def cancel_now(booking_id: UUID) -> Response:
         one = api().booking(session.access_token(), str(booking_id))
         body = render_template("cancel.html", booking=one, may=False, sentence=problem.sentence)
         return make_response(body, problem.status)
-    flash("Your booking is cancelled. The money is on its way back to your card.")
+    flash("Your booking is cancelled. The money is on its way back to your card.", "success")
     return redirect(url_for("account.booking", booking_id=booking_id), 303)
 
 

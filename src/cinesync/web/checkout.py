@@ -3,7 +3,16 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, jsonify, make_response, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    flash,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from werkzeug.wrappers import Response
 
 from cinesync.chassis import clock
@@ -14,7 +23,7 @@ from cinesync.web.session import api
 
 blueprint = Blueprint("checkout", __name__)
 
-PAYMENT_REQUIRED, NOT_FOUND, GONE, SERVER_ERRORS = 402, 404, 410, 500
+NOT_FOUND, GONE, SERVER_ERRORS = 404, 410, 500
 TOKENS = frozenset(card.token for card in TEST_CARDS)
 UNKNOWN_OUTCOME = (
     "We could not learn whether this payment went through. Please try again with the same card: "
@@ -57,8 +66,8 @@ def pay(hold_id: UUID) -> Response:
     except ApiProblem as problem:
         return _not_paid(str(hold_id), card, key, problem)
     if outcome_of(payment, None) is Outcome.DECLINED:
-        sentence = _declined_sentence(payment)
-        return _checkout(str(hold_id), sentence=sentence, status=PAYMENT_REQUIRED)
+        flash(_declined_sentence(payment), "danger")
+        return redirect(url_for("checkout.pay_page", hold_id=hold_id), 303)
     return redirect(url_for("checkout.payment", payment_id=payment.payment_id), 303)
 
 

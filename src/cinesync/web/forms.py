@@ -27,9 +27,9 @@ class SignInForm(FlaskForm):
 
 
 class GuestForm(FlaskForm):
-    email = EmailField("E-mail", EMAIL, render_kw={"autocomplete": "email"})
-    next = HiddenField()
-    submit = SubmitField("Continue as guest")
+    email = EmailField("E-mail", EMAIL, id="guest_email", render_kw={"autocomplete": "email"})
+    next = HiddenField(id="guest_next")
+    submit = SubmitField("Continue as guest", id="guest_submit")
 
 
 class RegisterForm(FlaskForm):
