@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from a2wsgi import WSGIMiddleware
 from litestar.types import ASGIApp
@@ -12,6 +12,7 @@ import cinesync.booking.app
 import cinesync.movies.app
 import cinesync.payment.app
 import cinesync.web.app
+from cinesync.audit import Books
 from cinesync.chassis import clock, settings
 from cinesync.chassis.bus import Bus, EmbeddedBus
 from cinesync.chassis.rabbitmq import RabbitMqBus
@@ -26,6 +27,8 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, str]], Service]] = {
 }
 ALL = (*BUILDERS, "web")
 PAGE_THREADS = 16
+
+T = TypeVar("T")
 
 Prepare = Callable[[Mapping[str, Service]], Awaitable[None]]
 
@@ -77,6 +80,54 @@ async def serve(
             await prepare(services)
 
     await process.run(prepare_all, on_ready)
+
+
+async def with_books(environ: Mapping[str, str], look: Callable[[Books], Awaitable[T]]) -> T:
+    """Open every database and the sandbox bank, look, close."""
+    services = build_services(list(BUILDERS), environ)
+    others = {name: services[name].database for name in ("auth", "movies")}
+    payment_settings = settings.load(cinesync.payment.app.Settings, environ_of("payment", environ))
+    bank = cinesync.payment.app.bank_client(payment_settings)
+    gateway = cinesync.payment.app.build_gateways(payment_settings, bank).get("sandbox")
+    try:
+        return await look(
+            Books(services["booking"].database, services["payment"].database, others, gateway)
+        )
+    finally:
+        await bank.aclose()
+        for service in services.values():
+            for hook in (*service.close, service.database.close):
+                await hook()
+
+
+SETTINGS: Mapping[str, type[Any]] = {
+    "every process": ProcessSettings,
+    "the bus": BusSettings,
+    "auth": cinesync.auth.app.Settings,
+    "movies": cinesync.movies.app.Settings,
+    "booking": cinesync.booking.app.Settings,
+    "payment": cinesync.payment.app.Settings,
+    "web": cinesync.web.app.Settings,
+}
+
+
+def all_settings() -> dict[str, list[settings.SettingDoc]]:
+    """What each part reads from the environment."""
+    return {part: settings.describe(kind) for part, kind in SETTINGS.items()}
+
+
+def env_example() -> str:
+    """`.env.example`: every variable once, with its default and meaning."""
+    lines: list[str] = []
+    seen: set[str] = set()
+    for part, docs in all_settings().items():
+        lines.append(f"\n# --- {part}\n" if lines else f"# --- {part}\n")
+        for doc in docs:
+            if doc.name not in seen:
+                seen.add(doc.name)
+                value = "" if doc.default == "required" else doc.default.strip("'")
+                lines.append(f"# {doc.doc} ({doc.kind})\n{doc.name}={value}\n")
+    return "".join(lines)
 
 
 def _bus(environ: Mapping[str, str]) -> Bus:

@@ -28,7 +28,7 @@ WATCH_SECONDS = 0.2
 RESTART_PAUSE_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 30.0
 LOG_BYTES_MAX = 20_000_000
-OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "PUBLIC_URL")
+OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "SHOP_URL")
 READY_LINE = "cinesync-ready"
 
 
@@ -117,6 +117,7 @@ class Child:
     arguments: Sequence[str]
     environ: Mapping[str, str]
     home: Home
+    module: str = "cinesync.cli"
     restarts: int = 0
     started_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
@@ -127,7 +128,7 @@ class Child:
         self.started_at = time.monotonic()
         with self.home.log(self.name) as log:
             self._process = subprocess.Popen(  # noqa: S603 our own command
-                [sys.executable, "-m", "cinesync.cli", *self.arguments],
+                [sys.executable, "-m", self.module, *self.arguments],
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -227,7 +228,7 @@ class Stack:
         )
 
     def watch(self, say: Callable[[str], None]) -> None:
-        """Until told to stop: whatever ends is started again."""
+        """Until `stopping` is set: whatever ends is started again."""
         while not self.stopping.wait(WATCH_SECONDS):
             if not self.postgres.is_running():
                 say("PostgreSQL ended; starting it again")
@@ -236,6 +237,11 @@ class Stack:
                 if child.has_ended() and not self.stopping.is_set():
                     say(f"the {child.name} ended; starting it again")
                     child.restart()
+
+    def start_books(self) -> None:
+        """Only what holds data, for commands that look into a stopped shop."""
+        self.bank.start()
+        self.postgres.start()
 
     def stop(self) -> None:
         """In the order in which they need each other."""
@@ -273,6 +279,33 @@ def up(
             stack.watch(say)
         finally:
             say("stopping")
+            stack.stop()
+
+
+@contextmanager
+def borrowed(folder: Path, environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The settings to reach a shop's databases and bank: running ones, or started for us.
+
+    With DATABASE_URL in `environ` that server is used as it is. Raises UpFailed when there is no
+    shop in `folder`.
+    """
+    if "DATABASE_URL" in environ:
+        yield environ
+        return
+    home = Home(folder)
+    facts = home.running()
+    if not (home.folder / "postgres").exists():
+        raise UpFailed(f"There is no shop in {home.folder}; `cinesync up` makes one.")
+    stack = Stack(home, Address("127.0.0.1", free_port()), environ)
+    if facts:
+        stack.environ |= {"DATABASE_URL": facts["database_url"], "BANK_URL": facts["bank_url"]}
+        yield stack.environ
+        return
+    with home.owned():
+        try:
+            stack.start_books()
+            yield stack.environ
+        finally:
             stack.stop()
 
 

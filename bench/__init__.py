@@ -1,0 +1,1 @@
+"""Figures, each from one file; `make bench` runs them all and writes results/."""

@@ -1,0 +1,52 @@
+"""`cinesync serve` that kills itself with SIGKILL at a chosen transaction of a chosen command.
+
+Run as a module in the shop's place. When the file in SABOTAGE_FILE holds "before COMMAND" or
+"after COMMAND", the next transaction of that command ends the process right before, or right
+after, its COMMIT; the file is removed first, so that the next process lives. The names of all
+commands that ran are appended to SABOTAGE_FILE.seen.
+"""
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from cinesync.chassis import db
+from cinesync.cli import main
+
+ORDER = Path(os.environ["SABOTAGE_FILE"])  # noqa: TID251 this is a test's own setting
+
+SEEN = ORDER.with_suffix(".seen")
+
+_run = db.Database.run
+
+
+def _name(command: Callable[..., Any]) -> str:
+    return getattr(command, "__name__", type(command).__name__)
+
+
+def _strike(moment: str, command: Callable[..., Any]) -> None:
+    if ORDER.exists() and ORDER.read_text() == f"{moment} {_name(command)}":
+        ORDER.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def sabotaged_run(
+    self: db.Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+) -> Any:
+    async def command_then_strike(tx: db.Transaction, *inner: Any, **named: Any) -> Any:
+        result = await command(tx, *inner, **named)
+        _strike("before", command)
+        return result
+
+    with SEEN.open("a") as seen:
+        seen.write(f"{_name(command)}\n")
+    result = await _run(self, command_then_strike, *args, **kwargs)
+    _strike("after", command)
+    return result
+
+
+if __name__ == "__main__":
+    db.Database.run = sabotaged_run  # type: ignore[method-assign]
+    main()

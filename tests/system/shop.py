@@ -1,0 +1,196 @@
+"""A whole shop under test: the processes of `cinesync up`, and what a client does with them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4  # noqa: TID251 a client makes its own keys
+
+import httpx
+
+from cinesync.up import Address, Home, Stack, free_port
+
+WAIT_SECONDS_MAX = 90.0
+ATTEMPT_PAUSE_SECONDS = 0.1
+
+
+def eventually(check: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS_MAX) -> Any:
+    """The first truthy answer of `check`; nothing here depends on how long it takes."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := check():
+            return answer
+        time.sleep(ATTEMPT_PAUSE_SECONDS)
+    raise AssertionError(f"never happened: {what}")
+
+
+def command(*arguments: str) -> list[str]:
+    """`cinesync …`, whatever PATH says."""
+    return [sys.executable, "-m", "cinesync.cli", *arguments]
+
+
+class Shop:
+    """Starts, watches, kills."""
+
+    def __init__(self, folder: Path, *, sabotage: bool = False, **environ: str) -> None:
+        self.order = folder / "sabotage"
+        address = Address("127.0.0.1", free_port())
+        base = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}  # noqa: TID251
+        base |= {"SABOTAGE_FILE": str(self.order), "LOG_LEVEL": "INFO", **environ}
+        self.home = Home(folder)
+        self.stack = Stack(self.home, address, base)
+        if sabotage:
+            self.stack.shop.module = "tests.system.saboteur"
+        self.url = address.url
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def start(self) -> "Shop":
+        self._lock = self.home.owned()
+        self._lock.__enter__()
+        self.stack.start(lambda _: None)
+        self._watcher.start()
+        return self
+
+    def stop(self) -> None:
+        self.stack.stopping.set()
+        self._watcher.join()
+        self.stack.stop()
+        self._lock.__exit__(None, None, None)
+
+    def arm(self, moment: str, command: str) -> None:
+        """Have the shop kill itself at the next `command`."""
+        self.order.write_text(f"{moment} {command}")
+
+    def struck(self) -> bool:
+        """Whether the armed kill has happened."""
+        return not self.order.exists()
+
+    def commands_seen(self) -> list[str]:
+        """Names of the commands whose transactions ran, in order of first appearance."""
+        return list(dict.fromkeys(self.order.with_suffix(".seen").read_text().split()))
+
+    def forget_commands(self) -> None:
+        """Begin a new list of commands."""
+        self.order.with_suffix(".seen").write_text("")
+
+    def kill(self, part: str) -> None:
+        """SIGKILL one process: shop, bank or postgres."""
+        pid = getattr(self.stack, part).pid
+        os.kill(pid, signal.SIGKILL)
+
+    def client(self) -> "Client":
+        return Client(self.url)
+
+    def audit(self) -> subprocess.CompletedProcess[str]:
+        return self.cinesync("audit", "--data", str(self.home.folder))
+
+    def cinesync(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            env=dict(self.stack.environ),
+        )
+
+    def _watch(self) -> None:
+        self.stack.watch(lambda _: None)
+
+
+class Client:
+    """A stubborn customer: repeats what got no answer, with the same keys."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=15)
+        self.token = ""
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Until there is an answer that is not "the shop is away"."""
+
+        def attempt() -> httpx.Response | None:
+            headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            headers |= options.get("headers", {})
+            try:
+                answer = self._http.request(method, path, **{**options, "headers": headers})
+            except httpx.TransportError:
+                return None
+            return None if answer.status_code in {502, 503} else answer
+
+        answer: httpx.Response = eventually(lambda: (a := attempt()) and [a], f"{method} {path}")[0]
+        return answer
+
+    def get(self, path: str) -> Any:
+        answer = self.call("GET", path)
+        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    def sign_in_as_guest(self) -> "Client":
+        answer = self.call("POST", "/api/auth/guest", json={"email": f"{uuid4()}@example.org"})
+        assert answer.is_success, answer.text
+        self.token = answer.json()["access_token"]
+        return self
+
+    def sign_in(self, email: str, password: str) -> "Client":
+        answer = self.call("POST", "/api/auth/login", json={"email": email, "password": password})
+        assert answer.status_code == 200, answer.text
+        self.token = answer.json()["access_token"]
+        return self
+
+    def sign_up(self) -> "Client":
+        """A new account, signed in."""
+        email, password = f"{uuid4()}@example.org", str(uuid4())
+        body = {"email": email, "password": password, "name": "Somebody"}
+        answer = self.call("POST", "/api/auth/register", json=body)
+        assert answer.status_code in {201, 409}, answer.text
+        return self.sign_in(email, password)
+
+    def a_show(self, number: int = 0) -> dict[str, Any]:
+        """One far enough ahead to be cancelled."""
+        items: list[dict[str, Any]] = self.get("/api/movies/shows")["items"]
+        return items[-1 - number]
+
+    def free_seats(self, show_id: str) -> list[str]:
+        seats = self.get(f"/api/booking/shows/{show_id}/seats")["seats"]
+        return [s["seat"] for s in seats if s["state"] == "free" and s["kind"] != "companion"]
+
+    def hold(self, show_id: str, seats: Sequence[str]) -> httpx.Response:
+        body = {"show_id": show_id, "seats": list(seats)}
+        return self.call("POST", "/api/booking/holds", json=body)
+
+    def hold_best(self, show_id: str, count: int) -> dict[str, Any]:
+        body = {"show_id": show_id, "best": count}
+        answer = self.call("POST", "/api/booking/holds", json=body)
+        assert answer.status_code == 201, answer.text
+        hold: dict[str, Any] = answer.json()
+        return hold
+
+    def pay(self, hold_id: str, token: str = "tok_approve", key: str = "") -> httpx.Response:
+        return self.call(
+            "POST",
+            "/api/payment/payments",
+            json={"hold_id": hold_id, "provider": "sandbox", "token": token},
+            headers={"Idempotency-Key": key or str(uuid4())},
+        )
+
+    def booking(self, booking_id: str) -> dict[str, Any] | None:
+        answer = self.call("GET", f"/api/booking/bookings/{booking_id}")
+        return answer.json() if answer.status_code == 200 else None
+
+    def confirmed(self, booking_id: str) -> dict[str, Any]:
+        """Waits until the payment's event has made the booking."""
+
+        def check() -> dict[str, Any] | None:
+            booking = self.booking(booking_id)
+            return booking if booking and booking["status"] == "confirmed" else None
+
+        booking: dict[str, Any] = eventually(check, f"booking {booking_id} confirmed")
+        return booking
+
+    def payment(self, payment_id: str) -> dict[str, Any]:
+        payment: dict[str, Any] = self.get(f"/api/payment/payments/{payment_id}")
+        return payment

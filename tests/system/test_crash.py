@@ -1,0 +1,178 @@
+"""I3: kill -9 of any process at any step of a purchase loses nothing that was acknowledged."""
+
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4  # noqa: TID251 a client makes its own keys
+
+import pytest
+
+from cinesync.up import free_port
+from tests.system.shop import Client, Shop, command, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crash")]
+
+PURCHASES_UNDER_FIRE = 12
+
+
+def buy(client: Client, show_id: str, token: str = "tok_approve") -> str:
+    """The booking's id, once it is confirmed; repeats what gets no answer."""
+    hold_id: str = client.hold_best(show_id, 1)["hold_id"]
+    key = str(uuid4())
+    paid = client.pay(hold_id, token, key)
+    assert paid.status_code in {201, 202}, paid.text
+    assert client.confirmed(hold_id)["booking_id"] == hold_id
+    return hold_id
+
+
+def assert_books_are_whole(shop: Shop) -> None:
+    audit = shop.cinesync("audit", "--settled", "--data", str(shop.home.folder))
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+def test_a_kill_before_or_after_any_commit_of_a_purchase_loses_nothing(
+    killable_shop: Shop,
+) -> None:
+    show_id = killable_shop.client().a_show()["show_id"]
+    killable_shop.forget_commands()
+    buy(killable_shop.client().sign_up(), show_id)
+    steps = killable_shop.commands_seen()
+    assert len(steps) >= 6, steps
+    bought: dict[str, Client] = {}
+    for step in steps:
+        for moment in ("before", "after"):
+            client = killable_shop.client().sign_up()
+            killable_shop.arm(moment, step)
+            bought[buy(client, show_id)] = client
+            eventually(killable_shop.struck, f"killed {moment} {step}")
+    for booking_id, client in bought.items():
+        assert client.confirmed(booking_id)["status"] == "confirmed"
+    assert_books_are_whole(killable_shop)
+
+
+@pytest.mark.parametrize("part", ["postgres", "bank", "shop"])
+def test_killing_a_process_under_load_loses_nothing(killable_shop: Shop, part: str) -> None:
+    show_id = killable_shop.client().a_show(2)["show_id"]
+    clients = [killable_shop.client().sign_up() for _ in range(PURCHASES_UNDER_FIRE)]
+    bought: dict[str, Client] = {}
+
+    def run(client: Client) -> None:
+        bought[buy(client, show_id)] = client
+
+    buyers = [threading.Thread(target=run, args=(client,)) for client in clients]
+    for number, buyer in enumerate(buyers):
+        buyer.start()
+        if number == PURCHASES_UNDER_FIRE // 2:
+            killable_shop.kill(part)
+    for buyer in buyers:
+        buyer.join()
+    assert len(bought) == PURCHASES_UNDER_FIRE
+    for booking_id, client in bought.items():
+        assert client.confirmed(booking_id)["status"] == "confirmed"
+    assert_books_are_whole(killable_shop)
+
+
+class Supervised:
+    """`cinesync up` itself, as an operator starts it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            command("up", f"--port={self.port}", f"--data={self.folder}"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == f"ready: {self.url}\n"
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    up = Supervised(tmp_path_factory.mktemp("up"))
+    yield up
+    up.end(signal.SIGTERM)
+
+
+def _children(pid: int) -> list[int]:
+    listed = subprocess.run(
+        ["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True, check=False
+    )
+    return [int(word) for word in listed.stdout.split()]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_killing_the_supervisor_takes_its_children_and_loses_nothing(
+    supervised: Supervised,
+) -> None:
+    client = Client(supervised.url).sign_up()
+    booking_id = buy(client, client.a_show()["show_id"])
+    children = _children(supervised.process.pid)
+    assert len(children) == 3
+    supervised.end(signal.SIGKILL)
+    eventually(lambda: not any(map(_is_alive, children)), "no orphans")
+    supervised.start()
+    assert client.confirmed(booking_id)["status"] == "confirmed"
+
+
+def test_sigterm_and_ctrl_c_stop_cleanly(supervised: Supervised) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        children = _children(supervised.process.pid)
+        assert supervised.end(number) == 0
+        assert not any(map(_is_alive, children))
+        supervised.start()
+
+
+def test_a_second_shop_on_the_same_data_is_refused_in_one_line(supervised: Supervised) -> None:
+    second = subprocess.run(
+        command("up", f"--port={free_port()}", f"--data={supervised.folder}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 2
+    assert supervised.url in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_refused_in_one_line(
+    supervised: Supervised, tmp_path: Path
+) -> None:
+    second = subprocess.run(
+        command("up", f"--port={supervised.port}", f"--data={tmp_path}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 2
+    assert "--port" in second.stderr
+
+
+def test_the_audit_of_a_stopped_shop_starts_what_it_needs(supervised: Supervised) -> None:
+    supervised.end(signal.SIGTERM)
+    audit = subprocess.run(
+        command("audit", "--settled", f"--data={supervised.folder}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    supervised.start()
+    assert audit.returncode == 0, audit.stdout + audit.stderr

@@ -1,0 +1,176 @@
+"""I1 under a rush: many buyers, few seats, several processes; and the same without the guard."""
+
+import asyncio
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4  # noqa: TID251 a client makes its own keys
+
+import asyncpg
+import httpx
+import pytest
+
+from cinesync.up import free_port
+from tests.system.shop import Shop, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("race")]
+
+BUYERS = 300
+SEATS = 100
+TRIES_MAX = 60
+
+
+@dataclass
+class Outcome:
+    """What the buyers came away with."""
+
+    seats: list[str] = field(default_factory=list)
+    refused: int = 0
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def sold_twice(self) -> list[str]:
+        return [seat for seat, count in Counter(self.seats).items() if count > 1]
+
+
+@pytest.fixture(scope="module")
+def racing_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    shop = Shop(tmp_path_factory.mktemp("race")).start()
+    yield shop
+    shop.stop()
+
+
+@contextmanager
+def more_processes(shop: Shop, module: str, count: int) -> Iterator[list[str]]:
+    """API processes beside the shop's own, on the same databases; their addresses."""
+    ports = [free_port() for _ in range(count)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", module, "serve", "all", f"--port={port}"],
+            env={**shop.stack.environ, "INSTANCE": f"extra-{port}", "LOG_LEVEL": "ERROR"},
+            stdout=subprocess.DEVNULL,
+        )
+        for port in ports
+    ]
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    try:
+        for url in urls:
+            eventually(lambda url=url: _is_ready(url), f"{url} ready")
+        yield urls
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(60)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def shrink(shop: Shop, show_id: str) -> None:
+    """Leave SEATS free seats in a show by booking the others away in the database."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
+        await connection.execute(
+            "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"
+            " SELECT s.region, s.show_id, t.seat, gen_random_uuid(), 'booked', now()"
+            " FROM shows s JOIN seats t USING (layout_id) WHERE s.show_id = $1"
+            " ORDER BY t.kind = 'standard', t.row_name DESC, t.number"
+            " LIMIT (SELECT count(*) - $2::bigint FROM shows s JOIN seats t USING (layout_id)"
+            " WHERE s.show_id = $1)",
+            show_id,
+            SEATS,
+        )
+        await connection.close()
+
+    asyncio.run(run())
+
+
+async def buy(url: str, show_id: str, outcome: Outcome) -> None:
+    """One buyer: a seat of his choice, else the best there is, until he has one or none is left."""
+    async with httpx.AsyncClient(base_url=url, timeout=120, verify=False) as http:
+        answer = await http.post("/api/auth/guest", json={"email": f"{uuid4()}@example.org"})
+        http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        hold = await _get_hold(http, show_id, outcome)
+        if hold is None:
+            outcome.refused += 1
+            return
+        paid = await http.post(
+            "/api/payment/payments",
+            json={"hold_id": hold["hold_id"], "provider": "sandbox", "token": "tok_approve"},
+            headers={"Idempotency-Key": str(uuid4())},
+        )
+        if not paid.is_success:
+            outcome.broken.append(paid.text)
+            return
+        for _ in range(600):
+            booking = await http.get(f"/api/booking/bookings/{hold['hold_id']}")
+            if booking.is_success and booking.json()["status"] == "confirmed":
+                outcome.seats.extend(hold["seats"])
+                return
+            await asyncio.sleep(0.2)
+        outcome.broken.append(f"never confirmed: {hold}")
+
+
+async def _get_hold(
+    http: httpx.AsyncClient, show_id: str, outcome: Outcome
+) -> dict[str, Any] | None:
+    wish: dict[str, Any] = {"best": 1}
+    for _ in range(TRIES_MAX):
+        answer = await http.post("/api/booking/holds", json={"show_id": show_id, **wish})
+        if answer.status_code == 201:
+            hold: dict[str, Any] = answer.json()
+            return hold
+        if answer.status_code == 409:
+            return None
+        if answer.status_code != 503:
+            outcome.broken.append(answer.text)
+            return None
+        await asyncio.sleep(0.1)
+    outcome.broken.append("no answer")
+    return None
+
+
+def rush(urls: Sequence[str], show_id: str) -> Outcome:
+    outcome = Outcome()
+
+    async def run() -> None:
+        buyers = (buy(urls[n % len(urls)], show_id, outcome) for n in range(BUYERS))
+        await asyncio.gather(*buyers)
+
+    asyncio.run(run())
+    return outcome
+
+
+def test_a_rush_over_several_processes_sells_every_seat_exactly_once(racing_shop: Shop) -> None:
+    show_id = racing_shop.client().a_show()["show_id"]
+    shrink(racing_shop, show_id)
+    with more_processes(racing_shop, "cinesync.cli", 2) as urls:
+        outcome = rush([racing_shop.url, *urls], show_id)
+    assert not outcome.broken
+    assert outcome.sold_twice == []
+    assert len(outcome.seats) == SEATS
+    assert outcome.refused == BUYERS - SEATS
+
+
+def test_without_the_guards_the_same_rush_sells_a_seat_twice(racing_shop: Shop) -> None:
+    async def drop_guard() -> None:
+        connection = await asyncpg.connect(racing_shop.stack.postgres.url("cinesync_booking"))
+        await connection.execute("ALTER TABLE booking_seats DROP CONSTRAINT booking_seats_pkey")
+        await connection.close()
+
+    show_id = racing_shop.client().a_show(1)["show_id"]
+    shrink(racing_shop, show_id)
+    asyncio.run(drop_guard())
+    with more_processes(racing_shop, "tests.system.unguarded", 2) as urls:
+        outcome = rush(urls, show_id)
+    assert outcome.sold_twice != []
