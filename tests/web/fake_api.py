@@ -263,6 +263,14 @@ def _movies(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
     def theater(theater_id: UUID) -> Response:
         return _one(world.theaters, "theater_id", theater_id)
 
+    @app.get("/api/movies/filters")
+    def filters() -> Response:
+        genres = sorted({movie["genre"] for movie in world.movies})
+        certificates = ["G", "PG", "R", "Not Rated"]
+        return jsonify(
+            types=["film", "live"], certificates=certificates, genres=genres, languages=["en", "fr"]
+        )
+
     @app.get("/api/movies/cities")
     def cities() -> Response:
         return _page([{"city": one["city"]} for one in world.theaters])
@@ -422,11 +430,11 @@ def _changes(world: World, show_id: str) -> Iterator[str]:
     known: dict[str, str] = dict(world.taken[show_id])
     for _ in range(600):
         now = dict(world.taken[show_id])
-        told = [
-            {"seat": seat, "state": now.get(seat, "free")}
+        told = {
+            seat: now.get(seat, "free")
             for seat in known.keys() | now.keys()
             if known.get(seat, "free") != now.get(seat, "free")
-        ]
+        }
         known = now
         yield f"event: seats\nid: {world.version}\ndata: {json.dumps({'seats': told})}\n\n"
         time.sleep(0.3)
@@ -508,7 +516,7 @@ def _new_payment(world: World, given: dict[str, Any]) -> dict[str, Any]:
     booking = world.bookings[given["hold_id"]]
     outcomes = {
         "tok_approve": ("success", None),
-        "tok_decline": ("failed", "declined"),
+        "tok_decline": ("failed", "card_declined"),
         "tok_insufficient_funds": ("failed", "insufficient_funds"),
     }
     status, reason = outcomes.get(given["token"], ("pending", None))
@@ -517,10 +525,10 @@ def _new_payment(world: World, given: dict[str, Any]) -> dict[str, Any]:
         "payment_id": str(clock.new_id()),
         "hold_id": given["hold_id"],
         "status": status,
-        "reason": reason,
+        "failure_reason": reason,
         "amount_cents": booking["total_cents"],
         "currency": booking["currency"],
-        "redirect_url": "http://bank.example/confirm/1" if asks_first else None,
+        "confirm_url": "http://bank.example/confirm/1" if asks_first else None,
     }
     if status == "success":
         confirm(world, given["hold_id"])

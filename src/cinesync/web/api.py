@@ -11,6 +11,7 @@ from cinesync.web.model import (
     Account,
     Booking,
     City,
+    Filters,
     Hold,
     Movie,
     Page,
@@ -84,6 +85,9 @@ class Api:
     def movie(self, movie_id: str) -> Movie:
         return self._get(f"/api/movies/movies/{movie_id}", Movie)
 
+    def filters(self) -> Filters:
+        return self._get("/api/movies/filters", Filters)
+
     def theaters(self, filters: Params) -> Page[Theater]:
         return self._get("/api/movies/theaters", Page[Theater], params=filters)
 
@@ -129,7 +133,12 @@ class Api:
 
     def pay(self, token: str, hold_id: str, card: str, key: str) -> Payment:
         """The same `key` again is the same payment again, never a second one."""
-        body = {"hold_id": hold_id, "provider": "sandbox", "token": card}
+        body = {
+            "hold_id": hold_id,
+            "provider": "sandbox",
+            "token": card,
+            "return_path": f"/holds/{hold_id}/payment",
+        }
         headers = {"Idempotency-Key": key}
         path = "/api/payment/payments"
         return self._send("POST", path, Payment, token, json=body, headers=headers)

@@ -88,5 +88,6 @@ class Traced:
         self._inner = inner
 
     def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
-        with telemetry.tracing(environ.get("HTTP_TRACEPARENT", "")):
+        given = environ.get("HTTP_TRACEPARENT") or telemetry.current_trace()
+        with telemetry.tracing(given):
             return self._inner(environ, start_response)

@@ -1,6 +1,6 @@
 """Pages to look around in: movies, theaters, shows by day. Every choice is in the address."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
@@ -18,16 +18,6 @@ MOVIE_FILTERS = ("type", "language", "certificate", "genre", "q", "city", "date"
 MOVIES_PER_PAGE = 24
 SHOWS_MAX = 100
 DAYS_SHOWN = 14
-GENRES = (
-    "Action", "Adventure", "Black Comedy", "Comedy", "Concert/Performance", "Documentary", "Drama",
-    "Horror", "Musical", "Romantic Comedy", "Thriller/Suspense", "Western",
-)  # fmt: skip
-OPTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
-    "genres": [(genre, genre) for genre in GENRES],
-    "certificates": [(one, one) for one in ("G", "PG", "PG-13", "R", "NC-17", "Not Rated")],
-    "types": [("film", "Film"), ("live", "Live broadcast"), ("concert", "Concert")],
-    "languages": [("en", "English"), ("fr", "French"), ("de", "German"), ("es", "Spanish")],
-}
 
 
 @dataclass(frozen=True)
@@ -44,13 +34,15 @@ class Programme:
 def home() -> str:
     chosen = _chosen(MOVIE_FILTERS)
     paging = {"limit": str(MOVIES_PER_PAGE)} | _chosen(("after",))
+    if "all" not in request.args:
+        paging["showing"] = "true"
     return render_template(
         "movies.html",
         movies=api().movies(chosen | paging),
         chosen=chosen,
         movie_link={name: chosen[name] for name in ("city", "date") if name in chosen},
         cities=api().cities(),
-        **OPTIONS,
+        filters=api().filters(),
     )
 
 

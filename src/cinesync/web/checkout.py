@@ -33,7 +33,23 @@ UNKNOWN_OUTCOME = (
 
 @blueprint.get("/holds/<uuid:hold_id>")
 def pay_page(hold_id: UUID) -> Response:
+    begun = session.payment_of(str(hold_id))
+    # Whoever comes back while a payment is under way should not be asked for another one.
+    if begun and "again" not in request.args and _is_pending(begun):
+        return redirect(url_for("checkout.payment", payment_id=begun), 303)
     return _checkout(str(hold_id))
+
+
+@blueprint.get("/holds/<uuid:hold_id>/payment")
+def back_from_bank(hold_id: UUID) -> Response:
+    begun = session.payment_of(str(hold_id))
+    if begun:
+        return redirect(url_for("checkout.payment", payment_id=begun), 303)
+    return redirect(url_for("checkout.pay_page", hold_id=hold_id), 303)
+
+
+def _is_pending(payment_id: str) -> bool:
+    return api().payment(session.access_token(), payment_id).status == "pending"
 
 
 @blueprint.post("/holds/<uuid:hold_id>/extend")
@@ -65,6 +81,7 @@ def pay(hold_id: UUID) -> Response:
         payment = api().pay(session.access_token(), str(hold_id), card, key)
     except ApiProblem as problem:
         return _not_paid(str(hold_id), card, key, problem)
+    session.keep_payment(str(hold_id), payment.payment_id)
     if outcome_of(payment, None) is Outcome.DECLINED:
         flash(_declined_sentence(payment), "danger")
         return redirect(url_for("checkout.pay_page", hold_id=hold_id), 303)
@@ -153,11 +170,11 @@ def _over(hold_id: str, held: Hold | None) -> Response:
 
 def _declined_sentence(payment: Payment) -> str:
     reasons = {
-        "declined": "Your bank declined the card.",
         "card_declined": "Your bank declined the card.",
+        "declined_by_holder": "You told your bank not to pay.",
         "insufficient_funds": "There is not enough money on the card.",
     }
-    why = reasons.get(payment.reason or "", "The payment did not go through.")
+    why = reasons.get(payment.failure_reason or "", "The payment did not go through.")
     return f"{why} Nothing was taken. Your seats are still yours; try another card."
 
 

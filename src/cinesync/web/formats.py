@@ -11,13 +11,26 @@ from babel.numbers import format_currency, get_currency_precision
 from flask import Flask, has_request_context, request
 from flask_babel import Babel, get_locale  # type: ignore[import-untyped]
 
+from cinesync.web.model import Show
+
 LOCALES = ["en-GB", "en-US"]
 
 
 def install(app: Flask) -> None:
     """Makes the filters known to the templates."""
     Babel(app, default_locale="en_GB", locale_selector=_choose_locale)
-    for one in (money, clock_time, day_long, day_short, moment, run_time, words, language, seed):
+    for one in (
+        money,
+        clock_time,
+        day_long,
+        day_short,
+        moment,
+        run_time,
+        words,
+        language,
+        spoken,
+        seed,
+    ):
         app.add_template_filter(one)
 
 
@@ -68,6 +81,12 @@ def language(code: str) -> str:
     locale: Locale = get_locale()
     name: str = locale.languages.get(code, code)
     return name
+
+
+def spoken(show: Show) -> str:
+    """The language heard, and the one to read."""
+    heard = language(show.language) if show.language else ""
+    return f"{heard}, {language(show.subtitles)} subtitles" if show.subtitles else heard
 
 
 def seed(text: str) -> int:

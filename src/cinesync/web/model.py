@@ -30,14 +30,21 @@ class Movie(Struct, frozen=True):
     running_minutes: int | None = None
     release_date: str | None = None
     director: str | None = None
-    description: str | None = None
+    imdb_rating: float | None = None
+
+
+class Filters(Struct, frozen=True):
+    """What the filters of movies can be set to."""
+
+    types: list[str] = field(default_factory=list)
+    certificates: list[str] = field(default_factory=list)
+    genres: list[str] = field(default_factory=list)
+    languages: list[str] = field(default_factory=list)
 
 
 class City(Struct, frozen=True):
     city: str
-    region: str = ""
-    time_zone: str = "UTC"
-    theaters: int = 0
+    theater_count: int = 0
 
 
 class Theater(Struct, frozen=True):
@@ -45,8 +52,8 @@ class Theater(Struct, frozen=True):
     name: str
     city: str
     address: str | None = None
-    time_zone: str = "UTC"
-    currency: str = ""
+    auditorium_count: int = 0
+    seat_count: int = 0
 
 
 class Show(Struct, frozen=True):
@@ -59,9 +66,9 @@ class Show(Struct, frozen=True):
     auditorium_name: str = ""
     city: str = ""
     time_zone: str = "UTC"
-    ends_at: datetime | None = None
     format: str = ""
     language: str = ""
+    subtitles: str | None = None
     currency: str = ""
     price_from_cents: int | None = None
     seats_left: int | None = None
@@ -90,6 +97,8 @@ class SeatMap(Struct, frozen=True):
     version: int
     currency: str
     seats: list[Seat]
+    cancelled: bool = False
+    sales_close_at: datetime | None = None
 
 
 class Hold(Struct, frozen=True):
@@ -104,6 +113,13 @@ class Hold(Struct, frozen=True):
     status: str = "held"
     server_time: datetime | None = None
     extensions_left: int | None = None
+
+
+class RefusedPayment(Struct, frozen=True):
+    """A payment that became no booking: it goes back."""
+
+    payment_id: str
+    reason: str = ""
 
 
 class Booking(Struct, frozen=True):
@@ -123,6 +139,7 @@ class Booking(Struct, frozen=True):
     refund_cents: int | None = None
     cancel_until: datetime | None = None
     ticket: str | None = None
+    refused_payments: list[RefusedPayment] = field(default_factory=list)
 
 
 class Payment(Struct, frozen=True):
@@ -131,8 +148,8 @@ class Payment(Struct, frozen=True):
     hold_id: str = ""
     amount_cents: int = 0
     currency: str = ""
-    reason: str | None = None
-    redirect_url: str | None = None
+    failure_reason: str | None = None
+    confirm_url: str | None = None
 
 
 class Tokens(Struct, frozen=True):
@@ -181,12 +198,15 @@ class Outcome(Enum):
 
 def outcome_of(payment: Payment, booking: Booking | None) -> Outcome:
     """A payment succeeds some moments before its booking is confirmed; until then it is PAID."""
-    if payment.status in {"failed", "declined"}:
+    if payment.status == "failed":
         return Outcome.DECLINED
-    if payment.status in {"refunded", "refunding", "refund_pending"}:
+    refused = booking.refused_payments if booking else ()
+    if any(one.payment_id == payment.payment_id for one in refused):
         return Outcome.REFUNDED
-    if booking is not None and booking.status == "confirmed":
+    if booking is not None and booking.status in {"confirmed", "cancelled"}:
         return Outcome.TICKET
+    if payment.status in {"refunded", "partially_refunded"}:
+        return Outcome.REFUNDED
     return Outcome.PAID if payment.status == "success" else Outcome.WAIT
 
 

@@ -7,9 +7,10 @@ from uuid import UUID
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from cinesync.chassis import clock
 from cinesync.web import session
 from cinesync.web.api import ApiProblem
-from cinesync.web.model import SEATS_PER_HOLD_MAX, alternatives_of
+from cinesync.web.model import SEATS_PER_HOLD_MAX, SeatMap, alternatives_of
 from cinesync.web.seatmap import KIND_NAMES, STATE_NAMES, draw, seat_title
 from cinesync.web.session import api
 
@@ -65,7 +66,7 @@ def _refused(wanted: Mapping[str, Any], problem: ApiProblem) -> Response:
         return _page(
             wanted["show_id"],
             chosen=wanted.get("seats", ()),
-            sentence=problem.sentence,
+            sentence=f"{problem.title} {problem.detail}",
             rule=str(problem.members.get("rule", "")),
             status=RULE_BROKEN,
         )
@@ -83,7 +84,7 @@ def _conflict(
         show=api().show(wanted["show_id"]),
         problem=problem,
         chosen=wanted.get("seats", ()),
-        taken=problem.members.get("taken") or problem.members.get("seats") or (),
+        taken=problem.members.get("seats", ()) if problem.status == CONFLICT else (),
         offers=offers,
         currency=seats.currency,
     )
@@ -99,13 +100,15 @@ def _page(
     status: int = 200,
 ) -> Response:
     seats = api().seats(show_id)
+    closed = _why_closed(seats)
     body = render_template(
         "seats.html",
         show=api().show(show_id),
         seats=seats,
         drawing=draw(seats.seats),
         chosen=frozenset(chosen),
-        sentence=sentence,
+        sentence=sentence or closed,
+        is_open=not closed,
         party=_party(),
         seats_max=SEATS_PER_HOLD_MAX,
         seat_title=seat_title,
@@ -115,6 +118,15 @@ def _page(
         rule=rule,
     )
     return make_response(body, status)
+
+
+def _why_closed(seats: SeatMap) -> str:
+    """Why no seat of the show is sold now, or nothing."""
+    if seats.cancelled:
+        return "This show was cancelled. Please choose another one."
+    if seats.sales_close_at and seats.sales_close_at <= clock.now():
+        return "This show has begun, and its tickets are no longer sold."
+    return ""
 
 
 def _party() -> int:

@@ -155,6 +155,16 @@ def seconds_left(hold: Hold) -> float:
     return max(0.0, (hold.expires_at - (hold.server_time or clock.now())).total_seconds())
 
 
+def keep_payment(hold_id: str, payment_id: str) -> None:
+    session["payment"] = [hold_id, payment_id]
+
+
+def payment_of(hold_id: str) -> str | None:
+    """The last payment begun for this hold, as far as this browser knows."""
+    begun_for, payment_id = session.get("payment", ("", ""))
+    return payment_id if begun_for == hold_id else None
+
+
 def current_hold() -> dict[str, Any] | None:
     """The hold under way, with `seconds_left`; None when there is none or its time is over."""
     hold: dict[str, Any] | None = session.get("hold")

@@ -1,14 +1,10 @@
 // Follows a show's seats over server-sent events; the browser reconnects and resumes by itself.
 
-function apply(event, update) {
-  const told = JSON.parse(event.data);
-  for (const { seat, state } of told.seats ?? told.changes ?? []) update(seat, state);
-}
-
-export function follow(url, update) {
+export function follow(url, { changed, snapshot, showChanged }) {
   const source = new EventSource(url);
-  for (const name of ["message", "snapshot", "seats", "changes"]) {
-    source.addEventListener(name, (event) => apply(event, update));
-  }
+  const told = (event) => JSON.parse(event.data).seats;
+  source.addEventListener("seats", (event) => changed(told(event)));
+  source.addEventListener("snapshot", (event) => snapshot(told(event)));
+  source.addEventListener("show", showChanged);
   addEventListener("pagehide", () => source.close());
 }

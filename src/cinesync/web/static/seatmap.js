@@ -6,6 +6,9 @@ import { enableZoom } from "./zoom.js";
 
 const STATES = { free: "free", held: "in someone's basket", booked: "sold", chosen: "your choice" };
 
+// Kinds of seats that show a sign while they are free; others show their number.
+const SIGNS = { wheelchair: "wheelchair", companion: "companion" };
+
 const map = document.querySelector("[data-seatmap]");
 const drawing = map.querySelector("[data-drawing]");
 const form = document.querySelector("#seats-form");
@@ -23,9 +26,9 @@ const shown = (g) => (boxes.get(g.dataset.seat).checked ? "chosen" : g.dataset.s
 
 function mark(g, state) {
   g.querySelector(".mark, text")?.remove();
-  const name = state === "free" ? g.dataset.kind : state;
-  const node = document.createElementNS(g.namespaceURI, name === "standard" ? "text" : "use");
-  if (name === "standard") {
+  const name = state === "free" ? SIGNS[g.dataset.kind] : state;
+  const node = document.createElementNS(g.namespaceURI, name ? "use" : "text");
+  if (!name) {
     node.setAttribute("y", "4");
     node.textContent = g.dataset.seat.replace(/^\D+/, "");
   } else {
@@ -77,7 +80,7 @@ function update(seat, state) {
   if (state !== "free") box.checked = false;
   box.disabled = state !== "free";
   box.closest(".seat-box").classList.toggle("is-off", box.disabled);
-  box.closest(".seat-box").querySelector("[data-state]").textContent = box.disabled ? `, ${STATES[state]}` : "";
+  box.closest(".seat-box").querySelector("[data-state]").textContent = box.disabled ? ` ${STATES[state]}` : "";
   changed(g);
   if (lost) say(`${seat} was just taken by someone else.`);
 }
@@ -154,6 +157,10 @@ drawing.addEventListener("click", (event) => {
   if (g) { moveFocus(g); toggle(g); }
 });
 form.addEventListener("change", (event) => changed(seats.get(event.target.value)));
-follow(map.dataset.live, update);
+follow(map.dataset.live, {
+  changed: (states) => Object.entries(states).forEach(([seat, state]) => update(seat, state)),
+  snapshot: (states) => { for (const seat of seats.keys()) update(seat, states[seat] ?? "free"); },
+  showChanged: () => say("Times or prices of this show changed. Please load the page anew."),
+});
 // Coming back through the back-forward cache, the map may be minutes old.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
