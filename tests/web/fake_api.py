@@ -65,6 +65,7 @@ class World:
     faults: dict[str, Refused] = field(default_factory=dict)
     garbled: set[str] = field(default_factory=set)
     requests: list[dict[str, Any]] = field(default_factory=list)
+    seat_map_extra: dict[str, Any] = field(default_factory=dict)
     version: int = 1
     expires_in: int = 900
 
@@ -363,7 +364,11 @@ def _booking(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
             for seat in world.layouts[str(show_id)]
         ]
         return jsonify(
-            show_id=str(show_id), version=world.version, currency=show["currency"], seats=told
+            show_id=str(show_id),
+            version=world.version,
+            currency=show["currency"],
+            seats=told,
+            **world.seat_map_extra,
         )
 
     @app.get("/api/booking/shows/<uuid:show_id>/live")
