@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from cinesync.chassis import clock
 
 LONDON, TOKYO = "Europe/London", "Asia/Tokyo"
+HOLD = timedelta(minutes=10)
 PASSWORD = "popcorn-and-a-movie"
 EMAIL = "demo@cinesync.example"
 TITLES = (
@@ -68,6 +69,8 @@ class World:
     seat_map_extra: dict[str, Any] = field(default_factory=dict)
     version: int = 1
     expires_in: int = 900
+    bank_answers: bool = False  # a pending payment succeeds when it is looked at once more
+    clock_ahead: timedelta = timedelta()  # what the database's clock shows beyond the web's
 
     def fail(self, path: str, status: int, title: str = "Not today.", **members: Any) -> None:
         """From now on, calls to paths that begin so are refused."""
@@ -388,7 +391,7 @@ def _booking(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
 
     @app.get("/api/booking/holds/<uuid:hold_id>")
     def held(hold_id: UUID) -> Response:
-        return jsonify(_mine(world, hold_id) | {"server_time": clock.now().isoformat()})
+        return jsonify(_mine(world, hold_id) | {"server_time": _time(world)})
 
     @app.post("/api/booking/holds/<uuid:hold_id>/extend")
     def extend(hold_id: UUID) -> Response:
@@ -396,8 +399,8 @@ def _booking(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
         if booking["extensions_left"] == 0:
             raise Refused(422, "This hold cannot be extended again.", rule="extensions")
         booking["extensions_left"] -= 1
-        booking["expires_at"] = (clock.now() + timedelta(minutes=10)).isoformat()
-        return jsonify(booking)
+        booking["expires_at"] = _time(world, HOLD)
+        return jsonify(booking | {"server_time": _time(world)})
 
     @app.delete("/api/booking/holds/<uuid:hold_id>")
     def release(hold_id: UUID) -> tuple[str, int]:
@@ -445,6 +448,10 @@ def _changes(world: World, show_id: str) -> Iterator[str]:
         time.sleep(0.3)
 
 
+def _time(world: World, later: timedelta = timedelta()) -> str:
+    return (clock.now() + world.clock_ahead + later).isoformat()
+
+
 def _set(world: World, show_id: str, seat: str, state: str) -> None:
     world.version += 1
     world.taken[show_id][seat] = state
@@ -481,8 +488,8 @@ def _new_booking(world: World, show_id: str, seats: list[str]) -> dict[str, Any]
         "seats": seats,
         "total_cents": sum(prices[seat] for seat in seats),
         "status": "held",
-        "expires_at": (clock.now() + timedelta(minutes=10)).isoformat(),
-        "server_time": clock.now().isoformat(),
+        "expires_at": _time(world, HOLD),
+        "server_time": _time(world),
         "extensions_left": 2,
         "refund_state": "none",
     }
@@ -514,6 +521,11 @@ def _payment(app: Flask, world: World) -> None:
         payment = world.payments.get(str(payment_id))
         if payment is None:
             raise Refused(404, "There is no such payment.")
+        if world.bank_answers and payment["status"] == "pending" and not payment["confirm_url"]:
+            payment["looks"] = payment.get("looks", 0) + 1
+            if payment["looks"] > 1:
+                payment["status"] = "success"
+                confirm(world, payment["hold_id"])
         return jsonify(payment)
 
 

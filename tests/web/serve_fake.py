@@ -27,7 +27,9 @@ class FakeShop:
 
 def serve(port: int) -> BaseWSGIServer:
     server = make_server("127.0.0.1", port, lambda _environ, _start: [], threaded=True)
-    api = fake_api.build(fake_api.a_world())
+    world = fake_api.a_world()
+    world.bank_answers = True
+    api = fake_api.build(world)
     web = create_app(Settings(f"http://127.0.0.1:{server.port}", "a secret of tests"))
     server.app = _by_path(api, web)
     return server

@@ -46,9 +46,7 @@ def test_the_best_seats_together_are_one_click(customer: FlaskClient, world: Wor
 
 
 @pytest.mark.parametrize(("asked", "sent"), [("0", 1), ("99", 10), ("many", 2), ("", 2)])
-def test_a_party_is_one_to_ten(
-    customer: FlaskClient, world: World, asked: str, sent: int
-) -> None:
+def test_a_party_is_one_to_ten(customer: FlaskClient, world: World, asked: str, sent: int) -> None:
     customer.post(f"/shows/{SHOW}/hold", data={"best": asked})
     assert world.sent("/api/booking/holds")[0]["json"]["best"] == sent
 
@@ -153,9 +151,7 @@ def test_a_conflict_after_signing_in_is_told_as_any_other(
     assert "<strong>C4</strong> was just taken" in page.text
 
 
-def test_an_api_that_is_down_leaves_the_choice_in_mind(
-    customer: FlaskClient, world: World
-) -> None:
+def test_an_api_that_is_down_leaves_the_choice_in_mind(customer: FlaskClient, world: World) -> None:
     world.fail("/api/booking/holds", 503)
     page = customer.post(f"/shows/{SHOW}/hold", data={"seat": "C4"})
     assert page.status_code == 503

@@ -161,7 +161,8 @@ def _checkout_page(held: Hold, shown: dict[str, Any]) -> str:
 
 def _over(hold_id: str, held: Hold | None) -> Response:
     """The seats are free again: say so, and lead back to the map with them chosen."""
-    known = session.current_hold() or {}
+    current = session.current_hold()
+    known = current if current and current["hold_id"] == hold_id else {}
     show_id = held.show_id if held else known.get("show_id")
     session.forget_hold(hold_id)
     seats = held.seats if held else known.get("seats", [])
