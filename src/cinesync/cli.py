@@ -45,11 +45,16 @@ data_option = click.option(
 class Refused(click.ClickException):
     """What was asked cannot be done; one line says why."""
 
-    exit_code = 2
 
-    def show(self, file: object = None) -> None:  # noqa: ARG002 the base class's own
-        """To stderr, without decoration that would break in a pipe."""
-        click.echo(f"cinesync: {self.message}", err=True)
+def run() -> None:
+    """The command, with every refusal as one line on stderr and exit code 2."""
+    try:
+        sys.exit(main(standalone_mode=False))
+    except click.ClickException as error:
+        click.echo(f"cinesync: {' '.join(error.format_message().split())}", err=True)
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -121,17 +126,26 @@ def serve_command(service: str, host: str | None, port: int | None, *, demo: boo
     help="File with the bank's books.",
 )
 @click.option("--webhook-url", required=True, help="Where the shop takes the bank's notices.")
-def bank_command(port: int, data: Path, webhook_url: str) -> None:
+@click.option(
+    "--late-seconds",
+    envvar="BANK_LATE_SECONDS",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="How late the card tok_late is [BANK_LATE_SECONDS].",
+)
+def bank_command(port: int, data: Path, webhook_url: str, late_seconds: float) -> None:
     """Run the sandbox bank: a fake provider with its own durable books and its own faults.
 
     It takes no real money. BANK_SECRET signs its webhooks and is the shop's key to it.
     """
-    from cinesync.bank.app import Settings, run  # noqa: PLC0415
+    from cinesync.bank.app import Delays, Settings, run  # noqa: PLC0415
 
     secret = _environ().get("BANK_SECRET")
     if not secret:
         raise Refused("BANK_SECRET is not set; the shop and the bank must share it.")
-    run(Settings(port=port, data=data, webhook_url=webhook_url, secret=secret))
+    delays = Delays(late_seconds=late_seconds)
+    run(Settings(port=port, data=data, webhook_url=webhook_url, secret=secret, delays=delays))
 
 
 @main.command("audit")
@@ -231,4 +245,4 @@ def _clear_settings_errors() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    run()

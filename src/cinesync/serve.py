@@ -10,6 +10,7 @@ from litestar.types import ASGIApp
 import cinesync.auth.app
 import cinesync.booking.app
 import cinesync.movies.app
+import cinesync.movies.seeding
 import cinesync.payment.app
 import cinesync.web.app
 from cinesync.audit import Books
@@ -140,5 +141,5 @@ def _bus(environ: Mapping[str, str]) -> Bus:
 
 async def prepare_demo(services: Mapping[str, Service]) -> None:
     """The demo chain with two weeks of shows ahead, and somebody to sign in as."""
-    await cinesync.movies.app.seed_demo(services["movies"].database, clock.now().date())
+    await cinesync.movies.seeding.seed_chain(services["movies"].database, clock.now().date())
     await cinesync.auth.app.seed_demo(services["auth"].database)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cinesync.booking import store
 from cinesync.chassis import db
-from cinesync.cli import main
+from cinesync.cli import run
 
 _init = db.Database.__init__
 
@@ -45,4 +45,4 @@ async def claim_unguarded(
 if __name__ == "__main__":
     db.Database.__init__ = _read_committed  # type: ignore[method-assign]
     store.claim_seats = claim_unguarded
-    main()
+    run()

@@ -1,6 +1,7 @@
 """Commands that arrive while a transaction runs are run together in the next one."""
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -48,7 +49,10 @@ class Batcher(Generic[C, R]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
         if self._runner is None:
-            self._runner = asyncio.create_task(self._run(), name=f"batcher {self._name}")
+            # In a context of its own: a batch belongs to no single request's trace.
+            self._runner = asyncio.get_running_loop().create_task(
+                self._run(), name=f"batcher {self._name}", context=contextvars.Context()
+            )
         return await future
 
     async def close(self) -> None:
@@ -58,6 +62,7 @@ class Batcher(Generic[C, R]):
             await self._runner
 
     async def _run(self) -> None:
+        batch: list[tuple[C, asyncio.Future[R]]] = []
         try:
             while self._waiting:
                 batch, self._waiting = (
@@ -67,28 +72,34 @@ class Batcher(Generic[C, R]):
                 # No work for a client that left.
                 batch = [(command, future) for command, future in batch if not future.done()]
                 if batch:
-                    await self._answer(batch)
+                    results = await self._results([command for command, _ in batch])
+                    _answer([future for _, future in batch], results)
         finally:
             self._runner = None
+            # Only when cancelled is anybody left: nobody waits for ever.
+            for _, future in [*batch, *self._waiting]:
+                future.cancel()
 
-    async def _answer(self, batch: list[tuple[C, asyncio.Future[R]]]) -> None:
-        telemetry.BATCH_SIZE.labels(self._name).observe(len(batch))
-        results: Sequence[R | Exception]
+    async def _results(self, commands: Sequence[C]) -> Sequence[R | Exception]:
+        telemetry.BATCH_SIZE.labels(self._name).observe(len(commands))
         try:
-            results = await self._run_batch([command for command, _ in batch])
-            assert len(results) == len(batch), f"{self._name} must answer each command"
+            results = await self._run_batch(commands)
         except Unavailable as error:
-            results = [error] * len(batch)
+            return [error] * len(commands)
         except Exception as error:  # noqa: BLE001 raised to who asked
-            if len(batch) > 1:
-                for one in batch:
-                    await self._answer([one])
-                return
-            results = [error]
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.done():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+            if len(commands) == 1:
+                return [error]
+            return [result for one in commands for result in await self._results([one])]
+        if len(results) != len(commands):  # committed: never to be tried again
+            return [RuntimeError(f"{self._name} must answer each command")] * len(commands)
+        return results
+
+
+def _answer(futures: Sequence[asyncio.Future[R]], results: Sequence[R | Exception]) -> None:
+    for future, result in zip(futures, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

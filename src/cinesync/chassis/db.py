@@ -52,8 +52,9 @@ class FateUnknown(Unavailable):
 class Database:
     """A service's own database. Commands are re-runnable and have no effect but SQL."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, url: str) -> None:
         self.engine = engine
+        self.url = url
         # Called after each commit that appended to the outbox.
         self.on_events: list[Callable[[], None]] = []
 
@@ -192,7 +193,7 @@ def open_database(url: str, *, pool_size: int = 6, application: str = "cinesync"
         pool_timeout=10,
         connect_args=connect_args,
     )
-    return Database(engine)
+    return Database(engine, url)
 
 
 def _driver_url(url: str) -> tuple[URL, ssl.SSLContext | None]:

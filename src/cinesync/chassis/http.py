@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import importlib.util
+import inspect
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +11,24 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import flask_swagger_ui
 import msgspec
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Request, Response, get
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Reference,
+    Schema,
+    SecurityScheme,
+)
+from litestar.routes import HTTPRoute
 from litestar.static_files import create_static_files_router
 from litestar.types import (
     ASGIApp,
@@ -31,6 +42,7 @@ from litestar.types import (
 from opentelemetry import trace
 
 from cinesync.chassis import telemetry
+from cinesync.chassis.db import sqlstate
 from cinesync.chassis.problems import Invalid, Problem, Unauthorized
 from cinesync.chassis.tokens import Caller, Verifier
 
@@ -38,11 +50,27 @@ log = telemetry.get_logger(__name__)
 
 T = TypeVar("T")
 
+JSON_TYPE = "application/json"
+
 BODY_BYTES_MAX = 64 * 1024
 PROBLEM_TYPE = "application/problem+json"
 CURSOR_CHARS_MAX = 500
-SLOW_SECONDS = 1.0
-SWAGGER_ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
+OPENAPI_TYPE = "application/vnd.oai.openapi+json"
+# Found, not imported: the package would load all of Flask for a folder of assets.
+SWAGGER_ASSETS = Path(importlib.util.find_spec("flask_swagger_ui").origin or "").parent / "dist"  # type: ignore[union-attr]
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+CLIENT_GONE = 499
+NOT_TEXT_STATES = frozenset({"22021", "22P05"})
+
+
+class UnsupportedBody(Problem):
+    """The body is of a kind we do not read."""
+
+    status = 415
+
+
+class Unreadable(Problem):
+    """The body cannot be read as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,35 +122,42 @@ def service_app(
             raise Unauthorized
         return somebody
 
+    @get(f"/api/{name}/openapi.json", media_type=OPENAPI_TYPE, include_in_schema=False)
+    async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        return request.app.openapi_schema.to_schema()
+
     assets = f"/api/{name}/docs-assets"
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             *routes,
+            openapi,
             create_static_files_router(path=assets, directories=[SWAGGER_ASSETS]),
         ],
+        before_request=_require_json,
         dependencies={"caller": Provide(caller), "visitor": Provide(visitor)},
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=body_bytes_max,
         openapi_config=_openapi(name, assets),
         logging_config=None,
     )
+    _document(app)
+    return app
 
 
 def _openapi(name: str, assets: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title=f"CineSync {name}",
         version="1",
-        path=f"/api/{name}",
-        root_schema_site="swagger",
+        path=f"/api/{name}/docs",
         components=Components(
             security_schemes={
                 "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
-            }
+            },
+            responses={"problem": PROBLEM_RESPONSE},
         ),
         render_plugins=[
-            JsonRenderPlugin(path="/openapi.json"),
             SwaggerRenderPlugin(
-                path="/docs",
+                path="/",
                 js_url=f"{assets}/swagger-ui-bundle.js",
                 css_url=f"{assets}/swagger-ui.css",
                 standalone_preset_js_url=f"{assets}/swagger-ui-standalone-preset.js",
@@ -130,6 +165,54 @@ def _openapi(name: str, assets: str) -> OpenAPIConfig:
             ),
         ],
     )
+
+
+PROBLEM_RESPONSE = OpenAPIResponse(
+    description="What went wrong, as problem details (RFC 9457).",
+    content={
+        PROBLEM_TYPE: OpenAPIMediaType(
+            schema=Schema(
+                type=OpenAPIType.OBJECT,
+                required=["type", "title", "status"],
+                properties={
+                    "type": Schema(type=OpenAPIType.STRING),
+                    "title": Schema(type=OpenAPIType.STRING),
+                    "status": Schema(type=OpenAPIType.INTEGER),
+                    "detail": Schema(type=OpenAPIType.STRING),
+                },
+            )
+        )
+    },
+)
+
+
+@dataclass
+class _Operation(Operation):
+    """Answers what it says, or a problem: Litestar would describe errors of a shape not ours."""
+
+    def __post_init__(self) -> None:
+        answers = {s: r for s, r in (self.responses or {}).items() if s != "400"}
+        self.responses = {**answers, "default": Reference(ref="#/components/responses/problem")}
+
+
+def _document(app: Litestar) -> None:
+    """Tell OpenAPI who must sign in: whoever takes `caller`."""
+    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
+    for handler in (handler for route in routes for handler in route.route_handlers):
+        handler.operation_class = _Operation
+        parameters = inspect.signature(handler.fn).parameters
+        if "caller" in parameters:
+            handler.security = [{"bearer": []}]
+        elif "visitor" in parameters:
+            handler.security = [{}, {"bearer": []}]
+
+
+def _require_json(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+    """Other kinds of body are the ones a foreign page can send without asking (CORS)."""
+    stated = request.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
+    if stated == JSON_TYPE or request.headers.get("content-length", "0") == "0":
+        return None
+    return problem_response(UnsupportedBody(f"Send {JSON_TYPE}, not {stated}."))
 
 
 def problem_response(problem: Problem) -> Response[bytes]:
@@ -151,28 +234,43 @@ def _on_problem(_request: Request[Any, Any, Any], problem: Problem) -> Response[
     return problem_response(problem)
 
 
-def _on_http_exception(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     if isinstance(error, ValidationException):
-        fields = error.extra if isinstance(error.extra, list) else []
-        return problem_response(Invalid(_field_sentence(fields) or error.detail, errors=fields))
+        fields = [_field(e) for e in error.extra] if isinstance(error.extra, list) else []
+        detail = "; ".join(f"{field['key']}: {field['message']}" for field in fields)
+        return problem_response(Invalid(detail or error.detail, errors=fields))
+    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _on_crash(request, error)
     status = HTTPStatus(error.status_code)
     body = {"type": "about:blank", "title": status.phrase, "status": status.value}
     if error.detail and error.detail != status.phrase:
         body["detail"] = error.detail
     return Response(
         msgspec.json.encode(body),
-        status_code=status,
+        status_code=status.value,
         media_type=PROBLEM_TYPE,
         headers=error.headers,
     )
 
 
-def _field_sentence(errors: Sequence[Any]) -> str:
-    named = [f"{e.get('key', 'body')}: {e.get('message')}" for e in errors if isinstance(e, dict)]
-    return "; ".join(named)
+def _field(error: dict[str, Any]) -> dict[str, Any]:
+    """Litestar calls the body `data`, and a missing one `'data'`."""
+    key, message = error.get("key", "data"), error["message"]
+    return error | {
+        "key": "body" if key == "data" else key,
+        "message": "is missing" if message == repr(key) else message,
+    }
+
+
+def _on_unreadable(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Bytes that are no UTF-8, and JSON nested too deep, which the decoder lets through."""
+    log.warning("http.unreadable", reason=type(error).__name__)
+    return problem_response(Unreadable())
 
 
 def _on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    if sqlstate(error) in NOT_TEXT_STATES:
+        return problem_response(Invalid("A text may not contain the character NUL."))
     log.error("http.crashed", path=request.url.path, exc_info=error)
     span = trace.get_current_span().get_span_context()
     body = {
@@ -187,6 +285,8 @@ def _on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[byt
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     Problem: _on_problem,
     HTTPException: _on_http_exception,
+    UnicodeDecodeError: _on_unreadable,
+    RecursionError: _on_unreadable,
     Exception: _on_crash,
 }
 
@@ -203,28 +303,31 @@ class Observed:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        status = 500
+        status = CLIENT_GONE
         started = time.perf_counter()
+        method = str(scope["method"])
+        if method == "HEAD":  # as GET; the server sends no body
+            scope["method"] = "GET"
 
         async def observed_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-trace-id", telemetry.trace_id(telemetry.current_trace()).encode()),
-                ]
+                message["headers"] = [*message["headers"], (b"x-trace-id", trace_id)]
             await send(message)
 
         with telemetry.tracing(_header(scope, b"traceparent")):
+            # Read here: pages send from threads of their own.
+            trace_id = telemetry.trace_id(telemetry.current_trace()).encode()
             try:
                 await self._app(scope, receive, observed_send)
             finally:
-                self._note(scope, status, time.perf_counter() - started)
+                self._note(scope, method, status, time.perf_counter() - started)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        # Labels from a small set each, whatever a client sends: every new value is kept for ever.
         route = scope.get("path_template") or "unmatched"
-        method = str(scope.get("method", ""))
+        method = method if method in METHODS else "other"
         telemetry.HTTP_SECONDS.labels(self._service, method, route, str(status)).observe(seconds)
         log.info(
             "http.answered",

@@ -1,19 +1,17 @@
 """Alembic under a lease row: one process migrates a service's database, the others wait for it."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib import resources
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cinesync.chassis import clock, lease, telemetry
-from cinesync.chassis.db import Database, Transaction, is_lost, sqlstate
+from cinesync.chassis.db import Database, Transaction, is_lost, open_database, sqlstate
 
 log = telemetry.get_logger(__name__)
 
@@ -21,6 +19,9 @@ MIGRATE_SECONDS_MAX = 300
 WAIT_SECONDS = 0.1
 SERVER_SECONDS_MAX = 120.0
 MISSING_DATABASE = "3D000"
+MISSING_TABLE = "42P01"
+# Somebody else made it first: duplicate_database, unique_violation, object_in_use.
+RACED_STATES = frozenset({"42P04", "23505", "55006"})
 
 LEASES_DDL = (
     "CREATE TABLE IF NOT EXISTS leases ("
@@ -65,7 +66,7 @@ async def create_if_missing(db: Database) -> None:
             await db.ping()
         except Exception as error:
             if sqlstate(error) == MISSING_DATABASE:
-                await _create(db.engine.url)
+                await _create(db.url)
             elif not is_lost(error) or clock.monotonic_seconds() > deadline:
                 raise
             await asyncio.sleep(WAIT_SECONDS)
@@ -73,61 +74,61 @@ async def create_if_missing(db: Database) -> None:
             return
 
 
-async def _create(url: URL) -> None:
-    server = create_async_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+async def _create(url: str) -> None:
+    parsed = make_url(url)
+    server = open_database(parsed.set(database="postgres").render_as_string(hide_password=False))
     try:
-        async with server.connect() as connection:
-            await connection.execute(text(f'CREATE DATABASE "{url.database}"'))
+        async with _autocommit(server) as connection:
+            await connection.execute(text(f'CREATE DATABASE "{parsed.database}"'))
     except DBAPIError as error:
-        log.info("create.raced", database=url.database, reason=str(error.orig))
+        if sqlstate(error) not in RACED_STATES:
+            raise
+        log.info("create.raced", database=parsed.database, reason=str(error.orig))
     finally:
-        await server.dispose()
+        await server.close()
+
+
+@asynccontextmanager
+async def _autocommit(db: Database) -> AsyncIterator[AsyncConnection]:
+    """Each statement commits by itself (sql-rules 15)."""
+    async with db.engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 async def upgrade(db: Database, package: str, owner: str) -> None:
     """Bring a service's database to its newest revision; `package` holds `versions/`."""
-    script = _script(package)
-    await _bootstrap(db)
-    if await _revision(db) == script.get_current_head():
+    if await is_current(db, package):
         return
+    # Takes a while to load, and most starts have nothing to migrate.
+    from cinesync.chassis import alembic_steps  # noqa: PLC0415
+
+    await _bootstrap(db)
     await _await_lease(db, owner)
     try:
-        async with db.engine.connect() as plain:
-            connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.run_sync(_upgrade, script)
-        log.info("database.migrated", package=package, revision=script.get_current_head())
+        async with _autocommit(db) as connection:
+            await connection.execute(text("SET statement_timeout = 0"))  # a big table's index
+            await connection.run_sync(alembic_steps.upgrade, package)
+            await connection.execute(text("RESET statement_timeout"))
+        log.info("database.migrated", package=package, revision=newest(package))
     finally:
         await db.run(lease.give_back, "migrate", owner)
 
 
 async def is_current(db: Database, package: str) -> bool:
-    """Whether the database is at the newest revision this code knows."""
-    return await _revision(db) == _script(package).get_current_head()
+    """Whether the database has all that this code knows; newer code may have added to it."""
+    return (await db.read(_revision) or "") >= newest(package)
 
 
-def _script(package: str) -> ScriptDirectory:
-    config = Config()
-    module, _, folder = package.rpartition(".")
-    config.set_main_option("script_location", f"{module}:{folder}")
-    config.set_main_option("path_separator", "os")
-    return ScriptDirectory.from_config(config)
-
-
-def _upgrade(connection: Connection, script: ScriptDirectory) -> None:
-    """Each statement commits by itself (sql-rules 15)."""
-
-    def steps(revision: Any, _context: MigrationContext) -> Any:
-        return script._upgrade_revs("head", revision)  # noqa: SLF001 Alembic's own recipe
-
-    with EnvironmentContext(Config(), script, fn=steps) as environment:
-        environment.configure(connection=connection, transactional_ddl=False)
-        environment.run_migrations()
+@cache
+def newest(package: str) -> str:
+    """The number of the last migration: `0002` for versions/0002_refunds.py."""
+    folder = resources.files(package).joinpath("versions")
+    return max(item.name[:4] for item in folder.iterdir() if item.name[:4].isdecimal())
 
 
 async def _bootstrap(db: Database) -> None:
     """The lease itself needs its tables; two starters may collide on creating them."""
-    async with db.engine.connect() as plain:
-        connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
+    async with _autocommit(db) as connection:
         for ddl in (LEASES_DDL, RUN_KEYS_DDL):
             try:
                 await connection.execute(text(ddl))
@@ -135,14 +136,14 @@ async def _bootstrap(db: Database) -> None:
                 log.info("bootstrap.raced", reason=str(error.orig))
 
 
-async def _revision(db: Database) -> str | None:
-    def current(connection: Connection) -> str | None:
-        return MigrationContext.configure(connection).get_current_revision()
-
-    async def query(tx: Transaction) -> str | None:
-        return await tx.run_sync(current)
-
-    return await db.read(query)
+async def _revision(tx: Transaction) -> str | None:
+    """What Alembic noted; None in a database that it has never seen."""
+    try:
+        return (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+    except DBAPIError as error:
+        if sqlstate(error) == MISSING_TABLE:
+            return None
+        raise
 
 
 async def _await_lease(db: Database, owner: str) -> None:
@@ -151,4 +152,4 @@ async def _await_lease(db: Database, owner: str) -> None:
             while not await lease.held(db, "migrate", owner, MIGRATE_SECONDS_MAX):  # noqa: ASYNC110
                 await asyncio.sleep(WAIT_SECONDS)
     except TimeoutError as error:
-        raise MigrationBusy(str(db.engine.url)) from error
+        raise MigrationBusy(repr(make_url(db.url))) from error

@@ -46,13 +46,14 @@ async def append(tx: Transaction, events: Sequence[Event]) -> None:
     tx.info["events"] = True
 
 
-async def unsent(tx: Transaction, limit: int) -> list[Message]:
-    """The oldest rows that no bus has taken yet."""
+async def unsent(tx: Transaction, limit: int, resting: Sequence[UUID] = ()) -> list[Message]:
+    """The oldest rows that no bus has taken yet, without those at rest."""
     statement = text(
         "SELECT event_id, name, body FROM outbox WHERE sent_at IS NULL"
+        " AND event_id <> ALL(CAST(:resting AS uuid[]))"
         " ORDER BY occurred_at ASC, event_id ASC LIMIT CAST(:limit AS bigint)"
     )
-    rows = await tx.execute(statement, {"limit": limit})
+    rows = await tx.execute(statement, {"limit": limit, "resting": list(resting)})
     return [Message(row.event_id, row.name, bytes(row.body)) for row in rows]
 
 
@@ -83,6 +84,9 @@ class Relay:
         self._wake = asyncio.Event()
         self._leased_until = 0.0
         self._cleanup_at = 0.0
+        # What the bus did not take rests for a while, and does not hold up the others: until when,
+        # and for how long.
+        self._resting: dict[UUID, tuple[float, float]] = {}
         db.on_events.append(self._wake.set)
 
     async def run(self) -> None:
@@ -90,8 +94,8 @@ class Relay:
         backoff_seconds = 0.0
         while True:
             try:
-                is_clear = await self.drain()
-                backoff_seconds = 0.0 if is_clear else _longer(backoff_seconds)
+                await self.drain()
+                backoff_seconds = 0.0
             except Exception as error:  # noqa: BLE001 the relay outlives every outage
                 backoff_seconds = _longer(backoff_seconds)
                 log.warning("relay.waiting", service=self._service, reason=str(error))
@@ -100,20 +104,19 @@ class Relay:
 
     async def drain(self) -> bool:
         """Deliver all there is now. False: something was not taken and waits for another try."""
-        if not await self._is_owner():
-            return True
-        await self._clean_up()
-        self._wake.clear()
-        while messages := await self._db.read(unsent, RELAY_BATCH_MAX):
-            telemetry.EVENTS_WAITING.labels(self._service).set(len(messages))
+        self._wake.clear()  # first: who is not the owner must not be woken again at once
+        while await self._is_owner():
+            await self._clean_up()
+            messages = await self._db.read(unsent, RELAY_BATCH_MAX, self._still_resting())
+            telemetry.EVENTS_WAITING.labels(self._service).set(len(messages) + len(self._resting))
+            if not messages:
+                return not self._resting
             taken = await self._bus.publish(messages)
             if taken:
                 await self._db.run(mark_sent, list(taken))
                 telemetry.EVENTS_RELAYED.labels(self._service).inc(len(taken))
-            if len(taken) < len(messages):
-                return False
-            if not await self._is_owner():
-                return True
+            self._rest(messages, taken)
+        self._resting.clear()
         telemetry.EVENTS_WAITING.labels(self._service).set(0)
         return True
 
@@ -121,6 +124,18 @@ class Relay:
         """Hand the work back."""
         self._db.on_events.remove(self._wake.set)
         await self._db.run(lease.give_back, "relay", self._owner)
+
+    def _still_resting(self) -> list[UUID]:
+        now = asyncio.get_running_loop().time()
+        return [event_id for event_id, (until, _) in self._resting.items() if until > now]
+
+    def _rest(self, messages: Sequence[Message], taken: set[UUID]) -> None:
+        now = asyncio.get_running_loop().time()
+        for event_id in (message.event_id for message in messages):
+            _, pause_seconds = self._resting.pop(event_id, (0.0, 0.0))
+            if event_id not in taken:
+                pause_seconds = _longer(pause_seconds)
+                self._resting[event_id] = (now + pause_seconds, pause_seconds)
 
     async def _until_woken(self) -> None:
         try:

@@ -118,14 +118,21 @@ class Postgres:
     def stop_leftover(self) -> None:
         """Stop a server that still runs on this folder; nobody owns it any more."""
         pid_file = self._data / "postmaster.pid"
-        if not pid_file.exists():
-            return
-        self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "fast", "-w", check=False)
+        pid = _first_number(pid_file)
+        if pid is None or not Path(f"/proc/{pid}").exists():
+            return  # PostgreSQL itself clears the file away
+        if str(self._data).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "fast", "-w", check=False)
+        else:
+            # After a reboot the number may be anybody's: neither stop them nor be stopped by them.
+            pid_file.unlink()
 
     def _prepare_folders(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._socket.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._socket.owner() not in {pwd.getpwuid(os.geteuid()).pw_name, self._user}:
+            raise PostgresFailed(f"{self._socket} belongs to {self._socket.owner()}.")
         if self._user is None:
             return
         for path in (self._data, self._socket):
@@ -165,7 +172,8 @@ class Postgres:
         while time.monotonic() < deadline:
             if not self.is_running():
                 raise PostgresFailed(self._log_end())
-            if pid_file.exists() and pid_file.read_text().rstrip().endswith("ready"):
+            # A file that a killed server left behind says "ready" too, under another number.
+            if _first_number(pid_file) == self.pid and "ready" in pid_file.read_text():
                 return
             time.sleep(0.02)
         raise PostgresFailed(f"not ready after {START_SECONDS_MAX:.0f} s: {self._log_end()}")
@@ -174,9 +182,9 @@ class Postgres:
         return self._log.read_text(errors="replace")[-2000:].strip()
 
     def _socket_folder(self) -> Path:
-        """The data folder's sibling, unless its path is too long for a socket's 107 bytes."""
+        """The data folder's sibling, unless a socket's 107 bytes or its setting cannot hold it."""
         socket = self.folder / "socket"
-        if len(str(socket)) <= SOCKET_CHARS_MAX:
+        if len(os.fsencode(socket)) <= SOCKET_CHARS_MAX and not set(str(socket)) & set(",'\""):
             return socket
         digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"cinesync-{os.getuid()}-{digest}"
@@ -192,6 +200,13 @@ def _system_user() -> str | None:
         command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
         subprocess.run([*command, SYSTEM_USER], check=True, capture_output=True)  # noqa: S603
     return SYSTEM_USER
+
+
+def _first_number(pid_file: Path) -> int | None:
+    try:
+        return int(pid_file.read_text().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _make_passable(path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -28,8 +29,13 @@ Background = Callable[[], Awaitable[None]]
 
 RESTART_SECONDS_FIRST = 0.1
 RESTART_SECONDS_MAX = 5.0
-SHUTDOWN_SECONDS_MAX = 15.0
+SERVING_SECONDS_MAX = 15.0
+SHUTDOWN_PART_SECONDS_MAX = 3.0
 READY_CHECK_SECONDS = 3.0
+
+
+class ServerEnded(RuntimeError):
+    """The HTTP server ended without being asked to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class ProcessSettings:
     host: Annotated[str, "address to listen on"] = "127.0.0.1"
     port: Annotated[int, "port to listen on"] = 8000
     auth_url: Annotated[str, "where the auth service answers"] = "http://127.0.0.1:8000"
-    instance: Annotated[str, "this process's own stable name, owner of its leases"] = "single"
+    instance: Annotated[str, "this process's own stable name; empty: its host and port"] = ""
     log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
 
 
@@ -75,7 +81,9 @@ class Process:
         self._services = services
         self._settings = settings
         self._bus: Bus = bus or EmbeddedBus()
-        self._relays = [Relay(s.name, s.database, self._bus, settings.instance) for s in services]
+        # Two processes with one name would both own every lease.
+        self._name = settings.instance or f"{socket.gethostname()}:{settings.port}"
+        self._relays = [Relay(s.name, s.database, self._bus, self._name) for s in services]
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         verifier = Verifier(jwks_over_http(f"{settings.auth_url}/api/auth/.well-known/jwks.json"))
@@ -83,17 +91,19 @@ class Process:
             s.name: Observed(service_app(s.name, s.routes, verifier), s.name) for s in services
         }
         self._pages = Observed(pages, "web") if pages else None
-        self._door = Litestar(
+        door = Litestar(
             [self._live(), self._ready(), _metrics],
             exception_handlers=EXCEPTION_HANDLERS,
             openapi_config=None,
             logging_config=None,
         )
+        self._door = Observed(door, "process")
 
     async def run(self, prepare: Background, on_ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT, then finish or hand back everything.
 
-        `prepare` runs on migrated databases before anything is served.
+        `prepare` runs on migrated databases before anything is served. Raises OSError when the
+        port is taken.
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -101,43 +111,49 @@ class Process:
             loop.add_signal_handler(name, stop.set)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._close)
-            await self._start(prepare)
+            stopping = asyncio.create_task(stop.wait())
+            if not await _unless(stopping, self._start(prepare)):
+                return
             server = self._server()
             serving = asyncio.create_task(server.serve(), name="http server")
             stack.push_async_callback(self._stop_serving, server, serving)
-            stopping = asyncio.create_task(stop.wait())
-            await self._until_listening()
-            on_ready()
+            if await _unless(stopping, self._until_listening(serving)):
+                on_ready()
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+                raise ServerEnded(f"{self._settings.host}:{self._settings.port}")
             log.info("process.stopping")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: /api/<service>/… to its service, /health and /metrics here, the rest to pages."""
-        parts = scope["path"].split("/", 3)
+        _, first, second, *_ = [*scope["path"].split("/", 3), "", ""]  # "*" has none
         app: ASGIApp | None = self._door
-        if parts[1] == "api":
-            app = self._apps.get(parts[2]) if len(parts) > 2 else None  # noqa: PLR2004
-        elif parts[1] not in {"health", "metrics"}:
+        if first == "api":
+            app = self._apps.get(second)
+        elif first not in {"health", "metrics"}:
             app = self._pages
         await (app or self._door)(scope, receive, send)
 
     async def _start(self, prepare: Background) -> None:
         for service in self._services:
             await migrate.create_if_missing(service.database)
-            await migrate.upgrade(service.database, service.migrations, self._settings.instance)
+            await migrate.upgrade(service.database, service.migrations, self._name)
             for event_type, handler in service.handlers.items():
                 self._bus.subscribe(Inbox(service.name, event_type, handler, service.database))
             for event_type, listener in service.listeners.items():
                 self._bus.listen(event_type, listener)
         await self._bus.start()
         await prepare()
+        for relay in self._relays:  # ready means that the others know what was prepared
+            await relay.drain()
         loops: list[Background] = [relay.run for relay in self._relays]
         loops += [loop for service in self._services for loop in service.background]
         self._tasks = [asyncio.create_task(_keep_running(loop)) for loop in loops]
 
-    async def _until_listening(self) -> None:
+    async def _until_listening(self, serving: asyncio.Task[None]) -> None:
         """Granian binds in its own time; ready means that a connection is taken."""
-        while True:
+        while not serving.done():
             try:
                 _, writer = await asyncio.open_connection(self._settings.host, self._settings.port)
             except OSError:
@@ -147,6 +163,10 @@ class Process:
                 return
 
     def _server(self) -> Server:
+        """Raises OSError for a taken port: Granian would share it without a word."""
+        host, port = self._settings.host, self._settings.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
         return Server(
             self,
             address=self._settings.host,
@@ -161,9 +181,9 @@ class Process:
         """Answer what was accepted; a client that never ends cannot hold us for ever."""
         self._stopping = True
         for hook in [hook for service in self._services for hook in service.drain]:
-            await hook()
+            await _quietly(hook)
         server.stop()  # type: ignore[no-untyped-call]  # Granian types its constructor only
-        _, unfinished = await asyncio.wait({serving}, timeout=SHUTDOWN_SECONDS_MAX)
+        _, unfinished = await asyncio.wait({serving}, timeout=SERVING_SECONDS_MAX)
         for task in unfinished:
             task.cancel()
 
@@ -173,12 +193,11 @@ class Process:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for hook in [hook for service in self._services for hook in service.close]:
             await _quietly(hook)
-        for relay in self._relays:
-            await _quietly(relay.drain)
-            await _quietly(relay.close)
+        if self._tasks:
+            await asyncio.gather(*(_quietly(relay.drain) for relay in self._relays))
+            await asyncio.gather(*(_quietly(relay.close) for relay in self._relays))
         await _quietly(self._bus.close)
-        for service in self._services:
-            await _quietly(service.database.close)
+        await asyncio.gather(*(_quietly(service.database.close) for service in self._services))
 
     async def _troubles(self) -> dict[str, str]:
         """What stops us from selling right now, by part."""
@@ -223,6 +242,18 @@ async def _metrics() -> Response[bytes]:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
+async def _unless(stopping: asyncio.Task[Any], work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work` to its end, unless told to stop first. False: it was broken off."""
+    task = asyncio.create_task(work)
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return False
+
+
 async def _keep_running(loop: Background) -> None:
     """Background loops end only by cancellation; one that crashes is begun again."""
     pause_seconds = RESTART_SECONDS_FIRST
@@ -241,7 +272,7 @@ async def _keep_running(loop: Background) -> None:
 async def _quietly(hook: Callable[[], Awaitable[object]]) -> None:
     """Shutdown goes on whatever one part says."""
     try:
-        async with asyncio.timeout(SHUTDOWN_SECONDS_MAX):
+        async with asyncio.timeout(SHUTDOWN_PART_SECONDS_MAX):
             await hook()
     except Exception as error:  # noqa: BLE001 noted, and the next part gets its turn
         log.warning("shutdown.trouble", part=repr(hook), error=repr(error))

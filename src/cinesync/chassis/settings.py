@@ -34,7 +34,8 @@ def load(settings_type: type[S], environ: Mapping[str, str]) -> S:
     problems: list[str] = []
     for name, kind, default, doc in _described(settings_type):
         raw = environ.get(name.upper())
-        if raw is None:
+        # An empty secret is no secret: what must be set must be set to something.
+        if raw is None or (default is MISSING and not raw.strip()):
             if default is MISSING:
                 problems.append(f"{name.upper()} is not set ({doc})")
             continue

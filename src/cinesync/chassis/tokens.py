@@ -1,6 +1,7 @@
 """Access tokens: ES256 JWTs (RFC 7519, RFC 9068), verified once against the issuer's keys."""
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
-from cinesync.chassis import clock
+from cinesync.chassis import clock, telemetry
 from cinesync.chassis.problems import Forbidden, Unauthorized, Unavailable
+
+log = telemetry.get_logger(__name__)
 
 ISSUER = "cinesync"
 ALGORITHM = "ES256"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 a media type, RFC 9068 section 2.1
 TOKEN_CHARS_MAX = 2_000
 CACHE_MAX = 50_000
-JWKS_PAUSE_SECONDS = 5.0
+JWKS_PAUSE_SECONDS = 1.0
+KEYS_SECONDS_MAX = 300.0
 
 FetchJwks = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -54,14 +58,16 @@ class Verifier:
     """Verifies access tokens. A token seen before costs a dictionary look-up.
 
     Keys are fetched when a token names an unknown one, at most every `pause_seconds`, so that
-    made-up key ids cannot make us hammer the issuer.
+    made-up key ids cannot make us hammer the issuer; and every few minutes, so that a key the
+    issuer has withdrawn stops working.
     """
 
     def __init__(self, fetch_jwks: FetchJwks, *, pause_seconds: float = JWKS_PAUSE_SECONDS) -> None:
         self._fetch_jwks = fetch_jwks
         self._pause_seconds = pause_seconds
         self._keys: dict[str, ECKey] = {}
-        self._fetched_at: float | None = None
+        self._tried_at = -math.inf
+        self._fetched_at = -math.inf
         self._fetching = asyncio.Lock()
         self._cache: OrderedDict[str, Caller] = OrderedDict()
 
@@ -81,25 +87,34 @@ class Verifier:
             raise Unauthorized("The access token is too long.")
         try:
             key_id = str(jws.extract_compact(token.encode()).headers().get("kid"))
-            if key_id not in self._keys:
-                await self._refresh()
-            keys = KeySet([self._keys[key_id]])
+            keys = KeySet([await self._key(key_id)])
             decoded = jwt.decode(token, keys, algorithms=[ALGORITHM])
             return _caller(decoded.header, decoded.claims, token)
-        except (JoseError, ValueError, KeyError, TypeError) as error:
+        except (JoseError, ValueError, LookupError, TypeError, OverflowError) as error:
             raise Unauthorized("The access token is not valid.") from error
 
-    async def _refresh(self) -> None:
-        async with self._fetching:
-            now = clock.monotonic_seconds()
-            if self._fetched_at is not None and now - self._fetched_at < self._pause_seconds:
-                return
+    async def _key(self, key_id: str) -> ECKey:
+        """Raises KeyError for a key the issuer does not have."""
+        if key_id not in self._keys or _age(self._fetched_at) > KEYS_SECONDS_MAX:
+            async with self._fetching:
+                await self._refresh(key_id)
+        return self._keys[key_id]
+
+    async def _refresh(self, key_id: str) -> None:
+        if _age(self._tried_at) >= self._pause_seconds:
+            self._tried_at = clock.monotonic_seconds()
             try:
-                jwks = await self._fetch_jwks()
-            except (httpx.HTTPError, OSError) as error:
-                raise JwksUnavailable(retry_after_seconds=2) from error
-            self._fetched_at = now
-            self._keys = {key["kid"]: ECKey.import_key(key) for key in jwks["keys"]}
+                keys = _usable(await self._fetch_jwks())
+            except Exception as error:  # noqa: BLE001 whatever it is, it is not the token's fault
+                log.warning("jwks.unavailable", reason=repr(error))
+            else:
+                self._fetched_at = clock.monotonic_seconds()
+                if not self._keys.keys() <= keys.keys():
+                    self._cache.clear()
+                self._keys = keys
+        # While the issuer is away the keys we have go on working.
+        if key_id not in self._keys and self._tried_at > self._fetched_at:
+            raise JwksUnavailable(retry_after_seconds=2)
 
     def _remember(self, token: str, caller: Caller) -> None:
         self._cache[token] = caller
@@ -107,11 +122,21 @@ class Verifier:
             self._cache.popitem(last=False)
 
 
+def _age(since: float) -> float:
+    return clock.monotonic_seconds() - since
+
+
+def _usable(jwks: dict[str, Any]) -> dict[str, ECKey]:
+    """Keys of other kinds are not for us; the issuer may have some."""
+    keys = [key for key in jwks["keys"] if (key.get("kty"), key.get("crv")) == ("EC", "P-256")]
+    return {key["kid"]: ECKey.import_key(key) for key in keys}
+
+
 def _caller(header: dict[str, Any], claims: dict[str, Any], token: str) -> Caller:
     """Raises KeyError, TypeError or ValueError for claims that are not ours."""
     if header.get("typ") != TOKEN_TYPE or claims["iss"] != ISSUER:
         raise ValueError("not an access token of ours")
-    return Caller(UUID(claims["sub"]), str(claims["role"]), int(claims["exp"]), token)
+    return Caller(UUID(str(claims["sub"])), str(claims["role"]), int(claims["exp"]), token)
 
 
 def jwks_over_http(url: str) -> FetchJwks:

@@ -1,0 +1,205 @@
+"""I2 and I5: late, double, out-of-order and lost payments each end in a booking or a refund."""
+
+import asyncio
+from collections.abc import Iterator
+from uuid import uuid4  # noqa: TID251 a client makes its own keys
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.system.shop import Client, Shop, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("money")]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("money")
+    shop = Shop(
+        folder,
+        HOLD_SECONDS="6",
+        BANK_LATE_SECONDS="10",
+        PROVIDER_TIMEOUT_SECONDS="2",
+        PAYMENT_FIRST_CHECK_SECONDS="1",
+        PAYMENT_ABSENT_AFTER_SECONDS="5",
+        PAYMENT_ASK_BEFORE_SECONDS="1",
+    ).start()
+    yield shop
+    audit = shop.cinesync("audit", "--settled", "--data", str(folder))
+    shop.stop()
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+@pytest.fixture
+def client(shop: Shop) -> Client:
+    return shop.client().sign_up()
+
+
+@pytest.fixture
+def show_id(client: Client) -> str:
+    found: str = client.a_show()["show_id"]
+    return found
+
+
+def refunded(client: Client, payment_id: str) -> None:
+    eventually(lambda: client.payment(payment_id)["status"] == "refunded", f"{payment_id} refunded")
+
+
+@pytest.mark.parametrize(
+    "card", ["tok_approve", "tok_timeout_then_success", "tok_success_twice", "tok_webhook_first"]
+)
+def test_a_payment_that_is_captured_ends_in_a_booking(
+    client: Client, show_id: str, card: str
+) -> None:
+    hold = client.hold_best(show_id, 2)
+    answer = client.pay(hold["hold_id"], card)
+    assert answer.status_code in {201, 202}
+    booking = client.confirmed(hold["hold_id"])
+    assert len(booking["seats"]) == 2
+
+
+@pytest.mark.parametrize("card", ["tok_decline", "tok_insufficient_funds"])
+def test_a_declined_card_takes_nothing_and_the_hold_can_be_paid_with_another(
+    client: Client, show_id: str, card: str
+) -> None:
+    hold = client.hold_best(show_id, 1)
+    answer = client.pay(hold["hold_id"], card)
+    assert answer.status_code == 201
+    assert answer.json()["status"] == "failed"
+    client.pay(hold["hold_id"])
+    client.confirmed(hold["hold_id"])
+
+
+def test_a_lost_request_is_found_out_and_fails_without_taking_money(
+    client: Client, show_id: str
+) -> None:
+    hold = client.hold_best(show_id, 1)
+    answer = client.pay(hold["hold_id"], "tok_down")
+    assert answer.status_code in {201, 202}
+    payment_id = answer.json()["payment_id"]
+    eventually(lambda: client.payment(payment_id)["status"] == "failed", "failed")
+
+
+def test_the_same_key_pays_once(client: Client, show_id: str) -> None:
+    hold = client.hold_best(show_id, 1)
+    key = str(uuid4())
+    first = client.pay(hold["hold_id"], key=key).json()
+    again = client.pay(hold["hold_id"], key=key).json()
+    assert first["payment_id"] == again["payment_id"]
+    client.confirmed(hold["hold_id"])
+
+
+def test_a_second_payment_of_one_hold_is_given_back(client: Client, show_id: str) -> None:
+    hold = client.hold_best(show_id, 1)
+    headers = {"Authorization": f"Bearer {client.token}"}
+    body = {"hold_id": hold["hold_id"], "provider": "sandbox", "token": "tok_approve"}
+
+    async def pay_twice(url: str) -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http:
+            return await asyncio.gather(
+                *(
+                    http.post(
+                        "/api/payment/payments",
+                        json=body,
+                        headers={"Idempotency-Key": str(uuid4())},
+                    )
+                    for _ in range(2)
+                )
+            )
+
+    answers = asyncio.run(pay_twice(str(client._http.base_url)))
+    client.confirmed(hold["hold_id"])
+    captured = [a.json()["payment_id"] for a in answers if a.is_success]
+
+    def one_is_refunded() -> bool:
+        statuses = sorted(client.payment(payment_id)["status"] for payment_id in captured)
+        return statuses == (["refunded", "success"] if len(captured) == 2 else ["success"])
+
+    eventually(one_is_refunded, "one booking, one refund")
+
+
+def test_late_money_gets_the_same_seats_when_they_are_free(client: Client, show_id: str) -> None:
+    hold = client.hold_best(show_id, 2)
+    assert client.pay(hold["hold_id"], "tok_late").status_code == 202
+    booking = client.confirmed(hold["hold_id"])
+    assert sorted(booking["seats"]) == sorted(hold["seats"])
+
+
+def test_late_money_goes_back_by_itself_when_the_seats_are_gone(
+    shop: Shop, client: Client, show_id: str
+) -> None:
+    hold = client.hold_best(show_id, 1)
+    late = client.pay(hold["hold_id"], "tok_late")
+    assert late.status_code == 202
+    other = shop.client().sign_up()
+
+    def the_other_gets_them() -> bool:
+        answer = other.hold(show_id, hold["seats"])
+        return answer.status_code == 201 and bool(other.pay(answer.json()["hold_id"]))
+
+    eventually(the_other_gets_them, "the hold expired and freed its seats")
+    refunded(client, late.json()["payment_id"])
+    booking = client.booking(hold["hold_id"])
+    assert booking is None or booking["status"] != "confirmed"
+
+
+def test_a_cancelled_booking_is_refunded_and_its_seats_are_free_again(
+    client: Client, show_id: str
+) -> None:
+    hold = client.hold_best(show_id, 2)
+    payment_id = client.pay(hold["hold_id"]).json()["payment_id"]
+    client.confirmed(hold["hold_id"])
+    answer = client.call("POST", f"/api/booking/bookings/{hold['hold_id']}/cancel")
+    assert answer.status_code in {200, 201}, answer.text
+    refunded(client, payment_id)
+    assert set(hold["seats"]) <= set(client.free_seats(show_id))
+
+
+def test_a_cancelled_show_refunds_everybody(shop: Shop, client: Client) -> None:
+    show_id = client.a_show(5)["show_id"]
+    hold = client.hold_best(show_id, 1)
+    payment_id = client.pay(hold["hold_id"]).json()["payment_id"]
+    client.confirmed(hold["hold_id"])
+    manager = shop.client().sign_in("manager@cinesync.example", "popcorn-and-a-movie")
+    answer = manager.call(
+        "POST", f"/api/movies/shows/{show_id}/cancel", json={"reason": "projector broken"}
+    )
+    assert answer.is_success, answer.text
+    refunded(client, payment_id)
+
+
+def test_the_audit_names_a_broken_promise_and_exits_non_zero(shop: Shop, client: Client) -> None:
+    hold = client.hold_best(client.a_show(7)["show_id"], 1)
+    client.pay(hold["hold_id"])
+    client.confirmed(hold["hold_id"])
+
+    async def change(statement: str) -> None:
+        connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
+        await connection.execute(statement, hold["hold_id"])
+        await connection.close()
+
+    asyncio.run(change("UPDATE bookings SET total_cents = total_cents + 100 WHERE booking_id = $1"))
+    audit = shop.audit()
+    asyncio.run(change("UPDATE bookings SET total_cents = total_cents - 100 WHERE booking_id = $1"))
+    assert audit.returncode == 1
+    assert "I2 BROKEN" in audit.stdout
+    assert hold["hold_id"] in audit.stdout
+    assert shop.audit().returncode == 0
+
+
+def test_a_purchase_leaves_one_trace_through_all_logs(shop: Shop, client: Client) -> None:
+    hold = client.hold_best(client.a_show(8)["show_id"], 1)
+    answer = client.pay(hold["hold_id"])
+    trace_id = answer.headers["x-trace-id"]
+    client.confirmed(hold["hold_id"])
+    log = shop.home.logs / "shop.log"
+
+    def followed() -> bool:
+        lines = [line for line in log.read_text().splitlines() if trace_id in line]
+        return all(
+            any(word in line for line in lines)
+            for word in ("/api/payment/payments", "booking.payment.success", "movies.booking.conf")
+        )
+
+    eventually(followed, "HTTP and events share the trace")
