@@ -89,6 +89,11 @@ def spoken(show: Show) -> str:
     return f"{heard}, {language(show.subtitles)} subtitles" if show.subtitles else heard
 
 
+def initial(title: str) -> str:
+    """The letter one would look a title up under: M for The Matrix."""
+    return title.removeprefix("The ").removeprefix("A ")[:1].upper()
+
+
 def seed(text: str) -> int:
     """A number that is always the same for one text: it chooses the shapes of a poster."""
     return zlib.crc32(text.encode())

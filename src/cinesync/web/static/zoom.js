@@ -2,6 +2,9 @@
 
 const LEAST = 24 / 36; // seats are 36 units apart; targets at least 24 px apart (WCAG 2.5.8)
 const MOST = 2.5;
+// Fitting fills the page, but neither makes seats tiny to save scrolling nor blows up a small room.
+const READABLE = 0.9;
+const LARGEST = 1.4;
 
 export function enableZoom(map, drawing) {
   const scroll = map.querySelector("[data-scroll]");
@@ -20,8 +23,10 @@ export function enableZoom(map, drawing) {
   }
 
   function fit() {
-    set(Math.min((scroll.clientWidth - 16) / width, 1.4));
+    const [wide, high] = [(scroll.clientWidth - 16) / width, (innerHeight * 0.75) / height];
+    set(Math.min(wide, Math.max(high, READABLE), LARGEST));
     scroll.scrollLeft = (scroll.scrollWidth - scroll.clientWidth) / 2;
+    scroll.scrollTop = 0;
   }
 
   buttons.hidden = false;
