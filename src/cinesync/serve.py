@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 from a2wsgi import WSGIMiddleware
-from litestar.types import ASGIApp
+from flask import Flask
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 import cinesync.auth.app
 import cinesync.booking.app
@@ -78,8 +79,7 @@ async def serve(
     services = build_services(names, environ)
     pages = None
     if "web" in names:
-        flask_app = cinesync.web.app.build(environ)
-        pages = cast("ASGIApp", WSGIMiddleware(flask_app, workers=PAGE_THREADS))
+        pages = _as_asgi(cinesync.web.app.build(environ))
     process = Process(list(services.values()), process_settings, _bus(environ), pages)
 
     async def prepare_all() -> None:
@@ -208,6 +208,23 @@ def env_example() -> str:
                 value = "" if doc.default == "required" else doc.default.strip("'")
                 lines.append(f"# {doc.doc} ({doc.kind})\n{doc.name}={value}\n")
     return "".join(lines)
+
+
+def _as_asgi(pages: Flask) -> ASGIApp:
+    """The storefront in its threads.
+
+    a2wsgi hands what `receive` returns to the event loop from a thread, which takes a coroutine;
+    Granian's is a bare awaitable, so every form would end in a TypeError.
+    """
+    bridge = cast("ASGIApp", WSGIMiddleware(pages, workers=PAGE_THREADS))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_in_a_coroutine() -> Any:
+            return await receive()
+
+        await bridge(scope, receive_in_a_coroutine, send)
+
+    return app
 
 
 def _bus(environ: Mapping[str, str]) -> Bus:
