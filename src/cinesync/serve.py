@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 from a2wsgi import WSGIMiddleware
+from a2wsgi.wsgi_typing import WSGIApp
 from flask import Flask
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -217,7 +218,8 @@ def _as_asgi(pages: Flask) -> ASGIApp:
     a2wsgi hands what `receive` returns to the event loop from a thread, which takes a coroutine;
     Granian's is a bare awaitable, so every form would end in a TypeError.
     """
-    bridge = cast("ASGIApp", WSGIMiddleware(pages.wsgi_app, workers=PAGE_THREADS))
+    wsgi_app = cast("WSGIApp", pages)
+    bridge = cast("ASGIApp", WSGIMiddleware(wsgi_app, workers=PAGE_THREADS))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_in_a_coroutine() -> Any:
