@@ -18,6 +18,9 @@ from cinesync.chassis.http import service_app
 from cinesync.chassis.postgres import Postgres
 from cinesync.chassis.tokens import Verifier
 
+# Lints every statement that the tests run, and watches its transaction.
+pytest_plugins = ["tests.portability.profile"]
+
 MakeDatabase = Callable[[str], Awaitable[Database]]
 MakeClient = Callable[[str, list[ControllerRouterHandler]], httpx.AsyncClient]
 Sign = Callable[..., str]

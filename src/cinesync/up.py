@@ -169,9 +169,10 @@ class Child:
             self._process.wait()
 
     def _read(self, stdout: IO[bytes]) -> None:
-        for line in stdout:
-            if line.strip().decode() == READY_LINE:
-                self.ready.set()
+        with stdout:
+            for line in stdout:
+                if line.strip().decode() == READY_LINE:
+                    self.ready.set()
 
 
 class Stack:
@@ -256,7 +257,7 @@ class Stack:
                 return
             if self.shop.has_ended() or time.monotonic() > deadline:
                 log = self.home.logs / "shop.log"
-                raise UpFailed(f"The shop did not start; {log} says why:\n{_log_end(log)}")
+                raise UpFailed(f"The shop did not start: {_log_end(log)} ({log} has more)")
 
 
 def up(
@@ -331,7 +332,9 @@ def _check_port(address: Address) -> None:
 
 
 def _log_end(path: Path) -> str:
-    return path.read_text(errors="replace")[-1500:].strip() if path.exists() else ""
+    """The last line: what a traceback or a log ends with."""
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else "it ended without a word"
 
 
 def _die_with_parent() -> None:

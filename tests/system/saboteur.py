@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cinesync.chassis import db
-from cinesync.cli import main
+from cinesync.cli import run
 
 ORDER = Path(os.environ["SABOTAGE_FILE"])  # noqa: TID251 this is a test's own setting
 
@@ -49,4 +49,4 @@ async def sabotaged_run(
 
 if __name__ == "__main__":
     db.Database.run = sabotaged_run  # type: ignore[method-assign]
-    main()
+    run()

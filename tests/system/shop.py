@@ -47,16 +47,24 @@ class Shop:
         if sabotage:
             self.stack.shop.module = "tests.system.saboteur"
         self.url = address.url
+        self._clients: list[Client] = []
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> "Shop":
         self._lock = self.home.owned()
         self._lock.__enter__()
-        self.stack.start(lambda _: None)
+        try:
+            self.stack.start(lambda _: None)
+        except BaseException:
+            self.stack.stop()
+            self._lock.__exit__(None, None, None)
+            raise
         self._watcher.start()
         return self
 
     def stop(self) -> None:
+        for client in self._clients:
+            client.close()
         self.stack.stopping.set()
         self._watcher.join()
         self.stack.stop()
@@ -84,7 +92,8 @@ class Shop:
         os.kill(pid, signal.SIGKILL)
 
     def client(self) -> "Client":
-        return Client(self.url)
+        self._clients.append(Client(self.url))
+        return self._clients[-1]
 
     def audit(self) -> subprocess.CompletedProcess[str]:
         return self.cinesync("audit", "--data", str(self.home.folder))
@@ -108,6 +117,9 @@ class Client:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=15)
         self.token = ""
+
+    def close(self) -> None:
+        self._http.close()
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Until there is an answer that is not "the shop is away"."""

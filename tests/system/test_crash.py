@@ -81,6 +81,7 @@ class Supervised:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.client = Client(self.url)
         self.start()
 
     def start(self) -> None:
@@ -95,13 +96,15 @@ class Supervised:
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        with self.process:
+            return self.process.wait(60)
 
 
 @pytest.fixture(scope="module")
 def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
     up = Supervised(tmp_path_factory.mktemp("up"))
     yield up
+    up.client.close()
     up.end(signal.SIGTERM)
 
 
@@ -123,7 +126,7 @@ def _is_alive(pid: int) -> bool:
 def test_killing_the_supervisor_takes_its_children_and_loses_nothing(
     supervised: Supervised,
 ) -> None:
-    client = Client(supervised.url).sign_up()
+    client = supervised.client.sign_up()
     booking_id = buy(client, client.a_show()["show_id"])
     children = _children(supervised.process.pid)
     assert len(children) == 3

@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cinesync.booking import store
 from cinesync.chassis import db
-from cinesync.cli import main
+from cinesync.cli import run
 
 _init = db.Database.__init__
 
 
-def _read_committed(self: db.Database, engine: AsyncEngine) -> None:
-    _init(self, engine.execution_options(isolation_level="READ COMMITTED"))
+def _read_committed(self: db.Database, engine: AsyncEngine, url: str) -> None:
+    _init(self, engine.execution_options(isolation_level="READ COMMITTED"), url)
 
 
 async def claim_unguarded(
@@ -45,4 +45,4 @@ async def claim_unguarded(
 if __name__ == "__main__":
     db.Database.__init__ = _read_committed  # type: ignore[method-assign]
     store.claim_seats = claim_unguarded
-    main()
+    run()

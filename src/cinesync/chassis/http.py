@@ -16,7 +16,6 @@ from litestar import Litestar, Request, Response, get
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import (
@@ -141,8 +140,7 @@ def service_app(
         openapi_config=_openapi(name, assets),
         logging_config=None,
     )
-    for handler in [h for r in app.routes if isinstance(r, HTTPRoute) for h in r.route_handlers]:
-        _document(handler)
+    _document(app)
     return app
 
 
@@ -197,14 +195,16 @@ class _Operation(Operation):
         self.responses = {**answers, "default": Reference(ref="#/components/responses/problem")}
 
 
-def _document(handler: HTTPRouteHandler) -> None:
+def _document(app: Litestar) -> None:
     """Tell OpenAPI who must sign in: whoever takes `caller`."""
-    handler.operation_class = _Operation
-    parameters = inspect.signature(handler.fn).parameters
-    if "caller" in parameters:
-        handler.security = [{"bearer": []}]
-    elif "visitor" in parameters:
-        handler.security = [{}, {"bearer": []}]
+    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
+    for handler in (handler for route in routes for handler in route.route_handlers):
+        handler.operation_class = _Operation
+        parameters = inspect.signature(handler.fn).parameters
+        if "caller" in parameters:
+            handler.security = [{"bearer": []}]
+        elif "visitor" in parameters:
+            handler.security = [{}, {"bearer": []}]
 
 
 def _require_json(request: Request[Any, Any, Any]) -> Response[bytes] | None:

@@ -145,6 +145,8 @@ class Process:
                 self._bus.listen(event_type, listener)
         await self._bus.start()
         await prepare()
+        for relay in self._relays:  # ready means that the others know what was prepared
+            await relay.drain()
         loops: list[Background] = [relay.run for relay in self._relays]
         loops += [loop for service in self._services for loop in service.background]
         self._tasks = [asyncio.create_task(_keep_running(loop)) for loop in loops]
