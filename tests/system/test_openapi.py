@@ -57,7 +57,7 @@ def payment_schema(shop: Shop) -> Any:
     return _schema(shop, "payment")
 
 
-def _ask(case: schemathesis.Case, client: Client) -> None:
+def _ask(case: "schemathesis.Case[Any]", client: Client) -> None:
     response = case.call(headers={"Authorization": f"Bearer {client.token}"})
     assert response.status_code < 500 or response.status_code == 503, response.text
     if response.status_code >= 400:
@@ -66,25 +66,25 @@ def _ask(case: schemathesis.Case, client: Client) -> None:
 
 @schemathesis.pytest.from_fixture("auth_schema").parametrize()
 @FUZZ
-def test_auth_never_crashes(case: schemathesis.Case, manager: Client) -> None:
+def test_auth_never_crashes(case: "schemathesis.Case[Any]", manager: Client) -> None:
     _ask(case, manager)
 
 
 @schemathesis.pytest.from_fixture("movies_schema").parametrize()
 @FUZZ
-def test_movies_never_crashes(case: schemathesis.Case, manager: Client) -> None:
+def test_movies_never_crashes(case: "schemathesis.Case[Any]", manager: Client) -> None:
     _ask(case, manager)
 
 
 @schemathesis.pytest.from_fixture("booking_schema").parametrize()
 @FUZZ
-def test_booking_never_crashes(case: schemathesis.Case, manager: Client) -> None:
+def test_booking_never_crashes(case: "schemathesis.Case[Any]", manager: Client) -> None:
     _ask(case, manager)
 
 
 @schemathesis.pytest.from_fixture("payment_schema").parametrize()
 @FUZZ
-def test_payment_never_crashes(case: schemathesis.Case, manager: Client) -> None:
+def test_payment_never_crashes(case: "schemathesis.Case[Any]", manager: Client) -> None:
     _ask(case, manager)
 
 
