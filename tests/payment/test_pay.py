@@ -203,8 +203,8 @@ async def test_a_race_of_one_key_charges_once(
 
 
 async def test_without_the_key_guard_the_race_charges_more_than_once(till: Till) -> None:
-    await till.change("ALTER TABLE payments DROP CONSTRAINT payments_key")
-    await till.change(
+    await till.take_guard_off("ALTER TABLE payments DROP CONSTRAINT payments_key")
+    await till.take_guard_off(
         "CREATE UNIQUE INDEX unguarded ON payments (customer_id, idempotency_key, payment_id)"
     )
     statement = sqlalchemy.text

@@ -121,7 +121,7 @@ async def test_without_the_rule_the_database_still_refuses_to_give_too_much(
     payment = (await till.pay()).json()
     with pytest.raises(IntegrityError, match="payments_refunds"):
         await till.db.run(service.refund_refused, [refused(payment)])
-    await till.change("ALTER TABLE payments DROP CONSTRAINT payments_refunds")
+    await till.take_guard_off("ALTER TABLE payments DROP CONSTRAINT payments_refunds")
     await till.db.run(service.refund_refused, [refused(payment)])
     assert len(await till.select("SELECT refund_id FROM refunds")) == 1
 
@@ -138,7 +138,7 @@ async def test_without_the_rule_the_source_is_still_unique(
     await till.db.run(service.refund_cancelled, [event])
     with pytest.raises(IntegrityError, match="refunds_source_key"):
         await till.db.run(service.refund_cancelled, [event])
-    await till.change("ALTER TABLE refunds DROP CONSTRAINT refunds_source_key")
+    await till.take_guard_off("ALTER TABLE refunds DROP CONSTRAINT refunds_source_key")
     await till.db.run(service.refund_cancelled, [event])
     await till.give_back_all()
     assert await bank_refunds(till) == [100, 100]

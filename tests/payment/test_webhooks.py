@@ -148,7 +148,7 @@ async def test_without_memory_of_captures_a_replay_gives_good_money_away(
     monkeypatch.setattr(
         service, "judge", lambda payment, _known, report: judge(payment, (), report)
     )
-    await till.change("ALTER TABLE captures DROP CONSTRAINT captures_pkey")
+    await till.take_guard_off("ALTER TABLE captures DROP CONSTRAINT captures_pkey")
     payment_id = await pending(till)
     for number in range(2):
         await post(till, notice(payment_id, event_id=f"evt_{number}"))
