@@ -126,6 +126,24 @@ async def taken_seats(tx: Transaction, keys: Iterable[tuple[str, UUID]]) -> list
     return [TakenSeat(*row) for row in await tx.execute(statement)]
 
 
+async def taken_names(
+    tx: Transaction, keys: Iterable[tuple[str, UUID]]
+) -> Mapping[UUID, list[str]]:
+    """The same as `taken_seats`, as names by show: a rush asks for it in every transaction."""
+    statement = text(
+        "SELECT s.show_id, array_agg(s.seat) AS seats FROM booking_seats s JOIN unnest("
+        " CAST(:regions AS text[]), CAST(:show_ids AS uuid[])) AS t(region, show_id)"
+        " ON s.region = t.region AND s.show_id = t.show_id"
+        " WHERE s.state = 'booked' OR s.held_until > now() GROUP BY s.show_id"
+    )
+    ordered = sorted(set(keys))
+    parameters = {
+        "regions": [region for region, _ in ordered],
+        "show_ids": [show_id for _, show_id in ordered],
+    }
+    return {row.show_id: row.seats for row in await tx.execute(statement, parameters)}
+
+
 async def held_counts(
     tx: Transaction, customer_ids: Iterable[UUID], guest_ids: Iterable[UUID]
 ) -> Mapping[UUID, int]:
