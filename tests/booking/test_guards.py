@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -39,7 +38,9 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
     everybody = asyncio.Event()
     look = store.taken_names
 
-    async def look_and_wait(tx: Transaction, keys: Iterable[Any]) -> Mapping[UUID, list[str]]:
+    async def look_and_wait(
+        tx: Transaction, keys: Sequence[tuple[str, UUID]]
+    ) -> Mapping[UUID, list[str]]:
         nonlocal arrived
         seen = await look(tx, keys)
         arrived += 1
