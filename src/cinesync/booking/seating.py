@@ -35,12 +35,15 @@ class Hall:
     """A layout, arranged for choosing.
 
     `runs` are neighbours from aisle to aisle, the run with the best seat first; accessible
-    places stand outside them. `cost` is a seat's distance from the best spot, in seat pitches.
+    places stand outside them. `nearest` is the cost of each run's best seat, `depths` how near
+    and how far its seats are. `cost` is a seat's distance from the best spot, in seat pitches.
     `companions` are the companion seats of each wheelchair place.
     """
 
     seats: Mapping[str, LayoutSeat]
     runs: Sequence[Seats]
+    nearest: Sequence[float]
+    depths: Sequence[tuple[float, float]]
     cost: Mapping[str, float]
     companions: Mapping[str, Seats]
 
@@ -80,7 +83,15 @@ def arrange(seats: Iterable[LayoutSeat]) -> Hall:
     runs = [tuple(seat.seat for _, seat in run) for _, run in in_line]
     cost = _costs(list(by_name.values()))
     runs.sort(key=lambda run: (min(cost[seat] for seat in run), run))
-    return Hall(seats=by_name, runs=runs, cost=cost, companions=companions)
+    depths = [[by_name[seat].y for seat in run] for run in runs]
+    return Hall(
+        seats=by_name,
+        runs=runs,
+        nearest=[min(cost[seat] for seat in run) for run in runs],
+        depths=[(min(ys), max(ys)) for ys in depths],
+        cost=cost,
+        companions=companions,
+    )
 
 
 def _costs(seats: Sequence[LayoutSeat]) -> dict[str, float]:
@@ -96,7 +107,7 @@ def _costs(seats: Sequence[LayoutSeat]) -> dict[str, float]:
 
 def stretches(run: Seats, taken: Collection[str]) -> Iterator[Seats]:
     """Free neighbours, from one taken seat or aisle to the next."""
-    for is_taken, seats in groupby(run, key=lambda seat: seat in taken):
+    for is_taken, seats in groupby(run, taken.__contains__):
         if not is_taken:
             yield tuple(seats)
 
@@ -112,8 +123,7 @@ def blocks(run: Seats, taken: Collection[str], count: int) -> Iterator[Block]:
 def best_together(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats | None:
     """The block nearest to the best spot; one that strands nobody goes before one that does."""
     best: tuple[int, float, Seats] | None = None
-    for run in hall.runs:
-        nearest = min(hall.cost[seat] for seat in run)
+    for run, nearest in zip(hall.runs, hall.nearest, strict=True):
         if best is not None and best[0] == 0 and best[1] < nearest:
             break  # no run from here on can do better
         for block in blocks(run, taken, count):
@@ -167,7 +177,10 @@ def alternatives(hall: Hall, taken: Collection[str], wanted: Sequence[str]) -> l
     _, wanted_y = _middle(hall, wanted)
     found: list[Seats] = []
     # Row by row away from the seats wanted: a curved row counts from its nearest point.
-    by_row = sorted((_rows_off(hall, run, wanted_y), run) for run in hall.runs)
+    by_row = sorted(
+        (max(first - wanted_y, wanted_y - last, 0.0), run)
+        for run, (first, last) in zip(hall.runs, hall.depths, strict=True)
+    )
     for rows_off, run in by_row:
         if len(found) == ALTERNATIVES_MAX and rows_off > _distance(hall, found[-1], wanted):
             break
@@ -175,11 +188,6 @@ def alternatives(hall: Hall, taken: Collection[str], wanted: Sequence[str]) -> l
         found += [block.seats for block in free if not block.strands]
         found = _nearest(hall, wanted, found)
     return found
-
-
-def _rows_off(hall: Hall, run: Seats, y: float) -> float:
-    ys = [hall.seats[seat].y for seat in run]
-    return max(min(ys) - y, y - max(ys), 0.0)
 
 
 def _nearest(hall: Hall, wanted: Sequence[str], found: list[Seats]) -> list[Seats]:
