@@ -142,7 +142,8 @@ def bank_command(port: int, data: Path, webhook_url: str, late_seconds: float) -
 
     It takes no real money. BANK_SECRET signs its webhooks and is the shop's key to it.
     """
-    from cinesync.bank.app import Delays, Settings, run  # noqa: PLC0415
+    from cinesync.bank.app import Settings, run  # noqa: PLC0415
+    from cinesync.bank.books import Delays  # noqa: PLC0415
 
     secret = _environ().get("BANK_SECRET")
     if not secret:

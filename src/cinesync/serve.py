@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 from a2wsgi import WSGIMiddleware
+from a2wsgi.wsgi_typing import WSGIApp
 from flask import Flask
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -94,14 +95,15 @@ async def with_books(environ: Mapping[str, str], look: Callable[[Books], Awaitab
     services = build_services(list(BUILDERS), environ)
     others = {name: services[name].database for name in ("auth", "movies")}
     payment_settings = settings.load(cinesync.payment.app.Settings, environ_of("payment", environ))
-    bank = cinesync.payment.app.bank_client(payment_settings)
-    gateway = cinesync.payment.app.build_gateways(payment_settings, bank).get("sandbox")
+    gateways = cinesync.payment.app.build_gateways(payment_settings)
+    gateway = gateways.get("sandbox")
     try:
         return await look(
             Books(services["booking"].database, services["payment"].database, others, gateway)
         )
     finally:
-        await bank.aclose()
+        for provider in gateways.values():
+            await provider.close()
         for service in services.values():
             for hook in (*service.close, service.database.close):
                 await hook()
@@ -216,7 +218,8 @@ def _as_asgi(pages: Flask) -> ASGIApp:
     a2wsgi hands what `receive` returns to the event loop from a thread, which takes a coroutine;
     Granian's is a bare awaitable, so every form would end in a TypeError.
     """
-    bridge = cast("ASGIApp", WSGIMiddleware(pages, workers=PAGE_THREADS))
+    wsgi_app = cast("WSGIApp", pages)
+    bridge = cast("ASGIApp", WSGIMiddleware(wsgi_app, workers=PAGE_THREADS))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_in_a_coroutine() -> Any:
