@@ -65,7 +65,7 @@ async def make_database(postgres: Postgres, templates: set[str]) -> AsyncIterato
             await db.close()
             templates.add(service)
         name = f"{service}_{next(_numbers)}"
-        await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+        await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         opened.append(open_database(postgres.url(name)))
         return opened[-1]
 
