@@ -53,18 +53,19 @@ async def _admin(postgres: Postgres, statement: str) -> None:
 
 @pytest.fixture
 async def make_database(postgres: Postgres, templates: set[str]) -> AsyncIterator[MakeDatabase]:
-    """A fresh, migrated database of a service, from a template."""
+    """A fresh, migrated database of a service (or of a test's own package), from a template."""
     opened: list[Database] = []
 
     async def make(service: str) -> Database:
-        template = f"template_{service}"
+        package = service if "." in service else f"cinesync.{service}"
+        template = f"template_{package.replace('.', '_')}"
         if service not in templates:
             await _admin(postgres, f"CREATE DATABASE {template}")
             db = open_database(postgres.url(template))
-            await migrate.upgrade(db, f"cinesync.{service}.migrations", "tests")
+            await migrate.upgrade(db, f"{package}.migrations", "tests")
             await db.close()
             templates.add(service)
-        name = f"{service}_{next(_numbers)}"
+        name = f"{package.rpartition('.')[2]}_{next(_numbers)}"
         await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         opened.append(open_database(postgres.url(name)))
         return opened[-1]

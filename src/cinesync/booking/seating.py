@@ -1,0 +1,280 @@
+"""Where people may sit: side by side, near the middle, no single seat left over. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import hypot
+
+from cinesync.booking.model import (
+    ALTERNATIVES_MAX,
+    SEATS_PER_HOLD_MAX,
+    ChooseSeats,
+    CompanionAlone,
+    GapLeft,
+    NotTogether,
+    SeatTaken,
+    TooManySeats,
+    UnknownSeat,
+)
+from cinesync.contracts.movies import LayoutSeat
+
+WHEELCHAIR = "wheelchair"
+COMPANION = "companion"
+
+# The best seat: in the middle across, and this far back from the first row to the last.
+BEST_DEPTH = 0.62
+# Most parties are pairs: a place that leaves an odd rest counts as this much (in seat pitches)
+# worse for each, so that a rush fills rows instead of leaving one seat in each.
+ODD_REST_COST = 0.3
+
+Seats = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """A layout, arranged for choosing.
+
+    `runs` are neighbours from aisle to aisle, in order; accessible places stand outside them.
+    `cost` is a seat's distance from the best spot, in seat pitches.
+    `companions` are the companion seats of each wheelchair place.
+    """
+
+    seats: Mapping[str, LayoutSeat]
+    runs: Sequence[Seats]
+    cost: Mapping[str, float]
+    companions: Mapping[str, Seats]
+
+    def outside(self, zones: Collection[str]) -> list[str]:
+        """The seats of all other zones."""
+        return [name for name, seat in self.seats.items() if seat.zone not in zones]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Free seats side by side; `rests` is how many are left free on either side of them."""
+
+    seats: Seats
+    rests: tuple[int, int]
+
+    @property
+    def strands(self) -> int:
+        """The single seats that taking these leaves."""
+        return self.rests.count(1)
+
+
+def arrange(seats: Iterable[LayoutSeat]) -> Hall:
+    """Find the runs, the best spot and who accompanies whom."""
+    by_name = {seat.seat: seat for seat in seats}
+    ordinary = sorted(
+        (seat for seat in by_name.values() if seat.kind not in {WHEELCHAIR, COMPANION}),
+        key=lambda seat: (seat.row, seat.run, seat.number),
+    )
+    # A seat's number less its place in line is the same for all of one run.
+    in_line = groupby(
+        enumerate(ordinary), key=lambda at: (at[1].row, at[1].run, at[1].number - at[0])
+    )
+    companions: dict[str, Seats] = {}
+    for seat in by_name.values():
+        if seat.companion_of is not None:
+            companions[seat.companion_of] = (*companions.get(seat.companion_of, ()), seat.seat)
+    return Hall(
+        seats=by_name,
+        runs=[tuple(seat.seat for _, seat in run) for _, run in in_line],
+        cost=_costs(list(by_name.values())),
+        companions=companions,
+    )
+
+
+def _costs(seats: Sequence[LayoutSeat]) -> dict[str, float]:
+    """Distances by x and y, so that a curved row counts as it stands."""
+    if not seats:
+        return {}
+    xs = [seat.x for seat in seats]
+    ys = [seat.y for seat in seats]
+    best_x = (min(xs) + max(xs)) / 2
+    best_y = min(ys) + BEST_DEPTH * (max(ys) - min(ys))
+    return {seat.seat: hypot(seat.x - best_x, seat.y - best_y) for seat in seats}
+
+
+def stretches(hall: Hall, taken: Collection[str]) -> Iterator[Seats]:
+    """Free neighbours, from one taken seat or aisle to the next."""
+    for run in hall.runs:
+        for is_taken, seats in groupby(run, key=lambda seat: seat in taken):
+            if not is_taken:
+                yield tuple(seats)
+
+
+def blocks(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Iterator[Block]:
+    """Every way to seat `count` people side by side, in `zone` if given."""
+    for stretch in stretches(hall, taken):
+        spare = len(stretch) - count
+        for start in range(spare + 1):
+            seats = stretch[start : start + count]
+            if zone is None or all(hall.seats[seat].zone == zone for seat in seats):
+                yield Block(seats, (start, spare - start))
+
+
+def best_together(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats | None:
+    """The block nearest to the best spot; one that strands nobody goes before one that does."""
+    found = min(
+        blocks(hall, taken, count, zone),
+        key=lambda block: (block.strands, _cost(hall, block), block.seats),
+        default=None,
+    )
+    return found.seats if found else None
+
+
+def best_apart(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats:
+    """The same in as few parts as it takes; empty when there are not that many seats."""
+    chosen: Seats = ()
+    size = count
+    while size and len(chosen) < count:
+        part = best_together(hall, {*taken, *chosen}, min(size, count - len(chosen)), zone)
+        if part is None:
+            size -= 1
+        else:
+            chosen += part
+    return chosen if len(chosen) == count else ()
+
+
+def stranded(hall: Hall, taken: Collection[str], chosen: Collection[str]) -> list[str]:
+    """Single seats that `chosen` would leave although sliding along the stretch leaves none.
+
+    A stretch with one seat more than is chosen from it leaves one over whatever is done; that
+    is allowed, so that the last seats of a full house can be sold.
+    """
+    left_alone: list[str] = []
+    for stretch in stretches(hall, taken):
+        picked = sum(seat in chosen for seat in stretch)
+        if picked and len(stretch) != picked + 1:
+            for is_chosen, rest in groupby(stretch, key=lambda seat: seat in chosen):
+                remaining = list(rest)
+                if not is_chosen and len(remaining) == 1:
+                    left_alone += remaining
+    return left_alone
+
+
+def alternatives(hall: Hall, taken: Collection[str], wanted: Sequence[str]) -> list[Seats]:
+    """The nearest places for the same party: gap-free, side by side, not overlapping."""
+    if any(hall.seats[seat].kind == WHEELCHAIR for seat in wanted):
+        found = _wheelchair_places(hall, taken, len(wanted))
+    else:
+        free = blocks(hall, taken, len(wanted), None)
+        found = [block.seats for block in free if not block.strands]
+    found.sort(key=lambda seats: (_distance(hall, seats, wanted), seats))
+    offered: list[Seats] = []
+    for seats in found:
+        if not any(set(seats) & set(other) for other in offered):
+            offered.append(seats)
+        if len(offered) == ALTERNATIVES_MAX:
+            break
+    return offered
+
+
+def choose(hall: Hall, taken: Collection[str], seats: Seats, best: int, zone: str | None) -> Seats:
+    """The seats a wish gets.
+
+    Raises SeatTaken, NotTogether, and the rules ChooseSeats, TooManySeats, UnknownSeat,
+    CompanionAlone, GapLeft.
+    """
+    if bool(seats) == bool(best):
+        raise ChooseSeats
+    _check_count(len(seats) + best)
+    if best:
+        return _choose_best(hall, taken, best, zone)
+    _check_known(hall, seats)
+    gone = [seat for seat in seats if seat in taken]
+    if gone:
+        raise seat_taken(hall, taken, seats, gone)
+    _check_companions(hall, seats)
+    _check_gaps(hall, taken, seats)
+    return seats
+
+
+def seat_taken(
+    hall: Hall, taken: Collection[str], wanted: Sequence[str], gone: Sequence[str]
+) -> SeatTaken:
+    """Says which seats went and what is free nearby."""
+    nearby = alternatives(hall, {*taken, *gone}, wanted)
+    return SeatTaken(
+        f"Somebody was faster: {', '.join(gone)}.", seats=list(gone), alternatives=nearby
+    )
+
+
+def _choose_best(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats:
+    if zone is not None and all(seat.zone != zone for seat in hall.seats.values()):
+        raise UnknownSeat(f"There is no zone {zone} here.", zone=zone)
+    together = best_together(hall, taken, count, zone)
+    if together is None:
+        apart = best_apart(hall, taken, count, zone)
+        raise NotTogether(seats=[], alternatives=[apart] if apart else [])
+    return together
+
+
+def _check_count(count: int) -> None:
+    if count > SEATS_PER_HOLD_MAX:
+        raise TooManySeats(f"At most {SEATS_PER_HOLD_MAX} seats.", seats_max=SEATS_PER_HOLD_MAX)
+
+
+def _check_known(hall: Hall, seats: Seats) -> None:
+    unknown = [seat for seat in seats if seat not in hall.seats]
+    twice = sorted({seat for seat in seats if seats.count(seat) > 1})
+    if unknown:
+        raise UnknownSeat(f"There is no seat {', '.join(unknown)}.", seats=unknown)
+    if twice:
+        raise ChooseSeats(f"{', '.join(twice)}: named twice.", seats=twice)
+
+
+def _check_companions(hall: Hall, seats: Seats) -> None:
+    alone = {
+        seat: hall.seats[seat].companion_of
+        for seat in seats
+        if hall.seats[seat].kind == COMPANION and hall.seats[seat].companion_of not in seats
+    }
+    if alone:
+        places = sorted({place for place in alone.values() if place is not None})
+        raise CompanionAlone(
+            f"{', '.join(alone)} goes with wheelchair place {', '.join(places)}.",
+            seats=list(alone),
+            with_seats=places,
+        )
+
+
+def _check_gaps(hall: Hall, taken: Collection[str], seats: Seats) -> None:
+    left_alone = stranded(hall, taken, seats)
+    if left_alone:
+        raise GapLeft(
+            f"{', '.join(left_alone)} would be left on its own.",
+            seats=left_alone,
+            alternatives=alternatives(hall, taken, seats),
+        )
+
+
+def _wheelchair_places(hall: Hall, taken: Collection[str], count: int) -> list[Seats]:
+    """Free wheelchair places, each with companions to make up the party."""
+    found = []
+    for place, seat in hall.seats.items():
+        companions = [name for name in hall.companions.get(place, ()) if name not in taken]
+        if seat.kind == WHEELCHAIR and place not in taken and len(companions) >= count - 1:
+            found.append((place, *companions[: count - 1]))
+    return found
+
+
+def _cost(hall: Hall, block: Block) -> float:
+    distance = sum(hall.cost[seat] for seat in block.seats) / len(block.seats)
+    return distance + ODD_REST_COST * sum(rest % 2 for rest in block.rests)
+
+
+def _distance(hall: Hall, seats: Sequence[str], wanted: Sequence[str]) -> float:
+    """Between the middles of two groups of seats."""
+    ax, ay = _middle(hall, seats)
+    bx, by = _middle(hall, wanted)
+    return hypot(ax - bx, ay - by)
+
+
+def _middle(hall: Hall, seats: Sequence[str]) -> tuple[float, float]:
+    places = [hall.seats[seat] for seat in seats]
+    return (
+        sum(place.x for place in places) / len(places),
+        sum(place.y for place in places) / len(places),
+    )
