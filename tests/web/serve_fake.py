@@ -1,15 +1,12 @@
 """The storefront and the contract in memory on one port: `python -m tests.web.serve_fake 4000`.
 
-As a plugin (`pytest -p tests.web.serve_fake tests/browser`) it is the `shop` of the browser tests.
+For looking at pages without a database.
 """
 
 import sys
-import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import pytest
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -18,11 +15,6 @@ from tests.web import fake_api
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-
-@dataclass(frozen=True)
-class FakeShop:
-    url: str
 
 
 def serve(port: int) -> BaseWSGIServer:
@@ -44,14 +36,6 @@ def _by_path(api: Flask, web: Flask) -> "WSGIApplication":
         return chosen.wsgi_app(environ, start)
 
     return choose
-
-
-@pytest.fixture(scope="session")
-def shop() -> Iterator[FakeShop]:
-    server = serve(0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield FakeShop(f"http://127.0.0.1:{server.port}")
-    server.shutdown()
 
 
 if __name__ == "__main__":
