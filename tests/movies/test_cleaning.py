@@ -79,6 +79,7 @@ def test_a_title_alone_is_enough() -> None:
         (300, "300"),
         (1941.0, "1941"),
         (9.5, "9.5"),
+        ("Unknown", "Unknown"),
         ("Barbarians, The", "The Barbarians"),
         ("AMERICAN TAIL, AN", "An AMERICAN TAIL"),
         ("Fantasia 2000 (IMAX)", "Fantasia 2000"),
@@ -132,6 +133,8 @@ def test_concerts_type_and_language_are_recognised() -> None:
     ("fields", "reason"),
     [
         ({"Title": None}, "line 7: Title: there is none; give the film's title"),
+        ({"Title": " null "}, "line 7: Title: there is none; give the film's title"),
+        ({"Title": "-"}, "Title: '-' cannot be read"),
         ({"Title": True}, "Title: True is not a text; give the film's title"),
         ({"Title": "???!"}, "cannot be read; save the file as UTF-8"),
         ({"Title": "Caf\ufffd"}, "cannot be read; save the file as UTF-8"),

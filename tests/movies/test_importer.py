@@ -1,5 +1,7 @@
 """`import movies`: the real list, a messy one, and doing it twice."""
 
+import csv
+import json
 import lzma
 from datetime import date
 from pathlib import Path
@@ -9,8 +11,10 @@ from sqlalchemy import text
 
 from cinesync.chassis.db import Database, Transaction
 from cinesync.movies import importer
+from cinesync.movies.cleaning import Cleaned, Record, clean
 from cinesync.movies.importer import ImportReport, import_movies
-from cinesync.movies.reading import BrokenFile
+from cinesync.movies.model import Movie
+from cinesync.movies.reading import BrokenFile, records
 
 DATA = Path(__file__).parent / "data"
 
@@ -48,6 +52,21 @@ async def test_the_real_list_is_imported_but_for_two_records(db: Database, real_
     assert films["300", 2007]
     assert films["Drei", 0] is None
     assert max(year for _, year in films) == 2011
+
+
+def test_the_real_list_says_the_same_as_csv(real_list: Path, tmp_path: Path) -> None:
+    raw = json.loads(real_list.read_bytes())
+    path = tmp_path / "movies.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(raw[0]))
+        writer.writeheader()
+        writer.writerows(raw)
+
+    def movies(source: Path) -> list[Movie | None]:
+        cleaned = [clean(item, 2011) for item in records(source) if isinstance(item, Record)]
+        return [item.movie if isinstance(item, Cleaned) else None for item in cleaned]
+
+    assert movies(path) == movies(real_list)
 
 
 async def test_a_second_import_changes_nothing(db: Database, real_list: Path) -> None:

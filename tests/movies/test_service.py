@@ -83,7 +83,7 @@ async def test_a_planned_show_is_told_with_all_a_seller_needs(
     assert event.prices_cents == show.prices_cents
     assert event.prices_cents.keys() == {seat.zone for seat in event.layout.seats}
     assert len(event.layout.seats) == show.seat_count == show.seats_left
-    kept = await chain.read(store.layout, show.layout_id)
+    kept = (await chain.read(store.layouts, {show.layout_id}))[show.layout_id]
     assert event.layout.layout_id == kept.layout_id == show.layout_id
     assert (
         list(event.layout.seats) == list(kept.seats) == list(layout("balcony", mirrored=True).seats)

@@ -22,7 +22,8 @@ SHOWN_CHARACTERS_MAX = 60
 TITLE = "Title"
 RELEASE_DATE = "Release Date"
 
-_NOTHING = frozenset({"", "-", "--", "?", "n/a", "na", "nan", "null", "none", "nil", "unknown"})
+_NO_TITLE = frozenset({"", "n/a", "nan", "null", "none"})  # but there is a film named Unknown
+_NOTHING = _NO_TITLE | frozenset({"-", "--", "?", "na", "nil", "unknown"})
 _CERTIFICATES = {re.sub(r"[\W_]", "", c).lower(): c for c in CERTIFICATES} | {
     "open": "Not Rated",  # the source's word for a film released without asking the MPAA
     "unrated": "Not Rated",
@@ -101,7 +102,7 @@ class _Reader:
 
     def read(self, field: str, rule: Callable[[object], T]) -> T | None:
         value = self._fields.get(field)
-        if _is_nothing(value):
+        if _is_nothing(value, _NO_TITLE if field == TITLE else _NOTHING):
             return None
         try:
             result = rule(value)
@@ -166,9 +167,9 @@ def _movie(reader: _Reader, title: str, released: date | None) -> Movie:
     )
 
 
-def _is_nothing(value: object) -> bool:
+def _is_nothing(value: object, words: frozenset[str]) -> bool:
     if isinstance(value, str):
-        return value.strip().casefold() in _NOTHING
+        return value.strip().casefold() in words
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 

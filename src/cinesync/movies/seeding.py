@@ -16,9 +16,9 @@ from cinesync.contracts.movies import Layout
 from cinesync.movies import catalogue, founding, service, store
 from cinesync.movies.chain import THEATERS, TheaterPlan, price_card
 from cinesync.movies.layouts import layout
-from cinesync.movies.model import Auditorium, Daypart, Interval, Movie, Show, daypart, priced
+from cinesync.movies.model import Auditorium, Interval, Movie, Show, Theater
 from cinesync.movies.programme import Film, Planned, Screen, Site, day_programme
-from cinesync.movies.store import Room
+from cinesync.movies.store import PriceCards, Room
 
 DAYS_AHEAD = 14
 SEED_NUMBER = 20_000
@@ -66,10 +66,8 @@ async def _found(tx: Transaction) -> tuple[int, int]:
     """How many films and theaters were new."""
     movies = await service.introduce_movies(tx, shipped_movies())
     theaters = len(THEATERS) - await founding.theater_count(tx, _names())
-    plans = {room.plan: None for theater in THEATERS for room in theater.rooms}
-    for name in plans:
-        await store.add_layout(tx, layout(name))
-        await store.add_layout(tx, layout(name, mirrored=True))
+    rooms = [room for theater in THEATERS for room in theater.rooms]
+    await store.add_layouts(tx, [_drawn(room.plan, room.mirrored) for room in rooms])
     for theater in THEATERS:
         theater_id = await founding.add_theater(tx, clock.new_id(), theater)
         await founding.add_auditoriums(tx, _auditoriums(theater, theater_id))
@@ -78,10 +76,15 @@ async def _found(tx: Transaction) -> tuple[int, int]:
     return movies, theaters
 
 
+@cache
+def _drawn(plan: str, mirrored: bool) -> Layout:  # noqa: FBT001 a key of the cache
+    return layout(plan, mirrored=mirrored)
+
+
 def _auditoriums(theater: TheaterPlan, theater_id: UUID) -> list[Auditorium]:
     rooms = []
     for plan in theater.rooms:
-        seats = layout(plan.plan, mirrored=plan.mirrored)
+        seats = _drawn(plan.plan, plan.mirrored)
         rooms.append(
             Auditorium(
                 auditorium_id=clock.new_id(),
@@ -105,15 +108,20 @@ async def _plan_theater(tx: Transaction, theater_id: UUID, first_day: date, last
     until = (await store.programmed_until(tx))[theater.region, theater_id]
     start = max(first_day, until + timedelta(days=1)) if until else first_day
     films = await _films(tx)
-    language = await store.theater_language(tx, theater)
+    site = _site(rooms, await store.theater_language(tx, theater))
+    taken = await store.taken_in(tx, theater, _whole(theater, start, last_day))
     now = await store.database_now(tx)
-    planned: list[Planned] = []
-    for day in _days(start, last_day):
-        taken = await _taken(tx, rooms, day)
-        planned += day_programme(_site(rooms, language), films.values(), day, SEED_NUMBER, taken)
-    shows = await _shows(tx, rooms, [show for show in planned if show.starts_at > now])
+    planned = [
+        show
+        for day in _days(start, last_day)
+        for show in day_programme(site, films.values(), day, SEED_NUMBER, taken)
+        if show.starts_at > now
+    ]
+    layouts = await store.layouts(tx, {room.auditorium.layout_id for room in rooms})
+    by_id = {room.auditorium.auditorium_id: room for room in rooms}
+    shows = _shows(planned, by_id, layouts, await store.price_cards(tx, theater))
     titles = {movie_id: film.title for movie_id, film in films.items()}
-    await service.publish_shows(tx, shows, _by_id(rooms), titles, await _layouts(tx, rooms))
+    await service.publish_shows(tx, shows, by_id, titles, layouts)
     await store.set_programmed_until(tx, theater, last_day)
     return len(shows)
 
@@ -122,8 +130,13 @@ def _days(first: date, last: date) -> list[date]:
     return [first + timedelta(days=day) for day in range((last - first).days + 1)]
 
 
-def _by_id(rooms: Sequence[Room]) -> dict[UUID, Room]:
-    return {room.auditorium.auditorium_id: room for room in rooms}
+def _whole(theater: Theater, first: date, last: date) -> Interval:
+    """From the first midnight to the end of the last night."""
+    zone = ZoneInfo(theater.time_zone)
+    return Interval(
+        datetime.combine(first, time(), zone),
+        datetime.combine(last, time(), zone) + timedelta(hours=36),
+    )
 
 
 def _site(rooms: Sequence[Room], language: str) -> Site:
@@ -145,44 +158,18 @@ async def _films(tx: Transaction) -> dict[UUID, Film]:
     return {film.movie_id: film for film in found if film.running_minutes <= RUNNING_MINUTES_MAX}
 
 
-async def _taken(tx: Transaction, rooms: Sequence[Room], day: date) -> dict[UUID, list[Interval]]:
-    """What managers planned on a day, by room; the night before and after included."""
-    midnight = datetime.combine(day, time(), ZoneInfo(rooms[0].theater.time_zone))
-    whole_day = Interval(midnight, midnight + timedelta(hours=36))
-    return {
-        room.auditorium.auditorium_id: await store.taken(tx, room.auditorium, whole_day)
-        for room in rooms
-    }
-
-
-async def _shows(tx: Transaction, rooms: Sequence[Room], planned: Sequence[Planned]) -> list[Show]:
-    by_id = _by_id(rooms)
-    cards = await _cards(tx, rooms)
-    zones = {room.auditorium.layout_id: None for room in rooms}
-    zones_of = {layout_id: await store.zones(tx, layout_id) for layout_id in zones}
+def _shows(
+    planned: Sequence[Planned],
+    rooms: Mapping[UUID, Room],
+    layouts: Mapping[UUID, Layout],
+    cards: PriceCards,
+) -> list[Show]:
     shows = []
     for plan in planned:
-        room = by_id[plan.auditorium_id]
-        card = cards[room.auditorium.format, daypart(room.theater.local(plan.starts_at))]
-        prices = priced(card, None, zones_of[room.auditorium.layout_id])
+        room = rooms[plan.auditorium_id]
+        seats = layouts[room.auditorium.layout_id]
+        prices = service.zone_prices(cards, room, seats, plan.starts_at)
         spoken = (plan.language, plan.subtitles)
         interval = plan.interval()
         shows.append(service.placed(room, interval, plan.ends_at, plan.movie_id, spoken, prices))
     return shows
-
-
-async def _cards(
-    tx: Transaction, rooms: Sequence[Room]
-) -> Mapping[tuple[str, Daypart], Mapping[str, int]]:
-    formats = sorted({room.auditorium.format for room in rooms})
-    theater = rooms[0].theater
-    return {
-        (film_format, part): await store.price_card(tx, theater, film_format, part)
-        for film_format in formats
-        for part in Daypart
-    }
-
-
-async def _layouts(tx: Transaction, rooms: Sequence[Room]) -> dict[UUID, Layout]:
-    ids = sorted({room.auditorium.layout_id for room in rooms})
-    return {layout_id: await store.layout(tx, layout_id) for layout_id in ids}

@@ -34,7 +34,7 @@ from cinesync.movies.model import (
     merged,
     priced,
 )
-from cinesync.movies.store import Room
+from cinesync.movies.store import PriceCards, Room
 
 PLAN_AHEAD_MAX = timedelta(days=400)
 
@@ -90,13 +90,20 @@ async def schedule_show(tx: Transaction, command: ScheduleShow) -> UUID:
             f"{film['title']} has no running time; give running_minutes.", field="running_minutes"
         )
     ends = ends_at(command.starts_at, running_minutes)
+    seats = await store.layouts(tx, {room.auditorium.layout_id})
     planned = placed(
         room,
         Interval(command.starts_at, ends + CLEANING),
         ends,
         command.movie_id,
         (command.language or film["language"], command.subtitles),
-        await _prices(tx, room, command.starts_at, command.prices_cents),
+        zone_prices(
+            await store.price_cards(tx, room.theater),
+            room,
+            seats[room.auditorium.layout_id],
+            command.starts_at,
+            command.prices_cents,
+        ),
     )
     await _refuse_overlap(tx, room, planned)
     await publish_shows(
@@ -104,7 +111,7 @@ async def schedule_show(tx: Transaction, command: ScheduleShow) -> UUID:
         [planned],
         {room.auditorium.auditorium_id: room},
         {command.movie_id: film["title"]},
-        {planned.layout_id: await store.layout(tx, planned.layout_id)},
+        seats,
     )
     return planned.show_id
 
@@ -137,6 +144,19 @@ def placed(
         prices_cents=prices_cents,
         seat_count=auditorium.seat_count,
     )
+
+
+def zone_prices(
+    cards: PriceCards,
+    room: Room,
+    layout: Layout,
+    starts_at: datetime,
+    overrides: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """The price of each zone of a room at a time. Raises ShowUnfit."""
+    part = daypart(room.theater.local(starts_at))
+    card = cards.get((room.auditorium.format, part), {})
+    return priced(card, overrides, {seat.zone for seat in layout.seats})
 
 
 async def publish_shows(
@@ -272,15 +292,6 @@ async def _open_show(tx: Transaction, show_id: UUID, change: Change) -> Show:
     if show.starts_at <= await store.database_now(tx):
         raise ShowOver("The show has started.")
     return show
-
-
-async def _prices(
-    tx: Transaction, room: Room, starts_at: datetime, overrides: Mapping[str, int] | None
-) -> dict[str, int]:
-    theater, auditorium = room.theater, room.auditorium
-    part = daypart(theater.local(starts_at))
-    card = await store.price_card(tx, theater, auditorium.format, part)
-    return priced(card, overrides, await store.zones(tx, auditorium.layout_id))
 
 
 async def _refuse_odd_time(tx: Transaction, starts_at: datetime) -> None:

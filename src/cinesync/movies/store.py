@@ -1,6 +1,7 @@
 """Statements over theaters, rooms, shows and price cards; one question each."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from cinesync.contracts.movies import Layout, LayoutSeat
 from cinesync.movies.model import SHOW_LENGTH_MAX, Auditorium, Daypart, Interval, Show, Theater
 
 HUNDREDTHS = 100
+PriceCards = Mapping[tuple[str, Daypart], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,66 +48,58 @@ async def rooms(tx: Transaction, auditorium_id: UUID | None, theater_id: UUID | 
     return [_room(row) for row in found]
 
 
-async def layout(tx: Transaction, layout_id: UUID) -> Layout:
-    """Every seat of a layout, in the order it was drawn."""
+async def layouts(tx: Transaction, layout_ids: Collection[UUID]) -> dict[UUID, Layout]:
+    """Every seat of some layouts, in the order it was drawn."""
     statement = text(
-        "SELECT seat, row_label, number, zone, kind, x_hundredths, y_hundredths, run, companion_of"
-        " FROM seats WHERE layout_id = CAST(:layout_id AS uuid) ORDER BY ordinal ASC"
+        "SELECT layout_id, seat, row_label, number, zone, kind, x_hundredths, y_hundredths, run,"
+        " companion_of"
+        " FROM seats WHERE layout_id = ANY(CAST(:layout_ids AS uuid[]))"
+        " ORDER BY layout_id ASC, ordinal ASC"
     )
-    found = await tx.execute(statement, {"layout_id": layout_id})
-    return Layout(layout_id=layout_id, seats=tuple(_seat(row) for row in found))
+    rows = await tx.execute(statement, {"layout_ids": sorted(layout_ids)})
+    seats: defaultdict[UUID, list[LayoutSeat]] = defaultdict(list)
+    for row in rows:
+        seats[row.layout_id].append(_seat(row))
+    return {key: Layout(layout_id=key, seats=tuple(those)) for key, those in seats.items()}
 
 
-async def add_layout(tx: Transaction, room: Layout) -> None:
+async def add_layouts(tx: Transaction, drawn: Sequence[Layout]) -> None:
     """The same seats have the same id: a layout that is there is this one."""
     statement = text(
         "INSERT INTO seats (layout_id, seat, ordinal, row_label, number, zone, kind, x_hundredths,"
         " y_hundredths, run, companion_of)"
-        " SELECT CAST(:layout_id AS uuid), t.seat, t.ordinal, t.row_label, t.number, t.zone,"
-        " t.kind, t.x_hundredths, t.y_hundredths, t.run, t.companion_of"
-        " FROM unnest(CAST(:seat AS text[]), CAST(:ordinal AS bigint[]), CAST(:row AS text[]),"
-        " CAST(:number AS bigint[]), CAST(:zone AS text[]), CAST(:kind AS text[]),"
-        " CAST(:x AS bigint[]), CAST(:y AS bigint[]), CAST(:run AS bigint[]),"
-        " CAST(:companion_of AS text[])) AS t(seat, ordinal, row_label, number, zone, kind,"
-        " x_hundredths, y_hundredths, run, companion_of)"
+        " SELECT t.layout_id, t.seat, t.ordinal, t.row_label, t.number, t.zone, t.kind,"
+        " t.x_hundredths, t.y_hundredths, t.run, t.companion_of"
+        " FROM unnest(CAST(:layout_id AS uuid[]), CAST(:seat AS text[]),"
+        " CAST(:ordinal AS bigint[]), CAST(:row AS text[]), CAST(:number AS bigint[]),"
+        " CAST(:zone AS text[]), CAST(:kind AS text[]), CAST(:x AS bigint[]),"
+        " CAST(:y AS bigint[]), CAST(:run AS bigint[]), CAST(:companion_of AS text[]))"
+        " AS t(layout_id, seat, ordinal, row_label, number, zone, kind, x_hundredths,"
+        " y_hundredths, run, companion_of)"
         " ON CONFLICT (layout_id, seat) DO NOTHING"
     )
+    by_id = {layout.layout_id: layout for layout in drawn}
+    seats = [(key, n, s) for key in sorted(by_id) for n, s in enumerate(by_id[key].seats)]
     same_name = ("seat", "row", "number", "zone", "kind", "run", "companion_of")
-    columns: dict[str, Any] = {name: [getattr(s, name) for s in room.seats] for name in same_name}
-    columns["ordinal"] = list(range(len(room.seats)))
-    columns["x"] = [round(seat.x * HUNDREDTHS) for seat in room.seats]
-    columns["y"] = [round(seat.y * HUNDREDTHS) for seat in room.seats]
-    await tx.execute(statement, {"layout_id": room.layout_id, **columns})
+    columns: dict[str, Any] = {name: [getattr(s, name) for _, _, s in seats] for name in same_name}
+    columns["layout_id"] = [key for key, _, _ in seats]
+    columns["ordinal"] = [ordinal for _, ordinal, _ in seats]
+    columns["x"] = [round(seat.x * HUNDREDTHS) for _, _, seat in seats]
+    columns["y"] = [round(seat.y * HUNDREDTHS) for _, _, seat in seats]
+    await tx.execute(statement, columns)
 
 
-async def zones(tx: Transaction, layout_id: UUID) -> list[str]:
-    """The price zones of a layout."""
+async def price_cards(tx: Transaction, theater: Theater) -> PriceCards:
+    """Minor units per zone, for each format and part of the day."""
     statement = text(
-        "SELECT DISTINCT zone FROM seats WHERE layout_id = CAST(:layout_id AS uuid)"
-        " ORDER BY zone ASC"
+        "SELECT format, daypart, zone, price_cents FROM price_cards"
+        " WHERE region = CAST(:region AS text) AND theater_id = CAST(:theater_id AS uuid)"
     )
-    return list((await tx.execute(statement, {"layout_id": layout_id})).scalars())
-
-
-async def price_card(
-    tx: Transaction, theater: Theater, film_format: str, daypart: Daypart
-) -> dict[str, int]:
-    """Minor units per zone."""
-    statement = text(
-        "SELECT zone, price_cents FROM price_cards WHERE region = CAST(:region AS text)"
-        " AND theater_id = CAST(:theater_id AS uuid) AND format = CAST(:format AS text)"
-        " AND daypart = CAST(:daypart AS text)"
-    )
-    found = await tx.execute(
-        statement,
-        {
-            "region": theater.region,
-            "theater_id": theater.theater_id,
-            "format": film_format,
-            "daypart": daypart.value,
-        },
-    )
-    return {row.zone: row.price_cents for row in found}
+    keys = {"region": theater.region, "theater_id": theater.theater_id}
+    cards: defaultdict[tuple[str, Daypart], dict[str, int]] = defaultdict(dict)
+    for row in await tx.execute(statement, keys):
+        cards[row.format, Daypart(row.daypart)][row.zone] = row.price_cents
+    return cards
 
 
 async def taken(
@@ -137,6 +131,25 @@ async def taken(
         },
     )
     return [Interval(row.starts_at, row.free_at) for row in found]
+
+
+async def taken_in(
+    tx: Transaction, theater: Theater, wanted: Interval
+) -> dict[UUID, list[Interval]]:
+    """The shows of a theater that may overlap a time, by auditorium."""
+    statement = text(
+        "SELECT auditorium_id, starts_at, free_at FROM shows"
+        " WHERE region = CAST(:region AS text) AND theater_id = CAST(:theater_id AS uuid)"
+        " AND status = 'scheduled' AND starts_at > CAST(:earliest AS timestamptz)"
+        " AND starts_at < CAST(:free_at AS timestamptz)"
+        " ORDER BY starts_at ASC"
+    )
+    values: dict[str, Any] = {"region": theater.region, "theater_id": theater.theater_id}
+    values |= {"earliest": wanted.starts_at - SHOW_LENGTH_MAX, "free_at": wanted.free_at}
+    found: defaultdict[UUID, list[Interval]] = defaultdict(list)
+    for row in await tx.execute(statement, values):
+        found[row.auditorium_id].append(Interval(row.starts_at, row.free_at))
+    return found
 
 
 async def add_shows(tx: Transaction, planned: Sequence[Show]) -> None:
