@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from cinesync.web.app import Settings, create_app
-from tests.web import fake_api
+from tests.web import fake_api, fake_world
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def serve(port: int) -> BaseWSGIServer:
     server = make_server("127.0.0.1", port, lambda _environ, _start: [], threaded=True)
-    world = fake_api.a_world()
+    world = fake_world.a_world()
     world.bank_answers = True
     world.bank_url = f"http://127.0.0.1:{server.port}/api/bank"
     api = fake_api.build(world)
