@@ -71,11 +71,7 @@ async def make_database(postgres: Postgres, templates: set[str]) -> AsyncIterato
             await migrate.upgrade(db, f"{package}.migrations", "tests")
             await db.close()
             templates.add(service)
-<<<<<<< HEAD
         name = f"{package.rpartition('.')[2]}_{next(_numbers)}"
-=======
-        name = f"{service}_{next(_numbers)}"
->>>>>>> booking
         await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         opened.append(open_database(postgres.url(name)))
         return opened[-1]
