@@ -66,7 +66,7 @@ async def make_database(postgres: Postgres, templates: set[str]) -> AsyncIterato
             await db.close()
             templates.add(service)
         name = f"{package.rpartition('.')[2]}_{next(_numbers)}"
-        await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+        await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         opened.append(open_database(postgres.url(name)))
         return opened[-1]
 
