@@ -107,7 +107,7 @@ async def shop(bank: Teller, prefix: str) -> AsyncIterator[Shop]:
 @pytest.fixture
 def own_teller(tmp_path: Path) -> Iterator[Teller]:
     """A bank in a process of its own, to be killed."""
-    teller = Teller(tmp_path / "bank.sqlite3")
+    teller = Teller(tmp_path / "bank.sqlite3", hang_seconds=3600.0)
     teller.open()
     yield teller
     teller.kill()

@@ -182,5 +182,13 @@ async def test_an_unconfirmed_charge_ends_by_itself(tmp_path: Path, prefix: str)
     books.close()
 
 
-async def test_the_bank_stops_cleanly(own_teller: Teller) -> None:
-    assert own_teller.stop() == 0
+async def test_the_bank_stops_cleanly_even_while_an_answer_hangs(
+    own_teller: Teller, prefix: str
+) -> None:
+    async with own_teller.client() as client:
+        shop = Shop(client, prefix)
+        hanging = asyncio.create_task(shop.pay("tok_timeout_then_success"))
+        while not await shop.charges():  # noqa: ASYNC110 it is a test
+            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(own_teller.stop) == 0
+        assert (await hanging).status_code == 201

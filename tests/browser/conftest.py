@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 # No GPU and no talk with anyone but the shop.
@@ -18,7 +18,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 30_000
+PATIENCE_MS = 30_000  # the slow card's bank takes its time
 
 
 class Shop(Protocol):
@@ -42,6 +42,7 @@ def browser() -> Iterator[Browser]:
 def open_page(browser: Browser, shop: Shop) -> Iterator[Any]:
     """Opens the shop's front door; in the end, no script may have failed."""
     contexts, errors = [], []
+    expect.set_options(timeout=PATIENCE_MS)
 
     def open_one(*, width: int = 1280, javascript: bool = True) -> Page:
         context = browser.new_context(

@@ -19,7 +19,7 @@ def an_email() -> str:
 
 
 def choose_a_show(page: Page) -> None:
-    """From the movies to a seat map: the last day offered, so that the room is rather empty."""
+    """From the movies to a seat map."""
     page.locator(".movie-card a").first.click()
     expect(page.get_by_role("heading", name="Theaters and times")).to_be_visible()
     page.locator("a.show-time").last.click()
@@ -95,6 +95,17 @@ def test_a_guest_chooses_seats_on_the_map_of_a_narrow_screen(open_page: OpenPage
     expect(page.get_by_role("heading", name="Waiting for your bank")).to_be_visible()
     expect_a_ticket(page)
     assert fits(page)
+
+
+def test_a_bank_that_asks_first_leads_back_to_the_ticket(open_page: OpenPage) -> None:
+    page = open_page()
+    choose_a_show(page)
+    page.get_by_role("button", name="Pick the best seats together").click()
+    continue_as_guest(page)
+    pay_with(page, "Card that asks you first")
+    page.get_by_role("link", name="Continue to your bank").click()
+    page.get_by_role("button", name="Yes, pay").click()
+    expect_a_ticket(page)
 
 
 def test_seats_are_chosen_by_keyboard_alone(open_page: OpenPage) -> None:

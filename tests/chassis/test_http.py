@@ -238,7 +238,7 @@ async def test_a_wrong_method_is_told_the_right_ones(http: httpx.AsyncClient) ->
     for method in ("DELETE", "BREW"):
         answer = await http.request(method, "/api/toy/me")
         assert_problem(answer, 405)
-        assert answer.headers["allow"] == "GET, OPTIONS"
+        assert set(answer.headers["allow"].split(", ")) == {"GET", "OPTIONS"}
 
 
 async def test_head_is_answered_like_get_and_options_says_what_may_be_done(
@@ -247,7 +247,7 @@ async def test_head_is_answered_like_get_and_options_says_what_may_be_done(
     head = await http.head("/api/toy/maybe")
     assert (head.status_code, head.headers["content-type"]) == (200, "application/json")
     options = await http.options("/api/toy/me")
-    assert options.headers["allow"] == "GET, OPTIONS"
+    assert set(options.headers["allow"].split(", ")) == {"GET", "OPTIONS"}
     assert options.headers["x-trace-id"]
 
 

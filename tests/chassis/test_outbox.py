@@ -1,4 +1,4 @@
-"""Events leave with the change that caused them, by one owner at a time, and none holds up others."""
+"""Events leave with their change, by one owner at a time, and none holds up the others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

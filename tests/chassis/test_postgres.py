@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,7 +81,9 @@ async def test_the_server_ends_with_its_parent_even_when_that_is_killed(prepared
         "server = Postgres(Path(sys.argv[1]), durable=False); server.start()\n"
         "print(server.pid, flush=True); time.sleep(600)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", program, prepared], stdout=subprocess.PIPE)
+    parent = subprocess.Popen(  # noqa: ASYNC220 nothing else runs
+        [sys.executable, "-c", program, prepared], stdout=subprocess.PIPE
+    )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     assert not is_gone(pid)
@@ -104,10 +107,12 @@ async def test_a_server_that_nobody_owns_any_more_is_stopped_first(prepared: Pat
 
 
 async def test_a_stranger_with_the_old_servers_process_id_is_left_alone(prepared: Path) -> None:
-    stranger = subprocess.Popen(["sleep", "600"], user=pwd.getpwuid(os.stat(prepared / "data").st_uid).pw_name)
+    stranger = subprocess.Popen(  # noqa: ASYNC220 nothing else runs
+        ["sleep", "600"], user=(prepared / "data").owner()
+    )
     pid_file = prepared / "data" / "postmaster.pid"
     pid_file.write_text(f"{stranger.pid}\n{prepared / 'data'}\n1\n\n\n\n\nready\n")
-    os.chown(pid_file, os.stat(prepared / "data").st_uid, -1)
+    shutil.chown(pid_file, (prepared / "data").owner())
     server = Postgres(prepared, durable=False)
     try:
         server.start()
@@ -132,7 +137,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     server = Postgres(tmp_path, durable=False)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "PG_VERSION").write_text("7")
-    with pytest.raises(PostgresFailed, match="postgres|data directory"):
+    with pytest.raises(PostgresFailed, match=r"postgres|data directory"):
         server.start()
     assert not server.is_running()
 

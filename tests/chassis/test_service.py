@@ -1,4 +1,4 @@
-"""Processes: start, tell the truth about themselves, survive kills, stop without losing anything."""
+"""Processes start, tell the truth about themselves, survive kills, and stop without losses."""
 
 import asyncio
 import os
@@ -123,7 +123,9 @@ async def test_a_database_that_is_away_is_not_ready_but_the_process_lives(
     await house.http.aclose()
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/", "/api/none/x", "/health", "/healthy", "//x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/", "/api/none/x", "/health", "/healthy", "//x"]
+)
 async def test_where_nothing_is_the_door_answers_with_a_traced_problem(
     house: Inside, path: str
 ) -> None:
@@ -139,7 +141,7 @@ async def test_pages_get_what_is_no_api(db: Database) -> None:
         await send({"type": "http.response.body", "body": b"a page"})  # type: ignore[misc]
 
     built, toy = build(db, "inside")
-    house = Inside(Process([built], ProcessSettings(), pages=pages), toy)  # type: ignore[arg-type]
+    house = Inside(Process([built], ProcessSettings(), pages=pages), toy)
     for path in ("/", "/movies/7", "/apiary", "//api/toy"):
         assert (await house.http.get(path)).text == "a page"
     for path in ("/api/none", "/api", "/health/none"):
@@ -280,7 +282,9 @@ async def test_a_process_serves_reads_its_own_events_and_restarts_its_loops(
     await until(lambda: child.http.get("/api/toy/beats").json()["beats"] > before)
     assert child.http.get("/api/toy/docs").status_code == 200
     assert child.http.head("/health/live").status_code == 200
-    assert child.http.get("/api/toy/me", headers={"authorization": "Bearer a.b.c"}).status_code == 401
+    assert (
+        child.http.get("/api/toy/me", headers={"authorization": "Bearer a.b.c"}).status_code == 401
+    )
     assert child.stop() == 0
 
 

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy
 
 from cinesync.chassis import clock
+from cinesync.chassis.http import encode_cursor
 from cinesync.payment import store
 from tests.bank.teller import Teller
 from tests.conftest import MakeClient, Sign
@@ -243,6 +244,13 @@ async def test_a_hold_that_cannot_be_paid_is_a_clear_problem(
     assert await till.select("SELECT payment_id FROM payments") == []
 
 
+async def test_a_hold_that_costs_nothing_or_makes_no_sense_is_not_paid(till: Till) -> None:
+    till.holds.total_cents = 0
+    assert (await till.pay()).status_code == 409
+    till.holds.state = None  # type: ignore[assignment]
+    assert (await till.pay()).status_code == 503
+
+
 async def test_booking_away_asks_to_come_again(till: Till) -> None:
     till.holds.away = True
     answer = await till.pay()
@@ -259,7 +267,8 @@ async def test_unknown_providers_and_fields_are_refused(till: Till) -> None:
     assert (await till.pay(provider="gold")).status_code == 422
     assert (await till.pay(amount_cents="1")).status_code == 422
     assert (await till.pay(return_path="//evil.example")).status_code == 422
-    assert (await till.pay("tok approve")).status_code == 422
+    for token in ("tok approve", "tok_approve\n", "", "t" * 101):
+        assert (await till.pay(token)).status_code == 422
 
 
 async def test_customers_see_their_own_payments_only(till: Till) -> None:
@@ -292,7 +301,14 @@ async def test_payments_are_listed_newest_first_page_by_page(till: Till) -> None
 
 
 async def test_a_cursor_not_made_here_is_refused(till: Till) -> None:
-    for cursor in ("nonsense", "WyJhIiwiYiJd"):
+    name = str(clock.new_id())
+    for cursor in (
+        "nonsense",
+        encode_cursor("a", "b"),
+        encode_cursor("1e300", name),
+        encode_cursor("nan", name),
+        encode_cursor("1.0", "b"),
+    ):
         answer = await till.client.get(
             "/api/payment/payments", params={"after": cursor}, headers=till.signed()
         )

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from cinesync.bank.model import sign
 from cinesync.chassis import clock
 from cinesync.payment import service, store
 from cinesync.payment.gateways import sandbox
 from cinesync.payment.model import Judged, Payment, Report, judge
+from tests.bank.teller import SECRET
 from tests.payment.conftest import Till
 from tests.payment.notices import Notice, notice
 
@@ -95,6 +97,9 @@ async def test_a_notice_about_nobodys_payment_is_not_acknowledged(till: Till) ->
 
 async def test_a_notice_that_is_none_of_our_business_is_acknowledged(till: Till) -> None:
     assert await post(till, notice("not one of our names")) == 204
+    body = b"not even JSON"
+    signature = sign(SECRET, int(clock.now().timestamp()), body)
+    assert await post(till, ({"bank-signature": signature}, body)) == 204
 
 
 async def test_an_unknown_provider_has_no_webhook(till: Till) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify, redirect, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from cinesync.chassis import clock
 
@@ -69,6 +70,7 @@ class World:
     seat_map_extra: dict[str, Any] = field(default_factory=dict)
     version: int = 1
     expires_in: int = 900
+    bank_url: str = "http://bank.example/confirm"
     bank_answers: bool = False  # a pending payment succeeds when it is looked at once more
     clock_ahead: timedelta = timedelta()  # what the database's clock shows beyond the web's
 
@@ -226,6 +228,7 @@ def build(world: World) -> Flask:
     _auth(app, world)
     _booking(app, world)
     _payment(app, world)
+    _bank(app, world)
     return app
 
 
@@ -529,6 +532,22 @@ def _payment(app: Flask, world: World) -> None:
         return jsonify(payment)
 
 
+def _bank(app: Flask, world: World) -> None:
+    """Where a card holder says yes."""
+
+    @app.get("/api/bank/<hold_id>")
+    def ask(hold_id: str) -> str:
+        return f'<form method="post"><button>Yes, pay</button>{hold_id}</form>'
+
+    @app.post("/api/bank/<hold_id>")
+    def agree(hold_id: str) -> WerkzeugResponse:
+        for payment in world.payments.values():
+            if payment["hold_id"] == hold_id:
+                payment["status"] = "success"
+        confirm(world, hold_id)
+        return redirect(f"/holds/{hold_id}/payment", 303)
+
+
 def _new_payment(world: World, given: dict[str, Any]) -> dict[str, Any]:
     booking = world.bookings[given["hold_id"]]
     outcomes = {
@@ -545,7 +564,7 @@ def _new_payment(world: World, given: dict[str, Any]) -> dict[str, Any]:
         "failure_reason": reason,
         "amount_cents": booking["total_cents"],
         "currency": booking["currency"],
-        "confirm_url": "http://bank.example/confirm/1" if asks_first else None,
+        "confirm_url": f"{world.bank_url}/{given['hold_id']}" if asks_first else None,
     }
     if status == "success":
         confirm(world, given["hold_id"])

@@ -29,6 +29,7 @@ def serve(port: int) -> BaseWSGIServer:
     server = make_server("127.0.0.1", port, lambda _environ, _start: [], threaded=True)
     world = fake_api.a_world()
     world.bank_answers = True
+    world.bank_url = f"http://127.0.0.1:{server.port}/api/bank"
     api = fake_api.build(world)
     web = create_app(Settings(f"http://127.0.0.1:{server.port}", "a secret of tests"))
     server.app = _by_path(api, web)

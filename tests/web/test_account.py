@@ -191,6 +191,14 @@ def test_bookings_are_listed_page_by_page(
     assert "Waiting for payment" in customer.get("/bookings?after=1").text
 
 
+def test_a_countdown_ends_with_a_purchase_that_ended_elsewhere(
+    customer: FlaskClient, booking_id: str
+) -> None:
+    assert "data-countdown" in customer.get("/").text
+    customer.get("/bookings")
+    assert "data-countdown" not in customer.get("/").text
+
+
 def test_no_bookings_lead_to_the_movies(customer: FlaskClient) -> None:
     assert "You have no bookings yet" in customer.get("/bookings").text
 

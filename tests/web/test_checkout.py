@@ -183,7 +183,7 @@ def test_a_bank_that_asks_first_is_one_link_away_and_leads_back(
 ) -> None:
     waiting = pay(customer, hold_id, "tok_3ds")
     page = customer.get(waiting).text
-    assert 'href="http://bank.example/confirm/1"' in page
+    assert f'href="http://bank.example/confirm/{hold_id}"' in page
     assert 'http-equiv="refresh"' not in page
     back = world.sent("/api/payment/payments")[0]["json"]["return_path"]
     assert customer.get(back).location == waiting

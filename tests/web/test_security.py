@@ -138,6 +138,15 @@ def test_a_bug_is_a_page_without_a_trace(
     assert "Traceback" not in page.text
 
 
+def test_a_bug_in_the_frame_of_all_pages_is_still_a_page(
+    visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cinesync.web.session.current_hold", None)
+    page = visitor.get("/")
+    assert page.status_code == 500
+    assert 'href="/"' in page.text
+
+
 def test_unknown_pages_and_wrong_methods_are_pages(visitor: FlaskClient) -> None:
     assert "Nothing here" in visitor.get("/nowhere").text
     assert visitor.get("/movies/1").status_code == 404

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,15 +61,20 @@ async def serve(settings: Settings) -> None:
             settings.secret,
             settings.webhook_retry_seconds,
         )
+        closing = asyncio.Event()
         server = Server(
-            build(settings, books, courier),
+            build(settings, books, courier, closing),
             address=settings.host,
             port=settings.port,
             interface=Interfaces.ASGINL,
             websockets=False,
             log_enabled=False,
         )
-        stop: Callable[[], None] = server.stop
+
+        def stop() -> None:
+            closing.set()
+            server.stop()  # type: ignore[no-untyped-call]  # Granian types its constructor only
+
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         deliveries = asyncio.create_task(courier.run(settings.poll_seconds))
@@ -81,7 +86,7 @@ async def serve(settings: Settings) -> None:
     books.close()
 
 
-def build(settings: Settings, books: Books, courier: Courier) -> Litestar:
+def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.Event) -> Litestar:
     """The HTTP application."""
 
     async def take(orders: Sequence[Order]) -> Sequence[Taken | Exception]:
@@ -94,6 +99,7 @@ def build(settings: Settings, books: Books, courier: Courier) -> Litestar:
         secret=settings.secret,
         public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
         hang_seconds=settings.hang_seconds,
+        closing=closing,
     )
     return Litestar(
         route_handlers=routes.routers(),

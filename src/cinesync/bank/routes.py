@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Annotated, Any
@@ -71,6 +72,13 @@ class Desk:
     secret: str
     public_url: str
     hang_seconds: float
+    closing: asyncio.Event
+
+    async def hang(self) -> None:
+        """Longer than any client waits, but not beyond closing time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.hang_seconds):
+                await self.closing.wait()
 
     def view(self, charge: Charge) -> dict[str, Any]:
         """The charge as JSON."""
@@ -91,7 +99,7 @@ async def charge(data: JSONBody[ChargeBody], key: Key, desk: TheDesk) -> dict[st
     if plan.webhook_first:
         await desk.courier.deliver_of(taken.charge.charge_id)
     if plan.answer_hangs and taken.is_new:
-        await asyncio.sleep(desk.hang_seconds)
+        await desk.hang()
     return desk.view(taken.charge)
 
 

@@ -33,7 +33,7 @@ class Settings:
     stripe_secret_key: Annotated[str, "turns Stripe on"] = ""
     stripe_webhook_secret: Annotated[str, "signs Stripe's webhooks"] = ""
     stripe_api_url: Annotated[str, "another address for Stripe's API, for tests"] = ""
-    public_url: Annotated[str, "where card holders come back to, e.g. https://shop.example"] = ""
+    shop_url: Annotated[str, "where card holders come back to, e.g. https://shop.example"] = ""
     provider_timeout_seconds: Annotated[float, "how long a provider may take to answer"] = 6.0
     booking_timeout_seconds: Annotated[float, "how long booking may take to answer"] = 5.0
     payment_first_check_seconds: Annotated[float, "a pending payment is asked about after"] = 3.0
@@ -86,7 +86,7 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="payment",
         database=db,
-        routes=routes.routes(routes.Desk(db, cashier, settings.public_url)),
+        routes=routes.routes(routes.Desk(db, cashier, settings.shop_url)),
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,
         background=[sweep.run for sweep in sweeps],

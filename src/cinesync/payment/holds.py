@@ -69,6 +69,8 @@ def _hold(body: bytes) -> Hold:
         raise BookingAway(retry_after_seconds=2) from error
     if found.status != PAYABLE:
         raise HoldNotPayable(f"The hold is {found.status}.", hold_status=found.status)
+    if found.total_cents <= 0:
+        raise HoldNotPayable("There is nothing to pay.")
     return Hold(
         hold_id=found.hold_id,
         total_cents=found.total_cents,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -51,9 +51,11 @@ class PayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     hold_id: UUID
-    token: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_]{1,100}\Z")]
-    provider: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{1,20}\Z")] = "sandbox"
-    return_path: Annotated[str, msgspec.Meta(pattern=r"^(/[\w.~%-]+)*/?\Z", max_length=200)] = ""
+    token: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_]{1,100}$(?!\n)")]
+    provider: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{1,20}$(?!\n)")] = "sandbox"
+    return_path: Annotated[
+        str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9_.~%-]+)*/?$(?!\n)", max_length=200)
+    ] = ""
 
 
 class PaymentView(msgspec.Struct, frozen=True):
@@ -172,7 +174,7 @@ def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
 
 
 def _next(page: Sequence[Payment]) -> str:
-    return encode_cursor(page[-1].created_at.isoformat(), str(page[-1].payment_id))
+    return encode_cursor(repr(page[-1].created_at.timestamp()), str(page[-1].payment_id))
 
 
 def _before(after: str | None) -> tuple[datetime, UUID] | None:
@@ -180,8 +182,8 @@ def _before(after: str | None) -> tuple[datetime, UUID] | None:
         return None
     at, payment_id = decode_cursor(after, 2)
     try:
-        return datetime.fromisoformat(at), UUID(payment_id)
-    except ValueError as error:
+        return datetime.fromtimestamp(float(at), UTC), UUID(payment_id)
+    except (ValueError, OverflowError, OSError) as error:
         raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error
 
 

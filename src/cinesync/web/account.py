@@ -110,12 +110,15 @@ def bookings() -> Response:
     if after := request.args.get("after"):
         filters["after"] = after
     found = api().bookings(session.access_token(), filters)
+    for one in found.items:
+        _end_countdown(one)
     return make_response(render_template("bookings.html", bookings=found))
 
 
 @blueprint.get("/bookings/<uuid:booking_id>")
 def booking(booking_id: UUID) -> Response:
     one = api().booking(session.access_token(), str(booking_id))
+    _end_countdown(one)
     return make_response(
         render_template("ticket.html", booking=one, code=_code(one), may=_may_cancel(one))
     )
@@ -176,6 +179,12 @@ def _sign_in_page(
 def _register_page(form: RegisterForm, sentence: str = "", status: int = 200) -> Response:
     body = render_template("register.html", form=form, sentence=sentence, wanted=session.wanted())
     return make_response(body, status)
+
+
+def _end_countdown(booking: Booking) -> None:
+    """A purchase may have ended in another tab, or at the bank."""
+    if booking.status != "held":
+        session.forget_hold(booking.booking_id)
 
 
 def _may_cancel(booking: Booking) -> bool:

@@ -30,6 +30,9 @@ SENTENCES = {
     502: ("That was our fault", "One of our systems gave an answer we do not understand."),
     503: ("Back in a moment", "One of our systems is not answering. Nothing you did is lost."),
 }
+LAST_RESORT = """<!doctype html><html lang="en"><title>CineSync</title>
+<h1>That was our fault</h1>
+<p>Something broke on our side. <a href="/">To the movies</a></p></html>"""
 RETRY_AFTER_SECONDS = 5
 SERVER_ERRORS = 500
 
@@ -84,7 +87,11 @@ def _http_error(error: HTTPException) -> Response:
 
 def _bug(error: Exception) -> Response:
     log.error("page_failed", path=request.path, exc_info=error)
-    return page(500)
+    try:
+        return page(500)
+    except Exception:  # the frame of all pages may be what is broken
+        log.exception("error_page_failed")
+        return Response(LAST_RESORT, 500)
 
 
 def _came_from() -> str:

@@ -29,6 +29,7 @@ def install(app: Flask) -> None:
         words,
         language,
         spoken,
+        initial,
         seed,
     ):
         app.add_template_filter(one)
