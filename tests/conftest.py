@@ -17,6 +17,7 @@ from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.http import service_app
 from cinesync.chassis.postgres import Postgres
 from cinesync.chassis.tokens import Verifier
+from tests.system.shop import Shop
 
 # Lints every statement that the tests run, and watches its transaction.
 pytest_plugins = ["tests.portability.profile"]
@@ -126,3 +127,11 @@ async def make_client(verifier: Verifier) -> AsyncIterator[MakeClient]:
     yield make
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A whole shop, as `cinesync up` runs it, for tests that only buy and look."""
+    running = Shop(tmp_path_factory.mktemp("shop")).start()
+    yield running
+    running.stop()

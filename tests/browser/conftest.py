@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.needs import need
+
 CHROMIUM = Path("/usr/bin/chromium")
 # No GPU and no talk with anyone but the shop.
 ARGUMENTS = (
@@ -30,8 +32,7 @@ class Shop(Protocol):
 
 @pytest.fixture(scope="module")  # closed before others use an event loop of their own
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("needs Chromium")
+    need("chromium", present=CHROMIUM.exists())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
