@@ -8,13 +8,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from cinesync.web.app import Settings, create_app
-from tests.web import fake_api
-from tests.web.fake_api import World
+from tests.web import fake_api, fake_world
+from tests.web.fake_world import World
 
 
 @pytest.fixture
 def world() -> World:
-    return fake_api.a_world()
+    return fake_world.a_world()
 
 
 @pytest.fixture
@@ -33,6 +33,6 @@ def visitor(app: Flask) -> FlaskClient:
 @pytest.fixture
 def customer(visitor: FlaskClient) -> FlaskClient:
     """A visitor who has signed in."""
-    who = {"email": fake_api.EMAIL, "password": fake_api.PASSWORD}
+    who = {"email": fake_world.EMAIL, "password": fake_world.PASSWORD}
     assert visitor.post("/sign-in", data=who).status_code == 303
     return visitor

@@ -8,8 +8,8 @@ from flask.testing import FlaskClient
 from cinesync.chassis.settings import SettingsError
 from cinesync.web.app import Settings, build, create_app
 from cinesync.web.security import safe_path
-from tests.web import fake_api
-from tests.web.fake_api import EMAIL, PASSWORD, SHOW, World
+from tests.web import fake_api, fake_world
+from tests.web.fake_world import EMAIL, PASSWORD, SHOW, World
 
 GOOD = {"email": EMAIL, "password": PASSWORD}
 
@@ -159,7 +159,7 @@ def test_a_huge_form_is_refused(visitor: FlaskClient) -> None:
 
 
 def test_another_customers_booking_is_nothing_here(customer: FlaskClient, world: World) -> None:
-    page = customer.get(f"/bookings/{fake_api.an_id('someone else')}")
+    page = customer.get(f"/bookings/{fake_world.an_id('someone else')}")
     assert page.status_code == 404
 
 
