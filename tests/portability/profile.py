@@ -1,15 +1,19 @@
 """The CockroachDB profile: what every run of the tests must not do to its databases.
 
-Loaded as a pytest plugin. Each statement that goes through SQLAlchemy is linted and its transaction
-watched; a test that breaks a rule fails, with the statement.
+Loaded as a pytest plugin. Each statement that our source sends through SQLAlchemy is linted and its
+transaction watched; a test that makes it break a rule fails, with the statement. What the tests
+themselves ask of a database is their own affair.
 """
 
 import re
+import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
+from greenlet import getcurrent  # type: ignore[import-untyped]
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 
@@ -24,6 +28,8 @@ FOREIGN = re.compile(
     r"alembic_version|pg_catalog|pg_class|information_schema|\s*show\b", re.IGNORECASE
 )
 EXECUTEMANY_MAX = 100
+# What may stand between a statement's author and the cursor.
+LAYERS = ("/sqlalchemy/", "/alembic/", "<string>")
 
 EXEMPT = {
     "SET statement_timeout = 0": "migrations build indexes for longer; reset before it goes back"
@@ -35,6 +41,7 @@ class Profile:
 
     def __init__(self) -> None:
         self.broken: list[str] = []
+        self.watches_tests = False
         self._seen: set[str] = set()
         self._schema: Schema | None = None
         # Whether each statement of the running transaction is DDL. Not in `connection.info`: a
@@ -69,6 +76,8 @@ class Profile:
         """One statement, just before it goes out."""
         if FOREIGN.search(sql) or sql in EXEMPT:
             return
+        if not (self.watches_tests or _is_ours(_caller())):
+            return
         self._lint(sql)
         isolation = cursor._adapt_connection.isolation_level
         if isolation == "autocommit":
@@ -92,6 +101,26 @@ class Profile:
         kinds.append(DDL.match(sql) is not None)
         if any(kinds) and len(kinds) > 1:
             self.broken.append(f"DDL shares its transaction with other statements: {sql}")
+
+
+def _caller() -> str:
+    """The file that asked for the statement that is running."""
+    greenlet = getcurrent()
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not (name == __file__ or any(layer in name for layer in LAYERS)):
+            return name
+        frame = frame.f_back
+        # SQLAlchemy's asyncio runs its core in a greenlet of its own.
+        while frame is None and greenlet.parent is not None:
+            greenlet = greenlet.parent
+            frame = greenlet.gr_frame
+    return ""
+
+
+def _is_ours(file_name: str) -> bool:
+    return file_name.startswith(str(SOURCE))
 
 
 _profile = Profile()

@@ -58,6 +58,7 @@ REFUSED_TYPES = frozenset(
     | {f"{of}multirange" for of in ("int4", "int8", "num", "ts", "tstz", "date")}
 )
 FRACTIONAL_TYPES = frozenset({"float4", "float8", "numeric"})
+COMPARISONS = frozenset({"=", "<", ">", "<=", ">="})
 WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt"})
 
 
@@ -207,8 +208,23 @@ def _column(node: Node) -> str:
 
 
 def _known_not_null(root: Node) -> set[str]:
-    tests = [n for n in walk(root) if n.text("nulltesttype") == "IS_NOT_NULL"]
-    return {_column(inner) for test in tests for inner in walk(test) if inner.kind == "ColumnRef"}
+    """Columns that the WHERE clause keeps from being NULL: IS NOT NULL, or a comparison."""
+    return {
+        _column(inner)
+        for node in walk(root)
+        if _excludes_null(node)
+        for inner in walk(node)
+        if inner.kind == "ColumnRef"
+    }
+
+
+def _excludes_null(node: Node) -> bool:
+    is_test = node.text("nulltesttype") == "IS_NOT_NULL"
+    is_comparison = (
+        node.text("kind") == "AEXPR_OP" and set(strings(node.body.get("name"))) <= COMPARISONS
+    )
+    around = {a.text("boolop") for a in node.ancestors()} | {a.kind for a in node.ancestors()}
+    return (is_test or is_comparison) and not around & {"OR_EXPR", "NOT_EXPR", "ResTarget"}
 
 
 def one_write_a_table(node: Node, _schema: Schema) -> Iterator[str]:

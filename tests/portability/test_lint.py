@@ -113,6 +113,11 @@ EXAMPLES = [
         "SELECT a FROM t ORDER BY coalesce(b, 0)",
     ),
     (
+        "explicit_nulls",
+        "SELECT a FROM t WHERE b > 1 OR a = 1 ORDER BY b",
+        "SELECT a FROM t WHERE b > 1 AND a = 1 ORDER BY b",
+    ),
+    (
         "one_write_a_table",
         "WITH x AS (DELETE FROM t RETURNING a) INSERT INTO t (a) SELECT x.a FROM x",
         "WITH x AS (DELETE FROM t RETURNING a) INSERT INTO u (a) SELECT x.a FROM x",

@@ -1,14 +1,25 @@
 """The profile sees what a test run does to its databases, and says so."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from cinesync.chassis import migrate
 from cinesync.chassis.db import Database, Transaction, open_database
 from cinesync.chassis.postgres import Postgres
+from tests.portability import profile
 from tests.portability.profile import Profile
+
+
+@pytest.fixture(autouse=True)
+def watched(cockroachdb_profile: Profile) -> Iterator[None]:
+    """Here the statements are the tests' own."""
+    cockroachdb_profile.watches_tests = True
+    yield
+    cockroachdb_profile.watches_tests = False
 
 
 @pytest.fixture
@@ -87,3 +98,30 @@ async def test_a_large_executemany_is_noticed(cockroachdb_profile: Profile, db: 
         await connection.commit()
         await connection.execute(statement, [{"a": number} for number in range(101)])
     assert any("executemany of 101" in line for line in taken(cockroachdb_profile))
+
+
+async def test_the_statements_of_tests_are_their_own_affair(
+    cockroachdb_profile: Profile, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def everything(tx: Transaction) -> None:
+        await tx.execute(text("SELECT * FROM pg_settings LIMIT :limit"), {"limit": 1})
+
+    cockroachdb_profile.watches_tests = False
+    await db.read(everything)
+    assert taken(cockroachdb_profile) == []
+    monkeypatch.setattr(profile, "SOURCE", Path(__file__).parent)
+    await db.read(everything)
+    assert len(taken(cockroachdb_profile)) == 2
+
+
+async def test_the_statements_of_migrations_are_ours(
+    cockroachdb_profile: Profile, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    cockroachdb_profile.watches_tests = False
+    monkeypatch.setattr(cockroachdb_profile, "_lint", seen.append)
+    db = open_database(postgres.url("profile_migrated"))
+    await migrate.create_if_missing(db)
+    await migrate.upgrade(db, "cinesync.booking.migrations", "test")
+    await db.close()
+    assert any("CREATE TABLE IF NOT EXISTS booking_seats" in sql for sql in seen)
