@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cinesync.movies.release import DateUnreadable, newest_year, read_date, stated_year
+from tests.movies.conftest import relaxed
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,6 @@ from cinesync.movies.release import DateUnreadable, newest_year, read_date, stat
         ("Dec 31 1969", None),
     ],
 )
-from tests.movies.conftest import relaxed
 def test_dates_are_read_as_they_were_meant(text: str, meant: date | None) -> None:
     assert read_date(text, 2011)[0] == meant
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cinesync.movies.text import normal, readable
+from tests.movies.conftest import relaxed
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,6 @@ from cinesync.movies.text import normal, readable
         ('Jeff ""King Jeff"" Hollins', 'Jeff "King Jeff" Hollins'),
     ],
 )
-from tests.movies.conftest import relaxed
 def test_text_broken_by_files_reads_as_it_was_meant(broken: str, meant: str) -> None:
     assert readable(broken) == meant
 

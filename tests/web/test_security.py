@@ -63,8 +63,10 @@ def test_a_proxys_word_counts_only_when_it_is_trusted(world: World) -> None:
     "path",
     ["/sign-in", "/guest", "/register", "/sign-out", "/account", f"/shows/{SHOW}/hold"],
 )
-def test_a_forged_form_is_refused_with_a_way_on(app: Flask, path: str, world: World) -> None:
-    app.config["WTF_CSRF_ENABLED"] = True
+def test_a_forged_form_is_refused_with_a_way_on(
+    app: Flask, path: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", value=True)
     page = app.test_client().post(path, data=GOOD)
     assert page.status_code == 400
     assert "This form has become too old" in page.text
