@@ -7,7 +7,20 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Row, Select, Uuid, any_, func, literal, select, text, tuple_
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    func,
+    literal,
+    select,
+    text,
+)
 
 from cinesync.booking.counter import Pick
 from cinesync.booking.model import Booking, PricedSeat, State
@@ -100,7 +113,7 @@ async def clear_shows(tx: Transaction, keys: Sequence[tuple[str, UUID]]) -> set[
     """Free every seat of these shows; what was held and booked."""
     statement = (
         booking_seats.delete()
-        .where(tuple_(booking_seats.c.region, booking_seats.c.show_id).in_(sorted(keys)))
+        .where(_among(booking_seats.c.region, booking_seats.c.show_id, keys))
         .returning(
             booking_seats.c.region,
             booking_seats.c.show_id,
@@ -111,7 +124,7 @@ async def clear_shows(tx: Transaction, keys: Sequence[tuple[str, UUID]]) -> set[
     return {Claim(*row) for row in await tx.execute(statement)}
 
 
-async def taken_seats(tx: Transaction, keys: Iterable[tuple[str, UUID]]) -> list[TakenSeat]:
+async def taken_seats(tx: Transaction, keys: Sequence[tuple[str, UUID]]) -> list[TakenSeat]:
     """Every seat of these shows that is booked, or held by the database's clock."""
     statement = select(
         booking_seats.c.show_id,
@@ -120,7 +133,7 @@ async def taken_seats(tx: Transaction, keys: Iterable[tuple[str, UUID]]) -> list
         (booking_seats.c.state == BOOKED).label("is_booked"),
         booking_seats.c.held_until,
     ).where(
-        tuple_(booking_seats.c.region, booking_seats.c.show_id).in_(sorted(set(keys))),
+        _among(booking_seats.c.region, booking_seats.c.show_id, keys),
         (booking_seats.c.state == BOOKED) | (booking_seats.c.held_until > func.now()),
     )
     return [TakenSeat(*row) for row in await tx.execute(statement)]
@@ -224,7 +237,7 @@ async def set_states(
     statement = (
         bookings.update()
         .values(state=after)
-        .where(tuple_(bookings.c.region, bookings.c.booking_id).in_(sorted(keys)))
+        .where(_among(bookings.c.region, bookings.c.booking_id, keys))
         .where(bookings.c.state.in_(before))
         .returning(bookings.c.booking_id)
     )
@@ -265,7 +278,7 @@ async def set_cancelled(
             cancel_reason=reason,
             refund_cents=bookings.c.total_cents,
         )
-        .where(tuple_(bookings.c.region, bookings.c.booking_id).in_(sorted(keys)))
+        .where(_among(bookings.c.region, bookings.c.booking_id, keys))
         .where(bookings.c.state.in_(before))
         .returning(*bookings.c, func.now().label("read_at"))
     )
@@ -301,6 +314,16 @@ def claims_of(booking: Booking) -> list[Claim]:
         Claim(booking.region, booking.show_id, seat, booking.booking_id)
         for seat in booking.seat_names
     ]
+
+
+def _among(
+    region: Column[str], key: Column[UUID], keys: Sequence[tuple[str, UUID]]
+) -> ColumnElement[bool]:
+    """Rows with these keys. The ids alone name them; the regions find their partitions."""
+    regions, ids = {region for region, _ in keys}, {key for _, key in keys}
+    return (region == any_(literal(sorted(regions), ARRAY(Text)))) & (
+        key == any_(literal(sorted(ids), ARRAY(Uuid)))
+    )
 
 
 def _arrays(claims: Iterable[Claim]) -> dict[str, list[Any]]:
