@@ -1,8 +1,8 @@
 """I1 stands on one primary key: with it no seat is sold twice, without it one is."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -13,8 +13,15 @@ from cinesync.booking.service import Held, HoldResult
 from cinesync.booking.store import Claim
 from cinesync.chassis.db import Database, Transaction
 from tests.booking.scenes import BoxOffice, paid, scheduled, seats_of, wish
+from tests.conftest import MakeDatabase
 
 BUYERS = 2
+
+
+@pytest.fixture
+async def office(make_database: MakeDatabase) -> BoxOffice:
+    """A database of its own, because a guard is taken out of it."""
+    return BoxOffice(await make_database("booking"))
 
 
 @pytest.fixture
@@ -29,9 +36,11 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every buyer has looked at the seats before any of them takes one."""
     arrived = 0
     everybody = asyncio.Event()
-    look = store.taken_seats
+    look = store.taken_names
 
-    async def look_and_wait(tx: Transaction, keys: Iterable[Any]) -> list[store.TakenSeat]:
+    async def look_and_wait(
+        tx: Transaction, keys: Sequence[tuple[str, UUID]]
+    ) -> Mapping[UUID, list[str]]:
         nonlocal arrived
         seen = await look(tx, keys)
         arrived += 1
@@ -40,7 +49,7 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
         await everybody.wait()
         return seen
 
-    monkeypatch.setattr(store, "taken_seats", look_and_wait)
+    monkeypatch.setattr(store, "taken_names", look_and_wait)
 
 
 async def _claim_unguarded(

@@ -17,6 +17,7 @@ from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
+from cinesync.chassis.http import encode_cursor
 from cinesync.contracts.movies import ShowScheduled
 from tests.booking.scenes import BoxOffice, called_off, changed, refunded, row, scheduled
 from tests.conftest import MakeClient, Sign
@@ -360,6 +361,8 @@ async def test_bookings_are_listed_by_status(front: Storefront) -> None:
     [
         {"after": "nonsense"},
         {"after": "WyJ4IiwieSJd"},
+        {"after": encode_cursor("0001-01-01T00:00:00+14:00", str(UUID(int=1)))},
+        {"after": encode_cursor("2026-01-01T00:00:00+00:00", "nonsense")},
         {"limit": 0},
         {"limit": 101},
         {"status": "lost"},
@@ -368,6 +371,17 @@ async def test_bookings_are_listed_by_status(front: Storefront) -> None:
 async def test_a_list_asked_for_wrongly_says_so(front: Storefront, query: dict[str, Any]) -> None:
     answer = await front.http.get("/api/booking/bookings", params=query)
     assert answer.status_code in {400, 422}
+
+
+async def test_a_stream_from_a_version_that_makes_no_sense_is_no_accident(
+    front: Storefront,
+) -> None:
+    show = await front.office.schedule(scheduled())
+    path = f"/api/booking/shows/{show.show_id}/live"
+    assert (await front.http.get(path, params={"since": "9" * 5000})).status_code in {400, 422}
+    await front.shop.live.close()
+    answer = await front.http.get(path, headers={"Last-Event-ID": "9" * 5000})
+    assert answer.status_code == 503
 
 
 async def test_stats_count_what_one_bought_and_what_it_cost(front: Storefront) -> None:

@@ -28,8 +28,8 @@ T = TypeVar("T")
 # Of six seats, taken so that the gap rule never has a say.
 PARTIES = [("A1", "A2"), ("A3", "A4"), ("A5", "A6"), ("A1", "A2", "A3", "A4")]
 SETTINGS = settings(
-    max_examples=20,
-    stateful_step_count=25,
+    max_examples=12,
+    stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

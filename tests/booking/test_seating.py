@@ -32,6 +32,10 @@ def _best(
     return seating.choose(hall, taken, (), count, zone)
 
 
+def _stretches(hall: Hall, taken: Collection[str]) -> list[tuple[str, ...]]:
+    return [stretch for run in hall.runs for stretch in seating.stretches(run, taken)]
+
+
 ROW_OF_SIX = arrange(row("A", 6))
 
 
@@ -45,7 +49,12 @@ def test_runs_end_at_aisles_rows_and_accessible_places() -> None:
             *accessible("W1"),
         ]
     )
-    assert hall.runs == [("A1", "A2", "A3"), ("A4", "A5", "A6"), ("B1", "B2"), ("B4", "B5")]
+    assert sorted(hall.runs) == [
+        ("A1", "A2", "A3"),
+        ("A4", "A5", "A6"),
+        ("B1", "B2"),
+        ("B4", "B5"),
+    ]
     assert hall.companions == {"W1": ("W1a",)}
 
 
@@ -133,7 +142,7 @@ def test_a_pair_is_placed_so_that_pairs_fit_beside_it() -> None:
 def test_no_single_seat_is_left_where_it_can_be_helped(
     seats: list[str], left_alone: list[str]
 ) -> None:
-    assert seating.stranded(ROW_OF_SIX, (), seats) == left_alone
+    assert seating.stranded(ROW_OF_SIX, (), set(seats)) == left_alone
 
 
 def test_a_gap_is_named_and_a_way_out_is_offered() -> None:
@@ -236,7 +245,7 @@ def test_best_is_together_free_and_sold_whenever_it_can_be(
     house: tuple[Hall, set[str]], count: int
 ) -> None:
     hall, taken = house
-    fits = any(len(stretch) >= count for stretch in seating.stretches(hall, taken))
+    fits = any(len(stretch) >= count for stretch in _stretches(hall, taken))
     try:
         chosen = _best(hall, count, taken)
     except NotTogether as refusal:
@@ -253,6 +262,30 @@ def test_best_is_together_free_and_sold_whenever_it_can_be(
     assert [place.number for place in places] == list(range(first.number, first.number + count))
 
 
+@given(houses(), st.integers(1, 4))
+def test_best_is_the_best_of_all_there_is(house: tuple[Hall, set[str]], count: int) -> None:
+    hall, taken = house
+    every = [block for run in hall.runs for block in seating.blocks(run, taken, count)]
+    ranked = sorted(every, key=lambda b: (b.strands, seating._cost(hall, b), b.seats))
+    best = seating.best_together(hall, taken, count, None)
+    assert best == (ranked[0].seats if ranked else None)
+
+
+@given(houses(), st.data())
+def test_alternatives_are_the_nearest_of_all_there_are(
+    house: tuple[Hall, set[str]], data: st.DataObject
+) -> None:
+    hall, taken = house
+    wanted = data.draw(st.sampled_from(hall.runs))[:4]
+    every = [
+        block.seats
+        for run in hall.runs
+        for block in seating.blocks(run, taken, len(wanted))
+        if not block.strands
+    ]
+    assert seating.alternatives(hall, taken, wanted) == seating._nearest(hall, wanted, every)
+
+
 @given(houses(), st.integers(1, 10))
 def test_what_best_chooses_the_rules_allow(house: tuple[Hall, set[str]], count: int) -> None:
     hall, taken = house
@@ -267,10 +300,11 @@ def test_what_best_chooses_the_rules_allow(house: tuple[Hall, set[str]], count: 
 def test_in_every_stretch_some_choice_is_allowed(house: tuple[Hall, set[str]], count: int) -> None:
     """The gap rule never keeps a seat from being sold."""
     hall, taken = house
-    for stretch in seating.stretches(hall, taken):
+    for stretch in _stretches(hall, taken):
         if len(stretch) >= count:
             assert any(
-                not seating.stranded(hall, taken, chosen) for chosen in combinations(stretch, count)
+                not seating.stranded(hall, taken, set(chosen))
+                for chosen in combinations(stretch, count)
             )
 
 
@@ -279,15 +313,15 @@ def test_what_the_gap_rule_allows_leaves_no_avoidable_single_seat(
     house: tuple[Hall, set[str]], data: st.DataObject
 ) -> None:
     hall, taken = house
-    free = [seat for stretch in seating.stretches(hall, taken) for seat in stretch]
+    free = [seat for stretch in _stretches(hall, taken) for seat in stretch]
     if not free:
         return
     chosen = data.draw(st.sets(st.sampled_from(free), min_size=1, max_size=10))
     if seating.stranded(hall, taken, chosen):
         return
-    for stretch in seating.stretches(hall, taken):
+    for stretch in _stretches(hall, taken):
         picked = chosen.intersection(stretch)
-        after = list(seating.stretches(hall, {*taken, *chosen}))
+        after = list(_stretches(hall, {*taken, *chosen}))
         singles = [rest for rest in after if len(rest) == 1 and rest[0] in stretch]
         if picked and singles:
             assert len(stretch) == len(picked) + 1

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.needs import need
+from tests.system.shop import Shop
 
 CHROMIUM = Path("/usr/bin/chromium")
 # No GPU and no talk with anyone but the shop.
@@ -21,17 +24,17 @@ ARGUMENTS = (
 PATIENCE_MS = 30_000  # the slow card's bank takes its time
 
 
-class Shop(Protocol):
-    """Whatever is sold from: `url` is its front door."""
-
-    @property
-    def url(self) -> str: ...
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The real system, as `cinesync up` runs it."""
+    shop = Shop(tmp_path_factory.mktemp("browser"), BANK_LATE_SECONDS="3").start()
+    yield shop
+    shop.stop()
 
 
 @pytest.fixture(scope="module")  # closed before others use an event loop of their own
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("needs Chromium")
+    need("chromium", present=CHROMIUM.exists())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser

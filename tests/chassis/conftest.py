@@ -1,6 +1,5 @@
 """A broker of our own, and a house of two services around a bus."""
 
-import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,16 +13,13 @@ from tests.chassis.rabbitmq_server import (
     installed,
     temporary_server,
 )
+from tests.needs import need
 
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMqServer]:
     """One broker a test process; a test that kills it starts it again."""
-    if not installed():
-        message = f"no broker: install the Debian package {DEBIAN_PACKAGE}"
-        if os.environ.get("CI") == "true":  # noqa: TID251 the tests' own switch
-            pytest.fail(message)
-        pytest.skip(message)
+    need(DEBIAN_PACKAGE, present=installed())
     server = temporary_server()
     server.start()
     yield server

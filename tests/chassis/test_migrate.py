@@ -48,7 +48,8 @@ async def test_a_newer_database_is_fine_for_older_code(make_database: MakeDataba
     db = await make_database("tests.chassis.toy")
 
     async def note(tx: Transaction, revision: str) -> None:
-        await tx.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+        statement = text("UPDATE alembic_version SET version_num = CAST(:revision AS text)")
+        await tx.execute(statement, {"revision": revision})
 
     await db.run(note, "0009")
     assert await migrate.is_current(db, TOY)

@@ -235,7 +235,10 @@ async def test_rows_delivered_long_ago_are_forgotten_and_no_others(db: Database)
     async def age(tx: Transaction) -> None:
         await outbox.mark_sent(tx, [old, fresh])
         await tx.execute(
-            text("UPDATE outbox SET sent_at = now() - interval '8 days' WHERE event_id = :id"),
+            text(
+                "UPDATE outbox SET sent_at = now() - interval '8 days'"
+                " WHERE event_id = CAST(:id AS uuid)"
+            ),
             {"id": old},
         )
 

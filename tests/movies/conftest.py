@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import asyncpg
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cinesync.chassis import clock
 from cinesync.chassis.db import Database, open_database
@@ -16,6 +17,9 @@ from cinesync.movies.seeding import seed_chain
 from tests.conftest import MakeClient, MakeDatabase
 
 DAYS = 2
+
+# A busy machine is no failure.
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 _numbers = itertools.count()
 

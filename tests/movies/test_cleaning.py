@@ -17,6 +17,7 @@ from cinesync.movies.cleaning import (
     not_a_record,
 )
 from cinesync.movies.model import CERTIFICATES, TYPES, Movie
+from tests.movies.conftest import relaxed
 
 FULL = {
     "Title": "The Land Girls",
@@ -184,6 +185,7 @@ _values = st.one_of(
 )
 
 
+@relaxed
 @given(st.dictionaries(st.sampled_from([*FULL, "Type", "Language"]), _values))
 def test_whatever_is_in_a_record_it_is_cleaned_or_rejected(fields: dict[str, object]) -> None:
     result = clean(Record(1, fields), 2011)
@@ -199,6 +201,7 @@ def test_whatever_is_in_a_record_it_is_cleaned_or_rejected(fields: dict[str, obj
     assert film.imdb_tenths is None or 0 <= film.imdb_tenths <= 100
 
 
+@relaxed
 @given(st.dictionaries(st.sampled_from([*FULL]), _values))
 def test_cleaning_what_is_clean_changes_nothing(fields: dict[str, object]) -> None:
     once = clean(Record(1, FULL | fields), 2011)

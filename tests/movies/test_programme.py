@@ -19,6 +19,7 @@ from cinesync.movies.programme import (
     voiced,
     week_line_up,
 )
+from tests.movies.conftest import relaxed
 
 ZONES = ("America/New_York", "Europe/London", "Europe/Paris", "Asia/Beirut", "Asia/Dubai")
 
@@ -62,6 +63,7 @@ films = st.lists(
 )
 
 
+@relaxed
 @given(
     films,
     st.builds(site, st.integers(1, 6), st.sampled_from(ZONES)),
@@ -84,6 +86,7 @@ def test_shows_never_overlap_and_every_show_fits(
         assert all(one.free_at <= next_one.starts_at for one, next_one in pairwise(own))
 
 
+@relaxed
 @given(
     st.builds(site, st.integers(1, 4), st.sampled_from(ZONES)),
     st.dates(date(2026, 1, 1), date(2030, 12, 31)),

@@ -105,7 +105,7 @@ async def test_a_start_after_a_long_pause_plans_from_that_day(
 
 
 async def test_nothing_is_planned_in_the_past(db: Database, tomorrow: date) -> None:
-    await seed_chain(db, tomorrow - timedelta(days=4), days=5)
+    await seed_chain(db, tomorrow - timedelta(days=3), days=2)
     assert await _count(db, "shows WHERE starts_at <= now()") == 0
 
 

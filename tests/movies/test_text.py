@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cinesync.movies.text import normal, readable
+from tests.movies.conftest import relaxed
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,7 @@ def test_text_that_is_right_is_left_alone(text: str) -> None:
     assert readable(text) == text
 
 
+@relaxed
 @given(st.text(max_size=80))
 def test_readable_text_is_one_clean_line(text: str) -> None:
     result = readable(text)
@@ -58,6 +60,7 @@ def test_readable_text_is_one_clean_line(text: str) -> None:
     assert "\x00" not in result
 
 
+@relaxed
 @given(st.text(max_size=80))
 def test_normal_text_has_no_wildcards_and_stays_normal(text: str) -> None:
     result = normal(text)

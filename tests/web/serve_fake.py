@@ -1,33 +1,25 @@
 """The storefront and the contract in memory on one port: `python -m tests.web.serve_fake 4000`.
 
-As a plugin (`pytest -p tests.web.serve_fake tests/browser`) it is the `shop` of the browser tests.
+For looking at pages without a database.
 """
 
 import sys
-import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import pytest
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from cinesync.web.app import Settings, create_app
-from tests.web import fake_api
+from tests.web import fake_api, fake_world
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-@dataclass(frozen=True)
-class FakeShop:
-    url: str
-
-
 def serve(port: int) -> BaseWSGIServer:
     server = make_server("127.0.0.1", port, lambda _environ, _start: [], threaded=True)
-    world = fake_api.a_world()
+    world = fake_world.a_world()
     world.bank_answers = True
     world.bank_url = f"http://127.0.0.1:{server.port}/api/bank"
     api = fake_api.build(world)
@@ -44,14 +36,6 @@ def _by_path(api: Flask, web: Flask) -> "WSGIApplication":
         return chosen.wsgi_app(environ, start)
 
     return choose
-
-
-@pytest.fixture(scope="session")
-def shop() -> Iterator[FakeShop]:
-    server = serve(0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield FakeShop(f"http://127.0.0.1:{server.port}")
-    server.shutdown()
 
 
 if __name__ == "__main__":

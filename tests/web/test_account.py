@@ -6,7 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from cinesync.chassis import clock
-from tests.web.fake_api import EMAIL, PASSWORD, SHOW, World, confirm
+from tests.web.fake_api import confirm
+from tests.web.fake_world import EMAIL, PASSWORD, SHOW, World
 
 GOOD = {"email": EMAIL, "password": PASSWORD}
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
-from tests.web.fake_api import MOVIE, SHOW, THEATER, World, an_id
+from tests.web.fake_world import MOVIE, SHOW, THEATER, World, an_id
 
 
 def test_the_home_page_lists_what_is_showing(visitor: FlaskClient, world: World) -> None:

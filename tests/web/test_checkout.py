@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 
 from cinesync.chassis import clock
 from cinesync.web.api import Api
-from tests.web.fake_api import SHOW, World, confirm
+from tests.web.fake_api import confirm
+from tests.web.fake_world import SHOW, World
 
 
 @pytest.fixture

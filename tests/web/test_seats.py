@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cinesync.chassis import clock
-from tests.web.fake_api import ROUND_SHOW, SHOW, World
+from tests.web.fake_world import ROUND_SHOW, SHOW, World
 
 
 def test_the_map_shows_every_seat_by_sign_and_by_word(visitor: FlaskClient) -> None:

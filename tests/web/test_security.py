@@ -8,8 +8,8 @@ from flask.testing import FlaskClient
 from cinesync.chassis.settings import SettingsError
 from cinesync.web.app import Settings, build, create_app
 from cinesync.web.security import safe_path
-from tests.web import fake_api
-from tests.web.fake_api import EMAIL, PASSWORD, SHOW, World
+from tests.web import fake_api, fake_world
+from tests.web.fake_world import EMAIL, PASSWORD, SHOW, World
 
 GOOD = {"email": EMAIL, "password": PASSWORD}
 
@@ -63,8 +63,10 @@ def test_a_proxys_word_counts_only_when_it_is_trusted(world: World) -> None:
     "path",
     ["/sign-in", "/guest", "/register", "/sign-out", "/account", f"/shows/{SHOW}/hold"],
 )
-def test_a_forged_form_is_refused_with_a_way_on(app: Flask, path: str, world: World) -> None:
-    app.config["WTF_CSRF_ENABLED"] = True
+def test_a_forged_form_is_refused_with_a_way_on(
+    app: Flask, path: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", value=True)
     page = app.test_client().post(path, data=GOOD)
     assert page.status_code == 400
     assert "This form has become too old" in page.text
@@ -159,7 +161,7 @@ def test_a_huge_form_is_refused(visitor: FlaskClient) -> None:
 
 
 def test_another_customers_booking_is_nothing_here(customer: FlaskClient, world: World) -> None:
-    page = customer.get(f"/bookings/{fake_api.an_id('someone else')}")
+    page = customer.get(f"/bookings/{fake_world.an_id('someone else')}")
     assert page.status_code == 404
 
 

@@ -26,6 +26,7 @@ from cinesync.chassis import clock
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import SettingsError, load
+from cinesync.chassis.vouching import Vouching
 
 DEFAULT_REGION = "local"
 KEY_AHEAD_SHARE = 10  # a key is published for a tenth of its life before it signs
@@ -80,7 +81,8 @@ def build(environ: Mapping[str, str]) -> Service:
     rules = _rules(settings)
     desk = Desk(database, vault, ring, passwords, rules)
     is_https = settings.shop_url.startswith("https://")
-    door = Door(networks, is_https=is_https, cookie_seconds=settings.refresh_seconds)
+    vouching = Vouching(settings.secret_key)
+    door = Door(networks, vouching, is_https=is_https, cookie_seconds=settings.refresh_seconds)
     upkeep = Upkeep(database, rules.failures.window, settings.upkeep_seconds)
     return Service(
         name="auth",

@@ -23,6 +23,8 @@ from cinesync.auth.model import (
     Role,
 )
 from cinesync.chassis.tokens import Caller
+from cinesync.chassis.vouching import HEADER as VISITOR_HEADER
+from cinesync.chassis.vouching import Vouching
 
 REFRESH_COOKIE = "cinesync_refresh"
 PATH = "/api/auth"
@@ -94,14 +96,23 @@ class Door:
     """What the door itself must know: which proxies to believe, and what a cookie looks like."""
 
     def __init__(
-        self, trusted_proxies: Sequence[Network], *, is_https: bool, cookie_seconds: int
+        self,
+        trusted_proxies: Sequence[Network],
+        vouching: Vouching,
+        *,
+        is_https: bool,
+        cookie_seconds: int,
     ) -> None:
         self._trusted_proxies = trusted_proxies
+        self._vouching = vouching
         self._is_https = is_https
         self._cookie_seconds = cookie_seconds
 
     def address(self, request: AnyRequest) -> str:
-        """Where the request really comes from."""
+        """Where the request really comes from; the storefront says whom it speaks for."""
+        visitor = self._vouching.read(request.headers.get(VISITOR_HEADER))
+        if visitor is not None:
+            return client_address(visitor, "", ())
         peer = request.client.host if request.client else ""
         forwarded_for = ",".join(request.headers.getall("x-forwarded-for", []))
         return client_address(peer, forwarded_for, self._trusted_proxies)

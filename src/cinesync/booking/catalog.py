@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import ARRAY, Row, Uuid, any_, func, literal, select, text
 
 from cinesync.booking.model import Show
 from cinesync.booking.tables import early_show_changes, seats, shows
@@ -179,7 +179,7 @@ async def take_early_changes(tx: Transaction, show_ids: Iterable[UUID]) -> list[
 async def find_shows(tx: Transaction, show_ids: Iterable[UUID]) -> Mapping[UUID, Show]:
     """Shows by their id alone, with the database's clock."""
     statement = select(*shows.c, func.now().label("read_at")).where(
-        shows.c.show_id.in_(sorted(set(show_ids)))
+        shows.c.show_id == any_(literal(sorted(set(show_ids)), ARRAY(Uuid)))
     )
     return {row.show_id: _show(row) for row in await tx.execute(statement)}
 

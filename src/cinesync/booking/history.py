@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, and_, case, func, select, text
+from sqlalchemy import ARRAY, Select, Uuid, and_, any_, case, func, literal, select, text
 
 from cinesync.booking.model import Booking, State
 from cinesync.booking.store import booking_of, select_bookings
@@ -74,7 +74,7 @@ async def add_refused_refunds(tx: Transaction, refunds: Sequence[PaymentRefunded
 async def refused_ids(tx: Transaction, payment_ids: Iterable[UUID]) -> set[UUID]:
     """Which of these payments were refused before."""
     statement = select(refused_payments.c.payment_id).where(
-        refused_payments.c.payment_id.in_(sorted(set(payment_ids)))
+        refused_payments.c.payment_id == any_(literal(sorted(set(payment_ids)), ARRAY(Uuid)))
     )
     return {row.payment_id for row in await tx.execute(statement)}
 

@@ -1,7 +1,7 @@
 """The HTTP door of booking."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -24,10 +24,14 @@ from cinesync.chassis.tokens import Caller
 
 PAGE_MAX = 100
 KEY_SECONDS = 300
+VERSION_DIGITS_MAX = 16
+VERSION_MAX = 2**53
 
 TheShop = NamedDependency[Shop]
 Who = NamedDependency[Caller]
-Since = Annotated[int | None, QueryParameter(description="the version known already")]
+Since = Annotated[
+    int | None, QueryParameter(ge=0, le=VERSION_MAX, description="the version known already")
+]
 LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID")]
 IfNoneMatch = Annotated[str | None, HeaderParameter(name="If-None-Match")]
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
@@ -60,7 +64,8 @@ async def live(
     is not known here. `show`: times or prices changed; fetch the seat map anew.
     """
     known = last_event_id if last_event_id is not None else str(since)
-    version = int(known) if known.isdecimal() and known.isascii() else None
+    is_version = known.isdecimal() and known.isascii() and len(known) <= VERSION_DIGITS_MAX
+    version = int(known) if is_version else None
     stream = await shop.live.listen(show_id, version)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Stream(stream, media_type="text/event-stream", headers=headers)
@@ -211,6 +216,6 @@ def _view(
 def _key(after: str) -> tuple[datetime, UUID]:
     created_at, booking_id = decode_cursor(after, 2)
     try:
-        return datetime.fromisoformat(created_at), UUID(booking_id)
-    except ValueError as error:
+        return datetime.fromisoformat(created_at).astimezone(UTC), UUID(booking_id)
+    except (ValueError, OverflowError) as error:
         raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error

@@ -1,6 +1,6 @@
 """Where people may sit: side by side, near the middle, no single seat left over. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 from math import hypot
@@ -34,13 +34,16 @@ Seats = tuple[str, ...]
 class Hall:
     """A layout, arranged for choosing.
 
-    `runs` are neighbours from aisle to aisle, in order; accessible places stand outside them.
-    `cost` is a seat's distance from the best spot, in seat pitches.
+    `runs` are neighbours from aisle to aisle, the run with the best seat first; accessible
+    places stand outside them. `nearest` is the cost of each run's best seat, `depths` how near
+    and how far its seats are. `cost` is a seat's distance from the best spot, in seat pitches.
     `companions` are the companion seats of each wheelchair place.
     """
 
     seats: Mapping[str, LayoutSeat]
     runs: Sequence[Seats]
+    nearest: Sequence[float]
+    depths: Sequence[tuple[float, float]]
     cost: Mapping[str, float]
     companions: Mapping[str, Seats]
 
@@ -77,10 +80,16 @@ def arrange(seats: Iterable[LayoutSeat]) -> Hall:
     for seat in by_name.values():
         if seat.companion_of is not None:
             companions[seat.companion_of] = (*companions.get(seat.companion_of, ()), seat.seat)
+    runs = [tuple(seat.seat for _, seat in run) for _, run in in_line]
+    cost = _costs(list(by_name.values()))
+    runs.sort(key=lambda run: (min(cost[seat] for seat in run), run))
+    depths = [[by_name[seat].y for seat in run] for run in runs]
     return Hall(
         seats=by_name,
-        runs=[tuple(seat.seat for _, seat in run) for _, run in in_line],
-        cost=_costs(list(by_name.values())),
+        runs=runs,
+        nearest=[min(cost[seat] for seat in run) for run in runs],
+        depths=[(min(ys), max(ys)) for ys in depths],
+        cost=cost,
         companions=companions,
     )
 
@@ -96,32 +105,32 @@ def _costs(seats: Sequence[LayoutSeat]) -> dict[str, float]:
     return {seat.seat: hypot(seat.x - best_x, seat.y - best_y) for seat in seats}
 
 
-def stretches(hall: Hall, taken: Collection[str]) -> Iterator[Seats]:
+def stretches(run: Seats, taken: Collection[str]) -> Iterator[Seats]:
     """Free neighbours, from one taken seat or aisle to the next."""
-    for run in hall.runs:
-        for is_taken, seats in groupby(run, key=lambda seat: seat in taken):
-            if not is_taken:
-                yield tuple(seats)
+    for is_taken, seats in groupby(run, taken.__contains__):
+        if not is_taken:
+            yield tuple(seats)
 
 
-def blocks(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Iterator[Block]:
-    """Every way to seat `count` people side by side, in `zone` if given."""
-    for stretch in stretches(hall, taken):
+def blocks(run: Seats, taken: Collection[str], count: int) -> Iterator[Block]:
+    """Every way to seat `count` people side by side in a run."""
+    for stretch in stretches(run, taken):
         spare = len(stretch) - count
         for start in range(spare + 1):
-            seats = stretch[start : start + count]
-            if zone is None or all(hall.seats[seat].zone == zone for seat in seats):
-                yield Block(seats, (start, spare - start))
+            yield Block(stretch[start : start + count], (start, spare - start))
 
 
 def best_together(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats | None:
     """The block nearest to the best spot; one that strands nobody goes before one that does."""
-    found = min(
-        blocks(hall, taken, count, zone),
-        key=lambda block: (block.strands, _cost(hall, block), block.seats),
-        default=None,
-    )
-    return found.seats if found else None
+    best: tuple[int, float, Seats] | None = None
+    for run, nearest in zip(hall.runs, hall.nearest, strict=True):
+        if best is not None and best[0] == 0 and best[1] < nearest:
+            break  # no run from here on can do better
+        for block in blocks(run, taken, count):
+            if zone is None or all(hall.seats[seat].zone == zone for seat in block.seats):
+                rank = (block.strands, _cost(hall, block), block.seats)
+                best = rank if best is None else min(best, rank)
+    return best[2] if best else None
 
 
 def best_apart(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats:
@@ -137,33 +146,54 @@ def best_apart(hall: Hall, taken: Collection[str], count: int, zone: str | None)
     return chosen if len(chosen) == count else ()
 
 
-def stranded(hall: Hall, taken: Collection[str], chosen: Collection[str]) -> list[str]:
+def stranded(hall: Hall, taken: Collection[str], chosen: Set[str]) -> list[str]:
     """Single seats that `chosen` would leave although sliding along the stretch leaves none.
 
     A stretch with one seat more than is chosen from it leaves one over whatever is done; that
     is allowed, so that the last seats of a full house can be sold.
     """
     left_alone: list[str] = []
-    for stretch in stretches(hall, taken):
-        picked = sum(seat in chosen for seat in stretch)
-        if picked and len(stretch) != picked + 1:
-            for is_chosen, rest in groupby(stretch, key=lambda seat: seat in chosen):
-                remaining = list(rest)
-                if not is_chosen and len(remaining) == 1:
-                    left_alone += remaining
+    for run in hall.runs:
+        if not chosen.isdisjoint(run):
+            for stretch in stretches(run, taken):
+                left_alone += _stranded_in(stretch, chosen)
     return left_alone
+
+
+def _stranded_in(stretch: Seats, chosen: Collection[str]) -> list[str]:
+    picked = sum(seat in chosen for seat in stretch)
+    if not picked or len(stretch) == picked + 1:
+        return []
+    rests = [
+        list(rest) for is_chosen, rest in groupby(stretch, chosen.__contains__) if not is_chosen
+    ]
+    return [rest[0] for rest in rests if len(rest) == 1]
 
 
 def alternatives(hall: Hall, taken: Collection[str], wanted: Sequence[str]) -> list[Seats]:
     """The nearest places for the same party: gap-free, side by side, not overlapping."""
     if any(hall.seats[seat].kind == WHEELCHAIR for seat in wanted):
-        found = _wheelchair_places(hall, taken, len(wanted))
-    else:
-        free = blocks(hall, taken, len(wanted), None)
-        found = [block.seats for block in free if not block.strands]
-    found.sort(key=lambda seats: (_distance(hall, seats, wanted), seats))
+        return _nearest(hall, wanted, _wheelchair_places(hall, taken, len(wanted)))
+    _, wanted_y = _middle(hall, wanted)
+    found: list[Seats] = []
+    # Row by row away from the seats wanted: a curved row counts from its nearest point.
+    by_row = sorted(
+        (max(first - wanted_y, wanted_y - last, 0.0), run)
+        for run, (first, last) in zip(hall.runs, hall.depths, strict=True)
+    )
+    for rows_off, run in by_row:
+        if len(found) == ALTERNATIVES_MAX and rows_off > _distance(hall, found[-1], wanted):
+            break
+        free = blocks(run, taken, len(wanted))
+        found += [block.seats for block in free if not block.strands]
+        found = _nearest(hall, wanted, found)
+    return found
+
+
+def _nearest(hall: Hall, wanted: Sequence[str], found: list[Seats]) -> list[Seats]:
+    """The nearest few that do not overlap."""
     offered: list[Seats] = []
-    for seats in found:
+    for seats in sorted(found, key=lambda seats: (_distance(hall, seats, wanted), seats)):
         if not any(set(seats) & set(other) for other in offered):
             offered.append(seats)
         if len(offered) == ALTERNATIVES_MAX:
@@ -241,7 +271,7 @@ def _check_companions(hall: Hall, seats: Seats) -> None:
 
 
 def _check_gaps(hall: Hall, taken: Collection[str], seats: Seats) -> None:
-    left_alone = stranded(hall, taken, seats)
+    left_alone = stranded(hall, taken, set(seats))
     if left_alone:
         raise GapLeft(
             f"{', '.join(left_alone)} would be left on its own.",

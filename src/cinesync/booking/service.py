@@ -25,7 +25,7 @@ from cinesync.booking.model import (
     UnknownShow,
     states_before,
 )
-from cinesync.booking.store import HELD, Claim, TakenSeat
+from cinesync.booking.store import HELD, Claim
 from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Transaction
 from cinesync.contracts.booking import BookingCancelled, SeatsHeld, SeatsReleased
@@ -77,9 +77,9 @@ async def _open_counter(
 ) -> Counter:
     """Read once for the whole batch what its decisions rest on."""
     shows = await catalog.find_shows(tx, [hold.show_id for hold in holds])
-    taken: dict[UUID, set[str]] = {}
-    for seat in await _taken_in(tx, list(shows.values())):
-        taken.setdefault(seat.show_id, set()).add(seat.seat)
+    keys = [(show.region, show.show_id) for show in shows.values()]
+    names = await store.taken_names(tx, keys)
+    taken = {show_id: set(names.get(show_id, ())) for show_id in shows}
     held = await store.held_counts(
         tx,
         [hold.customer_id for hold in holds],
@@ -88,13 +88,8 @@ async def _open_counter(
     by_layout = {show.layout_id: await halls.get(tx, show.layout_id) for show in shows.values()}
     for show in shows.values():
         unpriced = by_layout[show.layout_id].outside(show.prices_cents)
-        taken.setdefault(show.show_id, set()).update(unpriced)
+        taken[show.show_id].update(unpriced)
     return Counter(shows, by_layout, taken, dict(held), terms)
-
-
-async def _taken_in(tx: Transaction, shows: Sequence[Show]) -> list[TakenSeat]:
-    keys = [(show.region, show.show_id) for show in shows]
-    return await store.taken_seats(tx, keys) if keys else []
 
 
 async def _claim_all_or_none(

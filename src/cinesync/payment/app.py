@@ -44,7 +44,7 @@ class Settings:
     ] = 60.0
     payment_absent_after_seconds: Annotated[
         float, "a payment its provider never heard of fails at this age"
-    ] = 30.0
+    ] = 12.0
     refund_retry_seconds: Annotated[float, "a failed refund waits, each time longer by"] = 10.0
     payment_poll_seconds: Annotated[float, "how often the sweep looks"] = 0.5
 

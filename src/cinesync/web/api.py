@@ -42,11 +42,6 @@ class ApiProblem(Exception):
         self.members = members
 
     @property
-    def kind(self) -> str:
-        """The problem's stable name: `seat-taken`."""
-        return str(self.members.get("type", "")).rsplit("/", 1)[-1]
-
-    @property
     def sentence(self) -> str:
         return self.detail or self.title
 

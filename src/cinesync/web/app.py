@@ -9,7 +9,7 @@ from flask import Flask, g, request
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
-from cinesync.chassis import settings, telemetry
+from cinesync.chassis import settings, telemetry, vouching
 from cinesync.web import account, browse, checkout, errors, formats, seats, security, session
 from cinesync.web.api import Api, open_client
 
@@ -46,7 +46,7 @@ def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -
     )
     app.session_interface = session.Sessions()
     app.extensions["refreshes"] = session.Refreshes()
-    _call_apis(app, open_client(wanted.api_url, transport))
+    _call_apis(app, open_client(wanted.api_url, transport), vouching.Vouching(wanted.secret_key))
     for install in (Bootstrap5, CSRFProtect, formats.install, errors.install):
         install(app)
     for pages in (browse, seats, checkout, account):
@@ -57,12 +57,13 @@ def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -
     return app
 
 
-def _call_apis(app: Flask, client: httpx.Client) -> None:
+def _call_apis(app: Flask, client: httpx.Client, voucher: vouching.Vouching) -> None:
     def headers() -> dict[str, str]:
         # The auth service throttles by address: it must see the visitor's, not ours.
         return {
             "traceparent": telemetry.current_trace(),
             "X-Forwarded-For": request.remote_addr or "",
+            vouching.HEADER: voucher.vouch(request.remote_addr or ""),
         }
 
     api = Api(client, headers)

@@ -7,6 +7,8 @@ cookie in the same place would grant just as well to whoever has it.
 
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask, current_app, g, request, session
@@ -17,6 +19,7 @@ from cinesync.web.api import Api, ApiProblem
 from cinesync.web.model import Hold, Show, Tokens
 
 REFRESH_BEFORE_SECONDS = 20
+REFRESH_SHARED_SECONDS = 60
 REFRESHES_REMEMBERED_MAX = 1_000
 SIGNED_IN = ("access", "access_until", "refresh", "guest")
 
@@ -32,8 +35,16 @@ class Sessions(SecureCookieSessionInterface):
         return request.is_secure
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One use of a refresh token; others who come with the same token share its outcome."""
+
+    begun_seconds: float
+    outcome: Future[tuple[Tokens, str | None]] = field(default_factory=Future)
+
+
 class Refreshes:
-    """Exchanges a refresh token once, however many tabs ask at the same time.
+    """Exchanges a refresh token once, however many tabs ask at about the same time.
 
     The auth service takes a refresh token's second use for theft, and it cannot know that two
     tabs, or a reload after a lost answer, are one person.
@@ -41,16 +52,33 @@ class Refreshes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._done: OrderedDict[str, tuple[Tokens, str | None]] = OrderedDict()
+        self._exchanges: OrderedDict[str, Exchange] = OrderedDict()
 
     def exchange(self, api: Api, refresh_token: str) -> tuple[Tokens, str | None]:
+        """Raises what the API raises, to everyone who waits for this exchange."""
+        fresh = Exchange(clock.monotonic_seconds())
         with self._lock:
-            known = self._done.get(refresh_token)
-            if known is None:
-                known = self._done[refresh_token] = api.refresh(refresh_token)
-            if len(self._done) > REFRESHES_REMEMBERED_MAX:
-                self._done.popitem(last=False)
-            return known
+            self._forget_old(fresh.begun_seconds)
+            shared = self._exchanges.setdefault(refresh_token, fresh)
+        if shared is fresh:
+            self._run(api, refresh_token, fresh)
+        return shared.outcome.result()
+
+    def _run(self, api: Api, refresh_token: str, exchange: Exchange) -> None:
+        try:
+            exchange.outcome.set_result(api.refresh(refresh_token))
+        except Exception as error:  # noqa: BLE001 whoever waits gets it; the next may try again
+            with self._lock:
+                self._exchanges.pop(refresh_token, None)
+            exchange.outcome.set_exception(error)
+
+    def _forget_old(self, now_seconds: float) -> None:
+        while self._exchanges:
+            oldest = next(iter(self._exchanges.values()))
+            is_old = now_seconds - oldest.begun_seconds > REFRESH_SHARED_SECONDS
+            if not is_old and len(self._exchanges) < REFRESHES_REMEMBERED_MAX:
+                return
+            self._exchanges.popitem(last=False)
 
 
 def api() -> Api:

@@ -52,7 +52,10 @@ class Noted(msgspec.Struct, frozen=True):
 async def take_note(tx: Transaction, note_id: UUID, words: str) -> None:
     """The note and its event together."""
     await tx.execute(
-        text("INSERT INTO notes (note_id, words) VALUES (CAST(:note_id AS uuid), :words)"),
+        text(
+            "INSERT INTO notes (note_id, words)"
+            " VALUES (CAST(:note_id AS uuid), CAST(:words AS text))"
+        ),
         {"note_id": note_id, "words": words},
     )
     event = NoteTaken(
@@ -95,7 +98,10 @@ class Toy:
             os.kill(os.getpid(), signal.SIGKILL)
         for event in events:
             await tx.execute(
-                text("INSERT INTO readings VALUES (:reading_id, :note_id, :reader)"),
+                text(
+                    "INSERT INTO readings (reading_id, note_id, reader) VALUES"
+                    " (CAST(:reading_id AS uuid), CAST(:note_id AS uuid), CAST(:reader AS text))"
+                ),
                 {
                     "reading_id": event.event_id,
                     "note_id": event.note_id,
