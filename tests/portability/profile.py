@@ -137,8 +137,12 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def cockroachdb_profile() -> Iterator[Profile]:
+def cockroachdb_profile(request: pytest.FixtureRequest) -> Iterator[Profile]:
     """Fails a test whose statements CockroachDB would not run, or not run alike."""
     yield _profile
     broken, _profile.broken = _profile.broken, []
-    assert not broken, "\n".join(broken)
+    # A test that turns guards off says so in its name, or in its file's.
+    is_off_guard = (
+        request.node.name.startswith("test_without_") or request.path.name == "test_guards.py"
+    )
+    assert is_off_guard or not broken, "\n".join(broken)

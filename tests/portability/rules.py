@@ -176,7 +176,11 @@ def division(node: Node, _schema: Schema) -> Iterator[str]:
 
 def cast_parameters(node: Node, _schema: Schema) -> Iterator[str]:
     """CockroachDB cannot infer what a bare parameter is."""
-    if node.kind == "ParamRef" and (node.parent is None or node.parent.kind != "TypeCast"):
+    if node.kind != "ParamRef" or node.parent is None or node.parent.kind == "TypeCast":
+        return
+    # (a, b) IN (($1, $2)) of SQLAlchemy's tuple_(): the columns beside them tell their types.
+    is_in = any(around.text("kind") == "AEXPR_IN" for around in node.ancestors())
+    if not (is_in and node.parent.kind == "RowExpr"):
         yield f"cast parameter ${node.text('number')}: CAST(:name AS type)"
 
 

@@ -96,6 +96,11 @@ EXAMPLES = [
         "SELECT a FROM t WHERE a = CAST(:a AS uuid)",
     ),
     ("cast_parameters", "SELECT a FROM t LIMIT $1", "SELECT a FROM t LIMIT $1::bigint"),
+    (
+        "cast_parameters",
+        "SELECT a FROM t WHERE a IN (:a)",
+        "SELECT a FROM t WHERE (a, b) IN ((:a, :b))",
+    ),
     ("refused_types", "SELECT CAST(:a AS json)", "SELECT CAST(:a AS jsonb)"),
     ("refused_types", TABLE.format("b CITEXT"), TABLE.format("b TEXT")),
     ("refused_types", TABLE.format("b BIGSERIAL"), TABLE.format("b BIGINT")),
