@@ -295,7 +295,9 @@ def failed(booking: Booking) -> PaymentFailed:
     )
 
 
-def refunded(payment: PaymentSuccess, amount_cents: int | None = None) -> PaymentRefunded:
+def refunded(
+    payment: PaymentSuccess, amount_cents: int | None = None, *, surplus: bool = False
+) -> PaymentRefunded:
     """The money, or a part of it, is back."""
     return PaymentRefunded(
         event_id=clock.new_id(),
@@ -307,6 +309,7 @@ def refunded(payment: PaymentSuccess, amount_cents: int | None = None) -> Paymen
         amount_cents=payment.amount_cents if amount_cents is None else amount_cents,
         currency=payment.currency,
         reason="customer",
+        surplus=surplus,
     )
 
 

@@ -319,6 +319,15 @@ async def test_refunds_are_counted_until_all_is_back(office: BoxOffice) -> None:
     assert (await office.find(hold.booking_id)).refund_state == "refunded"
 
 
+async def test_money_taken_twice_and_given_back_is_not_the_bookings(office: BoxOffice) -> None:
+    show = await office.schedule(scheduled())
+    hold = await office.hold(show, "A1", "A2")
+    payment = await office.pay(hold)
+    await office.db.run(settling.note_refunds, [refunded(payment, surplus=True)])
+    found = await office.find(hold.booking_id)
+    assert (found.refunded_cents, found.refund_state) == (0, "none")
+
+
 async def test_refunds_of_refused_payments_are_noted_with_them(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")

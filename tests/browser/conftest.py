@@ -34,7 +34,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(scope="module")  # closed before others use an event loop of their own
 def browser() -> Iterator[Browser]:
-    need("chromium", present=CHROMIUM.exists())
+    need("the Debian package chromium", present=CHROMIUM.exists())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser

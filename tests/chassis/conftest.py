@@ -19,7 +19,7 @@ from tests.needs import need
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMqServer]:
     """One broker a test process; a test that kills it starts it again."""
-    need(DEBIAN_PACKAGE, present=installed())
+    need(f"the Debian package {DEBIAN_PACKAGE}", present=installed())
     server = temporary_server()
     server.start()
     yield server

@@ -222,9 +222,9 @@ async def test_a_purchase_through_stripe_settles_by_webhook(
 @pytest.fixture(scope="session")
 def stripe_mock() -> Iterator[str]:
     """Stripe's official stateless mock, built from its OpenAPI: checks our requests' shape."""
-    program = shutil.which("stripe-mock")
-    if program is None:
-        pytest.skip("stripe-mock is not installed")
+    beside_python = Path(sys.executable).parent
+    program = shutil.which("stripe-mock", path=f"{beside_python}:{os.defpath}")
+    need("stripe-mock (scripts/components builds it)", present=program is not None)
     port = free_port()
     process = subprocess.Popen(
         [program, "-http-port", str(port)],

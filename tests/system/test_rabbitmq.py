@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq, pytest.mark.xdist_group("r
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[RabbitMqServer]:
-    need("rabbitmq-server", present=installed())
+    need("the Debian package rabbitmq-server", present=installed())
     server = temporary_server()
     server.start()
     yield server

@@ -115,8 +115,10 @@ async def note_failures(tx: Transaction, failures: Sequence[PaymentFailed]) -> N
 
 async def note_refunds(tx: Transaction, refunds: Sequence[PaymentRefunded]) -> None:
     """Money went back: of a booking, or of a refused payment."""
-    await history.add_refunds(tx, refunds)
-    await history.add_refused_refunds(tx, refunds)
+    theirs = [refund for refund in refunds if not refund.surplus]
+    if theirs:
+        await history.add_refunds(tx, theirs)
+        await history.add_refused_refunds(tx, theirs)
 
 
 async def schedule_shows(tx: Transaction, scheduled: Sequence[ShowScheduled]) -> None:

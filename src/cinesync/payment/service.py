@@ -241,4 +241,5 @@ def _refunded(refund: Refund, payment: Payment) -> PaymentRefunded:
         amount_cents=refund.amount_cents,
         currency=refund.currency,
         reason=refund.reason,
+        surplus=refund.surplus,
     )
