@@ -1,11 +1,12 @@
-"""The Stripe gateway: against a stand-in that remembers, and Stripe's own mock if installed."""
+"""The Stripe gateway: against a stand-in that remembers, and Stripe's own mock."""
 
 import asyncio
-import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from cinesync.payment.holds import Holds
 from cinesync.payment.model import BadSignature, Charge, ChargeState, Payment, Refund, Status
 from tests.bank.teller import free_port
 from tests.conftest import MakeClient
+from tests.needs import need
 from tests.payment.conftest import PATIENCE, Till
 from tests.payment.stripe_stand_in import WEBHOOK_SECRET, StripeStandIn, signed, stripe_stand_in
 
@@ -222,9 +224,8 @@ async def test_a_purchase_through_stripe_settles_by_webhook(
 @pytest.fixture(scope="session")
 def stripe_mock() -> Iterator[str]:
     """Stripe's official stateless mock, built from its OpenAPI: checks our requests' shape."""
-    beside_python = Path(sys.executable).parent
-    program = shutil.which("stripe-mock", path=f"{beside_python}:{os.defpath}")
-    need("stripe-mock (scripts/components builds it)", present=program is not None)
+    program = Path(sys.executable).parent / "stripe-mock"
+    need("stripe-mock (scripts/components builds it)", present=program.exists())
     port = free_port()
     process = subprocess.Popen(
         [program, "-http-port", str(port)],
