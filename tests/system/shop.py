@@ -37,15 +37,14 @@ def command(*arguments: str) -> list[str]:
 class Shop:
     """Starts, watches, kills."""
 
-    def __init__(self, folder: Path, *, sabotage: bool = False, **environ: str) -> None:
+    def __init__(self, folder: Path, *, module: str = "cinesync.cli", **environ: str) -> None:
         self.order = folder / "sabotage"
         address = Address("127.0.0.1", free_port())
         base = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}  # noqa: TID251
         base |= {"SABOTAGE_FILE": str(self.order), "LOG_LEVEL": "INFO", **environ}
         self.home = Home(folder)
         self.stack = Stack(self.home, address, base)
-        if sabotage:
-            self.stack.shop.module = "tests.system.saboteur"
+        self.stack.shop.module = module
         self.url = address.url
         self._clients: list[Client] = []
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -161,10 +160,10 @@ class Client:
         assert answer.status_code in {201, 409}, answer.text
         return self.sign_in(email, password)
 
-    def a_show(self, number: int = 0) -> dict[str, Any]:
-        """One far enough ahead to be cancelled."""
-        items: list[dict[str, Any]] = self.get("/api/movies/shows")["items"]
-        return items[-1 - number]
+    def a_show(self, number: int = 0, seats_min: int = 0) -> dict[str, Any]:
+        """One far enough ahead to be cancelled, in a room that is large enough."""
+        items: list[dict[str, Any]] = self.get("/api/movies/shows?limit=100")["items"]
+        return [show for show in items if show["seat_count"] >= seats_min][-1 - number]
 
     def free_seats(self, show_id: str) -> list[str]:
         seats = self.get(f"/api/booking/shows/{show_id}/seats")["seats"]

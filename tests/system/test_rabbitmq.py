@@ -24,7 +24,7 @@ def broker() -> Iterator[RabbitMqServer]:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, broker: RabbitMqServer) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("rabbit")
-    shop = Shop(folder, sabotage=True, RABBITMQ_URL=broker.url).start()
+    shop = Shop(folder, module="tests.system.saboteur", RABBITMQ_URL=broker.url).start()
     yield shop
     shop.stop()
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("race")]
 BUYERS = 300
 SEATS = 100
 TRIES_MAX = 60
+SERVER = "tests.system.rush_server"
 
 
 @dataclass
@@ -38,20 +40,24 @@ class Outcome:
         return [seat for seat, count in Counter(self.seats).items() if count > 1]
 
 
-@pytest.fixture(scope="module")
-def racing_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    shop = Shop(tmp_path_factory.mktemp("race")).start()
-    yield shop
-    shop.stop()
+@contextmanager
+def racing_shop(folder: Path, guards: str) -> Iterator[tuple[Shop, list[str]]]:
+    """A shop of three API processes on the same databases, and their addresses."""
+    shop = Shop(folder, module=SERVER, RUSH_GUARDS=guards).start()
+    try:
+        with more_processes(shop, 2) as urls:
+            yield shop, [shop.url, *urls]
+    finally:
+        shop.stop()
 
 
 @contextmanager
-def more_processes(shop: Shop, module: str, count: int) -> Iterator[list[str]]:
+def more_processes(shop: Shop, count: int) -> Iterator[list[str]]:
     """API processes beside the shop's own, on the same databases; their addresses."""
     ports = [free_port() for _ in range(count)]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", module, "serve", "all", f"--port={port}"],
+            [sys.executable, "-m", SERVER, "serve", "all", f"--port={port}"],
             env={**shop.stack.environ, "INSTANCE": f"extra-{port}", "LOG_LEVEL": "ERROR"},
             stdout=subprocess.DEVNULL,
         )
@@ -152,26 +158,27 @@ def rush(urls: Sequence[str], show_id: str) -> Outcome:
     return outcome
 
 
-def test_a_rush_over_several_processes_sells_every_seat_exactly_once(racing_shop: Shop) -> None:
-    show_id = racing_shop.client().a_show()["show_id"]
-    shrink(racing_shop, show_id)
-    with more_processes(racing_shop, "cinesync.cli", 2) as urls:
-        outcome = rush([racing_shop.url, *urls], show_id)
+def test_a_rush_over_several_processes_sells_every_seat_exactly_once(tmp_path: Path) -> None:
+    with racing_shop(tmp_path, "on") as (shop, urls):
+        show_id = shop.client().a_show(0, SEATS)["show_id"]
+        shrink(shop, show_id)
+        outcome = rush(urls, show_id)
     assert not outcome.broken
     assert outcome.sold_twice == []
     assert len(outcome.seats) == SEATS
     assert outcome.refused == BUYERS - SEATS
 
 
-def test_without_the_guards_the_same_rush_sells_a_seat_twice(racing_shop: Shop) -> None:
-    async def drop_guard() -> None:
-        connection = await asyncpg.connect(racing_shop.stack.postgres.url("cinesync_booking"))
-        await connection.execute("ALTER TABLE booking_seats DROP CONSTRAINT booking_seats_pkey")
-        await connection.close()
-
-    show_id = racing_shop.client().a_show(1)["show_id"]
-    shrink(racing_shop, show_id)
-    asyncio.run(drop_guard())
-    with more_processes(racing_shop, "tests.system.unguarded", 2) as urls:
+def test_without_the_guards_the_same_rush_sells_seats_twice(tmp_path: Path) -> None:
+    with racing_shop(tmp_path, "off") as (shop, urls):
+        show_id = shop.client().a_show(0, SEATS)["show_id"]
+        shrink(shop, show_id)
+        asyncio.run(drop_guard(shop))
         outcome = rush(urls, show_id)
     assert outcome.sold_twice != []
+
+
+async def drop_guard(shop: Shop) -> None:
+    connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
+    await connection.execute("ALTER TABLE booking_seats DROP CONSTRAINT booking_seats_pkey")
+    await connection.close()

@@ -1,8 +1,12 @@
-"""The control run of the race: `cinesync serve` without the guards that make I1 true.
+"""`cinesync serve` for the race: buyers meet, and RUSH_GUARDS=off takes away what makes I1 true.
 
-Reads, decides, writes: no primary key (the test drops it), no serializable isolation.
+Every process waits a moment between looking at the seats and taking some, so that a rush of a
+few hundred buyers collides as one of many thousands does. With the guards off it believes what it
+saw: no primary key (the test drops it), no serializable isolation.
 """
 
+import asyncio
+import os
 from collections.abc import Iterable
 
 from sqlalchemy import text
@@ -12,17 +16,29 @@ from cinesync.booking import store
 from cinesync.chassis import db
 from cinesync.cli import run
 
+MEETING_SECONDS = 0.05
+
 _init = db.Database.__init__
+_claim_seats = store.claim_seats
 
 
 def _read_committed(self: db.Database, engine: AsyncEngine, url: str) -> None:
     _init(self, engine.execution_options(isolation_level="READ COMMITTED"), url)
 
 
+async def claim_guarded(
+    tx: db.Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
+) -> set[store.Claim]:
+    """The production statement, a moment later."""
+    await asyncio.sleep(MEETING_SECONDS)
+    return await _claim_seats(tx, claims, state, hold_seconds)
+
+
 async def claim_unguarded(
     tx: db.Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
 ) -> set[store.Claim]:
     """What the seats looked like a moment ago is believed."""
+    await asyncio.sleep(MEETING_SECONDS)
     claims = list(claims)
     statement = text(
         "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"
@@ -43,6 +59,9 @@ async def claim_unguarded(
 
 
 if __name__ == "__main__":
-    db.Database.__init__ = _read_committed  # type: ignore[method-assign]
-    store.claim_seats = claim_unguarded
+    if os.environ["RUSH_GUARDS"] == "on":  # noqa: TID251 this is a test's own setting
+        store.claim_seats = claim_guarded
+    else:
+        db.Database.__init__ = _read_committed  # type: ignore[method-assign]
+        store.claim_seats = claim_unguarded
     run()
