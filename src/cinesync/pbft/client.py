@@ -45,15 +45,15 @@ class PbftClient:
         self.configuration = configuration
         self._name = name
         self._keys = keys
-        self._sequence = sequence
+        self.next_sequence = sequence
         self._asked: dict[int, Asked] = {}
         self._ticks = 0
 
     @property
     def room(self) -> int:
         """How many more batches may be asked for before the oldest is answered."""
-        oldest = min(self._asked, default=self._sequence)
-        return CLIENT_WINDOW - (self._sequence - oldest)
+        oldest = min(self._asked, default=self.next_sequence)
+        return CLIENT_WINDOW - (self.next_sequence - oldest)
 
     def submit(
         self, operations: tuple[bytes, ...], change: Configuration | None = None
@@ -62,10 +62,10 @@ class PbftClient:
         assert self.room > 0
         me = self.configuration.client(self._name)
         assert me is not None
-        request = Request(self._name, self._sequence, operations, change)
+        request = Request(self._name, self.next_sequence, operations, change)
         signature = self._keys.sign(me.public_key, payload(request))
         request = msgspec.structs.replace(request, signature=signature)
-        self._sequence += 1
+        self.next_sequence += 1
         self._asked[request.sequence] = Asked(request, self._ticks)
         return self._to_all(request)
 

@@ -1,0 +1,88 @@
+"""What must hold in every run, watched from outside: over frames sent and blocks applied."""
+
+from cinesync.pbft.messages import (
+    Attestation,
+    Checkpoint,
+    Commit,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Reply,
+    ViewChange,
+    decode,
+)
+from cinesync.pbft.replica import Replica
+
+Said = PrePrepare | Prepare | Commit | Checkpoint | Attestation
+TOPICS = (PrePrepare, Prepare, Commit, Checkpoint, Attestation)
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+class Watch:
+    """Remembers all that honest replicas said and applied, across their crashes."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.said: dict[tuple[object, ...], bytes] = {}
+        self.changes: dict[tuple[int, int, int], list[tuple[int, bytes]]] = {}
+        self.blocks: dict[int, bytes] = {}
+        self.heads: dict[int, bytes] = {}
+        self.views = 0
+        self._seen: set[bytes] = set()
+
+    def sent(self, me: int, frame: bytes) -> None:
+        """No two conflicting signed messages, not across a crash either."""
+        if frame in self._seen:
+            return
+        self._seen.add(frame)
+        message = decode(frame)
+        if isinstance(message, Reply) and message.attestation is not None:
+            self._statement(message.attestation)
+        elif isinstance(message, TOPICS) and message.replica == me:
+            self._statement(message)
+        elif isinstance(message, ViewChange | NewView) and message.replica == me:
+            self._view_change(message, frame)
+
+    def _statement(self, message: Said) -> None:
+        view = getattr(message, "view", 0)
+        about = (type(message), message.replica, message.epoch, view, message.height)
+        if self.said.setdefault(about, message.digest) != message.digest:
+            raise Broken(f"conflicting words: {about}")
+
+    def _view_change(self, message: ViewChange | NewView, frame: bytes) -> None:
+        """One for each view; except that a validator without memory starts above its old window."""
+        if isinstance(message, ViewChange):
+            kind, low = 0, message.stable.height
+            self.views = max(self.views, message.view)
+        else:
+            kind, low = 1, max(m.stable.height for m in message.view_changes)
+        same = self.changes.setdefault((kind, message.replica, message.view * 64 + message.epoch), [])
+        for known_low, known in same:
+            if known != frame and abs(known_low - low) <= self.window:
+                raise Broken(f"two view changes of {message.replica} to view {message.view}")
+        same.append((low, frame))
+
+    def applied(self, replica: Replica, block: bytes, height: int, head: bytes) -> None:
+        """Agreement: at each height one block and one state, for ever."""
+        if self.blocks.setdefault(height, block) != block:
+            raise Broken(f"two blocks at height {height}")
+        if self.heads.setdefault(height, head) != head:
+            raise Broken(f"two states at height {height}")
+        self.bounded(replica)
+
+    def bounded(self, replica: Replica) -> None:
+        core = replica.core
+        limits = core.parameters
+        members = core.configuration.size
+        if not (
+            len(core.log.slots) <= limits.window
+            and len(core.pending) <= limits.pending_max
+            and len(core.checkpoints) <= limits.window
+            and len(core.kept) <= 2 + limits.window // limits.interval
+            and len(core.view_changes) <= members
+            and all(len(s.prepares) <= members >= len(s.commits) for s in core.log.slots.values())
+        ):
+            raise Broken("memory without a bound")
