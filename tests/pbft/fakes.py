@@ -35,6 +35,7 @@ class Disk:
     def __init__(self, rows: Sequence[bytes]) -> None:
         self.durable = list(rows)
         self.before: list[bytes] | None = None
+        self.full = False
         self.snapshots: dict[int, tuple[bytes, list[bytes]]] = {}
 
     def write(self, rows: Sequence[bytes], *, replace: bool) -> None:

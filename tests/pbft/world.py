@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from cinesync.pbft.client import Outcome, PbftClient
-from cinesync.pbft.messages import Configuration, digest_of
+from cinesync.pbft.messages import Configuration, Refused, digest_of
 from cinesync.pbft.ports import Parameters
 from cinesync.pbft.replica import Ready, Replica, Send, birth
 from tests.pbft.fakes import Disk, FakeApplication, FakeKeys, configuration
@@ -93,12 +93,13 @@ class World:
         self.clients = {
             client.name: PbftClient(client.name, self.genesis, KEYS, 1) for client in self.genesis.clients
         }
+        self.twins: dict[int, Node] = {}  # second memories behind one identity
         self.outcomes: dict[tuple[str, int], Outcome] = {}
         self.asked: set[tuple[str, int]] = set()
         self.trace: Callable[[int, int | str, bytes], None] | None = None
         for node in self.nodes.values():
             self.start(node)
-            self.after(self.chance.randrange(TICK), lambda node=node: self._tick(node))
+            self.after(self.chance.randrange(TICK), lambda node=node: self.tick_of(node))
         self.after(TICK, self._tick_clients)
 
     # time
@@ -166,15 +167,17 @@ class World:
                 self._obey(node, node.replica, ready)
         except Killed:
             self.kill(node)
-            self.after(self.restart_after, lambda: self._start_again(node))
+            self.after(self.restart_after, lambda: self.start_again(node))
 
-    def _start_again(self, node: Node) -> None:
+    def start_again(self, node: Node) -> None:
         if node.replica is None:
             self.start(node)
 
     def _obey(self, node: Node, replica: Replica, ready: Ready) -> None:
         if ready.records:
             self._boundary(node)
+            if node.disk.full:
+                raise Killed  # a failed write is fatal
             node.disk.write(ready.records, replace=ready.replace)
             self._boundary(node)
             node.disk.fsync()
@@ -221,21 +224,30 @@ class World:
             self.after(delay, lambda: self.deliver(source, to, frame))
 
     def deliver(self, source: int | str, to: int, frame: bytes) -> None:
-        node = self.nodes[to]
+        whose = 0 if to not in self.twins else self.chance.randrange(3)
+        if whose != 1:
+            self.deliver_to(self.nodes[to], source, frame)
+        if whose != 0:
+            self.deliver_to(self.twins[to], source, frame)
+
+    def deliver_to(self, node: Node, source: int | str, frame: bytes) -> None:
         if node.paused:
             node.inbox.append((source, frame))
         elif node.replica is not None:
-            node.replica.step(source, frame, self.time + node.skew)
+            try:
+                node.replica.step(source, frame, self.time + node.skew)
+            except Refused:
+                return
             self._pump(node)
 
     def resume(self, node: Node) -> None:
         node.paused = False
         waiting, node.inbox = node.inbox, []
         for source, frame in waiting:
-            self.deliver(source, node.me, frame)
+            self.deliver_to(node, source, frame)
 
-    def _tick(self, node: Node) -> None:
-        self.after(TICK, lambda: self._tick(node))
+    def tick_of(self, node: Node) -> None:
+        self.after(TICK, lambda: self.tick_of(node))
         if node.replica is not None and not node.paused:
             node.replica.tick(self.time + node.skew)
             self._pump(node)
@@ -255,7 +267,10 @@ class World:
         self._carry(name, send.to, send.frame)
 
     def _answer(self, source: int, name: str, frame: bytes) -> None:
-        outcome = self.clients[name].step(source, frame)
+        try:
+            outcome = self.clients[name].step(source, frame)
+        except Refused:
+            return
         if outcome is not None:
             self.outcomes[name, outcome.sequence] = outcome
 
@@ -276,6 +291,8 @@ class World:
         if self.outcomes.keys() != self.asked:
             return False
         live = [n.replica.core for n in self.honest if n.replica is not None]
+        if len(live) < len(self.honest):
+            return False
         newest = max(core.configuration.epoch for core in live)
         members = [core for core in live if core.member and core.configuration.epoch == newest]
         return len({core.executed for core in members}) == 1

@@ -80,12 +80,16 @@ def _join(core: Core) -> None:
 
 
 def _proceed(core: Core) -> None:
-    """With a quorum for this view its primary opens it, and the others begin to lose patience."""
-    same = [m for _, m in sorted(core.view_changes.items()) if m.view == core.view]
-    if core.active or not core.may_vote or len(same) < core.configuration.quorum:
+    """With a quorum for this view its primary opens it, and the others begin to lose patience.
+
+    Who has gone further counts for that patience: it will not come back to open this view.
+    """
+    messages = [m for _, m in sorted(core.view_changes.items()) if m.view >= core.view]
+    if core.active or not core.may_vote or len(messages) < core.configuration.quorum:
         return
     if core.deadline is None:
         core.deadline = core.ticks + core.patience
+    same = [message for message in messages if message.view == core.view]
     chosen = coherent(same, core.parameters.window)
     if core.primary == core.me and len(chosen) >= core.configuration.quorum:
         _open(core, chosen)

@@ -1,0 +1,183 @@
+"""Play seeds: `python -m tests.pbft.simulate --seeds 10000`. A failure prints its seed.
+
+A seed decides everything: the faults of network, disks, processes and clocks, who lies and how. After
+a stormy while all is healed except lies and lost memory; then everything asked must commit.
+"""
+
+import argparse
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import combinations
+
+from tests.pbft.invariants import Broken
+from tests.pbft.liars import LIARS
+from tests.pbft.twins import twin
+from tests.pbft.world import Node, World
+
+STORM = 900
+PATIENCE = 60_000
+VIEWS_MAX = 40
+Fault = Callable[[World, Node], None]
+
+
+def play(seed: int) -> World:
+    """One life of a cluster. Raises Broken, or whatever else went wrong."""
+    world = World(seed, n=7 if seed % 25 == 24 else 4)
+    chance = world.chance
+    fault = chance.choice(TRAITORS)
+    fault(world, chance.choice(list(world.nodes.values())))
+    _weather(world)
+    for index in range(8):
+        world.ask(b"%d" % index)
+        if chance.random() < 0.6:
+            world.run(STORM // 8)
+            _storm(world)
+    heal(world)
+    finish(world)
+    return world
+
+
+def finish(world: World) -> None:
+    if not world.run_until(world.settled, PATIENCE):
+        marks = [
+            n.replica and (n.me, n.honest, n.replica.core.view, n.replica.core.executed, n.replica.core.log.low)
+            for n in world.nodes.values()
+        ]
+        raise Broken(f"no progress: {len(world.outcomes)} of {len(world.asked)} answered, {marks}")
+    if world.watch.views > VIEWS_MAX:
+        raise Broken(f"{world.watch.views} views")
+    world.check_end()
+
+
+def heal(world: World) -> None:
+    world.network.heal()
+    world.kill_chance, world.kill_at = 0.0, None
+    for node in world.nodes.values():
+        node.skew = 0
+        if node.paused:
+            world.resume(node)
+    world.restart_all()
+
+
+# what goes wrong for everybody, a little
+
+
+def _weather(world: World) -> None:
+    chance, network = world.chance, world.network
+    network.drop = chance.choice([0.0, 0.0, 0.05, 0.2])
+    network.duplicate = chance.choice([0.0, 0.1])
+    network.delay_max = chance.choice([4, 15, 60])
+    world.kill_chance = chance.choice([0.0, 0.0, 0.002, 0.01])
+    if chance.random() < 0.3:
+        for node in world.nodes.values():
+            node.skew = chance.randint(-1_500, 1_500)
+
+
+def _storm(world: World) -> None:
+    chance, nodes = world.chance, list(world.nodes.values())
+    node = chance.choice(nodes)
+    what = chance.randrange(9)
+    if what == 0:
+        _partition(world, chance.sample(nodes, len(nodes) // 2), both_ways=True)
+    elif what == 1:
+        _partition(world, [node], both_ways=False)
+    elif what == 2:
+        world.network.cut.clear()
+    elif what == 3 and node.replica is not None:
+        world.kill(node)
+        world.after(chance.randrange(400), lambda: world.start_again(node))
+    elif what == 4:
+        node.paused = True
+        world.after(chance.randrange(400), lambda: world.resume(node))
+    elif what == 5 and chance.random() < 0.3:
+        for each in nodes:
+            world.kill(each)
+        world.restart_all()
+    elif what == 6:
+        world.kill_at = (node.me, chance.randrange(12))
+
+
+def _partition(world: World, side: Iterable[Node], *, both_ways: bool) -> None:
+    inside = {node.me for node in side}
+    for one, other in combinations(world.nodes, 2):
+        if (one in inside) != (other in inside):
+            world.network.cut.add((one, other))
+            if both_ways:
+                world.network.cut.add((other, one))
+
+
+# what goes wrong for f of them, badly
+
+
+def _nothing(world: World, node: Node) -> None:
+    pass
+
+
+def _lie(world: World, node: Node) -> None:
+    node.honest = False
+    node.tell = world.chance.choice(LIARS)(world)
+
+
+def _twins(world: World, node: Node) -> None:
+    node.honest = False
+    twin(world, node)
+
+
+def _wipe(world: World, node: Node) -> None:
+    world.after(world.chance.randrange(STORM), lambda: lose(world, node, wiped=True))
+
+
+def _flip(world: World, node: Node) -> None:
+    world.after(world.chance.randrange(STORM), lambda: lose(world, node, wiped=False))
+
+
+def lose(world: World, node: Node, *, wiped: bool) -> None:
+    """Its memory is gone or false; it must notice, abstain, and come back by itself."""
+    world.kill(node)
+    if wiped:
+        node.disk.wipe()
+    else:
+        node.disk.flip_bit(world.chance)
+    world.start(node)
+
+
+def _full(world: World, node: Node) -> None:
+    """Writes fail for a while: the process stops, each time, without having said anything."""
+    world.after(world.chance.randrange(STORM), lambda: _fill(node, full=True))
+    world.after(STORM, lambda: _fill(node, full=False))
+
+
+def _fill(node: Node, *, full: bool) -> None:
+    node.disk.full = full
+
+
+TRAITORS: tuple[Fault, ...] = (_nothing, _lie, _lie, _lie, _twins, _wipe, _flip, _full)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=2_000)
+    parser.add_argument("--first", type=int, default=0)
+    options = parser.parse_args()
+    started = time.perf_counter()
+    failed: Counter[str] = Counter()
+    for done, seed in enumerate(range(options.first, options.first + options.seeds), 1):
+        try:
+            play(seed)
+        except Exception as problem:  # noqa: BLE001  any failure is a finding
+            failed[type(problem).__name__] += 1
+            print(f"\nseed {seed}: {problem!r}\n{traceback.format_exc(limit=-3)}")  # noqa: T201
+        if done % 50 == 0 or done == options.seeds:
+            rate = done / (time.perf_counter() - started)
+            bar = "#" * (30 * done // options.seeds)
+            line = f"\r[{bar:30}] {done}/{options.seeds} seeds, {rate:.0f}/s, {failed.total()} failed"
+            print(line, end="", flush=True, file=sys.stderr)  # noqa: T201
+    print(file=sys.stderr)  # noqa: T201
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
