@@ -18,6 +18,7 @@ from cinesync.pbft.messages import (
     NewView,
     Prepare,
     PrePrepare,
+    Reply,
     S,
     StableProof,
     StateFound,
@@ -78,6 +79,9 @@ class Mutator(Liar):
     """Signs messages with a field changed: view, height or digest."""
 
     def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+        if isinstance(message, Reply):
+            yield Send(send.to, encode(_resigned(node, replace(message, result=b"lie"))))
+            return
         if not isinstance(message, Prepare | Commit | PrePrepare | Checkpoint):
             yield send
             return

@@ -303,6 +303,8 @@ class World:
             for word in outcome.attestations:
                 if self.watch.heads.get(word.height, word.digest) != word.digest:
                     raise Broken(f"a receipt for another chain at height {word.height}")
+            if outcome.result not in (b"%d@%d" % (outcome.sequence, outcome.height), b"accepted"):
+                raise Broken(f"a client believed {outcome.result!r}")
         answered = {key for key in self.outcomes if key[0] != "operator"}
         for node in self.honest if nodes is None else nodes:
             if not answered <= set(node.application.applied):

@@ -8,6 +8,7 @@ without its signature.
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -49,7 +50,7 @@ class Client(Wire, frozen=True):
     operator: bool = False  # may propose the next configuration
 
 
-class Configuration(Wire, frozen=True):
+class Configuration(Wire, frozen=True, gc=True, dict=True):
     """Who votes and who may ask, for one epoch: a run of heights between two checkpoints."""
 
     epoch: Number
@@ -60,11 +61,11 @@ class Configuration(Wire, frozen=True):
     def size(self) -> int:
         return len(self.validators)
 
-    @property
+    @cached_property
     def quorum(self) -> int:
         return quorum.quorum(self.size)
 
-    @property
+    @cached_property
     def weak(self) -> int:
         return quorum.weak_quorum(self.size)
 
@@ -79,7 +80,11 @@ class Configuration(Wire, frozen=True):
         return self.validators[view % self.size].replica
 
     def key(self, replica: int) -> bytes | None:
-        return next((v.public_key for v in self.validators if v.replica == replica), None)
+        return self._keys.get(replica)
+
+    @cached_property
+    def _keys(self) -> dict[int, bytes]:
+        return {validator.replica: validator.public_key for validator in self.validators}
 
     def client(self, name: str) -> Client | None:
         return next((client for client in self.clients if client.name == name), None)

@@ -56,7 +56,7 @@ def _acceptable(core: Core, request: Request) -> bool:
 
 def propose(core: Core) -> None:
     """As many blocks as the marks and the pipeline allow."""
-    while _leads(core):
+    while (core.pending or core.change) and _leads(core):
         height = _next_height(core)
         slot = core.log.slot(height)
         if slot is None or height > core.executed + core.parameters.in_flight_max:

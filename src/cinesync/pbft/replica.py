@@ -79,6 +79,9 @@ class Ready:
         return bool(self.records or self.sends or self.blocks)
 
 
+NOTHING: Final = Ready(replace=False, records=(), sends=(), blocks=())
+
+
 class Replica:
     """One validator's part in the agreement.
 
@@ -126,14 +129,17 @@ class Replica:
         """What follows from everything so far; the primary proposes here, so steps batch up."""
         core = self.core
         ordering.propose(core)
+        blocks = execution.decided(core)
         replace = core.compact
+        if not (replace or core.records or core.outbox or blocks):
+            return NOTHING
         if replace:
             self._journal = Journal()
         entries = list(core.entries()) if replace else core.records
         records = tuple(self._journal.seal(entry) for entry in entries)
         sends = tuple(_frames(core))
         core.records, core.outbox, core.compact = [], [], False
-        return Ready(replace, records, sends, execution.decided(core))
+        return Ready(replace, records, sends, blocks)
 
     def advance(self, ready: Ready) -> None:
         """Apply, once the records are durable and the frames are on their way."""
