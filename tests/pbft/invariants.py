@@ -29,6 +29,8 @@ class Watch:
         self.said: dict[tuple[object, ...], bytes] = {}
         self.changes: dict[tuple[int, int, int], list[tuple[int, bytes]]] = {}
         self.blocks: dict[int, bytes] = {}
+        self.left: dict[tuple[int, int], ViewChange] = {}
+        self.commits: dict[tuple[int, int], dict[int, int]] = {}
         self.heads: dict[int, bytes] = {}
         self.views = 0
         self._seen: set[bytes] = set()
@@ -49,14 +51,41 @@ class Watch:
     def _statement(self, message: Said) -> None:
         view = getattr(message, "view", 0)
         about = (type(message), message.replica, message.epoch, view, message.height)
-        if self.said.setdefault(about, message.digest) != message.digest:
-            raise Broken(f"conflicting words: {about}")
+        if about in self.said:
+            if self.said[about] != message.digest:
+                raise Broken(f"conflicting words: {about}")
+            return
+        self.said[about] = message.digest
+        if isinstance(message, Commit):
+            self._keeps_its_word(message)
+            commits = self.commits.setdefault((message.replica, message.epoch), {})
+            commits[message.height] = max(view, commits.get(message.height, 0))
+
+    def _keeps_its_word(self, message: Commit) -> None:
+        """Who left a view commits to nothing in it that its view-change did not mention."""
+        left = self.left.get((message.replica, message.epoch))
+        if left is None or message.view >= left.view:
+            return
+        shown = {proof.height: proof.view for proof in left.prepared}
+        above = message.height - left.stable.height
+        if 0 < above <= self.window and shown.get(message.height, -1) < message.view:
+            raise Broken(f"{message.replica} commits in view {message.view}, left for {left.view}")
+
+    def _hides_nothing(self, message: ViewChange) -> None:
+        """P has every height it sent a commit for, in that view or a later one."""
+        shown = {proof.height: proof.view for proof in message.prepared}
+        low = message.stable.height
+        for height, view in self.commits.get((message.replica, message.epoch), {}).items():
+            if low < height <= low + self.window and shown.get(height, -1) < view:
+                raise Broken(f"{message.replica} hides that height {height} was prepared")
 
     def _view_change(self, message: ViewChange | NewView, frame: bytes) -> None:
         """One for each view; except that a validator without memory starts above its old window."""
         if isinstance(message, ViewChange):
             kind, low = 0, message.stable.height
             self.views = max(self.views, message.view)
+            self._hides_nothing(message)
+            self.left[message.replica, message.epoch] = message
         else:
             kind, low = 1, max(m.stable.height for m in message.view_changes)
         same = self.changes.setdefault((kind, message.replica, message.view * 64 + message.epoch), [])

@@ -17,6 +17,7 @@ from cinesync.pbft.messages import (
     Message,
     NewView,
     Prepare,
+    PreparedProof,
     PrePrepare,
     Reply,
     S,
@@ -147,15 +148,22 @@ class Forger(Liar):
         if not isinstance(message, ViewChange):
             yield send
             return
-        if self.chance.random() < 0.5:
+        if self.chance.random() < 0.3:
             prepared = message.prepared[:-1]
         else:
-            block = digest(Block(7, ()))
-            prepared = tuple(
-                replace(p, digest=block, votes=tuple(Vote(v.replica, b"?") for v in p.votes))
-                for p in message.prepared
-            )
+            prepared = tuple(self._invented(message))
         yield Send(send.to, encode(_resigned(node, replace(message, prepared=prepared))))
+
+
+    def _invented(self, message: ViewChange) -> Iterator[PreparedProof]:
+        """That nothing was ever ordered, prepared in the latest possible view."""
+        view, first = message.view - 1, message.stable.height + 1
+        primary = self.world.genesis.primary(view)
+        others = [v.replica for v in self.world.genesis.validators if v.replica != primary]
+        votes = tuple(Vote(replica, b"?") for replica in others)
+        for height in range(first, first + 3):
+            ballot = (message.epoch, view, height, bytes(32))
+            yield PreparedProof(*ballot, Vote(primary, b"?"), votes)
 
 
 class Stale(Liar):
@@ -174,8 +182,13 @@ class Stale(Liar):
         elif isinstance(message, StateFound):
             state = replace(message.state, time=message.state.time + 1)
             yield Send(send.to, encode(replace(message, state=state)))
-        elif isinstance(message, Decided):
-            yield Send(send.to, encode(replace(message, votes=message.votes[:1] * 3)))
+        elif isinstance(message, Commit):
+            yield send
+            block = Block(self.world.time, ())
+            mine = _resigned(node, replace(message, digest=digest(block)))
+            votes = (Vote(node.me, mine.signature),) * len(self.world.genesis.validators)
+            forged = Decided(mine.epoch, mine.view, mine.height, mine.digest, votes, block)
+            yield Send(send.to, encode(forged))
         else:
             yield send
         if self.chance.random() < 0.2:

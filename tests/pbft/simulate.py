@@ -10,7 +10,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 
 from tests.pbft.invariants import Broken
 from tests.pbft.liars import LIARS
@@ -30,11 +30,11 @@ def play(seed: int, traitors: Sequence[Fault] = ()) -> World:
     fault = chance.choice(traitors or TRAITORS)
     fault(world, chance.choice(list(world.nodes.values())))
     _weather(world)
+    trouble = _storm if seed % 2 else _turmoil
     for index in range(8):
         world.ask(b"%d" % index)
         if chance.random() < 0.6:
-            world.run(STORM // 8)
-            _storm(world)
+            trouble(world)
     heal(world)
     finish(world)
     return world
@@ -76,7 +76,16 @@ def _weather(world: World) -> None:
             node.skew = chance.randint(-1_500, 1_500)
 
 
+def _turmoil(world: World) -> None:
+    """Links come and go one way at a time, about as fast as views change."""
+    chance, pairs = world.chance, list(permutations(world.nodes, 2))
+    share = chance.choice([0.15, 0.3])
+    world.network.cut = {pair for pair in pairs if chance.random() < share}
+    world.run(chance.choice([10, 40, 120, 250]))
+
+
 def _storm(world: World) -> None:
+    world.run(STORM // 8)
     chance, nodes = world.chance, list(world.nodes.values())
     node = chance.choice(nodes)
     what = chance.randrange(9)
