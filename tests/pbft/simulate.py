@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, permutations
 
 from tests.pbft.invariants import Broken
-from tests.pbft.liars import LIARS
+from tests.pbft.liars import LIARS, Liar
 from tests.pbft.twins import twin
 from tests.pbft.world import Node, World
 
@@ -30,7 +30,7 @@ def play(seed: int, traitors: Sequence[Fault] = ()) -> World:
     fault = chance.choice(traitors or TRAITORS)
     fault(world, chance.choice(list(world.nodes.values())))
     _weather(world)
-    trouble = _storm if seed % 2 else _turmoil
+    trouble = _storm if seed % 2 and not traitors else _turmoil
     for index in range(8):
         world.ask(b"%d" % index)
         if chance.random() < 0.6:
@@ -79,9 +79,19 @@ def _weather(world: World) -> None:
 def _turmoil(world: World) -> None:
     """Links come and go one way at a time, about as fast as views change."""
     chance, pairs = world.chance, list(permutations(world.nodes, 2))
-    share = chance.choice([0.15, 0.3])
+    share = chance.choice([0.0, 0.15, 0.3])
     world.network.cut = {pair for pair in pairs if chance.random() < share}
-    world.run(chance.choice([10, 40, 120, 250]))
+    world.network.lose = {
+        (name, to)
+        for name in (b"prepare", b"commit", b"decided", b"blockfound")
+        if chance.random() < 0.6
+        for to in chance.sample(list(world.nodes), len(world.nodes) - chance.randrange(3))
+    }
+    if world.pressed is not None:
+        hidden = {(world.pressed, to) for to in world.nodes if chance.random() < 0.6}
+        world.network.cut |= hidden
+        world.pressed = chance.choice([None, *world.nodes, 0])
+    world.run(chance.choice([10, 40, 120, 250, 400]))
 
 
 def _storm(world: World) -> None:
@@ -128,6 +138,21 @@ def _nothing(world: World, node: Node) -> None:
 def _lie(world: World, node: Node) -> None:
     node.honest = False
     node.tell = world.chance.choice(LIARS)(world)
+
+
+def lying(liar: Callable[[World], Liar]) -> Fault:
+    """The second validator lies so, and the first, being primary, is hard to hear."""
+
+    def fault(world: World, _: Node) -> None:
+        world.nodes[1].honest = False
+        world.nodes[1].tell = liar(world)
+        world.pressed = 0
+
+    return fault
+
+
+def pressed(world: World, _: Node) -> None:
+    world.pressed = 0
 
 
 def _twins(world: World, node: Node) -> None:

@@ -27,6 +27,11 @@ PARAMETERS = Parameters(
 BOUNDARIES = ("write", "fsync", "send", "half", "apply")
 
 
+def kind(frame: bytes) -> bytes:
+    """The name an encoded message starts with."""
+    return frame[2 : 2 + (frame[1] & 0x1F)]
+
+
 class Killed(Exception):
     """The process is gone."""
 
@@ -38,12 +43,14 @@ class Network:
     drop: float = 0.0
     duplicate: float = 0.0
     delay_max: int = 4
-    cut: set[tuple[int, int]] = field(default_factory=set)  # (from, to), one way
+    cut: set[tuple[int | str, int]] = field(default_factory=set)  # (from, to), one way
+    lose: set[tuple[bytes, int]] = field(default_factory=set)  # (kind of message, to)
 
     def heal(self) -> None:
         self.drop = self.duplicate = 0.0
         self.delay_max = 4
         self.cut.clear()
+        self.lose.clear()
 
 
 Filter = Callable[["Node", Iterable[Send]], Iterable[Send]]
@@ -86,6 +93,7 @@ class World:
         self.kill_chance = 0.0
         self.kill_at: tuple[int, int] | None = None  # (node, how many boundaries from now)
         self.restart_after = 120
+        self.pressed: int | None = None  # whom the network treats worst
         self.boundaries = 0
         self.nodes = {
             me: Node(me, Disk(birth(self.genesis))) for me in range(len(self.genesis.validators) + spares)
@@ -216,12 +224,31 @@ class World:
 
     def _carry(self, source: int | str, to: int, frame: bytes) -> None:
         network = self.network
-        if (source, to) in network.cut or (network.drop and self.chance.random() < network.drop):
+        if self.loses(source, to, frame):
+            return
+        if network.drop and self.chance.random() < network.drop:
             return
         copies = 2 if network.duplicate and self.chance.random() < network.duplicate else 1
         for _ in range(copies):
             delay = 1 + int(self.chance.random() * network.delay_max)
             self.after(delay, lambda: self.deliver(source, to, frame))
+
+    def loses(self, source: int | str, to: int | str, frame: bytes) -> bool:
+        """Surely, that is; what chance loses is decided frame by frame."""
+        network = self.network
+        return isinstance(to, int) and (
+            (source, to) in network.cut or (bool(network.lose) and (kind(frame), to) in network.lose)
+        )
+
+    def cut_off(self, *who: int) -> None:
+        """No frame to or from these; everybody else hears each other again."""
+        alone, all_of_them = set(who), set(self.nodes)
+        self.network.cut = {
+            (one, other)
+            for one in all_of_them
+            for other in all_of_them - {one}
+            if one in alone or other in alone
+        }
 
     def deliver(self, source: int | str, to: int, frame: bytes) -> None:
         whose = 0 if to not in self.twins else self.chance.randrange(3)
@@ -293,11 +320,11 @@ class World:
         live = [n.replica.core for n in self.honest if n.replica is not None]
         if len(live) < len(self.honest):
             return False
-        newest = max(core.configuration.epoch for core in live)
-        members = [core for core in live if core.member and core.configuration.epoch == newest]
-        return len({core.executed for core in members}) == 1
+        newest = max((core.configuration for core in live), key=lambda c: c.epoch)
+        members = [core for core in live if newest.key(core.me) is not None]
+        return len({(core.configuration.epoch, core.executed) for core in members}) == 1
 
-    def check_end(self, nodes: Iterable[Node] | None = None) -> None:
+    def check_end(self) -> None:
         """What a client was told is in every honest state, and what it was told it signed."""
         for outcome in self.outcomes.values():
             for word in outcome.attestations:
@@ -306,6 +333,7 @@ class World:
             if outcome.result not in (b"%d@%d" % (outcome.sequence, outcome.height), b"accepted"):
                 raise Broken(f"a client believed {outcome.result!r}")
         answered = {key for key in self.outcomes if key[0] != "operator"}
-        for node in self.honest if nodes is None else nodes:
-            if not answered <= set(node.application.applied):
+        for node in self.honest:
+            member = node.replica is not None and node.replica.core.member
+            if member and not answered <= set(node.application.applied):
                 raise Broken(f"replica {node.me} lost what a client was told")

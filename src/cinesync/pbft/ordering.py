@@ -81,19 +81,26 @@ def _leads(core: Core) -> bool:
     )
 
 
+def _settled(core: Core) -> Iterator[tuple[int, Block | None]]:
+    """Heights no longer the primary's to fill: decided, or proposed in this very view."""
+    for height, slot in core.log.slots.items():
+        if slot.decided is not None:
+            yield height, slot.decided.block
+        elif slot.proposal is not None and slot.proposal.view == core.view:
+            yield height, slot.blocks.get(slot.proposal.digest)
+
+
 def _next_height(core: Core) -> int:
-    taken = (height for height, slot in core.log.slots.items() if slot.proposal or slot.decided)
-    return max(max(taken, default=0), core.executed, core.floor) + 1
+    taken = max((height for height, _ in _settled(core)), default=0)
+    return max(taken, core.executed, core.floor) + 1
 
 
 def _unproposed(core: Core) -> Iterator[Request]:
     """The oldest requests that are in no block on its way, up to a block's limits."""
     in_flight = {
         request.key
-        for slot in core.log.slots.values()
-        if slot.height > core.executed
-        for block in slot.blocks.values()
-        if block is not None
+        for height, block in _settled(core)
+        if height > core.executed and block is not None
         for request in block.requests
     }
     room, count = core.parameters.block_bytes_max, 0
