@@ -35,6 +35,10 @@ class Watch:
         self.views = 0
         self._seen: set[bytes] = set()
 
+    @property
+    def frames(self) -> list[bytes]:
+        return sorted(self._seen)
+
     def sent(self, me: int, frame: bytes) -> None:
         """No two conflicting signed messages, not across a crash either."""
         if frame in self._seen:

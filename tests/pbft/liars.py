@@ -36,7 +36,7 @@ from tests.pbft.world import KEYS, Node, World
 replace = msgspec.structs.replace
 
 
-def _resigned(node: Node, message: S) -> S:
+def resigned(node: Node, message: S) -> S:
     assert node.replica is not None
     key = node.replica.core.configuration.key(node.me)
     return message if key is None else replace(message, signature=KEYS.sign(key, payload(message)))
@@ -58,20 +58,20 @@ class Liar:
 
 
 class Equivocator(Liar):
-    """Proposes one block to some and another to the rest, and votes for each to its half."""
+    """Proposes one block to some and another to the rest, and agrees with everybody."""
 
     def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
         to_second = isinstance(send.to, int) and send.to % 2 == 1
         if to_second and isinstance(message, PrePrepare) and message.block is not None:
             block = Block(message.block.time + 1, message.block.requests)
             other = replace(message, digest=digest(block), block=block)
-            yield Send(send.to, encode(_resigned(node, other)))
-        elif to_second and isinstance(message, Prepare | Commit):
-            seen = self.world.nodes[int(send.to)].replica
+            yield Send(send.to, encode(resigned(node, other)))
+        elif isinstance(send.to, int) and isinstance(message, Prepare | Commit):
+            seen = self.world.nodes[send.to].replica
             slot = None if seen is None else seen.core.log.slots.get(message.height)
             if slot is not None and slot.proposal is not None:
                 agreed = replace(message, digest=slot.proposal.digest, view=slot.proposal.view)
-                yield Send(send.to, encode(_resigned(node, agreed)))
+                yield Send(send.to, encode(resigned(node, agreed)))
         else:
             yield send
 
@@ -81,7 +81,7 @@ class Mutator(Liar):
 
     def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
         if isinstance(message, Reply):
-            yield Send(send.to, encode(_resigned(node, replace(message, result=b"lie"))))
+            yield Send(send.to, encode(resigned(node, replace(message, result=b"lie"))))
             return
         if not isinstance(message, Prepare | Commit | PrePrepare | Checkpoint):
             yield send
@@ -95,7 +95,7 @@ class Mutator(Liar):
         elif field == 2 and not isinstance(message, Checkpoint):
             wrong = replace(message, view=message.view + 1)
         if wrong.height >= 0:
-            yield Send(send.to, encode(_resigned(node, wrong)))
+            yield Send(send.to, encode(resigned(node, wrong)))
 
 
 class Silent(Liar):
@@ -131,12 +131,12 @@ class WrongChooser(Liar):
                 message = replace(message, pre_prepares=message.pre_prepares[:-1])
             elif what == 1:
                 wrong = (
-                    _resigned(node, replace(m, digest=bytes(32))) for m in message.pre_prepares
+                    resigned(node, replace(m, digest=bytes(32))) for m in message.pre_prepares
                 )
                 message = replace(message, pre_prepares=tuple(wrong))
             else:
                 message = replace(message, view_changes=message.view_changes[:-1])
-            yield Send(send.to, encode(_resigned(node, message)))
+            yield Send(send.to, encode(resigned(node, message)))
         else:
             yield send
 
@@ -152,7 +152,7 @@ class Forger(Liar):
             prepared = message.prepared[:-1]
         else:
             prepared = tuple(self._invented(message))
-        yield Send(send.to, encode(_resigned(node, replace(message, prepared=prepared))))
+        yield Send(send.to, encode(resigned(node, replace(message, prepared=prepared))))
 
 
     def _invented(self, message: ViewChange) -> Iterator[PreparedProof]:
@@ -178,14 +178,14 @@ class Stale(Liar):
             self.old.append(send.frame)
         if isinstance(message, ViewChange):
             beginning = StableProof(0, 0, bytes(32), ())
-            yield Send(send.to, encode(_resigned(node, replace(message, stable=beginning))))
+            yield Send(send.to, encode(resigned(node, replace(message, stable=beginning))))
         elif isinstance(message, StateFound):
             state = replace(message.state, time=message.state.time + 1)
             yield Send(send.to, encode(replace(message, state=state)))
         elif isinstance(message, Commit):
             yield send
             block = Block(self.world.time, ())
-            mine = _resigned(node, replace(message, digest=digest(block)))
+            mine = resigned(node, replace(message, digest=digest(block)))
             votes = (Vote(node.me, mine.signature),) * len(self.world.genesis.validators)
             forged = Decided(mine.epoch, mine.view, mine.height, mine.digest, votes, block)
             yield Send(send.to, encode(forged))
@@ -201,9 +201,9 @@ class Giant(Liar):
     def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
         yield send
         if isinstance(message, ViewChange):
-            yield Send(send.to, encode(_resigned(node, replace(message, view=2**52))))
+            yield Send(send.to, encode(resigned(node, replace(message, view=2**52))))
         elif isinstance(message, PrePrepare | Commit | Prepare | Checkpoint):
-            yield Send(send.to, encode(_resigned(node, replace(message, height=2**52))))
+            yield Send(send.to, encode(resigned(node, replace(message, height=2**52))))
 
 
 LIARS: tuple[Callable[[World], Liar], ...] = (

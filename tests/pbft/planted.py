@@ -65,7 +65,6 @@ BUGS = (
     Bug("an accepted proposal is not persisted", ordering.accept, "core.persist(", "str("),
     Bug("a certificate is not persisted", ordering.progress, "core.persist(", "str("),
     Bug("a view-change is not persisted", view_change.start, "core.persist(", "str("),
-    Bug("votes go on after a view-change", ordering.progress, "or not core.active ", ""),
     Bug("applied with a gap", execution.decided, "height += 1", "height += 1 + (height + 1 not in core.log.slots)"),
     Bug("a request is applied twice", sessions.SessionTable.fresh, "return request.sequence >", "return True or request.sequence >"),
     Bug("sessions are not transferred", checkpoint.install, "SessionTable(sessions)", "SessionTable()"),

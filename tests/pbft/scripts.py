@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from cinesync.pbft.core import Core
-from cinesync.pbft.messages import Message, NewView, encode
+from cinesync.pbft.messages import Commit, Message, NewView, encode
 from cinesync.pbft.replica import Send
 from tests.pbft.fakes import configuration, validator
-from tests.pbft.liars import Equivocator, Liar, _resigned
+from tests.pbft.liars import Equivocator, Liar, resigned
 from tests.pbft.simulate import finish, heal, lose
 from tests.pbft.transcript import Transcript
 from tests.pbft.world import TICK, Node, World
@@ -79,7 +79,6 @@ def highest_view(liar: Callable[[World], Liar] | None = None) -> tuple[World, Tr
     world.ask(b"one seat")
     world.run(2 * TICK)
     world.cut_off(3)
-    world.network.lose = {(b"commit", 0), (b"commit", 1), (b"commit", 3)}
     while not all(_core(world, me).view == 1 for me in (0, 2)):
         world.run(1)
     world.network.lose = {(name, to) for name in (b"commit", b"decided") for to in (0, 1, 3)}
@@ -107,9 +106,12 @@ class Nuller(Liar):
     def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
         if isinstance(message, NewView):
             replace = msgspec.structs.replace
-            nulls = (_resigned(node, replace(m, digest=bytes(32))) for m in message.pre_prepares)
-            message = _resigned(node, replace(message, pre_prepares=tuple(nulls)))
+            nulls = [resigned(node, replace(m, digest=bytes(32))) for m in message.pre_prepares]
+            message = resigned(node, replace(message, pre_prepares=tuple(nulls)))
             yield Send(send.to, encode(message))
+            for null in nulls:
+                vote = Commit(node.me, b"", null.epoch, null.view, null.height, null.digest)
+                yield Send(send.to, encode(resigned(node, vote)))
         else:
             yield send
 

@@ -87,6 +87,7 @@ class Transcript:
         self.lines: list[str] = []
         self._world = world
         self._heard: list[str] = []
+        self._told: set[tuple[int, int | str, bytes, bool]] = set()
         self._last: tuple[int, int, bytes] | None = None
         self._start = world.time
         world.trace = self._hear
@@ -100,6 +101,9 @@ class Transcript:
         if isinstance(message, QUIET):
             return
         lost = self._world.loses(source, to, frame)
+        if (source, to, frame, lost) in self._told:
+            return  # said again, with the same outcome
+        self._told.add((source, to, frame, lost))
         mark = f"{to}(lost)" if lost else str(to)
         key = (self._world.time, source, frame)
         if self._last == key:

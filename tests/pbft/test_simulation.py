@@ -1,0 +1,17 @@
+"""Two thousand seeded lives of a cluster, each with its own faults and liars."""
+
+import pytest
+
+from tests.pbft.simulate import play
+
+SEEDS = 2_000
+CHUNK = 50
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_no_seed_breaks_an_invariant(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        try:
+            play(seed)
+        except Exception as problem:
+            pytest.fail(f"seed {seed}: {problem!r}")
