@@ -92,7 +92,9 @@ class Watch:
             self.left[message.replica, message.epoch] = message
         else:
             kind, low = 1, max(m.stable.height for m in message.view_changes)
-        same = self.changes.setdefault((kind, message.replica, message.view * 64 + message.epoch), [])
+        same = self.changes.setdefault(
+            (kind, message.replica, message.view * 64 + message.epoch), []
+        )
         for known_low, known in same:
             if known != frame and abs(known_low - low) <= self.window:
                 raise Broken(f"two view changes of {message.replica} to view {message.view}")

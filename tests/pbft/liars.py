@@ -67,13 +67,19 @@ class Equivocator(Liar):
             other = replace(message, digest=digest(block), block=block)
             yield Send(send.to, encode(resigned(node, other)))
         elif isinstance(send.to, int) and isinstance(message, Prepare | Commit):
-            seen = self.world.nodes[send.to].replica
-            slot = None if seen is None else seen.core.log.slots.get(message.height)
-            if slot is not None and slot.proposal is not None:
-                agreed = replace(message, digest=slot.proposal.digest, view=slot.proposal.view)
-                yield Send(send.to, encode(resigned(node, agreed)))
+            self._agree(node, send.to, message)
         else:
             yield send
+
+    def _agree(self, node: Node, to: int, message: Prepare | Commit, tries: int = 3) -> None:
+        """Vote for whatever the listener has accepted, once it has."""
+        listener = self.world.nodes[to].replica
+        slot = None if listener is None else listener.core.log.slots.get(message.height)
+        if slot is not None and slot.proposal is not None:
+            agreed = replace(message, digest=slot.proposal.digest, view=slot.proposal.view)
+            self.world.transmit(node.me, Send(to, encode(resigned(node, agreed))))
+        elif tries:
+            self.world.after(5, lambda: self._agree(node, to, message, tries - 1))
 
 
 class Mutator(Liar):
@@ -130,9 +136,7 @@ class WrongChooser(Liar):
             if what == 0:
                 message = replace(message, pre_prepares=message.pre_prepares[:-1])
             elif what == 1:
-                wrong = (
-                    resigned(node, replace(m, digest=bytes(32))) for m in message.pre_prepares
-                )
+                wrong = (resigned(node, replace(m, digest=bytes(32))) for m in message.pre_prepares)
                 message = replace(message, pre_prepares=tuple(wrong))
             else:
                 message = replace(message, view_changes=message.view_changes[:-1])
@@ -153,7 +157,6 @@ class Forger(Liar):
         else:
             prepared = tuple(self._invented(message))
         yield Send(send.to, encode(resigned(node, replace(message, prepared=prepared))))
-
 
     def _invented(self, message: ViewChange) -> Iterator[PreparedProof]:
         """That nothing was ever ordered, prepared in the latest possible view."""

@@ -21,6 +21,7 @@ from cinesync.pbft import (
     sessions,
     view_change,
 )
+from tests.pbft.world import World
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def planted(bug: Bug) -> Iterator[None]:
 
 
 BUGS = (
-    Bug("the lowest view wins in O", view_change.choose, "known.view < proof", "known.view > proof"),
+    Bug(
+        "the lowest view wins in O", view_change.choose, "known.view < proof", "known.view > proof"
+    ),
     Bug("no null request fills a gap", view_change.choose, "digest if", "digest if 1 or"),
     Bug("O is not checked", view_change._justified, "== choose(", "!= 0 or choose("),
     Bug("P is not checked", view_change.valid, "certificates.prepared(", "(lambda *_: True)("),
@@ -64,17 +67,48 @@ BUGS = (
     Bug("a second proposal is accepted", ordering._answered, ">= message.view", "> message.view"),
     Bug("an accepted proposal is not persisted", ordering.accept, "core.persist(", "str("),
     Bug("a certificate is not persisted", ordering.progress, "core.persist(", "str("),
+    Bug("an fsync is skipped", World._obey, "node.disk.fsync()", "pass"),
     Bug("a view-change is not persisted", view_change.start, "core.persist(", "str("),
-    Bug("applied with a gap", execution.decided, "height += 1", "height += 1 + (height + 1 not in core.log.slots)"),
-    Bug("a request is applied twice", sessions.SessionTable.fresh, "return request.sequence >", "return True or request.sequence >"),
-    Bug("sessions are not transferred", checkpoint.install, "SessionTable(sessions)", "SessionTable()"),
+    Bug(
+        "applied with a gap",
+        execution.decided,
+        "height += 1",
+        "height += 1 + (height + 1 not in core.log.slots)",
+    ),
+    Bug(
+        "a request is applied twice",
+        sessions.SessionTable.fresh,
+        "return request.sequence >",
+        "return True or request.sequence >",
+    ),
+    Bug(
+        "sessions are not transferred",
+        checkpoint.install,
+        "SessionTable(sessions)",
+        "SessionTable()",
+    ),
     Bug("one checkpoint is stable", checkpoint.settle, ">= core.configuration.quorum", ">= 1"),
     Bug("no high mark", log.Log.high, "self.stable.height + self.window", "2**53"),
-    Bug("memory is trusted above a torn row", recovery.recover, "core.compact = True", "core.compact = False"),
+    Bug(
+        "memory is trusted above a torn row",
+        recovery.recover,
+        "core.compact = True",
+        "core.compact = False",
+    ),
     Bug("a wiped log votes", recovery.recover, "core.abstaining = True", "core.abstaining = False"),
     Bug("patience never ends", view_change.on_tick, ">= core.patience", "< 0"),
     Bug("gaps are not sent again", catch_up._resend_heights, "if slot is not None", "if False"),
-    Bug("state is not checked", catch_up.on_state_found, "and certificates.names(transfer.proof, message.state)", ""),
+    Bug(
+        "state is not checked",
+        catch_up.on_state_found,
+        "and certificates.names(transfer.proof, message.state)",
+        "",
+    ),
     Bug("one voter counts twice", certificates._distinct, "and voters == sorted(set(voters))", ""),
-    Bug("patience does not grow", core.Core.patience, "<< min(self.attempts, self.parameters.doublings_max)", ""),
+    Bug(
+        "patience does not grow",
+        core.Core.patience,
+        "<< min(self.attempts, self.parameters.doublings_max)",
+        "",
+    ),
 )

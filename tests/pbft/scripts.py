@@ -9,6 +9,7 @@ from cinesync.pbft.core import Core
 from cinesync.pbft.messages import Commit, Message, NewView, encode
 from cinesync.pbft.replica import Send
 from tests.pbft.fakes import configuration, validator
+from tests.pbft.invariants import Broken
 from tests.pbft.liars import Equivocator, Liar, resigned
 from tests.pbft.simulate import finish, heal, lose
 from tests.pbft.transcript import Transcript
@@ -56,7 +57,9 @@ def committed_survives() -> tuple[World, Transcript]:
     """One replica decides in view 0, alone; the next view must choose the same block."""
     world, story = _quiet_world()
     world.network.lose = {(b"commit", 0), (b"commit", 1), (b"commit", 2)}
-    story.say("Only validator 3 receives the commits: it alone applies the block. Then it is cut off.")
+    story.say(
+        "Only validator 3 receives the commits: it alone applies the block. Then it is cut off."
+    )
     world.ask(b"one seat")
     world.run(2 * TICK)
     world.cut_off(3)
@@ -87,7 +90,9 @@ def highest_view(liar: Callable[[World], Liar] | None = None) -> tuple[World, Tr
     story.say("Validator 2 is cut off too. Nothing moves; 0 and 1 ask for view 2.")
     world.cut_off(2, 3)
     world.run(20 * TICK)
-    story.say("Validator 3 is back. Nobody opens view 2, and view 3 must choose the block of view 1.")
+    story.say(
+        "Validator 3 is back. Nobody opens view 2, and view 3 must choose the block of view 1."
+    )
     if liar is not None:
         world.nodes[3].honest = False
         world.nodes[3].tell = liar(world)
@@ -136,7 +141,9 @@ def lost_log() -> tuple[World, Transcript]:
         world.ask(b"%d" % index)
         world.run(3 * TICK)
     story.lines.clear()
-    story.say("Validator 3 loses its disk. It asks how high it may have signed, and fetches the state.")
+    story.say(
+        "Validator 3 loses its disk. It asks how high it may have signed, and fetches the state."
+    )
     lose(world, world.nodes[3], wiped=True)
     world.run(10 * TICK)
     story.say("It follows, but votes for nothing until height 4 + 4L = 20 is stable.")
@@ -150,16 +157,30 @@ def new_member() -> tuple[World, Transcript]:
     wanted = configuration(epoch=1)
     everyone = (validator(0, 1), *wanted.validators[1:3], validator(4))
     wanted = msgspec.structs.replace(wanted, validators=everyone)
-    story.say("An operator orders epoch 1: 0 gets a new key, 3 leaves, 4 joins. It takes effect at n4.")
+    story.say(
+        "An operator orders epoch 1: 0 gets a new key, 3 leaves, 4 joins. It takes effect at n4."
+    )
     world.ask(b"", "operator", wanted)
     world.run(8 * TICK)
-    story.say("The clients learn of it. Validator 4 follows the signatures from genesis to epoch 1.")
+    story.say(
+        "The clients learn of it. Validator 4 follows the signatures from genesis to epoch 1."
+    )
     for client in world.clients.values():
         client.configuration = wanted
     world.run(8 * TICK)
     world.ask(b"one seat")
     finish(world)
     return world, story
+
+
+def slow_network() -> World:
+    """Frames take longer than T: only who waits longer each time sees a view through."""
+    world = World(7)
+    world.network.delay_max = 1500
+    world.ask(b"one seat")
+    if not world.run_until(lambda: bool(world.outcomes), 4_000 * TICK):
+        raise Broken("nobody was patient enough")
+    return world
 
 
 SCENES: dict[str, Callable[[], tuple[World, Transcript]]] = {

@@ -12,6 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, permutations
 
+from msgspec import structs
+
+from tests.pbft.fakes import validator
 from tests.pbft.invariants import Broken
 from tests.pbft.liars import LIARS, Liar
 from tests.pbft.twins import twin
@@ -35,6 +38,8 @@ def play(seed: int, traitors: Sequence[Fault] = ()) -> World:
         world.ask(b"%d" % index)
         if chance.random() < 0.6:
             trouble(world)
+        if index == 3 and chance.random() < 0.15:
+            _change(world)
     heal(world)
     finish(world)
     return world
@@ -43,7 +48,14 @@ def play(seed: int, traitors: Sequence[Fault] = ()) -> World:
 def finish(world: World) -> None:
     if not world.run_until(world.settled, PATIENCE):
         marks = [
-            n.replica and (n.me, n.honest, n.replica.core.view, n.replica.core.executed, n.replica.core.log.low)
+            n.replica
+            and (
+                n.me,
+                n.honest,
+                n.replica.core.view,
+                n.replica.core.executed,
+                n.replica.core.log.low,
+            )
             for n in world.nodes.values()
         ]
         raise Broken(f"no progress: {len(world.outcomes)} of {len(world.asked)} answered, {marks}")
@@ -74,6 +86,15 @@ def _weather(world: World) -> None:
     if chance.random() < 0.3:
         for node in world.nodes.values():
             node.skew = chance.randint(-1_500, 1_500)
+
+
+def _change(world: World) -> None:
+    """The next epoch: the validators in another order, one of them with a new key."""
+    order = world.chance.sample([v.replica for v in world.genesis.validators], world.genesis.size)
+    fresh = world.chance.choice(order)
+    validators = tuple(validator(replica, int(replica == fresh)) for replica in order)
+    wanted = structs.replace(world.genesis, epoch=1, validators=validators)
+    world.ask(b"", "operator", wanted)
 
 
 def _turmoil(world: World) -> None:
@@ -207,7 +228,9 @@ def main() -> int:
         if done % 50 == 0 or done == options.seeds:
             rate = done / (time.perf_counter() - started)
             bar = "#" * (30 * done // options.seeds)
-            line = f"\r[{bar:30}] {done}/{options.seeds} seeds, {rate:.0f}/s, {failed.total()} failed"
+            line = (
+                f"\r[{bar:30}] {done}/{options.seeds} seeds, {rate:.0f}/s, {failed.total()} failed"
+            )
             print(line, end="", flush=True, file=sys.stderr)  # noqa: T201
     print(file=sys.stderr)  # noqa: T201
     return 1 if failed else 0

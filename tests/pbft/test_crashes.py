@@ -69,7 +69,9 @@ def test_who_lost_its_log_votes_again_once_it_cannot_contradict_itself(*, wiped:
     replica = world.nodes[2].replica
     assert replica is not None
     assert not replica.core.abstaining
-    assert any(2 in slot.prepares for slot in replica.core.log.slots.values()) or replica.core.log.low
+    assert (
+        any(2 in slot.prepares for slot in replica.core.log.slots.values()) or replica.core.log.low
+    )
 
 
 def test_two_that_lost_their_logs_stop_the_rest_safely() -> None:

@@ -102,7 +102,11 @@ def test_only_one_change_waits_at_a_time() -> None:
 
 def test_a_dead_primary_does_not_hold_up_a_change() -> None:
     world = World(9)
-    world.ask(b"", "operator", replace(configuration(epoch=1), validators=tuple(validator(i) for i in (1, 2, 3, 0))))
+    world.ask(
+        b"",
+        "operator",
+        replace(configuration(epoch=1), validators=tuple(validator(i) for i in (1, 2, 3, 0))),
+    )
     world.run(TICK // 2)
     world.cut_off(0)
     world.run(100 * TICK)

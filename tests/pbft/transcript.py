@@ -46,7 +46,9 @@ def line(message: Message) -> str:  # noqa: C901, PLR0911  one short case for ea
             return f"request {message.client}#{message.sequence}"
         case PrePrepare():
             batch = " ".join(f"{r.client}#{r.sequence}" for r in (message.block or _EMPTY).requests)
-            return f"pre-prepare v{message.view} n{message.height} {_short(message.digest)} [{batch}]"
+            return (
+                f"pre-prepare v{message.view} n{message.height} {_short(message.digest)} [{batch}]"
+            )
         case Prepare() | Commit():
             name = type(message).__name__.lower()
             return f"{name} v{message.view} n{message.height} {_short(message.digest)}"

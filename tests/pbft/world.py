@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from cinesync.pbft.client import Outcome, PbftClient
+from cinesync.pbft.core import Core
 from cinesync.pbft.messages import Configuration, Refused, digest_of
 from cinesync.pbft.ports import Parameters
 from cinesync.pbft.replica import Ready, Replica, Send, birth
@@ -24,12 +25,16 @@ PARAMETERS = Parameters(
     pending_max=64,
     clock_skew_max=2_000,
 )
-BOUNDARIES = ("write", "fsync", "send", "half", "apply")
+CHANGES = (b"accepted", b"refused")
 
 
 def kind(frame: bytes) -> bytes:
     """The name an encoded message starts with."""
     return frame[2 : 2 + (frame[1] & 0x1F)]
+
+
+def _epoch(configuration: Configuration) -> int:
+    return configuration.epoch
 
 
 class Killed(Exception):
@@ -96,10 +101,12 @@ class World:
         self.pressed: int | None = None  # whom the network treats worst
         self.boundaries = 0
         self.nodes = {
-            me: Node(me, Disk(birth(self.genesis))) for me in range(len(self.genesis.validators) + spares)
+            me: Node(me, Disk(birth(self.genesis)))
+            for me in range(len(self.genesis.validators) + spares)
         }
         self.clients = {
-            client.name: PbftClient(client.name, self.genesis, KEYS, 1) for client in self.genesis.clients
+            client.name: PbftClient(client.name, self.genesis, KEYS, 1)
+            for client in self.genesis.clients
         }
         self.twins: dict[int, Node] = {}  # second memories behind one identity
         self.outcomes: dict[tuple[str, int], Outcome] = {}
@@ -237,7 +244,8 @@ class World:
         """Surely, that is; what chance loses is decided frame by frame."""
         network = self.network
         return isinstance(to, int) and (
-            (source, to) in network.cut or (bool(network.lose) and (kind(frame), to) in network.lose)
+            (source, to) in network.cut
+            or (bool(network.lose) and (kind(frame), to) in network.lose)
         )
 
     def cut_off(self, *who: int) -> None:
@@ -303,7 +311,11 @@ class World:
 
     def _tick_clients(self) -> None:
         self.after(TICK, self._tick_clients)
+        newest = max(
+            (core.configuration for core in self._cores()), key=_epoch, default=self.genesis
+        )
         for name, client in self.clients.items():
+            client.configuration = newest
             for send in client.tick():
                 self._from_client(name, send)
 
@@ -313,14 +325,17 @@ class World:
     def honest(self) -> list[Node]:
         return [node for node in self.nodes.values() if node.honest]
 
+    def _cores(self) -> list[Core]:
+        return [node.replica.core for node in self.honest if node.replica is not None]
+
     def settled(self) -> bool:
         """Everything asked was answered, and every honest member has applied it all."""
         if self.outcomes.keys() != self.asked:
             return False
-        live = [n.replica.core for n in self.honest if n.replica is not None]
+        live = self._cores()
         if len(live) < len(self.honest):
             return False
-        newest = max((core.configuration for core in live), key=lambda c: c.epoch)
+        newest = max((core.configuration for core in live), key=_epoch)
         members = [core for core in live if newest.key(core.me) is not None]
         return len({(core.configuration.epoch, core.executed) for core in members}) == 1
 
@@ -330,7 +345,7 @@ class World:
             for word in outcome.attestations:
                 if self.watch.heads.get(word.height, word.digest) != word.digest:
                     raise Broken(f"a receipt for another chain at height {word.height}")
-            if outcome.result not in (b"%d@%d" % (outcome.sequence, outcome.height), b"accepted"):
+            if outcome.result not in (b"%d@%d" % (outcome.sequence, outcome.height), *CHANGES):
                 raise Broken(f"a client believed {outcome.result!r}")
         answered = {key for key in self.outcomes if key[0] != "operator"}
         for node in self.honest:
