@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FunctionType
-from typing import cast
+from typing import Any
 
 from cinesync.pbft import (
     catch_up,
@@ -32,9 +32,8 @@ class Bug:
     wrong: str
 
     @property
-    def function(self) -> FunctionType:
-        where = self.where.fget if isinstance(self.where, property) else self.where
-        return cast(FunctionType, where)
+    def function(self) -> Any:
+        return self.where.fget if isinstance(self.where, property) else self.where
 
 
 @contextmanager
@@ -44,10 +43,10 @@ def planted(bug: Bug) -> Iterator[None]:
     source = textwrap.dedent(inspect.getsource(function))
     assert source.count(bug.right) == 1, f"{bug.name}: the patch does not apply"
     source = source.replace(bug.right, bug.wrong).removeprefix("@property\n")
-    scope: dict[str, object] = {}
-    exec(source, function.__globals__, scope)  # noqa: S102
+    scope: dict[str, FunctionType] = {}
+    exec(source, function.__globals__, scope)
     code = function.__code__
-    function.__code__ = cast(FunctionType, scope[function.__name__]).__code__
+    function.__code__ = scope[function.__name__].__code__
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """Play seeds: `python -m tests.pbft.simulate --seeds 10000`. A failure prints its seed.
 
-A seed decides everything: the faults of network, disks, processes and clocks, who lies and how. After
-a stormy while all is healed except lies and lost memory; then everything asked must commit.
+A seed decides everything: the faults of network, disks, processes and clocks, who lies and how.
+After a stormy while all is healed except lies and lost memory; then everything asked must commit.
 """
 
 import argparse
@@ -126,18 +126,23 @@ def _storm(world: World) -> None:
         _partition(world, [node], both_ways=False)
     elif what == 2:
         world.network.cut.clear()
-    elif what == 3 and node.replica is not None:
+    elif what == 3:
         world.kill(node)
         world.after(chance.randrange(400), lambda: world.start_again(node))
     elif what == 4:
         node.paused = True
         world.after(chance.randrange(400), lambda: world.resume(node))
-    elif what == 5 and chance.random() < 0.3:
-        for each in nodes:
-            world.kill(each)
-        world.restart_all()
+    elif what == 5:
+        _power_cut(world)
     elif what == 6:
         world.kill_at = (node.me, chance.randrange(12))
+
+
+def _power_cut(world: World) -> None:
+    if world.chance.random() < 0.3:
+        for node in world.nodes.values():
+            world.kill(node)
+        world.restart_all()
 
 
 def _partition(world: World, side: Iterable[Node], *, both_ways: bool) -> None:

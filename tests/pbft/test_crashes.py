@@ -37,7 +37,7 @@ def test_a_kill_at_any_boundary_breaks_no_promise(node: int, *, change_view: boo
     for boundary in range(count):
         try:
             _story(node, boundary, change_view=change_view)
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001  it is reported with its place
             pytest.fail(f"killed at boundary {boundary}: {problem!r}")
 
 

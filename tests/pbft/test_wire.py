@@ -1,5 +1,7 @@
 """Bytes from outside: only what the encoder makes is understood, and nothing else gets through."""
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,9 +19,6 @@ from cinesync.pbft.messages import (
 )
 from tests.pbft.scripts import SCENES
 
-import msgspec
-import pytest
-
 
 def _frames() -> list[bytes]:
     """Real frames of every kind the scenes speak."""
@@ -31,6 +30,7 @@ def _frames() -> list[bytes]:
 
 
 FRAMES = _frames()
+STATUS = Status(epoch=0, view=1, active=True, executed=2, stable=2)
 
 
 def _accepted(frame: bytes) -> Message | None:
@@ -60,7 +60,7 @@ def test_every_frame_decodes_to_what_was_encoded(frame: bytes) -> None:
 
 
 def test_a_second_spelling_of_a_number_is_refused() -> None:
-    frame = encode(Status(0, 1, True, 2, 2))
+    frame = encode(STATUS)
     longer = frame.replace(b"\x00\x01\xc3", b"\x00\xcc\x01\xc3")
     assert longer != frame
     with pytest.raises(Refused, match="canonical"):
@@ -69,7 +69,7 @@ def test_a_second_spelling_of_a_number_is_refused() -> None:
 
 def test_a_number_above_the_limit_is_refused() -> None:
     with pytest.raises(Refused):
-        decode(encode(Status(0, 2**60, True, 2, 2)))
+        decode(encode(msgspec.structs.replace(STATUS, view=2**60)))
 
 
 def test_a_giant_frame_is_refused_unread() -> None:

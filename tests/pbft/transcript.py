@@ -40,7 +40,7 @@ def _proofs(proofs: Iterable[PreparedProof]) -> str:
     return " ".join(f"{p.height}:{_short(p.digest)}@v{p.view}" for p in proofs) or "nothing"
 
 
-def line(message: Message) -> str:  # noqa: C901, PLR0911  one short case for each message
+def line(message: Message) -> str:  # noqa: C901, PLR0911, PLR0912  one short case for each message
     match message:
         case Request():
             return f"request {message.client}#{message.sequence}"

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from cinesync.pbft.client import Outcome, PbftClient
@@ -114,7 +115,7 @@ class World:
         self.trace: Callable[[int, int | str, bytes], None] | None = None
         for node in self.nodes.values():
             self.start(node)
-            self.after(self.chance.randrange(TICK), lambda node=node: self.tick_of(node))
+            self.after(self.chance.randrange(TICK), partial(self.tick_of, node))
         self.after(TICK, self._tick_clients)
 
     # time
@@ -213,7 +214,7 @@ class World:
     def _apply(self, node: Node, replica: Replica, ready: Ready) -> None:
         heads: dict[int, bytes] = {}
         for proof in ready.blocks:
-            replica.advance(Ready(False, (), (), (proof,)))
+            replica.advance(Ready(replace=False, records=(), sends=(), blocks=(proof,)))
             heads[proof.height] = node.application.head
         for proof in ready.blocks:
             block = digest_of(proof.block)

@@ -34,7 +34,7 @@ PATIENCE_TICKS: Final = 2  # before state is fetched that may still come by itse
 
 def on_status(core: Core, sender: int | str, status: Status) -> None:
     """Help who is behind; who merely moves on will help itself, so wait for it to stand still."""
-    if isinstance(sender, str) or (sender not in core.peers and len(core.peers) >= PEERS_MAX):
+    if sender not in core.peers and len(core.peers) >= PEERS_MAX:
         return
     stands_still = core.peers.get(sender) == status
     core.peers[sender] = status
@@ -49,7 +49,7 @@ def on_status(core: Core, sender: int | str, status: Status) -> None:
     _resend_heights(core, sender, status)
 
 
-def _resend_view(core: Core, sender: int, status: Status) -> None:
+def _resend_view(core: Core, sender: int | str, status: Status) -> None:
     behind = status.view < core.view or (status.view == core.view and not status.active)
     if not behind:
         return
@@ -59,7 +59,7 @@ def _resend_view(core: Core, sender: int, status: Status) -> None:
         core.send(sender, core.view_changes[core.me])
 
 
-def _resend_heights(core: Core, sender: int, status: Status) -> None:
+def _resend_heights(core: Core, sender: int | str, status: Status) -> None:
     first = max(status.executed, core.log.low) + 1
     for height in range(first, first + core.parameters.resend_max):
         slot = core.log.slots.get(height)
@@ -70,7 +70,7 @@ def _resend_heights(core: Core, sender: int, status: Status) -> None:
             core.send(sender, votes[core.me])
 
 
-def _resend_slot(core: Core, sender: int, slot: Slot) -> None:
+def _resend_slot(core: Core, sender: int | str, slot: Slot) -> None:
     if slot.decided is not None:
         core.send(sender, slot.decided)
         return
@@ -226,7 +226,6 @@ def on_probe_answer(core: Core, sender: int | str, message: ProbeAnswer) -> None
     if sender not in core.others or not checkpoint.trusted(core, message.proof):
         return
     checkpoint.learn(core, message.proof)
-    assert isinstance(sender, int)
     core.answers[sender] = message.proof.height
     if len(core.answers) >= core.configuration.quorum:
         core.abstain_until = max(core.answers.values()) + 4 * core.parameters.window

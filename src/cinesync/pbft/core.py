@@ -98,8 +98,8 @@ class Core:
     transfer: Transfer | None = None
     abstaining: bool = False
     abstain_until: int | None = None
-    answers: dict[int, int] = field(default_factory=dict)
-    peers: dict[int, Status] = field(default_factory=dict)
+    answers: dict[int | str, int] = field(default_factory=dict)
+    peers: dict[int | str, Status] = field(default_factory=dict)
 
     ticks: int = 0
     now: int = 0

@@ -1,5 +1,7 @@
 """Apply what was decided, strictly in order, and answer the clients (OSDI'99, section 4.2)."""
 
+from typing import Final
+
 from cinesync.pbft import checkpoint
 from cinesync.pbft.core import Core
 from cinesync.pbft.messages import (
@@ -12,9 +14,10 @@ from cinesync.pbft.messages import (
     Request,
 )
 
-ACCEPTED = b"accepted"
-REFUSED = b"refused"
-SESSIONS_MAX = 1_024
+ACCEPTED: Final = b"accepted"
+REFUSED: Final = b"refused"
+SESSIONS_MAX: Final = 1_024
+EPOCHS_MAX: Final = 1_024
 
 
 def decided(core: Core) -> tuple[Decided, ...]:
@@ -70,6 +73,7 @@ def _order_change(core: Core, wanted: Configuration | None) -> bytes | None:
     if (
         core.change is not None
         or wanted.epoch != core.configuration.epoch + 1
+        or wanted.epoch > EPOCHS_MAX
         or not wanted.coherent
         or len(core.sessions) + names > SESSIONS_MAX
     ):

@@ -55,9 +55,9 @@ class Slot:
     def keep(self, digest: bytes, block: Block | None) -> None:
         self.blocks[digest] = block
         needed = {digest, self.prepared and self.prepared.digest}
-        for other in list(self.blocks)[: len(self.blocks) - BLOCKS_PER_SLOT_MAX]:
-            if other not in needed:
-                del self.blocks[other]
+        spare = [other for other in self.blocks if other not in needed]
+        for other in spare[: max(0, len(self.blocks) - BLOCKS_PER_SLOT_MAX)]:
+            del self.blocks[other]
 
 
 def is_news(votes: Mapping[int, V], vote: V) -> bool:
