@@ -34,7 +34,7 @@ def play(seed: int, traitors: Sequence[Fault] = ()) -> World:
     fault(world, chance.choice(list(world.nodes.values())))
     _weather(world)
     trouble = _storm if seed % 2 and not traitors else _turmoil
-    for index in range(8):
+    for index in range(6):
         world.ask(b"%d" % index)
         if chance.random() < 0.6:
             trouble(world)
@@ -116,7 +116,7 @@ def _turmoil(world: World) -> None:
 
 
 def _storm(world: World) -> None:
-    world.run(STORM // 8)
+    world.run(STORM // 9)
     chance, nodes = world.chance, list(world.nodes.values())
     node = chance.choice(nodes)
     what = chance.randrange(9)

@@ -20,7 +20,7 @@ PARAMETERS = Parameters(
     interval=2,
     window=4,
     timeout_ticks=8,
-    status_ticks=3,
+    status_ticks=4,
     in_flight_max=3,
     block_requests_max=4,
     pending_max=64,
@@ -181,6 +181,8 @@ class World:
         try:
             while node.replica is not None and (ready := node.replica.ready()):
                 self._obey(node, node.replica, ready)
+                if not ready.blocks:
+                    break  # nothing was applied, so nothing new can follow
         except Killed:
             self.kill(node)
             self.after(self.restart_after, lambda: self.start_again(node))

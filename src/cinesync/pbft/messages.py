@@ -57,7 +57,7 @@ class Configuration(Wire, frozen=True, gc=True, dict=True):
     validators: Annotated[tuple[Validator, ...], Meta(min_length=1, max_length=256)]
     clients: Annotated[tuple[Client, ...], Meta(max_length=64)]
 
-    @property
+    @cached_property
     def size(self) -> int:
         return len(self.validators)
 

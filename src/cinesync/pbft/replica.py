@@ -128,7 +128,8 @@ class Replica:
     def ready(self) -> Ready:
         """What follows from everything so far; the primary proposes here, so steps batch up."""
         core = self.core
-        ordering.propose(core)
+        if core.primary == core.me:
+            ordering.propose(core)
         blocks = execution.decided(core)
         replace = core.compact
         if not (replace or core.records or core.outbox or blocks):
