@@ -1,7 +1,9 @@
 """Real components for every test: PostgreSQL from the wheel, services in process, signed tokens."""
 
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +19,10 @@ from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.http import service_app
 from cinesync.chassis.postgres import Postgres
 from cinesync.chassis.tokens import Verifier
+from tests.system.shop import Shop
+
+# Lints every statement that the tests run, and watches its transaction.
+pytest_plugins = ["tests.portability.profile"]
 
 MakeDatabase = Callable[[str], Awaitable[Database]]
 MakeClient = Callable[[str, list[ControllerRouterHandler]], httpx.AsyncClient]
@@ -26,12 +32,15 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """One server a test process; not durable, because no test of this process kills it."""
-    server = Postgres(tmp_path_factory.mktemp("postgres"), durable=False)
-    server.start()
-    yield server
-    server.stop()
+    # Not in pytest's own folder: every other run of pytest closes that to all but its owner again,
+    # and PostgreSQL never runs as root.
+    with tempfile.TemporaryDirectory(prefix="cinesync-tests-") as folder:
+        server = Postgres(Path(folder), durable=False)
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -50,19 +59,20 @@ async def _admin(postgres: Postgres, statement: str) -> None:
 
 @pytest.fixture
 async def make_database(postgres: Postgres, templates: set[str]) -> AsyncIterator[MakeDatabase]:
-    """A fresh, migrated database of a service, from a template."""
+    """A fresh, migrated database of a service (or of a test's own package), from a template."""
     opened: list[Database] = []
 
     async def make(service: str) -> Database:
-        template = f"template_{service}"
+        package = service if "." in service else f"cinesync.{service}"
+        template = f"template_{package.replace('.', '_')}"
         if service not in templates:
             await _admin(postgres, f"CREATE DATABASE {template}")
             db = open_database(postgres.url(template))
-            await migrate.upgrade(db, f"cinesync.{service}.migrations", "tests")
+            await migrate.upgrade(db, f"{package}.migrations", "tests")
             await db.close()
             templates.add(service)
-        name = f"{service}_{next(_numbers)}"
-        await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+        name = f"{package.rpartition('.')[2]}_{next(_numbers)}"
+        await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         opened.append(open_database(postgres.url(name)))
         return opened[-1]
 
@@ -122,3 +132,11 @@ async def make_client(verifier: Verifier) -> AsyncIterator[MakeClient]:
     yield make
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A whole shop, as `cinesync up` runs it, for tests that only buy and look."""
+    running = Shop(tmp_path_factory.mktemp("shop")).start()
+    yield running
+    running.stop()

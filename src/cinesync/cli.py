@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import rich_click as click
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from cinesync.up import Address, UpFailed, borrowed, up
 
 if TYPE_CHECKING:
     from cinesync.audit import Report
+    from cinesync.chassis.dead_letters import DeadLetter
 
 DEFAULT_DATA = Path("~/.cinesync")
 SERVICES = ("all", "auth", "movies", "booking", "payment", "web")
@@ -139,7 +142,8 @@ def bank_command(port: int, data: Path, webhook_url: str, late_seconds: float) -
 
     It takes no real money. BANK_SECRET signs its webhooks and is the shop's key to it.
     """
-    from cinesync.bank.app import Delays, Settings, run  # noqa: PLC0415
+    from cinesync.bank.app import Settings, run  # noqa: PLC0415
+    from cinesync.bank.books import Delays  # noqa: PLC0415
 
     secret = _environ().get("BANK_SECRET")
     if not secret:
@@ -179,6 +183,130 @@ def _print_audit(report: "Report") -> None:
         click.echo(f"{finding.promise} BROKEN: {finding.what}")
     if not report.findings:
         click.echo("I1, I2 and I3 hold (I4 is not checked: there is no ledger yet)")
+
+
+@main.group("import")
+def import_group() -> None:
+    """Bring data in from files."""
+
+
+@import_group.command("movies")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="Write one line for every value mended and record refused.",
+)
+@data_option
+def import_movies_command(file: Path, report_file: Path | None, data: Path) -> None:
+    """Import films from FILE, JSON or CSV.
+
+    Cleans what can be cleaned and refuses the rest, naming line, field and what would be right.
+    Each batch is all or nothing; importing a file again changes nothing. Exit code 1 when records
+    were refused.
+    """
+    from cinesync import serve  # noqa: PLC0415
+    from cinesync.movies.importer import ImportReport, import_movies  # noqa: PLC0415
+    from cinesync.movies.reading import BrokenFile  # noqa: PLC0415
+
+    with _shop(data) as environ, Progress(console=err, transient=True) as progress:
+        task = progress.add_task(f"importing {file.name}", total=None)
+        report = ImportReport(
+            on_progress=lambda r: progress.update(
+                task, total=r.record_count, completed=r.read_count
+            )
+        )
+        try:
+            asyncio.run(
+                serve.with_service("movies", environ, lambda db: import_movies(db, file, report))
+            )
+        except BrokenFile as error:
+            raise Refused(str(error)) from error
+    if report_file is not None:
+        report_file.write_text(
+            "".join(f"{line}\n" for line in (*report.repairs, *report.lines(file.name)))
+        )
+    for line in [] if report_file else report.lines(file.name):
+        click.echo(line, err=True)
+    click.echo(report.summary())
+    sys.exit(1 if report.rejections else 0)
+
+
+@main.command("seed")
+@data_option
+def seed_command(data: Path) -> None:
+    """Build the demo chain, or top its shows up to two weeks ahead; and the demo accounts."""
+    from cinesync import serve  # noqa: PLC0415
+
+    with _shop(data) as environ:
+        click.echo(asyncio.run(serve.seed(environ)))
+
+
+@main.command("migrate")
+@data_option
+def migrate_command(data: Path) -> None:
+    """Bring every service's database to the newest revision, creating what is missing."""
+    from cinesync import serve  # noqa: PLC0415
+
+    with _shop(data) as environ:
+        for line in asyncio.run(serve.migrate_all(environ)):
+            click.echo(line)
+
+
+@main.group("queues")
+def queues_group() -> None:
+    """Events that no consumer could handle: list, show, send round again."""
+
+
+@queues_group.command("dead")
+@data_option
+def queues_dead_command(data: Path) -> None:
+    """List the dead letters of every queue; exit code 1 when there are any."""
+    letters = _dead_letters(data)
+    for letter in letters:
+        when = letter.died_at.isoformat(timespec="seconds") if letter.died_at else "-"
+        click.echo(f"{letter.queue}  {letter.event_id}  {when}  {letter.error}")
+    if not letters:
+        click.echo("no dead letters")
+    sys.exit(1 if letters else 0)
+
+
+@queues_group.command("show")
+@click.argument("event_id", type=click.UUID)
+@data_option
+def queues_show_command(event_id: UUID, data: Path) -> None:
+    """Show one dead letter: its event, and what went wrong."""
+    letters = [letter for letter in _dead_letters(data) if letter.event_id == event_id]
+    if not letters:
+        raise Refused(f"No dead letter has the event id {event_id}; `cinesync queues dead` lists.")
+    for letter in letters:
+        click.echo(f"queue: {letter.queue}\nevent: {letter.name}\nerror: {letter.error}")
+        click.echo(letter.body.decode(errors="replace"))
+
+
+@queues_group.command("replay")
+@click.argument("event_id", type=click.UUID, required=False)
+@click.option("--all", "replay_all", is_flag=True, help="Every dead letter.")
+@data_option
+def queues_replay_command(event_id: UUID | None, data: Path, *, replay_all: bool) -> None:
+    """Send a dead letter to its consumer again, or --all. Doubles have no effect."""
+    from cinesync import serve  # noqa: PLC0415
+
+    if (event_id is None) != replay_all:
+        raise Refused("Name one EVENT_ID, or say --all.")
+    with _shop(data) as environ:
+        replayed = asyncio.run(serve.replay(environ, [event_id] if event_id else None))
+    if event_id and not replayed:
+        raise Refused(f"No dead letter has the event id {event_id}; `cinesync queues dead` lists.")
+    click.echo(f"{replayed} sent round again")
+
+
+def _dead_letters(data: Path) -> "list[DeadLetter]":
+    from cinesync import serve  # noqa: PLC0415
+
+    with _shop(data) as environ:
+        return asyncio.run(serve.dead_letters(environ))
 
 
 @main.command("settings")

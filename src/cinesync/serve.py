@@ -1,11 +1,15 @@
 """The services of one process: which ones, on which databases and bus, with or without pages."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeVar, cast
+from uuid import UUID
 
 from a2wsgi import WSGIMiddleware
-from litestar.types import ASGIApp
+from a2wsgi.wsgi_typing import WSGIApp
+from flask import Flask
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 import cinesync.auth.app
 import cinesync.booking.app
@@ -14,11 +18,15 @@ import cinesync.movies.seeding
 import cinesync.payment.app
 import cinesync.web.app
 from cinesync.audit import Books
-from cinesync.chassis import clock, settings
+from cinesync.chassis import clock, migrate, settings
 from cinesync.chassis.bus import Bus, EmbeddedBus
+from cinesync.chassis.db import Database, open_database
+from cinesync.chassis.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters
 from cinesync.chassis.rabbitmq import RabbitMqBus
+from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
 from cinesync.chassis.service import Process, ProcessSettings, Service
 from cinesync.contracts import CONSUMERS
+from cinesync.movies.seeding import Seeded
 
 BUILDERS: Mapping[str, Callable[[Mapping[str, str]], Service]] = {
     "auth": cinesync.auth.app.build,
@@ -72,8 +80,7 @@ async def serve(
     services = build_services(names, environ)
     pages = None
     if "web" in names:
-        flask_app = cinesync.web.app.build(environ)
-        pages = cast("ASGIApp", WSGIMiddleware(flask_app, workers=PAGE_THREADS))
+        pages = _as_asgi(cinesync.web.app.build(environ))
     process = Process(list(services.values()), process_settings, _bus(environ), pages)
 
     async def prepare_all() -> None:
@@ -88,18 +95,92 @@ async def with_books(environ: Mapping[str, str], look: Callable[[Books], Awaitab
     services = build_services(list(BUILDERS), environ)
     others = {name: services[name].database for name in ("auth", "movies")}
     payment_settings = settings.load(cinesync.payment.app.Settings, environ_of("payment", environ))
-    bank = cinesync.payment.app.bank_client(payment_settings)
-    gateway = cinesync.payment.app.build_gateways(payment_settings, bank).get("sandbox")
+    gateways = cinesync.payment.app.build_gateways(payment_settings)
+    gateway = gateways.get("sandbox")
     try:
         return await look(
             Books(services["booking"].database, services["payment"].database, others, gateway)
         )
     finally:
-        await bank.aclose()
+        for provider in gateways.values():
+            await provider.close()
         for service in services.values():
             for hook in (*service.close, service.database.close):
                 await hook()
 
+
+async def with_service(
+    name: str, environ: Mapping[str, str], work: Callable[[Database], Awaitable[T]]
+) -> T:
+    """Open one service's database, migrated; work on it; close."""
+    db = open_database(environ_of(name, environ)["DATABASE_URL"])
+    try:
+        await _migrate(name, db)
+        return await work(db)
+    finally:
+        await db.close()
+
+
+async def _migrate(name: str, db: Database) -> None:
+    await migrate.create_if_missing(db)
+    await migrate.upgrade(db, f"cinesync.{name}.migrations", "command line")
+
+
+async def migrate_all(environ: Mapping[str, str]) -> list[str]:
+    """Every service's database at its newest revision; a line for each."""
+
+    async def newest(_db: Database, name: str) -> str:
+        return f"{name}: {migrate.newest(f'cinesync.{name}.migrations')}"
+
+    return [await with_service(name, environ, partial(newest, name=name)) for name in BUILDERS]
+
+
+async def seed(environ: Mapping[str, str]) -> str:
+    """The demo chain and its accounts; what was added, in a sentence."""
+
+    async def chain(db: Database) -> Seeded:
+        return await cinesync.movies.seeding.seed_chain(db, clock.now().date())
+
+    seeded = await with_service("movies", environ, chain)
+    await with_service("auth", environ, cinesync.auth.app.seed_demo)
+    return f"added {seeded.movies} movies, {seeded.theaters} theaters and {seeded.shows} shows"
+
+
+async def dead_letters(environ: Mapping[str, str]) -> list[DeadLetter]:
+    """Of every queue of every service."""
+    return await _with_letters(environ, lambda letters: letters.waiting(QUEUES))
+
+
+async def replay(environ: Mapping[str, str], event_ids: Collection[UUID] | None) -> int:
+    """Send these, or all, round again; how many."""
+
+    async def work(letters: DeadLetters) -> int:
+        return sum([await letters.replay(queue, event_ids) for queue in QUEUES])
+
+    return await _with_letters(environ, work)
+
+
+async def _with_letters(
+    environ: Mapping[str, str], work: Callable[[DeadLetters], Awaitable[T]]
+) -> T:
+    chosen = settings.load(BusSettings, environ)
+    if chosen.rabbitmq_url:
+        broker = BrokerDeadLetters(chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange)
+        try:
+            return await work(broker)
+        finally:
+            await broker.close()
+    databases = {
+        name: open_database(environ_of(name, environ)["DATABASE_URL"]) for name in BUILDERS
+    }
+    try:
+        return await work(DatabaseDeadLetters(databases))
+    finally:
+        for db in databases.values():
+            await db.close()
+
+
+QUEUES = [f"{name}.{event.name}" for event, names in CONSUMERS.items() for name in names]
 
 SETTINGS: Mapping[str, type[Any]] = {
     "every process": ProcessSettings,
@@ -129,6 +210,24 @@ def env_example() -> str:
                 value = "" if doc.default == "required" else doc.default.strip("'")
                 lines.append(f"# {doc.doc} ({doc.kind})\n{doc.name}={value}\n")
     return "".join(lines)
+
+
+def _as_asgi(pages: Flask) -> ASGIApp:
+    """The storefront in its threads.
+
+    a2wsgi hands what `receive` returns to the event loop from a thread, which takes a coroutine;
+    Granian's is a bare awaitable, so every form would end in a TypeError.
+    """
+    wsgi_app = cast("WSGIApp", pages)
+    bridge = cast("ASGIApp", WSGIMiddleware(wsgi_app, workers=PAGE_THREADS))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_in_a_coroutine() -> Any:
+            return await receive()
+
+        await bridge(scope, receive_in_a_coroutine, send)
+
+    return app
 
 
 def _bus(environ: Mapping[str, str]) -> Bus:

@@ -57,6 +57,7 @@ def test_a_payment_that_is_captured_ends_in_a_booking(
     assert answer.status_code in {201, 202}
     booking = client.confirmed(hold["hold_id"])
     assert len(booking["seats"]) == 2
+    assert booking["refunded_cents"] == 0
 
 
 @pytest.mark.parametrize("card", ["tok_decline", "tok_insufficient_funds"])

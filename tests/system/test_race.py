@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
@@ -59,7 +60,7 @@ def more_processes(shop: Shop, module: str, count: int) -> Iterator[list[str]]:
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     try:
         for url in urls:
-            eventually(lambda url=url: _is_ready(url), f"{url} ready")
+            eventually(partial(_is_ready, url), f"{url} ready")
         yield urls
     finally:
         for process in processes:

@@ -15,8 +15,8 @@ from cinesync.cli import run
 _init = db.Database.__init__
 
 
-def _read_committed(self: db.Database, engine: AsyncEngine) -> None:
-    _init(self, engine.execution_options(isolation_level="READ COMMITTED"))
+def _read_committed(self: db.Database, engine: AsyncEngine, url: str) -> None:
+    _init(self, engine.execution_options(isolation_level="READ COMMITTED"), url)
 
 
 async def claim_unguarded(

@@ -1,1 +1,1 @@
-"""The bank room."""
+"""A fake bank for the sandbox provider: a process of its own with durable books and faults."""

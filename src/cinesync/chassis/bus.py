@@ -76,7 +76,6 @@ class EmbeddedBus:
         return None
 
     async def _deliver(self, name: str, messages: Sequence[Message]) -> set[UUID]:
-        self._tell_listeners(name, messages)
         taken = {message.event_id for message in messages}
         for inbox in self._inboxes[name]:
             failures = await inbox.receive(messages)
@@ -85,6 +84,7 @@ class EmbeddedBus:
                     inbox, message, failures[message.event_id]
                 ):
                     taken.discard(message.event_id)
+        self._tell_listeners(name, messages)  # last: who looks again sees what was committed
         return taken
 
     async def _bury(self, inbox: Inbox, message: Message, error: Exception) -> bool:

@@ -111,7 +111,7 @@ class Inbox:
         events = [decode(self.event_type, message.body) for message in messages]
         fresh = await self.db.run(self._handle_fresh, events)
         telemetry.EVENTS_HANDLED.labels(self.queue, "handled").inc(len(fresh))
-        for event in fresh:
+        for event in (event for event in fresh if event.trace):
             log.info(
                 "event.handled",
                 queue=self.queue,

@@ -174,7 +174,7 @@ class Process:
             interface=Interfaces.ASGINL,
             backlog=2048,
             websockets=False,
-            log_level=LogLevels.warning,
+            log_level=LogLevels.error,  # its one warning is that embedding is new
         )
 
     async def _stop_serving(self, server: Server, serving: asyncio.Task[None]) -> None:

@@ -35,7 +35,10 @@ class PaymentFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRefunded(Event):
-    """`amount_cents` of a payment went back. `reason` is that of the event that asked for it."""
+    """`amount_cents` of a payment went back. `reason` is that of the event that asked for it.
+
+    `surplus` money was captured beside the payment itself: no booking ever stood for it.
+    """
 
     name: ClassVar[str] = "payment.refunded"
 
@@ -46,3 +49,4 @@ class PaymentRefunded(Event):
     amount_cents: int
     currency: str
     reason: str
+    surplus: bool

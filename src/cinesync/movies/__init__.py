@@ -1,1 +1,5 @@
-"""The movies room."""
+"""Films, theaters, rooms, shows and prices.
+
+Owns events (films), theaters, auditoriums, seats, shows, price_cards. Emits show.scheduled,
+show.changed, show.cancelled. Consumes booking.confirmed, booking.cancelled.
+"""

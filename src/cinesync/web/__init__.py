@@ -1,1 +1,1 @@
-"""The web room."""
+"""The storefront: pages made of what the four APIs answer. Owns no tables, takes no events."""

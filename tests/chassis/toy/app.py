@@ -10,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 from sqlalchemy import text
@@ -50,7 +52,10 @@ class Noted(msgspec.Struct, frozen=True):
 async def take_note(tx: Transaction, note_id: UUID, words: str) -> None:
     """The note and its event together."""
     await tx.execute(
-        text("INSERT INTO notes (note_id, words) VALUES (CAST(:note_id AS uuid), :words)"),
+        text(
+            "INSERT INTO notes (note_id, words)"
+            " VALUES (CAST(:note_id AS uuid), CAST(:words AS text))"
+        ),
         {"note_id": note_id, "words": words},
     )
     event = NoteTaken(
@@ -81,6 +86,7 @@ class Toy:
     # "die": a reader is killed by the first note, after it was committed.
     mood: str = "well"
     beats: int = 0
+    slow: int = 0
 
     def __post_init__(self) -> None:
         self.streaming = asyncio.Event()
@@ -92,7 +98,10 @@ class Toy:
             os.kill(os.getpid(), signal.SIGKILL)
         for event in events:
             await tx.execute(
-                text("INSERT INTO readings VALUES (:reading_id, :note_id, :reader)"),
+                text(
+                    "INSERT INTO readings (reading_id, note_id, reader) VALUES"
+                    " (CAST(:reading_id AS uuid), CAST(:note_id AS uuid), CAST(:reader AS text))"
+                ),
                 {
                     "reading_id": event.event_id,
                     "note_id": event.note_id,
@@ -143,26 +152,27 @@ def build(
 
 def _routes(toy: Toy) -> list[ControllerRouterHandler]:
     @post("/api/toy/notes")
-    async def notes(data: TakeNote) -> Noted:
+    async def notes(data: JSONBody[TakeNote]) -> Noted:
         note_id = clock.new_id()
         await toy.db.run(take_note, note_id, data.words)
         return Noted(note_id)
 
     @get("/api/toy/slow")
     async def slow() -> dict[str, str]:
+        toy.slow += 1
         await asyncio.sleep(1.0)
         return {"answer": "late, but here"}
 
     @get("/api/toy/beats")
     async def beats() -> dict[str, int]:
-        return {"beats": toy.beats}
+        return {"beats": toy.beats, "slow": toy.slow}
 
     @get("/api/toy/stream")
     async def stream() -> Stream:
         return Stream(toy.chunks())
 
     @get("/api/toy/me")
-    async def me(caller: Caller) -> dict[str, str]:
+    async def me(caller: NamedDependency[Caller]) -> dict[str, str]:
         return {"customer_id": str(caller.customer_id)}
 
     return [notes, slow, beats, stream, me]

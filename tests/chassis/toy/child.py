@@ -54,7 +54,7 @@ class Child:
         """Returns when it says so."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line == b"ready\n", self.log.read_text()
+        assert line == b"ready\n", (line, self.log.read_text())
         return self
 
     def stop(self) -> int:

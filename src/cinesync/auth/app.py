@@ -1,0 +1,154 @@
+"""Settings and wiring of the auth service."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from cinesync.auth import service, store
+from cinesync.auth.addresses import Network, parse_networks
+from cinesync.auth.desk import Desk, Rules
+from cinesync.auth.keyring import KeyRing
+from cinesync.auth.model import (
+    FailureLimits,
+    KeyRules,
+    NewCustomer,
+    Role,
+    SessionRules,
+    fold_email,
+)
+from cinesync.auth.passwords import HashCost, Passwords, argon2id
+from cinesync.auth.routes import Door, auth_router
+from cinesync.auth.upkeep import Upkeep
+from cinesync.auth.vault import SECRET_LENGTH_MIN, Vault
+from cinesync.chassis import clock
+from cinesync.chassis.db import Database, open_database
+from cinesync.chassis.service import Service
+from cinesync.chassis.settings import SettingsError, load
+from cinesync.chassis.vouching import Vouching
+
+DEFAULT_REGION = "local"
+KEY_AHEAD_SHARE = 10  # a key is published for a tenth of its life before it signs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What operators decide."""
+
+    database_url: Annotated[str, "the auth service's own database"]
+    secret_key: Annotated[str, "at least 16 random characters; the same in every process"]
+    shop_url: Annotated[str, "where browsers find the shop; https makes cookies Secure"] = ""
+    region: Annotated[str, "where new accounts are kept"] = DEFAULT_REGION
+    trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
+    access_seconds: Annotated[int, "life of an access token"] = 15 * 60
+    guest_seconds: Annotated[int, "life of a guest's token"] = 2 * 3600
+    refresh_seconds: Annotated[int, "a session ends when unused for so long"] = 30 * 86_400
+    session_seconds_max: Annotated[int, "and so long after its sign-in"] = 180 * 86_400
+    refresh_grace_seconds: Annotated[int, "a lost answer is repeated for so long"] = 10
+    key_days: Annotated[int, "a signing key signs for so long"] = 30
+    failures_per_account_max: Annotated[int, "failures in the window before waiting"] = 10
+    failures_per_address_max: Annotated[int, "the same for an address"] = 50
+    failure_window_seconds: Annotated[int, "how long a failure counts"] = 15 * 60
+    hash_memory_kib: Annotated[int, "memory of one Argon2id hash"] = 19_456
+    hash_rounds: Annotated[int, "passes of one Argon2id hash"] = 2
+    hash_threads: Annotated[int, "hashes computed at a time"] = 2
+    hashes_waiting_max: Annotated[int, "hashes waiting before sign-ins are refused"] = 200
+    upkeep_seconds: Annotated[int, "pause between clean-ups"] = 600
+
+
+DEMO_PASSWORD = "popcorn-and-a-movie"  # noqa: S105 printed at every start of a demo
+DEMO_ROLES: Mapping[str, Role] = {
+    "demo": "customer",
+    "staff": "staff",
+    "manager": "manager",
+    "auditor": "auditor",
+}
+
+
+def build(environ: Mapping[str, str]) -> Service:
+    """Raises SettingsError."""
+    settings = load(Settings, environ)
+    networks = _check(settings)
+    database = open_database(settings.database_url, application="cinesync auth")
+    vault = Vault(settings.secret_key)
+    ring = KeyRing(database, vault, _key_rules(settings))
+    passwords = Passwords(
+        HashCost(memory_kib=settings.hash_memory_kib, rounds=settings.hash_rounds),
+        threads=settings.hash_threads,
+        waiting_max=settings.hashes_waiting_max,
+    )
+    rules = _rules(settings)
+    desk = Desk(database, vault, ring, passwords, rules)
+    is_https = settings.shop_url.startswith("https://")
+    vouching = Vouching(settings.secret_key)
+    door = Door(networks, vouching, is_https=is_https, cookie_seconds=settings.refresh_seconds)
+    upkeep = Upkeep(database, rules.failures.window, settings.upkeep_seconds)
+    return Service(
+        name="auth",
+        database=database,
+        routes=[auth_router(desk, ring, door)],
+        migrations="cinesync.auth.migrations",
+        background=[ring.run, upkeep.run],
+        close=[desk.close, passwords.close],
+    )
+
+
+async def seed_demo(database: Database) -> None:
+    """Somebody to sign in as in each role; those that exist stay as they are."""
+    for name, role in DEMO_ROLES.items():
+        email = fold_email(f"{name}@cinesync.example")
+        if await database.read(store.find_credentials, email.norm) is None:
+            customer = NewCustomer(
+                customer_id=clock.new_id(),
+                region=DEFAULT_REGION,
+                email=email,
+                name=f"{name.title()} Account",
+                phone=None,
+                role=role,
+                password_hash=await asyncio.to_thread(argon2id(HashCost()).hash, DEMO_PASSWORD),
+            )
+            await database.run(service.ensure_account, customer)
+
+
+def _check(settings: Settings) -> tuple[Network, ...]:
+    """Raises SettingsError naming everything that is out of range."""
+    numbers = {name: value for name, value in asdict(settings).items() if isinstance(value, int)}
+    problems = [f"{name.upper()} must be at least 1" for name, n in numbers.items() if n < 1]
+    if len(settings.secret_key) < SECRET_LENGTH_MIN:
+        problems.append(f"SECRET_KEY must have at least {SECRET_LENGTH_MIN} characters")
+    try:
+        networks = parse_networks(settings.trusted_proxies)
+    except ValueError as error:
+        problems.append(f"TRUSTED_PROXIES: {error}")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return networks
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        region=settings.region,
+        access_lifetime=timedelta(seconds=settings.access_seconds),
+        guest_lifetime=timedelta(seconds=settings.guest_seconds),
+        sessions=SessionRules(
+            idle_max=timedelta(seconds=settings.refresh_seconds),
+            age_max=timedelta(seconds=settings.session_seconds_max),
+            grace=timedelta(seconds=settings.refresh_grace_seconds),
+        ),
+        failures=FailureLimits(
+            per_account=settings.failures_per_account_max,
+            per_address=settings.failures_per_address_max,
+            window=timedelta(seconds=settings.failure_window_seconds),
+        ),
+    )
+
+
+def _key_rules(settings: Settings) -> KeyRules:
+    lifetime = timedelta(days=settings.key_days)
+    longest = max(settings.access_seconds, settings.guest_seconds)
+    return KeyRules(
+        lifetime=lifetime,
+        ahead=lifetime / KEY_AHEAD_SHARE,
+        token_lifetime_max=timedelta(seconds=longest),
+    )

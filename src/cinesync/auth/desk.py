@@ -1,0 +1,306 @@
+"""Where people are let in: hashing happens here, between transactions, never inside one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from weakref import WeakValueDictionary
+
+from prometheus_client import Counter
+
+from cinesync.auth import service, store
+from cinesync.auth.keyring import KeyRing
+from cinesync.auth.model import (
+    PASSWORD_LENGTH_MAX,
+    Attempt,
+    Credentials,
+    Customer,
+    Email,
+    EmailTaken,
+    FailureLimits,
+    Fields,
+    InvalidFields,
+    NewCustomer,
+    Role,
+    SessionOver,
+    SessionRules,
+    Step,
+    WrongCredentials,
+    fold_email,
+    fold_name,
+    fold_password,
+    fold_phone,
+)
+from cinesync.auth.passwords import HashersBusy, Passwords
+from cinesync.auth.vault import RefreshToken, Vault
+from cinesync.chassis import clock, telemetry
+from cinesync.chassis.batcher import Batcher
+from cinesync.chassis.db import Database
+from cinesync.chassis.problems import Forbidden, Problem
+from cinesync.chassis.tokens import Caller
+
+INSIDE_MAX = 2_000
+PROOFS_MAX = 2  # the hash may be renewed by another sign-in, with the same password
+
+log = telemetry.get_logger(__name__)
+
+SIGN_INS = Counter("cinesync_auth_sign_ins_total", "Attempts to sign in.", ["outcome"])
+REFRESHES = Counter("cinesync_auth_refreshes_total", "Refresh tokens presented.", ["step"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the settings decide."""
+
+    region: str
+    access_lifetime: timedelta
+    guest_lifetime: timedelta
+    sessions: SessionRules
+    failures: FailureLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`access_token` is good for `lifetime`; `refresh_token` goes into the cookie."""
+
+    access_token: str = field(repr=False)
+    lifetime: timedelta
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileChange:
+    """The whole profile; `password` None keeps the old one."""
+
+    name: str
+    phone: str
+    password: str | None = field(default=None, repr=False)
+    current_password: str = field(default="", repr=False)
+
+
+class Gate:
+    """Lets `width` at a time through for each name.
+
+    Attempts that run side by side all pass a look at the failures before any of them has failed;
+    the gate bounds how many those can be, and how many wait.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._inside = 0
+        self._semaphores: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def through(self, name: str) -> AsyncIterator[None]:
+        """Waits for a place. Raises HashersBusy when too many wait already."""
+        if self._inside >= INSIDE_MAX:
+            raise HashersBusy(retry_after_seconds=2)
+        semaphore = self._semaphores.get(name)
+        if semaphore is None:
+            semaphore = self._semaphores[name] = asyncio.Semaphore(self._width)
+        self._inside += 1
+        try:
+            async with semaphore:
+                yield
+        finally:
+            self._inside -= 1
+
+
+class Desk:
+    """One per process."""
+
+    def __init__(
+        self, db: Database, vault: Vault, ring: KeyRing, passwords: Passwords, rules: Rules
+    ) -> None:
+        self._db = db
+        self._vault = vault
+        self._ring = ring
+        self._passwords = passwords
+        self._rules = rules
+        self._guests = Batcher("guests", self._run_guests)
+        self._accounts = Gate(rules.failures.per_account)
+        self._addresses = Gate(rules.failures.per_address)
+
+    async def close(self) -> None:
+        """Finish what waits."""
+        await self._guests.close()
+
+    async def register(
+        self, email: str, password: str, name: str, phone: str, address: str
+    ) -> Customer:
+        """Raises InvalidFields, EmailTaken, TooMany, HashersBusy."""
+        fields = Fields()
+        folded_email = fields.check("email", fold_email, email)
+        folded_password = fields.check("password", fold_password, password, folded_email)
+        folded_name = fields.check("name", fold_name, name)
+        folded_phone = fields.check("phone", fold_phone, phone)
+        fields.raise_if_wrong()
+        attempt = Attempt(None, address)
+        async with self._addresses.through(address):
+            await self._db.read(service.admit, attempt, self._rules.failures)
+            password_hash = await self._passwords.hash(folded_password)
+            applicant = self._newcomer(
+                folded_email, "customer", folded_name, folded_phone, password_hash
+            )
+            try:
+                return await self._db.run(service.register, applicant)
+            except EmailTaken:
+                await self._db.run(service.note_failure, attempt)
+                raise
+
+    async def admit_guest(self, email: str) -> Grant:
+        """A token good for one purchase; booking counts. Raises InvalidFields."""
+        fields = Fields()
+        folded_email = fields.check("email", fold_email, email)
+        fields.raise_if_wrong()
+        return await self._grant(await self._guests.submit(self._newcomer(folded_email, "guest")))
+
+    async def sign_in(self, email: str, password: str, address: str) -> Grant:
+        """Raises WrongCredentials, whatever was wrong; TooMany, HashersBusy, InvalidFields."""
+        fields = Fields()
+        folded = fields.check("email", fold_email, email)
+        fields.raise_if_wrong()
+        attempt = self._attempt(folded.norm, address)
+        for _ in range(PROOFS_MAX):
+            proven = await self._prove(attempt, folded.norm, password)
+            token = await self._open_session(proven, attempt)
+            if token is not None:
+                SIGN_INS.labels("let in").inc()
+                return await self._grant(proven.customer, token)
+        raise WrongCredentials
+
+    async def refresh(self, text: str | None) -> Grant:
+        """The next tokens for a refresh token. Raises SessionOver."""
+        token = self._vault.read_refresh(text) if text else None
+        if token is None:
+            raise SessionOver
+        continued = await self._db.run(service.continue_session, token, self._rules.sessions)
+        REFRESHES.labels(continued.step.name.lower()).inc()
+        if continued.step is Step.REVOKE:
+            log.warning("session.revoked_after_reuse", session_id=str(token.session_id))
+        if continued.customer is None:
+            raise SessionOver
+        following = RefreshToken(token.session_id, continued.generation)
+        return await self._grant(continued.customer, following)
+
+    async def sign_out(self, text: str | None) -> None:
+        """Ends the session of a refresh token; anything else has ended already."""
+        token = self._vault.read_refresh(text) if text else None
+        if token is not None:
+            await self._db.run(service.end_session, token)
+
+    async def profile(self, caller: Caller) -> Customer:
+        """Raises NotFound."""
+        return (await self._db.read(service.get_credentials, caller.customer_id)).customer
+
+    async def update_profile(
+        self, caller: Caller, change: ProfileChange, address: str
+    ) -> tuple[Customer, str | None]:
+        """The profile now; after a change of password also the only refresh token left.
+
+        Raises InvalidFields, NotFound, and for a new password WrongCredentials, Forbidden for a
+        guest, TooMany, HashersBusy.
+        """
+        known = await self._db.read(service.get_credentials, caller.customer_id)
+        email = fold_email(known.customer.email)
+        fields = Fields()
+        name = fields.check("name", fold_name, change.name)
+        phone = fields.check("phone", fold_phone, change.phone)
+        password = None
+        if change.password is not None:
+            password = fields.check("password", fold_password, change.password, email)
+        fields.raise_if_wrong()
+        token = None
+        if password is not None:
+            attempt = self._attempt(email.norm, address)
+            token = await self._change_password(known, attempt, change.current_password, password)
+        customer = await self._db.run(service.update_profile, caller.customer_id, name, phone)
+        return customer, token
+
+    async def _change_password(
+        self, known: Credentials, attempt: Attempt, current: str, password: str
+    ) -> str:
+        if known.password_hash is None:
+            raise Forbidden("A guest has no password.")
+        proven = await self._prove(attempt, fold_email(known.customer.email).norm, current)
+        new_hash = await self._passwords.hash(password)
+        customer_id = known.customer.customer_id
+        if not await self._db.run(
+            service.change_password, customer_id, proven.password_hash or "", new_hash
+        ):
+            raise WrongCredentials
+        token = await self._open_session(Credentials(known.customer, new_hash), attempt)
+        if token is None:
+            raise WrongCredentials
+        return self._vault.refresh_text(token)
+
+    async def _prove(self, attempt: Attempt, email_norm: str, password: str) -> Credentials:
+        """The same work and the same answer, whether or not there is such an account."""
+        if len(password) > PASSWORD_LENGTH_MAX:
+            raise InvalidFields({"password": f"at most {PASSWORD_LENGTH_MAX} characters"})
+        account = attempt.account_key or ""
+        async with self._accounts.through(account), self._addresses.through(attempt.address):
+            try:
+                known = await self._db.read(
+                    service.admit_sign_in, attempt, email_norm, self._rules.failures
+                )
+            except Problem:
+                SIGN_INS.labels("not admitted").inc()
+                raise
+            stored = known.password_hash if known else None
+            verdict = await self._passwords.verify(password, stored)
+            if known is None or not verdict.is_right:
+                await self._db.run(service.note_failure, attempt)
+                SIGN_INS.labels("wrong").inc()
+                raise WrongCredentials
+        if verdict.better_hash is None:
+            return known
+        return await self._rehash(known, verdict.better_hash)
+
+    async def _rehash(self, known: Credentials, better_hash: str) -> Credentials:
+        """The cost was raised since; the old hash stays if the password changed meanwhile."""
+        await self._db.run(
+            store.replace_password_hash,
+            known.customer.customer_id,
+            known.password_hash or "",
+            better_hash,
+        )
+        return Credentials(known.customer, better_hash)
+
+    async def _open_session(self, proven: Credentials, attempt: Attempt) -> RefreshToken | None:
+        return await self._db.run(
+            service.open_session, clock.new_id(), proven, attempt, self._rules.sessions
+        )
+
+    async def _grant(self, customer: Customer, token: RefreshToken | None = None) -> Grant:
+        is_guest = customer.role == "guest"
+        lifetime = self._rules.guest_lifetime if is_guest else self._rules.access_lifetime
+        access_token = await self._ring.sign(customer.customer_id, customer.role, lifetime)
+        cookie = None if token is None else self._vault.refresh_text(token)
+        return Grant(access_token, lifetime, cookie)
+
+    async def _run_guests(self, guests: Sequence[NewCustomer]) -> list[Customer]:
+        """An on-sale brings guests by the hundred; together they cost one commit."""
+        return await self._db.run(service.admit_guests, guests)
+
+    def _attempt(self, email_norm: str, address: str) -> Attempt:
+        return Attempt(self._vault.account_key(email_norm), address)
+
+    def _newcomer(
+        self,
+        email: Email,
+        role: Role,
+        name: str = "",
+        phone: str | None = None,
+        password_hash: str | None = None,
+    ) -> NewCustomer:
+        return NewCustomer(
+            customer_id=clock.new_id(),
+            region=self._rules.region,
+            email=email,
+            name=name,
+            phone=phone,
+            role=role,
+            password_hash=password_hash,
+        )

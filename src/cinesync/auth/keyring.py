@@ -1,0 +1,150 @@
+"""The keys that sign access tokens: one for all processes, rotated, published ahead of use."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from cinesync.auth import store
+from cinesync.auth.model import KeyRules, KeyWindow, Role, plan_key, signing_key
+from cinesync.auth.vault import SealBroken, Vault
+from cinesync.chassis import clock, telemetry
+from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.problems import Unavailable
+from cinesync.chassis.tokens import ALGORITHM, ISSUER, TOKEN_TYPE
+
+log = telemetry.get_logger(__name__)
+
+CURVE = "P-256"
+LOOK_SECONDS = 60.0
+
+
+class NoSigningKey(Unavailable):
+    """We cannot sign anybody in right now; please try again in a moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnKey(KeyWindow):
+    """A key that this process can sign with."""
+
+    key_id: str
+    key: ECKey
+
+
+class KeyRing:
+    """This process's view of the keys, looked up again every minute."""
+
+    def __init__(self, db: Database, vault: Vault, rules: KeyRules) -> None:
+        self._db = db
+        self._vault = vault
+        self._rules = rules
+        self._own: list[OwnKey] = []
+        self._jwks: dict[str, Any] | None = None
+        self._looking = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Look for new keys, and make the next one in time, until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def refresh(self) -> None:
+        """Read the keys; make one if its time has come."""
+        rows, now = await self._db.read(_load)
+        own = self._open(rows)
+        if plan_key(rows, own, now, self._rules) is not None:
+            rows = await self._db.run(self._make_next)
+            own = self._open(rows)
+        self._own = own
+        self._jwks = {"keys": [json.loads(row.public_jwk) for row in rows]}
+
+    async def jwks(self) -> dict[str, Any]:
+        """The public halves of all keys whose tokens can still be valid (RFC 7517)."""
+        if self._jwks is None:
+            await self._first_look()
+        assert self._jwks is not None
+        return self._jwks
+
+    async def sign(self, customer_id: UUID, role: Role, lifetime: timedelta) -> str:
+        """An access token (RFC 9068). Raises NoSigningKey."""
+        if self._jwks is None:
+            await self._first_look()
+        now = clock.now()
+        own = signing_key(self._own, now)
+        if own is None:
+            raise NoSigningKey(retry_after_seconds=2)
+        claims = {
+            "iss": ISSUER,
+            "sub": str(customer_id),
+            "role": role,
+            "iat": int(now.timestamp()),
+            "exp": int((now + lifetime).timestamp()),
+            "jti": str(clock.new_id()),
+        }
+        header = {"alg": ALGORITHM, "kid": own.key_id, "typ": TOKEN_TYPE}
+        return jwt.encode(header, claims, own.key, algorithms=[ALGORITHM])
+
+    async def _first_look(self) -> None:
+        async with self._looking:
+            if self._jwks is None:
+                await self.refresh()
+
+    def _open(self, rows: list[store.KeyRow]) -> list[OwnKey]:
+        own = []
+        for row in rows:
+            try:
+                private = self._vault.open(row.sealed_private, row.public_jwk)
+            except SealBroken:
+                log.warning("signing_key.sealed_by_another_secret", number=row.number)
+                continue
+            own.append(_own_key(row, ECKey.import_key(json.loads(private))))
+        return own
+
+    async def _make_next(self, tx: Transaction) -> list[store.KeyRow]:
+        await store.delete_keys(tx)
+        rows, now = await _load(tx)
+        window = plan_key(rows, self._open(rows), now, self._rules)
+        if window is None:
+            return rows
+        await store.insert_key(tx, self._seal(window, ECKey.generate_key(CURVE)))
+        log.info("signing_key.made", number=window.number, signs_from=window.signs_from)
+        return await store.list_keys(tx)
+
+    def _seal(self, window: KeyWindow, key: ECKey) -> store.KeyRow:
+        """The public half is the seal's label: neither can be swapped for another key's."""
+        public = {
+            **key.as_dict(private=False),
+            "kid": key.thumbprint(),
+            "use": "sig",
+            "alg": ALGORITHM,
+        }
+        public_jwk = json.dumps(public, sort_keys=True)
+        private = json.dumps(key.as_dict(private=True)).encode()
+        return store.KeyRow(
+            number=window.number,
+            signs_from=window.signs_from,
+            signs_until=window.signs_until,
+            verifies_until=window.verifies_until,
+            public_jwk=public_jwk,
+            sealed_private=self._vault.seal(private, public_jwk),
+        )
+
+
+async def _load(tx: Transaction) -> tuple[list[store.KeyRow], datetime]:
+    return await store.list_keys(tx), await store.database_now(tx)
+
+
+def _own_key(row: store.KeyRow, key: ECKey) -> OwnKey:
+    return OwnKey(
+        number=row.number,
+        signs_from=row.signs_from,
+        signs_until=row.signs_until,
+        verifies_until=row.verifies_until,
+        key_id=key.thumbprint(),
+        key=key,
+    )

@@ -1,0 +1,370 @@
+"""What an account is, what may be typed into it, and how long sessions and keys live. Pure."""
+
+import math
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Literal, ParamSpec, TypeVar, cast
+from uuid import UUID
+
+from cinesync.chassis.problems import Invalid, Problem, TooMany
+
+EMAIL_LENGTH_MAX = 254  # RFC 5321 4.5.3.1.3, without the angle brackets
+EMAIL_LOCAL_LENGTH_MAX = 64
+PASSWORD_LENGTH_MIN = 8  # NIST SP 800-63B 5.1.1.2
+PASSWORD_LENGTH_MAX = 128
+NAME_LENGTH_MAX = 100
+PHONE_DIGITS_MIN = 6
+PHONE_DIGITS_MAX = 15  # E.164
+
+Role = Literal["customer", "guest", "staff", "manager", "auditor"]
+
+# The most used ones that are long enough; NIST asks to refuse those.
+COMMON_PASSWORDS = frozenset(
+    {
+        "12345678",
+        "123456789",
+        "1234567890",
+        "password",
+        "password1",
+        "qwertyui",
+        "qwertyuiop",
+        "1q2w3e4r",
+        "iloveyou",
+        "football",
+        "baseball",
+        "superman",
+        "sunshine",
+        "princess",
+        "trustno1",
+        "cinesync",
+    }
+)
+
+
+class AuthError(Problem):
+    """Something went wrong with your account."""
+
+
+class WrongCredentials(AuthError):
+    """The e-mail or the password is not right."""
+
+    status = 401
+
+
+class SessionOver(AuthError):
+    """This session has ended; please sign in again."""
+
+    status = 401
+
+
+class EmailTaken(AuthError):
+    """There is already an account with this e-mail."""
+
+    status = 409
+
+
+class ForeignOrigin(AuthError):
+    """Another site's page sent this; it is not done."""
+
+    status = 403
+
+
+class InvalidFields(Invalid):
+    """Some fields are not as they should be."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        detail = "; ".join(f"{name}: {what}" for name, what in errors.items())
+        listed = [{"key": name, "message": what} for name, what in errors.items()]
+        super().__init__(detail, errors=listed)
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """`address` as its owner writes it, for mail; `norm` decides whether two are the same."""
+
+    address: str
+    norm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """An account, or a guest's stand-in for one (no password)."""
+
+    customer_id: UUID
+    region: str
+    email: str
+    name: str
+    phone: str | None
+    role: Role
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCustomer:
+    """A checked application for an account; a guest has no password."""
+
+    customer_id: UUID
+    region: str
+    email: Email
+    name: str
+    phone: str | None
+    role: Role
+    password_hash: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What sign-in needs to know about an account."""
+
+    customer: Customer
+    password_hash: str | None = field(repr=False)
+
+
+# --- What may be typed ------------------------------------------------------------------------
+
+
+def fold_email(text: str) -> Email:
+    """One mailbox, one `norm`: NFKC, trimmed, lower case. Raises ValueError saying what is right.
+
+    NFKC first, because it turns look-alikes (full-width letters, a no-break space) into what they
+    look like; checked after it, so that nothing forbidden can appear through it.
+    """
+    address = unicodedata.normalize("NFKC", text).strip()
+    norm = unicodedata.normalize("NFKC", address.lower())
+    local, at, domain = norm.rpartition("@")
+    labels = domain.split(".")
+    is_right = (
+        bool(at)
+        and max(len(address), len(norm)) <= EMAIL_LENGTH_MAX
+        and 0 < len(local) <= EMAIL_LOCAL_LENGTH_MAX
+        and all(_is_atom(part) for part in local.split("."))
+        and len(labels) > 1
+        and all(_is_label(label) for label in labels)
+    )
+    if not is_right:
+        raise ValueError("one address, like name@example.org")
+    return Email(address, norm)
+
+
+_ATOM_PUNCTUATION = frozenset("!#$%&'*+-/=?^_`{|}~")
+
+
+def _is_atom(part: str) -> bool:
+    """RFC 5322 `atext`, widened to letters of every script by RFC 6531."""
+    return bool(part) and all(_is_word(c) or c in _ATOM_PUNCTUATION for c in part)
+
+
+def _is_label(label: str) -> bool:
+    return (
+        0 < len(label) <= 63  # noqa: PLR2004 RFC 1035
+        and all(_is_word(c) or c == "-" for c in label)
+        and not label.startswith("-")
+        and not label.endswith("-")
+    )
+
+
+def _is_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN"
+
+
+def fold_password(password: str, email: Email | None = None) -> str:
+    """The text that is hashed (NFKC, as NIST SP 800-63B asks). Raises ValueError."""
+    folded = unicodedata.normalize("NFKC", password)
+    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
+        raise ValueError(f"{PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters")
+    lowered = folded.lower()
+    if email is not None and lowered.strip() in {email.norm, email.norm.partition("@")[0]}:
+        raise ValueError("something other than your e-mail")
+    if lowered in COMMON_PASSWORDS or len(set(folded)) == 1:
+        raise ValueError("something harder to guess; this one is on every list")
+    return folded
+
+
+def fold_name(text: str) -> str:
+    """Trimmed, NFC. Raises ValueError."""
+    name = unicodedata.normalize("NFC", text).strip()
+    seen = [unicodedata.category(c)[0] for c in name]
+    is_right = len(name) <= NAME_LENGTH_MAX and any(c in "LN" for c in seen)
+    if not is_right or not all(_may_stand_in_a_name(c) for c in name):
+        raise ValueError(f"1 to {NAME_LENGTH_MAX} letters, no control characters")
+    return name
+
+
+# Zero-width joiners are part of Persian and Indic names; the other format characters only deceive.
+_JOINERS = frozenset("\u200c\u200d")
+
+
+def _may_stand_in_a_name(character: str) -> bool:
+    category = unicodedata.category(character)
+    return character in _JOINERS or (category[0] != "C" and category not in {"Zl", "Zp"})
+
+
+def fold_phone(text: str) -> str | None:
+    """Digits with an optional leading plus; an empty text is no phone. Raises ValueError."""
+    phone = unicodedata.normalize("NFKC", text).strip()
+    for separator in " -.()/":
+        phone = phone.replace(separator, "")
+    if not phone:
+        return None
+    digits = phone.removeprefix("+")
+    is_right = digits.isascii() and digits.isdigit()
+    if not is_right or not PHONE_DIGITS_MIN <= len(digits) <= PHONE_DIGITS_MAX:
+        raise ValueError(f"{PHONE_DIGITS_MIN} to {PHONE_DIGITS_MAX} digits, like +44 20 7946 0000")
+    return phone
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Fields:
+    """Checks each field, so that one answer names everything that is wrong."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, str] = {}
+
+    def check(self, name: str, rule: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `rule` makes of it; after a failure, nothing that `raise_if_wrong` lets be used."""
+        try:
+            return rule(*args, **kwargs)
+        except ValueError as error:
+            self.errors[name] = str(error)
+            return cast("T", None)
+
+    def raise_if_wrong(self) -> None:
+        """Raises InvalidFields."""
+        if self.errors:
+            raise InvalidFields(self.errors)
+
+
+# --- Failures and how many are let pass -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Somebody tries a password; `account_key` hides the e-mail they typed."""
+
+    account_key: str | None
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureLimits:
+    """How many failures within `window` close the door to more attempts."""
+
+    per_account: int
+    per_address: int
+    window: timedelta
+
+
+def refuse_if_throttled(wait: timedelta | None) -> None:
+    """Raises TooMany when there is a wait."""
+    if wait is not None:
+        raise TooMany(retry_after_seconds=max(1, math.ceil(wait.total_seconds())))
+
+
+# --- Sessions: a refresh token is good once ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A family of refresh tokens. `is_alive` and `just_rotated` by the database's clock."""
+
+    session_id: UUID
+    customer_id: UUID
+    generation: int
+    is_alive: bool
+    just_rotated: bool
+
+
+class Step(Enum):
+    """What a presented refresh token is answered with."""
+
+    ROTATE = "the next token"
+    REPEAT = "the current token once more: the answer that carried it was lost"
+    REVOKE = "nothing; the family ends, for two parties hold its tokens"
+    REFUSE = "nothing; the family has ended"
+
+
+def step(session: Session, generation: int) -> Step:
+    """The rule of rotation (RFC 9700 section 4.14.2).
+
+    Repeating is safe because it hands out the same token, never a second branch, and only until
+    that token is used: whoever comes later with either of them is found out.
+    """
+    if not session.is_alive:
+        return Step.REFUSE
+    if generation == session.generation:
+        return Step.ROTATE
+    if generation == session.generation - 1 and session.just_rotated:
+        return Step.REPEAT
+    return Step.REVOKE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRules:
+    """A session ends `idle_max` after its last use and `age_max` after its first, at the latest.
+
+    `grace`: how long an answer counts as lost and is given again.
+    """
+
+    idle_max: timedelta
+    age_max: timedelta
+    grace: timedelta
+
+
+# --- Signing keys -----------------------------------------------------------------------------
+
+CLOCK_SKEW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyWindow:
+    """When the `number`-th key signs, and until when its tokens can be valid."""
+
+    number: int
+    signs_from: datetime
+    signs_until: datetime
+    verifies_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRules:
+    """A key signs for `lifetime`, and is published `ahead` so that every cache knows it by then."""
+
+    lifetime: timedelta
+    ahead: timedelta
+    token_lifetime_max: timedelta
+
+
+def plan_key(
+    all_keys: Sequence[KeyWindow], own: Sequence[KeyWindow], now: datetime, rules: KeyRules
+) -> KeyWindow | None:
+    """The window of the key that should be made now, if any.
+
+    `own` are those whose private half this process can open. Number and window follow from the
+    rows, so that two processes plan the same key and the primary key lets one of them make it.
+    """
+    runs_until = max((key.signs_until for key in own), default=now)
+    if runs_until > now + rules.ahead:
+        return None
+    signs_from = max(runs_until, now)
+    signs_until = signs_from + rules.lifetime
+    return KeyWindow(
+        number=1 + max((key.number for key in all_keys), default=0),
+        signs_from=signs_from,
+        signs_until=signs_until,
+        verifies_until=signs_until + rules.token_lifetime_max + CLOCK_SKEW,
+    )
+
+
+W = TypeVar("W", bound=KeyWindow)
+
+
+def signing_key(own: Sequence[W], now: datetime) -> W | None:
+    """The newest key whose time has come."""
+    ripe = [key for key in own if key.signs_from - CLOCK_SKEW <= now < key.signs_until]
+    return max(ripe, key=lambda key: key.signs_from, default=None)

@@ -1,0 +1,92 @@
+"""Argon2id off the event loop: a few threads, a bounded queue, equal work for every guess."""
+
+import asyncio
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from prometheus_client import Gauge, Histogram
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from cinesync.chassis.problems import Unavailable
+
+HASH_SECONDS = Histogram(
+    "cinesync_auth_hash_seconds",
+    "Time of one password hash, its wait for a thread included.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+HASHES_WAITING = Gauge("cinesync_auth_hashes_waiting", "Password hashes begun and not done.")
+
+T = TypeVar("T")
+
+
+class HashersBusy(Unavailable):
+    """Very many people are signing in at this moment; please try again in a few seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashCost:
+    """OWASP's second Argon2id setting: as strong as more memory, and fits beside a database."""
+
+    memory_kib: int = 19_456
+    rounds: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`better_hash`: what to store instead, when the old one was made at a lower cost."""
+
+    is_right: bool
+    better_hash: str | None = None
+
+
+def argon2id(cost: HashCost) -> PasswordHash:
+    """The scheme at a cost."""
+    hasher = Argon2Hasher(time_cost=cost.rounds, memory_cost=cost.memory_kib, parallelism=1)
+    return PasswordHash((hasher,))
+
+
+class Passwords:
+    """Hashes and verifies; refuses at once what would wait for too long."""
+
+    def __init__(self, cost: HashCost, *, threads: int, waiting_max: int) -> None:
+        self._scheme = argon2id(cost)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._waiting = 0
+        self._waiting_max = waiting_max
+        # Verified against when there is no account, so that it costs the same as a wrong guess.
+        self._nobodys_hash = self._scheme.hash("nobody's password")
+
+    async def hash(self, password: str) -> str:
+        """Raises HashersBusy."""
+        return await self._run(lambda: self._scheme.hash(password))
+
+    async def verify(self, password: str, password_hash: str | None) -> Verdict:
+        """Without a hash the same work is done and the answer is no. Raises HashersBusy."""
+        folded = unicodedata.normalize("NFKC", password)
+        stored = password_hash or self._nobodys_hash
+        is_right, better_hash = await self._run(
+            lambda: self._scheme.verify_and_update(folded, stored)
+        )
+        if password_hash is None:
+            return Verdict(is_right=False)
+        return Verdict(is_right, better_hash)
+
+    async def close(self) -> None:
+        """Let the running ones finish."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._waiting >= self._waiting_max:
+            raise HashersBusy(retry_after_seconds=2)
+        self._waiting += 1
+        HASHES_WAITING.inc()
+        try:
+            with HASH_SECONDS.time():
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
+            HASHES_WAITING.dec()

@@ -1,0 +1,257 @@
+"""The auth service's HTTP door."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, Router, get, post, put
+from litestar.connection import ASGIConnection
+from litestar.datastructures import CacheControlHeader, Cookie
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import BaseRouteHandler
+from litestar.params import JSONBody
+
+from cinesync.auth.addresses import Network, client_address
+from cinesync.auth.desk import Desk, Grant, ProfileChange
+from cinesync.auth.keyring import KeyRing
+from cinesync.auth.model import (
+    Customer,
+    ForeignOrigin,
+    Role,
+)
+from cinesync.chassis.tokens import Caller
+from cinesync.chassis.vouching import HEADER as VISITOR_HEADER
+from cinesync.chassis.vouching import Vouching
+
+REFRESH_COOKIE = "cinesync_refresh"
+PATH = "/api/auth"
+JWKS_SECONDS = 300
+AnyRequest = Request[Any, Any, Any]
+TheCaller = NamedDependency[Caller]
+TheDesk = NamedDependency[Desk]
+TheKeyRing = NamedDependency[KeyRing]
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749 section 5.1
+
+EmailText = Annotated[str, msgspec.Meta(description="One address, like name@example.org")]
+PasswordText = Annotated[str, msgspec.Meta(description="8 to 128 characters of any kind")]
+NameText = Annotated[str, msgspec.Meta(description="1 to 100 characters")]
+PhoneText = Annotated[str, msgspec.Meta(description="6 to 15 digits, with a leading + if you like")]
+
+
+class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An application for an account."""
+
+    email: EmailText
+    password: PasswordText
+    name: NameText
+    phone: PhoneText | None = None
+
+
+class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who claims to be whom."""
+
+    email: EmailText
+    password: PasswordText
+
+
+class GuestEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a guest's tickets go."""
+
+    email: EmailText
+
+
+class ProfileUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole profile; a new password needs the current one."""
+
+    name: NameText
+    phone: PhoneText | None = None
+    password: PasswordText | None = None
+    current_password: PasswordText | None = None
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """An account as its owner sees it."""
+
+    customer_id: UUID
+    email: str
+    name: str
+    phone: str | None
+    role: Role
+    created_at: datetime
+
+
+class TokenAnswer(msgspec.Struct, frozen=True):
+    """RFC 6749 section 5.1; `expires_in` in seconds."""
+
+    access_token: str
+    expires_in: int
+    token_type: str = "Bearer"  # noqa: S105 a name
+
+
+class Door:
+    """What the door itself must know: which proxies to believe, and what a cookie looks like."""
+
+    def __init__(
+        self,
+        trusted_proxies: Sequence[Network],
+        vouching: Vouching,
+        *,
+        is_https: bool,
+        cookie_seconds: int,
+    ) -> None:
+        self._trusted_proxies = trusted_proxies
+        self._vouching = vouching
+        self._is_https = is_https
+        self._cookie_seconds = cookie_seconds
+
+    def address(self, request: AnyRequest) -> str:
+        """Where the request really comes from; the storefront says whom it speaks for."""
+        visitor = self._vouching.read(request.headers.get(VISITOR_HEADER))
+        if visitor is not None:
+            return client_address(visitor, "", ())
+        peer = request.client.host if request.client else ""
+        forwarded_for = ",".join(request.headers.getall("x-forwarded-for", []))
+        return client_address(peer, forwarded_for, self._trusted_proxies)
+
+    def cookie(self, refresh_token: str | None) -> Cookie:
+        """None deletes it."""
+        return Cookie(
+            key=REFRESH_COOKIE,
+            value=refresh_token or "",
+            max_age=self._cookie_seconds if refresh_token else 0,
+            path=PATH,
+            httponly=True,
+            secure=self._is_https,
+            samesite="lax",
+        )
+
+    def answer(self, grant: Grant) -> Response[TokenAnswer]:
+        """The access token for the page, the refresh token for the browser alone."""
+        body = TokenAnswer(grant.access_token, int(grant.lifetime.total_seconds()))
+        cookies = [self.cookie(grant.refresh_token)] if grant.refresh_token else []
+        return Response(body, headers=NO_STORE, cookies=cookies, status_code=200)
+
+
+TheDoor = NamedDependency[Door]
+
+
+def refuse_foreign_pages(
+    connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
+) -> None:
+    """Against request forgery, SameSite aside: a browser says which site's page is asking.
+
+    Programs say nothing and are let through; they carry no one else's cookies.
+    Raises ForeignOrigin.
+    """
+    if connection.scope.get("method") in SAFE_METHODS:
+        return
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None:
+        if site not in {"same-origin", "none"}:
+            raise ForeignOrigin
+        return
+    origin = connection.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
+        raise ForeignOrigin
+
+
+@post("/register", status_code=201)
+async def register(
+    data: JSONBody[Registration], desk: TheDesk, door: TheDoor, request: AnyRequest
+) -> Profile:
+    """Open an account."""
+    customer = await desk.register(
+        data.email, data.password, data.name, data.phone or "", door.address(request)
+    )
+    return _profile(customer)
+
+
+@post("/login", status_code=200)
+async def login(
+    data: JSONBody[SignIn], desk: TheDesk, door: TheDoor, request: AnyRequest
+) -> Response[TokenAnswer]:
+    """Sign in: an access token, and a refresh token in a cookie."""
+    return door.answer(await desk.sign_in(data.email, data.password, door.address(request)))
+
+
+@post("/guest", status_code=200)
+async def guest(data: JSONBody[GuestEntry], desk: TheDesk, door: TheDoor) -> Response[TokenAnswer]:
+    """Buy without an account: a token good for one purchase."""
+    return door.answer(await desk.admit_guest(data.email))
+
+
+@post("/refresh", status_code=200)
+async def refresh(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[TokenAnswer]:
+    """Exchange the refresh cookie for a new access token and a new cookie."""
+    return door.answer(await desk.refresh(request.cookies.get(REFRESH_COOKIE)))
+
+
+@post("/logout", status_code=204)
+async def logout(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[None]:
+    """Sign out. Always works."""
+    await desk.sign_out(request.cookies.get(REFRESH_COOKIE))
+    return Response(None, cookies=[door.cookie(None)])
+
+
+@get("/me")
+async def get_me(caller: TheCaller, desk: TheDesk) -> Response[Profile]:
+    """Your account."""
+    return Response(_profile(await desk.profile(caller)), headers=NO_STORE)
+
+
+@put("/me")
+async def put_me(
+    data: JSONBody[ProfileUpdate],
+    caller: TheCaller,
+    desk: TheDesk,
+    door: TheDoor,
+    request: AnyRequest,
+) -> Response[Profile]:
+    """Change your name and phone, and your password; that ends all other sessions."""
+    change = ProfileChange(
+        name=data.name,
+        phone=data.phone or "",
+        password=data.password,
+        current_password=data.current_password or "",
+    )
+    customer, token = await desk.update_profile(caller, change, door.address(request))
+    cookies = [door.cookie(token)] if token else []
+    return Response(_profile(customer), headers=NO_STORE, cookies=cookies)
+
+
+@get(
+    "/.well-known/jwks.json",
+    cache_control=CacheControlHeader(max_age=JWKS_SECONDS, public=True),
+)
+async def jwks(ring: TheKeyRing) -> dict[str, Any]:
+    """The keys that access tokens are verified with."""
+    return await ring.jwks()
+
+
+def _profile(customer: Customer) -> Profile:
+    return Profile(
+        customer_id=customer.customer_id,
+        email=customer.email,
+        name=customer.name,
+        phone=customer.phone,
+        role=customer.role,
+        created_at=customer.created_at,
+    )
+
+
+def auth_router(desk: Desk, ring: KeyRing, door: Door) -> Router:
+    """Everything under /api/auth."""
+    return Router(
+        path=PATH,
+        route_handlers=[register, login, guest, refresh, logout, get_me, put_me, jwks],
+        guards=[refuse_foreign_pages],
+        dependencies={
+            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "ring": Provide(lambda: ring, sync_to_thread=False),
+            "door": Provide(lambda: door, sync_to_thread=False),
+        },
+    )

@@ -1,0 +1,162 @@
+"""The auth service's commands and questions; each runs in its caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from cinesync.auth import store
+from cinesync.auth.model import (
+    Attempt,
+    Credentials,
+    Customer,
+    EmailTaken,
+    FailureLimits,
+    NewCustomer,
+    SessionRules,
+    Step,
+    refuse_if_throttled,
+    step,
+)
+from cinesync.auth.vault import RefreshToken
+from cinesync.chassis import clock, outbox
+from cinesync.chassis.db import Transaction
+from cinesync.chassis.problems import NotFound
+from cinesync.contracts.auth import CustomerRegistered
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What became of a session: `customer` and `generation` only for a token that was good."""
+
+    step: Step
+    customer: Customer | None = None
+    generation: int = 0
+
+
+async def register(tx: Transaction, customer: NewCustomer) -> Customer:
+    """A new account. Raises EmailTaken."""
+    if not await store.claim_email(tx, customer):
+        raise EmailTaken
+    registered = await store.insert_customers(tx, [customer])
+    event = CustomerRegistered(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        customer_id=customer.customer_id,
+        role=customer.role,
+    )
+    await outbox.append(tx, [event])
+    return registered[customer.customer_id]
+
+
+async def ensure_account(tx: Transaction, customer: NewCustomer) -> Customer:
+    """The account with this e-mail, made if missing.
+
+    An existing one keeps its role and password: whoever registered a demo address first must not
+    become a manager by it.
+    """
+    known = await store.find_credentials(tx, customer.email.norm)
+    return known.customer if known else await register(tx, customer)
+
+
+async def admit_guests(tx: Transaction, guests: Sequence[NewCustomer]) -> list[Customer]:
+    """People who buy once. No e-mail is claimed: it may well be an account's."""
+    admitted = await store.insert_customers(tx, guests)
+    return [admitted[guest.customer_id] for guest in guests]
+
+
+async def admit(tx: Transaction, attempt: Attempt, limits: FailureLimits) -> None:
+    """Raises TooMany when this address has failed too often lately."""
+    refuse_if_throttled(
+        await store.address_wait(tx, attempt.address, limits.per_address, limits.window)
+    )
+
+
+async def admit_sign_in(
+    tx: Transaction, attempt: Attempt, email_norm: str, limits: FailureLimits
+) -> Credentials | None:
+    """What to check the password against. Raises TooMany for the address or the account.
+
+    Where the account's owner signed in lately, only failures from there count: strangers who
+    guess elsewhere cannot lock them out.
+    """
+    await admit(tx, attempt, limits)
+    most, window = limits.per_account, limits.window
+    wait = await store.account_wait(tx, attempt, most, window, only_here=False)
+    if wait and await store.has_signed_in_from(tx, email_norm, attempt.address):
+        wait = await store.account_wait(tx, attempt, most, window, only_here=True)
+    refuse_if_throttled(wait)
+    return await store.find_credentials(tx, email_norm)
+
+
+async def note_failure(tx: Transaction, attempt: Attempt) -> None:
+    """It counts against the account and the address until it leaves the window."""
+    await store.insert_failure(tx, clock.new_id(), attempt)
+
+
+async def open_session(
+    tx: Transaction, session_id: UUID, proven: Credentials, attempt: Attempt, rules: SessionRules
+) -> RefreshToken | None:
+    """The first token of a new family; the owner's own mistakes are forgotten.
+
+    None: the password was changed after it was verified, and this session would outlive that.
+    """
+    customer_id = proven.customer.customer_id
+    known = await store.find_credentials_by_id(tx, customer_id)
+    if known is None or known.password_hash != proven.password_hash:
+        return None
+    await store.forgive(tx, attempt)
+    await store.insert_session(tx, session_id, customer_id, attempt.address, rules.idle_max)
+    return RefreshToken(session_id, 1)
+
+
+async def continue_session(
+    tx: Transaction, token: RefreshToken, rules: SessionRules
+) -> Continuation:
+    """Use a refresh token once; what it meets is `model.step`'s to say."""
+    session = await store.find_session(tx, token.session_id, rules.grace)
+    if session is None:
+        return Continuation(Step.REFUSE)
+    next_step = step(session, token.generation)
+    if next_step is Step.REVOKE:
+        await store.revoke_session(tx, session.session_id)
+    if next_step in {Step.REVOKE, Step.REFUSE}:
+        return Continuation(next_step)
+    owner = await store.find_credentials_by_id(tx, session.customer_id)
+    if owner is None:
+        return Continuation(Step.REFUSE)
+    if next_step is Step.REPEAT:
+        return Continuation(next_step, owner.customer, session.generation)
+    if not await store.rotate_session(tx, session, rules.idle_max, rules.age_max):
+        return Continuation(Step.REFUSE)
+    return Continuation(next_step, owner.customer, session.generation + 1)
+
+
+async def end_session(tx: Transaction, token: RefreshToken) -> None:
+    """Sign out: any token of the family ends it."""
+    await store.revoke_session(tx, token.session_id)
+
+
+async def get_credentials(tx: Transaction, customer_id: UUID) -> Credentials:
+    """Raises NotFound."""
+    known = await store.find_credentials_by_id(tx, customer_id)
+    if known is None:
+        raise NotFound("This account is gone.")
+    return known
+
+
+async def update_profile(
+    tx: Transaction, customer_id: UUID, name: str, phone: str | None
+) -> Customer:
+    """Raises NotFound."""
+    customer = await store.update_customer(tx, customer_id, name, phone)
+    if customer is None:
+        raise NotFound("This account is gone.")
+    return customer
+
+
+async def change_password(tx: Transaction, customer_id: UUID, old_hash: str, new_hash: str) -> bool:
+    """Ends every session: whoever else had one has none. False: it was changed meanwhile."""
+    if not await store.replace_password_hash(tx, customer_id, old_hash, new_hash):
+        return False
+    await store.revoke_sessions_of(tx, customer_id)
+    return True

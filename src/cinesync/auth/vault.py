@@ -1,0 +1,84 @@
+"""Everything that SECRET_KEY protects: private keys at rest, refresh tokens, typed e-mails."""
+
+import base64
+import hmac
+import os
+from dataclasses import dataclass
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+SECRET_LENGTH_MIN = 16
+NONCE_BYTES = 12
+MAC_BYTES = 32
+ID_BYTES = 16
+GENERATION_BYTES = 8
+TOKEN_LENGTH = 75  # base64url of the three parts, unpadded
+
+
+class SealBroken(Exception):
+    """This was sealed under another SECRET_KEY, for another purpose, or was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """One of a family; a higher `generation` replaces all lower ones."""
+
+    session_id: UUID
+    generation: int
+
+
+class Vault:
+    """Keys derived from one secret (RFC 5869), one for each purpose."""
+
+    def __init__(self, secret_key: str) -> None:
+        if len(secret_key) < SECRET_LENGTH_MIN:
+            raise ValueError(f"SECRET_KEY: at least {SECRET_LENGTH_MIN} random characters")
+        secret = secret_key.encode()
+        self._seal = AESGCM(_derive(secret, b"cinesync auth 1: seal signing keys"))
+        self._refresh_key = _derive(secret, b"cinesync auth 1: refresh tokens")
+        self._account_key = _derive(secret, b"cinesync auth 1: account names in failures")
+
+    def seal(self, plain: bytes, label: str) -> bytes:
+        """AES-256-GCM, its nonce in front; opens only under the same `label`."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._seal.encrypt(nonce, plain, label.encode())
+
+    def open(self, sealed: bytes, label: str) -> bytes:
+        """Raises SealBroken."""
+        try:
+            return self._seal.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], label.encode())
+        except (InvalidTag, ValueError) as error:
+            raise SealBroken(label) from error
+
+    def refresh_text(self, token: RefreshToken) -> str:
+        """The token as a cookie. Always the same for the same token; the database holds no copy."""
+        body = token.session_id.bytes + token.generation.to_bytes(GENERATION_BYTES)
+        return base64.urlsafe_b64encode(body + self._refresh_mac(body)).rstrip(b"=").decode()
+
+    def read_refresh(self, text: str) -> RefreshToken | None:
+        """None when it is not one of ours."""
+        if len(text) != TOKEN_LENGTH or not text.isascii():
+            return None
+        try:
+            raw = base64.b64decode(text + "=", altchars=b"-_", validate=True)
+        except ValueError:
+            return None
+        body, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._refresh_mac(body)):
+            return None
+        return RefreshToken(UUID(bytes=body[:ID_BYTES]), int.from_bytes(body[ID_BYTES:]))
+
+    def account_key(self, email_norm: str) -> str:
+        """Stands for an e-mail in the failures: people type passwords into the wrong field."""
+        return hmac.digest(self._account_key, email_norm.encode(), "sha256")[:ID_BYTES].hex()
+
+    def _refresh_mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._refresh_key, body, "sha256")
+
+
+def _derive(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret)

@@ -1,0 +1,111 @@
+"""The bank's settings and wiring; `run` is the whole process."""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from cinesync.bank import routes
+from cinesync.bank.books import Books, Delays, Taken
+from cinesync.bank.model import BankError, Order
+from cinesync.bank.webhooks import Courier
+from cinesync.chassis.batcher import Batcher
+
+BODY_BYTES_MAX = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the bank listens and keeps its books, whom it notifies, and how slow it may be.
+
+    `webhook_url` is the shop's `/api/payment/webhooks/sandbox`; `secret` signs webhooks and is
+    the shop's API key; `public_url` is what card holders' browsers reach (default: host and port).
+    """
+
+    port: int
+    data: Path
+    webhook_url: str
+    secret: str
+    host: str = "127.0.0.1"
+    public_url: str = ""
+    hang_seconds: float = 30.0
+    poll_seconds: float = 0.1
+    webhook_retry_seconds: float = 0.5
+    webhook_timeout_seconds: float = 5.0
+    delays: Delays = field(default_factory=Delays)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Kill -9 is fine too: the books are on disk."""
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """`run`, in the event loop of the caller."""
+    books = Books(settings.data, settings.delays)
+    async with httpx.AsyncClient(timeout=settings.webhook_timeout_seconds) as client:
+        courier = Courier(
+            books,
+            client,
+            settings.webhook_url,
+            settings.secret,
+            settings.webhook_retry_seconds,
+        )
+        closing = asyncio.Event()
+        server = Server(
+            build(settings, books, courier, closing),
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGINL,
+            websockets=False,
+            log_enabled=False,
+        )
+
+        def stop() -> None:
+            closing.set()
+            server.stop()  # type: ignore[no-untyped-call]  # Granian types its constructor only
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        deliveries = asyncio.create_task(courier.run(settings.poll_seconds))
+        deliveries.add_done_callback(lambda _: stop())
+        await server.serve()
+        deliveries.cancel()
+        with suppress(asyncio.CancelledError):
+            await deliveries
+    books.close()
+
+
+def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.Event) -> Litestar:
+    """The HTTP application."""
+
+    async def take(orders: Sequence[Order]) -> Sequence[Taken | Exception]:
+        return await asyncio.to_thread(books.charge, orders)
+
+    desk = routes.Desk(
+        books=books,
+        courier=courier,
+        charges=Batcher("bank charges", take),
+        secret=settings.secret,
+        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        hang_seconds=settings.hang_seconds,
+        closing=closing,
+    )
+    return Litestar(
+        route_handlers=routes.routers(),
+        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        exception_handlers={BankError: routes.explain},
+        state=State({"desk": desk}),
+        openapi_config=None,
+        request_max_body_size=BODY_BYTES_MAX,
+    )

@@ -1,0 +1,169 @@
+"""What a card token does, the states of a charge, and how a webhook is signed: pure."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+AMOUNT_CENTS_MAX: Final = 100_000_000
+STATEMENT_LINES_MAX: Final = 500
+WEBHOOK_ATTEMPTS_MAX: Final = 200
+
+
+class State(StrEnum):
+    """Where a charge is. Captured, declined and cancelled are final."""
+
+    PENDING = "pending"
+    ACTION = "requires_confirmation"
+    CAPTURED = "captured"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+
+
+NEXT: Final = {
+    (State.PENDING, "capture"): State.CAPTURED,
+    (State.ACTION, "capture"): State.CAPTURED,
+    (State.ACTION, "decline"): State.DECLINED,
+    (State.ACTION, "cancel"): State.CANCELLED,
+}
+
+
+class BankError(Exception):
+    """The bank cannot do this."""
+
+    status = 400
+
+
+class UnknownToken(BankError):
+    """No card answers to this token."""
+
+    status = 422
+
+
+class UnknownCharge(BankError):
+    """There is no such charge."""
+
+    status = 404
+
+
+class KeyReused(BankError):
+    """This key was used before with other parameters."""
+
+    status = 409
+
+
+class RefundTooLarge(BankError):
+    """More than what is left of the charge."""
+
+    status = 422
+
+
+class OutOfOrder(BankError):
+    """The bank is out of order."""
+
+    status = 503
+
+
+class NotAllowed(BankError):
+    """Show the bank's API key."""
+
+    status = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What happens to a card: its first state, and which faults go with it."""
+
+    state: State
+    decline_code: str | None = None
+    copies: int = 1
+    told_by_webhook: bool = False
+    webhook_first: bool = False
+    answer_hangs: bool = False
+
+
+PLANS: Final = {
+    "tok_approve": Plan(State.CAPTURED),
+    "tok_decline": Plan(State.DECLINED, decline_code="card_declined"),
+    "tok_insufficient_funds": Plan(State.DECLINED, decline_code="insufficient_funds"),
+    "tok_3ds": Plan(State.ACTION),
+    "tok_timeout_then_success": Plan(State.CAPTURED, answer_hangs=True),
+    "tok_success_twice": Plan(State.CAPTURED, copies=2, told_by_webhook=True),
+    "tok_webhook_first": Plan(State.CAPTURED, told_by_webhook=True, webhook_first=True),
+    "tok_late": Plan(State.PENDING),
+}
+DOWN: Final = "tok_down"
+
+
+def plan_of(token: str) -> Plan:
+    """Raises OutOfOrder for `tok_down`, and UnknownToken."""
+    if token == DOWN:
+        raise OutOfOrder
+    if token not in PLANS:
+        raise UnknownToken
+    return PLANS[token]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A shop asks for money. `reference` is its idempotency key and its own name for the charge."""
+
+    reference: str
+    amount_cents: int
+    currency: str
+    token: str
+    return_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One taking of money from a card; a faulty card may be charged twice for one order."""
+
+    charge_id: str
+    reference: str
+    amount_cents: int
+    currency: str
+    state: State
+    decline_code: str | None = None
+    return_url: str = ""
+
+    def after(self, step: str) -> "Charge":
+        """The charge one step further, or itself when that step is not open to it."""
+        state = NEXT.get((self.state, step), self.state)
+        return replace(self, state=state)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """A shop gives money back. `refund_id` is its idempotency key."""
+
+    refund_id: str
+    charge_id: str
+    amount_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the statement: money in (`capture`) or back out (`refund`), never changed."""
+
+    seq: int
+    kind: str
+    entry_id: str
+    charge_id: str
+    reference: str
+    amount_cents: int
+    currency: str
+    at_seconds: float
+
+
+def sign(secret: str, timestamp_seconds: int, body: bytes) -> str:
+    """The header `Bank-Signature`: HMAC-SHA256 over the time, a dot and the body."""
+    message = str(timestamp_seconds).encode() + b"." + body
+    digest = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
+    return f"t={timestamp_seconds},v1={digest}"
+
+
+def retry_seconds(attempts: int, first_seconds: float, most_seconds: float = 60.0) -> float:
+    """How long a webhook waits after `attempts` failures: doubling, up to a minute."""
+    return min(most_seconds, first_seconds * 2.0 ** min(attempts, 16))

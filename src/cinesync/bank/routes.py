@@ -1,0 +1,195 @@
+"""The bank's HTTP door: charges, refunds, the statement, and the page that confirms a card."""
+
+import asyncio
+import hmac
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
+from litestar.enums import MediaType
+from litestar.handlers import BaseRouteHandler
+from litestar.params import (
+    FromPath,
+    FromQuery,
+    HeaderParameter,
+    JSONBody,
+    QueryParameter,
+    URLEncodedBody,
+)
+from litestar.response import Redirect
+
+from cinesync.bank.books import Books, Taken
+from cinesync.bank.model import (
+    AMOUNT_CENTS_MAX,
+    STATEMENT_LINES_MAX,
+    BankError,
+    Charge,
+    Line,
+    NotAllowed,
+    Order,
+    RefundOrder,
+    State,
+    plan_of,
+)
+from cinesync.bank.webhooks import Courier
+from cinesync.chassis.batcher import Batcher
+
+Cents = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_CENTS_MAX)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+Key = Annotated[str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=100)]
+
+
+class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a shop sends to take money."""
+
+    amount_cents: Cents
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+    token: Name
+    return_url: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+class RefundBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a shop sends to give money back."""
+
+    refund_id: Name
+    charge_id: Name
+    amount_cents: Cents
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the handlers work with."""
+
+    books: Books
+    courier: Courier
+    charges: Batcher[Order, Taken]
+    secret: str
+    public_url: str
+    hang_seconds: float
+    closing: asyncio.Event
+
+    async def hang(self) -> None:
+        """Longer than any client waits, but not beyond closing time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.hang_seconds):
+                await self.closing.wait()
+
+    def view(self, charge: Charge) -> dict[str, Any]:
+        """The charge as JSON."""
+        waits = charge.state is State.ACTION
+        confirm_url = f"{self.public_url}/confirm/{charge.charge_id}" if waits else None
+        return asdict(charge) | {"confirm_url": confirm_url}
+
+
+TheDesk = NamedDependency[Desk]
+
+
+@post("/charges")
+async def charge(data: JSONBody[ChargeBody], key: Key, desk: TheDesk) -> dict[str, Any]:
+    """Take money. The key is the shop's own name for the payment: `reference` from then on."""
+    plan = plan_of(data.token)
+    order = Order(key, data.amount_cents, data.currency, data.token, data.return_url)
+    taken = await desk.charges.submit(order)
+    if plan.webhook_first:
+        await desk.courier.deliver_of(taken.charge.charge_id)
+    if plan.answer_hangs and taken.is_new:
+        await desk.hang()
+    return desk.view(taken.charge)
+
+
+@get("/charges")
+async def charges(reference: FromQuery[str], desk: TheDesk) -> dict[str, Any]:
+    """Every charge made under a reference; empty when the bank never heard of it."""
+    found = await asyncio.to_thread(desk.books.charges, reference)
+    return {"items": [desk.view(one) for one in found]}
+
+
+@post("/charges/{charge_id:str}/cancel", status_code=200)
+async def cancel(charge_id: FromPath[str], desk: TheDesk) -> dict[str, Any]:
+    """Give up a charge that waits for its card holder; the answer tells how it stands now."""
+    return desk.view(await asyncio.to_thread(desk.books.step, charge_id, "cancel"))
+
+
+@post("/refunds")
+async def refund(data: JSONBody[RefundBody], desk: TheDesk) -> Line:
+    """Give money back; the same refund_id does it once."""
+    order = RefundOrder(data.refund_id, data.charge_id, data.amount_cents)
+    return await asyncio.to_thread(desk.books.refund, order)
+
+
+@get("/statement")
+async def statement(
+    desk: TheDesk,
+    after: Annotated[int, QueryParameter(ge=0)] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=STATEMENT_LINES_MAX)] = STATEMENT_LINES_MAX,
+) -> dict[str, Any]:
+    """All money in and out, in order; `next` is the `after` of the following page."""
+    lines = await asyncio.to_thread(desk.books.statement, after, limit)
+    return {"items": lines, "next": lines[-1].seq if len(lines) == limit else None}
+
+
+@get("/confirm/{charge_id:str}", media_type=MediaType.HTML)
+async def confirm_page(charge_id: FromPath[str], desk: TheDesk) -> str:
+    """Where a card holder says yes or no (3-D Secure)."""
+    found = await asyncio.to_thread(desk.books.find, charge_id)
+    return _page(found)
+
+
+@post("/confirm/{charge_id:str}", status_code=200)
+async def confirm(
+    charge_id: FromPath[str],
+    desk: TheDesk,
+    data: URLEncodedBody[dict[str, str]],
+) -> Response[str]:
+    """The card holder's answer: `answer` is `yes` or anything else."""
+    step = "capture" if data.get("answer") == "yes" else "decline"
+    decided = await asyncio.to_thread(desk.books.step, charge_id, step)
+    if decided.return_url:
+        return Redirect(decided.return_url, status_code=303)
+    return Response(_page(decided), media_type=MediaType.HTML)
+
+
+@get("/health/live", sync_to_thread=False)
+def live() -> dict[str, str]:
+    """The bank is open."""
+    return {"status": "ok"}
+
+
+def _page(found: Charge) -> str:
+    amount = f"{found.amount_cents / 100:.2f} {escape(found.currency)}"
+    form = (
+        '<form method="post"><button name="answer" value="yes">Yes, pay</button> '
+        '<button name="answer" value="no">No</button></form>'
+    )
+    middle = form if found.state is State.ACTION else f"<p>This payment is {found.state}.</p>"
+    return (
+        '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">'
+        f"<title>Sandbox bank</title><h1>Sandbox bank</h1><p>Pay {amount}?</p>{middle}</html>"
+    )
+
+
+def check_key(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A shop proves itself with the secret it shares with the bank."""
+    expected = f"Bearer {connection.app.state.desk.secret}"
+    if not hmac.compare_digest(connection.headers.get("authorization", ""), expected):
+        raise NotAllowed
+
+
+def explain(_request: Request[Any, Any, Any], error: BankError) -> Response[dict[str, str]]:
+    """A refusal as JSON; `code` is for programs."""
+    body = {"code": type(error).__name__, "title": error.__doc__ or "", "detail": str(error)}
+    return Response(body, status_code=error.status)
+
+
+def routers() -> Sequence[Router]:
+    """The shop's side behind the key, the card holder's side open."""
+    private = Router(
+        "/", route_handlers=[charge, charges, cancel, refund, statement], guards=[check_key]
+    )
+    return [private, Router("/", route_handlers=[confirm_page, confirm, live])]

@@ -1,0 +1,56 @@
+"""Sends notices to the shop from the durable queue, until each is acknowledged."""
+
+import asyncio
+
+import httpx
+
+from cinesync.bank.books import Books, Webhook
+from cinesync.bank.model import retry_seconds, sign
+from cinesync.chassis import clock
+
+BATCH_MAX = 50
+HTTP_OK = range(200, 300)
+
+
+class Courier:
+    """Delivers at least once: a notice leaves the queue only after a 2xx answer."""
+
+    def __init__(
+        self, books: Books, client: httpx.AsyncClient, url: str, secret: str, retry: float
+    ) -> None:
+        self._books = books
+        self._client = client
+        self._url = url
+        self._secret = secret
+        self._retry_seconds = retry
+
+    async def run(self, poll_seconds: float) -> None:
+        """Until cancelled; also moves the charges whose time has come."""
+        while True:
+            await asyncio.to_thread(self._books.settle_due)
+            due = await asyncio.to_thread(self._books.webhooks_due, BATCH_MAX)
+            await asyncio.gather(*(self.deliver(webhook) for webhook in due))
+            if len(due) < BATCH_MAX:
+                await asyncio.sleep(poll_seconds)
+
+    async def deliver(self, webhook: Webhook) -> None:
+        """Signed afresh at every attempt, because the receiver refuses old signatures."""
+        if await self._post(webhook.body):
+            await asyncio.to_thread(self._books.webhook_delivered, webhook.event_id)
+        else:
+            wait_seconds = retry_seconds(webhook.attempts, self._retry_seconds)
+            await asyncio.to_thread(self._books.webhook_failed, webhook.event_id, wait_seconds)
+
+    async def deliver_of(self, charge_id: str) -> None:
+        """Tells of one charge at once, before the shop has its answer."""
+        for webhook in await asyncio.to_thread(self._books.webhooks_of, charge_id):
+            await self.deliver(webhook)
+
+    async def _post(self, body: bytes) -> bool:
+        signature = sign(self._secret, int(clock.now().timestamp()), body)
+        headers = {"content-type": "application/json", "bank-signature": signature}
+        try:
+            answer = await self._client.post(self._url, content=body, headers=headers)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code in HTTP_OK

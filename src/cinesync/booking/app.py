@@ -1,0 +1,89 @@
+"""Settings and wiring of booking, on one screen."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from cinesync.booking import service
+from cinesync.booking.consumers import HANDLERS
+from cinesync.booking.model import Terms
+from cinesync.booking.routes import router
+from cinesync.booking.shop import Shop
+from cinesync.booking.tickets import TicketSigner
+from cinesync.chassis.bus import Listeners
+from cinesync.chassis.db import Database, open_database
+from cinesync.chassis.service import Service
+from cinesync.chassis.settings import load
+from cinesync.contracts.booking import (
+    BookingCancelled,
+    BookingConfirmed,
+    SeatsHeld,
+    SeatsReleased,
+)
+from cinesync.contracts.movies import ShowCancelled, ShowChanged
+
+SWEEP_GRACE_SECONDS = 60
+SWEEP_PAUSE_SECONDS = 10
+SWEEP_BATCH_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What booking reads from the environment."""
+
+    database_url: Annotated[str, "booking's own database"]
+    secret_key: Annotated[str, "the secret that the ticket key is derived from"]
+    earlier_secret_keys: Annotated[str, "former secrets, by commas: their tickets stay valid"] = ""
+    hold_seconds: Annotated[int, "how long seats are held"] = 600
+    hold_extensions_max: Annotated[int, "how often a hold can be extended"] = 2
+    held_seats_max: Annotated[int, "seats that one customer can hold at once"] = 20
+    sales_close_minutes: Annotated[int, "minutes after a show's start that sales close"] = 15
+    cancel_minutes_before: Annotated[int, "minutes before a show that cancelling ends"] = 120
+    live_listeners_max: Annotated[int, "open seat map streams in one process"] = 2_000
+
+
+def build(environ: Mapping[str, str]) -> Service:
+    """The booking service, not started yet."""
+    settings = load(Settings, environ)
+    db = open_database(settings.database_url, application="cinesync booking")
+    terms = Terms(
+        hold_seconds=settings.hold_seconds,
+        extensions_max=settings.hold_extensions_max,
+        held_seats_max=settings.held_seats_max,
+        sales_close_minutes=settings.sales_close_minutes,
+        cancel_minutes_before=settings.cancel_minutes_before,
+    )
+    earlier = [secret for secret in settings.earlier_secret_keys.split(",") if secret]
+    signer = TicketSigner(settings.secret_key, earlier)
+    shop = Shop(db, terms, signer, settings.live_listeners_max)
+    return Service(
+        name="booking",
+        database=db,
+        routes=[router(shop)],
+        migrations="cinesync.booking.migrations",
+        handlers=HANDLERS,
+        listeners=listeners(shop),
+        background=[shop.live.run, lambda: sweep(db)],
+        drain=[shop.live.close],
+        close=[shop.holds.close],
+    )
+
+
+def listeners(shop: Shop) -> Listeners:
+    """What keeps this process's seat maps true."""
+    return {
+        SeatsHeld: shop.live.seats_held,
+        SeatsReleased: shop.live.seats_released,
+        BookingConfirmed: shop.live.bookings_confirmed,
+        BookingCancelled: shop.live.bookings_cancelled,
+        ShowChanged: shop.live.shows_changed,
+        ShowCancelled: shop.live.shows_changed,
+    }
+
+
+async def sweep(db: Database) -> None:
+    """Tidy up holds that ran out, in bounded batches; until cancelled."""
+    while True:
+        swept = await db.run(service.sweep_run_out, SWEEP_GRACE_SECONDS, SWEEP_BATCH_MAX)
+        await asyncio.sleep(0 if swept == SWEEP_BATCH_MAX else SWEEP_PAUSE_SECONDS)

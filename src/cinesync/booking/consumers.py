@@ -1,0 +1,15 @@
+"""The bus door: what booking does about what happened elsewhere."""
+
+from cinesync.booking import settling
+from cinesync.chassis.inbox import Handlers
+from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
+from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
+
+HANDLERS: Handlers = {
+    ShowScheduled: settling.schedule_shows,
+    ShowChanged: settling.change_shows,
+    ShowCancelled: settling.cancel_shows,
+    PaymentSuccess: settling.confirm_bookings,
+    PaymentFailed: settling.note_failures,
+    PaymentRefunded: settling.note_refunds,
+}

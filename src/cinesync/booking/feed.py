@@ -1,0 +1,183 @@
+"""The seats of one show as they change, and who watches them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from cinesync.booking.model import Show
+from cinesync.booking.seating import Hall
+from cinesync.chassis import clock
+
+RING_MAX = 500
+LISTENER_WAITING_MAX = 100
+
+FREE, HELD, BOOKED = "free", "held", "booked"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A seat that is not free; `held_until` is None once it is booked."""
+
+    booking_id: UUID
+    held_until: datetime | None
+
+    @property
+    def state(self) -> str:
+        return BOOKED if self.held_until is None else HELD
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A show's seats as the database has them."""
+
+    show: Show
+    hall: Hall
+    taken: Mapping[str, Taken]
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """News: these seats are held or booked."""
+
+    seats: Sequence[str]
+    taken: Taken
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """News: these seats are free, if they are still this booking's; booked ones if `booked`."""
+
+    seats: Sequence[str]
+    booking_id: UUID
+    booked: bool
+
+
+News = Take | Free
+Changed = dict[str, str]
+
+
+class Listener:
+    """One open stream. A None in its queue ends it."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[bytes | None] = asyncio.Queue(LISTENER_WAITING_MAX)
+
+    def end(self, last_words: bytes | None = None) -> None:
+        """Nothing that waits is worth sending: it comes back and catches up."""
+        while not self.queue.empty():
+            self.queue.get_nowait()
+        if last_words is not None:
+            self.queue.put_nowait(last_words)
+        self.queue.put_nowait(None)
+
+
+@dataclass(slots=True, eq=False)
+class Feed:
+    """A seat map with its recent past. `body` is its JSON, once somebody asked for it."""
+
+    show: Show
+    hall: Hall
+    taken: dict[str, Taken]
+    version: int
+    ring: deque[tuple[int, Changed]] = field(default_factory=lambda: deque(maxlen=RING_MAX))
+    body: bytes | None = None
+    listeners: set[Listener] = field(default_factory=set)
+    # News that comes while the database is read may be older or newer than its answer: it is
+    # applied again after it.
+    replay: list[News] | None = None
+    asked_at: float = field(default_factory=clock.monotonic_seconds)
+
+    def __post_init__(self) -> None:
+        self.ring.append((self.version, {}))
+
+    def apply(self, news: News) -> Changed:
+        """The seats whose state it changes."""
+        if self.replay is not None:
+            self.replay.append(news)
+        before = self.states()
+        if isinstance(news, Take):
+            self._take(news)
+        else:
+            self._free(news)
+        return self._since(before, news.seats)
+
+    def _take(self, news: Take) -> None:
+        for seat in news.seats:
+            known = self.taken.get(seat)
+            # The news of a hold may arrive after the news that it was paid.
+            is_booked = known is not None and known.held_until is None
+            if not is_booked or news.taken.held_until is None:
+                self.taken[seat] = news.taken
+
+    def _free(self, news: Free) -> None:
+        for seat in news.seats:
+            known = self.taken.get(seat)
+            if known is None or known.booking_id != news.booking_id:
+                continue
+            if news.booked or known.held_until is not None:
+                del self.taken[seat]
+
+    def run_out(self, now: datetime) -> Changed:
+        """Free what was held until now."""
+        gone = [
+            seat
+            for seat, taken in self.taken.items()
+            if taken.held_until is not None and taken.held_until <= now
+        ]
+        for seat in gone:
+            del self.taken[seat]
+        return dict.fromkeys(gone, FREE)
+
+    def heal(self, taken: Mapping[str, Taken]) -> Changed:
+        """Believe the database."""
+        before = self.states()
+        self.taken = dict(taken)
+        return self._since(before, [*before, *taken])
+
+    def states(self) -> Changed:
+        """Every seat that is not free."""
+        return {seat: taken.state for seat, taken in self.taken.items()}
+
+    def _since(self, before: Changed, seats: Sequence[str]) -> Changed:
+        after = {seat: self.taken[seat].state for seat in seats if seat in self.taken}
+        return {
+            seat: after.get(seat, FREE) for seat in seats if after.get(seat) != before.get(seat)
+        }
+
+    def publish(self, version: int, changed: Changed) -> None:
+        """Tell all listeners. One that does not keep up is dropped; it comes back."""
+        self.version = version
+        self.body = None
+        self.ring.append((version, changed))
+        message = delta(version, changed)
+        for listener in list(self.listeners):
+            if listener.queue.full():
+                self.listeners.discard(listener)
+                listener.end()
+            else:
+                listener.queue.put_nowait(message)
+
+    def catch_up(self, since: int | None) -> list[bytes]:
+        """What happened after a version that this process gave out; else all there is."""
+        versions = [version for version, _ in self.ring]
+        if since in versions:
+            missed = list(self.ring)[versions.index(since) + 1 :]
+            return [delta(version, changed) for version, changed in missed]
+        return [sse("snapshot", self.version, self.states())]
+
+
+def delta(version: int, changed: Changed) -> bytes:
+    """The server-sent event of one change."""
+    return sse("seats", version, changed)
+
+
+def sse(name: str, version: int, seats: Changed) -> bytes:
+    """A server-sent event that can be resumed from."""
+    body: dict[str, Any] = {"version": version, "seats": seats}
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), version, msgspec.json.encode(body))

@@ -1,0 +1,249 @@
+"""Live seat maps of one process: kept in memory, patched by events, healed by the database."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from cinesync.booking.feed import Changed, Feed, Free, Listener, News, Snapshot, Take, Taken
+from cinesync.booking.model import Show, UnknownShow
+from cinesync.chassis import clock
+from cinesync.chassis.problems import Unavailable
+from cinesync.contracts.booking import (
+    BookingCancelled,
+    BookingConfirmed,
+    SeatsHeld,
+    SeatsReleased,
+)
+
+FEEDS_MAX = 500
+OVER_MAX = 10_000
+HEARTBEAT_SECONDS = 15.0
+TICK_SECONDS = 1.0
+RESYNC_SECONDS = 5.0
+RETRY = b"retry: 2000\n\n"
+STILL_HERE = b": still here\n\n"
+FETCH_ANEW = b"event: show\ndata: {}\n\n"
+
+# A version is milliseconds since 1970 above these bits and the process's own number in them: it
+# grows, it fits a JavaScript number, and no process takes another's for its own.
+PROCESS_BITS = 12
+
+Load = Callable[[UUID], Awaitable[Snapshot | None]]
+
+
+class TooManyListeners(Unavailable):
+    """Too many people watch seat maps here; please poll instead."""
+
+
+class AboutShow(Protocol):
+    """What all events about a show have."""
+
+    @property
+    def show_id(self) -> UUID: ...
+
+
+class Live:
+    """Events reach it at most once and in any order; `resync` makes up for that."""
+
+    def __init__(self, load: Load, *, listeners_max: int) -> None:
+        self._load = load
+        self._listeners_max = listeners_max
+        self._feeds: OrderedDict[UUID, Feed] = OrderedDict()
+        self._loading: dict[UUID, asyncio.Task[Feed]] = {}
+        self._early: dict[UUID, list[News]] = {}
+        self._over: OrderedDict[UUID, None] = OrderedDict()
+        self._number = clock.new_id().int % (1 << PROCESS_BITS)
+        self._milliseconds = 0
+        self.listener_count = 0
+        self._closed = False
+
+    async def seat_map(self, show_id: UUID, render: Callable[[Feed], Any]) -> tuple[int, bytes]:
+        """Version and JSON, encoded once for each version. Raises UnknownShow."""
+        feed = await self._feed(show_id)
+        if feed.body is None:
+            feed.body = msgspec.json.encode(render(feed))
+        return feed.version, feed.body
+
+    async def listen(self, show_id: UUID, since: int | None) -> AsyncIterator[bytes]:
+        """Server-sent events from version `since` on. Raises UnknownShow, TooManyListeners."""
+        feed = await self._feed(show_id)
+        if self._closed or self.listener_count >= self._listeners_max:
+            raise TooManyListeners(retry_after_seconds=5)
+        return self._stream(feed, since)
+
+    async def _stream(self, feed: Feed, since: int | None) -> AsyncIterator[bytes]:
+        listener = Listener()
+        feed.listeners.add(listener)
+        self.listener_count += 1
+        is_current = self._feeds.get(feed.show.show_id) is feed
+        try:
+            for chunk in [RETRY, *feed.catch_up(since)]:
+                yield chunk
+            while is_current and not self._closed:
+                message = await _next(listener)
+                if message is None:
+                    return
+                yield message
+        finally:
+            feed.listeners.discard(listener)
+            self.listener_count -= 1
+
+    # What the bus calls, in every process.
+
+    def seats_held(self, events: Sequence[SeatsHeld]) -> None:
+        """Held, unless that hold is known to be over."""
+        for event in events:
+            if event.hold_id not in self._over:
+                self._tell(event, Take(event.seats, Taken(event.hold_id, event.expires_at)))
+
+    def seats_released(self, events: Sequence[SeatsReleased]) -> None:
+        """Free, unless they are another's by now, or paid for."""
+        for event in events:
+            self._end(event.hold_id)
+            self._tell(event, Free(event.seats, event.hold_id, booked=False))
+
+    def bookings_confirmed(self, events: Sequence[BookingConfirmed]) -> None:
+        """Booked, whatever they were."""
+        for event in events:
+            self._tell(event, Take(event.seats, Taken(event.booking_id, None)))
+
+    def bookings_cancelled(self, events: Sequence[BookingCancelled]) -> None:
+        """Free, unless they are another's by now."""
+        for event in events:
+            self._end(event.booking_id)
+            self._tell(event, Free(event.seats, event.booking_id, booked=True))
+
+    def shows_changed(self, events: Sequence[AboutShow]) -> None:
+        """Times, prices or the show itself: all of it is read anew."""
+        for event in events:
+            feed = self._feeds.get(event.show_id)
+            if feed is not None:
+                self._drop(feed)
+
+    # What the process does by itself.
+
+    async def run(self) -> None:
+        """Free what ran out every second, resync every few; until cancelled."""
+        resync_at = clock.monotonic_seconds() + RESYNC_SECONDS
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.run_out(clock.now())
+            if clock.monotonic_seconds() >= resync_at:
+                await self.resync()
+                resync_at = clock.monotonic_seconds() + RESYNC_SECONDS
+
+    def run_out(self, now: datetime) -> None:
+        """Free the seats whose holds ran out, without being told."""
+        for feed in self._feeds.values():
+            self._publish(feed, feed.run_out(now))
+
+    async def resync(self) -> None:
+        """Make what is watched what the database says; forget what nobody looks at."""
+        asked_after = clock.monotonic_seconds() - RESYNC_SECONDS
+        for feed in list(self._feeds.values()):
+            if feed.listeners or feed.asked_at >= asked_after:
+                await self._reload(feed)
+            else:
+                self._feeds.pop(feed.show.show_id, None)
+
+    async def close(self) -> None:
+        """End every stream: an open one would keep the server from stopping."""
+        self._closed = True
+        for feed in self._feeds.values():
+            for listener in feed.listeners:
+                listener.end()
+
+    async def _feed(self, show_id: UUID) -> Feed:
+        """Loaded once, however many ask."""
+        feed = self._feeds.get(show_id)
+        if feed is not None:
+            feed.asked_at = clock.monotonic_seconds()
+            self._feeds.move_to_end(show_id)
+            return feed
+        if show_id not in self._loading:
+            task = asyncio.create_task(self._open(show_id))
+            task.add_done_callback(lambda _: self._loading.pop(show_id, None))
+            self._loading[show_id] = task
+        return await asyncio.shield(self._loading[show_id])
+
+    async def _open(self, show_id: UUID) -> Feed:
+        self._early[show_id] = []
+        try:
+            snapshot = await self._load(show_id)
+        finally:
+            early = self._early.pop(show_id)
+        if snapshot is None:
+            raise UnknownShow
+        feed = Feed(snapshot.show, snapshot.hall, dict(snapshot.taken), self._next_version())
+        for news in early:
+            feed.apply(news)
+        self._feeds[show_id] = feed
+        self._make_room()
+        return feed
+
+    async def _reload(self, feed: Feed) -> None:
+        feed.replay = []
+        try:
+            snapshot = await self._load(feed.show.show_id)
+        finally:
+            replay, feed.replay = feed.replay, None
+        if snapshot is None or _terms_of(snapshot.show) != _terms_of(feed.show):
+            self._drop(feed)
+            return
+        self._publish(feed, feed.heal(snapshot.taken))
+        for news in replay:
+            self._publish(feed, feed.apply(news))
+
+    def _tell(self, event: AboutShow, news: News) -> None:
+        if event.show_id in self._early:
+            self._early[event.show_id].append(news)
+        feed = self._feeds.get(event.show_id)
+        if feed is not None:
+            self._publish(feed, feed.apply(news))
+
+    def _publish(self, feed: Feed, changed: Changed) -> None:
+        if changed:
+            feed.publish(self._next_version(), changed)
+
+    def _drop(self, feed: Feed) -> None:
+        """Its listeners are told to fetch the seat map anew, and come back."""
+        self._feeds.pop(feed.show.show_id, None)
+        for listener in feed.listeners:
+            listener.end(FETCH_ANEW)
+
+    def _make_room(self) -> None:
+        """Unwatched shows go; of watched ones there are no more than listeners."""
+        surplus = max(len(self._feeds) - FEEDS_MAX, 0)
+        older = list(self._feeds)[:-1]
+        unwatched = [show_id for show_id in older if not self._feeds[show_id].listeners]
+        for show_id in unwatched[:surplus]:
+            del self._feeds[show_id]
+
+    def _end(self, booking_id: UUID) -> None:
+        """From now on, news that this hold began is old."""
+        self._over[booking_id] = None
+        if len(self._over) > OVER_MAX:
+            self._over.popitem(last=False)
+
+    def _next_version(self) -> int:
+        now = int(clock.now().timestamp() * 1000)
+        self._milliseconds = max(now, self._milliseconds + 1)
+        return self._milliseconds << PROCESS_BITS | self._number
+
+
+async def _next(listener: Listener) -> bytes | None:
+    """What comes next; a comment when nothing does, so that proxies keep the line open."""
+    try:
+        async with asyncio.timeout(HEARTBEAT_SECONDS):
+            return await listener.queue.get()
+    except TimeoutError:
+        return STILL_HERE
+
+
+def _terms_of(show: Show) -> tuple[int, bool]:
+    return show.revision, show.cancelled

@@ -1,0 +1,1 @@
+"""The booking database, step by step."""

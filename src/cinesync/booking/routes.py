@@ -1,0 +1,221 @@
+"""The HTTP door of booking."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Response, Router, delete, get, post
+from litestar.datastructures import ResponseHeader
+from litestar.di import NamedDependency, Provide
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.response import Stream
+
+from cinesync.booking import catalog, history, service, views
+from cinesync.booking.history import RefusedPayment, Spending
+from cinesync.booking.model import Booking, HoldSeats, Show, State
+from cinesync.booking.shop import Shop
+from cinesync.chassis import clock, telemetry
+from cinesync.chassis.db import Transaction
+from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.problems import Invalid
+from cinesync.chassis.tokens import Caller
+
+PAGE_MAX = 100
+KEY_SECONDS = 300
+VERSION_DIGITS_MAX = 16
+VERSION_MAX = 2**53
+
+TheShop = NamedDependency[Shop]
+Who = NamedDependency[Caller]
+Since = Annotated[
+    int | None, QueryParameter(ge=0, le=VERSION_MAX, description="the version known already")
+]
+LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID")]
+IfNoneMatch = Annotated[str | None, HeaderParameter(name="If-None-Match")]
+Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
+After = Annotated[str | None, QueryParameter(description="`next` of an earlier answer")]
+
+
+@get(
+    "/shows/{show_id:uuid}/seats",
+    responses={200: ResponseSpec(views.SeatMapView, description="The seat map")},
+    response_headers=[ResponseHeader(name="ETag", documentation_only=True)],
+)
+async def seats(
+    shop: TheShop, show_id: FromPath[UUID], if_none_match: IfNoneMatch = None
+) -> Response[bytes]:
+    """The seats of a show with price and state. Its ETag is its version."""
+    version, body = await shop.live.seat_map(show_id, lambda feed: views.seat_map(feed, shop.terms))
+    headers = {"ETag": f'"{version}"', "Cache-Control": "no-cache"}
+    if if_none_match == headers["ETag"]:
+        return Response(b"", status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@get("/shows/{show_id:uuid}/live", media_type="text/event-stream")
+async def live(
+    shop: TheShop, show_id: FromPath[UUID], since: Since = None, last_event_id: LastEventId = None
+) -> Stream:
+    """Seat changes as they happen (server-sent events).
+
+    `seats`: what changed. `snapshot`: every seat that is not free, when the version asked for
+    is not known here. `show`: times or prices changed; fetch the seat map anew.
+    """
+    known = last_event_id if last_event_id is not None else str(since)
+    is_version = known.isdecimal() and known.isascii() and len(known) <= VERSION_DIGITS_MAX
+    version = int(known) if is_version else None
+    stream = await shop.live.listen(show_id, version)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Stream(stream, media_type="text/event-stream", headers=headers)
+
+
+@post("/holds")
+async def make_hold(shop: TheShop, caller: Who, data: JSONBody[views.HoldWish]) -> views.HoldView:
+    """Hold these seats, or the best so many side by side: all or none."""
+    wish = HoldSeats(
+        hold_id=clock.new_id(),
+        customer_id=caller.customer_id,
+        is_guest=caller.is_guest,
+        show_id=data.show_id,
+        seats=data.seats,
+        best=data.best or 0,
+        zone=data.zone,
+        trace=telemetry.current_trace(),
+    )
+    return views.new_hold(await shop.holds.submit(wish), shop.terms)
+
+
+@get("/holds/{hold_id:uuid}")
+async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views.HoldView:
+    """A hold of yours, whatever has become of it."""
+    booking = await shop.db.read(service.find_own, hold_id, caller.customer_id)
+    return views.hold(booking, shop.terms)
+
+
+@delete("/holds/{hold_id:uuid}")
+async def release_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> None:
+    """Give the seats back."""
+    events = await shop.db.run(service.release_hold, hold_id, caller.customer_id)
+    shop.live.seats_released(events)
+
+
+@post("/holds/{hold_id:uuid}/extend", status_code=200)
+async def extend_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views.HoldView:
+    """Keep the seats for the full time again: so many times, not beyond the show's start."""
+    booking, events = await shop.db.run(
+        service.extend_hold, hold_id, caller.customer_id, shop.terms
+    )
+    shop.live.seats_held(events)
+    return views.hold(booking, shop.terms)
+
+
+@get("/bookings")
+async def list_bookings(
+    shop: TheShop,
+    caller: Who,
+    status: FromQuery[State | None] = None,
+    after: After = None,
+    limit: Limit = 20,
+) -> Page[views.BookingView]:
+    """Your bookings, the newest first; without `status`, those that were paid for."""
+    statuses = [status] if status else [State.CONFIRMED, State.CANCELLED]
+    key = _key(after) if after else None
+    rows, shows = await shop.db.read(_page, caller.customer_id, statuses, key, limit + 1)
+    items = [views.booking(row, shows[row.show_id], shop.terms) for row in rows[:limit]]
+    if len(rows) <= limit:
+        return Page(items, None)
+    last = items[-1]
+    return Page(items, encode_cursor(last.created_at.isoformat(), str(last.booking_id)))
+
+
+@get("/bookings/stats")
+async def stats(shop: TheShop, caller: Who) -> views.StatsView:
+    """How many seats you bought, and what you spent, by month and currency."""
+    months: list[Spending] = await shop.db.read(history.spending, caller.customer_id)
+    return views.stats(months)
+
+
+@get("/bookings/{booking_id:uuid}")
+async def get_booking(
+    shop: TheShop, caller: Who, booking_id: FromPath[UUID]
+) -> views.BookingDetail:
+    """A booking of yours with its ticket. A hold that is being paid is found here as well."""
+    booking, show, refused = await shop.db.read(_detail, booking_id, caller.customer_id)
+    return _view(shop, booking, show, refused)
+
+
+@post("/bookings/{booking_id:uuid}/cancel", status_code=200)
+async def cancel_booking(
+    shop: TheShop, caller: Who, booking_id: FromPath[UUID]
+) -> views.BookingDetail:
+    """Cancel for a full refund, until some time before the show."""
+    _, events = await shop.db.run(
+        service.cancel_booking, booking_id, caller.customer_id, shop.terms
+    )
+    shop.live.bookings_cancelled(events)
+    booking, show, refused = await shop.db.read(_detail, booking_id, caller.customer_id)
+    return _view(shop, booking, show, refused)
+
+
+@get("/tickets/jwks.json")
+async def ticket_keys(shop: TheShop) -> Response[dict[str, Any]]:
+    """The public keys that verify tickets, for scanners to keep."""
+    return Response(shop.signer.jwks(), headers={"Cache-Control": f"max-age={KEY_SECONDS}"})
+
+
+def router(shop: Shop) -> Router:
+    """All of it under /api/booking."""
+    return Router(
+        "/api/booking",
+        route_handlers=[
+            seats,
+            live,
+            make_hold,
+            get_hold,
+            release_hold,
+            extend_hold,
+            list_bookings,
+            stats,
+            get_booking,
+            cancel_booking,
+            ticket_keys,
+        ],
+        dependencies={"shop": Provide(lambda: shop, sync_to_thread=False)},
+    )
+
+
+async def _page(
+    tx: Transaction,
+    customer_id: UUID,
+    statuses: Sequence[State],
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> tuple[list[Booking], dict[UUID, Show]]:
+    rows = await history.bookings_page(tx, customer_id, statuses, after, limit)
+    return rows, dict(await catalog.find_shows(tx, [row.show_id for row in rows]))
+
+
+async def _detail(
+    tx: Transaction, booking_id: UUID, customer_id: UUID
+) -> tuple[Booking, Show, list[RefusedPayment]]:
+    booking = await service.find_own(tx, booking_id, customer_id)
+    show = await service.find_show(tx, booking.show_id)
+    return booking, show, await history.refusals_of(tx, booking_id)
+
+
+def _view(
+    shop: Shop, booking: Booking, show: Show, refused: Sequence[RefusedPayment]
+) -> views.BookingDetail:
+    is_valid = booking.state is State.CONFIRMED
+    ticket = shop.signer.sign(booking, show) if is_valid else None
+    return views.booking_detail(booking, show, shop.terms, ticket, refused)
+
+
+def _key(after: str) -> tuple[datetime, UUID]:
+    created_at, booking_id = decode_cursor(after, 2)
+    try:
+        return datetime.fromisoformat(created_at).astimezone(UTC), UUID(booking_id)
+    except (ValueError, OverflowError) as error:
+        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error

@@ -1,0 +1,310 @@
+"""Where people may sit: side by side, near the middle, no single seat left over. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import groupby
+from math import hypot
+
+from cinesync.booking.model import (
+    ALTERNATIVES_MAX,
+    SEATS_PER_HOLD_MAX,
+    ChooseSeats,
+    CompanionAlone,
+    GapLeft,
+    NotTogether,
+    SeatTaken,
+    TooManySeats,
+    UnknownSeat,
+)
+from cinesync.contracts.movies import LayoutSeat
+
+WHEELCHAIR = "wheelchair"
+COMPANION = "companion"
+
+# The best seat: in the middle across, and this far back from the first row to the last.
+BEST_DEPTH = 0.62
+# Most parties are pairs: a place that leaves an odd rest counts as this much (in seat pitches)
+# worse for each, so that a rush fills rows instead of leaving one seat in each.
+ODD_REST_COST = 0.3
+
+Seats = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """A layout, arranged for choosing.
+
+    `runs` are neighbours from aisle to aisle, the run with the best seat first; accessible
+    places stand outside them. `nearest` is the cost of each run's best seat, `depths` how near
+    and how far its seats are. `cost` is a seat's distance from the best spot, in seat pitches.
+    `companions` are the companion seats of each wheelchair place.
+    """
+
+    seats: Mapping[str, LayoutSeat]
+    runs: Sequence[Seats]
+    nearest: Sequence[float]
+    depths: Sequence[tuple[float, float]]
+    cost: Mapping[str, float]
+    companions: Mapping[str, Seats]
+
+    def outside(self, zones: Collection[str]) -> list[str]:
+        """The seats of all other zones."""
+        return [name for name, seat in self.seats.items() if seat.zone not in zones]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Free seats side by side; `rests` is how many are left free on either side of them."""
+
+    seats: Seats
+    rests: tuple[int, int]
+
+    @property
+    def strands(self) -> int:
+        """The single seats that taking these leaves."""
+        return self.rests.count(1)
+
+
+def arrange(seats: Iterable[LayoutSeat]) -> Hall:
+    """Find the runs, the best spot and who accompanies whom."""
+    by_name = {seat.seat: seat for seat in seats}
+    ordinary = sorted(
+        (seat for seat in by_name.values() if seat.kind not in {WHEELCHAIR, COMPANION}),
+        key=lambda seat: (seat.row, seat.run, seat.number),
+    )
+    # A seat's number less its place in line is the same for all of one run.
+    in_line = groupby(
+        enumerate(ordinary), key=lambda at: (at[1].row, at[1].run, at[1].number - at[0])
+    )
+    companions: dict[str, Seats] = {}
+    for seat in by_name.values():
+        if seat.companion_of is not None:
+            companions[seat.companion_of] = (*companions.get(seat.companion_of, ()), seat.seat)
+    runs = [tuple(seat.seat for _, seat in run) for _, run in in_line]
+    cost = _costs(list(by_name.values()))
+    runs.sort(key=lambda run: (min(cost[seat] for seat in run), run))
+    depths = [[by_name[seat].y for seat in run] for run in runs]
+    return Hall(
+        seats=by_name,
+        runs=runs,
+        nearest=[min(cost[seat] for seat in run) for run in runs],
+        depths=[(min(ys), max(ys)) for ys in depths],
+        cost=cost,
+        companions=companions,
+    )
+
+
+def _costs(seats: Sequence[LayoutSeat]) -> dict[str, float]:
+    """Distances by x and y, so that a curved row counts as it stands."""
+    if not seats:
+        return {}
+    xs = [seat.x for seat in seats]
+    ys = [seat.y for seat in seats]
+    best_x = (min(xs) + max(xs)) / 2
+    best_y = min(ys) + BEST_DEPTH * (max(ys) - min(ys))
+    return {seat.seat: hypot(seat.x - best_x, seat.y - best_y) for seat in seats}
+
+
+def stretches(run: Seats, taken: Collection[str]) -> Iterator[Seats]:
+    """Free neighbours, from one taken seat or aisle to the next."""
+    for is_taken, seats in groupby(run, taken.__contains__):
+        if not is_taken:
+            yield tuple(seats)
+
+
+def blocks(run: Seats, taken: Collection[str], count: int) -> Iterator[Block]:
+    """Every way to seat `count` people side by side in a run."""
+    for stretch in stretches(run, taken):
+        spare = len(stretch) - count
+        for start in range(spare + 1):
+            yield Block(stretch[start : start + count], (start, spare - start))
+
+
+def best_together(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats | None:
+    """The block nearest to the best spot; one that strands nobody goes before one that does."""
+    best: tuple[int, float, Seats] | None = None
+    for run, nearest in zip(hall.runs, hall.nearest, strict=True):
+        if best is not None and best[0] == 0 and best[1] < nearest:
+            break  # no run from here on can do better
+        for block in blocks(run, taken, count):
+            if zone is None or all(hall.seats[seat].zone == zone for seat in block.seats):
+                rank = (block.strands, _cost(hall, block), block.seats)
+                best = rank if best is None else min(best, rank)
+    return best[2] if best else None
+
+
+def best_apart(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats:
+    """The same in as few parts as it takes; empty when there are not that many seats."""
+    chosen: Seats = ()
+    size = count
+    while size and len(chosen) < count:
+        part = best_together(hall, {*taken, *chosen}, min(size, count - len(chosen)), zone)
+        if part is None:
+            size -= 1
+        else:
+            chosen += part
+    return chosen if len(chosen) == count else ()
+
+
+def stranded(hall: Hall, taken: Collection[str], chosen: Set[str]) -> list[str]:
+    """Single seats that `chosen` would leave although sliding along the stretch leaves none.
+
+    A stretch with one seat more than is chosen from it leaves one over whatever is done; that
+    is allowed, so that the last seats of a full house can be sold.
+    """
+    left_alone: list[str] = []
+    for run in hall.runs:
+        if not chosen.isdisjoint(run):
+            for stretch in stretches(run, taken):
+                left_alone += _stranded_in(stretch, chosen)
+    return left_alone
+
+
+def _stranded_in(stretch: Seats, chosen: Collection[str]) -> list[str]:
+    picked = sum(seat in chosen for seat in stretch)
+    if not picked or len(stretch) == picked + 1:
+        return []
+    rests = [
+        list(rest) for is_chosen, rest in groupby(stretch, chosen.__contains__) if not is_chosen
+    ]
+    return [rest[0] for rest in rests if len(rest) == 1]
+
+
+def alternatives(hall: Hall, taken: Collection[str], wanted: Sequence[str]) -> list[Seats]:
+    """The nearest places for the same party: gap-free, side by side, not overlapping."""
+    if any(hall.seats[seat].kind == WHEELCHAIR for seat in wanted):
+        return _nearest(hall, wanted, _wheelchair_places(hall, taken, len(wanted)))
+    _, wanted_y = _middle(hall, wanted)
+    found: list[Seats] = []
+    # Row by row away from the seats wanted: a curved row counts from its nearest point.
+    by_row = sorted(
+        (max(first - wanted_y, wanted_y - last, 0.0), run)
+        for run, (first, last) in zip(hall.runs, hall.depths, strict=True)
+    )
+    for rows_off, run in by_row:
+        if len(found) == ALTERNATIVES_MAX and rows_off > _distance(hall, found[-1], wanted):
+            break
+        free = blocks(run, taken, len(wanted))
+        found += [block.seats for block in free if not block.strands]
+        found = _nearest(hall, wanted, found)
+    return found
+
+
+def _nearest(hall: Hall, wanted: Sequence[str], found: list[Seats]) -> list[Seats]:
+    """The nearest few that do not overlap."""
+    offered: list[Seats] = []
+    for seats in sorted(found, key=lambda seats: (_distance(hall, seats, wanted), seats)):
+        if not any(set(seats) & set(other) for other in offered):
+            offered.append(seats)
+        if len(offered) == ALTERNATIVES_MAX:
+            break
+    return offered
+
+
+def choose(hall: Hall, taken: Collection[str], seats: Seats, best: int, zone: str | None) -> Seats:
+    """The seats a wish gets.
+
+    Raises SeatTaken, NotTogether, and the rules ChooseSeats, TooManySeats, UnknownSeat,
+    CompanionAlone, GapLeft.
+    """
+    if bool(seats) == bool(best):
+        raise ChooseSeats
+    _check_count(len(seats) + best)
+    if best:
+        return _choose_best(hall, taken, best, zone)
+    _check_known(hall, seats)
+    gone = [seat for seat in seats if seat in taken]
+    if gone:
+        raise seat_taken(hall, taken, seats, gone)
+    _check_companions(hall, seats)
+    _check_gaps(hall, taken, seats)
+    return seats
+
+
+def seat_taken(
+    hall: Hall, taken: Collection[str], wanted: Sequence[str], gone: Sequence[str]
+) -> SeatTaken:
+    """Says which seats went and what is free nearby."""
+    nearby = alternatives(hall, {*taken, *gone}, wanted)
+    return SeatTaken(
+        f"Somebody was faster: {', '.join(gone)}.", seats=list(gone), alternatives=nearby
+    )
+
+
+def _choose_best(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats:
+    if zone is not None and all(seat.zone != zone for seat in hall.seats.values()):
+        raise UnknownSeat(f"There is no zone {zone} here.", zone=zone)
+    together = best_together(hall, taken, count, zone)
+    if together is None:
+        apart = best_apart(hall, taken, count, zone)
+        raise NotTogether(seats=[], alternatives=[apart] if apart else [])
+    return together
+
+
+def _check_count(count: int) -> None:
+    if count > SEATS_PER_HOLD_MAX:
+        raise TooManySeats(f"At most {SEATS_PER_HOLD_MAX} seats.", seats_max=SEATS_PER_HOLD_MAX)
+
+
+def _check_known(hall: Hall, seats: Seats) -> None:
+    unknown = [seat for seat in seats if seat not in hall.seats]
+    twice = sorted({seat for seat in seats if seats.count(seat) > 1})
+    if unknown:
+        raise UnknownSeat(f"There is no seat {', '.join(unknown)}.", seats=unknown)
+    if twice:
+        raise ChooseSeats(f"{', '.join(twice)}: named twice.", seats=twice)
+
+
+def _check_companions(hall: Hall, seats: Seats) -> None:
+    alone = {
+        seat: hall.seats[seat].companion_of
+        for seat in seats
+        if hall.seats[seat].kind == COMPANION and hall.seats[seat].companion_of not in seats
+    }
+    if alone:
+        places = sorted({place for place in alone.values() if place is not None})
+        raise CompanionAlone(
+            f"{', '.join(alone)} goes with wheelchair place {', '.join(places)}.",
+            seats=list(alone),
+            with_seats=places,
+        )
+
+
+def _check_gaps(hall: Hall, taken: Collection[str], seats: Seats) -> None:
+    left_alone = stranded(hall, taken, set(seats))
+    if left_alone:
+        raise GapLeft(
+            f"{', '.join(left_alone)} would be left on its own.",
+            seats=left_alone,
+            alternatives=alternatives(hall, taken, seats),
+        )
+
+
+def _wheelchair_places(hall: Hall, taken: Collection[str], count: int) -> list[Seats]:
+    """Free wheelchair places, each with companions to make up the party."""
+    found = []
+    for place, seat in hall.seats.items():
+        companions = [name for name in hall.companions.get(place, ()) if name not in taken]
+        if seat.kind == WHEELCHAIR and place not in taken and len(companions) >= count - 1:
+            found.append((place, *companions[: count - 1]))
+    return found
+
+
+def _cost(hall: Hall, block: Block) -> float:
+    distance = sum(hall.cost[seat] for seat in block.seats) / len(block.seats)
+    return distance + ODD_REST_COST * sum(rest % 2 for rest in block.rests)
+
+
+def _distance(hall: Hall, seats: Sequence[str], wanted: Sequence[str]) -> float:
+    """Between the middles of two groups of seats."""
+    ax, ay = _middle(hall, seats)
+    bx, by = _middle(hall, wanted)
+    return hypot(ax - bx, ay - by)
+
+
+def _middle(hall: Hall, seats: Sequence[str]) -> tuple[float, float]:
+    places = [hall.seats[seat] for seat in seats]
+    return (
+        sum(place.x for place in places) / len(places),
+        sum(place.y for place in places) / len(places),
+    )

@@ -1,0 +1,287 @@
+"""The commands on holds and bookings. Each is re-runnable and has no effect but SQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from cinesync.booking import catalog, store
+from cinesync.booking.counter import Counter, Pick
+from cinesync.booking.halls import Halls
+from cinesync.booking.model import (
+    NEXT,
+    Booking,
+    BookingError,
+    Cause,
+    ExtensionsUsedUp,
+    HoldIsOver,
+    HoldSeats,
+    NotConfirmed,
+    Show,
+    State,
+    Terms,
+    TooLateToCancel,
+    UnknownBooking,
+    UnknownShow,
+    states_before,
+)
+from cinesync.booking.store import HELD, Claim
+from cinesync.chassis import clock, outbox
+from cinesync.chassis.db import Transaction
+from cinesync.contracts.booking import BookingCancelled, SeatsHeld, SeatsReleased
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Seats are held: the answer to HoldSeats."""
+
+    pick: Pick
+    event: SeatsHeld
+
+
+HoldResult = Held | BookingError
+
+
+class NothingHeld(Exception):
+    """A whole batch was refused. Raised so that there is nothing to commit."""
+
+    def __init__(self, results: list[HoldResult]) -> None:
+        super().__init__("a whole batch was refused")
+        self.results = results
+
+
+async def hold_seats(
+    tx: Transaction, holds: Sequence[HoldSeats], halls: Halls, terms: Terms
+) -> list[HoldResult]:
+    """Hold all or none of each customer's seats; one answer for each, in order.
+
+    Conflicts within the batch are decided in memory, in arrival order; with other processes by
+    the primary key, whatever was read before. Raises NothingHeld when all are refused.
+    """
+    counter = await _open_counter(tx, holds, halls, terms)
+    decided = [counter.decide(hold) for hold in holds]
+    picks = [pick for pick in decided if isinstance(pick, Pick)]
+    gone = await _claim_all_or_none(tx, picks, terms)
+    won = [pick for pick in picks if pick.hold.hold_id not in gone]
+    expiries = await store.insert_holds(tx, won, terms.hold_seconds) if won else {}
+    told = {pick.hold.hold_id: _seats_held(pick, expiries[pick.hold.hold_id]) for pick in won}
+    await outbox.append(tx, list(told.values()))
+    results = [_answer(counter, pick, gone, told) for pick in decided]
+    if not won:
+        raise NothingHeld(results)
+    return results
+
+
+async def _open_counter(
+    tx: Transaction, holds: Sequence[HoldSeats], halls: Halls, terms: Terms
+) -> Counter:
+    """Read once for the whole batch what its decisions rest on."""
+    shows = await catalog.find_shows(tx, [hold.show_id for hold in holds])
+    keys = [(show.region, show.show_id) for show in shows.values()]
+    names = await store.taken_names(tx, keys)
+    taken = {show_id: set(names.get(show_id, ())) for show_id in shows}
+    held = await store.held_counts(
+        tx,
+        [hold.customer_id for hold in holds],
+        [hold.customer_id for hold in holds if hold.is_guest],
+    )
+    by_layout = {show.layout_id: await halls.get(tx, show.layout_id) for show in shows.values()}
+    for show in shows.values():
+        unpriced = by_layout[show.layout_id].outside(show.prices_cents)
+        taken[show.show_id].update(unpriced)
+    return Counter(shows, by_layout, taken, dict(held), terms)
+
+
+async def _claim_all_or_none(
+    tx: Transaction, picks: Sequence[Pick], terms: Terms
+) -> dict[UUID, list[str]]:
+    """The seats that each losing hold did not get; what it did get is undone."""
+    claims = {pick.hold.hold_id: store.claims_of_pick(pick) for pick in picks}
+    if not claims:
+        return {}
+    every = [claim for wanted in claims.values() for claim in wanted]
+    claimed = await store.claim_seats(tx, every, HELD, terms.hold_seconds)
+    gone = {
+        hold_id: [claim.seat for claim in wanted if claim not in claimed]
+        for hold_id, wanted in claims.items()
+        if not claimed.issuperset(wanted)
+    }
+    undo = [claim for hold_id in gone for claim in claims[hold_id] if claim in claimed]
+    if undo:
+        await store.free_seats(tx, undo)
+    return gone
+
+
+def _answer(
+    counter: Counter,
+    decided: Pick | BookingError,
+    gone: Mapping[UUID, list[str]],
+    told: Mapping[UUID, SeatsHeld],
+) -> HoldResult:
+    if isinstance(decided, BookingError):
+        return decided
+    hold_id = decided.hold.hold_id
+    if hold_id in gone:
+        return counter.lost(decided, gone[hold_id])
+    return Held(decided, told[hold_id])
+
+
+async def release_hold(tx: Transaction, hold_id: UUID, customer_id: UUID) -> list[SeatsReleased]:
+    """Give held seats back; nothing to do for a hold that is over. Raises HoldIsOver if paid."""
+    booking = await _own_for_update(tx, hold_id, customer_id)
+    if booking.state in {State.RELEASED, State.EXPIRED}:
+        return []
+    if (booking.state, Cause.GIVEN_BACK) not in NEXT:
+        raise HoldIsOver("It is paid for: cancel the booking instead.")
+    freed = await store.free_seats(tx, store.claims_of(booking))
+    await _move(tx, [booking], Cause.GIVEN_BACK)
+    events = [seats_released(booking, freed)] if freed else []
+    await outbox.append(tx, events)
+    return events
+
+
+async def extend_hold(
+    tx: Transaction, hold_id: UUID, customer_id: UUID, terms: Terms
+) -> tuple[Booking, list[SeatsHeld]]:
+    """Keep a live hold for its full time again, but not beyond the show's start.
+
+    An extension that would gain nothing is not counted. Raises HoldIsOver, ExtensionsUsedUp.
+    """
+    booking = await _own_for_update(tx, hold_id, customer_id)
+    if booking.status is not State.HELD:
+        raise HoldIsOver
+    if booking.extensions >= terms.extensions_max:
+        raise ExtensionsUsedUp(extensions_max=terms.extensions_max)
+    show = await find_show(tx, booking.show_id)
+    until = min(booking.read_at + timedelta(seconds=terms.hold_seconds), show.starts_at)
+    if until <= booking.expires_at:
+        return booking, []
+    claims = store.claims_of(booking)
+    prolonged = await store.prolong_seats(tx, claims, until)
+    if len(prolonged) < len(claims) or not await store.set_expiry(tx, booking, until):
+        raise HoldIsOver
+    extended = replace(booking, expires_at=until, extensions=booking.extensions + 1)
+    events = [
+        SeatsHeld(
+            event_id=clock.new_id(),
+            occurred_at=clock.now(),
+            hold_id=hold_id,
+            show_id=booking.show_id,
+            region=booking.region,
+            seats=booking.seat_names,
+            expires_at=until,
+        )
+    ]
+    await outbox.append(tx, events)
+    return extended, events
+
+
+async def cancel_booking(
+    tx: Transaction, booking_id: UUID, customer_id: UUID, terms: Terms
+) -> tuple[Booking, list[BookingCancelled]]:
+    """Cancel for a full refund; once cancelled, it stays so. Raises NotConfirmed,
+    TooLateToCancel."""
+    booking = await _own_for_update(tx, booking_id, customer_id)
+    if booking.state is State.CANCELLED:
+        return booking, []
+    if (booking.state, Cause.CUSTOMER_CANCELLED) not in NEXT:
+        raise NotConfirmed
+    show = await find_show(tx, booking.show_id)
+    until = show.cancel_until(terms)
+    if show.read_at > until:
+        raise TooLateToCancel(f"It could be cancelled until {until.isoformat()}.", until=until)
+    before = states_before(Cause.CUSTOMER_CANCELLED)
+    keys = [(booking.region, booking_id)]
+    [cancelled] = await store.set_cancelled(tx, keys, before, "customer")
+    await store.free_seats(tx, store.claims_of(booking))
+    events = [booking_cancelled(cancelled)]
+    await outbox.append(tx, events)
+    return cancelled, events
+
+
+async def sweep_run_out(tx: Transaction, grace_seconds: int, limit: int) -> int:
+    """Mark holds that ran out long ago and drop their rows; how many.
+
+    Housekeeping only: whether a hold is alive is always asked of the database's clock.
+    """
+    run_out = await store.lock_run_out(tx, grace_seconds, limit)
+    if run_out:
+        await store.free_seats(tx, [c for booking in run_out for c in store.claims_of(booking)])
+        await _move(tx, run_out, Cause.RAN_OUT)
+    return len(run_out)
+
+
+async def find_own(tx: Transaction, booking_id: UUID, customer_id: UUID) -> Booking:
+    """A customer's own hold or booking; another's does not exist for them."""
+    booking = await store.find_booking(tx, booking_id)
+    if booking is None or booking.customer_id != customer_id:
+        raise UnknownBooking
+    return booking
+
+
+async def find_show(tx: Transaction, show_id: UUID) -> Show:
+    """Raises UnknownShow."""
+    show = (await catalog.find_shows(tx, [show_id])).get(show_id)
+    if show is None:
+        raise UnknownShow
+    return show
+
+
+async def _own_for_update(tx: Transaction, booking_id: UUID, customer_id: UUID) -> Booking:
+    booking = (await store.lock_bookings(tx, [booking_id])).get(booking_id)
+    if booking is None or booking.customer_id != customer_id:
+        raise UnknownBooking
+    return booking
+
+
+async def _move(tx: Transaction, bookings: Sequence[Booking], cause: Cause) -> None:
+    """Locked bookings of one state change as the table says."""
+    [(before, after)] = {(booking.state, NEXT[booking.state, cause]) for booking in bookings}
+    keys = [(booking.region, booking.booking_id) for booking in bookings]
+    moved = await store.set_states(tx, keys, [before], after)
+    assert len(moved) == len(bookings), "they were locked"
+
+
+def _seats_held(pick: Pick, expires_at: datetime) -> SeatsHeld:
+    return SeatsHeld(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        trace=pick.hold.trace,
+        hold_id=pick.hold.hold_id,
+        show_id=pick.show.show_id,
+        region=pick.show.region,
+        seats=[priced.seat for priced in pick.seats],
+        expires_at=expires_at,
+    )
+
+
+def seats_released(booking: Booking, freed: set[Claim]) -> SeatsReleased:
+    """The seats that really came free."""
+    return SeatsReleased(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        hold_id=booking.booking_id,
+        show_id=booking.show_id,
+        region=booking.region,
+        seats=sorted(claim.seat for claim in freed),
+    )
+
+
+def booking_cancelled(booking: Booking, trace: str = "") -> BookingCancelled:
+    """What payment needs to give the money back."""
+    assert booking.payment_id is not None, "only paid bookings are cancelled"
+    assert booking.cancel_reason is not None, "the statement that cancels says why"
+    return BookingCancelled(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        trace=trace,
+        booking_id=booking.booking_id,
+        payment_id=booking.payment_id,
+        customer_id=booking.customer_id,
+        show_id=booking.show_id,
+        region=booking.region,
+        seats=booking.seat_names,
+        refund_cents=booking.refund_cents,
+        currency=booking.currency,
+        reason=booking.cancel_reason,
+    )

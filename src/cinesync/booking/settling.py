@@ -1,0 +1,259 @@
+"""What other services' events do to bookings: money, and shows. Exactly once, in any order."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from cinesync.booking import catalog, history, service, store
+from cinesync.booking.model import (
+    NEXT,
+    Booking,
+    Cause,
+    Show,
+    State,
+    Verdict,
+    judge,
+    states_before,
+)
+from cinesync.booking.store import BOOKED, Claim
+from cinesync.chassis import clock, outbox
+from cinesync.chassis.db import Transaction
+from cinesync.chassis.events import Event
+from cinesync.contracts.booking import BookingConfirmed, BookingRefused, SeatsReleased
+from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
+from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
+
+
+@dataclass(slots=True)
+class _Desk:
+    """The bookings and shows of a batch of payments as they stand, and what is to be told."""
+
+    bookings: dict[UUID, Booking]
+    shows: dict[UUID, Show]
+    refused_ids: set[UUID]
+    confirmed: list[BookingConfirmed] = field(default_factory=list)
+    refused: list[BookingRefused] = field(default_factory=list)
+
+    def judge(self, payment: PaymentSuccess) -> Verdict:
+        if payment.payment_id in self.refused_ids:
+            return Verdict.KNOWN
+        booking = self.bookings.get(payment.hold_id)
+        return judge(payment, booking, self.shows.get(booking.show_id) if booking else None)
+
+    def confirm(self, payment: PaymentSuccess) -> None:
+        booking = self.bookings[payment.hold_id]
+        self.confirmed.append(_confirmed(booking, payment))
+        self.bookings[payment.hold_id] = booking.paid(payment.payment_id)
+
+    def refuse(self, payment: PaymentSuccess, verdict: Verdict) -> None:
+        self.refused_ids.add(payment.payment_id)
+        self.refused.append(_refused(payment, verdict))
+
+
+async def confirm_bookings(tx: Transaction, payments: Sequence[PaymentSuccess]) -> None:
+    """Money came: a live hold is confirmed; one that is over gets the same seats if they are
+    free; all else goes back (I5)."""
+    bookings = await store.lock_bookings(tx, [payment.hold_id for payment in payments])
+    shows = await catalog.find_shows(tx, [booking.show_id for booking in bookings.values()])
+    refused_ids = await history.refused_ids(tx, [payment.payment_id for payment in payments])
+    desk = _Desk(dict(bookings), dict(shows), refused_ids)
+    waiting = list(payments)
+    while waiting:
+        waiting = await _settle(tx, desk, waiting)
+    if desk.refused:
+        await history.insert_refused(tx, desk.refused)
+    await outbox.append(tx, [*desk.confirmed, *desk.refused])
+
+
+async def _settle(
+    tx: Transaction, desk: _Desk, payments: Sequence[PaymentSuccess]
+) -> list[PaymentSuccess]:
+    """Settle as many as do not want each other's seats; the rest, in order, for the next round."""
+    wanted: set[tuple[UUID, str]] = set()
+    trying: dict[UUID, PaymentSuccess] = {}
+    later: list[PaymentSuccess] = []
+    for payment in payments:
+        verdict = desk.judge(payment)
+        if verdict is Verdict.CONFIRM:
+            seats = _seat_keys(desk.bookings[payment.hold_id])
+            if wanted.isdisjoint(seats):
+                trying[payment.hold_id] = payment
+            else:
+                later.append(payment)
+            wanted |= seats
+        elif verdict is not Verdict.KNOWN:
+            desk.refuse(payment, verdict)
+    if trying:
+        await _book(tx, desk, trying)
+    return later
+
+
+async def _book(tx: Transaction, desk: _Desk, trying: dict[UUID, PaymentSuccess]) -> None:
+    """Claim the seats of each; all or none, by the primary key."""
+    claims = {hold_id: store.claims_of(desk.bookings[hold_id]) for hold_id in trying}
+    every = [claim for wanted in claims.values() for claim in wanted]
+    claimed = await store.claim_seats(tx, every, BOOKED, 0)
+    won = [hold_id for hold_id, wanted in claims.items() if claimed.issuperset(wanted)]
+    lost = [hold_id for hold_id in claims if hold_id not in won]
+    undo = [claim for hold_id in lost for claim in claims[hold_id] if claim in claimed]
+    if undo:
+        await store.free_seats(tx, undo)
+    if won:
+        paid = [(desk.bookings[hold_id], trying[hold_id].payment_id) for hold_id in won]
+        confirmed = await store.set_confirmed(tx, paid, states_before(Cause.PAID))
+        assert confirmed == set(won), "they were locked"
+    for hold_id in won:
+        desk.confirm(trying[hold_id])
+    for hold_id in lost:
+        desk.refuse(trying[hold_id], Verdict.SEATS_GONE)
+
+
+async def note_failures(tx: Transaction, failures: Sequence[PaymentFailed]) -> None:
+    """The hold stays and may be paid in another way."""
+    await history.set_payment_failures(tx, failures)
+
+
+async def note_refunds(tx: Transaction, refunds: Sequence[PaymentRefunded]) -> None:
+    """Money went back: of a booking, or of a refused payment."""
+    theirs = [refund for refund in refunds if not refund.surplus]
+    if theirs:
+        await history.add_refunds(tx, theirs)
+        await history.add_refused_refunds(tx, theirs)
+
+
+async def schedule_shows(tx: Transaction, scheduled: Sequence[ShowScheduled]) -> None:
+    """Put shows on sale, with whatever overtook them on the way."""
+    layouts = {event.layout.layout_id: event.layout for event in scheduled}
+    fresh = await catalog.insert_layouts(tx, layouts)
+    if fresh:
+        await catalog.insert_seats(tx, [layouts[layout_id] for layout_id in sorted(fresh)])
+    new_ids = await catalog.insert_shows(tx, scheduled)
+    early = await catalog.take_early_changes(tx, new_ids) if new_ids else []
+    changes = [_early_change(change) for change in early if change.revision]
+    if changes:
+        await catalog.update_shows(tx, changes)
+    cancelled = [_early_cancellation(change) for change in early if change.cancelled]
+    if cancelled:
+        await catalog.set_cancelled(tx, cancelled)
+
+
+async def change_shows(tx: Transaction, changes: Sequence[ShowChanged]) -> None:
+    """New times and prices; holds and bookings keep the price they were made at."""
+    newest: dict[UUID, ShowChanged] = {}
+    for change in changes:
+        if change.show_id not in newest or newest[change.show_id].revision < change.revision:
+            newest[change.show_id] = change
+    known = await catalog.find_shows(tx, newest)
+    await catalog.update_shows(tx, [c for c in newest.values() if c.show_id in known])
+    early = [c for c in newest.values() if c.show_id not in known]
+    if early:
+        await catalog.keep_early_changes(tx, early)
+
+
+async def cancel_shows(tx: Transaction, cancelled: Sequence[ShowCancelled]) -> None:
+    """Nothing of these shows stays sold: bookings are refunded whole, holds let go."""
+    events = {event.show_id: event for event in cancelled}
+    known = await catalog.find_shows(tx, events)
+    early = [event for event in events.values() if event.show_id not in known]
+    if early:
+        await catalog.keep_early_cancellations(tx, early)
+    off = await catalog.set_cancelled(tx, [events[show_id] for show_id in sorted(known)])
+    if off:
+        told = await _clear(tx, {show_id: events[show_id] for show_id in off})
+        await outbox.append(tx, told)
+
+
+async def _clear(tx: Transaction, shows: dict[UUID, ShowCancelled]) -> list[Event]:
+    freed = await store.clear_shows(tx, [(event.region, event.show_id) for event in shows.values()])
+    keys = sorted({(claim.region, claim.booking_id) for claim in freed})
+    if not keys:
+        return []
+    released = NEXT[State.HELD, Cause.SHOW_CANCELLED]
+    released_ids = await store.set_states(tx, keys, [State.HELD], released)
+    cancelled = await store.set_cancelled(tx, keys, [State.CONFIRMED], "show")
+    return [
+        *(
+            service.booking_cancelled(booking, shows[booking.show_id].trace)
+            for booking in cancelled
+        ),
+        *_released(freed, released_ids, shows),
+    ]
+
+
+def _released(
+    freed: Iterable[Claim], released_ids: set[UUID], shows: dict[UUID, ShowCancelled]
+) -> list[SeatsReleased]:
+    seats: dict[tuple[UUID, UUID], list[str]] = {}
+    for claim in sorted(freed):
+        if claim.booking_id in released_ids:
+            seats.setdefault((claim.show_id, claim.booking_id), []).append(claim.seat)
+    return [
+        SeatsReleased(
+            event_id=clock.new_id(),
+            occurred_at=clock.now(),
+            trace=shows[show_id].trace,
+            hold_id=hold_id,
+            show_id=show_id,
+            region=shows[show_id].region,
+            seats=names,
+        )
+        for (show_id, hold_id), names in seats.items()
+    ]
+
+
+def _seat_keys(booking: Booking) -> set[tuple[UUID, str]]:
+    return {(booking.show_id, seat) for seat in booking.seat_names}
+
+
+def _confirmed(booking: Booking, payment: PaymentSuccess) -> BookingConfirmed:
+    return BookingConfirmed(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        trace=payment.trace,
+        booking_id=booking.booking_id,
+        payment_id=payment.payment_id,
+        customer_id=booking.customer_id,
+        show_id=booking.show_id,
+        region=booking.region,
+        seats=booking.seat_names,
+        total_cents=booking.total_cents,
+        currency=booking.currency,
+        late=booking.status is not State.HELD,
+    )
+
+
+def _refused(payment: PaymentSuccess, verdict: Verdict) -> BookingRefused:
+    return BookingRefused(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        trace=payment.trace,
+        payment_id=payment.payment_id,
+        hold_id=payment.hold_id,
+        customer_id=payment.customer_id,
+        refund_cents=payment.amount_cents,
+        currency=payment.currency,
+        reason=str(verdict),
+    )
+
+
+def _early_change(early: catalog.EarlyChange) -> ShowChanged:
+    return ShowChanged(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        show_id=early.show_id,
+        region=early.region,
+        revision=early.revision,
+        starts_at=early.starts_at,
+        ends_at=early.ends_at,
+        prices_cents=early.prices_cents,
+    )
+
+
+def _early_cancellation(early: catalog.EarlyChange) -> ShowCancelled:
+    return ShowCancelled(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        show_id=early.show_id,
+        region=early.region,
+        reason="",
+    )

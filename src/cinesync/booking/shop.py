@@ -1,0 +1,51 @@
+"""What both doors stand in: the database, the batcher of holds, and the live seat maps."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from cinesync.booking import catalog, service, store
+from cinesync.booking.feed import Snapshot, Taken
+from cinesync.booking.halls import Halls
+from cinesync.booking.live import Live
+from cinesync.booking.model import HoldSeats, Terms
+from cinesync.booking.service import Held, HoldResult, NothingHeld
+from cinesync.booking.tickets import TicketSigner
+from cinesync.chassis.batcher import Batcher
+from cinesync.chassis.db import Database, Transaction
+
+
+class Shop:
+    """Everything of one process that outlives a request."""
+
+    def __init__(
+        self, db: Database, terms: Terms, signer: TicketSigner, listeners_max: int
+    ) -> None:
+        self.db = db
+        self.terms = terms
+        self.signer = signer
+        self.halls = Halls()
+        self.live = Live(self._load, listeners_max=listeners_max)
+        self.holds: Batcher[HoldSeats, Held] = Batcher("booking.holds", self._hold)
+
+    async def _hold(self, holds: Sequence[HoldSeats]) -> Sequence[HoldResult]:
+        """One transaction; who looks at this process's seat map sees the outcome at once."""
+        try:
+            results = await self.db.run(service.hold_seats, holds, self.halls, self.terms)
+        except NothingHeld as refused:
+            return refused.results
+        self.live.seats_held([result.event for result in results if isinstance(result, Held)])
+        return results
+
+    async def _load(self, show_id: UUID) -> Snapshot | None:
+        return await self.db.read(self._snapshot, show_id)
+
+    async def _snapshot(self, tx: Transaction, show_id: UUID) -> Snapshot | None:
+        show = (await catalog.find_shows(tx, [show_id])).get(show_id)
+        if show is None:
+            return None
+        hall = await self.halls.get(tx, show.layout_id)
+        taken = {
+            seat.seat: Taken(seat.booking_id, None if seat.is_booked else seat.held_until)
+            for seat in await store.taken_seats(tx, [(show.region, show_id)])
+        }
+        return Snapshot(show, hall, taken)

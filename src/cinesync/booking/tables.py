@@ -1,0 +1,130 @@
+"""The booking database's tables. Region leads the keys, so that they partition by region."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+layouts = Table("layouts", metadata, Column("layout_id", Uuid, primary_key=True))
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("layout_id", Uuid, primary_key=True),
+    Column("seat", Text, primary_key=True),
+    Column("row_name", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("x", Double, nullable=False),
+    Column("y", Double, nullable=False),
+    Column("run", BigInteger, nullable=False),
+    Column("companion_of", Text),
+)
+
+shows = Table(
+    "shows",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("show_id", Uuid, primary_key=True),
+    Column("movie_id", Uuid, nullable=False),
+    Column("movie_title", Text, nullable=False),
+    Column("theater_id", Uuid, nullable=False),
+    Column("theater_name", Text, nullable=False),
+    Column("city", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("auditorium_name", Text, nullable=False),
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+    Column("format", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("prices_cents", JSONB, nullable=False),
+    Column("layout_id", Uuid, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("cancelled", Boolean, nullable=False),
+    Index("shows_by_id", "show_id"),
+)
+
+# Changes that overtook the show.scheduled of their show.
+early_show_changes = Table(
+    "early_show_changes",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("show_id", Uuid, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("starts_at", DateTime(timezone=True)),
+    Column("ends_at", DateTime(timezone=True)),
+    Column("prices_cents", JSONB),
+    Column("cancelled", Boolean, nullable=False),
+)
+
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("booking_id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("show_id", Uuid, nullable=False),
+    Column("seats", JSONB, nullable=False),
+    Column("total_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("extensions", BigInteger, nullable=False),
+    Column("payment_id", Uuid),
+    Column("payment_failure", Text),
+    Column("late", Boolean, nullable=False),
+    Column("confirmed_at", DateTime(timezone=True)),
+    Column("cancelled_at", DateTime(timezone=True)),
+    Column("cancel_reason", Text),
+    Column("refund_cents", BigInteger, nullable=False),
+    Column("refunded_cents", BigInteger, nullable=False),
+    Index("bookings_by_id", "booking_id"),
+    Index("bookings_by_customer", "customer_id", "created_at", "booking_id"),
+)
+Index("bookings_payment", bookings.c.region, bookings.c.payment_id, unique=True)
+Index(
+    "bookings_running_out",
+    bookings.c.region,
+    bookings.c.expires_at,
+    postgresql_where=bookings.c.state == "held",
+)
+
+# One row per seat held or booked. This primary key is why no seat is ever sold twice (I1).
+booking_seats = Table(
+    "booking_seats",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("show_id", Uuid, primary_key=True),
+    Column("seat", Text, primary_key=True),
+    Column("booking_id", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("held_until", DateTime(timezone=True), nullable=False),
+)
+
+refused_payments = Table(
+    "refused_payments",
+    metadata,
+    Column("payment_id", Uuid, primary_key=True),
+    Column("hold_id", Uuid, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("refund_cents", BigInteger, nullable=False),
+    Column("refunded_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("refused_at", DateTime(timezone=True), nullable=False),
+    Index("refused_payments_by_hold", "hold_id"),
+)

@@ -1,0 +1,225 @@
+"""The bus over RabbitMQ: quorum queues, publisher confirms, acks after the database's commit."""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from cinesync.chassis import telemetry
+from cinesync.chassis.bus import DELIVERIES_MAX, Listener
+from cinesync.chassis.events import Event, Message, decode
+from cinesync.chassis.inbox import Inbox
+from cinesync.chassis.problems import Unavailable
+from cinesync.chassis.rabbitmq_link import Link, Subscription
+from cinesync.chassis.rabbitmq_publisher import BrokerAway, Publisher
+from cinesync.chassis.rabbitmq_topology import EXCHANGE, Topology, deliveries
+
+log = telemetry.get_logger(__name__)
+
+PREFETCH = 100
+# A node killed within half a second of a quorum queue's declaration comes back without what was
+# confirmed into it (seen with 3.10: Ra writes its directory of queues to the disk that late). So a
+# new queue gets no events in its first moments: they are unroutable, and wait in the outbox.
+NEW_QUEUE_SECONDS = 1.5
+RECONNECT_SECONDS = 1.0
+CLOSE_SECONDS_MAX = 30.0
+RETRY_SECONDS_FIRST = 0.1
+RETRY_SECONDS_MAX = 10.0
+
+
+class Feed:
+    """Feeds one inbox from its queue; acknowledges what is committed."""
+
+    def __init__(
+        self, inbox: Inbox, publisher: Publisher, *, deliveries_max: int = DELIVERIES_MAX
+    ) -> None:
+        self._inbox = inbox
+        self._publisher = publisher
+        self._deliveries_max = deliveries_max
+        self._later: set[asyncio.Task[None]] = set()
+        self.subscription: Subscription | None = None
+
+    async def handle(self, arrived: Sequence[AbstractIncomingMessage]) -> None:
+        """One batch. Raises when the broker is lost: what was not acknowledged comes again."""
+        by_id: dict[UUID, list[AbstractIncomingMessage]] = defaultdict(list)
+        for message in arrived:
+            event_id = _event_id(message)
+            if event_id is None:
+                await self._bury(message, "the message id is not a UUID")
+            else:
+                by_id[event_id].append(message)
+        failures = await self._receive(
+            [Message(i, same[0].type or "", same[0].body) for i, same in by_id.items()]
+        )
+        if failures is None:
+            return
+        for event_id, same in by_id.items():
+            for message in same:
+                await self._settle(message, failures.get(event_id))
+
+    async def close(self) -> None:
+        """Messages that waited for another try go back with their channel."""
+        for task in self._later:
+            task.cancel()
+
+    async def _receive(self, messages: Sequence[Message]) -> dict[UUID, Exception] | None:
+        """The failures; None when told to stop while our own database is away."""
+        backoff_seconds = RETRY_SECONDS_FIRST
+        while messages:
+            try:
+                return await self._inbox.receive(messages)
+            except Unavailable as error:
+                # Not the messages' fault: they wait here, and no delivery is counted.
+                log.warning("bus.waiting", queue=self._inbox.queue, reason=str(error))
+                if self.subscription is not None and self.subscription.is_stopping:
+                    return None
+                await asyncio.sleep(backoff_seconds)
+                backoff_seconds = min(backoff_seconds * 2, RETRY_SECONDS_MAX)
+        return {}
+
+    async def _settle(self, message: AbstractIncomingMessage, error: Exception | None) -> None:
+        if error is None:
+            await message.ack()
+        elif deliveries(message) + 1 >= self._deliveries_max:
+            await self._bury(message, repr(error))
+        else:
+            task = asyncio.create_task(self._return_later(message))
+            self._later.add(task)
+            task.add_done_callback(self._later.discard)
+
+    async def _return_later(self, message: AbstractIncomingMessage) -> None:
+        seconds = RETRY_SECONDS_FIRST * 2 ** min(deliveries(message), 10)
+        await asyncio.sleep(min(seconds, RETRY_SECONDS_MAX))
+        with contextlib.suppress(Exception):  # a lost channel has returned it already
+            await message.nack(requeue=True)
+
+    async def _bury(self, message: AbstractIncomingMessage, error: str) -> None:
+        log.error("event.dead", queue=self._inbox.queue, event_id=message.message_id, error=error)
+        if await self._publisher.bury(self._inbox.queue, message, error):
+            await message.ack()
+        else:
+            await message.nack(requeue=True)
+
+
+class RabbitMqBus:
+    """At least once through quorum queues; listeners through a queue of each process.
+
+    `unheard` names the events that may have no consumer: their being returned is no failure.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        exchange: str = EXCHANGE,
+        prefetch: int = PREFETCH,
+        deliveries_max: int = DELIVERIES_MAX,
+        unheard: Collection[str] = (),
+    ) -> None:
+        self._topology = Topology(exchange)
+        self._prefetch = prefetch
+        self._deliveries_max = deliveries_max
+        # Two connections: a broker under pressure stops publishers, and must not stop consumers.
+        self._publishing = Link(url, "cinesync publisher")
+        self._consuming = Link(url, "cinesync consumer")
+        self._publisher = Publisher(self._publishing, self._topology, unheard=unheard)
+        self._feeds: list[Feed] = []
+        self._subscriptions: list[Subscription] = []
+        self._listeners: dict[str, list[tuple[type[Event], Listener]]] = defaultdict(list)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def subscribe(self, inbox: Inbox) -> None:
+        """Feed a consumer; before `start`."""
+        feed = Feed(inbox, self._publisher, deliveries_max=self._deliveries_max)
+
+        async def declare(channel: AbstractChannel) -> AbstractQueue:
+            is_new = await self._consuming.consumer_count(inbox.queue) is None
+            queue = await self._topology.declare_queue(channel, inbox.queue)
+            if is_new:
+                await asyncio.sleep(NEW_QUEUE_SECONDS)
+            await self._topology.bind(queue, inbox.event_type.name)
+            return queue
+
+        feed.subscription = Subscription(
+            self._consuming, inbox.queue, declare, feed.handle, batch_max=self._prefetch
+        )
+        self._feeds.append(feed)
+        self._subscriptions.append(feed.subscription)
+
+    def listen(self, event_type: type[Event], listener: Listener) -> None:
+        """Feed a live picture of this process; before `start`."""
+        self._listeners[event_type.name].append((event_type, listener))
+
+    async def start(self) -> None:
+        """Begin to deliver. A broker that is away is waited for, in the background."""
+        if self._listeners:
+            self._subscriptions.append(self._listening())
+        self._tasks = [asyncio.create_task(s.run()) for s in self._subscriptions]
+        self._tasks.append(asyncio.create_task(self._stay_connected()))
+
+    async def publish(self, messages: Sequence[Message]) -> set[UUID]:
+        """The ids that are safe with the broker now. Raises BrokerAway."""
+        return await self._publisher.publish(messages)
+
+    async def close(self) -> None:
+        """Finish the running batches; unacknowledged messages go back to their queues."""
+        for subscription in self._subscriptions:
+            subscription.stop()
+        if self._tasks:
+            self._tasks[-1].cancel()
+            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS_MAX)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for feed in self._feeds:
+            await feed.close()
+        await self._publisher.close()
+        await self._consuming.close()
+        await self._publishing.close()
+
+    def trouble(self) -> str | None:
+        """Why it cannot deliver at this moment; None when all is well."""
+        if not self._publishing.is_open:
+            return "the message broker does not answer"
+        return next((s.trouble for s in self._subscriptions if s.trouble), None)
+
+    async def _stay_connected(self) -> None:
+        """Only relays with something to say would notice that the broker is back."""
+        while True:
+            try:
+                await self._publisher.open()
+            except BrokerAway as error:
+                log.warning("bus.away", reason=repr(error.__cause__))
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _listening(self) -> Subscription:
+        async def declare(channel: AbstractChannel) -> AbstractQueue:
+            return await self._topology.declare_listening_queue(channel, self._listeners)
+
+        return Subscription(
+            self._consuming,
+            "listeners",
+            declare,
+            self._tell_listeners,
+            batch_max=self._prefetch,
+            no_ack=True,
+        )
+
+    async def _tell_listeners(self, arrived: Sequence[AbstractIncomingMessage]) -> None:
+        for name, listeners in self._listeners.items():
+            bodies = [message.body for message in arrived if message.routing_key == name]
+            for event_type, listener in listeners if bodies else ():
+                try:
+                    listener([decode(event_type, body) for body in bodies])
+                except Exception:
+                    log.exception("listener.failed", name=name)
+
+
+def _event_id(message: AbstractIncomingMessage) -> UUID | None:
+    try:
+        return UUID(message.message_id)
+    except (TypeError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,98 @@
+"""The dead letters of the RabbitMQ bus: they wait in a quorum queue beside the one they died in."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from cinesync.chassis.dead_letters import LETTERS_MAX, DeadLetter
+from cinesync.chassis.rabbitmq_link import RPC_SECONDS_MAX, Link, close_channel
+from cinesync.chassis.rabbitmq_topology import EXCHANGE, Topology, persistent
+
+NO_ID = UUID(int=0)
+
+
+class BrokerDeadLetters:
+    """Looks at dead letters by taking them and giving them back."""
+
+    def __init__(self, url: str, *, exchange: str = EXCHANGE) -> None:
+        self._link = Link(url, "cinesync queues")
+        self._topology = Topology(exchange)
+
+    async def waiting(self, queues: Sequence[str]) -> list[DeadLetter]:
+        """The dead letters of `queues`, oldest first, at most LETTERS_MAX a queue."""
+        found: list[DeadLetter] = []
+        for queue in queues:
+            channel = await self._link.channel()
+            try:
+                found += [_letter(queue, m) for m in await self._take(channel, queue)]
+            finally:  # gives them back, in their order
+                await close_channel(channel)
+        return found
+
+    async def replay(self, queue: str, event_ids: Collection[UUID] | None = None) -> int:
+        """Straight to `queue`, past the exchange: its other consumers have had them.
+
+        A letter leaves the dead-letter queue when the broker has confirmed its copy.
+        """
+        channel = await self._link.channel(on_return_raises=True)
+        count = 0
+        try:
+            for message in await self._take(channel, queue):
+                if event_ids is None or _letter(queue, message).event_id in event_ids:
+                    await self._send_again(channel, queue, message)
+                    await message.ack()
+                    count += 1
+        finally:
+            await close_channel(channel)
+        return count
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._link.close()
+
+    async def _take(self, channel: AbstractChannel, queue: str) -> list[AbstractIncomingMessage]:
+        await self._topology.declare_exchanges(channel)
+        dead = await self._topology.declare_dead_queue(channel, queue)
+        taken: list[AbstractIncomingMessage] = []
+        while len(taken) < LETTERS_MAX:
+            message = await dead.get(fail=False, timeout=RPC_SECONDS_MAX)
+            if message is None:
+                break
+            taken.append(message)
+        return taken
+
+    @staticmethod
+    async def _send_again(
+        channel: AbstractChannel, queue: str, message: AbstractIncomingMessage
+    ) -> None:
+        exchange = channel.default_exchange
+        letter = persistent(message.body, message.message_id, message.type)
+        await exchange.publish(letter, queue, mandatory=True, timeout=RPC_SECONDS_MAX)
+
+
+def _letter(queue: str, message: AbstractIncomingMessage) -> DeadLetter:
+    try:
+        event_id = UUID(message.message_id)
+    except (TypeError, ValueError, AttributeError):
+        event_id = NO_ID
+    error = message.headers.get("x-error")
+    return DeadLetter(
+        queue=queue,
+        event_id=event_id,
+        name=message.type or "",
+        body=message.body,
+        error=str(error) if error else "failed too often, or killed its consumer each time",
+        died_at=_died_at(message),
+    )
+
+
+def _died_at(message: AbstractIncomingMessage) -> datetime | None:
+    if message.timestamp is not None:
+        return message.timestamp
+    deaths = message.headers.get("x-death")
+    if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
+        time = deaths[0].get("time")
+        return time if isinstance(time, datetime) else None
+    return None

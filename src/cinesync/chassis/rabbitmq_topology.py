@@ -1,0 +1,123 @@
+"""What lives in the broker: exchanges, quorum queues, dead letters, and the messages in them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from aio_pika import DeliveryMode, ExchangeType
+from aio_pika import Message as AmqpMessage
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueue
+
+from cinesync.chassis.bus import DELIVERIES_MAX
+from cinesync.chassis.rabbitmq_link import RPC_SECONDS_MAX
+
+EXCHANGE = "cinema.events"
+# The broker's own limit catches what our count cannot: a message that kills its consumer. Every
+# redelivery counts there, restarts too, so it stands well above DELIVERIES_MAX. A queue's
+# arguments cannot change: a new value needs a new queue.
+BROKER_DELIVERIES_MAX = 4 * DELIVERIES_MAX
+# RabbitMQ 4 gives every quorum queue a limit of 20, and a dead letter that was looked at 20 times
+# would be dropped; -1 (none) is refused by RabbitMQ 3.
+DEAD_DELIVERIES_MAX = 1_000_000_000
+LISTENER_BACKLOG_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The names and arguments of everything that lives in the broker."""
+
+    exchange: str = EXCHANGE
+
+    @property
+    def dead_exchange(self) -> str:
+        """Where dead letters go, by the name of the queue they died in."""
+        return f"{self.exchange}.dead"
+
+    @staticmethod
+    def dead_queue(queue: str) -> str:
+        """`booking.payment.success.dead`."""
+        return f"{queue}.dead"
+
+    async def declare_exchanges(self, channel: AbstractChannel) -> AbstractExchange:
+        """Both exchanges; the one for events."""
+        await channel.declare_exchange(
+            self.dead_exchange, ExchangeType.DIRECT, durable=True, timeout=RPC_SECONDS_MAX
+        )
+        return await channel.declare_exchange(
+            self.exchange, ExchangeType.TOPIC, durable=True, timeout=RPC_SECONDS_MAX
+        )
+
+    async def declare_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
+        """`queue` with its dead-letter queue behind it; not bound to any event yet."""
+        await self.declare_exchanges(channel)
+        await self.declare_dead_queue(channel, queue)
+        return await channel.declare_queue(
+            queue,
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-delivery-limit": BROKER_DELIVERIES_MAX,
+                "x-dead-letter-exchange": self.dead_exchange,
+                "x-dead-letter-routing-key": queue,
+                # Without these two a dead letter is moved at most once: it may be lost.
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+            },
+            timeout=RPC_SECONDS_MAX,
+        )
+
+    async def bind(self, queue: AbstractQueue, name: str) -> None:
+        """From now on `queue` gets the events called `name`."""
+        await queue.bind(self.exchange, name, timeout=RPC_SECONDS_MAX)
+
+    async def declare_dead_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
+        """Where `queue`'s dead letters wait for a person."""
+        dead = await channel.declare_queue(
+            self.dead_queue(queue),
+            durable=True,
+            arguments={"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERIES_MAX},
+            timeout=RPC_SECONDS_MAX,
+        )
+        await dead.bind(self.dead_exchange, queue, timeout=RPC_SECONDS_MAX)
+        return dead
+
+    async def declare_listening_queue(
+        self, channel: AbstractChannel, names: Collection[str]
+    ) -> AbstractQueue:
+        """A queue of this connection alone, gone with it; a slow listener loses the oldest."""
+        exchange = await self.declare_exchanges(channel)
+        declared = await channel.declare_queue(
+            exclusive=True,
+            auto_delete=True,
+            arguments={"x-max-length": LISTENER_BACKLOG_MAX, "x-overflow": "drop-head"},
+            timeout=RPC_SECONDS_MAX,
+        )
+        for name in sorted(names):
+            await declared.bind(exchange, name, timeout=RPC_SECONDS_MAX)
+        return declared
+
+
+def persistent(
+    body: bytes,
+    message_id: str | None,
+    name: str | None,
+    *,
+    headers: dict[str, str | int] | None = None,
+    timestamp: datetime | None = None,
+) -> AmqpMessage:
+    """A message that survives the broker's restart."""
+    return AmqpMessage(
+        body,
+        message_id=message_id,
+        type=name,
+        headers=dict(headers or {}),
+        timestamp=timestamp,
+        content_type="application/json",
+        delivery_mode=DeliveryMode.PERSISTENT,
+    )
+
+
+def deliveries(message: AbstractIncomingMessage) -> int:
+    """How often the queue had delivered this message before."""
+    count = message.headers.get("x-delivery-count", 0)
+    return count if isinstance(count, int) else 0

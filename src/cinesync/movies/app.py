@@ -1,0 +1,31 @@
+"""Settings and wiring of the movies service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from cinesync.chassis import settings
+from cinesync.chassis.db import open_database
+from cinesync.chassis.service import Service
+from cinesync.movies.consumers import HANDLERS
+from cinesync.movies.routes import router
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the movies service reads from the environment."""
+
+    database_url: Annotated[str, "PostgreSQL or CockroachDB, the service's own database"]
+
+
+def build(environ: Mapping[str, str]) -> Service:
+    """The service, not started."""
+    wanted = settings.load(Settings, environ)
+    db = open_database(wanted.database_url, application="cinesync-movies")
+    return Service(
+        name="movies",
+        database=db,
+        routes=[router(db)],
+        migrations="cinesync.movies.migrations",
+        handlers=HANDLERS,
+    )

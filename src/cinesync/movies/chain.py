@@ -1,0 +1,222 @@
+"""The demo chain: three regions, six cities, nine theaters, thirty rooms. Names are invented."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cinesync.movies.model import FORMATS, ZONES, Daypart
+
+PRICE_STEP_CENTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPlan:
+    """A room: its name, floor plan and what it can show."""
+
+    name: str
+    plan: str
+    format: str = "2D"
+    mirrored: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TheaterPlan:
+    """A site. `ticket_cents` is its price for a standard seat in the evening, in 2D."""
+
+    region: str
+    name: str
+    city: str
+    country: str
+    address: str
+    time_zone: str
+    currency: str
+    language: str
+    ticket_cents: int
+    rooms: tuple[RoomPlan, ...]
+
+
+THEATERS = (
+    TheaterPlan(
+        region="us-east",
+        name="Orpheum Lumen",
+        city="New York",
+        country="US",
+        address="214 Meridian Avenue",
+        time_zone="America/New_York",
+        currency="USD",
+        language="en",
+        ticket_cents=1700,
+        rooms=(
+            RoomPlan("Meridian IMAX", "imax_grand", "IMAX"),
+            RoomPlan("Hall 2", "stadium", "Atmos"),
+            RoomPlan("Hall 3", "multiplex", "3D"),
+            RoomPlan("The Lounge", "vip_pairs"),
+        ),
+    ),
+    TheaterPlan(
+        region="us-east",
+        name="Foundry Picture House",
+        city="New York",
+        country="US",
+        address="9 Ironworks Street",
+        time_zone="America/New_York",
+        currency="USD",
+        language="en",
+        ticket_cents=1500,
+        rooms=(
+            RoomPlan("Furnace", "pillars"),
+            RoomPlan("Kiln", "studio_corner"),
+            RoomPlan("Rooftop", "rooftop"),
+        ),
+    ),
+    TheaterPlan(
+        region="us-east",
+        name="Harborlight Cinema",
+        city="Boston",
+        country="US",
+        address="77 Tidewater Wharf",
+        time_zone="America/New_York",
+        currency="USD",
+        language="en",
+        ticket_cents=1450,
+        rooms=(
+            RoomPlan("Screen 1", "classic_aisle", "Atmos"),
+            RoomPlan("Screen 2", "fan"),
+            RoomPlan("Screen 3", "corridor"),
+        ),
+    ),
+    TheaterPlan(
+        region="eu-west",
+        name="Regent Arcadia",
+        city="London",
+        country="GB",
+        address="40 Kingfisher Row",
+        time_zone="Europe/London",
+        currency="GBP",
+        language="en",
+        ticket_cents=1400,
+        rooms=(
+            RoomPlan("Arcadia IMAX", "imax_compact", "IMAX"),
+            RoomPlan("The Grand", "balcony", "Atmos"),
+            RoomPlan("The Studio", "studio_corner", mirrored=True),
+            RoomPlan("The Snug", "sofas"),
+        ),
+    ),
+    TheaterPlan(
+        region="eu-west",
+        name="Tannery Lane Pictures",
+        city="London",
+        country="GB",
+        address="3 Tannery Lane",
+        time_zone="Europe/London",
+        currency="GBP",
+        language="en",
+        ticket_cents=1200,
+        rooms=(
+            RoomPlan("Screen 1", "brick"),
+            RoomPlan("Screen 2", "diamond"),
+            RoomPlan("Screen 3", "corridor", mirrored=True),
+        ),
+    ),
+    TheaterPlan(
+        region="eu-west",
+        name="Le Grand Mistral",
+        city="Paris",
+        country="FR",
+        address="18 rue des Projections",
+        time_zone="Europe/Paris",
+        currency="EUR",
+        language="fr",
+        ticket_cents=1250,
+        rooms=(
+            RoomPlan("Salle Mistral", "balcony", "Atmos", mirrored=True),
+            RoomPlan("Salle Aurore", "multiplex", "3D"),
+            RoomPlan("Salle Équerre", "ell"),
+            RoomPlan("Le Salon", "sofas", mirrored=True),
+        ),
+    ),
+    TheaterPlan(
+        region="me",
+        name="Cinema Yasmine",
+        city="Beirut",
+        country="LB",
+        address="52 Jasmine Steps",
+        time_zone="Asia/Beirut",
+        currency="USD",
+        language="ar",
+        ticket_cents=800,
+        rooms=(
+            RoomPlan("Hall A", "fan", mirrored=True),
+            RoomPlan("Hall B", "ell", mirrored=True),
+            RoomPlan("Terrace", "rooftop", mirrored=True),
+        ),
+    ),
+    TheaterPlan(
+        region="me",
+        name="Mirage Gate",
+        city="Dubai",
+        country="AE",
+        address="Gate 5, Palm Crescent",
+        time_zone="Asia/Dubai",
+        currency="AED",
+        language="ar",
+        ticket_cents=4500,
+        rooms=(
+            RoomPlan("Mirage IMAX", "imax_grand", "IMAX", mirrored=True),
+            RoomPlan("Hall 2", "classic_aisle", "Atmos", mirrored=True),
+            RoomPlan("Hall 3", "pillars", "3D"),
+            RoomPlan("Majlis", "vip_pairs", mirrored=True),
+        ),
+    ),
+    TheaterPlan(
+        region="me",
+        name="Creekside Screens",
+        city="Dubai",
+        country="AE",
+        address="11 Abra Landing",
+        time_zone="Asia/Dubai",
+        currency="AED",
+        language="ar",
+        ticket_cents=3800,
+        rooms=(
+            RoomPlan("Hall 1", "brick", mirrored=True),
+            RoomPlan("Hall 2", "diamond"),
+        ),
+    ),
+)
+
+_ZONE_PERCENT = {
+    "front": 80,
+    "standard": 100,
+    "premium": 125,
+    "balcony": 90,
+    "sofa": 150,
+    "vip": 220,
+}
+_DAYPART_PERCENT = {
+    Daypart.MORNING: 65,
+    Daypart.AFTERNOON: 80,
+    Daypart.EVENING: 100,
+    Daypart.LATE: 90,
+}
+_FORMAT_PERCENT = {"2D": 100, "3D": 115, "Atmos": 110, "IMAX": 135}
+
+
+def price_card(ticket_cents: int) -> Mapping[tuple[str, Daypart, str], int]:
+    """Minor units for each (format, daypart, zone), rounded to what fits a price board."""
+    return {
+        (film_format, part, zone): _rounded(
+            ticket_cents
+            * _FORMAT_PERCENT[film_format]
+            * _DAYPART_PERCENT[part]
+            * _ZONE_PERCENT[zone]
+        )
+        for film_format in FORMATS
+        for part in Daypart
+        for zone in ZONES
+    }
+
+
+def _rounded(cents_times_million: int) -> int:
+    """To the nearest step, in integers: three percentages are a millionth."""
+    step = PRICE_STEP_CENTS * 1_000_000
+    return (cents_times_million + step // 2) // step * PRICE_STEP_CENTS

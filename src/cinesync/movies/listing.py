@@ -1,0 +1,227 @@
+"""The lists that clients read: films, theaters, cities and shows, page by page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import RowMapping, text
+
+from cinesync.chassis.db import Transaction
+from cinesync.movies.store import prices
+from cinesync.movies.views import AuditoriumView, CityView, MovieView, ShowView, TheaterView
+
+_MOVIE = (
+    "e.movie_id, e.title, e.type, e.language, e.certificate, e.genre, e.running_minutes,"
+    " e.release_date, e.director, e.distributor, e.source, e.creative_type, e.tomatoes_percent,"
+    " e.imdb_tenths, e.imdb_votes, e.popularity"
+)
+_THEATER = (
+    "t.theater_id, t.region, t.name, t.city, t.country, t.address, t.time_zone, t.currency,"
+    " (SELECT count(*) FROM auditoriums AS a WHERE a.region = t.region"
+    " AND a.theater_id = t.theater_id) AS auditorium_count,"
+    " (SELECT CAST(COALESCE(sum(a.seat_count), 0) AS bigint) FROM auditoriums AS a"
+    " WHERE a.region = t.region AND a.theater_id = t.theater_id) AS seat_count"
+)
+_SHOW = (
+    "s.show_id, s.region, s.movie_id, e.title AS movie_title, e.type AS movie_type,"
+    " e.certificate, e.running_minutes, s.theater_id, t.name AS theater_name, t.city, t.time_zone,"
+    " s.auditorium_id, a.name AS auditorium_name, s.layout_id, s.starts_at, s.ends_at,"
+    " s.local_date, s.format, s.language, s.subtitles, s.currency, s.prices_cents, s.seat_count,"
+    " s.seats_taken, s.status, s.cancel_reason, s.revision"
+    " FROM shows AS s"
+    " JOIN events AS e ON e.movie_id = s.movie_id"
+    " JOIN theaters AS t ON t.region = s.region AND t.theater_id = s.theater_id"
+    " JOIN auditoriums AS a ON a.region = s.region AND a.auditorium_id = s.auditorium_id"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovieFilter:
+    """Which films; None lets all pass. `words` must all occur in title or director."""
+
+    type: str | None = None
+    language: str | None = None
+    certificate: str | None = None
+    genre: str | None = None
+    words: Sequence[str] | None = None
+    city_key: str | None = None
+    day: date | None = None
+    showing: bool = False
+    after_popularity: int | None = None
+    after_id: UUID | None = None
+    limit: int = 24
+
+
+async def movies(tx: Transaction, wanted: MovieFilter) -> list[MovieView]:
+    """Best known first. City, date and `showing` ask for a show that can still be bought."""
+    statement = text(
+        f"SELECT {_MOVIE} FROM events AS e"  # noqa: S608 names of columns
+        " WHERE (CAST(:type AS text) IS NULL OR e.type = CAST(:type AS text))"
+        " AND (CAST(:language AS text) IS NULL OR e.language = CAST(:language AS text)"
+        " OR EXISTS (SELECT 1 FROM shows AS v WHERE v.movie_id = e.movie_id"
+        " AND v.status = 'scheduled' AND v.starts_at > now()"
+        " AND v.language = CAST(:language AS text)))"
+        " AND (CAST(:certificate AS text) IS NULL OR e.certificate = CAST(:certificate AS text))"
+        " AND (CAST(:genre AS text) IS NULL OR e.genre = CAST(:genre AS text))"
+        " AND (CAST(:patterns AS text[]) IS NULL"
+        " OR e.search_text LIKE ALL (CAST(:patterns AS text[])))"
+        " AND (NOT CAST(:on_sale AS boolean) OR EXISTS ("
+        "SELECT 1 FROM shows AS s"
+        " JOIN theaters AS t ON t.region = s.region AND t.theater_id = s.theater_id"
+        " WHERE s.movie_id = e.movie_id AND s.status = 'scheduled' AND s.starts_at > now()"
+        " AND (CAST(:city_key AS text) IS NULL OR t.city_key = CAST(:city_key AS text))"
+        " AND (CAST(:day AS date) IS NULL OR s.local_date = CAST(:day AS date))))"
+        " AND (CAST(:after_id AS uuid) IS NULL OR (e.popularity, e.movie_id)"
+        " < (CAST(:after_popularity AS bigint), CAST(:after_id AS uuid)))"
+        " ORDER BY e.popularity DESC, e.movie_id DESC LIMIT CAST(:limit AS bigint)"
+    )
+    found = await tx.execute(
+        statement,
+        {
+            "type": wanted.type,
+            "language": wanted.language,
+            "certificate": wanted.certificate,
+            "genre": wanted.genre,
+            # Words have no wildcard and no backslash: see text.normal.
+            "patterns": [f"%{word}%" for word in wanted.words] if wanted.words else None,
+            "on_sale": wanted.showing or wanted.city_key is not None or wanted.day is not None,
+            "city_key": wanted.city_key,
+            "day": wanted.day,
+            "after_popularity": wanted.after_popularity,
+            "after_id": wanted.after_id,
+            "limit": wanted.limit,
+        },
+    )
+    return [_movie(row) for row in found.mappings()]
+
+
+async def movie(tx: Transaction, movie_id: UUID) -> MovieView | None:
+    """One film."""
+    statement = text(
+        f"SELECT {_MOVIE} FROM events AS e WHERE e.movie_id = CAST(:movie_id AS uuid)"  # noqa: S608 names of columns
+    )
+    row = (await tx.execute(statement, {"movie_id": movie_id})).mappings().first()
+    return _movie(row) if row else None
+
+
+async def genres(tx: Transaction) -> list[str]:
+    """Every genre that a film has."""
+    statement = text("SELECT DISTINCT genre FROM events WHERE genre IS NOT NULL ORDER BY genre ASC")
+    return list((await tx.execute(statement)).scalars())
+
+
+async def languages(tx: Transaction) -> list[str]:
+    """Every language in which a film was made or can be heard."""
+    statement = text(
+        "SELECT language FROM events UNION SELECT language FROM shows"
+        " WHERE status = 'scheduled' AND starts_at > now() ORDER BY language ASC"
+    )
+    return list((await tx.execute(statement)).scalars())
+
+
+async def theaters(
+    tx: Transaction, city_key: str | None, after: Sequence[str] | None, limit: int
+) -> list[TheaterView]:
+    """By city and name; `after` is the (city, name, id) of the last one seen."""
+    city, name, theater_id = after or (None, None, None)
+    statement = text(
+        f"SELECT {_THEATER} FROM theaters AS t"  # noqa: S608 names of columns
+        " WHERE (CAST(:city_key AS text) IS NULL OR t.city_key = CAST(:city_key AS text))"
+        " AND (CAST(:theater_id AS uuid) IS NULL OR (t.city, t.name, t.theater_id)"
+        " > (CAST(:city AS text), CAST(:name AS text), CAST(:theater_id AS uuid)))"
+        " ORDER BY t.city ASC, t.name ASC, t.theater_id ASC LIMIT CAST(:limit AS bigint)"
+    )
+    values = {"city_key": city_key, "city": city, "name": name, "theater_id": theater_id}
+    found = await tx.execute(statement, {**values, "limit": limit})
+    return [TheaterView(**row) for row in found.mappings()]
+
+
+async def theater(tx: Transaction, theater_id: UUID) -> TheaterView | None:
+    """One theater."""
+    statement = text(
+        f"SELECT {_THEATER} FROM theaters AS t WHERE t.theater_id = CAST(:theater_id AS uuid)"  # noqa: S608 names of columns
+    )
+    row = (await tx.execute(statement, {"theater_id": theater_id})).mappings().first()
+    return TheaterView(**row) if row else None
+
+
+async def auditoriums(tx: Transaction, theater_id: UUID) -> list[AuditoriumView]:
+    """The screens of a theater, the biggest first."""
+    statement = text(
+        "SELECT auditorium_id, name, format, layout_id, seat_count FROM auditoriums"
+        " WHERE theater_id = CAST(:theater_id AS uuid) ORDER BY seat_count DESC, name ASC"
+    )
+    found = await tx.execute(statement, {"theater_id": theater_id})
+    return [AuditoriumView(**row) for row in found.mappings()]
+
+
+async def cities(tx: Transaction) -> list[CityView]:
+    """Every city with a theater."""
+    statement = text(
+        "SELECT city, country, region, count(*) AS theater_count FROM theaters"
+        " GROUP BY city, country, region ORDER BY city ASC, region ASC"
+    )
+    return [CityView(**row) for row in (await tx.execute(statement)).mappings()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowFilter:
+    """Which shows; None lets all pass. `date` is that of the theater's own calendar."""
+
+    movie_id: UUID | None = None
+    theater_id: UUID | None = None
+    city_key: str | None = None
+    day: date | None = None
+    after_start: datetime | None = None
+    after_id: UUID | None = None
+    limit: int = 100
+
+
+async def shows(tx: Transaction, wanted: ShowFilter) -> list[ShowView]:
+    """Those that have not started and are not cancelled, the next one first."""
+    statement = text(
+        f"SELECT {_SHOW}"
+        " WHERE s.status = 'scheduled' AND s.starts_at > now()"
+        " AND (CAST(:movie_id AS uuid) IS NULL OR s.movie_id = CAST(:movie_id AS uuid))"
+        " AND (CAST(:theater_id AS uuid) IS NULL OR s.theater_id = CAST(:theater_id AS uuid))"
+        " AND (CAST(:city_key AS text) IS NULL OR t.city_key = CAST(:city_key AS text))"
+        " AND (CAST(:day AS date) IS NULL OR s.local_date = CAST(:day AS date))"
+        " AND (CAST(:after_id AS uuid) IS NULL OR (s.starts_at, s.show_id)"
+        " > (CAST(:after_start AS timestamptz), CAST(:after_id AS uuid)))"
+        " ORDER BY s.starts_at ASC, s.show_id ASC LIMIT CAST(:limit AS bigint)"
+    )
+    names = ShowFilter.__dataclass_fields__
+    found = await tx.execute(statement, {name: getattr(wanted, name) for name in names})
+    return [_show(row) for row in found.mappings()]
+
+
+async def show(tx: Transaction, show_id: UUID) -> ShowView | None:
+    """One show, whatever became of it."""
+    statement = text(f"SELECT {_SHOW} WHERE s.show_id = CAST(:show_id AS uuid)")
+    row = (await tx.execute(statement, {"show_id": show_id})).mappings().first()
+    return _show(row) if row else None
+
+
+def _movie(row: RowMapping) -> MovieView:
+    values: dict[str, Any] = dict(row)
+    tenths = values.pop("imdb_tenths")
+    return MovieView(**values, imdb_rating=None if tenths is None else tenths / 10)
+
+
+def _show(row: RowMapping) -> ShowView:
+    values: dict[str, Any] = dict(row)
+    zone = ZoneInfo(values["time_zone"])
+    seats_left = values["seat_count"] - values.pop("seats_taken")
+    values["prices_cents"] = prices(values["prices_cents"])
+    values["starts_at"] = values["starts_at"].astimezone(zone)
+    values["ends_at"] = values["ends_at"].astimezone(zone)
+    return ShowView(
+        **values,
+        local_time=values["starts_at"].strftime("%H:%M"),
+        price_from_cents=min(values["prices_cents"].values()),
+        # A cancellation may arrive before the booking it undoes.
+        seats_left=min(max(seats_left, 0), values["seat_count"]),
+    )

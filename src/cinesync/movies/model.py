@@ -1,0 +1,293 @@
+"""Films, rooms and shows: types, state table, rules and problems."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, ClassVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from msgspec import Meta, Struct
+
+from cinesync.chassis.problems import Problem
+from cinesync.movies.text import normal
+
+TYPES = ("film", "live", "concert")
+CERTIFICATES = ("G", "PG", "PG-13", "R", "NC-17", "Not Rated")
+FORMATS = ("2D", "3D", "IMAX", "Atmos")
+ZONES = ("front", "standard", "premium", "balcony", "sofa", "vip")
+
+TRAILERS = timedelta(minutes=15)
+CLEANING = timedelta(minutes=20)
+SHOW_LENGTH_MAX = timedelta(hours=10)
+PRICE_CENTS_MAX = 1_000_000
+
+
+class MoviesError(Problem):
+    """The programme cannot do this."""
+
+
+class NoSuchMovie(MoviesError):
+    """There is no film by that id."""
+
+    status: ClassVar[int] = 404
+
+
+class NoSuchTheater(MoviesError):
+    """There is no theater by that id."""
+
+    status: ClassVar[int] = 404
+
+
+class NoSuchAuditorium(MoviesError):
+    """There is no auditorium by that id."""
+
+    status: ClassVar[int] = 404
+
+
+class NoSuchShow(MoviesError):
+    """There is no show by that id."""
+
+    status: ClassVar[int] = 404
+
+
+class ShowOverlaps(MoviesError):
+    """Another show needs this auditorium at that time."""
+
+    status: ClassVar[int] = 409
+
+
+class ShowOver(MoviesError):
+    """This show is cancelled or has started, and stays as it is."""
+
+    status: ClassVar[int] = 409
+
+
+class ShowUnfit(MoviesError):
+    """The show cannot be planned like this."""
+
+    status: ClassVar[int] = 422
+
+
+class Status(StrEnum):
+    """Where a show stands."""
+
+    SCHEDULED = "scheduled"
+    CANCELLED = "cancelled"
+
+
+class Change(StrEnum):
+    """What a manager does to a show."""
+
+    EDIT = "edit"
+    CANCEL = "cancel"
+
+
+NEXT: Mapping[tuple[Status, Change], Status] = {
+    (Status.SCHEDULED, Change.EDIT): Status.SCHEDULED,
+    (Status.SCHEDULED, Change.CANCEL): Status.CANCELLED,
+}
+
+
+def after(status: Status, change: Change) -> Status:
+    """The state a change leads to. Raises ShowOver."""
+    try:
+        return NEXT[status, change]
+    except KeyError:
+        raise ShowOver(f"The show is {status} already.") from None
+
+
+class Daypart(StrEnum):
+    """The part of a day that a price card prices."""
+
+    MORNING = "morning"
+    AFTERNOON = "afternoon"
+    EVENING = "evening"
+    LATE = "late"
+
+
+def daypart(local: datetime) -> Daypart:
+    """Which part of the day a local start time falls in; after midnight is still late."""
+    if local.hour < 5 or local.hour >= 22:  # noqa: PLR2004 hours read as hours
+        return Daypart.LATE
+    if local.hour < 12:  # noqa: PLR2004
+        return Daypart.MORNING
+    return Daypart.AFTERNOON if local.hour < 17 else Daypart.EVENING  # noqa: PLR2004
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movie:
+    """A film as it is told. None: the source did not say; the catalogue has defaults for two.
+
+    `imdb_tenths` is 0 to 100, `tomatoes_percent` 0 to 100.
+    """
+
+    title: str
+    release_date: date | None = None
+    type: str | None = None
+    language: str | None = None
+    certificate: str | None = None
+    genre: str | None = None
+    running_minutes: int | None = None
+    director: str | None = None
+    distributor: str | None = None
+    source: str | None = None
+    creative_type: str | None = None
+    tomatoes_percent: int | None = None
+    imdb_tenths: int | None = None
+    imdb_votes: int | None = None
+
+    def key(self) -> tuple[str, int]:
+        """What makes two records the same film: the title's letters, and year (0 when unknown)."""
+        return normal(self.title).replace(
+            " ", ""
+        ), self.release_date.year if self.release_date else 0
+
+    def search_text(self) -> str:
+        """What a search looks through; the title without spaces too, for `spiderman`."""
+        words = normal(f"{self.title} {self.director or ''}")
+        return f"{words} {self.key()[0]}"
+
+
+def merged(known: Movie, told: Movie) -> Movie:
+    """What is known after a source told more: it overrides, but silence erases nothing."""
+    said = {f.name: getattr(told, f.name) for f in fields(Movie)}
+    return replace(known, **{name: value for name, value in said.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Theater:
+    """A site of the chain. `time_zone` is an IANA name, `currency` ISO 4217."""
+
+    theater_id: UUID
+    region: str
+    name: str
+    city: str
+    country: str
+    address: str
+    time_zone: str
+    currency: str
+
+    def local(self, moment: datetime) -> datetime:
+        """A moment as the clocks in the theater show it."""
+        return moment.astimezone(ZoneInfo(self.time_zone))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auditorium:
+    """A screen of a theater."""
+
+    auditorium_id: UUID
+    region: str
+    theater_id: UUID
+    name: str
+    format: str
+    layout_id: UUID
+    seat_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Show:
+    """A film in an auditorium at a time. Times are UTC.
+
+    `ends_at` is when the film ends, `free_at` when the room is clean again.
+    """
+
+    show_id: UUID
+    region: str
+    movie_id: UUID
+    theater_id: UUID
+    auditorium_id: UUID
+    layout_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+    free_at: datetime
+    local_date: date
+    format: str
+    language: str
+    subtitles: str | None
+    currency: str
+    prices_cents: Mapping[str, int]
+    seat_count: int
+    status: str = Status.SCHEDULED
+    revision: int = 1
+    cancel_reason: str | None = None
+
+    def spoken(self) -> str:
+        """Language and subtitles in one word or two, for a ticket."""
+        return f"{self.language} (subtitles {self.subtitles})" if self.subtitles else self.language
+
+
+Prices = Annotated[
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=40)],
+        Annotated[int, Meta(ge=0, le=PRICE_CENTS_MAX)],
+    ],
+    Meta(min_length=1, max_length=len(ZONES)),
+]
+Moment = Annotated[datetime, Meta(tz=True, description="with an offset: 2026-11-21T19:30:00-05:00")]
+LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
+
+
+class ScheduleShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Plan a film in a room. What is left out follows from film, room and price card."""
+
+    movie_id: UUID
+    auditorium_id: UUID
+    starts_at: Moment
+    running_minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
+    language: LanguageCode | None = None
+    subtitles: LanguageCode | None = None
+    prices_cents: Prices | None = None
+
+
+class ChangeShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Move a show, or change the prices of some zones; what is left out stays."""
+
+    starts_at: Moment | None = None
+    prices_cents: Prices | None = None
+
+
+class CancelShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a show does not take place; customers read it."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A time during which an auditorium is taken; the end is free again."""
+
+    starts_at: datetime
+    free_at: datetime
+
+    def overlaps(self, other: "Interval") -> bool:
+        """Whether some moment belongs to both."""
+        return self.starts_at < other.free_at and other.starts_at < self.free_at
+
+
+def ends_at(starts_at: datetime, running_minutes: int) -> datetime:
+    """When the film is over: trailers first."""
+    return starts_at + TRAILERS + timedelta(minutes=running_minutes)
+
+
+def priced(
+    card: Mapping[str, int], overrides: Mapping[str, int] | None, zones: Iterable[str]
+) -> dict[str, int]:
+    """The price of each zone in minor units. Raises ShowUnfit for zones the room has not."""
+    wanted = sorted(set(zones))
+    unknown = sorted(set(overrides or ()) - set(wanted))
+    if unknown:
+        raise ShowUnfit(
+            f"This room has no zone {', '.join(unknown)}; it has {', '.join(wanted)}.",
+            field="prices_cents",
+        )
+    prices = {zone: card[zone] for zone in wanted if zone in card} | dict(overrides or {})
+    missing = [zone for zone in wanted if zone not in prices]
+    if missing:
+        raise ShowUnfit(
+            f"The price card has no price for {', '.join(missing)}; give it in prices_cents.",
+            field="prices_cents",
+        )
+    return prices

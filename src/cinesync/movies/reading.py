@@ -1,0 +1,176 @@
+"""Reads film lists record by record: a JSON array, JSON lines, or CSV; says where a file breaks."""
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from cinesync.movies.cleaning import TITLE, Fault, Record, Rejection, not_a_record
+
+CHUNK_BYTES = 64 * 1024
+RECORD_CHARACTERS_MAX = 64 * 1024
+RECORDS_MAX = 1_000_000
+_SEPARATORS = " \t\r\n,"
+
+
+class BrokenFile(Exception):
+    """The file cannot be read on; the message is `name:line: one sentence.`"""
+
+    def __init__(self, path: Path, line: int, sentence: str) -> None:
+        super().__init__(f"{path.name}:{line}: {sentence}")
+
+
+def records(path: Path) -> Iterator[Record | Rejection]:
+    """Everything in the file, in its order, with lines. Raises BrokenFile."""
+    try:
+        read = _csv_records if path.suffix.lower() in {".csv", ".tsv"} else _json_records
+        for count, record in enumerate(read(path), 1):
+            if count > RECORDS_MAX:
+                raise BrokenFile(path, 1, f"More than {RECORDS_MAX} records; split the file.")
+            yield record
+    except OSError as error:
+        raise BrokenFile(path, 1, f"The file cannot be opened: {error.strerror}.") from error
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Decoded lines; a very long one in parts."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
+    with path.open("rb") as file:
+        while chunk := file.readline(CHUNK_BYTES):
+            try:
+                text = decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                byte = error.object[error.start]
+                raise BrokenFile(
+                    path, line, f"Byte 0x{byte:02X} is not UTF-8; save the file as UTF-8."
+                ) from error
+            line += chunk.endswith(b"\n")
+            yield text
+    if decoder.getstate()[0]:
+        raise BrokenFile(path, line, "The file ends in the middle of a letter; it was cut off.")
+
+
+class _JsonText:
+    """A window on the file that knows on which line it begins."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = _lines(path)
+        self._decoder = json.JSONDecoder()
+        self._buffer = ""
+        self._ended = False
+        self.line = 1
+
+    def skip(self, characters: str) -> str:
+        """Pass over these characters; the next other one, or nothing at the end."""
+        while True:
+            rest = self._buffer.lstrip(characters)
+            self._pass(len(self._buffer) - len(rest))
+            if rest or not self._more():
+                return rest[:1]
+
+    def take(self, count: int) -> None:
+        """Pass over `count` characters."""
+        self._pass(count)
+
+    def value(self) -> object:
+        """The JSON value that begins here. Raises BrokenFile."""
+        while True:
+            try:
+                value, length = self._decoder.raw_decode(self._buffer)
+            except json.JSONDecodeError as error:
+                if self._is_partial(error) and self._more():
+                    continue
+                where = self.line + self._buffer.count("\n", 0, error.pos)
+                raise BrokenFile(self._path, where, _sentence(error)) from error
+            except RecursionError as error:
+                raise self.broken("Lists within lists too deep.") from error
+            except ValueError as error:
+                raise self.broken("A number has too many digits.") from error
+            self._pass(length)
+            return value
+
+    def broken(self, sentence: str) -> BrokenFile:
+        """An error at this line."""
+        return BrokenFile(self._path, self.line, sentence)
+
+    def _is_partial(self, error: json.JSONDecodeError) -> bool:
+        """Text that breaks off may go on in the next line; a text that is too long is broken."""
+        at_end = not self._buffer[error.pos :].strip() or "Unterminated" in error.msg
+        near_end = len(self._buffer) - error.pos < len("\\u0000\\u0000")
+        return (at_end or near_end) and len(self._buffer) < RECORD_CHARACTERS_MAX
+
+    def _more(self) -> bool:
+        text = next(self._lines, None)
+        self._buffer += text or ""
+        return text is not None
+
+    def _pass(self, count: int) -> None:
+        self.line += self._buffer.count("\n", 0, count)
+        self._buffer = self._buffer[count:]
+
+
+def _json_records(path: Path) -> Iterator[Record | Rejection]:
+    text = _JsonText(path)
+    is_array = text.skip(_SEPARATORS[:4] + "\ufeff") == "["
+    if is_array:
+        text.take(1)
+    while (first := text.skip(_SEPARATORS)) and first != "]":
+        line = text.line
+        if first == "[":
+            raise text.broken("A list inside the list; records are objects: {…}.")
+        value = text.value()
+        yield Record(line, value) if isinstance(value, dict) else not_a_record(line, value)
+    if is_array and first != "]":
+        raise text.broken("The list has no closing bracket ]; the file was cut off.")
+    if first == "]" and (not is_array or _after_end(text)):
+        raise text.broken("Something follows the closing bracket ].")
+
+
+def _after_end(text: _JsonText) -> bool:
+    text.take(1)
+    return bool(text.skip(_SEPARATORS[:4]))
+
+
+def _sentence(error: json.JSONDecodeError) -> str:
+    return f"This is not JSON: {error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})."
+
+
+def _csv_records(path: Path) -> Iterator[Record | Rejection]:
+    lines = _csv_lines(path)
+    header = next(lines, "").removeprefix("\ufeff")
+    delimiter = max(",;\t", key=header.count)
+    names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    if TITLE not in names:
+        raise BrokenFile(path, 1, f"The first line names the columns; {TITLE} is not among them.")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    line = 2
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield _csv_record(line, names, cells)
+            line = reader.line_num + 2  # the reader has not seen the header
+    except csv.Error as error:
+        raise BrokenFile(path, line, f"This is not CSV: {error}.") from error
+
+
+def _csv_lines(path: Path) -> Iterator[str]:
+    """Whole lines: the reader counts them, and refuses those that are too long."""
+    waiting = io.StringIO()
+    for part in _lines(path):
+        waiting.write(part)
+        if part.endswith("\n") or waiting.tell() > csv.field_size_limit():
+            yield waiting.getvalue()
+            waiting = io.StringIO()
+    if waiting.tell():
+        yield waiting.getvalue()
+
+
+def _csv_record(line: int, names: list[str], cells: list[str]) -> Record | Rejection:
+    if len(cells) != len(names):
+        wrong = f"{len(cells)} cells for {len(names)} columns"
+        return Rejection(line, (Fault("record", wrong, "quote cells that contain the delimiter"),))
+    return Record(line, dict(zip(names, cells, strict=True)))

@@ -1,0 +1,337 @@
+"""The HTTP door: browsing for everybody, programming for managers."""
+
+import re
+from collections.abc import Mapping
+from datetime import date as Date  # noqa: N812 `date` is a query parameter here
+from datetime import datetime
+from hashlib import blake2b
+from inspect import signature
+from typing import Annotated, Any, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, get, patch, post
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.router import Router
+
+from cinesync.chassis.db import Database
+from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.problems import Invalid
+from cinesync.chassis.tokens import Caller, require
+from cinesync.movies import listing, service
+from cinesync.movies.listing import MovieFilter, ShowFilter
+from cinesync.movies.model import (
+    CERTIFICATES,
+    TYPES,
+    CancelShow,
+    ChangeShow,
+    NoSuchMovie,
+    NoSuchShow,
+    NoSuchTheater,
+    ScheduleShow,
+)
+from cinesync.movies.text import normal
+from cinesync.movies.views import CityView, Filters, MovieView, ShowView, TheaterPage, TheaterView
+
+T = TypeVar("T")
+Web = Request[Any, Any, Any]
+Db = NamedDependency[Database]
+Signed = NamedDependency[Caller]
+
+WORDS_MAX = 10
+CATALOGUE_SECONDS = 30  # how long a browser or a proxy may show films and theaters unasked
+SHOWS_SECONDS = 0  # seats left change: ask each time, mostly answered with 304
+
+Text = Annotated[str | None, QueryParameter(max_length=100)]
+Cursor = Annotated[
+    str | None, QueryParameter(max_length=500, description="`next` of the page before")
+]
+Day = Annotated[
+    str | None,
+    QueryParameter(max_length=40, description="2026-11-21, in the theater's own calendar"),
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=100)]
+ShowLimit = Annotated[int, QueryParameter(ge=1, le=200)]
+
+
+def known_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A misspelt filter must not look like an answer: refuse what the handler does not take."""
+    takes = signature(handler.fn).parameters.keys() - {"db", "request", "caller", "data"}
+    takes -= connection.path_params.keys()
+    unknown = sorted(set(connection.query_params) - takes)
+    if unknown:
+        allowed = ", ".join(sorted(takes)) or "none"
+        raise Invalid(
+            f"There is no query parameter {', '.join(unknown)} here; there is: {allowed}.",
+            field=unknown[0],
+        )
+
+
+@get("/movies")
+async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, bound by name
+    request: Web,
+    db: Db,
+    type: Text = None,  # noqa: A002 the contract's name
+    language: Text = None,
+    certificate: Text = None,
+    genre: Text = None,
+    q: Text = None,
+    city: Text = None,
+    date: Day = None,
+    showing: FromQuery[bool] = False,  # noqa: FBT002 a query parameter
+    after: Cursor = None,
+    limit: Limit = 24,
+) -> Response[Page[MovieView]]:
+    """Films, best known first. `q` looks for words of title and director; city, date and
+    `showing` keep those with a show that can still be bought."""
+    popularity, movie_id = _movie_cursor(after)
+    wanted = MovieFilter(
+        type=_one_of("type", type, TYPES),
+        language=_language(language),
+        certificate=_one_of("certificate", certificate, CERTIFICATES),
+        genre=_plain("genre", genre),
+        words=_words(q),
+        city_key=_city_key(city),
+        day=_day(date),
+        showing=showing,
+        after_popularity=popularity,
+        after_id=movie_id,
+        limit=limit + 1,
+    )
+    found = await db.read(listing.movies, wanted)
+    last = found[limit - 1] if len(found) > limit else None
+    cursor = encode_cursor(str(last.popularity), str(last.movie_id)) if last else None
+    return fresh(request, Page(found[:limit], cursor), CATALOGUE_SECONDS)
+
+
+@get("/movies/{movie_id:uuid}")
+async def get_movie(request: Web, db: Db, movie_id: FromPath[UUID]) -> Response[MovieView]:
+    """One film."""
+    movie = await db.read(listing.movie, movie_id)
+    if movie is None:
+        raise NoSuchMovie(movie_id=str(movie_id))
+    return fresh(request, movie, CATALOGUE_SECONDS)
+
+
+@get("/filters")
+async def get_filters(request: Web, db: Db) -> Response[Filters]:
+    """What the filters of films can be set to."""
+    filters = Filters(
+        types=TYPES,
+        certificates=CERTIFICATES,
+        genres=await db.read(listing.genres),
+        languages=await db.read(listing.languages),
+    )
+    return fresh(request, filters, CATALOGUE_SECONDS)
+
+
+@get("/theaters")
+async def list_theaters(
+    request: Web, db: Db, city: Text = None, after: Cursor = None, limit: Limit = 50
+) -> Response[Page[TheaterView]]:
+    """Theaters by city and name."""
+    last_seen = decode_cursor(after, 3) if after else None
+    if last_seen:
+        _as_uuid(last_seen[2])
+    found = await db.read(listing.theaters, _city_key(city), last_seen, limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    cursor = encode_cursor(last.city, last.name, str(last.theater_id)) if last else None
+    return fresh(request, Page(found[:limit], cursor), CATALOGUE_SECONDS)
+
+
+@get("/theaters/{theater_id:uuid}")
+async def get_theater(request: Web, db: Db, theater_id: FromPath[UUID]) -> Response[TheaterPage]:
+    """A theater and its auditoriums."""
+    theater = await db.read(listing.theater, theater_id)
+    if theater is None:
+        raise NoSuchTheater(theater_id=str(theater_id))
+    rooms = await db.read(listing.auditoriums, theater_id)
+    fields = {name: getattr(theater, name) for name in TheaterView.__dataclass_fields__}
+    return fresh(request, TheaterPage(**fields, auditoriums=rooms), CATALOGUE_SECONDS)
+
+
+@get("/cities")
+async def list_cities(request: Web, db: Db) -> Response[Page[CityView]]:
+    """Every city with a theater, on one page."""
+    return fresh(request, Page(await db.read(listing.cities), None), CATALOGUE_SECONDS)
+
+
+@get("/shows")
+async def list_shows(
+    request: Web,
+    db: Db,
+    movie_id: FromQuery[UUID | None] = None,
+    theater_id: FromQuery[UUID | None] = None,
+    city: Text = None,
+    date: Day = None,
+    after: Cursor = None,
+    limit: ShowLimit = 100,
+) -> Response[Page[ShowView]]:
+    """Shows that have not started, the next one first; `date` is in the theater's calendar."""
+    starts_at, show_id = _show_cursor(after)
+    wanted = ShowFilter(
+        movie_id=movie_id,
+        theater_id=theater_id,
+        city_key=_city_key(city),
+        day=_day(date),
+        after_start=starts_at,
+        after_id=show_id,
+        limit=limit + 1,
+    )
+    found = await db.read(listing.shows, wanted)
+    last = found[limit - 1] if len(found) > limit else None
+    cursor = encode_cursor(last.starts_at.isoformat(), str(last.show_id)) if last else None
+    return fresh(request, Page(found[:limit], cursor), SHOWS_SECONDS)
+
+
+@get("/shows/{show_id:uuid}")
+async def get_show(request: Web, db: Db, show_id: FromPath[UUID]) -> Response[ShowView]:
+    """One show, started or cancelled ones too."""
+    return fresh(request, await _show(db, show_id), SHOWS_SECONDS)
+
+
+@post("/shows")
+async def schedule_show(db: Db, caller: Signed, data: JSONBody[ScheduleShow]) -> ShowView:
+    """Plan a show; for managers. Refused when the auditorium is taken at that time."""
+    require(caller, "manager")
+    return await _show(db, await db.run(service.schedule_show, data))
+
+
+@patch("/shows/{show_id:uuid}")
+async def change_show(
+    db: Db, caller: Signed, show_id: FromPath[UUID], data: JSONBody[ChangeShow]
+) -> ShowView:
+    """Move a show or change prices of zones; for managers."""
+    require(caller, "manager")
+    await db.run(service.change_show, show_id, data)
+    return await _show(db, show_id)
+
+
+@post("/shows/{show_id:uuid}/cancel", status_code=200)
+async def cancel_show(
+    db: Db, caller: Signed, show_id: FromPath[UUID], data: JSONBody[CancelShow]
+) -> ShowView:
+    """Cancel a show; its bookings are refunded. For managers."""
+    require(caller, "manager")
+    await db.run(service.cancel_show, show_id, data.reason)
+    return await _show(db, show_id)
+
+
+HANDLERS = (
+    list_movies,
+    get_movie,
+    get_filters,
+    list_theaters,
+    get_theater,
+    list_cities,
+    list_shows,
+    get_show,
+    schedule_show,
+    change_show,
+    cancel_show,
+)
+
+
+def router(db: Database) -> Router:
+    """Every route of the service, over its database."""
+    return Router(
+        path="/api/movies",
+        route_handlers=HANDLERS,
+        guards=[known_query],
+        dependencies={"db": Provide(lambda: db, sync_to_thread=False)},
+    )
+
+
+def fresh(request: Web, content: T, seconds: int) -> Response[T]:
+    """The content with its ETag, or 304 when the client has it already (RFC 9110, 13.1.2)."""
+    body = msgspec.json.encode(content)
+    tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+    caching = f"public, max-age={seconds}" if seconds else "no-cache"
+    headers: Mapping[str, str] = {"ETag": tag, "Cache-Control": caching}
+    known = [
+        t.strip().removeprefix("W/") for t in request.headers.get("if-none-match", "").split(",")
+    ]
+    if tag in known:
+        return Response(cast(T, None), status_code=304, headers=headers)
+    return Response(cast(T, body), media_type="application/json", headers=headers)
+
+
+async def _show(db: Database, show_id: UUID) -> ShowView:
+    show = await db.read(listing.show, show_id)
+    if show is None:
+        raise NoSuchShow(show_id=str(show_id))
+    return show
+
+
+def _one_of(field: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
+    if not value:
+        return None
+    match = next((word for word in allowed if word.casefold() == value.casefold()), None)
+    if match is None:
+        raise Invalid(f"`{field}` is one of {', '.join(allowed)}.", field=field)
+    return match
+
+
+def _plain(field: str, value: str | None) -> str | None:
+    if value and "\x00" in value:
+        raise Invalid(f"`{field}` is a text.", field=field)
+    return value or None
+
+
+def _language(value: str | None) -> str | None:
+    if value and not re.fullmatch(r"[A-Za-z]{2,3}", value):
+        raise Invalid("`language` is an ISO 639 code such as en or fr.", field="language")
+    return value.lower() if value else None
+
+
+def _words(q: str | None) -> list[str] | None:
+    return normal(q or "").split()[:WORDS_MAX] or None
+
+
+def _city_key(city: str | None) -> str | None:
+    return normal(city) if city else None
+
+
+def _day(value: str | None) -> Date | None:
+    if not value:
+        return None
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 a day has no zone
+    except ValueError:
+        raise Invalid("`date` is a day such as 2026-11-21.", field="date") from None
+
+
+def _bad_cursor() -> Invalid:
+    return Invalid("`after` takes the `next` of an earlier answer.", field="after")
+
+
+def _as_uuid(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise _bad_cursor() from None
+
+
+def _movie_cursor(after: str | None) -> tuple[int | None, UUID | None]:
+    if not after:
+        return None, None
+    popularity, movie_id = decode_cursor(after, 2)
+    if not re.fullmatch(r"\d{1,18}", popularity, re.ASCII):
+        raise _bad_cursor()
+    return int(popularity), _as_uuid(movie_id)
+
+
+def _show_cursor(after: str | None) -> tuple[datetime | None, UUID | None]:
+    if not after:
+        return None, None
+    starts_at, show_id = decode_cursor(after, 2)
+    try:
+        moment = datetime.fromisoformat(starts_at)
+    except ValueError:
+        raise _bad_cursor() from None
+    if moment.tzinfo is None or not 1970 < moment.year < 9999:  # noqa: PLR2004 what a driver can send
+        raise _bad_cursor()
+    return moment, _as_uuid(show_id)

@@ -1,0 +1,334 @@
+"""The commands of the programme: films told, shows planned, moved and cancelled, seats counted."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from cinesync.chassis import clock, outbox
+from cinesync.chassis.db import Transaction
+from cinesync.contracts.booking import BookingCancelled, BookingConfirmed
+from cinesync.contracts.movies import Layout, ShowCancelled, ShowChanged, ShowScheduled
+from cinesync.movies import catalogue, store
+from cinesync.movies.model import (
+    CLEANING,
+    SHOW_LENGTH_MAX,
+    Change,
+    ChangeShow,
+    Interval,
+    Movie,
+    NoSuchAuditorium,
+    NoSuchMovie,
+    NoSuchShow,
+    ScheduleShow,
+    Show,
+    ShowOver,
+    ShowOverlaps,
+    ShowUnfit,
+    Status,
+    Theater,
+    after,
+    daypart,
+    ends_at,
+    merged,
+    priced,
+)
+from cinesync.movies.store import PriceCards, Room
+
+PLAN_AHEAD_MAX = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How many films a batch added, changed, and only repeated."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+async def tell_movies(tx: Transaction, movies: Sequence[Movie]) -> Told:
+    """Add the films that are new and what is new about the others. Told twice changes nothing."""
+    by_key = {movie.key(): movie for movie in movies}
+    known = await catalogue.known(tx, sorted(by_key))
+    new = {clock.new_id(): movie for key, movie in by_key.items() if key not in known}
+    changed = {
+        movie_id: better
+        for key, (movie_id, old) in known.items()
+        if (better := merged(old, by_key[key])) != old
+    }
+    await catalogue.add(tx, new)
+    await catalogue.save(tx, changed)
+    return Told(len(new), len(changed), len(known) - len(changed))
+
+
+async def introduce_movies(tx: Transaction, movies: Sequence[Movie]) -> int:
+    """Add the films that are new and fill the gaps of the others; how many were new."""
+    by_key = {movie.key(): movie for movie in movies}
+    known = await catalogue.known(tx, sorted(by_key))
+    filled = {
+        movie_id: fuller
+        for key, (movie_id, old) in known.items()
+        if (fuller := merged(by_key[key], old)) != old
+    }
+    await catalogue.add(tx, {clock.new_id(): m for key, m in by_key.items() if key not in known})
+    await catalogue.save(tx, filled)
+    return len(by_key) - len(known)
+
+
+async def schedule_show(tx: Transaction, command: ScheduleShow) -> UUID:
+    """Raises NoSuchMovie, NoSuchAuditorium, ShowOverlaps or ShowUnfit."""
+    film = await catalogue.film(tx, command.movie_id)
+    if film is None:
+        raise NoSuchMovie(movie_id=str(command.movie_id))
+    room = await _room(tx, command.auditorium_id)
+    await _refuse_odd_time(tx, command.starts_at)
+    running_minutes = command.running_minutes or film["running_minutes"]
+    if running_minutes is None:
+        raise ShowUnfit(
+            f"{film['title']} has no running time; give running_minutes.", field="running_minutes"
+        )
+    ends = ends_at(command.starts_at, running_minutes)
+    seats = await store.layouts(tx, {room.auditorium.layout_id})
+    planned = placed(
+        room,
+        Interval(command.starts_at, ends + CLEANING),
+        ends,
+        command.movie_id,
+        (command.language or film["language"], command.subtitles),
+        zone_prices(
+            await store.price_cards(tx, room.theater),
+            room,
+            seats[room.auditorium.layout_id],
+            command.starts_at,
+            command.prices_cents,
+        ),
+    )
+    await _refuse_overlap(tx, room, planned)
+    await publish_shows(
+        tx,
+        [planned],
+        {room.auditorium.auditorium_id: room},
+        {command.movie_id: film["title"]},
+        seats,
+    )
+    return planned.show_id
+
+
+def placed(
+    room: Room,
+    taken: Interval,
+    ends: datetime,
+    movie_id: UUID,
+    spoken: tuple[str, str | None],
+    prices_cents: Mapping[str, int],
+) -> Show:
+    """A new show in a room; `spoken` is language and subtitles."""
+    auditorium, theater = room.auditorium, room.theater
+    return Show(
+        show_id=clock.new_id(),
+        region=theater.region,
+        movie_id=movie_id,
+        theater_id=theater.theater_id,
+        auditorium_id=auditorium.auditorium_id,
+        layout_id=auditorium.layout_id,
+        starts_at=taken.starts_at,
+        ends_at=ends,
+        free_at=taken.free_at,
+        local_date=theater.local(taken.starts_at).date(),
+        format=auditorium.format,
+        language=spoken[0],
+        subtitles=spoken[1],
+        currency=theater.currency,
+        prices_cents=prices_cents,
+        seat_count=auditorium.seat_count,
+    )
+
+
+def zone_prices(
+    cards: PriceCards,
+    room: Room,
+    layout: Layout,
+    starts_at: datetime,
+    overrides: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """The price of each zone of a room at a time. Raises ShowUnfit."""
+    part = daypart(room.theater.local(starts_at))
+    card = cards.get((room.auditorium.format, part), {})
+    return priced(card, overrides, {seat.zone for seat in layout.seats})
+
+
+async def publish_shows(
+    tx: Transaction,
+    planned: Sequence[Show],
+    rooms: Mapping[UUID, Room],
+    titles: Mapping[UUID, str],
+    layouts: Mapping[UUID, Layout],
+) -> None:
+    """Keep the shows and tell the others; overlaps are the caller's to refuse."""
+    await store.add_shows(tx, planned)
+    moment = clock.now()
+    await outbox.append(
+        tx,
+        [
+            _scheduled(
+                show,
+                rooms[show.auditorium_id],
+                titles[show.movie_id],
+                layouts[show.layout_id],
+                moment,
+            )
+            for show in planned
+        ],
+    )
+
+
+def _scheduled(
+    show: Show, room: Room, title: str, layout: Layout, moment: datetime
+) -> ShowScheduled:
+    return ShowScheduled(
+        event_id=clock.new_id(),
+        occurred_at=moment,
+        show_id=show.show_id,
+        region=show.region,
+        movie_id=show.movie_id,
+        movie_title=title,
+        theater_id=show.theater_id,
+        theater_name=room.theater.name,
+        city=room.theater.city,
+        time_zone=room.theater.time_zone,
+        auditorium_name=room.auditorium.name,
+        starts_at=show.starts_at,
+        ends_at=show.ends_at,
+        format=show.format,
+        language=show.spoken(),
+        currency=show.currency,
+        prices_cents=show.prices_cents,
+        layout=layout,
+    )
+
+
+async def change_show(tx: Transaction, show_id: UUID, command: ChangeShow) -> None:
+    """Raises NoSuchShow, ShowOver, ShowOverlaps or ShowUnfit. Changing nothing tells nobody."""
+    show = await _open_show(tx, show_id, Change.EDIT)
+    room = await _room(tx, show.auditorium_id)
+    changed = show
+    if command.starts_at is not None and command.starts_at != show.starts_at:
+        await _refuse_odd_time(tx, command.starts_at)
+        changed = moved(show, command.starts_at, room.theater)
+        await _refuse_overlap(tx, room, changed)
+    if command.prices_cents is not None:
+        prices = priced(show.prices_cents, command.prices_cents, show.prices_cents)
+        changed = replace(changed, prices_cents=prices)
+    if changed != show:
+        await _save(tx, replace(changed, revision=show.revision + 1))
+
+
+def moved(show: Show, starts_at: datetime, theater: Theater) -> Show:
+    """The show at another time, as long as it was."""
+    by = starts_at - show.starts_at
+    return replace(
+        show,
+        starts_at=starts_at,
+        ends_at=show.ends_at + by,
+        free_at=show.free_at + by,
+        local_date=theater.local(starts_at).date(),
+    )
+
+
+async def cancel_show(tx: Transaction, show_id: UUID, reason: str) -> None:
+    """Raises NoSuchShow or ShowOver."""
+    show = await _open_show(tx, show_id, Change.CANCEL)
+    cancelled = replace(
+        show,
+        status=after(Status(show.status), Change.CANCEL),
+        cancel_reason=reason,
+        revision=show.revision + 1,
+    )
+    assert await store.save_show(tx, cancelled), "a serializable transaction read another revision"
+    event = ShowCancelled(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        show_id=show.show_id,
+        region=show.region,
+        reason=reason,
+    )
+    await outbox.append(tx, [event])
+
+
+async def count_booked(tx: Transaction, events: Sequence[BookingConfirmed]) -> None:
+    """Seats that are sold are no longer left."""
+    await store.move_seats(tx, _seats_by_show(events))
+
+
+async def count_cancelled(tx: Transaction, events: Sequence[BookingCancelled]) -> None:
+    """Seats of a cancelled booking are left again, even if its booking is heard of later."""
+    moved_by = _seats_by_show(events)
+    await store.move_seats(tx, {key: -seats for key, seats in moved_by.items()})
+
+
+def _seats_by_show(
+    events: Iterable[BookingConfirmed | BookingCancelled],
+) -> Counter[tuple[str, UUID]]:
+    seats: Counter[tuple[str, UUID]] = Counter()
+    for event in events:
+        seats[event.region, event.show_id] += len(event.seats)
+    return seats
+
+
+async def _room(tx: Transaction, auditorium_id: UUID) -> Room:
+    rooms = await store.rooms(tx, auditorium_id, None)
+    if not rooms:
+        raise NoSuchAuditorium(auditorium_id=str(auditorium_id))
+    return rooms[0]
+
+
+async def _open_show(tx: Transaction, show_id: UUID, change: Change) -> Show:
+    show = await store.show(tx, show_id)
+    if show is None:
+        raise NoSuchShow(show_id=str(show_id))
+    after(Status(show.status), change)
+    if show.starts_at <= await store.database_now(tx):
+        raise ShowOver("The show has started.")
+    return show
+
+
+async def _refuse_odd_time(tx: Transaction, starts_at: datetime) -> None:
+    now = await store.database_now(tx)
+    if not now < starts_at <= now + PLAN_AHEAD_MAX:
+        raise ShowUnfit(
+            f"A show starts after now and within {PLAN_AHEAD_MAX.days} days.", field="starts_at"
+        )
+    if starts_at.second or starts_at.microsecond:
+        raise ShowUnfit("A show starts on a full minute.", field="starts_at")
+
+
+async def _refuse_overlap(tx: Transaction, room: Room, show: Show) -> None:
+    """Two transactions that both find the room free cannot both commit: they are serializable."""
+    wanted = Interval(show.starts_at, show.free_at)
+    if wanted.free_at - wanted.starts_at > SHOW_LENGTH_MAX:
+        raise ShowUnfit("A show takes at most 10 hours, cleaning included.", field="starts_at")
+    for other in await store.taken(tx, room.auditorium, wanted, show.show_id):
+        begins, ends = room.theater.local(other.starts_at), room.theater.local(other.free_at)
+        raise ShowOverlaps(
+            f"{room.auditorium.name} is taken from {begins:%H:%M} to {ends:%H:%M} on"
+            f" {begins:%Y-%m-%d}, local time, cleaning included.",
+            taken_from=other.starts_at.isoformat(),
+            free_at=other.free_at.isoformat(),
+        )
+
+
+async def _save(tx: Transaction, changed: Show) -> None:
+    assert await store.save_show(tx, changed), "a serializable transaction read another revision"
+    event = ShowChanged(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        show_id=changed.show_id,
+        region=changed.region,
+        revision=changed.revision,
+        starts_at=changed.starts_at,
+        ends_at=changed.ends_at,
+        prices_cents=changed.prices_cents,
+    )
+    await outbox.append(tx, [event])

@@ -1,0 +1,121 @@
+"""Settings and wiring of the payment service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import httpx
+
+from cinesync.chassis import settings as chassis_settings
+from cinesync.chassis.db import open_database
+from cinesync.chassis.service import Service
+from cinesync.payment import routes
+from cinesync.payment.cashier import Cashier
+from cinesync.payment.consumers import HANDLERS
+from cinesync.payment.gateways import Gateway
+from cinesync.payment.gateways.sandbox import Sandbox
+from cinesync.payment.gateways.stripe import open_stripe
+from cinesync.payment.holds import Holds
+from cinesync.payment.model import Patience
+from cinesync.payment.sweep import Sweep
+
+CONNECTIONS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from the environment under these names in upper case."""
+
+    database_url: Annotated[str, "the payment service's own database"]
+    booking_url: Annotated[str, "where the booking service answers"]
+    bank_url: Annotated[str, "where the sandbox bank answers; empty: no sandbox"] = ""
+    bank_secret: Annotated[str, "shared with the sandbox bank: its API key, signs webhooks"] = ""
+    stripe_secret_key: Annotated[str, "turns Stripe on"] = ""
+    stripe_webhook_secret: Annotated[str, "signs Stripe's webhooks"] = ""
+    stripe_api_url: Annotated[str, "another address for Stripe's API, for tests"] = ""
+    shop_url: Annotated[str, "where card holders come back to, e.g. https://shop.example"] = ""
+    provider_timeout_seconds: Annotated[float, "how long a provider may take to answer"] = 6.0
+    booking_timeout_seconds: Annotated[float, "how long booking may take to answer"] = 5.0
+    payment_first_check_seconds: Annotated[float, "a pending payment is asked about after"] = 3.0
+    payment_retry_seconds: Annotated[float, "and again, each pause longer by"] = 2.0
+    payment_ask_before_seconds: Annotated[float, "and this long before its hold expires"] = 15.0
+    payment_cancel_after_seconds: Annotated[
+        float, "an unconfirmed card is given up this long after the hold's end"
+    ] = 60.0
+    payment_absent_after_seconds: Annotated[
+        float, "a payment its provider never heard of fails at this age"
+    ] = 12.0
+    refund_retry_seconds: Annotated[float, "a failed refund waits, each time longer by"] = 10.0
+    payment_poll_seconds: Annotated[float, "how often the sweep looks"] = 0.5
+
+    def __post_init__(self) -> None:
+        if self.payment_absent_after_seconds <= self.provider_timeout_seconds:
+            raise chassis_settings.SettingsError(
+                "PAYMENT_ABSENT_AFTER_SECONDS must exceed PROVIDER_TIMEOUT_SECONDS: a charge may"
+                " still be on its way to the provider"
+            )
+
+    def patience(self) -> Patience:
+        """The sweep's timing."""
+        return Patience(
+            first_check_seconds=self.payment_first_check_seconds,
+            retry_seconds=self.payment_retry_seconds,
+            ask_before_seconds=self.payment_ask_before_seconds,
+            cancel_after_seconds=self.payment_cancel_after_seconds,
+        )
+
+
+def build(environ: Mapping[str, str]) -> Service:
+    """The payment service."""
+    settings = chassis_settings.load(Settings, environ)
+    db = open_database(settings.database_url, application="cinesync payment")
+    booking = _client(settings.booking_url, settings.booking_timeout_seconds)
+    gateways = build_gateways(settings)
+    cashier = Cashier(db, gateways, Holds(booking), settings.patience())
+    sweeps = [
+        Sweep(
+            db=db,
+            gateway=gateway,
+            cashier=cashier,
+            patience=settings.patience(),
+            refund_retry_seconds=settings.refund_retry_seconds,
+            poll_seconds=settings.payment_poll_seconds,
+        )
+        for gateway in gateways.values()
+    ]
+    return Service(
+        name="payment",
+        database=db,
+        routes=routes.routes(routes.Desk(db, cashier, settings.shop_url)),
+        migrations="cinesync.payment.migrations",
+        handlers=HANDLERS,
+        background=[sweep.run for sweep in sweeps],
+        close=[cashier.close, booking.aclose, *(gateway.close for gateway in gateways.values())],
+    )
+
+
+def build_gateways(settings: Settings) -> dict[str, Gateway]:
+    """The providers that are configured, by name."""
+    gateways: list[Gateway] = []
+    if settings.bank_url:
+        bank = _client(settings.bank_url, settings.provider_timeout_seconds, settings.bank_secret)
+        gateways.append(Sandbox(bank, settings.bank_secret, settings.payment_absent_after_seconds))
+    if settings.stripe_secret_key:
+        gateways.append(
+            open_stripe(
+                settings.stripe_secret_key,
+                settings.stripe_webhook_secret,
+                api_url=settings.stripe_api_url,
+                timeout_seconds=settings.provider_timeout_seconds,
+            )
+        )
+    return {gateway.name: gateway for gateway in gateways}
+
+
+def _client(url: str, timeout_seconds: float, secret: str = "") -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=url,
+        timeout=timeout_seconds,
+        headers={"authorization": f"Bearer {secret}"} if secret else None,
+        limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
+    )

@@ -1,0 +1,71 @@
+"""What a payment provider is to us. Never called inside a transaction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from cinesync.payment.model import Charge, Payment, ProviderEvent, Refund
+
+
+class GatewayAway(Exception):
+    """No clear answer: what was asked for may or may not have happened. Ask again later."""
+
+
+class GatewayRefused(Exception):
+    """A clear no: nothing happened, and nothing will."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeOrder:
+    """Money to take. `payment_id` is the provider's idempotency key."""
+
+    payment_id: UUID
+    amount_cents: int
+    currency: str
+    token: str
+    return_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """Money the provider moved: a `capture`, named by its charge, or a `refund`, by our id."""
+
+    kind: str
+    entry_id: str
+    reference: str
+    amount_cents: int
+    currency: str
+
+
+class Gateway(Protocol):
+    """A provider. Every call may raise GatewayAway; all are safe to repeat."""
+
+    @property
+    def name(self) -> str:
+        """As in `POST /payments {provider}` and in the path of its webhooks."""
+
+    @property
+    def absent_after_seconds(self) -> float:
+        """How old a payment must be before "never heard of it" is believed."""
+
+    async def charge(self, order: ChargeOrder) -> Charge:
+        """Take money, once per payment. Raises GatewayRefused."""
+
+    async def find(self, payment: Payment) -> list[Charge]:
+        """Every charge made for a payment; empty when the provider knows of none."""
+
+    async def cancel(self, charge: Charge) -> Charge:
+        """Give up a waiting charge if that is still possible; how it stands now."""
+
+    async def refund(self, refund: Refund) -> None:
+        """Give money back, once per refund. Raises GatewayRefused."""
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent | None:
+        """A notice that matters to us, or None. Raises BadSignature."""
+
+    async def statement(self, after: str) -> tuple[list[StatementLine], str]:
+        """A page of all money moved and where the next page begins ("" at the end)."""
+
+    async def close(self) -> None:
+        """Give its connections back."""

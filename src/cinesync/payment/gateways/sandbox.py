@@ -1,0 +1,153 @@
+"""The gateway to the sandbox bank."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+import msgspec
+
+from cinesync.chassis import clock
+from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused, StatementLine
+from cinesync.payment.model import (
+    BadSignature,
+    Charge,
+    ChargeState,
+    Payment,
+    ProviderEvent,
+    Refund,
+    Report,
+)
+
+SIGNATURE_HEADER: Final = "bank-signature"
+SIGNATURE_AGE_SECONDS_MAX: Final = 300
+REFUSALS: Final = frozenset({400, 404, 422})
+STATES: Final = {
+    "pending": ChargeState.WAITING,
+    "requires_confirmation": ChargeState.WAITING,
+    "captured": ChargeState.CAPTURED,
+    "declined": ChargeState.DECLINED,
+    "cancelled": ChargeState.DECLINED,
+}
+
+
+class _Charge(msgspec.Struct, frozen=True):
+    charge_id: str
+    reference: str
+    amount_cents: int
+    currency: str
+    state: str
+    decline_code: str | None = None
+    confirm_url: str | None = None
+
+
+class _Notice(msgspec.Struct, frozen=True):
+    event_id: str
+    charge: _Charge
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Speaks to `cinesync bank`; `client` carries its address, key and timeout."""
+
+    client: httpx.AsyncClient
+    secret: str
+    absent_after_seconds: float
+    name: str = "sandbox"
+
+    async def charge(self, order: ChargeOrder) -> Charge:
+        body = {
+            "amount_cents": order.amount_cents,
+            "currency": order.currency,
+            "token": order.token,
+            "return_url": order.return_url,
+        }
+        headers = {"idempotency-key": str(order.payment_id)}
+        return _charge(await self._call("POST", "/charges", json=body, headers=headers))
+
+    async def find(self, payment: Payment) -> list[Charge]:
+        params = {"reference": str(payment.payment_id)}
+        answer = await self._call("GET", "/charges", params=params)
+        return [_charge(item) for item in answer["items"]]
+
+    async def cancel(self, charge: Charge) -> Charge:
+        return _charge(await self._call("POST", f"/charges/{charge.charge_id}/cancel"))
+
+    async def refund(self, refund: Refund) -> None:
+        body = {
+            "refund_id": str(refund.refund_id),
+            "charge_id": refund.charge_id,
+            "amount_cents": refund.amount_cents,
+        }
+        await self._call("POST", "/refunds", json=body)
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent | None:
+        signature = headers.get(SIGNATURE_HEADER, "")
+        check_signature(self.secret, signature, body, clock.now().timestamp())
+        try:
+            notice = msgspec.json.decode(body, type=_Notice)
+            payment_id = UUID(notice.charge.reference)
+        except ValueError:
+            return None
+        report = Report(
+            provider=self.name,
+            payment_id=payment_id,
+            charges=[_charge(msgspec.structs.asdict(notice.charge))],
+        )
+        return ProviderEvent(provider_event_id=notice.event_id, report=report)
+
+    async def statement(self, after: str) -> tuple[list[StatementLine], str]:
+        answer = await self._call("GET", "/statement", params={"after": after or "0"})
+        lines = [
+            StatementLine(
+                line["kind"],
+                line["entry_id"],
+                line["reference"],
+                line["amount_cents"],
+                line["currency"],
+            )
+            for line in answer["items"]
+        ]
+        return lines, str(answer["next"] or "")
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+    async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        try:
+            answer = await self.client.request(method, path, **options)
+            body: dict[str, Any] = answer.json() if answer.content else {}
+        except (httpx.HTTPError, ValueError) as error:
+            raise GatewayAway(repr(error)) from error
+        if answer.status_code in REFUSALS:
+            raise GatewayRefused(str(body.get("code", answer.status_code)))
+        if not answer.is_success:
+            raise GatewayAway(f"{answer.status_code} {body}")
+        return body
+
+
+def _charge(item: Mapping[str, Any]) -> Charge:
+    return Charge(
+        charge_id=item["charge_id"],
+        state=STATES[item["state"]],
+        amount_cents=item["amount_cents"],
+        currency=item["currency"],
+        reason=item["decline_code"] or "",
+        confirm_url=item["confirm_url"] or "",
+    )
+
+
+def check_signature(secret: str, signature: str, body: bytes, now_seconds: float) -> None:
+    """`t=<seconds>,v1=<hex HMAC-SHA256 of "t.body">`, not older than five minutes.
+
+    Raises BadSignature.
+    """
+    time_text, _, digest = signature.removeprefix("t=").partition(",v1=")
+    expected = hmac.new(secret.encode(), time_text.encode() + b"." + body, sha256).hexdigest()
+    if not hmac.compare_digest(digest.encode(), expected.encode()):
+        raise BadSignature
+    if abs(now_seconds - int(time_text)) > SIGNATURE_AGE_SECONDS_MAX:
+        raise BadSignature("the notice is too old")

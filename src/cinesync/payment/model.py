@@ -1,0 +1,339 @@
+"""What a payment is, how its state moves, and which money has to go back: pure."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from cinesync.chassis.problems import Problem, Unavailable
+
+KEY_LENGTH_MAX: Final = 255
+
+
+class Status(StrEnum):
+    """How far a payment is."""
+
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILED = "failed"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+
+
+class Cause(StrEnum):
+    """What moves a payment."""
+
+    CAPTURED = "captured"
+    DECLINED = "declined"
+    REFUNDED_IN_PART = "refunded_in_part"
+    REFUNDED_WHOLE = "refunded_whole"
+
+
+NEXT: Final = {
+    (Status.PENDING, Cause.CAPTURED): Status.SUCCESS,
+    (Status.PENDING, Cause.DECLINED): Status.FAILED,
+    (Status.SUCCESS, Cause.REFUNDED_IN_PART): Status.PARTIALLY_REFUNDED,
+    (Status.SUCCESS, Cause.REFUNDED_WHOLE): Status.REFUNDED,
+    (Status.PARTIALLY_REFUNDED, Cause.REFUNDED_IN_PART): Status.PARTIALLY_REFUNDED,
+    (Status.PARTIALLY_REFUNDED, Cause.REFUNDED_WHOLE): Status.REFUNDED,
+}
+
+
+class PaymentError(Problem):
+    """The payment cannot be made."""
+
+
+class KeyMissing(PaymentError):
+    """A payment needs an Idempotency-Key header of 1 to 255 characters."""
+
+
+class KeyReused(PaymentError):
+    """This Idempotency-Key was used before, for something else."""
+
+    status = 422
+
+
+class UnknownPayment(PaymentError):
+    """There is no such payment."""
+
+    status = 404
+
+
+class UnknownProvider(PaymentError):
+    """We do not take payments through this provider."""
+
+    status = 422
+
+
+class UnknownHold(PaymentError):
+    """There is no such hold; choose your seats again."""
+
+    status = 404
+
+
+class HoldNotPayable(PaymentError):
+    """These seats are no longer held for you; choose your seats again."""
+
+    status = 409
+
+
+class BookingAway(Unavailable):
+    """We cannot look your seats up right now; nothing was charged, please try again."""
+
+
+class BadSignature(PaymentError):
+    """This notice is not signed by the provider, or it is too old."""
+
+
+class Unsettled(PaymentError):
+    """A refund was asked for before its payment was decided."""
+
+    status = 409
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """When the sweep asks about a pending payment, in seconds.
+
+    First after `first_check`, then with pauses that grow by `retry` each time; also `ask_before`
+    its hold expires. A charge that waits for its card holder is given up `cancel_after` the end
+    of the hold.
+    """
+
+    first_check_seconds: float = 5.0
+    retry_seconds: float = 2.0
+    ask_before_seconds: float = 15.0
+    cancel_after_seconds: float = 60.0
+
+
+class ChargeState(StrEnum):
+    """What a provider says of one charge."""
+
+    WAITING = "waiting"
+    CAPTURED = "captured"
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A provider's taking of money. `charge_id` is the provider's name for it."""
+
+    charge_id: str
+    state: ChargeState
+    amount_cents: int
+    currency: str
+    reason: str = ""
+    confirm_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What became known of a payment: its charges, or that there is none and why."""
+
+    provider: str
+    payment_id: UUID
+    charges: Sequence[Charge] = ()
+    absent_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderEvent:
+    """A provider's notice. `provider_event_id` makes its repetitions harmless."""
+
+    provider_event_id: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """The seats to be paid for, as the booking service prices them."""
+
+    hold_id: UUID
+    total_cents: int
+    currency: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """A customer wants to pay. `fingerprint` tells two uses of one key apart."""
+
+    payment_id: UUID
+    customer_id: UUID
+    idempotency_key: str
+    fingerprint: str
+    hold: Hold
+    provider: str
+    trace: str = ""
+
+    @property
+    def key(self) -> tuple[UUID, str]:
+        """Keys are each customer's own."""
+        return self.customer_id, self.idempotency_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """A row of table `payments`.
+
+    `charge_id` is the charge it waits for or succeeded with. `refund_asked_cents` counts all
+    refunds begun, `refunded_cents` those done.
+    """
+
+    payment_id: UUID
+    customer_id: UUID
+    hold_id: UUID
+    provider: str
+    amount_cents: int
+    currency: str
+    status: Status
+    created_at: datetime
+    idempotency_key: str = ""
+    fingerprint: str = ""
+    charge_id: str = ""
+    failure_reason: str = ""
+    confirm_url: str = ""
+    refund_asked_cents: int = 0
+    refunded_cents: int = 0
+    settled_at: datetime | None = None
+    trace: str = ""
+
+    def after(self, cause: Cause) -> "Payment":
+        """The payment one step on, or itself when the step is not open: what is decided stays."""
+        return replace(self, status=NEXT.get((self.status, cause), self.status))
+
+    def with_refund_done(self, amount_cents: int) -> "Payment":
+        """Counts money that went back."""
+        refunded_cents = self.refunded_cents + amount_cents
+        assert refunded_cents <= self.amount_cents, "no more goes back than came in"
+        whole = refunded_cents == self.amount_cents
+        moved = self.after(Cause.REFUNDED_WHOLE if whole else Cause.REFUNDED_IN_PART)
+        return replace(moved, refunded_cents=refunded_cents)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """Money on its way back. `source` names what asked for it and is unique: once each.
+
+    `surplus` money was taken beyond what its payment is for; it does not change the payment.
+    """
+
+    refund_id: UUID
+    source: str
+    payment_id: UUID
+    provider: str
+    charge_id: str
+    amount_cents: int
+    currency: str
+    reason: str
+    surplus: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundAsk:
+    """Someone wants a payment's money back."""
+
+    source: str
+    payment_id: UUID
+    amount_cents: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A payment after a report, and the money that this report brought to light."""
+
+    payment: Payment
+    captures: Sequence[Charge]
+    surplus: Sequence[Charge]
+
+
+def judge(payment: Payment, known: Collection[str], report: Report) -> Judged:
+    """Fold a report in, in whatever order and however often reports come.
+
+    The first capture of the right amount decides a pending payment; every other capture,
+    also of a payment that failed before, is surplus. `known` are the captures seen before.
+    """
+    captures: list[Charge] = []
+    surplus: list[Charge] = []
+    for charge in report.charges:
+        if charge.state is not ChargeState.CAPTURED or charge.charge_id in known:
+            continue
+        captures.append(charge)
+        if payment.status is Status.PENDING and _pays(payment, charge):
+            payment = replace(
+                payment.after(Cause.CAPTURED), charge_id=charge.charge_id, confirm_url=""
+            )
+        else:
+            surplus.append(charge)
+    if payment.status is Status.PENDING:
+        payment = _without_capture(payment, report)
+    return Judged(payment, captures, surplus)
+
+
+def _pays(payment: Payment, charge: Charge) -> bool:
+    return (charge.amount_cents, charge.currency) == (payment.amount_cents, payment.currency)
+
+
+def _without_capture(payment: Payment, report: Report) -> Payment:
+    """Wait while any charge may still be captured; fail when none can."""
+    waiting = [charge for charge in report.charges if charge.state is ChargeState.WAITING]
+    if waiting:
+        return replace(payment, charge_id=waiting[0].charge_id, confirm_url=waiting[0].confirm_url)
+    reasons = [charge.reason for charge in report.charges if charge.reason]
+    reason = reasons[0] if reasons else report.absent_reason
+    if not report.charges and not reason:
+        return payment
+    return replace(
+        payment.after(Cause.DECLINED), failure_reason=reason or "wrong_amount", confirm_url=""
+    )
+
+
+def refund_for(payment: Payment, ask: RefundAsk, refund_id: UUID) -> Refund | None:
+    """The refund an ask comes to: never more than is left; None when nothing is.
+
+    Raises Unsettled while the payment is undecided.
+    """
+    if payment.status is Status.PENDING:
+        raise Unsettled(payment_id=payment.payment_id)
+    left_cents = payment.amount_cents - payment.refund_asked_cents
+    amount_cents = min(ask.amount_cents, left_cents)
+    if payment.status is Status.FAILED or amount_cents <= 0:
+        return None
+    return Refund(
+        refund_id=refund_id,
+        source=ask.source,
+        payment_id=payment.payment_id,
+        provider=payment.provider,
+        charge_id=payment.charge_id,
+        amount_cents=amount_cents,
+        currency=payment.currency,
+        reason=ask.reason,
+    )
+
+
+def surplus_refund(payment: Payment, charge: Charge, refund_id: UUID) -> Refund:
+    """Gives a capture back that its payment did not need."""
+    late = payment.status is Status.FAILED
+    return Refund(
+        refund_id=refund_id,
+        source=f"charge:{payment.provider}:{charge.charge_id}",
+        payment_id=payment.payment_id,
+        provider=payment.provider,
+        charge_id=charge.charge_id,
+        amount_cents=charge.amount_cents,
+        currency=charge.currency,
+        reason="captured_after_failure" if late else "captured_twice",
+        surplus=True,
+    )
+
+
+def fingerprint(*parts: str) -> str:
+    """A digest of a request, so that its key's reuse for another request is seen."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part)}:{part}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,191 @@
+"""The HTTP door: pay, look at one's payments, and the providers' webhooks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.types import ControllerRouterHandler
+
+from cinesync.chassis.db import Database
+from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.problems import Invalid
+from cinesync.chassis.tokens import Caller
+from cinesync.payment import store
+from cinesync.payment.cashier import Cashier, PayOrder
+from cinesync.payment.model import (
+    KEY_LENGTH_MAX,
+    KeyMissing,
+    Payment,
+    Status,
+    UnknownPayment,
+)
+
+PAGE_MAX: Final = 100
+READS_ALL: Final = frozenset({"manager", "auditor"})
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the handlers work with. `shop_url` is where a bank sends its card holder back to."""
+
+    db: Database
+    cashier: Cashier
+    shop_url: str
+
+
+TheCaller = NamedDependency[Caller]
+TheDesk = NamedDependency[Desk]
+
+
+class PayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to pay and how. The price is the hold's; `token` stands for the card.
+
+    `return_path` is the page of the shop to come back to from the card's own confirmation page.
+    """
+
+    hold_id: UUID
+    token: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_]{1,100}$(?!\n)")]
+    provider: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{1,20}$(?!\n)")] = "sandbox"
+    return_path: Annotated[
+        str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9_.~%-]+)*/?$(?!\n)", max_length=200)
+    ] = ""
+
+
+class PaymentView(msgspec.Struct, frozen=True):
+    """A payment. While it is pending and `confirm_url` is set, the customer has to go there."""
+
+    payment_id: UUID
+    hold_id: UUID
+    provider: str
+    status: Status
+    amount_cents: int
+    refunded_cents: int
+    currency: str
+    failure_reason: str | None
+    confirm_url: str | None
+    created_at: datetime
+    settled_at: datetime | None
+
+
+def view(payment: Payment) -> PaymentView:
+    """What the customer may see."""
+    return PaymentView(
+        payment_id=payment.payment_id,
+        hold_id=payment.hold_id,
+        provider=payment.provider,
+        status=payment.status,
+        amount_cents=payment.amount_cents,
+        refunded_cents=payment.refunded_cents,
+        currency=payment.currency,
+        failure_reason=payment.failure_reason or None,
+        confirm_url=payment.confirm_url or None,
+        created_at=payment.created_at,
+        settled_at=payment.settled_at,
+    )
+
+
+@post(
+    "/payments",
+    responses={202: ResponseSpec(PaymentView, description="Pending; ask again at Location.")},
+)
+async def pay(
+    data: JSONBody[PayBody],
+    caller: TheCaller,
+    desk: TheDesk,
+    idempotency_key: Annotated[
+        str | None,
+        HeaderParameter(name="Idempotency-Key", description="Your own name for this payment."),
+    ] = None,
+) -> Response[PaymentView]:
+    """Pay for a hold. 201 when decided (`success` or `failed`), 202 while it is pending."""
+    if not idempotency_key or len(idempotency_key) > KEY_LENGTH_MAX:
+        raise KeyMissing
+    returns = bool(data.return_path and desk.shop_url)
+    payment = await desk.cashier.pay(
+        PayOrder(
+            customer_id=caller.customer_id,
+            bearer=caller.token,
+            idempotency_key=idempotency_key,
+            hold_id=data.hold_id,
+            provider=data.provider,
+            token=data.token,
+            return_url=f"{desk.shop_url}{data.return_path}" if returns else "",
+        )
+    )
+    return Response(
+        view(payment),
+        status_code=202 if payment.status is Status.PENDING else 201,
+        headers={"Location": f"/api/payment/payments/{payment.payment_id}"},
+    )
+
+
+@get("/payments")
+async def payments(
+    caller: TheCaller,
+    desk: TheDesk,
+    after: Annotated[str | None, QueryParameter(max_length=500)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
+) -> Page[PaymentView]:
+    """One's own payments, the newest first."""
+    found = await desk.db.read(
+        store.payments_of_customer, caller.customer_id, _before(after), limit + 1
+    )
+    page = found[:limit]
+    return Page([view(payment) for payment in page], _next(page) if found[limit:] else None)
+
+
+@get("/payments/{payment_id:uuid}")
+async def payment_by_id(
+    payment_id: FromPath[UUID], caller: TheCaller, desk: TheDesk
+) -> PaymentView:
+    """One payment: one's own, or anyone's for managers and auditors."""
+    payment = await desk.db.read(store.find_payment, payment_id)
+    if payment is None or not _may_read(caller, payment):
+        raise UnknownPayment
+    return view(payment)
+
+
+@post("/webhooks/{provider:str}", status_code=204)
+async def webhook(provider: FromPath[str], request: Request[Any, Any, Any], desk: TheDesk) -> None:
+    """A provider tells us something. 204 only after it is committed; repetitions are harmless."""
+    gateway = desk.cashier.gateway(provider)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    event = gateway.read_webhook(await request.body(), headers)
+    if event is not None:
+        await desk.cashier.receive(event)
+
+
+def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
+    """Everything under /api/payment."""
+    return [
+        Router(
+            "/api/payment",
+            route_handlers=[pay, payments, payment_by_id, webhook],
+            dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        )
+    ]
+
+
+def _next(page: Sequence[Payment]) -> str:
+    return encode_cursor(repr(page[-1].created_at.timestamp()), str(page[-1].payment_id))
+
+
+def _before(after: str | None) -> tuple[datetime, UUID] | None:
+    if after is None:
+        return None
+    at, payment_id = decode_cursor(after, 2)
+    try:
+        return datetime.fromtimestamp(float(at), UTC), UUID(payment_id)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error
+
+
+def _may_read(caller: Caller, payment: Payment) -> bool:
+    return caller.customer_id == payment.customer_id or caller.role in READS_ALL

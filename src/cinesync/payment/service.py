@@ -1,0 +1,245 @@
+"""The commands of the payment room. Each takes a batch and runs in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from prometheus_client import Counter
+
+from cinesync.chassis import clock, outbox
+from cinesync.chassis.db import Transaction
+from cinesync.chassis.events import Event
+from cinesync.contracts.booking import BookingCancelled, BookingRefused
+from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
+from cinesync.payment import store
+from cinesync.payment.model import (
+    Begin,
+    Judged,
+    KeyReused,
+    Patience,
+    Payment,
+    PaymentError,
+    ProviderEvent,
+    Refund,
+    RefundAsk,
+    Report,
+    Status,
+    UnknownPayment,
+    judge,
+    refund_for,
+    surplus_refund,
+)
+
+SETTLED = Counter("cinesync_payments_total", "Payments decided.", ["provider", "status"])
+SURPLUS = Counter("cinesync_surplus_captures_total", "Money taken beyond need.", ["provider"])
+
+
+async def begin_payments(
+    tx: Transaction, begins: Sequence[Begin], patience: Patience
+) -> list[Payment | PaymentError]:
+    """Write payments as pending before any provider hears of them.
+
+    A key that was used before, now or by someone beside us, gives the payment it was used for.
+    """
+    firsts: dict[tuple[UUID, str], Begin] = {}
+    for begin in begins:
+        firsts.setdefault(begin.key, begin)
+    created = await store.insert_payments(tx, [firsts[key] for key in sorted(firsts)], patience)
+    known = {
+        begin.key: _pending(begin, created)
+        for begin in firsts.values()
+        if begin.payment_id in created
+    }
+    if len(known) < len(firsts):
+        known |= await store.payments_by_keys(tx, [key for key in firsts if key not in known])
+    return [_begun(begin, known[begin.key]) for begin in begins]
+
+
+def _pending(begin: Begin, created: Mapping[UUID, datetime]) -> Payment:
+    return Payment(
+        payment_id=begin.payment_id,
+        customer_id=begin.customer_id,
+        hold_id=begin.hold.hold_id,
+        provider=begin.provider,
+        amount_cents=begin.hold.total_cents,
+        currency=begin.hold.currency,
+        status=Status.PENDING,
+        created_at=created[begin.payment_id],
+        idempotency_key=begin.idempotency_key,
+        fingerprint=begin.fingerprint,
+        trace=begin.trace,
+    )
+
+
+def _begun(begin: Begin, payment: Payment) -> Payment | PaymentError:
+    if payment.fingerprint != begin.fingerprint:
+        return KeyReused(payment_id=payment.payment_id)
+    return payment
+
+
+async def settle_payments(
+    tx: Transaction, reports: Sequence[Report]
+) -> list[Payment | PaymentError]:
+    """Fold what providers said into payments, captures, refunds of surplus, and events."""
+    before = await store.lock_payments(tx, [report.payment_id for report in reports])
+    known = [report for report in reports if _is_ours(report, before)]
+    after = await _fold(tx, before, known)
+    return [
+        after[report.payment_id] if _is_ours(report, before) else UnknownPayment()
+        for report in reports
+    ]
+
+
+async def receive_events(
+    tx: Transaction, events: Sequence[ProviderEvent]
+) -> list[Payment | PaymentError]:
+    """`settle_payments` for notices; one that was received before changes nothing."""
+    before = await store.lock_payments(tx, [event.report.payment_id for event in events])
+    ours = {_name(event): event for event in events if _is_ours(event.report, before)}
+    fresh = await store.insert_provider_events(
+        tx, [(*name, event.report.payment_id) for name, event in ours.items()]
+    )
+    after = await _fold(tx, before, [ours[name].report for name in ours if name in fresh])
+    return [
+        after[event.report.payment_id] if _is_ours(event.report, before) else UnknownPayment()
+        for event in events
+    ]
+
+
+def _name(event: ProviderEvent) -> tuple[str, str]:
+    return event.report.provider, event.provider_event_id
+
+
+def _is_ours(report: Report, payments: Mapping[UUID, Payment]) -> bool:
+    payment = payments.get(report.payment_id)
+    return payment is not None and payment.provider == report.provider
+
+
+async def _fold(
+    tx: Transaction, before: Mapping[UUID, Payment], reports: Sequence[Report]
+) -> dict[UUID, Payment]:
+    after = dict(before)
+    seen = await store.captures_of(tx, list(before))
+    judged: list[Judged] = []
+    for report in reports:
+        result = judge(after[report.payment_id], seen[report.payment_id], report)
+        seen[report.payment_id] |= {charge.charge_id for charge in result.captures}
+        after[report.payment_id] = result.payment
+        judged.append(result)
+    changed = [payment for payment in after.values() if payment != before[payment.payment_id]]
+    if changed:
+        await store.update_payments(tx, changed)
+    await _write_captures(tx, judged)
+    await outbox.append(tx, [_decision(p) for p in changed if p.status is not Status.PENDING])
+    return after
+
+
+async def _write_captures(tx: Transaction, judged: Iterable[Judged]) -> None:
+    captures: list[store.Capture] = []
+    refunds: list[Refund] = []
+    for one in judged:
+        captures += [store.Capture(one.payment, c, c in one.surplus) for c in one.captures]
+        refunds += [surplus_refund(one.payment, c, clock.new_id()) for c in one.surplus]
+    if captures:
+        await store.insert_captures(tx, captures)
+    if refunds:
+        SURPLUS.labels(refunds[0].provider).inc(len(refunds))
+        await store.insert_refunds(tx, refunds)
+
+
+def _decision(payment: Payment) -> Event:
+    SETTLED.labels(payment.provider, payment.status).inc()
+    if payment.status is Status.FAILED:
+        return PaymentFailed(
+            event_id=clock.new_id(),
+            occurred_at=clock.now(),
+            trace=payment.trace,
+            payment_id=payment.payment_id,
+            hold_id=payment.hold_id,
+            customer_id=payment.customer_id,
+            reason=payment.failure_reason,
+        )
+    return PaymentSuccess(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        trace=payment.trace,
+        payment_id=payment.payment_id,
+        hold_id=payment.hold_id,
+        customer_id=payment.customer_id,
+        amount_cents=payment.amount_cents,
+        currency=payment.currency,
+        provider=payment.provider,
+    )
+
+
+async def refund_refused(tx: Transaction, events: Sequence[BookingRefused]) -> None:
+    """A payment that could not become a booking goes back."""
+    await _begin_refunds(tx, events)
+
+
+async def refund_cancelled(tx: Transaction, events: Sequence[BookingCancelled]) -> None:
+    """A cancelled booking's money goes back, as much of it as booking says."""
+    await _begin_refunds(tx, events)
+
+
+async def _begin_refunds(
+    tx: Transaction, events: Sequence[BookingRefused] | Sequence[BookingCancelled]
+) -> None:
+    asks = {
+        f"event:{event.event_id}": RefundAsk(
+            source=f"event:{event.event_id}",
+            payment_id=event.payment_id,
+            amount_cents=event.refund_cents,
+            reason=event.reason,
+        )
+        for event in events
+    }
+    done = await store.refund_sources(tx, list(asks))
+    payments = await store.lock_payments(tx, [ask.payment_id for ask in asks.values()])
+    refunds: list[Refund] = []
+    for ask in (ask for source, ask in asks.items() if source not in done):
+        if ask.payment_id not in payments:
+            raise UnknownPayment(payment_id=ask.payment_id)
+        payment = payments[ask.payment_id]
+        refund = refund_for(payment, ask, clock.new_id())
+        if refund is not None:
+            asked_cents = payment.refund_asked_cents + refund.amount_cents
+            payments[ask.payment_id] = replace(payment, refund_asked_cents=asked_cents)
+            refunds.append(refund)
+    if refunds:
+        await store.insert_refunds(tx, refunds)
+        touched = {refund.payment_id for refund in refunds}
+        await store.update_payments(tx, [payments[payment_id] for payment_id in touched])
+
+
+async def finish_refunds(tx: Transaction, refund_ids: Sequence[UUID]) -> None:
+    """The provider has given the money back: count it, and tell everyone once."""
+    finished = await store.finish_refunds(tx, refund_ids)
+    if not finished:
+        return
+    payments = await store.lock_payments(tx, [refund.payment_id for refund in finished])
+    for refund in finished:
+        if not refund.surplus:
+            payment = payments[refund.payment_id]
+            payments[refund.payment_id] = payment.with_refund_done(refund.amount_cents)
+    touched = {refund.payment_id for refund in finished if not refund.surplus}
+    if touched:
+        await store.update_payments(tx, [payments[payment_id] for payment_id in touched])
+    await outbox.append(tx, [_refunded(r, payments[r.payment_id]) for r in finished])
+
+
+def _refunded(refund: Refund, payment: Payment) -> PaymentRefunded:
+    return PaymentRefunded(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        trace=payment.trace,
+        refund_id=refund.refund_id,
+        payment_id=refund.payment_id,
+        hold_id=payment.hold_id,
+        customer_id=payment.customer_id,
+        amount_cents=refund.amount_cents,
+        currency=refund.currency,
+        reason=refund.reason,
+        surplus=refund.surplus,
+    )

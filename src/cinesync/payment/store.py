@@ -1,0 +1,370 @@
+"""Statements over the payment tables, one question each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row, text
+
+from cinesync.chassis.db import Transaction
+from cinesync.payment.model import Begin, Charge, Patience, Payment, Refund, Status
+
+PAYMENT_COLUMNS: Final = (
+    "p.payment_id, p.customer_id, p.idempotency_key, p.fingerprint, p.hold_id, p.provider,"
+    " p.amount_cents, p.currency, p.status, p.charge_id, p.failure_reason, p.confirm_url,"
+    " p.refund_asked_cents, p.refunded_cents, p.trace, p.created_at, p.settled_at"
+)
+REFUND_COLUMNS: Final = (
+    "refund_id, source, payment_id, provider, charge_id, amount_cents, currency, reason, surplus"
+)
+
+
+def _payment(row: Row[Any]) -> Payment:
+    return Payment(
+        payment_id=row.payment_id,
+        customer_id=row.customer_id,
+        hold_id=row.hold_id,
+        provider=row.provider,
+        amount_cents=row.amount_cents,
+        currency=row.currency,
+        status=Status(row.status),
+        created_at=row.created_at,
+        idempotency_key=row.idempotency_key,
+        fingerprint=row.fingerprint,
+        charge_id=row.charge_id,
+        failure_reason=row.failure_reason,
+        confirm_url=row.confirm_url,
+        refund_asked_cents=row.refund_asked_cents,
+        refunded_cents=row.refunded_cents,
+        settled_at=row.settled_at,
+        trace=row.trace,
+    )
+
+
+def _refund(row: Row[Any]) -> Refund:
+    return Refund(
+        refund_id=row.refund_id,
+        source=row.source,
+        payment_id=row.payment_id,
+        provider=row.provider,
+        charge_id=row.charge_id,
+        amount_cents=row.amount_cents,
+        currency=row.currency,
+        reason=row.reason,
+        surplus=row.surplus,
+    )
+
+
+async def insert_payments(
+    tx: Transaction, begins: Sequence[Begin], patience: Patience
+) -> dict[UUID, datetime]:
+    """New payments and when they were created; a key that is there already inserts nothing.
+
+    The first check comes after a while, or shortly before the hold expires if that is sooner.
+    """
+    statement = text(
+        "INSERT INTO payments (payment_id, customer_id, idempotency_key, fingerprint, hold_id,"
+        " hold_expires_at, provider, amount_cents, currency, trace, status, next_check_at)"
+        " SELECT t.payment_id, t.customer_id, t.idempotency_key, t.fingerprint, t.hold_id,"
+        " t.hold_expires_at, t.provider, t.amount_cents, t.currency, t.trace, 'pending',"
+        " LEAST(now() + CAST(:first_check AS double precision) * interval '1 second', GREATEST("
+        " now(), t.hold_expires_at - CAST(:ask_before AS double precision) * interval '1 second'))"
+        " FROM unnest(CAST(:payment_ids AS uuid[]), CAST(:customer_ids AS uuid[]),"
+        " CAST(:keys AS text[]), CAST(:fingerprints AS text[]), CAST(:hold_ids AS uuid[]),"
+        " CAST(:expiries AS timestamptz[]), CAST(:providers AS text[]),"
+        " CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:traces AS text[]))"
+        " AS t(payment_id, customer_id, idempotency_key, fingerprint, hold_id, hold_expires_at,"
+        " provider, amount_cents, currency, trace)"
+        " ON CONFLICT (customer_id, idempotency_key) DO NOTHING RETURNING payment_id, created_at"
+    )
+    values = {
+        "payment_ids": [b.payment_id for b in begins],
+        "customer_ids": [b.customer_id for b in begins],
+        "keys": [b.idempotency_key for b in begins],
+        "fingerprints": [b.fingerprint for b in begins],
+        "hold_ids": [b.hold.hold_id for b in begins],
+        "expiries": [b.hold.expires_at for b in begins],
+        "providers": [b.provider for b in begins],
+        "amounts": [b.hold.total_cents for b in begins],
+        "currencies": [b.hold.currency for b in begins],
+        "traces": [b.trace for b in begins],
+        "first_check": patience.first_check_seconds,
+        "ask_before": patience.ask_before_seconds,
+    }
+    rows = await tx.execute(statement, values)
+    return {row.payment_id: row.created_at for row in rows}
+
+
+async def payments_by_keys(
+    tx: Transaction, keys: Sequence[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], Payment]:
+    """What each customer's idempotency key was used for."""
+    statement = text(
+        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
+        " JOIN unnest(CAST(:customer_ids AS uuid[]), CAST(:keys AS text[]))"
+        " AS t(customer_id, idempotency_key)"
+        " ON t.customer_id = p.customer_id AND t.idempotency_key = p.idempotency_key"
+    )
+    values = {"customer_ids": [key[0] for key in keys], "keys": [key[1] for key in keys]}
+    found = [_payment(row) for row in await tx.execute(statement, values)]
+    return {(payment.customer_id, payment.idempotency_key): payment for payment in found}
+
+
+async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+    """Payments in key order, so that two who settle never wait for each other in a ring."""
+    statement = text(
+        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
+        " WHERE p.payment_id = ANY(CAST(:payment_ids AS uuid[]))"
+        " ORDER BY p.payment_id ASC FOR UPDATE"
+    )
+    rows = await tx.execute(statement, {"payment_ids": sorted(set(payment_ids))})
+    return {row.payment_id: _payment(row) for row in rows}
+
+
+async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
+    """One payment."""
+    statement = text(
+        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
+        " WHERE p.payment_id = CAST(:payment_id AS uuid)"
+    )
+    row = (await tx.execute(statement, {"payment_id": payment_id})).first()
+    return _payment(row) if row else None
+
+
+async def payments_of_customer(
+    tx: Transaction, customer_id: UUID, before: tuple[datetime, UUID] | None, limit: int
+) -> list[Payment]:
+    """The newest first, after (that is, older than) `before`."""
+    statement = text(
+        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
+        " WHERE p.customer_id = CAST(:customer_id AS uuid) AND (CAST(:at AS timestamptz) IS NULL"
+        " OR (p.created_at, p.payment_id) < (CAST(:at AS timestamptz), CAST(:id AS uuid)))"
+        " ORDER BY p.created_at DESC, p.payment_id DESC LIMIT CAST(:limit AS bigint)"
+    )
+    at, payment_id = before or (None, None)
+    values = {"customer_id": customer_id, "at": at, "id": payment_id, "limit": limit}
+    return [_payment(row) for row in await tx.execute(statement, values)]
+
+
+async def update_payments(tx: Transaction, payments: Sequence[Payment]) -> None:
+    """Write where each payment stands; the caller has locked them."""
+    statement = text(
+        "UPDATE payments AS p SET status = t.status, charge_id = t.charge_id,"
+        " failure_reason = t.failure_reason, confirm_url = t.confirm_url,"
+        " refund_asked_cents = t.refund_asked_cents, refunded_cents = t.refunded_cents,"
+        " settled_at = CASE WHEN t.status = 'pending' THEN NULL"
+        " ELSE COALESCE(p.settled_at, now()) END"
+        " FROM unnest(CAST(:payment_ids AS uuid[]), CAST(:statuses AS text[]),"
+        " CAST(:charge_ids AS text[]), CAST(:reasons AS text[]), CAST(:urls AS text[]),"
+        " CAST(:asked AS bigint[]), CAST(:refunded AS bigint[]))"
+        " AS t(payment_id, status, charge_id, failure_reason, confirm_url, refund_asked_cents,"
+        " refunded_cents) WHERE p.payment_id = t.payment_id"
+    )
+    ordered = sorted(payments, key=lambda payment: payment.payment_id)
+    values = {
+        "payment_ids": [p.payment_id for p in ordered],
+        "statuses": [p.status.value for p in ordered],
+        "charge_ids": [p.charge_id for p in ordered],
+        "reasons": [p.failure_reason for p in ordered],
+        "urls": [p.confirm_url for p in ordered],
+        "asked": [p.refund_asked_cents for p in ordered],
+        "refunded": [p.refunded_cents for p in ordered],
+    }
+    await tx.execute(statement, values)
+
+
+async def captures_of(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, set[str]]:
+    """The charges known to be captured, by payment."""
+    statement = text(
+        "SELECT payment_id, charge_id FROM captures"
+        " WHERE payment_id = ANY(CAST(:payment_ids AS uuid[]))"
+    )
+    known: dict[UUID, set[str]] = {payment_id: set() for payment_id in payment_ids}
+    for row in await tx.execute(statement, {"payment_ids": sorted(set(payment_ids))}):
+        known[row.payment_id].add(row.charge_id)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Money that a provider took for a payment; surplus money goes back."""
+
+    payment: Payment
+    charge: Charge
+    surplus: bool
+
+
+async def insert_captures(tx: Transaction, captures: Sequence[Capture]) -> None:
+    """Each under the provider's own id: a second time is a violation."""
+    statement = text(
+        "INSERT INTO captures (provider, charge_id, payment_id, amount_cents, currency, surplus)"
+        " SELECT t.provider, t.charge_id, t.payment_id, t.amount_cents, t.currency, t.surplus"
+        " FROM unnest(CAST(:providers AS text[]), CAST(:charge_ids AS text[]),"
+        " CAST(:payment_ids AS uuid[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]),"
+        " CAST(:surplus AS boolean[]))"
+        " AS t(provider, charge_id, payment_id, amount_cents, currency, surplus)"
+    )
+    values = {
+        "providers": [c.payment.provider for c in captures],
+        "charge_ids": [c.charge.charge_id for c in captures],
+        "payment_ids": [c.payment.payment_id for c in captures],
+        "amounts": [c.charge.amount_cents for c in captures],
+        "currencies": [c.charge.currency for c in captures],
+        "surplus": [c.surplus for c in captures],
+    }
+    await tx.execute(statement, values)
+
+
+async def refund_sources(tx: Transaction, sources: Sequence[str]) -> set[str]:
+    """Those of `sources` that have their refund already."""
+    statement = text("SELECT source FROM refunds WHERE source = ANY(CAST(:sources AS text[]))")
+    return {row.source for row in await tx.execute(statement, {"sources": list(sources)})}
+
+
+async def insert_refunds(tx: Transaction, refunds: Sequence[Refund]) -> None:
+    """Each source once: a second time is a violation."""
+    statement = text(
+        f"INSERT INTO refunds ({REFUND_COLUMNS})"  # noqa: S608 a constant
+        " SELECT t.refund_id, t.source, t.payment_id, t.provider, t.charge_id, t.amount_cents,"
+        " t.currency, t.reason, t.surplus FROM unnest(CAST(:refund_ids AS uuid[]),"
+        " CAST(:sources AS text[]), CAST(:payment_ids AS uuid[]), CAST(:providers AS text[]),"
+        " CAST(:charge_ids AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]),"
+        " CAST(:reasons AS text[]), CAST(:surplus AS boolean[]))"
+        " AS t(refund_id, source, payment_id, provider, charge_id, amount_cents, currency,"
+        " reason, surplus)"
+    )
+    values = {
+        "refund_ids": [r.refund_id for r in refunds],
+        "sources": [r.source for r in refunds],
+        "payment_ids": [r.payment_id for r in refunds],
+        "providers": [r.provider for r in refunds],
+        "charge_ids": [r.charge_id for r in refunds],
+        "amounts": [r.amount_cents for r in refunds],
+        "currencies": [r.currency for r in refunds],
+        "reasons": [r.reason for r in refunds],
+        "surplus": [r.surplus for r in refunds],
+    }
+    await tx.execute(statement, values)
+
+
+async def claim_refunds(
+    tx: Transaction, provider: str, retry_seconds: float, limit: int
+) -> list[Refund]:
+    """Refunds to do now. Their next attempt is put off first, so that one process has each."""
+    statement = text(
+        "UPDATE refunds SET attempts = attempts + 1, next_attempt_at = now()"  # noqa: S608 a constant
+        " + CAST(LEAST(attempts + 1, 60) AS double precision)"
+        " * CAST(:retry AS double precision) * interval '1 second'"
+        " WHERE refund_id IN (SELECT r.refund_id FROM refunds r"
+        " WHERE r.status = 'pending' AND r.provider = CAST(:provider AS text)"
+        " AND r.next_attempt_at <= now() ORDER BY r.next_attempt_at ASC, r.refund_id ASC"
+        " LIMIT CAST(:limit AS bigint))"
+        f" RETURNING {REFUND_COLUMNS}"
+    )
+    values = {"provider": provider, "retry": retry_seconds, "limit": limit}
+    return [_refund(row) for row in await tx.execute(statement, values)]
+
+
+async def finish_refunds(tx: Transaction, refund_ids: Sequence[UUID]) -> list[Refund]:
+    """Those that were not done before."""
+    statement = text(
+        "UPDATE refunds SET status = 'done', done_at = now(), last_error = ''"  # noqa: S608 a constant
+        " WHERE refund_id = ANY(CAST(:refund_ids AS uuid[])) AND status = 'pending'"
+        f" RETURNING {REFUND_COLUMNS}"
+    )
+    rows = await tx.execute(statement, {"refund_ids": sorted(refund_ids)})
+    return [_refund(row) for row in rows]
+
+
+async def note_refund_errors(tx: Transaction, errors: Mapping[UUID, str]) -> None:
+    """Why refunds are still pending, for people."""
+    statement = text(
+        "UPDATE refunds AS r SET last_error = t.last_error FROM unnest("
+        " CAST(:refund_ids AS uuid[]), CAST(:errors AS text[])) AS t(refund_id, last_error)"
+        " WHERE r.refund_id = t.refund_id"
+    )
+    ordered = sorted(errors)
+    values = {"refund_ids": ordered, "errors": [errors[refund_id] for refund_id in ordered]}
+    await tx.execute(statement, values)
+
+
+async def insert_provider_events(
+    tx: Transaction, events: Sequence[tuple[str, str, UUID]]
+) -> set[tuple[str, str]]:
+    """Claim (provider, provider_event_id, payment_id); those that were not there before."""
+    statement = text(
+        "INSERT INTO provider_events (provider, provider_event_id, payment_id)"
+        " SELECT t.provider, t.provider_event_id, t.payment_id FROM unnest("
+        " CAST(:providers AS text[]), CAST(:event_ids AS text[]), CAST(:payment_ids AS uuid[]))"
+        " AS t(provider, provider_event_id, payment_id)"
+        " ON CONFLICT (provider, provider_event_id) DO NOTHING"
+        " RETURNING provider, provider_event_id"
+    )
+    ordered = sorted(set(events))
+    values = {
+        "providers": [event[0] for event in ordered],
+        "event_ids": [event[1] for event in ordered],
+        "payment_ids": [event[2] for event in ordered],
+    }
+    return {(row.provider, row.provider_event_id) for row in await tx.execute(statement, values)}
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A pending payment to ask about, and what the database's clock says of it.
+
+    `absence_counts`: it is so old that a provider which does not know it never will.
+    """
+
+    payment: Payment
+    hold_is_over: bool
+    absence_counts: bool
+
+
+async def is_anything_due(tx: Transaction, provider: str) -> bool:
+    """Whether there is anything to claim; a look costs less than a claim."""
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM payments p WHERE p.status = 'pending'"
+        " AND p.provider = CAST(:provider AS text) AND p.next_check_at <= now())"
+        " OR EXISTS (SELECT 1 FROM refunds r WHERE r.status = 'pending'"
+        " AND r.provider = CAST(:provider AS text) AND r.next_attempt_at <= now()) AS is_due"
+    )
+    return bool((await tx.execute(statement, {"provider": provider})).scalar_one())
+
+
+async def claim_overdue(
+    tx: Transaction, provider: str, patience: Patience, absent_after_seconds: float, limit: int
+) -> list[Overdue]:
+    """Pending payments to ask about now, each handed to one process.
+
+    The next question is put off by a growing pause, or to shortly before the hold expires.
+    """
+    statement = text(
+        "UPDATE payments AS p SET checks = p.checks + 1, next_check_at = LEAST("  # noqa: S608 constants
+        " now() + CAST(LEAST(p.checks + 1, 20) AS double precision)"
+        " * CAST(:retry AS double precision) * interval '1 second',"
+        " CASE WHEN p.hold_expires_at"
+        " - CAST(:ask_before AS double precision) * interval '1 second' > now()"
+        " THEN p.hold_expires_at - CAST(:ask_before AS double precision) * interval '1 second' END)"
+        " WHERE p.payment_id IN (SELECT o.payment_id FROM payments o"
+        " WHERE o.status = 'pending' AND o.provider = CAST(:provider AS text)"
+        " AND o.next_check_at <= now() ORDER BY o.next_check_at ASC, o.payment_id ASC"
+        " LIMIT CAST(:limit AS bigint))"
+        f" RETURNING {PAYMENT_COLUMNS},"
+        " p.hold_expires_at + CAST(:cancel_after AS double precision) * interval '1 second'"
+        " < now() AS hold_is_over,"
+        " p.created_at + CAST(:absent_after AS double precision) * interval '1 second' < now()"
+        " AS absence_counts"
+    )
+    values = {
+        "provider": provider,
+        "retry": patience.retry_seconds,
+        "ask_before": patience.ask_before_seconds,
+        "cancel_after": patience.cancel_after_seconds,
+        "absent_after": absent_after_seconds,
+        "limit": limit,
+    }
+    rows = await tx.execute(statement, values)
+    return [Overdue(_payment(row), row.hold_is_over, row.absence_counts) for row in rows]

@@ -1,0 +1,116 @@
+"""The tables of the payment database, as the migrations make them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+metadata = MetaData()
+
+Moment = DateTime(timezone=True)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("payment_id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("hold_id", Uuid, nullable=False),
+    Column("hold_expires_at", Moment, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("charge_id", Text, nullable=False),
+    Column("failure_reason", Text, nullable=False),
+    Column("confirm_url", Text, nullable=False),
+    Column("refund_asked_cents", BigInteger, nullable=False),
+    Column("refunded_cents", BigInteger, nullable=False),
+    Column("trace", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("settled_at", Moment),
+    Column("checks", BigInteger, nullable=False),
+    Column("next_check_at", Moment, nullable=False),
+    UniqueConstraint("customer_id", "idempotency_key", name="payments_key"),
+    CheckConstraint(
+        "status IN ('pending', 'success', 'failed', 'partially_refunded', 'refunded')",
+        name="payments_status",
+    ),
+    CheckConstraint("amount_cents > 0", name="payments_amount"),
+    CheckConstraint(
+        "refunded_cents >= 0 AND refunded_cents <= refund_asked_cents"
+        " AND refund_asked_cents <= amount_cents",
+        name="payments_refunds",
+    ),
+)
+Index("payments_of_customer", payments.c.customer_id, payments.c.created_at, payments.c.payment_id)
+Index("payments_of_hold", payments.c.hold_id)
+Index(
+    "payments_pending",
+    payments.c.provider,
+    payments.c.next_check_at,
+    postgresql_where=text("status = 'pending'"),
+)
+
+captures = Table(
+    "captures",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("charge_id", Text, primary_key=True),
+    Column("payment_id", Uuid, ForeignKey("payments.payment_id"), nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("surplus", Boolean, nullable=False),
+    Column("captured_at", Moment, nullable=False),
+)
+Index("captures_of_payment", captures.c.payment_id)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("refund_id", Uuid, primary_key=True),
+    Column("source", Text, nullable=False, unique=True),
+    Column("payment_id", Uuid, ForeignKey("payments.payment_id"), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("charge_id", Text, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("surplus", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("next_attempt_at", Moment, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("done_at", Moment),
+    CheckConstraint("amount_cents > 0", name="refunds_amount"),
+    CheckConstraint("status IN ('pending', 'done')", name="refunds_status"),
+)
+Index("refunds_of_payment", refunds.c.payment_id)
+Index(
+    "refunds_pending",
+    refunds.c.provider,
+    refunds.c.next_attempt_at,
+    postgresql_where=text("status = 'pending'"),
+)
+
+provider_events = Table(
+    "provider_events",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("provider_event_id", Text, primary_key=True),
+    Column("payment_id", Uuid, nullable=False),
+    Column("received_at", Moment, nullable=False),
+)

@@ -1,0 +1,217 @@
+"""The one door to the APIs: calls, timeouts, and their problems as exceptions."""
+
+from collections.abc import Callable, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from cinesync.web.model import (
+    Account,
+    Booking,
+    City,
+    Filters,
+    Hold,
+    Movie,
+    Page,
+    Payment,
+    SeatMap,
+    Show,
+    Theater,
+    Tokens,
+)
+
+T = TypeVar("T")
+Params = Mapping[str, str | int]
+
+REFRESH_COOKIE = "cinesync_refresh"
+CONNECT_SECONDS_MAX = 2.0
+ANSWER_SECONDS_MAX = 10.0
+CONNECTIONS_MAX = 100
+
+
+class ApiProblem(Exception):
+    """An API said no: RFC 9457 problem details, or what comes nearest to them."""
+
+    def __init__(self, status: int, title: str, detail: str = "", **members: Any) -> None:
+        super().__init__(detail or title)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.members = members
+
+    @property
+    def sentence(self) -> str:
+        return self.detail or self.title
+
+
+class ApiDown(ApiProblem):
+    """An API did not answer, or not in time: whether it acted is not known."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "We cannot reach our own systems right now.")
+
+
+def open_client(api_url: str, transport: httpx.BaseTransport | None = None) -> httpx.Client:
+    """One connection pool for all threads."""
+    return httpx.Client(
+        base_url=api_url,
+        transport=transport,
+        # The pool is shared by all customers: it must not remember anyone's refresh cookie.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        timeout=httpx.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX),
+        limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
+    )
+
+
+class Api:
+    """The HTTP contract, one method per question. `headers` gives what every call carries."""
+
+    def __init__(self, client: httpx.Client, headers: Callable[[], dict[str, str]]) -> None:
+        self._client = client
+        self._headers = headers
+
+    # movies
+
+    def movies(self, filters: Params) -> Page[Movie]:
+        return self._get("/api/movies/movies", Page[Movie], params=filters)
+
+    def movie(self, movie_id: str) -> Movie:
+        return self._get(f"/api/movies/movies/{movie_id}", Movie)
+
+    def filters(self) -> Filters:
+        return self._get("/api/movies/filters", Filters)
+
+    def theaters(self, filters: Params) -> Page[Theater]:
+        return self._get("/api/movies/theaters", Page[Theater], params=filters)
+
+    def theater(self, theater_id: str) -> Theater:
+        return self._get(f"/api/movies/theaters/{theater_id}", Theater)
+
+    def cities(self) -> Page[City]:
+        return self._get("/api/movies/cities", Page[City])
+
+    def shows(self, filters: Params) -> Page[Show]:
+        return self._get("/api/movies/shows", Page[Show], params=filters)
+
+    def show(self, show_id: str) -> Show:
+        return self._get(f"/api/movies/shows/{show_id}", Show)
+
+    # booking
+
+    def seats(self, show_id: str) -> SeatMap:
+        return self._get(f"/api/booking/shows/{show_id}/seats", SeatMap)
+
+    def hold(self, token: str, wanted: Mapping[str, Any]) -> Hold:
+        return self._send("POST", "/api/booking/holds", Hold, token, json=wanted)
+
+    def held(self, token: str, hold_id: str) -> Hold:
+        return self._get(f"/api/booking/holds/{hold_id}", Hold, token)
+
+    def extend(self, token: str, hold_id: str) -> Hold:
+        return self._send("POST", f"/api/booking/holds/{hold_id}/extend", Hold, token)
+
+    def release(self, token: str, hold_id: str) -> None:
+        self._ask("DELETE", f"/api/booking/holds/{hold_id}", token)
+
+    def bookings(self, token: str, filters: Params) -> Page[Booking]:
+        return self._get("/api/booking/bookings", Page[Booking], token, params=filters)
+
+    def booking(self, token: str, booking_id: str) -> Booking:
+        return self._get(f"/api/booking/bookings/{booking_id}", Booking, token)
+
+    def cancel(self, token: str, booking_id: str) -> None:
+        self._ask("POST", f"/api/booking/bookings/{booking_id}/cancel", token)
+
+    # payment
+
+    def pay(self, token: str, hold_id: str, card: str, key: str) -> Payment:
+        """The same `key` again is the same payment again, never a second one."""
+        body = {
+            "hold_id": hold_id,
+            "provider": "sandbox",
+            "token": card,
+            "return_path": f"/holds/{hold_id}/payment",
+        }
+        headers = {"Idempotency-Key": key}
+        path = "/api/payment/payments"
+        return self._send("POST", path, Payment, token, json=body, headers=headers)
+
+    def payment(self, token: str, payment_id: str) -> Payment:
+        return self._get(f"/api/payment/payments/{payment_id}", Payment, token)
+
+    # auth; each answer carries the refresh token beside the access token, if there is one
+
+    def log_in(self, email: str, password: str) -> tuple[Tokens, str | None]:
+        return self._tokens("login", json={"email": email, "password": password})
+
+    def guest(self, email: str) -> tuple[Tokens, str | None]:
+        return self._tokens("guest", json={"email": email})
+
+    def refresh(self, refresh_token: str) -> tuple[Tokens, str | None]:
+        return self._tokens("refresh", headers={"Cookie": f"{REFRESH_COOKIE}={refresh_token}"})
+
+    def register(self, who: Mapping[str, str]) -> None:
+        self._ask("POST", "/api/auth/register", json=who)
+
+    def log_out(self, token: str | None, refresh_token: str | None) -> None:
+        cookie = {"Cookie": f"{REFRESH_COOKIE}={refresh_token}"} if refresh_token else {}
+        self._ask("POST", "/api/auth/logout", token, headers=cookie)
+
+    def me(self, token: str) -> Account:
+        return self._get("/api/auth/me", Account, token)
+
+    def change_me(self, token: str, who: Mapping[str, str]) -> Account:
+        return self._send("PUT", "/api/auth/me", Account, token, json=who)
+
+    # how
+
+    def _get(
+        self, path: str, kind: type[T], token: str | None = None, params: Params | None = None
+    ) -> T:
+        return _decode(self._ask("GET", path, token, params=params), kind)
+
+    def _send(self, method: str, path: str, kind: type[T], token: str, **request: Any) -> T:
+        return _decode(self._ask(method, path, token, **request), kind)
+
+    def _tokens(self, what: str, **request: Any) -> tuple[Tokens, str | None]:
+        response = self._ask("POST", f"/api/auth/{what}", **request)
+        return _decode(response, Tokens), response.cookies.get(REFRESH_COOKIE)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        token: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **request: Any,
+    ) -> httpx.Response:
+        carried = self._headers() | dict(headers or {})
+        if token:
+            carried["Authorization"] = f"Bearer {token}"
+        try:
+            response = self._client.request(method, path, headers=carried, **request)
+        except httpx.TransportError as error:
+            raise ApiDown from error
+        if response.is_success:
+            return response
+        raise _problem(response)
+
+
+def _decode(response: httpx.Response, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(response.content, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ApiProblem(502, "One of our systems gave an answer we do not understand.") from error
+
+
+def _problem(response: httpx.Response) -> ApiProblem:
+    try:
+        body = msgspec.json.decode(response.content, type=dict[str, Any])
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        body = {}
+    body.pop("status", None)
+    title = str(body.pop("title", "Something went wrong."))
+    return ApiProblem(response.status_code, title, str(body.pop("detail", "")), **body)

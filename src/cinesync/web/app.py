@@ -1,0 +1,94 @@
+"""Settings and wiring of the storefront."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import httpx
+from flask import Flask, g, request
+from flask_bootstrap import Bootstrap5
+from flask_wtf.csrf import CSRFProtect
+
+from cinesync.chassis import settings, telemetry, vouching
+from cinesync.web import account, browse, checkout, errors, formats, seats, security, session
+from cinesync.web.api import Api, open_client
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+FORM_BYTES_MAX = 64 * 1024
+STATIC_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Settings:
+    api_url: Annotated[str, "Where the APIs answer: the gateway, or this very process."]
+    secret_key: Annotated[str, "Signs the visitors' session cookies."]
+    web_trusted_proxies: Annotated[int, "Proxies whose X-Forwarded-* headers are believed."] = 0
+
+
+def build(environ: Mapping[str, str]) -> Flask:
+    """The storefront as a WSGI application."""
+    return create_app(settings.load(Settings, environ))
+
+
+def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -> Flask:
+    """`transport` stands in for the network in tests."""
+    app = Flask("cinesync.web")
+    app.config.update(
+        SECRET_KEY=wanted.secret_key,
+        SESSION_COOKIE_NAME="cinesync",
+        SESSION_COOKIE_SAMESITE="Lax",
+        MAX_CONTENT_LENGTH=FORM_BYTES_MAX,
+        SEND_FILE_MAX_AGE_DEFAULT=STATIC_SECONDS,
+        BOOTSTRAP_SERVE_LOCAL=True,
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a seat map may stay open for hours
+    )
+    app.session_interface = session.Sessions()
+    app.extensions["refreshes"] = session.Refreshes()
+    _call_apis(app, open_client(wanted.api_url, transport), vouching.Vouching(wanted.secret_key))
+    for install in (Bootstrap5, CSRFProtect, formats.install, errors.install):
+        install(app)
+    for pages in (browse, seats, checkout, account):
+        app.register_blueprint(pages.blueprint)
+    app.context_processor(_visitor)
+    app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign]
+    security.install(app, wanted.web_trusted_proxies)
+    return app
+
+
+def _call_apis(app: Flask, client: httpx.Client, voucher: vouching.Vouching) -> None:
+    def headers() -> dict[str, str]:
+        # The auth service throttles by address: it must see the visitor's, not ours.
+        return {
+            "traceparent": telemetry.current_trace(),
+            "X-Forwarded-For": request.remote_addr or "",
+            vouching.HEADER: voucher.vouch(request.remote_addr or ""),
+        }
+
+    api = Api(client, headers)
+
+    @app.before_request
+    def open_door() -> None:
+        g.api = api
+
+
+def _visitor() -> dict[str, Any]:
+    """What every page's frame shows."""
+    return {
+        "signed_in": session.is_signed_in(),
+        "guest": session.is_guest(),
+        "hold_strip": session.current_hold(),
+    }
+
+
+class Traced:
+    """Continues the caller's trace, or begins one, around a request."""
+
+    def __init__(self, inner: "WSGIApplication") -> None:
+        self._inner = inner
+
+    def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
+        given = environ.get("HTTP_TRACEPARENT") or telemetry.current_trace()
+        with telemetry.tracing(given):
+            return self._inner(environ, start_response)

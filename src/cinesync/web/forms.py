@@ -1,0 +1,67 @@
+"""Forms of the account pages; the auth service has the last word on their contents."""
+
+# mypy: allow-subclassing-any
+
+from flask_wtf import FlaskForm
+from wtforms import EmailField, HiddenField, PasswordField, StringField, SubmitField, TelField
+from wtforms.validators import InputRequired, Length, Optional, Regexp
+
+PASSWORD_LENGTH_MIN = 8
+TEXT_LENGTH_MAX = 200
+EMAIL = [
+    InputRequired("Please enter your e-mail address."),
+    Length(max=254),
+    Regexp(r"^[^@\s]+@[^@\s]+$", message="An e-mail address looks like name@example.org."),
+]
+
+
+class SignInForm(FlaskForm):
+    email = EmailField("E-mail", EMAIL, render_kw={"autocomplete": "username"})
+    password = PasswordField(
+        "Password",
+        [InputRequired("Please enter your password."), Length(max=TEXT_LENGTH_MAX)],
+        render_kw={"autocomplete": "current-password"},
+    )
+    next = HiddenField()
+    submit = SubmitField("Sign in")
+
+
+class GuestForm(FlaskForm):
+    email = EmailField("E-mail", EMAIL, id="guest_email", render_kw={"autocomplete": "email"})
+    next = HiddenField(id="guest_next")
+    submit = SubmitField("Continue as guest", id="guest_submit")
+
+
+class RegisterForm(FlaskForm):
+    name = StringField(
+        "Name",
+        [InputRequired("Please tell us your name."), Length(max=TEXT_LENGTH_MAX)],
+        render_kw={"autocomplete": "name"},
+    )
+    email = EmailField("E-mail", EMAIL, render_kw={"autocomplete": "username"})
+    password = PasswordField(
+        "Password",
+        [
+            InputRequired("Please choose a password."),
+            Length(PASSWORD_LENGTH_MIN, TEXT_LENGTH_MAX),
+        ],
+        description=f"At least {PASSWORD_LENGTH_MIN} characters; a few words make a good one.",
+        render_kw={"autocomplete": "new-password", "minlength": PASSWORD_LENGTH_MIN},
+    )
+    phone = TelField(
+        "Phone (optional)", [Optional(), Length(max=32)], render_kw={"autocomplete": "tel"}
+    )
+    next = HiddenField()
+    submit = SubmitField("Create account")
+
+
+class AccountForm(FlaskForm):
+    name = StringField(
+        "Name",
+        [InputRequired("Please tell us your name."), Length(max=TEXT_LENGTH_MAX)],
+        render_kw={"autocomplete": "name"},
+    )
+    phone = TelField(
+        "Phone (optional)", [Optional(), Length(max=32)], render_kw={"autocomplete": "tel"}
+    )
+    submit = SubmitField("Save")

@@ -1,0 +1,58 @@
+"""Headers that keep a page to itself, and where a visitor may be sent."""
+
+from flask import Flask, Response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+# No inline script or style anywhere; Bootstrap's icons of form controls are data: images.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+ONE_YEAR_SECONDS = 31_536_000
+
+
+def install(app: Flask, trusted_proxies: int) -> None:
+    app.after_request(add_headers)
+    if trusted_proxies:
+        count = trusted_proxies
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count
+        )
+
+
+def add_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = f"max-age={ONE_YEAR_SECONDS}"
+    if request.endpoint != "static" and not (request.endpoint or "").endswith(".static"):
+        # A page shows somebody's purchase, and the seats of this very moment.
+        response.headers.setdefault("Cache-Control", "private, no-store")
+    return response
+
+
+def safe_path(path: str | None, otherwise: str = "/") -> str:
+    """`path` if it leads to a page of this shop, never to another host."""
+    if not path or not path.startswith("/") or path.startswith("//"):
+        return otherwise
+    # Browsers read a backslash as a slash, and skip control characters.
+    if "\\" in path or any(ord(character) < ord(" ") for character in path):
+        return otherwise
+    return path

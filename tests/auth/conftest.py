@@ -1,0 +1,137 @@
+"""The auth service as it is wired in production, with cheap hashes, over a real database."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Router
+from sqlalchemy import text
+
+from cinesync.auth.app import build
+from cinesync.auth.desk import Desk
+from cinesync.auth.keyring import KeyRing
+from cinesync.auth.upkeep import Upkeep
+from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.http import service_app
+from cinesync.chassis.service import Service
+from cinesync.chassis.tokens import Verifier
+from tests.conftest import MakeDatabase
+
+SECRET = "a secret that only tests know"
+PASSWORD = "popcorn-and-a-movie"
+JWKS = "/api/auth/.well-known/jwks.json"
+
+CHEAP = {"HASH_MEMORY_KIB": "64", "HASH_ROUNDS": "1", "SECRET_KEY": SECRET}
+
+
+@dataclass
+class Auth:
+    """One process of the service, and a browser that keeps its cookies."""
+
+    service: Service
+    browser: httpx.AsyncClient
+    verifier: Verifier
+
+    @property
+    def db(self) -> Database:
+        return self.service.database
+
+    async def post(self, path: str, body: Any = None, **kwargs: Any) -> httpx.Response:
+        return await self.browser.post(f"/api/auth/{path}", json=body, **kwargs)
+
+    async def register(self, email: str, **fields: Any) -> httpx.Response:
+        body = {"email": email, "password": PASSWORD, "name": "Ada Byron", **fields}
+        return await self.post("register", body)
+
+    async def login(self, email: str, password: str = PASSWORD, **kwargs: Any) -> httpx.Response:
+        return await self.post("login", {"email": email, "password": password}, **kwargs)
+
+    async def me(self, token: str, **body: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"}
+        if body:
+            return await self.browser.put("/api/auth/me", json=body, headers=headers)
+        return await self.browser.get("/api/auth/me", headers=headers)
+
+    @property
+    def ring(self) -> KeyRing:
+        ring = self.service.background[0].__self__  # type: ignore[attr-defined]
+        assert isinstance(ring, KeyRing)
+        return ring
+
+    @property
+    def upkeep(self) -> Upkeep:
+        upkeep = self.service.background[1].__self__  # type: ignore[attr-defined]
+        assert isinstance(upkeep, Upkeep)
+        return upkeep
+
+    @property
+    def desk(self) -> Desk:
+        router = self.service.routes[0]
+        assert isinstance(router, Router)
+        desk = router.dependencies["desk"].dependency()  # type: ignore[union-attr]
+        assert isinstance(desk, Desk)
+        return desk
+
+    @property
+    def cookie(self) -> str:
+        return self.browser.cookies["cinesync_refresh"]
+
+    def forget_cookies(self) -> None:
+        self.browser.cookies.clear()
+
+    async def query(self, sql: str, **values: Any) -> list[Any]:
+        async def command(tx: Transaction) -> list[Any]:
+            result = await tx.execute(text(sql), values)
+            return list(result.all()) if result.returns_rows else []
+
+        return await self.db.run(command)
+
+    async def count(self, table: str) -> int:
+        rows = await self.query(f"SELECT count(*) FROM {table}")
+        return int(rows[0][0])
+
+
+OpenAuth = Callable[..., Awaitable[Auth]]
+
+
+def _wire(service: Service, peer: str) -> Auth:
+    """The verifier reads the keys through the door, as other services do."""
+    browser: httpx.AsyncClient
+
+    async def fetch() -> dict[str, Any]:
+        answer: dict[str, Any] = (await browser.get(JWKS)).json()
+        return answer
+
+    verifier = Verifier(fetch, pause_seconds=0)
+    app: Any = service_app("auth", service.routes, verifier)
+    transport = httpx.ASGITransport(app, client=(peer, 50_000))
+    browser = httpx.AsyncClient(transport=transport, base_url="http://shop.example")
+    return Auth(service, browser, verifier)
+
+
+@pytest.fixture
+async def open_auth(make_database: MakeDatabase) -> AsyncIterator[OpenAuth]:
+    """A process of the service; `beside` another: on the same database."""
+    async with AsyncExitStack() as stack:
+
+        async def make(*, beside: Auth | None = None, peer: str = "192.0.2.7", **env: str) -> Auth:
+            db = beside.db if beside else await make_database("auth")
+            url = db.engine.url.render_as_string(hide_password=False)
+            service = build({**CHEAP, "DATABASE_URL": url, **env})
+            auth = _wire(service, peer)
+            stack.push_async_callback(service.database.close)
+            for hook in service.close:
+                stack.push_async_callback(hook)
+            stack.push_async_callback(auth.browser.aclose)
+            return auth
+
+        yield make
+
+
+@pytest.fixture
+async def auth(open_auth: OpenAuth) -> Auth:
+    """One process on an empty database."""
+    return await open_auth()

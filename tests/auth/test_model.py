@@ -1,0 +1,355 @@
+"""The pure rules: what may be typed, where requests come from, sessions and key windows."""
+
+import string
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cinesync.auth.addresses import client_address, parse_networks
+from cinesync.auth.model import (
+    CLOCK_SKEW,
+    Email,
+    Fields,
+    InvalidFields,
+    KeyRules,
+    KeyWindow,
+    Session,
+    Step,
+    fold_email,
+    fold_name,
+    fold_password,
+    fold_phone,
+    plan_key,
+    refuse_if_throttled,
+    signing_key,
+    step,
+)
+from cinesync.chassis.problems import TooMany
+
+# A busy machine is no failure.
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+RULES = KeyRules(lifetime=30 * DAY, ahead=3 * DAY, token_lifetime_max=timedelta(hours=2))
+
+
+# --- What may be typed ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "address", "norm"),
+    [
+        ("ada@example.org", "ada@example.org", "ada@example.org"),
+        ("  Ada@Example.ORG\n", "Ada@Example.ORG", "ada@example.org"),
+        ("ａｄａ＠example．org", "ada@example.org", "ada@example.org"),
+        ("o'neil+cinema@mail.example.co.uk", "o'neil+cinema@mail.example.co.uk", None),
+        ("jürgen@bücher.example", "jürgen@bücher.example", None),
+        ("用户@例子.广告", "用户@例子.广告", None),
+        ("x@xn--bcher-kva.example", "x@xn--bcher-kva.example", None),
+    ],
+)
+def test_an_email_is_known_by_its_folded_form(typed: str, address: str, norm: str | None) -> None:
+    assert fold_email(typed) == Email(address, norm or address)
+
+
+def test_a_decomposed_letter_is_the_composed_one() -> None:
+    assert fold_email("ju\u0308rgen@example.org") == fold_email("jürgen@example.org")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "ada",
+        "@example.org",
+        "ada@",
+        "ada@example",
+        "ada@@example.org",
+        "a da@example.org",
+        "ada@exa mple.org",
+        ".ada@example.org",
+        "ada..b@example.org",
+        "ada@-example.org",
+        "ada@example-.org",
+        "ada@.example.org",
+        "ada@example.org.",
+        "ada@exam_ple.org",
+        "ada\x00@example.org",
+        "ada@example.org\x00",
+        "ada\r\nBcc: all@example.org",
+        "ada\u200b@example.org",
+        "ada\u202e@example.org",
+        "ada\ud800@example.org",
+        "ada<script>@example.org",
+        "a" * 65 + "@example.org",
+        "a@" + "b" * 64 + ".org",
+        "a@" + "b." * 130 + "org",
+    ],
+)
+def test_what_is_no_email_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match="one address"):
+        fold_email(typed)
+
+
+@relaxed
+@given(st.text() | st.emails() | st.from_regex(r"\A\w{1,9}@\w{1,9}\.\w{2,5}\Z"))
+def test_folding_an_email_again_changes_nothing(typed: str) -> None:
+    try:
+        email = fold_email(typed)
+    except ValueError:
+        return
+    assert fold_email(email.norm) == Email(email.norm, email.norm)
+    assert fold_email(email.address) == email
+    assert "\x00" not in email.address
+    assert not any(c.isspace() for c in email.address)
+    email.address.encode()
+
+
+@pytest.mark.parametrize(
+    ("password", "what"),
+    [
+        ("seven77", "8 to 128"),
+        ("x" * 4 + "y" * 125, "8 to 128"),
+        ("ADA@example.org", "other than your e-mail"),
+        ("ada.byron", "other than your e-mail"),
+        ("password", "harder to guess"),
+        ("PassWord", "harder to guess"),
+        ("ｐａｓｓｗｏｒｄ", "harder to guess"),
+        ("aaaaaaaaaa", "harder to guess"),
+    ],
+)
+def test_a_weak_password_is_refused(password: str, what: str) -> None:
+    name = "ada@example.org" if "@" in password else "ada.byron@example.org"
+    with pytest.raises(ValueError, match=what):
+        fold_password(password, fold_email(name))
+
+
+@pytest.mark.parametrize(
+    "password", ["8 chars!", "пароль пароль", "🍿🎬🍿🎬🍿🎬🍿🎬", "x" * 127 + "y"]
+)
+def test_any_other_password_will_do(password: str) -> None:
+    assert fold_password(password) == password
+
+
+def test_a_password_typed_on_another_keyboard_is_the_same() -> None:
+    assert fold_password("cafe\u0301 noir") == fold_password("café noir")
+
+
+@pytest.mark.parametrize("name", ["李", "Ada", "O’Neil-Smith Jr.", "می\u200cخواهم", "X Æ A-12"])
+def test_a_name_is_what_its_bearer_says(name: str) -> None:
+    assert fold_name(f" {name}\t") == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "  ", "\u200d", "...", "a\x00", "a\nb", "a\u202eb", "a" * 101]
+)
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="1 to 100 letters"):
+        fold_name(name)
+
+
+@relaxed
+@given(st.text())
+def test_a_name_that_passes_can_be_stored(name: str) -> None:
+    try:
+        folded = fold_name(name)
+    except ValueError:
+        return
+    assert "\x00" not in folded
+    folded.encode()
+    assert fold_name(folded) == folded
+
+
+@pytest.mark.parametrize(
+    ("typed", "phone"),
+    [("+44 (20) 7946-0000", "+442079460000"), ("089/123.456", "089123456"), (" ", None)],
+)
+def test_a_phone_is_kept_as_digits(typed: str, phone: str | None) -> None:
+    assert fold_phone(typed) == phone
+
+
+@pytest.mark.parametrize(
+    "typed", ["12345", "1" * 16, "++123456", "12a456", "१२३४५६७", "1\x002345678"]
+)
+def test_what_is_no_phone_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match="6 to 15 digits"):
+        fold_phone(typed)
+
+
+def test_all_wrong_fields_are_named_at_once() -> None:
+    fields = Fields()
+    fields.check("email", fold_email, "no")
+    assert fields.check("name", fold_name, "Ada") == "Ada"
+    fields.check("phone", fold_phone, "1")
+    with pytest.raises(InvalidFields) as caught:
+        fields.raise_if_wrong()
+    assert [error["key"] for error in caught.value.members["errors"]] == ["email", "phone"]
+    Fields().raise_if_wrong()
+
+
+# --- Where a request comes from ---------------------------------------------------------------
+
+PROXIES = parse_networks("10.0.0.0/8, 2001:db8:ffff::/48")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "address"),
+    [
+        ("198.51.100.1", "", "198.51.100.1"),
+        ("198.51.100.1", "203.0.113.9", "198.51.100.1"),  # not our proxy: its claim is not read
+        ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        ("10.0.0.1", "203.0.113.9, garbage", "10.0.0.1"),
+        ("10.0.0.1", "10.0.0.3", "10.0.0.3"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("::ffff:198.51.100.1", "", "198.51.100.1"),
+        ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "", "2001:db8:1:2::/64"),
+        ("2001:db8:ffff::1", "2001:db8:7::9", "2001:db8:7::/64"),
+        ("", "", "unknown"),
+        ("/run/socket", "1.2.3.4", "unknown"),
+    ],
+)
+def test_the_address_is_the_first_hop_that_is_no_proxy_of_ours(
+    peer: str, forwarded_for: str, address: str
+) -> None:
+    assert client_address(peer, forwarded_for, PROXIES) == address
+
+
+@relaxed
+@given(st.text(alphabet=string.printable), st.ip_addresses())
+def test_no_claim_of_a_stranger_changes_where_they_come_from(claim: str, stranger: object) -> None:
+    alone = client_address(str(stranger), "", ())
+    assert client_address(str(stranger), claim, ()) == alone
+    assert client_address("10.0.0.1", f"{claim}, 203.0.113.9", PROXIES) == "203.0.113.9"
+
+
+def test_networks_that_are_none_are_refused() -> None:
+    assert parse_networks(" ") == ()
+    with pytest.raises(ValueError, match="nonsense"):
+        parse_networks("10.0.0.0/8, nonsense")
+
+
+@pytest.mark.parametrize(("wait_seconds", "told"), [(8.2, 9), (3, 3), (0, 1)])
+def test_a_wait_is_told_in_whole_seconds(wait_seconds: float, told: int) -> None:
+    refuse_if_throttled(None)
+    with pytest.raises(TooMany) as caught:
+        refuse_if_throttled(timedelta(seconds=wait_seconds))
+    assert caught.value.members == {"retry_after_seconds": told}
+
+
+# --- Sessions ---------------------------------------------------------------------------------
+
+
+def _session(generation: int, *, is_alive: bool = True, just_rotated: bool = False) -> Session:
+    return Session(
+        session_id=UUID(int=1),
+        customer_id=UUID(int=2),
+        generation=generation,
+        is_alive=is_alive,
+        just_rotated=just_rotated,
+    )
+
+
+@pytest.mark.parametrize(
+    ("session", "generation", "answer"),
+    [
+        (_session(5), 5, Step.ROTATE),
+        (_session(5, just_rotated=True), 5, Step.ROTATE),
+        (_session(5, just_rotated=True), 4, Step.REPEAT),
+        (_session(5), 4, Step.REVOKE),
+        (_session(5, just_rotated=True), 3, Step.REVOKE),
+        (_session(5), 6, Step.REVOKE),
+        (_session(5, is_alive=False), 5, Step.REFUSE),
+        (_session(5, is_alive=False, just_rotated=True), 4, Step.REFUSE),
+    ],
+)
+def test_a_refresh_token_is_good_once(session: Session, generation: int, answer: Step) -> None:
+    assert step(session, generation) is answer
+
+
+TURNS = st.lists(st.tuples(st.sampled_from(["owner", "thief"]), st.booleans()), max_size=30)
+
+
+@relaxed
+@given(TURNS)
+def test_a_thief_and_an_owner_never_hold_two_living_tokens(turns: list[tuple[str, bool]]) -> None:
+    """Both hold generation 1. Only the latest token moves on; an overtaken one ends it all."""
+    generation, is_alive = 1, True
+    held = {"owner": 1, "thief": 1}
+    for who, just_rotated in turns:
+        session = _session(generation, is_alive=is_alive, just_rotated=just_rotated)
+        answer = step(session, held[who])
+        behind = generation - held[who]
+        if not is_alive:
+            assert answer is Step.REFUSE
+        elif behind > 1 or (behind == 1 and not just_rotated):
+            assert answer is Step.REVOKE
+        is_alive = is_alive and answer is not Step.REVOKE
+        generation += answer is Step.ROTATE
+        if answer in {Step.ROTATE, Step.REPEAT}:
+            held[who] = generation
+
+
+# --- Signing keys -----------------------------------------------------------------------------
+
+
+def _window(number: int, signs_from: datetime) -> KeyWindow:
+    signs_until = signs_from + RULES.lifetime
+    return KeyWindow(
+        number=number,
+        signs_from=signs_from,
+        signs_until=signs_until,
+        verifies_until=signs_until + RULES.token_lifetime_max + CLOCK_SKEW,
+    )
+
+
+def test_the_first_key_signs_at_once() -> None:
+    assert plan_key([], [], NOON, RULES) == _window(1, NOON)
+
+
+def test_the_next_key_is_made_ahead_and_takes_over_where_the_last_one_ends() -> None:
+    first = _window(1, NOON)
+    assert plan_key([first], [first], NOON + 26 * DAY, RULES) is None
+    second = plan_key([first], [first], NOON + 27 * DAY, RULES)
+    assert second == _window(2, NOON + 30 * DAY)
+    assert plan_key([first, second], [first, second], NOON + 28 * DAY, RULES) is None
+
+
+def test_after_a_long_stop_a_new_key_signs_at_once() -> None:
+    first = _window(1, NOON)
+    assert plan_key([first], [first], NOON + 90 * DAY, RULES) == _window(2, NOON + 90 * DAY)
+
+
+def test_a_key_sealed_by_another_secret_does_not_keep_us_from_signing() -> None:
+    foreign = _window(7, NOON)
+    assert plan_key([foreign], [], NOON + DAY, RULES) == _window(8, NOON + DAY)
+
+
+def test_the_newest_ripe_key_signs() -> None:
+    first, second = _window(1, NOON), _window(2, NOON + 30 * DAY)
+    both = [first, second]
+    assert signing_key(both, NOON + DAY) is first
+    assert signing_key(both, NOON - timedelta(seconds=30)) is first  # our clock is a little late
+    assert signing_key(both, NOON + 31 * DAY) is second
+    assert signing_key(both, NOON + 61 * DAY) is None
+    assert signing_key([], NOON) is None
+
+
+@relaxed
+@given(st.lists(st.integers(min_value=1, max_value=100 * 24), max_size=20))
+def test_whenever_we_look_there_is_a_key_and_every_token_outlives_no_key(hours: list[int]) -> None:
+    now, keys = NOON, list[KeyWindow]()
+    for pause in hours:
+        now += timedelta(hours=pause)
+        keys = [key for key in keys if key.verifies_until > now]
+        planned = plan_key(keys, keys, now, RULES)
+        keys += [planned] if planned else []
+        signer = signing_key(keys, now)
+        assert signer is not None
+        assert signer.verifies_until > now + RULES.token_lifetime_max
+        assert len({key.number for key in keys}) == len(keys) <= 3

@@ -1,0 +1,160 @@
+"""Starts the real bank as a process of its own, kills it, and listens to its webhooks."""
+
+import asyncio
+import hmac
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from cinesync.bank.app import Settings, serve
+from cinesync.bank.books import Delays
+
+SECRET = "a secret between the shop and the bank"
+PROGRAM = """
+import sys
+import msgspec
+from cinesync.bank.app import Settings, run
+run(msgspec.json.decode(sys.argv[1], type=Settings, dec_hook=lambda kind, text: kind(text)))
+"""
+
+# Given a notice's headers and body; the status to answer with.
+Hear = Callable[[Mapping[str, str], bytes], Awaitable[int]]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Teller:
+    """The bank's process and its address."""
+
+    data: Path
+    shop_port: int = field(default_factory=free_port)
+    late_seconds: float = 0.3
+    confirm_seconds: float = 60.0
+    hang_seconds: float = 1.5
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the bank is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self) -> httpx.AsyncClient:
+        """A shop's client."""
+        headers = {"authorization": f"Bearer {SECRET}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10, verify=False)
+
+    def settings(self) -> Settings:
+        """A bank in a hurry."""
+        return Settings(
+            data=self.data,
+            port=self.port,
+            webhook_url=f"http://127.0.0.1:{self.shop_port}/hook",
+            secret=SECRET,
+            hang_seconds=self.hang_seconds,
+            poll_seconds=0.02,
+            webhook_retry_seconds=0.05,
+            delays=Delays(
+                late_seconds=self.late_seconds,
+                confirm_seconds=self.confirm_seconds,
+                webhook_seconds=0.01,
+            ),
+        )
+
+    def open(self) -> None:
+        """Start a process, and return when it answers."""
+        given = msgspec.json.encode(self.settings(), enc_hook=str).decode()
+        self.process = subprocess.Popen([sys.executable, "-c", PROGRAM, given])
+        for _ in range(400):
+            try:
+                httpx.get(f"{self.url}/health/live", verify=False)
+            except httpx.HTTPError:
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError("the bank did not open")
+
+    async def answers(self) -> None:
+        """Returns when a bank answers at this address."""
+        async with self.client() as client:
+            for _ in range(400):
+                try:
+                    await client.get("/health/live")
+                except httpx.HTTPError:
+                    await asyncio.sleep(0.02)
+                else:
+                    return
+        raise AssertionError("the bank did not open")
+
+    def kill(self) -> None:
+        """As kill -9: no last words."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """As Ctrl-C; the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        status = self.process.wait(timeout=20)
+        self.process = None
+        return status
+
+
+@asynccontextmanager
+async def serving_here(teller: Teller) -> AsyncIterator[None]:
+    """The bank in this very process: quicker, for tests that do not kill it."""
+    running = asyncio.create_task(serve(teller.settings()))
+    await teller.answers()
+    yield
+    signal.raise_signal(signal.SIGTERM)
+    await running
+
+
+@asynccontextmanager
+async def listening(port: int, hear: Hear) -> AsyncIterator[None]:
+    """A tiny HTTP server where the bank posts its notices."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = dict(line.split(": ", 1) for line in head[1:] if line)
+            headers = {name.lower(): value for name, value in headers.items()}
+            body = await reader.readexactly(int(headers["content-length"]))
+            status = await hear(headers, body)
+            reply = f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            writer.write(reply.encode())
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the bank was killed in the middle
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", port)
+    async with server:
+        yield
+
+
+def signature_holds(signature: str, body: bytes) -> bool:
+    """Checked here by its definition, not by the shop's code."""
+    moment, _, digest = signature.removeprefix("t=").partition(",v1=")
+    expected = hmac.new(SECRET.encode(), moment.encode() + b"." + body, sha256).hexdigest()
+    return hmac.compare_digest(digest, expected)

@@ -1,0 +1,47 @@
+"""The bank's pure rules."""
+
+import pytest
+
+from cinesync.bank import model
+from cinesync.bank.model import Charge, State
+
+
+def charge(state: State) -> Charge:
+    return Charge("ch_1", "ref", 100, "EUR", state)
+
+
+@pytest.mark.parametrize("state", [State.CAPTURED, State.DECLINED, State.CANCELLED])
+@pytest.mark.parametrize("step", ["capture", "decline", "cancel"])
+def test_a_decided_charge_stays_as_it_is(state: State, step: str) -> None:
+    assert charge(state).after(step) == charge(state)
+
+
+def test_a_charge_being_processed_cannot_be_cancelled() -> None:
+    assert charge(State.PENDING).after("cancel").state is State.PENDING
+
+
+def test_a_charge_that_waits_for_its_holder_can_go_each_way() -> None:
+    ways = {charge(State.ACTION).after(step).state for step in ("capture", "decline", "cancel")}
+    assert ways == {State.CAPTURED, State.DECLINED, State.CANCELLED}
+
+
+def test_an_unknown_card_is_refused() -> None:
+    with pytest.raises(model.UnknownToken):
+        model.plan_of("tok_of_gold")
+    with pytest.raises(model.OutOfOrder):
+        model.plan_of("tok_down")
+
+
+def test_webhook_retries_wait_longer_each_time_up_to_a_minute() -> None:
+    waits = [model.retry_seconds(attempts, 0.5) for attempts in (0, 1, 2, 10, 10_000)]
+    assert waits == [0.5, 1.0, 2.0, 60.0, 60.0]
+
+
+def test_the_signature_covers_time_and_body() -> None:
+    signatures = {
+        model.sign("s", 1, b"body"),
+        model.sign("s", 2, b"body"),
+        model.sign("s", 1, b"Body"),
+        model.sign("S", 1, b"body"),
+    }
+    assert len(signatures) == 4

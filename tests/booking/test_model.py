@@ -1,0 +1,194 @@
+"""The table of states, and the judgement on money that arrives: pure."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from cinesync.booking.model import (
+    NEXT,
+    Booking,
+    Cause,
+    GapLeft,
+    PricedSeat,
+    SalesClosed,
+    Show,
+    ShowIsOff,
+    State,
+    Terms,
+    Verdict,
+    judge,
+    price,
+    states_before,
+)
+from cinesync.contracts.payment import PaymentSuccess
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ONE, TWO, THREE = (UUID(int=number, version=4) for number in (1, 2, 3))
+
+SHOW = Show(
+    region="eu-west",
+    show_id=ONE,
+    movie_id=ONE,
+    movie_title="The General",
+    theater_id=ONE,
+    theater_name="Kino Central",
+    city="Vienna",
+    time_zone="Europe/Vienna",
+    auditorium_name="Saal 1",
+    starts_at=NOON + timedelta(hours=3),
+    ends_at=NOON + timedelta(hours=5),
+    format="2D",
+    language="en",
+    currency="EUR",
+    prices_cents={"standard": 1000, "premium": 1500},
+    layout_id=ONE,
+    revision=0,
+    cancelled=False,
+    read_at=NOON,
+)
+BOOKING = Booking(
+    region="eu-west",
+    booking_id=ONE,
+    customer_id=TWO,
+    show_id=ONE,
+    seats=[PricedSeat("A1", "standard", 1000)],
+    total_cents=1000,
+    currency="EUR",
+    state=State.HELD,
+    created_at=NOON,
+    expires_at=NOON + timedelta(minutes=10),
+    extensions=0,
+    payment_id=None,
+    payment_failure=None,
+    late=False,
+    confirmed_at=None,
+    cancelled_at=None,
+    cancel_reason=None,
+    refund_cents=0,
+    refunded_cents=0,
+    read_at=NOON,
+)
+PAYMENT = PaymentSuccess(
+    event_id=THREE,
+    occurred_at=NOON,
+    payment_id=THREE,
+    hold_id=ONE,
+    customer_id=TWO,
+    amount_cents=1000,
+    currency="EUR",
+    provider="sandbox",
+)
+
+
+def test_every_state_is_reached_and_only_a_cancelled_booking_is_final() -> None:
+    assert set(NEXT.values()) | {State.HELD} == set(State)
+    assert set(State) - {before for before, _ in NEXT} == {State.CANCELLED}
+
+
+def test_the_states_before_a_cause_are_those_of_the_table() -> None:
+    assert states_before(Cause.PAID) == [State.HELD, State.RELEASED, State.EXPIRED]
+    assert states_before(Cause.CUSTOMER_CANCELLED) == [State.CONFIRMED]
+
+
+@pytest.mark.parametrize(
+    ("state", "read_at", "status"),
+    [
+        (State.HELD, BOOKING.expires_at - timedelta(seconds=1), State.HELD),
+        (State.HELD, BOOKING.expires_at, State.EXPIRED),
+        (State.CONFIRMED, BOOKING.expires_at, State.CONFIRMED),
+    ],
+)
+def test_a_hold_expires_by_the_clock(state: State, read_at: datetime, status: State) -> None:
+    assert replace(BOOKING, state=state, read_at=read_at).status is status
+
+
+@pytest.mark.parametrize(
+    ("refund_cents", "refunded_cents", "refund_state"),
+    [(0, 0, "none"), (1000, 0, "pending"), (1000, 999, "pending"), (1000, 1000, "refunded")],
+)
+def test_a_refund_is_done_when_all_of_it_went_back(
+    refund_cents: int, refunded_cents: int, refund_state: str
+) -> None:
+    booking = replace(BOOKING, refund_cents=refund_cents, refunded_cents=refunded_cents)
+    assert booking.refund_state == refund_state
+
+
+def test_a_payment_moves_a_booking_as_the_table_says() -> None:
+    assert BOOKING.paid(THREE) == replace(BOOKING, state=State.CONFIRMED, payment_id=THREE)
+    with pytest.raises(KeyError):
+        replace(BOOKING, state=State.CANCELLED).paid(THREE)
+
+
+def test_a_show_is_sold_until_some_minutes_after_its_start() -> None:
+    terms = Terms(sales_close_minutes=15)
+    close = SHOW.starts_at + timedelta(minutes=15)
+    assert SHOW.refuse_sale(terms) is None
+    assert replace(SHOW, read_at=close - timedelta(seconds=1)).refuse_sale(terms) is None
+    assert isinstance(replace(SHOW, read_at=close).refuse_sale(terms), SalesClosed)
+    assert isinstance(replace(SHOW, cancelled=True).refuse_sale(terms), ShowIsOff)
+
+
+def test_a_booking_can_be_cancelled_until_two_hours_before() -> None:
+    assert SHOW.cancel_until(Terms()) == SHOW.starts_at - timedelta(hours=2)
+
+
+def test_prices_are_those_of_the_zone() -> None:
+    zones = [("A1", "standard"), ("C1", "premium")]
+    assert [priced.price_cents for priced in price(SHOW, zones)] == [1000, 1500]
+
+
+def test_a_broken_rule_is_named() -> None:
+    assert GapLeft("A1 is alone", seats=["A1"]).as_dict() == {
+        "type": "/problems/gap-left",
+        "title": "This would leave a single seat on its own.",
+        "status": 422,
+        "detail": "A1 is alone",
+        "rule": "gap",
+        "seats": ["A1"],
+    }
+
+
+def _judge(payment: dict[str, Any], booking: dict[str, Any], show: dict[str, Any]) -> Verdict:
+    return judge(replace(PAYMENT, **payment), replace(BOOKING, **booking), replace(SHOW, **show))
+
+
+LATE = {"read_at": BOOKING.expires_at}
+OVER = {"read_at": SHOW.ends_at}
+
+
+@pytest.mark.parametrize(
+    ("payment", "booking", "show", "verdict"),
+    [
+        ({}, {}, {}, Verdict.CONFIRM),
+        ({}, LATE, {}, Verdict.CONFIRM),
+        ({}, {"state": State.EXPIRED}, {}, Verdict.CONFIRM),
+        ({}, {"state": State.RELEASED}, {}, Verdict.CONFIRM),
+        ({"customer_id": ONE}, {}, {}, Verdict.UNKNOWN_HOLD),
+        ({}, {"state": State.CONFIRMED, "payment_id": THREE}, {}, Verdict.KNOWN),
+        ({}, {"state": State.CANCELLED, "payment_id": THREE}, {}, Verdict.KNOWN),
+        ({}, {"state": State.CONFIRMED, "payment_id": TWO}, {}, Verdict.ALREADY_PAID),
+        ({}, {"state": State.CANCELLED, "payment_id": TWO}, {}, Verdict.ALREADY_PAID),
+        ({}, {}, {"cancelled": True}, Verdict.RELEASED_SHOW),
+        ({"amount_cents": 999}, {}, {}, Verdict.WRONG_AMOUNT),
+        ({"amount_cents": 1001}, {}, {}, Verdict.WRONG_AMOUNT),
+        ({"currency": "USD"}, {}, {}, Verdict.WRONG_AMOUNT),
+        ({}, {}, OVER, Verdict.CONFIRM),
+        ({}, LATE, OVER, Verdict.SEATS_GONE),
+    ],
+)
+def test_money_that_arrives_is_judged(
+    payment: dict[str, Any], booking: dict[str, Any], show: dict[str, Any], verdict: Verdict
+) -> None:
+    assert _judge(payment, booking, show) is verdict
+
+
+def test_money_for_nothing_known_goes_back() -> None:
+    assert judge(PAYMENT, None, None) is Verdict.UNKNOWN_HOLD
+    assert judge(PAYMENT, BOOKING, None) is Verdict.UNKNOWN_HOLD
+
+
+def test_a_booking_knows_its_seats() -> None:
+    assert BOOKING.seat_names == ["A1"]

@@ -1,0 +1,73 @@
+"""Events and their bytes."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from cinesync.chassis import events
+from cinesync.chassis.events import Event, UnknownEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatsHeld(Event):
+    """Seats are kept for somebody."""
+
+    name: ClassVar[str] = "seats.held"
+    version: ClassVar[int] = 2
+
+    show_id: UUID
+    seats: tuple[str, ...] = field(default=())
+
+
+HELD = SeatsHeld(
+    event_id=UUID(int=1),
+    occurred_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+    show_id=UUID(int=2),
+    seats=("F7", "F8"),
+    trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+)
+
+
+def test_an_event_survives_the_wire() -> None:
+    assert events.decode(SeatsHeld, events.encode(HELD)) == HELD
+
+
+def test_name_and_version_travel_beside_the_fields() -> None:
+    envelope = msgspec.json.decode(events.encode(HELD))
+    assert (envelope["name"], envelope["version"]) == ("seats.held", 2)
+    assert envelope["event_id"] == str(HELD.event_id)
+
+
+def test_a_field_that_came_later_is_ignored() -> None:
+    envelope = msgspec.json.decode(events.encode(HELD)) | {"popcorn": True}
+    assert events.decode(SeatsHeld, msgspec.json.encode(envelope)) == HELD
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"version": 3}, "version 3"),
+        ({"name": "seats.released"}, "seats.released"),
+        ({"event_id": "not an id"}, "UUID"),
+        ({"show_id": None}, "show_id"),
+        ({"occurred_at": "2026-01-02"}, "datetime"),
+    ],
+)
+def test_what_is_not_such_an_event_is_unknown(change: dict[str, object], reason: str) -> None:
+    envelope = msgspec.json.decode(events.encode(HELD)) | change
+    with pytest.raises(UnknownEvent, match=reason):
+        events.decode(SeatsHeld, msgspec.json.encode(envelope))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff"])
+def test_bytes_that_are_no_event_are_unknown(body: bytes) -> None:
+    with pytest.raises(UnknownEvent):
+        events.decode(SeatsHeld, body)
+
+
+def test_event_types_are_found_by_name() -> None:
+    assert events.by_name([SeatsHeld]) == {"seats.held": SeatsHeld}

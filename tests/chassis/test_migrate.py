@@ -1,0 +1,132 @@
+"""Migrations: one process migrates, the others wait; what cannot be done is said."""
+
+import asyncio
+import importlib.util
+
+import asyncpg
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from cinesync.chassis import alembic_steps, lease, migrate
+from cinesync.chassis.db import Database, Transaction, open_database
+from cinesync.chassis.migrate import MigrationBusy
+from cinesync.chassis.postgres import Postgres
+from tests.conftest import MakeDatabase
+
+TOY = "tests.chassis.toy.migrations"
+SERVICES = ("auth", "movies", "booking", "payment")
+
+
+async def test_a_missing_database_is_created_and_migrated_by_several_at_once(
+    postgres: Postgres,
+) -> None:
+    dbs = [open_database(postgres.url("brand_new")) for _ in range(4)]
+
+    async def start(db: Database, owner: str) -> None:
+        await migrate.create_if_missing(db)
+        await migrate.upgrade(db, TOY, owner)
+
+    try:
+        await asyncio.gather(*(start(db, f"process {n}") for n, db in enumerate(dbs)))
+        assert all([await migrate.is_current(db, TOY) for db in dbs])
+        assert await lease.held(dbs[0], "migrate", "whoever comes next")
+    finally:
+        await asyncio.gather(*(db.close() for db in dbs))
+
+
+async def test_an_empty_database_is_not_current(postgres: Postgres) -> None:
+    db = open_database(postgres.url("template1"))
+    try:
+        assert not await migrate.is_current(db, TOY)
+    finally:
+        await db.close()
+
+
+async def test_a_newer_database_is_fine_for_older_code(make_database: MakeDatabase) -> None:
+    db = await make_database("tests.chassis.toy")
+
+    async def note(tx: Transaction, revision: str) -> None:
+        statement = text("UPDATE alembic_version SET version_num = CAST(:revision AS text)")
+        await tx.execute(statement, {"revision": revision})
+
+    await db.run(note, "0009")
+    assert await migrate.is_current(db, TOY)
+    await migrate.upgrade(db, TOY, "me")
+    await db.run(note, "0000")
+    assert not await migrate.is_current(db, TOY)
+
+
+async def test_who_waits_too_long_for_another_migration_says_so(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = await make_database("tests.chassis.toy")
+
+    async def begin(tx: Transaction) -> None:
+        await tx.execute(text("DELETE FROM alembic_version"))
+        await lease.take(tx, "migrate", "somebody slow", 3600)
+
+    await db.run(begin)
+    monkeypatch.setattr(migrate, "MIGRATE_SECONDS_MAX", 0.3)
+    with pytest.raises(MigrationBusy, match="toy_"):
+        await migrate.upgrade(db, TOY, "me")
+
+
+async def test_a_migration_is_not_cut_off_by_the_statement_timeout_and_leaves_it_as_it_was(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    upgrade = alembic_steps.upgrade
+
+    def spying(connection, package):  # type: ignore[no-untyped-def]
+        seen.append(connection.execute(text("SHOW statement_timeout")).scalar())
+        upgrade(connection, package)
+
+    async def timeout(tx: Transaction) -> str:
+        return str((await tx.execute(text("SHOW statement_timeout"))).scalar())
+
+    monkeypatch.setattr(alembic_steps, "upgrade", spying)
+    db = open_database(postgres.url("patient"), pool_size=1)
+    try:
+        await migrate.create_if_missing(db)
+        await migrate.upgrade(db, TOY, "me")
+        assert seen == ["0"]
+        assert await db.read(timeout) == "30s"
+    finally:
+        await db.close()
+
+
+async def test_a_database_that_may_not_be_created_is_not_asked_for_for_ever(
+    postgres: Postgres,
+) -> None:
+    admin = await asyncpg.connect(postgres.url())
+    await admin.execute("CREATE ROLE visitor LOGIN")
+    await admin.close()
+    url = postgres.url("no_such_database").replace("postgres@", "visitor@")
+    db = open_database(url)
+    try:
+        with pytest.raises(DBAPIError, match="permission denied"):
+            async with asyncio.timeout(30):
+                await migrate.create_if_missing(db)
+    finally:
+        await db.close()
+
+
+async def test_a_server_that_stays_away_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrate, "SERVER_SECONDS_MAX", 0.2)
+    db = open_database("postgresql://nobody@/nothing?host=/no/such/folder")
+    with pytest.raises(OSError, match="No such file"):
+        await migrate.create_if_missing(db)
+    await db.close()
+
+
+@pytest.mark.parametrize("package", [TOY, *(f"cinesync.{name}.migrations" for name in SERVICES)])
+def test_the_newest_file_is_the_newest_revision(package: str) -> None:
+    if package != TOY and importlib.util.find_spec(package) is None:
+        pytest.skip("no migrations yet")
+    script = alembic_steps._script(package)
+    assert isinstance(script, ScriptDirectory)
+    assert script.get_current_head() == migrate.newest(package)

@@ -1,0 +1,198 @@
+"""PostgreSQL from the wheel: started, found again after every kind of end, and safe to stop."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from cinesync.chassis import postgres
+from cinesync.chassis.postgres import Postgres, PostgresFailed
+
+PATIENCE_SECONDS = 60
+
+
+async def ask(server: Postgres, statement: str) -> object:
+    connection = await asyncpg.connect(server.url())
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended, reaped or not."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
+def until_gone(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_gone(pid):
+        assert time.monotonic() < deadline, "it still runs"
+        time.sleep(0.02)
+
+
+async def test_a_server_keeps_what_was_committed_over_stop_and_kill(tmp_path: Path) -> None:
+    server = Postgres(tmp_path / "pg")
+    server.start()
+    try:
+        await ask(server, "CREATE TABLE seats (seat TEXT)")
+        await ask(server, "INSERT INTO seats VALUES ('F7')")
+        server.stop()
+        assert not server.is_running()
+        server.stop()
+        server.start()
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        until_gone(server.pid)
+        assert not server.is_running()
+        # What the killed one left says "ready" under a number that is not the new server's.
+        server.start()
+        assert await ask(server, "SELECT seat FROM seats") == "F7"
+        assert await ask(server, "SHOW fsync") == "on"
+        assert await ask(server, "SHOW listen_addresses") == ""
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data in it, and no server."""
+    folder = tmp_path_factory.mktemp("pg")
+    server = Postgres(folder, durable=False)
+    server.start()
+    server.stop()
+    return folder
+
+
+async def test_the_server_ends_with_its_parent_even_when_that_is_killed(prepared: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from cinesync.chassis.postgres import Postgres\n"
+        "server = Postgres(Path(sys.argv[1]), durable=False); server.start()\n"
+        "print(server.pid, flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen(  # noqa: ASYNC220 nothing else runs
+        [sys.executable, "-c", program, prepared], stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    assert not is_gone(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until_gone(pid)
+
+
+async def test_a_server_that_nobody_owns_any_more_is_stopped_first(prepared: Path) -> None:
+    orphan, server = Postgres(prepared, durable=False), Postgres(prepared, durable=False)
+    orphan.start()
+    assert orphan.pid is not None
+    server.start()
+    try:
+        until_gone(orphan.pid)
+        assert await ask(server, "SELECT 1") == 1
+    finally:
+        server.stop()
+        orphan.stop()
+
+
+async def test_a_stranger_with_the_old_servers_process_id_is_left_alone(prepared: Path) -> None:
+    stranger = subprocess.Popen(  # noqa: ASYNC220 nothing else runs
+        ["sleep", "600"], user=(prepared / "data").owner()
+    )
+    pid_file = prepared / "data" / "postmaster.pid"
+    pid_file.write_text(f"{stranger.pid}\n{prepared / 'data'}\n1\n\n\n\n\nready\n")
+    shutil.chown(pid_file, (prepared / "data").owner())
+    server = Postgres(prepared, durable=False)
+    try:
+        server.start()
+        assert await ask(server, "SELECT 1") == 1
+        assert stranger.poll() is None
+    finally:
+        server.stop()
+        stranger.kill()
+        stranger.wait()
+
+
+@pytest.mark.parametrize("left", ["", "nonsense\n", "999999999\n"])
+def test_a_pid_file_of_nobody_is_left_to_postgresql(prepared: Path, left: str) -> None:
+    pid_file = prepared / "data" / "postmaster.pid"
+    pid_file.write_text(left)
+    Postgres(prepared).stop_leftover()
+    assert pid_file.read_text() == left
+    pid_file.unlink()
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    server = Postgres(tmp_path, durable=False)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "PG_VERSION").write_text("7")
+    with pytest.raises(PostgresFailed, match=r"postgres|data directory"):
+        server.start()
+    assert not server.is_running()
+
+
+def test_a_folder_that_cannot_be_initialised_says_why(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "somebody's file").touch()
+    with pytest.raises(PostgresFailed, match="initdb"):
+        Postgres(tmp_path).start()
+
+
+def test_a_server_that_never_gets_ready_is_not_waited_for_for_ever(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "START_SECONDS_MAX", 0.0)
+    server = Postgres(prepared, durable=False)
+    with pytest.raises(PostgresFailed, match="not ready after 0 s"):
+        server.start()
+    server.stop()
+
+
+@pytest.mark.parametrize("name", ["x" * 120, "it's", "a,b", 'a"b'])
+def test_a_path_that_cannot_hold_a_socket_gets_one_elsewhere(tmp_path: Path, name: str) -> None:
+    server = Postgres(tmp_path / name)
+    assert server._socket.name.startswith(f"cinesync-{os.getuid()}-")
+    assert server._socket != Postgres(tmp_path / f"{name}2")._socket
+
+
+def test_a_socket_folder_that_somebody_else_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Postgres(tmp_path)
+    monkeypatch.setattr(Path, "owner", lambda _: "mallory")
+    with pytest.raises(PostgresFailed, match="belongs to mallory"):
+        server.start()
+
+
+def test_without_root_postgresql_runs_as_we_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    server = Postgres(tmp_path)
+    assert server._user is None
+    assert server._identity() == {}
+
+
+def test_as_root_a_system_user_is_made_when_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[list[str]] = []
+
+    def missing(_: str) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwnam", missing)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: made.append(command))
+    assert postgres._system_user() == postgres.SYSTEM_USER
+    assert made[0][0] == "useradd"
+    assert made[0][-1] == postgres.SYSTEM_USER

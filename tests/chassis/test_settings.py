@@ -1,0 +1,69 @@
+"""Settings: typed, named in full when wrong, and described for people."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import pytest
+
+from cinesync.chassis import settings
+from cinesync.chassis.settings import SettingsError
+
+
+@dataclass(frozen=True)
+class Cinema:
+    """One field of each kind."""
+
+    secret_key: Annotated[str, "signs things"]
+    screens: Annotated[int, "how many"] = 3
+    ratio: float = 1.85
+    open_late: Annotated[bool, "after midnight"] = False
+    motto: Annotated[str | None, "over the door"] = None
+
+
+def test_fields_are_read_from_variables_of_their_name() -> None:
+    environ = {
+        "SECRET_KEY": "s",
+        "SCREENS": " 12 ",
+        "RATIO": "2.39",
+        "OPEN_LATE": "Yes",
+        "MOTTO": "Lights out",
+    }
+    expected = Cinema("s", screens=12, ratio=2.39, open_late=True, motto="Lights out")
+    assert settings.load(Cinema, environ) == expected
+
+
+def test_what_is_not_set_has_its_default_and_unknown_variables_do_not_matter() -> None:
+    assert settings.load(Cinema, {"SECRET_KEY": "s", "HOME": "/"}) == Cinema("s")
+
+
+@pytest.mark.parametrize("word", ["0", "false", "NO", "off", ""])
+def test_there_are_words_for_no(word: str) -> None:
+    assert not settings.load(Cinema, {"SECRET_KEY": "s", "OPEN_LATE": word}).open_late
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    wrong = {"SCREENS": "many", "RATIO": "wide", "OPEN_LATE": "perhaps"}
+    with pytest.raises(SettingsError) as caught:
+        settings.load(Cinema, wrong)
+    assert str(caught.value) == (
+        "SECRET_KEY is not set (signs things); SCREENS='many' is not a whole number (how many);"
+        " RATIO='wide' is not a number ();"
+        " OPEN_LATE='perhaps' is not true or false (after midnight)"
+    )
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_an_empty_secret_is_no_secret(blank: str) -> None:
+    with pytest.raises(SettingsError, match="SECRET_KEY is not set"):
+        settings.load(Cinema, {"SECRET_KEY": blank})
+
+
+def test_settings_are_listed_for_people() -> None:
+    lines = [(d.name, d.kind, d.default, d.doc) for d in settings.describe(Cinema)]
+    assert lines == [
+        ("SECRET_KEY", "a text", "required", "signs things"),
+        ("SCREENS", "a whole number", "3", "how many"),
+        ("RATIO", "a number", "1.85", ""),
+        ("OPEN_LATE", "true or false", "False", "after midnight"),
+        ("MOTTO", "a text", "None", "over the door"),
+    ]

@@ -1,0 +1,19 @@
+"""The service as it is wired."""
+
+import pytest
+
+from cinesync.chassis.settings import SettingsError
+from cinesync.contracts.booking import BookingCancelled, BookingConfirmed
+from cinesync.movies.app import build
+
+
+async def test_the_service_is_built_from_its_settings() -> None:
+    service = build({"DATABASE_URL": "postgresql://localhost:1/movies"})
+    assert service.name == "movies"
+    assert service.handlers.keys() == {BookingConfirmed, BookingCancelled}
+    await service.database.close()
+
+
+def test_without_a_database_there_is_no_service() -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        build({})

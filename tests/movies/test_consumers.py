@@ -1,0 +1,56 @@
+"""Bookings over the bus: counted once, however often they arrive."""
+
+from typing import Any
+
+from sqlalchemy import text
+
+from cinesync.chassis import clock
+from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.events import Message, encode
+from cinesync.chassis.inbox import Inbox
+from cinesync.contracts.booking import BookingConfirmed
+from cinesync.movies import service
+from cinesync.movies.consumers import HANDLERS
+
+
+async def _taken(tx: Transaction) -> int:
+    statement = text("SELECT CAST(sum(seats_taken) AS bigint) FROM shows")
+    taken: int = (await tx.execute(statement)).scalar_one()
+    return taken
+
+
+async def _any_show(tx: Transaction) -> Any:
+    return (await tx.execute(text("SELECT show_id, region FROM shows LIMIT 1"))).one()
+
+
+async def _booking(db: Database) -> BookingConfirmed:
+    show = await db.read(_any_show)
+    return BookingConfirmed(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        booking_id=clock.new_id(),
+        payment_id=clock.new_id(),
+        customer_id=clock.new_id(),
+        show_id=show.show_id,
+        region=show.region,
+        seats=["A1", "A2"],
+        total_cents=100,
+        currency="EUR",
+        late=False,
+    )
+
+
+async def test_a_booking_delivered_again_and_again_counts_once(chain: Database) -> None:
+    event = await _booking(chain)
+    message = Message(event.event_id, event.name, encode(event))
+    inbox = Inbox("movies", BookingConfirmed, HANDLERS[BookingConfirmed], chain)
+    assert await inbox.receive([message, message]) == {}
+    assert await inbox.receive([message]) == {}
+    assert await chain.read(_taken) == 2
+
+
+async def test_without_the_inbox_a_booking_delivered_again_counts_again(chain: Database) -> None:
+    event = await _booking(chain)
+    await chain.run(service.count_booked, [event])
+    await chain.run(service.count_booked, [event])
+    assert await chain.read(_taken) == 4

@@ -1,0 +1,137 @@
+"""Rules of films, shows and prices."""
+
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from cinesync.movies.model import (
+    NEXT,
+    Change,
+    Daypart,
+    Interval,
+    Movie,
+    Show,
+    ShowOver,
+    ShowUnfit,
+    Status,
+    Theater,
+    after,
+    daypart,
+    ends_at,
+    merged,
+    priced,
+)
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def test_a_cancelled_show_stays_cancelled() -> None:
+    assert after(Status.SCHEDULED, Change.EDIT) is Status.SCHEDULED
+    assert after(Status.SCHEDULED, Change.CANCEL) is Status.CANCELLED
+    for change in Change:
+        assert (Status.CANCELLED, change) not in NEXT
+        with pytest.raises(ShowOver, match="cancelled already"):
+            after(Status.CANCELLED, change)
+
+
+@pytest.mark.parametrize(
+    ("hour", "part"),
+    [
+        (0, Daypart.LATE),
+        (4, Daypart.LATE),
+        (5, Daypart.MORNING),
+        (11, Daypart.MORNING),
+        (12, Daypart.AFTERNOON),
+        (16, Daypart.AFTERNOON),
+        (17, Daypart.EVENING),
+        (21, Daypart.EVENING),
+        (22, Daypart.LATE),
+    ],
+)
+def test_the_day_has_four_parts(hour: int, part: Daypart) -> None:
+    assert daypart(NOON.replace(hour=hour)) is part
+
+
+def test_films_are_the_same_by_title_and_year() -> None:
+    one = Movie(title="Spider-Man", release_date=date(2002, 5, 3), director="Sam Raimi")
+    assert one.key() == Movie(title="SPIDERMAN", release_date=date(2002, 1, 1)).key()
+    assert one.key() != Movie(title="Spider-Man").key()
+    assert Movie(title="Drei").key() == ("drei", 0)
+
+
+def test_a_film_is_found_with_and_without_spaces() -> None:
+    assert Movie(title="Spider-Man", director="Sam Raimi").search_text() == (
+        "spider man sam raimi spiderman"
+    )
+
+
+def test_silence_erases_nothing() -> None:
+    known = Movie(title="Wings", language="en", running_minutes=144, certificate="PG")
+    told = Movie(title="Wings", certificate="PG-13")
+    assert merged(known, told) == Movie(
+        title="Wings", language="en", running_minutes=144, certificate="PG-13"
+    )
+
+
+def test_a_theater_has_its_own_clock() -> None:
+    theater = Theater(
+        theater_id=UUID(int=1),
+        region="me",
+        name="Mirage",
+        city="Dubai",
+        country="AE",
+        address="1 Street",
+        time_zone="Asia/Dubai",
+        currency="AED",
+    )
+    assert theater.local(NOON).hour == 16
+
+
+def test_subtitles_are_spoken_of() -> None:
+    show = Show(
+        show_id=UUID(int=1),
+        region="me",
+        movie_id=UUID(int=2),
+        theater_id=UUID(int=3),
+        auditorium_id=UUID(int=4),
+        layout_id=UUID(int=5),
+        starts_at=NOON,
+        ends_at=NOON,
+        free_at=NOON,
+        local_date=date(2026, 11, 21),
+        format="2D",
+        language="en",
+        subtitles="ar",
+        currency="AED",
+        prices_cents={},
+        seat_count=1,
+    )
+    assert show.spoken() == "en (subtitles ar)"
+    assert (
+        Show(**{**{n: getattr(show, n) for n in Show.__slots__}, "subtitles": None}).spoken()
+        == "en"
+    )
+
+
+def test_intervals_touch_without_overlapping() -> None:
+    hour = timedelta(hours=1)
+    one = Interval(NOON, NOON + hour)
+    assert not one.overlaps(Interval(NOON + hour, NOON + 2 * hour))
+    assert not one.overlaps(Interval(NOON - hour, NOON))
+    assert one.overlaps(Interval(NOON + hour / 2, NOON + 2 * hour))
+    assert Interval(NOON - hour, NOON + 2 * hour).overlaps(one)
+
+
+def test_trailers_come_before_the_film() -> None:
+    assert ends_at(NOON, 90) == NOON + timedelta(minutes=105)
+
+
+def test_every_zone_of_a_room_has_a_price() -> None:
+    card = {"standard": 1000, "premium": 1500, "vip": 3000}
+    assert priced(card, None, ["standard", "premium"]) == {"standard": 1000, "premium": 1500}
+    assert priced(card, {"standard": 1}, ["standard"]) == {"standard": 1}
+    with pytest.raises(ShowUnfit, match="no price for balcony"):
+        priced(card, None, ["balcony"])
+    with pytest.raises(ShowUnfit, match="no zone vip; it has standard"):
+        priced(card, {"vip": 1}, ["standard"])

@@ -1,0 +1,64 @@
+"""A whole shop over a real broker that is killed while it sells."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chassis.rabbitmq_server import RabbitMqServer, installed, temporary_server
+from tests.needs import need
+from tests.system.shop import Shop
+from tests.system.test_crash import assert_books_are_whole, buy
+
+pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")]
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[RabbitMqServer]:
+    need("the Debian package rabbitmq-server", present=installed())
+    server = temporary_server()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, broker: RabbitMqServer) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("rabbit")
+    shop = Shop(folder, sabotage=True, RABBITMQ_URL=broker.url).start()
+    yield shop
+    shop.stop()
+
+
+def test_a_purchase_goes_through_the_broker(shop: Shop) -> None:
+    client = shop.client().sign_up()
+    buy(client, client.a_show()["show_id"])
+    assert_books_are_whole(shop)
+
+
+def test_a_killed_broker_loses_no_purchase(shop: Shop, broker: RabbitMqServer) -> None:
+    clients = [shop.client().sign_up() for _ in range(3)]
+    show_id = clients[0].a_show(1)["show_id"]
+    holds = [client.hold_best(show_id, 1)["hold_id"] for client in clients]
+    broker.kill()
+    for client, hold_id in zip(clients, holds, strict=True):
+        assert client.pay(hold_id).json()["status"] == "success"
+    broker.start()
+    for client, hold_id in zip(clients, holds, strict=True):
+        client.confirmed(hold_id)
+    assert_books_are_whole(shop)
+
+
+@pytest.mark.parametrize(
+    ("moment", "command"),
+    [("before", "mark_sent"), ("before", "_handle_fresh"), ("after", "_handle_fresh")],
+)
+def test_a_kill_between_commit_publish_and_ack_loses_nothing(
+    shop: Shop, moment: str, command: str
+) -> None:
+    client = shop.client().sign_up()
+    show_id = client.a_show(2)["show_id"]
+    shop.arm(moment, command)
+    booking_id = buy(client, show_id)
+    assert shop.struck()
+    assert client.confirmed(booking_id)["status"] == "confirmed"
+    assert_books_are_whole(shop)

@@ -1,0 +1,401 @@
+"""The HTTP contract in memory: what the pages are developed and tested against."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from flask import Flask, Response, jsonify, redirect, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from cinesync.chassis import clock
+from tests.web.fake_world import HOLD, Refused, World, an_id
+
+
+def build(world: World) -> Flask:
+    """The four APIs as one WSGI application."""
+    app = Flask(__name__)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+
+    @app.before_request
+    def note() -> Response | None:
+        world.requests.append(
+            {
+                "method": request.method,
+                "path": request.path,
+                "headers": dict(request.headers),
+                "args": request.args.to_dict(),
+                "json": request.get_json(silent=True),
+            }
+        )
+        if any(request.path.startswith(path) for path in world.garbled):
+            return Response("<html>gateway</html>", 200, mimetype="text/html")
+        for path, refused in world.faults.items():
+            if request.path.startswith(path):
+                raise refused
+        return None
+
+    @app.errorhandler(Refused)
+    def refuse(refused: Refused) -> tuple[Response, int]:
+        return jsonify(refused.body), refused.status
+
+    @app.errorhandler(HTTPException)
+    def unknown(error: HTTPException) -> tuple[str, int]:
+        return "plain text, not JSON", error.code or 500
+
+    _movies(app, world)
+    _auth(app, world)
+    _booking(app, world)
+    _payment(app, world)
+    _bank(app, world)
+    return app
+
+
+def _page(items: list[dict[str, Any]]) -> Response:
+    limit = int(request.args.get("limit", 50))
+    after = int(request.args.get("after", 0))
+    following = str(after + limit) if len(items) > after + limit else None
+    return jsonify(items=items[after : after + limit], next=following)
+
+
+def _one(items: list[dict[str, Any]], name: str, wanted: UUID) -> Response:
+    for item in items:
+        if item[name] == str(wanted):
+            return jsonify(item)
+    raise Refused(404, "There is nothing here by that name.")
+
+
+def _movies(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
+    @app.get("/api/movies/movies")
+    def movies() -> Response:
+        found = world.movies
+        for name in ("genre", "certificate", "type", "language"):
+            if wanted := request.args.get(name):
+                found = [movie for movie in found if movie[name] == wanted]
+        if q := request.args.get("q", "").lower():
+            found = [movie for movie in found if q in movie["title"].lower()]
+        return _page(found)
+
+    @app.get("/api/movies/movies/<uuid:movie_id>")
+    def movie(movie_id: UUID) -> Response:
+        return _one(world.movies, "movie_id", movie_id)
+
+    @app.get("/api/movies/theaters")
+    def theaters() -> Response:
+        city = request.args.get("city")
+        return _page([one for one in world.theaters if city in (None, one["city"])])
+
+    @app.get("/api/movies/theaters/<uuid:theater_id>")
+    def theater(theater_id: UUID) -> Response:
+        return _one(world.theaters, "theater_id", theater_id)
+
+    @app.get("/api/movies/filters")
+    def filters() -> Response:
+        genres = sorted({movie["genre"] for movie in world.movies})
+        certificates = ["G", "PG", "R", "Not Rated"]
+        return jsonify(
+            types=["film", "live"], certificates=certificates, genres=genres, languages=["en", "fr"]
+        )
+
+    @app.get("/api/movies/cities")
+    def cities() -> Response:
+        return _page([{"city": one["city"]} for one in world.theaters])
+
+    @app.get("/api/movies/shows")
+    def shows() -> Response:
+        found = list(world.shows.values())
+        for name in ("movie_id", "theater_id", "city"):
+            if wanted := request.args.get(name):
+                found = [show for show in found if show[name] == wanted]
+        if day := request.args.get("date"):
+            found = [show for show in found if _local_day(show) == day]
+        return _page(sorted(found, key=lambda show: str(show["starts_at"])))
+
+    @app.get("/api/movies/shows/<uuid:show_id>")
+    def show(show_id: UUID) -> Response:
+        return _one(list(world.shows.values()), "show_id", show_id)
+
+
+def _local_day(show: dict[str, Any]) -> str:
+    starts = datetime.fromisoformat(show["starts_at"])
+    return starts.astimezone(ZoneInfo(show["time_zone"])).date().isoformat()
+
+
+def _auth(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
+    def issue(email: str) -> Response:
+        token, refresh = f"access-{clock.new_id()}", f"refresh-{clock.new_id()}"
+        world.tokens[token] = email
+        world.refresh_tokens[refresh] = email
+        answer = jsonify(access_token=token, token_type="Bearer", expires_in=world.expires_in)
+        answer.set_cookie("cinesync_refresh", refresh, path="/api/auth", httponly=True)
+        return answer
+
+    @app.post("/api/auth/login")
+    def login() -> Response:
+        given = request.get_json()
+        person = world.people.get(given["email"])
+        if person is None or person["password"] != given["password"]:
+            raise Refused(401, "E-mail or password is wrong.")
+        return issue(given["email"])
+
+    @app.post("/api/auth/guest")
+    def guest() -> Response:
+        email = request.get_json()["email"]
+        world.people[f"guest {email}"] = {"email": email, "name": "", "password": ""}
+        return issue(f"guest {email}")
+
+    @app.post("/api/auth/refresh")
+    def refresh() -> Response:
+        email = world.refresh_tokens.pop(request.cookies.get("cinesync_refresh", ""), None)
+        if email is None:
+            raise Refused(401, "Please sign in again.")
+        return issue(email)
+
+    @app.post("/api/auth/register")
+    def register() -> tuple[Response, int]:
+        given = request.get_json()
+        if given["email"] in world.people:
+            raise Refused(409, "There is an account with this e-mail already.")
+        world.people[given["email"]] = {"phone": None} | given
+        return jsonify(customer_id=an_id(given["email"])), 201
+
+    @app.post("/api/auth/logout")
+    def logout() -> tuple[str, int]:
+        world.refresh_tokens.pop(request.cookies.get("cinesync_refresh", ""), None)
+        return "", 204
+
+    @app.route("/api/auth/me", methods=["GET", "PUT"])
+    def me() -> Response:
+        person = world.people[_caller(world)]
+        if request.method == "PUT":
+            person.update(request.get_json())
+        return jsonify({name: person.get(name) for name in ("email", "name", "phone")})
+
+
+def _caller(world: World) -> str:
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if token not in world.tokens:
+        raise Refused(401, "Please sign in: this needs a valid access token.")
+    return world.tokens[token]
+
+
+def _booking(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
+    @app.get("/api/booking/shows/<uuid:show_id>/seats")
+    def seats(show_id: UUID) -> Response:
+        show = world.shows[str(show_id)]
+        taken = world.taken[str(show_id)]
+        told = [
+            seat | {"state": taken.get(seat["seat"], "free")}
+            for seat in world.layouts[str(show_id)]
+        ]
+        return jsonify(
+            show_id=str(show_id),
+            version=world.version,
+            currency=show["currency"],
+            seats=told,
+            **world.seat_map_extra,
+        )
+
+    @app.get("/api/booking/shows/<uuid:show_id>/live")
+    def live(show_id: UUID) -> Response:
+        return Response(_changes(world, str(show_id)), mimetype="text/event-stream")
+
+    @app.post("/api/booking/holds")
+    def hold() -> tuple[Response, int]:
+        caller, wanted = _caller(world), request.get_json()
+        seats = wanted.get("seats") or _best(world, wanted)
+        _refuse_taken(world, wanted["show_id"], seats)
+        booking = _new_booking(world, wanted["show_id"], seats) | {"customer": caller}
+        world.bookings[booking["hold_id"]] = booking
+        for seat in seats:
+            _set(world, wanted["show_id"], seat, "held")
+        return jsonify(booking), 201
+
+    @app.get("/api/booking/holds/<uuid:hold_id>")
+    def held(hold_id: UUID) -> Response:
+        return jsonify(_mine(world, hold_id) | {"server_time": _time(world)})
+
+    @app.post("/api/booking/holds/<uuid:hold_id>/extend")
+    def extend(hold_id: UUID) -> Response:
+        booking = _mine(world, hold_id)
+        if booking["extensions_left"] == 0:
+            raise Refused(422, "This hold cannot be extended again.", rule="extensions")
+        booking["extensions_left"] -= 1
+        booking["expires_at"] = _time(world, HOLD)
+        return jsonify(booking | {"server_time": _time(world)})
+
+    @app.delete("/api/booking/holds/<uuid:hold_id>")
+    def release(hold_id: UUID) -> tuple[str, int]:
+        booking = _mine(world, hold_id) | {"status": "released"}
+        for seat in booking["seats"]:
+            _set(world, booking["show_id"], seat, "free")
+        world.bookings[str(hold_id)] = booking
+        return "", 204
+
+    @app.get("/api/booking/bookings")
+    def bookings() -> Response:
+        caller = _caller(world)
+        return _page([one for one in world.bookings.values() if one["customer"] == caller])
+
+    @app.get("/api/booking/bookings/<uuid:booking_id>")
+    def booking(booking_id: UUID) -> Response:
+        return jsonify(_mine(world, booking_id))
+
+    @app.post("/api/booking/bookings/<uuid:booking_id>/cancel")
+    def cancel(booking_id: UUID) -> Response:
+        booking = _mine(world, booking_id)
+        if booking["status"] != "confirmed":
+            raise Refused(409, "This booking is not confirmed.")
+        booking |= {"status": "cancelled", "refund_state": "pending", "ticket": None}
+        booking["refund_cents"] = booking["total_cents"]
+        for seat in booking["seats"]:
+            _set(world, booking["show_id"], seat, "free")
+        return jsonify(booking)
+
+
+def _changes(world: World, show_id: str) -> Iterator[str]:
+    """One look a second, as a stream; the real service pushes."""
+    import time  # noqa: PLC0415 only this stream waits
+
+    known: dict[str, str] = dict(world.taken[show_id])
+    for _ in range(600):
+        now = dict(world.taken[show_id])
+        told = {
+            seat: now.get(seat, "free")
+            for seat in known.keys() | now.keys()
+            if known.get(seat, "free") != now.get(seat, "free")
+        }
+        known = now
+        yield f"event: seats\nid: {world.version}\ndata: {json.dumps({'seats': told})}\n\n"
+        time.sleep(0.3)
+
+
+def _time(world: World, later: timedelta = timedelta()) -> str:
+    return (clock.now() + world.clock_ahead + later).isoformat()
+
+
+def _set(world: World, show_id: str, seat: str, state: str) -> None:
+    world.version += 1
+    world.taken[show_id][seat] = state
+
+
+def _free(world: World, show_id: str) -> list[str]:
+    taken = world.taken[show_id]
+    return [
+        seat["seat"]
+        for seat in world.layouts[show_id]
+        if taken.get(seat["seat"], "free") == "free" and seat["kind"] == "standard"
+    ]
+
+
+def _best(world: World, wanted: dict[str, Any]) -> list[str]:
+    return _free(world, wanted["show_id"])[: wanted["best"]]
+
+
+def _refuse_taken(world: World, show_id: str, seats: list[str]) -> None:
+    taken = [s for s in seats if world.taken[show_id].get(s, "free") != "free"]
+    if taken:
+        others = [_free(world, show_id)[: len(seats)]]
+        title = "Someone else has one of these seats."
+        raise Refused(409, title, seats=taken, alternatives=others)
+
+
+def _new_booking(world: World, show_id: str, seats: list[str]) -> dict[str, Any]:
+    show, booking_id = world.shows[show_id], str(clock.new_id())
+    prices = {seat["seat"]: seat["price_cents"] for seat in world.layouts[show_id]}
+    copied = ("show_id", "movie_title", "theater_name", "auditorium_name", "city", "time_zone")
+    return {name: show[name] for name in (*copied, "starts_at", "currency")} | {
+        "hold_id": booking_id,
+        "booking_id": booking_id,
+        "seats": seats,
+        "total_cents": sum(prices[seat] for seat in seats),
+        "status": "held",
+        "expires_at": _time(world, HOLD),
+        "server_time": _time(world),
+        "extensions_left": 2,
+        "refund_state": "none",
+    }
+
+
+def _mine(world: World, booking_id: UUID) -> dict[str, Any]:
+    caller = _caller(world)
+    booking = world.bookings.get(str(booking_id))
+    if booking is None or booking["customer"] != caller:
+        raise Refused(404, "There is no such hold or booking.")
+    return booking
+
+
+def _payment(app: Flask, world: World) -> None:
+    @app.post("/api/payment/payments")
+    def pay() -> tuple[Response, int]:
+        _caller(world)
+        key, given = request.headers["Idempotency-Key"], request.get_json()
+        if key not in world.keys:
+            payment = _new_payment(world, given)
+            world.keys[key] = payment["payment_id"]
+            world.payments[payment["payment_id"]] = payment
+        payment = world.payments[world.keys[key]]
+        return jsonify(payment), 202 if payment["status"] == "pending" else 201
+
+    @app.get("/api/payment/payments/<uuid:payment_id>")
+    def payment(payment_id: UUID) -> Response:
+        _caller(world)
+        payment = world.payments.get(str(payment_id))
+        if payment is None:
+            raise Refused(404, "There is no such payment.")
+        if world.bank_answers and payment["status"] == "pending" and not payment["confirm_url"]:
+            payment["looks"] = payment.get("looks", 0) + 1
+            if payment["looks"] > 1:
+                payment["status"] = "success"
+                confirm(world, payment["hold_id"])
+        return jsonify(payment)
+
+
+def _bank(app: Flask, world: World) -> None:
+    """Where a card holder says yes."""
+
+    @app.get("/api/bank/<hold_id>")
+    def ask(hold_id: str) -> str:
+        return f'<form method="post"><button>Yes, pay</button>{hold_id}</form>'
+
+    @app.post("/api/bank/<hold_id>")
+    def agree(hold_id: str) -> WerkzeugResponse:
+        for payment in world.payments.values():
+            if payment["hold_id"] == hold_id:
+                payment["status"] = "success"
+        confirm(world, hold_id)
+        return redirect(f"/holds/{hold_id}/payment", 303)
+
+
+def _new_payment(world: World, given: dict[str, Any]) -> dict[str, Any]:
+    booking = world.bookings[given["hold_id"]]
+    outcomes = {
+        "tok_approve": ("success", None),
+        "tok_decline": ("failed", "card_declined"),
+        "tok_insufficient_funds": ("failed", "insufficient_funds"),
+    }
+    status, reason = outcomes.get(given["token"], ("pending", None))
+    asks_first = given["token"] == "tok_3ds"
+    payment = {
+        "payment_id": str(clock.new_id()),
+        "hold_id": given["hold_id"],
+        "status": status,
+        "failure_reason": reason,
+        "amount_cents": booking["total_cents"],
+        "currency": booking["currency"],
+        "confirm_url": f"{world.bank_url}/{given['hold_id']}" if asks_first else None,
+    }
+    if status == "success":
+        confirm(world, given["hold_id"])
+    return payment
+
+
+def confirm(world: World, booking_id: str) -> None:
+    """What the bus would bring about."""
+    booking = world.bookings[booking_id]
+    booking |= {"status": "confirmed", "ticket": f"signed.{booking_id}.ticket"}
+    for seat in booking["seats"]:
+        _set(world, booking["show_id"], seat, "booked")

@@ -1,0 +1,160 @@
+"""The seat map, holds, conflicts, broken rules."""
+
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+from cinesync.chassis import clock
+from tests.web.fake_world import ROUND_SHOW, SHOW, World
+
+
+def test_the_map_shows_every_seat_by_sign_and_by_word(visitor: FlaskClient) -> None:
+    page = visitor.get(f"/shows/{SHOW}").text
+    assert page.count("data-seat=") == 60
+    assert "Row A, seat 1, standard, £12.50, sold" in page
+    assert "Row B, seat 3, standard, £12.50, in someone" in page
+    assert "Row E, seat 10, wheelchair place, standard, £12.50, free" in page
+    assert 'href="#mark-booked"' in page
+
+
+def test_the_list_is_a_form_that_needs_no_script(visitor: FlaskClient) -> None:
+    page = visitor.get(f"/shows/{SHOW}?seat=C4").text
+    assert page.count('type="checkbox" name="seat"') == 60
+    assert 'value="C4" data-cents="1250" checked' in page
+    assert 'value="A1" data-cents="1250" disabled' in page
+    assert "<details" in page
+    assert "open" in page
+
+
+def test_yen_have_no_minor_units(visitor: FlaskClient) -> None:
+    assert "¥1,500" in visitor.get(f"/shows/{ROUND_SHOW}").text
+
+
+def test_a_customer_holds_seats_and_goes_on_to_pay(customer: FlaskClient, world: World) -> None:
+    answer = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4", "C5"]})
+    [hold_id] = world.bookings
+    assert answer.status_code == 303
+    assert answer.location == f"/holds/{hold_id}"
+    assert world.taken[SHOW]["C4"] == "held"
+
+
+def test_the_best_seats_together_are_one_click(customer: FlaskClient, world: World) -> None:
+    customer.post(f"/shows/{SHOW}/hold", data={"best": "3", "zone": "premium"})
+    sent = world.sent("/api/booking/holds")[0]["json"]
+    assert sent == {"show_id": SHOW, "best": 3, "zone": "premium"}
+
+
+@pytest.mark.parametrize(("asked", "sent"), [("0", 1), ("99", 10), ("many", 2), ("", 2)])
+def test_a_party_is_one_to_ten(customer: FlaskClient, world: World, asked: str, sent: int) -> None:
+    customer.post(f"/shows/{SHOW}/hold", data={"best": asked})
+    assert world.sent("/api/booking/holds")[0]["json"]["best"] == sent
+
+
+def test_no_seat_chosen_is_a_sentence(visitor: FlaskClient) -> None:
+    page = visitor.post(f"/shows/{SHOW}/hold")
+    assert page.status_code == 422
+    assert "Choose at least one seat first." in page.text
+
+
+def test_eleven_seats_are_a_sentence_and_stay_ticked(visitor: FlaskClient) -> None:
+    seats = [f"C{n}" for n in range(1, 11)] + ["D1"]
+    page = visitor.post(f"/shows/{SHOW}/hold", data={"seat": seats})
+    assert page.status_code == 422
+    assert "10 seats are the most" in page.text
+    assert page.text.count(" checked") == 11
+
+
+def test_a_conflict_names_the_seats_and_offers_others_in_one_click(
+    customer: FlaskClient, world: World
+) -> None:
+    page = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["A1", "C5"]})
+    assert page.status_code == 409
+    assert "<strong>A1</strong> was just taken" in page.text
+    assert "A3, A4 for £25.00" in page.text
+    assert f'href="/shows/{SHOW}?seat=C5"' in page.text
+    answer = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["A3", "A4"]})
+    assert answer.status_code == 303
+
+
+def test_no_seats_together_offers_seats_apart(customer: FlaskClient, world: World) -> None:
+    title = "There are not that many free seats side by side."
+    world.fail("/api/booking/holds", 409, title, seats=[], alternatives=[["A3", "F1"]])
+    page = customer.post(f"/shows/{SHOW}/hold", data={"best": "2"})
+    assert title in page.text
+    assert "A3, F1 for £29.00" in page.text
+
+
+def test_a_broken_rule_is_told_on_the_map_with_the_choice_kept(
+    customer: FlaskClient, world: World
+) -> None:
+    title, detail = "A companion seat goes with its place.", "E9 goes with E10."
+    world.fail("/api/booking/holds", 422, title, detail=detail, rule="companion")
+    page = customer.post(f"/shows/{SHOW}/hold", data={"seat": "E9"})
+    assert page.status_code == 422
+    assert f"{title} {detail}" in page.text
+    assert 'value="E9" data-cents="1250" checked' in page.text
+
+
+def test_a_gap_rule_with_alternatives_offers_them(customer: FlaskClient, world: World) -> None:
+    members = {"rule": "gap", "seats": ["C1"], "alternatives": [["C1", "C2"]]}
+    world.fail("/api/booking/holds", 422, "This would leave a single seat.", **members)
+    page = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C2", "C3"]})
+    assert page.status_code == 422
+    assert "This would leave a single seat." in page.text
+    assert "just taken" not in page.text
+    assert "C1, C2 for £25.00" in page.text
+
+
+def test_a_guest_who_bought_is_led_to_an_account(customer: FlaskClient, world: World) -> None:
+    world.fail("/api/booking/holds", 422, "A guest buys once.", rule="guest")
+    page = customer.post(f"/shows/{SHOW}/hold", data={"seat": "C3"})
+    assert "Create an account" in page.text
+
+
+def test_a_cancelled_show_and_a_begun_show_sell_nothing(
+    visitor: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = visitor.get(f"/shows/{SHOW}").text
+    assert "Pick the best" in page
+    begun = (clock.now() - timedelta(minutes=1)).isoformat()
+    for told, sentence in (
+        ({"cancelled": True}, "This show was cancelled."),
+        ({"sales_close_at": begun}, "This show has begun"),
+    ):
+        world.seat_map_extra = told
+        page = visitor.get(f"/shows/{SHOW}").text
+        assert sentence in page
+        assert "Pick the best" not in page
+        assert "Other times" in page
+
+
+def test_seats_chosen_before_signing_in_are_held_right_after(
+    visitor: FlaskClient, world: World
+) -> None:
+    answer = visitor.post(f"/shows/{SHOW}/hold", data={"seat": ["C4", "C5"]})
+    assert answer.location.startswith("/sign-in")
+    assert "<strong>C4, C5</strong>" in visitor.get(answer.location).text
+    answer = visitor.post("/guest", data={"email": "ada@example.org"})
+    [hold_id] = world.bookings
+    assert answer.location == f"/holds/{hold_id}"
+    assert world.bookings[hold_id]["seats"] == ["C4", "C5"]
+
+
+def test_a_conflict_after_signing_in_is_told_as_any_other(
+    visitor: FlaskClient, world: World
+) -> None:
+    visitor.post(f"/shows/{SHOW}/hold", data={"seat": ["C4"]})
+    world.taken[SHOW]["C4"] = "booked"
+    page = visitor.post("/guest", data={"email": "ada@example.org"})
+    assert page.status_code == 409
+    assert "<strong>C4</strong> was just taken" in page.text
+
+
+def test_an_api_that_is_down_leaves_the_choice_in_mind(customer: FlaskClient, world: World) -> None:
+    world.fail("/api/booking/holds", 503)
+    page = customer.post(f"/shows/{SHOW}/hold", data={"seat": "C4"})
+    assert page.status_code == 503
+    assert page.headers["Retry-After"] == "5"
+    with customer.session_transaction() as kept:
+        assert kept["wanted"]["seats"] == ["C4"]
