@@ -73,6 +73,8 @@ class Equivocator(Liar):
 
     def _agree(self, node: Node, to: int, message: Prepare | Commit, tries: int = 3) -> None:
         """Vote for whatever the listener has accepted, once it has."""
+        if node.replica is None:
+            return
         listener = self.world.nodes[to].replica
         slot = None if listener is None else listener.core.log.slots.get(message.height)
         if slot is not None and slot.proposal is not None:

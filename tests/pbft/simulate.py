@@ -8,9 +8,9 @@ import argparse
 import sys
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, permutations
+from multiprocessing import Pool
 
 from msgspec import structs
 
@@ -217,26 +217,33 @@ def _fill(node: Node, *, full: bool) -> None:
 TRAITORS: tuple[Fault, ...] = (_nothing, _lie, _lie, _lie, _twins, _wipe, _flip, _full)
 
 
+def verdict(seed: int) -> str | None:
+    """What went wrong with a seed, if anything."""
+    try:
+        play(seed)
+    except Exception as problem:  # noqa: BLE001  any failure is a finding
+        return f"seed {seed}: {problem!r}\n{traceback.format_exc(limit=-3)}"
+    return None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=2_000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    started = time.perf_counter()
-    failed: Counter[str] = Counter()
-    for done, seed in enumerate(range(options.first, options.first + options.seeds), 1):
-        try:
-            play(seed)
-        except Exception as problem:  # noqa: BLE001  any failure is a finding
-            failed[type(problem).__name__] += 1
-            print(f"\nseed {seed}: {problem!r}\n{traceback.format_exc(limit=-3)}")  # noqa: T201
-        if done % 50 == 0 or done == options.seeds:
-            rate = done / (time.perf_counter() - started)
-            bar = "#" * (30 * done // options.seeds)
-            line = (
-                f"\r[{bar:30}] {done}/{options.seeds} seeds, {rate:.0f}/s, {failed.total()} failed"
-            )
-            print(line, end="", flush=True, file=sys.stderr)  # noqa: T201
+    seeds = range(options.first, options.first + options.seeds)
+    started, failed = time.perf_counter(), 0
+    with Pool(options.workers) as pool:
+        for done, finding in enumerate(pool.imap(verdict, seeds, chunksize=20), 1):
+            if finding is not None:
+                failed += 1
+                print(f"\n{finding}")  # noqa: T201
+            if done % 20 == 0 or done == len(seeds):
+                rate = done / (time.perf_counter() - started)
+                bar = "#" * (30 * done // len(seeds))
+                line = f"\r[{bar:30}] {done}/{len(seeds)} seeds, {rate:.0f}/s, {failed} failed"
+                print(line, end="", flush=True, file=sys.stderr)  # noqa: T201
     print(file=sys.stderr)  # noqa: T201
     return 1 if failed else 0
 

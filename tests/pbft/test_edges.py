@@ -4,6 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from cinesync.pbft import catch_up, checkpoint, execution, view_change
+from cinesync.pbft.certificates import signed
+from cinesync.pbft.client import PbftClient
 from cinesync.pbft.core import Core, Transfer
 from cinesync.pbft.evidence import contradict
 from cinesync.pbft.log import BLOCKS_PER_SLOT_MAX, Slot
@@ -249,8 +251,8 @@ def test_a_new_view_can_end_an_epoch() -> None:
     message = NewView(2, b"", 0, 46, changes, ())
     key = world.genesis.key(2)
     assert key is not None
-    signed = replace(message, signature=KEYS.sign(key, payload(message)))
-    world.deliver(2, 1, encode(signed))
+    message = replace(message, signature=KEYS.sign(key, payload(message)))
+    world.deliver(2, 1, encode(message))
     assert core.configuration.epoch == 1
 
 
@@ -291,6 +293,18 @@ def test_a_client_believes_f_plus_1_and_no_strangers() -> None:
     assert outcome is not None
     assert outcome.result == b"yes"
     assert client.step(3, encode(last)) is None
+
+
+def test_a_client_that_wants_a_receipt_waits_for_a_quorum_of_words() -> None:
+    world = World(1)
+    client = PbftClient("ada", world.genesis, KEYS, 1, receipts=True)
+    world.clients["ada"] = client
+    world.ask(b"x")
+    finish(world)
+    words = world.outcomes["ada", 1].attestations
+    assert len(words) == world.genesis.quorum
+    assert len({word.digest for word in words}) == 1
+    assert all(signed(KEYS, world.genesis, word) for word in words)
 
 
 def test_a_client_stops_at_a_window_of_open_batches() -> None:

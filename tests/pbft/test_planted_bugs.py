@@ -36,6 +36,7 @@ def caught(bug: Bug) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_the_simulator_finds_a_planted_bug(bug: Bug) -> None:
     assert caught(bug)

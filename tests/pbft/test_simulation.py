@@ -5,10 +5,17 @@ import pytest
 from tests.pbft.simulate import play
 
 SEEDS = 2_000
+SEEDS_FAST = 200
 CHUNK = 50
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(first, marks=[pytest.mark.slow] if first >= SEEDS_FAST else [])
+        for first in range(0, SEEDS, CHUNK)
+    ],
+)
 def test_no_seed_breaks_an_invariant(first: int) -> None:
     for seed in range(first, first + CHUNK):
         try:

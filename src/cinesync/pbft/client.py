@@ -39,9 +39,21 @@ class Outcome:
 
 
 class PbftClient:
-    """sequence: the next unused one; it must be stored before a request is sent."""
+    """sequence: the next unused one; it must be stored before a request is sent.
 
-    def __init__(self, name: str, configuration: Configuration, keys: Keys, sequence: int) -> None:
+    receipts: wait for a quorum of equal replies rather than f + 1, for the certificate they make.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        configuration: Configuration,
+        keys: Keys,
+        sequence: int,
+        *,
+        receipts: bool = False,
+    ) -> None:
+        self._receipts = receipts
         self.configuration = configuration
         self._name = name
         self._keys = keys
@@ -54,6 +66,10 @@ class PbftClient:
         """How many more batches may be asked for before the oldest is answered."""
         oldest = min(self._asked, default=self.next_sequence)
         return CLIENT_WINDOW - (self.next_sequence - oldest)
+
+    @property
+    def _enough(self) -> int:
+        return self.configuration.quorum if self._receipts else self.configuration.weak
 
     def submit(
         self, operations: tuple[bytes, ...], change: Configuration | None = None
@@ -85,7 +101,7 @@ class PbftClient:
             return None
         asked.replies[sender] = message
         same = [r for r in asked.replies.values() if _said(r) == _said(message)]
-        if len(same) < self.configuration.weak:
+        if len(same) < self._enough:
             return None
         del self._asked[message.sequence]
         return Outcome(
