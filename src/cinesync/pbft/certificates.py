@@ -1,0 +1,109 @@
+"""Is this signed by enough of the right validators? Pure questions about messages."""
+
+from collections.abc import Iterable, Mapping
+
+from cinesync.pbft.messages import (
+    NULL_DIGEST,
+    Checkpoint,
+    Commit,
+    Configuration,
+    Decided,
+    Link,
+    Prepare,
+    PreparedProof,
+    PrePrepare,
+    Request,
+    Signed,
+    StableProof,
+    State,
+    Vote,
+    digest,
+    digest_of,
+    payload,
+)
+from cinesync.pbft.ports import Keys
+
+
+def signed(keys: Keys, configuration: Configuration, message: Signed) -> bool:
+    key = configuration.key(message.replica)
+    return (
+        key is not None
+        and message.epoch == configuration.epoch
+        and keys.verify(key, payload(message), message.signature)
+    )
+
+
+def request_signed(keys: Keys, configuration: Configuration, request: Request) -> bool:
+    """By a client of this epoch; a change of configuration by an operator."""
+    client = configuration.client(request.client)
+    return (
+        client is not None
+        and (request.change is None or client.operator)
+        and keys.verify(client.public_key, payload(request), request.signature)
+    )
+
+
+def _distinct(votes: Iterable[Vote], enough: int) -> bool:
+    """Enough voters in rising order: nobody counts twice, and there is one spelling."""
+    voters = [vote.replica for vote in votes]
+    return len(voters) >= enough and voters == sorted(set(voters))
+
+
+def stable(keys: Keys, configurations: Mapping[int, Configuration], proof: StableProof) -> bool:
+    """A checkpoint certificate (4.3). The beginning is known to all and needs no votes."""
+    if proof.height == 0:
+        return (proof.epoch, proof.digest, proof.votes) == (0, NULL_DIGEST, ())
+    configuration = configurations.get(proof.epoch)
+    return (
+        configuration is not None
+        and _distinct(proof.votes, configuration.quorum)
+        and all(
+            signed(keys, configuration, Checkpoint(*_who(vote, proof), proof.height, proof.digest))
+            for vote in proof.votes
+        )
+    )
+
+
+def prepared(keys: Keys, configuration: Configuration, proof: PreparedProof) -> bool:
+    """A pre-prepare of that view's primary and prepares of enough *backups* (4.2)."""
+    primary = configuration.primary(proof.view)
+    ballot = (proof.view, proof.height, proof.digest)
+    return (
+        proof.proposal.replica == primary
+        and _distinct(proof.votes, configuration.quorum - 1)
+        and all(vote.replica != primary for vote in proof.votes)
+        and signed(keys, configuration, PrePrepare(*_who(proof.proposal, proof), *ballot))
+        and all(
+            signed(keys, configuration, Prepare(*_who(vote, proof), *ballot))
+            for vote in proof.votes
+        )
+    )
+
+
+def decided(keys: Keys, configuration: Configuration, proof: Decided) -> bool:
+    """A commit certificate and the block it names: enough for anyone to apply it."""
+    ballot = (proof.view, proof.height, proof.digest)
+    return (
+        digest_of(proof.block) == proof.digest
+        and _distinct(proof.votes, configuration.quorum)
+        and all(
+            signed(keys, configuration, Commit(*_who(vote, proof), *ballot)) for vote in proof.votes
+        )
+    )
+
+
+def links(keys: Keys, configurations: Mapping[int, Configuration], link: Link) -> bool:
+    """The old set's quorum signed a state that names the next set."""
+    return (
+        names(link.proof, link.state)
+        and link.state.configuration.epoch == link.proof.epoch + 1
+        and stable(keys, configurations, link.proof)
+    )
+
+
+def names(proof: StableProof, state: State) -> bool:
+    return proof.height == state.height and proof.digest == digest(state)
+
+
+def _who(vote: Vote, proof: StableProof | PreparedProof | Decided) -> tuple[int, bytes, int]:
+    return vote.replica, vote.signature, proof.epoch

@@ -1,0 +1,124 @@
+"""The client: one signature a batch, f + 1 equal replies, and asking everybody again (4.1)."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from cinesync.pbft import certificates
+from cinesync.pbft.messages import (
+    CLIENT_WINDOW,
+    Attestation,
+    Configuration,
+    Refused,
+    Reply,
+    Request,
+    decode,
+    encode,
+    payload,
+)
+from cinesync.pbft.ports import Keys
+from cinesync.pbft.replica import Send
+
+PATIENCE_TICKS: Final = 10
+
+
+@dataclass(slots=True)
+class Asked:
+    request: Request
+    since: int
+    replies: dict[int, Reply] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    sequence: int
+    height: int
+    result: bytes
+    attestations: tuple[Attestation, ...]  # equal ones; a quorum of them makes a receipt
+
+
+class PbftClient:
+    """sequence: the next unused one; it must be stored before a request is sent.
+
+    receipts: wait for a quorum of equal replies rather than f + 1, for the certificate they make.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        configuration: Configuration,
+        keys: Keys,
+        sequence: int,
+        *,
+        receipts: bool = False,
+    ) -> None:
+        self._receipts = receipts
+        self.configuration = configuration
+        self._name = name
+        self._keys = keys
+        self.next_sequence = sequence
+        self._asked: dict[int, Asked] = {}
+        self._ticks = 0
+
+    @property
+    def room(self) -> int:
+        """How many more batches may be asked for before the oldest is answered."""
+        oldest = min(self._asked, default=self.next_sequence)
+        return CLIENT_WINDOW - (self.next_sequence - oldest)
+
+    @property
+    def _enough(self) -> int:
+        return self.configuration.quorum if self._receipts else self.configuration.weak
+
+    def submit(
+        self, operations: tuple[bytes, ...], change: Configuration | None = None
+    ) -> tuple[Send, ...]:
+        """Ask all: whoever is primary proposes it, and the others watch that it does."""
+        assert self.room > 0
+        me = self.configuration.client(self._name)
+        assert me is not None
+        request = Request(self._name, self.next_sequence, operations, change)
+        signature = self._keys.sign(me.public_key, payload(request))
+        request = msgspec.structs.replace(request, signature=signature)
+        self.next_sequence += 1
+        self._asked[request.sequence] = Asked(request, self._ticks)
+        return self._to_all(request)
+
+    def _to_all(self, request: Request) -> tuple[Send, ...]:
+        frame = encode(request)
+        return tuple(Send(v.replica, frame) for v in self.configuration.validators)
+
+    def step(self, sender: int, frame: bytes) -> Outcome | None:
+        """The outcome, once f + 1 validators say the same. Raises Refused."""
+        message = decode(frame)
+        if not isinstance(message, Reply) or message.replica != sender:
+            raise Refused("not this validator's reply")
+        asked = self._asked.get(message.sequence)
+        if asked is None or message.client != self._name:
+            return None
+        if not certificates.signed(self._keys, self.configuration, message):
+            return None
+        asked.replies[sender] = message
+        same = [r for r in asked.replies.values() if _said(r) == _said(message)]
+        if len(same) < self._enough:
+            return None
+        del self._asked[message.sequence]
+        return Outcome(
+            message.sequence,
+            message.height,
+            message.result,
+            tuple(r.attestation for r in same if r.attestation is not None),
+        )
+
+    def tick(self) -> tuple[Send, ...]:
+        """Ask again for what has waited too long."""
+        self._ticks += 1
+        late = [a for a in self._asked.values() if self._ticks - a.since >= PATIENCE_TICKS]
+        for asked in late:
+            asked.since = self._ticks
+        return tuple(send for asked in late for send in self._to_all(asked.request))
+
+
+def _said(reply: Reply) -> tuple[int, bytes]:
+    return reply.height, reply.result

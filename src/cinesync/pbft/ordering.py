@@ -1,0 +1,243 @@
+"""The normal case: request, pre-prepare, prepare, commit (OSDI'99, sections 4.1 and 4.2)."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from cinesync.pbft import certificates
+from cinesync.pbft.core import Core, Waiting
+from cinesync.pbft.log import Accepted, Prepared, Slot, is_news, matching
+from cinesync.pbft.messages import (
+    NULL_DIGEST,
+    Block,
+    Commit,
+    Decided,
+    Prepare,
+    PreparedProof,
+    PrePrepare,
+    Request,
+    Vote,
+    digest_of,
+    encode,
+)
+
+BLOCK_OVERHEAD: Final = 16
+
+
+def on_request(core: Core, sender: int | str, request: Request) -> None:
+    """Answer it again, or wait for it; a backup hands it to the primary (4.1)."""
+    cached = core.sessions.cached(request)
+    if cached is not None:
+        if isinstance(sender, str):
+            core.reply(request.client, cached)
+        return
+    known = core.pending.get(request.key)
+    if known is None:
+        if len(core.pending) >= core.parameters.pending_max or not _acceptable(core, request):
+            return
+        core.pending[request.key] = Waiting(request, core.ticks)
+    if isinstance(sender, str) and core.primary != core.me:
+        core.send(core.primary, request)
+
+
+def _acceptable(core: Core, request: Request) -> bool:
+    """Signed by who may ask, fit for a block. What is already waiting has passed before."""
+    known = core.pending.get(request.key)
+    if known is not None and known.request == request:
+        return True
+    return certificates.request_signed(core.keys, core.configuration, request) and all(
+        core.application.validate(operation) for operation in request.operations
+    )
+
+
+# the primary proposes
+
+
+def propose(core: Core) -> None:
+    """As many blocks as the marks and the pipeline allow."""
+    while (core.pending or core.change) and _leads(core):
+        height = _next_height(core)
+        slot = core.log.slot(height)
+        if slot is None or height > core.executed + core.parameters.in_flight_max:
+            return
+        requests = tuple(_unproposed(core))
+        if not requests and core.change is None:
+            return
+        block = Block(max(core.now, _time_before(core, height)), requests)
+        ballot = (core.view, height, digest_of(block))
+        bare = core.sign(PrePrepare(core.me, b"", core.configuration.epoch, *ballot))
+        accept(core, slot, bare, block)
+        core.broadcast(with_block(slot, bare))
+
+
+def with_block(slot: Slot, bare: PrePrepare) -> PrePrepare:
+    return msgspec.structs.replace(bare, block=slot.blocks.get(bare.digest))
+
+
+def _leads(core: Core) -> bool:
+    return (
+        core.active and core.may_vote and core.primary == core.me and core.executed >= core.log.low
+    )
+
+
+def _settled(core: Core) -> Iterator[tuple[int, Block | None]]:
+    """Heights no longer the primary's to fill: decided, or proposed in this very view."""
+    for height, slot in core.log.slots.items():
+        if slot.decided is not None:
+            yield height, slot.decided.block
+        elif slot.proposal is not None and slot.proposal.view == core.view:
+            yield height, slot.blocks.get(slot.proposal.digest)
+
+
+def _next_height(core: Core) -> int:
+    taken = max((height for height, _ in _settled(core)), default=0)
+    return max(taken, core.executed, core.floor) + 1
+
+
+def _unproposed(core: Core) -> Iterator[Request]:
+    """The oldest requests that are in no block on its way, up to a block's limits."""
+    in_flight = {
+        request.key
+        for height, block in _settled(core)
+        if height > core.executed and block is not None
+        for request in block.requests
+    }
+    room, count = core.parameters.block_bytes_max, 0
+    for key, waiting in core.pending.items():
+        if key in in_flight:
+            continue
+        room -= len(encode(waiting.request)) + BLOCK_OVERHEAD
+        count += 1
+        if count > 1 and (room < 0 or count > core.parameters.block_requests_max):
+            return
+        yield waiting.request
+
+
+def _time_before(core: Core, height: int) -> int:
+    """The time no earlier than which a block must be: its predecessor's, as far as known."""
+    before = core.log.slots.get(height - 1)
+    if before is None or before.proposal is None:
+        return core.time
+    block = before.blocks.get(before.proposal.digest)
+    return core.time if block is None else max(core.time, block.time)
+
+
+# the backups agree
+
+
+def on_pre_prepare(core: Core, _sender: int | str, message: PrePrepare) -> None:
+    """Accepted only if every condition of section 4.2 holds, and the block is fit to apply."""
+    slot = core.log.slot(message.height)
+    if (
+        slot is None
+        or not core.active
+        or not core.may_vote
+        or message.view != core.view
+        or message.replica != core.primary
+        or message.replica == core.me
+        or message.height <= core.floor
+        or _answered(slot, message)
+        or message.digest != digest_of(message.block)
+        or not core.signed(message)
+        or message.block is None
+        or not _fit(core, message.height, message.block)
+    ):
+        return
+    bare = msgspec.structs.replace(message, block=None)
+    accept(core, slot, bare, message.block)
+
+
+def _answered(slot: Slot, message: PrePrepare) -> bool:
+    """One digest for (view, n), for ever; a new view's own choice comes first."""
+    promised = slot.awaited or slot.proposal
+    return promised is not None and promised.view >= message.view
+
+
+def _fit(core: Core, height: int, block: Block) -> bool:
+    keys = [request.key for request in block.requests]
+    limits = core.parameters
+    return (
+        abs(block.time - core.now) <= limits.clock_skew_max
+        and block.time >= _time_before(core, height)
+        and len(keys) <= limits.block_requests_max
+        and len(set(keys)) == len(keys)
+        and (len(keys) == 1 or len(encode(block)) <= limits.block_bytes_max + BLOCK_OVERHEAD)
+        and all(_acceptable(core, request) for request in block.requests)
+    )
+
+
+def accept(core: Core, slot: Slot, bare: PrePrepare, block: Block | None) -> None:
+    """Bind (view, n) to a digest: on disk, then with a prepare that tells the others."""
+    slot.awaited = None
+    slot.proposal = bare
+    slot.keep(bare.digest, block)
+    prepare = None
+    if bare.replica != core.me:
+        ballot = (bare.view, bare.height, bare.digest)
+        prepare = core.sign(Prepare(core.me, b"", bare.epoch, *ballot))
+        slot.prepares[core.me] = prepare
+        core.broadcast(prepare)
+    core.persist(Accepted(msgspec.structs.replace(bare, block=block), prepare))
+    if slot.height > core.executed:
+        _wait_for(core, block)
+    progress(core, slot)
+
+
+def _wait_for(core: Core, block: Block | None) -> None:
+    """What a primary has proposed it must also finish, so backups time it too."""
+    for request in block.requests if block is not None else ():
+        if core.sessions.fresh(request):
+            core.pending.setdefault(request.key, Waiting(request, core.ticks))
+
+
+def on_prepare(core: Core, _sender: int | str, message: Prepare) -> None:
+    slot = core.log.slot(message.height)
+    if slot is None or message.view < core.view or not is_news(slot.prepares, message):
+        return
+    if core.signed(message):
+        slot.prepares[message.replica] = message
+        progress(core, slot)
+
+
+def on_commit(core: Core, _sender: int | str, message: Commit) -> None:
+    slot = core.log.slot(message.height)
+    if slot is None or slot.decided is not None or not is_news(slot.commits, message):
+        return
+    if core.signed(message):
+        slot.commits[message.replica] = message
+        decide(core, slot, message)
+
+
+def progress(core: Core, slot: Slot) -> None:
+    """Prepared: the primary's pre-prepare and 2f prepares of backups. Then, and durably, commit."""
+    bare = slot.proposal
+    if bare is None or bare.view != core.view or not core.active or not core.may_vote:
+        return
+    if slot.prepared is not None and slot.prepared.view >= bare.view:
+        return
+    ballot = (bare.view, bare.height, bare.digest)
+    backups = {who: vote for who, vote in slot.prepares.items() if who != bare.replica}
+    votes = matching(backups, bare.view, bare.digest)
+    if len(votes) < core.configuration.quorum - 1:
+        return
+    proposal = Vote(bare.replica, bare.signature)
+    slot.prepared = PreparedProof(bare.epoch, *ballot, proposal, votes)
+    commit = core.sign(Commit(core.me, b"", bare.epoch, *ballot))
+    slot.commits[core.me] = commit
+    core.persist(Prepared(slot.prepared, commit))
+    core.broadcast(commit)
+    decide(core, slot, commit)
+
+
+def decide(core: Core, slot: Slot, commit: Commit) -> None:
+    """Committed: a quorum of commits is proof by itself that f + 1 honest ones prepared it."""
+    votes = matching(slot.commits, commit.view, commit.digest)
+    if slot.decided is not None or len(votes) < core.configuration.quorum:
+        return
+    if commit.digest != NULL_DIGEST and commit.digest not in slot.blocks:
+        return  # certified, but its content is not here yet: see catch_up.fetch_blocks
+    ballot = (commit.view, commit.height, commit.digest)
+    block = slot.blocks.get(commit.digest)
+    slot.decided = Decided(commit.epoch, *ballot, votes, block)
+    core.persist(slot.decided)

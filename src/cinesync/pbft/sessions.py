@@ -1,0 +1,51 @@
+"""Each request is applied at most once: the replicated memory of what clients were answered."""
+
+from collections.abc import Iterable
+
+from cinesync.pbft.messages import CLIENT_WINDOW, Cached, Request, Session, digest
+
+
+class SessionTable:
+    """Per client the last CLIENT_WINDOW answers; anything older counts as done (4.1).
+
+    A client may have that many batches in flight, and they may be ordered in any order.
+    """
+
+    def __init__(self, sessions: Iterable[Session] = ()) -> None:
+        self._replies = {
+            session.client: {cached.sequence: cached for cached in session.replies}
+            for session in sessions
+        }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._replies
+
+    def __len__(self) -> int:
+        return len(self._replies)
+
+    def fresh(self, request: Request) -> bool:
+        replies = self._replies.get(request.client)
+        if not replies:
+            return True
+        oldest = max(replies) - CLIENT_WINDOW
+        return request.sequence > oldest and request.sequence not in replies
+
+    def cached(self, request: Request) -> Cached | None:
+        return self._replies.get(request.client, {}).get(request.sequence)
+
+    def remember(self, client: str, cached: Cached) -> None:
+        replies = self._replies.setdefault(client, {})
+        replies[cached.sequence] = cached
+        oldest = max(replies) - CLIENT_WINDOW
+        for sequence in [sequence for sequence in replies if sequence <= oldest]:
+            del replies[sequence]
+
+    def freeze(self) -> tuple[Session, ...]:
+        return tuple(
+            Session(client, tuple(replies[sequence] for sequence in sorted(replies)))
+            for client, replies in sorted(self._replies.items())
+        )
+
+
+def sessions_digest(sessions: tuple[Session, ...]) -> bytes:
+    return digest(sessions)

@@ -1,0 +1,1 @@
+"""Consensus under a seeded network, disk and clock."""
