@@ -1,7 +1,7 @@
 """The ledger as its clients use it: submit entries, read with proofs, gather certificates."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,9 +40,9 @@ class Appended:
 
 
 class LedgerClient:
-    """sequence: above all that were ever used; store it before (see `PbftClient`)."""
+    """Reads at once; to write, first say where to `start_from`."""
 
-    def __init__(self, home: Home, sequence: int) -> None:
+    def __init__(self, home: Home) -> None:
         self.genesis: Genesis = home.genesis
         self.configuration: Configuration = home.genesis.configuration
         context = network.client_context(home.folder)
@@ -52,7 +52,7 @@ class LedgerClient:
             )
             for validator in self.configuration.validators
         }
-        self._pbft = PbftClient(home.client, self.configuration, KeyRing([home.key]), sequence)
+        self._pbft = PbftClient(home.client, self.configuration, KeyRing([home.key]), 1)
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._queries = 0
@@ -64,6 +64,10 @@ class LedgerClient:
             for replica, link in self._validators.items():
                 tasks.create_task(link.run(self._receiver(replica)))
             tasks.create_task(self._tick())
+
+    def start_from(self, sequence: int) -> None:
+        """Use this sequence and those above: nobody may have used any of them."""
+        self._pbft.next_sequence = max(self._pbft.next_sequence, sequence)
 
     @property
     def connected(self) -> int:
@@ -172,14 +176,16 @@ class LedgerClient:
         return receipts.attests(self.configuration, header, replica, signature)
 
     async def header(self, height: int) -> Header | None:
-        """As f + 1 validators tell it."""
-        answers = await self.ask_all("blocks", height - 1, 1)
-        told = [canonical.dump(answer) for answer in answers.values()]
-        agreed = {one for one in told if told.count(one) >= self.configuration.weak}
-        for answer in agreed:
-            found = canonical.load(answer)
-            return headers.from_json(found[0], "header") if found else None
-        return None
+        """As f + 1 validators tell it; None: they have none, or do not agree yet."""
+        found = await self.agreed("blocks", height - 1, 1)
+        return headers.from_json(found[0], "header") if found else None
+
+    async def agreed(self, ask: str, first: int = 0, second: int = 0, name: str = "") -> Any:
+        """What f + 1 validators answer alike, hence at least an honest one; None: nothing."""
+        answers = await self.ask_all(ask, first, second, name)
+        told = [canonical.dump(answer) for answer in answers.values() if answer is not None]
+        alike = [one for one in told if told.count(one) >= self.configuration.weak]
+        return canonical.load(alike[0]) if alike else None
 
     async def receipts(
         self, header: Header, certificate: Certificate, event_ids: Sequence[str]
@@ -224,15 +230,3 @@ class LedgerClient:
                 continue
             return path
         raise NoQuorum(f"no validator proves that {older.size} begins {newer.size}")
-
-
-async def first(asks: Sequence[Callable[[], Awaitable[Any]]]) -> Any:
-    """The first answer that is something, one validator after the other."""
-    for ask in asks:
-        try:
-            answer = await ask()
-        except TimeoutError:
-            continue
-        if answer is not None:
-            return answer
-    return None

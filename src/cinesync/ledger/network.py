@@ -164,7 +164,7 @@ class Outgoing(Sender):
                         await self._talk(reader, writer, receive)
                 finally:
                     self.connected = False
-                    writer.close()
+                    await drop(writer)
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, RECONNECT_SECONDS_MAX)
 
@@ -184,7 +184,13 @@ class Outgoing(Sender):
             await asyncio.gather(flushing, return_exceptions=True)
 
 
+async def drop(writer: asyncio.StreamWriter) -> None:
+    """At once: a peer that is gone would let a polite farewell take half a minute."""
+    writer.transport.abort()
+    await asyncio.sleep(0)
+
+
 def _hang_up(task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
     """A connection that cannot be written to is not worth reading from."""
     if not task.cancelled() and task.exception() is not None:
-        writer.close()
+        writer.transport.abort()

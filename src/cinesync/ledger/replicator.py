@@ -6,7 +6,6 @@ import sqlite3
 import ssl
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -97,8 +96,7 @@ class Replicator:
         except asyncio.CancelledError:
             pass  # the validator stops
         finally:
-            with suppress(OSError, RuntimeError):
-                writer.close()
+            await network.drop(writer)
 
     def _who(self, key: bytes) -> int | str | None:
         configuration = self.replica.core.configuration
