@@ -89,7 +89,7 @@ async def test_a_killed_primary_is_replaced(quartet: Quartet) -> None:
 async def test_every_validator_may_be_killed_in_turn_under_load(quartet: Quartet) -> None:
     quartet.start()
     async with quartet.client() as client:
-        places = {}
+        places: dict[int, int] = {}
         for victim in (0, 1, 2, 3, 0):
             numbers = range(len(places), len(places) + 40)
             sending = [asyncio.create_task(write(client, number)) for number in numbers]
