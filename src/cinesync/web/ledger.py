@@ -135,7 +135,8 @@ def _entries_page(found: Block, chosen: int | None) -> dict[str, Any]:
         first = (chosen or 0) // ENTRIES_PER_PAGE * ENTRIES_PER_PAGE
     first = min(max(0, first), max(0, len(found.entries) - 1))
     last = min(first + ENTRIES_PER_PAGE, len(found.entries))
-    return {"first": first, "last": last, "entries": found.entries[first:last]}
+    before = max(0, first - ENTRIES_PER_PAGE)
+    return {"first": first, "last": last, "before": before, "entries": found.entries[first:last]}
 
 
 def _receipt(one: Placed) -> str | None:

@@ -3,6 +3,7 @@
 import { Invalid, chainOf, loadGenesis, verify } from "./verify.js";
 
 const FILE_BYTES_MAX = 1024 * 1024;
+const OTHER = "not valid: receipt.entry: a good receipt, but of another event";
 const encoder = new TextEncoder();
 
 /** One line for people, as `cinesync verify` prints it. */
@@ -45,8 +46,15 @@ function given(element) {
 
 async function judgePage() {
   for (const place of document.querySelectorAll("[data-receipt]")) {
-    say(place, await judge(encoder.encode(place.dataset.receipt), () => given(place)));
+    const found = await judge(encoder.encode(place.dataset.receipt), () => given(place));
+    say(place, isMeant(found, place) ? found : { good: false, text: OTHER });
   }
+}
+
+/** A good receipt of something else proves nothing here. */
+function isMeant({ good, receipt }, { dataset }) {
+  const { event_id, booking_id } = receipt?.entry ?? {};
+  return !good || (event_id === dataset.event && booking_id === dataset.booking);
 }
 
 function tell(list, receipt) {
