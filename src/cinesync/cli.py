@@ -27,7 +27,6 @@ SERVICES = ("all", "auth", "movies", "booking", "payment", "web")
 out = Console()
 err = Console(stderr=True)
 
-click.rich_click.USE_MARKDOWN = False
 click.rich_click.COMMAND_GROUPS = {
     "cinesync": [
         {"name": "Run", "commands": ["up", "serve", "bank"]},

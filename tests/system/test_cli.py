@@ -1,0 +1,120 @@
+"""The command line against a running shop, and what it says when asked wrongly."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cinesync.chassis import clock
+from cinesync.chassis.db import open_database
+from cinesync.chassis.events import Message
+from cinesync.chassis.inbox import insert_dead_letter
+from cinesync.cli import main, run
+from tests.system.shop import Shop
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
+
+FILMS = [
+    {"Title": "A Film For The Command Line", "Release Date": "Jun 12 1998", "MPAA Rating": "R"},
+    {"Title": None, "Release Date": "Jun 12 1998"},
+]
+Cinesync = Callable[..., Result]
+
+
+@pytest.fixture
+def cinesync(shop: Shop) -> Cinesync:
+    """The command, in this process, on the running shop's data."""
+
+    def command(*arguments: str) -> Result:
+        return CliRunner().invoke(main, [*arguments, f"--data={shop.home.folder}"])
+
+    return command
+
+
+def test_the_audit_of_a_running_shop_compares_the_banks_statement(cinesync: Cinesync) -> None:
+    result = cinesync("audit")
+    assert result.exit_code == 0, result.output
+    assert "bank statement: agrees" in result.output
+    assert "I1, I2 and I3 hold" in result.output
+
+
+def test_a_second_import_changes_nothing_and_names_the_refused_line(
+    cinesync: Cinesync, tmp_path: Path
+) -> None:
+    film_file, report_file = tmp_path / "films.json", tmp_path / "report.txt"
+    film_file.write_text(json.dumps(FILMS, indent=0))
+    first = cinesync("import", "movies", str(film_file), f"--report={report_file}")
+    again = cinesync("import", "movies", str(film_file))
+    assert (first.exit_code, again.exit_code) == (1, 1)
+    assert "1 new" in first.output
+    assert "1 known" in again.output
+    assert "films.json:" in report_file.read_text()
+
+
+def test_a_broken_file_is_refused_with_its_line(cinesync: Cinesync, tmp_path: Path) -> None:
+    broken = tmp_path / "films.json"
+    broken.write_text('[\n{"Title": "A"},\n{"Title": \n]')
+    result = cinesync("import", "movies", str(broken))
+    assert result.exit_code != 0
+    assert "films.json:" in result.output
+
+
+def test_seeding_and_migrating_again_add_nothing(cinesync: Cinesync) -> None:
+    assert "added 0 movies" in cinesync("seed").output
+    assert "booking: 0001" in cinesync("migrate").output
+
+
+async def _bury(shop: Shop, message: Message) -> None:
+    db = open_database(shop.stack.postgres.url("cinesync_booking"))
+    await db.run(insert_dead_letter, "booking.payment.failed", message, "it was bad")
+    await db.close()
+
+
+def test_the_queue_commands_list_show_and_replay(shop: Shop, cinesync: Cinesync) -> None:
+    body = json.dumps({"name": "payment.failed", "version": 1}).encode()
+    message = Message(clock.new_id(), "payment.failed", body)
+    asyncio.run(_bury(shop, message))
+    event_id = str(message.event_id)
+    listed = cinesync("queues", "dead")
+    assert listed.exit_code == 1
+    assert event_id in listed.output
+    assert "it was bad" in cinesync("queues", "show", event_id).output
+    assert "1 sent round again" in cinesync("queues", "replay", event_id).output
+    assert cinesync("queues", "show", str(clock.new_id())).exit_code != 0
+    assert cinesync("queues", "replay").exit_code != 0
+
+
+def test_every_setting_is_listed_and_in_the_example() -> None:
+    listed = CliRunner().invoke(main, ["settings"]).output
+    assert "HOLD_SECONDS" in listed
+    example = CliRunner().invoke(main, ["settings", "--example"]).output
+    assert example == (Path(__file__).parents[2] / ".env.example").read_text()
+
+
+def test_help_says_what_each_command_does() -> None:
+    text = CliRunner().invoke(main, ["--help"]).output
+    for command in ("up", "serve", "bank", "migrate", "seed", "import", "audit", "queues"):
+        assert command in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["up", "--port", "none"],
+        ["nonsense"],
+        ["audit", "--data", "/nonexistent"],
+        ["bank", "--port=1", "--data=/nonexistent/x", "--webhook-url=x"],
+    ],
+)
+def test_what_is_asked_wrongly_is_refused_in_one_line_with_exit_code_2(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["cinesync", *arguments])
+    monkeypatch.delenv("BANK_SECRET", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
