@@ -1,12 +1,11 @@
 """The service: from events on the bus to receipts in the customer's hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
 
 import httpx
 import msgspec
@@ -17,14 +16,13 @@ from cinesync.chassis import clock
 from cinesync.chassis.db import Database, Transaction
 from cinesync.chassis.events import Event
 from cinesync.contracts.auth import CustomerErased
-from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, BookingRefused
-from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
 from cinesync.ledger import entries, founding, home, receipts, routes, service
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.model import first_sequence
 from cinesync.ledger.reader import Reader
 from cinesync.ledger.submitter import Submitter
 from tests.conftest import MakeClient, MakeDatabase
+from tests.ledger.lives import a_life, paid
 from tests.ledger.quartet import Quartet, until
 
 pytestmark = pytest.mark.slow
@@ -106,55 +104,6 @@ async def running(loop: Callable[[], Any]) -> AsyncIterator[None]:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-def paid(booking_id: UUID, customer_id: UUID | None = None) -> PaymentSuccess:
-    return PaymentSuccess(
-        event_id=clock.new_id(),
-        occurred_at=clock.now(),
-        payment_id=clock.new_id(),
-        hold_id=booking_id,
-        customer_id=customer_id or clock.new_id(),
-        amount_cents=2400,
-        currency="EUR",
-        provider="sandbox",
-    )
-
-
-def a_life() -> Sequence[Event]:
-    """All that can happen to a booking, of one customer."""
-    booking, payment, customer = clock.new_id(), clock.new_id(), clock.new_id()
-    who: dict[str, Any] = {"payment_id": payment, "customer_id": customer}
-    what: dict[str, Any] = {"show_id": clock.new_id(), "region": "eu", "seats": ("F7", "F8")}
-    money: dict[str, Any] = {"currency": "EUR"}
-
-    def one() -> dict[str, Any]:
-        return {"event_id": clock.new_id(), "occurred_at": clock.now()}
-
-    return (
-        PaymentFailed(**one(), **who, hold_id=booking, reason="declined"),
-        PaymentSuccess(
-            **one(), **who, **money, hold_id=booking, amount_cents=2400, provider="sandbox"
-        ),
-        BookingConfirmed(
-            **one(), **who, **what, **money, booking_id=booking, total_cents=2400, late=False
-        ),
-        BookingCancelled(
-            **one(), **who, **what, **money, booking_id=booking, refund_cents=2400, reason="show"
-        ),
-        BookingRefused(
-            **one(), **who, **money, hold_id=booking, refund_cents=2400, reason="already_paid"
-        ),
-        PaymentRefunded(
-            **one(),
-            **who,
-            **money,
-            refund_id=clock.new_id(),
-            hold_id=booking,
-            amount_cents=2400,
-            reason="show",
-        ),
-    )
 
 
 async def test_everything_that_happens_to_a_booking_gets_a_receipt(
@@ -274,6 +223,7 @@ async def test_status_shows_every_validator(open_office: Open, calm: Quartet) ->
     assert found["chain"] == calm.genesis.chain.hex()
     assert [one["replica"] for one in found["validators"]] == [0, 1, 2, 3]
     assert all(one["answers"] for one in found["validators"])
+    assert all(one["standing"]["height"] >= 0 for one in found["validators"])
 
 
 async def test_the_genesis_can_be_had(open_office: Open, calm: Quartet) -> None:
@@ -357,6 +307,9 @@ async def test_consistency_is_proven_over_http(open_office: Open, calm: Quartet)
 async def test_without_validators_reads_say_so(open_office: Open, quartet: Quartet) -> None:
     office = await open_office(quartet)
     nobody = {"booking_id": str(clock.new_id())}
+    found = await office.get("/status")
+    assert found["height"] is None
+    assert not any(one["answers"] for one in found["validators"])
     for path, query in (("/blocks", {}), ("/blocks/1", {}), ("/entries", nobody)):
         answer = await office.get(path, 503, **query)
         assert answer["type"] == "/problems/validators-away"

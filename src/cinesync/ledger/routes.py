@@ -15,7 +15,8 @@ from cinesync.chassis.db import Database
 from cinesync.chassis.http import Page, decode_cursor, encode_cursor
 from cinesync.chassis.problems import Invalid
 from cinesync.ledger import canonical, headers, receipts, store
-from cinesync.ledger.model import NoReceipt, NoReceiptYet, State
+from cinesync.ledger.model import NoReceipt, NoReceiptYet, State, ValidatorsAway
+from cinesync.ledger.network import Standing
 from cinesync.ledger.queries import HEADERS_MAX
 from cinesync.ledger.reader import Reader
 from cinesync.ledger.tlog_proof import tlog_proof
@@ -35,13 +36,21 @@ class Desk:
 TheDesk = NamedDependency[Desk]
 
 
+class ValidatorView(msgspec.Struct, frozen=True):
+    """A validator; without a standing it does not answer."""
+
+    replica: int
+    answers: bool
+    standing: Standing | None
+
+
 class StatusView(msgspec.Struct, frozen=True):
-    """`waiting`: entries that are not in the chain yet."""
+    """`height` is the highest that f + 1 validators reach; `waiting` counts entries not in yet."""
 
     chain: str
-    height: int
+    height: int | None
     waiting: int
-    validators: Sequence[dict[str, Any]]
+    validators: Sequence[ValidatorView]
 
 
 class BlockView(msgspec.Struct, frozen=True):
@@ -65,13 +74,16 @@ class ConsistencyView(msgspec.Struct, frozen=True):
 @get("/status")
 async def status(desk: TheDesk) -> StatusView:
     """Where the validators stand, and what waits for them."""
-    validators = await desk.reader.validators()
-    heights = [told["height"] for told in validators if told["answers"]]
+    standings = await desk.reader.standings()
+    try:
+        height = await desk.reader.height()
+    except ValidatorsAway:
+        height = None
     return StatusView(
         chain=desk.reader.chain,
-        height=max(heights, default=0),
+        height=height,
         waiting=await desk.db.read(store.count_waiting),
-        validators=validators,
+        validators=[ValidatorView(at, told is not None, told) for at, told in standings.items()],
     )
 
 
