@@ -7,7 +7,7 @@ from uuid import UUID
 
 from flask import Flask, Response, jsonify, request
 
-from cinesync.ledger.entries import Entry
+from cinesync.ledger.entries import FORMAT, Entry
 from cinesync.ledger.headers import Header
 from tests.ledger.chains import START, Chain
 from tests.web.fake_world import Refused, an_id
@@ -23,6 +23,7 @@ class Ledger:
     chain: Chain = field(default_factory=Chain)
     firsts: list[int] = field(default_factory=list)
     told: dict[int, dict[str, Any]] = field(default_factory=dict)
+    silent: set[int] = field(default_factory=set)
     late: set[str] = field(default_factory=set)
     waiting: int = 0
 
@@ -44,22 +45,31 @@ class Ledger:
             "certificate": certificate,
         }
 
+    @property
+    def height(self) -> int | None:
+        answering = [one for one in self.validators() if one["answers"]]
+        return len(self.chain.blocks) if len(answering) > 1 else None
+
     def validators(self) -> list[dict[str, Any]]:
         height, size = len(self.chain.blocks), len(self.chain.entries)
         common = {
-            "answers": True, "epoch": 0, "view": 5, "primary": 1, "active": True,
-            "abstaining": False, "height": height, "stable": 0, "pending": 0, "size": size,
+            "epoch": 0, "view": 5, "primary": 1, "active": True, "abstaining": False,
+            "height": height, "stable": 0, "pending": 0, "size": size,
         }  # fmt: skip
-        known = (common | {"replica": at} | self.told.get(at, {}) for at in range(4))
-        return [one if one["answers"] else _silent(one) for one in known]
-
-
-def _silent(one: dict[str, Any]) -> dict[str, Any]:
-    return {"replica": one["replica"], "answers": False}
+        told = {at: common | {"replica": at} | self.told.get(at, {}) for at in range(4)}
+        return [
+            {
+                "replica": at,
+                "answers": at not in self.silent,
+                "standing": None if at in self.silent else standing,
+            }
+            for at, standing in told.items()
+        ]
 
 
 def an_entry(number: int, kind: str, booking_id: str = BOOKING) -> Entry:
     return Entry(
+        format=FORMAT,
         event_id=an_id(f"event {number}"),
         kind=kind,
         time=START + number * 1_000_000,
@@ -91,7 +101,7 @@ def install(app: Flask, ledger: Ledger) -> None:  # noqa: C901 a table of routes
     def status() -> Response:
         return jsonify(
             chain=ledger.chain.genesis.chain.hex(),
-            height=len(ledger.chain.blocks),
+            height=ledger.height,
             waiting=ledger.waiting,
             validators=ledger.validators(),
         )
@@ -102,6 +112,8 @@ def install(app: Flask, ledger: Ledger) -> None:  # noqa: C901 a table of routes
 
     @app.get("/api/ledger/blocks")
     def blocks() -> Response:
+        if ledger.height is None:
+            raise Refused(503, "Too few validators answer right now.")
         limit = int(request.args.get("limit", 20))
         after = request.args.get("after")
         top = int(base64.b64decode(after)) - 1 if after else len(ledger.chain.blocks)

@@ -9,30 +9,34 @@ from typing import Any
 from msgspec import Struct, field
 
 
-class Validator(Struct, frozen=True):
-    """A validator's own word; those that do not answer have none."""
+class Standing(Struct, frozen=True):
+    """Where a validator says it stands."""
 
-    replica: int
-    answers: bool = False
-    epoch: int = 0
-    view: int = 0
-    primary: int | None = None
+    view: int
+    primary: int
+    height: int
     active: bool = True
     abstaining: bool = False
-    height: int = 0
-    pending: int = 0
-    size: int = 0
+
+
+class Validator(Struct, frozen=True):
+    """Without a standing it does not answer."""
+
+    replica: int
+    standing: Standing | None = None
 
 
 class Status(Struct, frozen=True):
+    """`height` is the highest that f + 1 validators reach; None: too few answer."""
+
     chain: str
-    height: int
+    height: int | None = None
     waiting: int = 0
     validators: list[Validator] = field(default_factory=list)
 
     @property
-    def answering(self) -> int:
-        return sum(one.answers for one in self.validators)
+    def standings(self) -> list[Standing]:
+        return [one.standing for one in self.validators if one.standing]
 
     @property
     def quorum(self) -> int:
@@ -41,17 +45,21 @@ class Status(Struct, frozen=True):
         return (n + (n - 1) // 3) // 2 + 1
 
     @property
-    def primary(self) -> int | None:
-        """Whom the highest view names that enough of them are in for one honest to be."""
-        views = sorted((one.view for one in self.validators if one.answers), reverse=True)
-        weak = (len(self.validators) - 1) // 3 + 1
-        if len(views) < weak:
-            return None
-        named = (one.primary for one in self.validators if one.view == views[weak - 1])
-        return next(named, None)
+    def weak(self) -> int:
+        """At least one of so many is honest: f + 1 of 3f + 1."""
+        return (len(self.validators) - 1) // 3 + 1
 
-    def lag(self, one: Validator) -> int:
-        return max(0, self.height - one.height)
+    @property
+    def primary(self) -> int | None:
+        """Of the highest view that so many have reached that one of them is honest."""
+        views = sorted((told.view for told in self.standings), reverse=True)
+        if len(views) < self.weak:
+            return None
+        view = views[self.weak - 1]
+        return next(told.primary for told in self.standings if told.view == view)
+
+    def lag(self, standing: Standing) -> int:
+        return max(0, (self.height or 0) - standing.height)
 
 
 class Header(Struct, frozen=True):

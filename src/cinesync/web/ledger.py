@@ -55,7 +55,7 @@ def block(height: int) -> Response:
         chosen=chosen,
         picture=tree.draw(leaves, chosen),
         agrees=tree.root_of(leaves).hex() == found.header.entries_root,
-        newest=api().ledger_status().height,
+        newest=api().ledger_status().height or height,
         page=_entries_page(found, chosen),
     )
     return make_response(body)
@@ -117,8 +117,9 @@ def kind(name: str) -> str:
 
 
 def _now() -> dict[str, Any]:
+    """With too few validators there are no blocks to tell of, but there is how they stand."""
     status: Status = api().ledger_status()
-    return {"status": status, "blocks": _blocks()}
+    return {"status": status, "blocks": _blocks() if status.height is not None else None}
 
 
 def _blocks() -> Page[Block]:

@@ -24,6 +24,7 @@ const ENTRY_MEMBERS = ["booking_id", "commitments", "event_id", "facts", "format
 const HEADER_NUMBERS = ["height", "time", "size"];
 const HEADER_DIGESTS = ["chain", "previous", "entries_root", "root", "validators"];
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const NAME = /^[a-z][a-z0-9_.]{0,63}$/;
 const PRINTABLE = /^(?: |[^\p{C}\p{Z}])+$/u;
 
 export class Invalid extends Error {
@@ -176,19 +177,14 @@ function readReceipt(value, where) {
 function readEntry(value, where) {
   const refuse = (what) => { throw new Invalid(where, what); };
   if (!isObject(value) || value.format !== "cinesync-entry/1") refuse("not a cinesync-entry/1");
-  const odd = Object.keys(value).filter((name) => !ENTRY_MEMBERS.includes(name));
-  odd.push(...ENTRY_MEMBERS.filter((name) => !Object.hasOwn(value, name)));
-  if (odd.length) {
-    refuse(`members [${odd.sort().map((name) => `'${shown(name)}'`).join(", ")}] are missing or unknown`);
-  }
+  members(value, ENTRY_MEMBERS, where);
   for (const name of ["event_id", "booking_id"]) {
-    if (typeof value[name] !== "string" || !UUID.test(value[name])) refuse(`${name} is not a UUID`);
+    if (!isLike(UUID, value[name])) refuse(`${name} is not a UUID`);
   }
-  const kind = typeof value.kind === "string" ? [...value.kind].length : 0;
-  if (kind < 1 || kind > 64) refuse("kind is not a name");
+  if (!isLike(NAME, value.kind)) refuse("kind is not a name");
   if (!isWhole(value.time)) refuse("time is not microseconds since 1970");
-  const commits = isObject(value.commitments) && Object.values(value.commitments).every(isDigest);
-  if (!isObject(value.facts) || !commits) refuse("facts or commitments have the wrong shape");
+  if (!isMap(value.facts, isFact)) refuse("facts are not names with simple values");
+  if (!isMap(value.commitments, isDigest)) refuse("commitments are not names with digests");
 }
 
 function readGenesis(value, where) {
@@ -425,6 +421,11 @@ const isWhole = (value, most = Number.MAX_SAFE_INTEGER) =>
   Number.isInteger(value) && value >= 0 && value <= most;
 const isHex = (value) => /^(?:[0-9a-f]{2})*$/.test(value);
 const isDigest = (value) => typeof value === "string" && value.length === 64 && isHex(value);
+const isLike = (pattern, value) => typeof value === "string" && pattern.test(value);
+const isMap = (value, isFine) => isObject(value)
+  && Object.entries(value).every(([name, item]) => NAME.test(name) && isFine(item));
+const isFact = (value) => value === null || ["boolean", "number", "string"].includes(typeof value)
+  || (Array.isArray(value) && value.every((item) => typeof item === "string"));
 const hasTwins = (values) => new Set(values).size < values.length;
 const isRising = (votes) =>
   votes.every(({ replica }, at) => at === 0 || replica > votes[at - 1].replica);
