@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -194,7 +195,7 @@ def test_nodes_of_one_row_do_not_overlap() -> None:
     assert picture is not None
     for row in {node.y for node in picture.nodes}:
         places = sorted(node.x for node in picture.nodes if node.y == row)
-        assert all(b - a >= 54 for a, b in zip(places, places[1:], strict=False))
+        assert all(b - a >= 54 for a, b in pairwise(places))
         assert places[0] >= 30
         assert places[-1] <= picture.width - 30
 
@@ -290,9 +291,7 @@ PAGES = ("/ledger", "/ledger/blocks/1", f"/ledger/entries/{EVENT}", f"/ledger/bo
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_ledger_that_is_away_is_a_sentence(
-    visitor: FlaskClient, world: World, path: str
-) -> None:
+def test_a_ledger_that_is_away_is_a_sentence(visitor: FlaskClient, world: World, path: str) -> None:
     world.fail("/api/ledger", 503)
     page = visitor.get(path)
     assert page.status_code == 503

@@ -154,9 +154,7 @@ class Api:
         return self._get(f"/api/ledger/blocks/{height}", Block)
 
     def ledger_entries(self, booking_id: str) -> Page[Placed]:
-        return self._get(
-            "/api/ledger/entries", Page[Placed], params={"booking_id": booking_id}
-        )
+        return self._get("/api/ledger/entries", Page[Placed], params={"booking_id": booking_id})
 
     def receipt(self, event_id: str) -> tuple[str, Receipt]:
         """The text as it is, too: it has one spelling, which nobody may change on the way."""

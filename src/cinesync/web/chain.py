@@ -1,4 +1,4 @@
-"""What the ledger's API answers, as far as the explorer shows it, and what follows from it: pure."""
+"""What the ledger's API answers, as far as the explorer shows it, and what follows: pure."""
 
 import hashlib
 import json
