@@ -11,6 +11,7 @@ from cinesync.contracts.booking import (
     SeatsHeld,
     SeatsReleased,
 )
+from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
 
@@ -31,4 +32,5 @@ CONSUMERS: Mapping[type[Event], Sequence[str]] = {
     PaymentSuccess: ("booking",),
     PaymentFailed: ("booking",),
     PaymentRefunded: ("booking",),
+    LedgerCommitted: (),
 }

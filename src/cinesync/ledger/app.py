@@ -1,0 +1,41 @@
+"""Settings and wiring of the ledger service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cinesync.chassis import settings as chassis_settings
+from cinesync.chassis.db import open_database
+from cinesync.chassis.service import Service
+from cinesync.ledger import home, routes
+from cinesync.ledger.client import LedgerClient
+from cinesync.ledger.consumers import HANDLERS
+from cinesync.ledger.reader import Reader
+from cinesync.ledger.submitter import Submitter
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from the environment under these names in upper case."""
+
+    database_url: Annotated[str, "the ledger service's own database"]
+    ledger_home: Annotated[str, "the folder client-ledger that `cinesync ledger init` made"]
+
+
+def build(environ: Mapping[str, str]) -> Service:
+    """The ledger service. Raises NoHome."""
+    settings = chassis_settings.load(Settings, environ)
+    db = open_database(settings.database_url, application="cinesync ledger")
+    place = home.load(Path(settings.ledger_home))
+    client = LedgerClient(place)
+    submitter = Submitter(db, client, place.client)
+    return Service(
+        name="ledger",
+        database=db,
+        routes=routes.routes(routes.Desk(db, Reader(client))),
+        migrations="cinesync.ledger.migrations",
+        handlers=HANDLERS,
+        background=[client.run, submitter.run],
+        close=[submitter.stop],
+    )

@@ -1,0 +1,167 @@
+"""What the validators agree on, as the consensus sees it: a log of entries in blocks."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from cinesync.ledger import canonical, entries, genesis, headers, merkle
+from cinesync.ledger.chain import CHUNK_BYTES, Chain, parse_header, records
+from cinesync.ledger.entries import Entry
+from cinesync.ledger.genesis import Genesis
+from cinesync.pbft.messages import Configuration, Request
+from cinesync.pbft.ports import Applied, Snapshot
+
+OPERATIONS_MAX: Final = 256  # in a request, so that its result fits a reply
+
+_indices: Final = msgspec.msgpack.Decoder(list[int])
+_set_hash: Final = lru_cache(maxsize=4)(genesis.set_hash)
+
+
+class Manifest(msgspec.Struct, frozen=True, array_like=True):
+    """A state: its last header, and the tree over the chunks of the stream that leads there."""
+
+    header: bytes
+    end: int
+    root: bytes
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True):
+    """A part of the stream with its path to the manifest's root."""
+
+    data: bytes
+    path: list[bytes]
+
+
+def places(result: bytes) -> list[int]:
+    """The index of each entry of a request, from a reply."""
+    return _indices.decode(result)
+
+
+class Ledger:
+    """Deterministic: equal blocks make equal headers on every validator.
+
+    `configuration` tells who is in force; a driver sets it once there is a replica to ask.
+    """
+
+    def __init__(self, start: Genesis, chain: Chain) -> None:
+        self._genesis = start
+        self.chain = chain
+        self.configuration: Callable[[], Configuration] = lambda: start.configuration
+
+    def validate(self, operation: bytes) -> bool:
+        try:
+            entries.decode(operation)
+        except entries.BadEntry:
+            return False
+        return True
+
+    def apply(self, height: int, time: int, requests: Sequence[Request]) -> Applied:
+        """Append what was never there: an event is in the log once, whoever sends it again."""
+        asked = [[_read(data) for data in request.operations] for request in requests]
+        everything = [entry.event_id for request in asked for entry, _ in request]
+        known = self.chain.places(everything)
+        fresh: list[tuple[Entry, bytes]] = []
+        results = []
+        for request in asked:
+            for entry, data in request:
+                if entry.event_id not in known:
+                    known[entry.event_id] = self.chain.log.size + len(fresh)
+                    fresh.append((entry, data))
+            results.append(msgspec.msgpack.encode([known[e.event_id] for e, _ in request]))
+        return Applied(results, self._append(height, time, fresh))
+
+    def _append(self, height: int, time: int, fresh: Sequence[tuple[Entry, bytes]]) -> bytes:
+        leaves = [merkle.leaf_hash(data) for _, data in fresh]
+        before = self.chain.head
+        self.chain.place(leaves)
+        validators = _set_hash(self.configuration())
+        chain = self._genesis.chain
+        header = headers.next_header(chain, before, time, leaves, self.chain.log, validators)
+        assert header.height == height
+        self.chain.add(header, fresh)
+        return header.hash
+
+    # snapshots: the log only grows, so every state is a beginning of the stream
+
+    def snapshot(self, height: int) -> Snapshot:
+        self.chain.settle()
+        manifest = self._manifest(height)
+        return Snapshot(msgspec.msgpack.encode(manifest), -(-manifest.end // CHUNK_BYTES))
+
+    def _manifest(self, height: int) -> Manifest:
+        header = self.chain.header(height)
+        assert header is not None
+        end = self.chain.stream_end_at(height)
+        root = merkle.root_of(self.chain.chunk_hashes(end))
+        return Manifest(canonical.dump(header.to_json()), end, root)
+
+    def chunk(self, height: int, index: int) -> bytes | None:
+        end = self.chain.stream_end_at(height)
+        start = index * CHUNK_BYTES
+        if not 0 <= start < end:
+            return None
+        hashes = self.chain.chunk_hashes(end)
+        path = merkle.inclusion(index, len(hashes), _tree(hashes))
+        data = self.chain.stream(start, min(start + CHUNK_BYTES, end))
+        return msgspec.msgpack.encode(Chunk(data, path))
+
+    def receive(self, height: int, manifest: bytes, index: int, data: bytes) -> bool:
+        del height  # the manifest says it
+        try:
+            wanted = msgspec.msgpack.decode(manifest, type=Manifest)
+            chunk = msgspec.msgpack.decode(data, type=Chunk)
+            count = -(-wanted.end // CHUNK_BYTES)
+            leaf = merkle.leaf_hash(chunk.data)
+            root = merkle.root_from_inclusion(leaf, index, count, chunk.path)
+        except (msgspec.DecodeError, merkle.BadProof):
+            return False
+        if root != wanted.root:
+            return False
+        self.chain.stage(manifest, index, chunk.data)
+        return True
+
+    def restore(self, height: int, manifest: bytes) -> bool:
+        if height == 0:
+            self.chain.cut(0)
+            return True
+        wanted = msgspec.msgpack.decode(manifest, type=Manifest)
+        if not self._has(height, wanted) and not self._rebuild(manifest, wanted):
+            return False
+        self.chain.cut(height)
+        self.chain.settle()
+        return True
+
+    def _has(self, height: int, wanted: Manifest) -> bool:
+        header = self.chain.header(height)
+        return header is not None and canonical.dump(header.to_json()) == wanted.header
+
+    def _rebuild(self, manifest: bytes, wanted: Manifest) -> bool:
+        """Whole again from the chunks of others, which a quorum's checkpoint vouches for."""
+        stream = b"".join(self.chain.staged(manifest))
+        if len(stream) != wanted.end:
+            return False
+        self.chain.cut(0)
+        for raw, data in records(stream):
+            fresh = [_read(piece) for piece in data]
+            self.chain.place([merkle.leaf_hash(piece) for piece in data])
+            self.chain.add(parse_header(raw), fresh)
+        self.chain.unstage()
+        return True
+
+    def discard(self, below: int) -> None:
+        """Nothing to do: nothing was copied."""
+
+
+def _read(data: bytes) -> tuple[Entry, bytes]:
+    """Of an operation that `validate` has passed."""
+    return entries.decode(data), data
+
+
+def _tree(leaves: Sequence[bytes]) -> merkle.Nodes:
+    made: dict[tuple[int, int], bytes] = {}
+    tree = merkle.Frontier()
+    for leaf in leaves:
+        made |= {(level, index): node for level, index, node in tree.append(leaf)}
+    return lambda level, index: made[level, index]

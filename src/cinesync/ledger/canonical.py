@@ -1,0 +1,71 @@
+"""JSON with one spelling (RFC 8785), so that bytes can be hashed and signed.
+
+Numbers are whole and exact in every JavaScript engine; the ledger has no use for others.
+"""
+
+import json
+from typing import Any, Final, NoReturn
+
+INTEGER_MAX: Final = 2**53 - 1
+DEPTH_MAX: Final = 16
+
+
+class NotCanonical(ValueError):
+    """These bytes are not the one spelling of anything; the message says what and where."""
+
+
+def dump(value: Any) -> bytes:
+    """The RFC 8785 encoding. Raises NotCanonical for what has none here."""
+    try:
+        text = json.dumps(_ordered(value, 0), ensure_ascii=False, separators=(",", ":"))
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise NotCanonical("half a surrogate pair is no text") from error
+
+
+def load(data: bytes) -> Any:
+    """Exactly what `dump` makes. Raises NotCanonical."""
+    try:
+        value = json.loads(data.decode(), parse_float=_no_float, parse_constant=_no_float)
+        spelled = dump(value)
+    except UnicodeDecodeError as error:
+        raise NotCanonical(f"byte {error.start}: not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise NotCanonical(f"character {error.pos}: {error.msg}") from error
+    except RecursionError as error:
+        raise NotCanonical("nested too deeply") from error
+    except NotCanonical:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise NotCanonical("a number that is too long") from error
+    if spelled != data:
+        raise NotCanonical(f"byte {_difference(spelled, data)}: not canonical JSON (RFC 8785)")
+    return value
+
+
+def _ordered(value: Any, depth: int) -> Any:
+    if depth > DEPTH_MAX:
+        raise NotCanonical("nested too deeply")
+    if isinstance(value, dict):
+        return {key: _ordered(value[key], depth + 1) for key in sorted(value, key=_utf16)}
+    if isinstance(value, list | tuple):
+        return [_ordered(item, depth + 1) for item in value]
+    if isinstance(value, float):
+        _no_float(repr(value))
+    if isinstance(value, int) and abs(value) > INTEGER_MAX:
+        raise NotCanonical(f"{value} is not exact everywhere")
+    return value
+
+
+def _utf16(key: str) -> bytes:
+    """RFC 8785 section 3.2.3 sorts by UTF-16 code units."""
+    return key.encode("utf-16-be", "surrogatepass")
+
+
+def _no_float(literal: str) -> NoReturn:
+    raise NotCanonical(f"{literal} is not a whole number")
+
+
+def _difference(one: bytes, other: bytes) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

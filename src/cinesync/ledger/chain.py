@@ -1,0 +1,254 @@
+"""A validator's copy of the chain, in SQLite: blocks, entries, and the log's tree.
+
+Blocks are committed without an fsync: a validator that lost some applies them again from its
+journal. `settle` makes all of them durable, once for every checkpoint.
+"""
+
+import sqlite3
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cinesync.ledger import canonical, entries, headers, merkle
+from cinesync.ledger.headers import Header
+
+SCHEMA: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS blocks (
+    height INTEGER PRIMARY KEY, header BLOB NOT NULL, first INTEGER NOT NULL,
+    stream_end INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS entries (
+    idx INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, booking_id TEXT NOT NULL,
+    height INTEGER NOT NULL, data BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS entries_booking ON entries (booking_id, idx);
+CREATE TABLE IF NOT EXISTS nodes (
+    level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, idx)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chunks (idx INTEGER PRIMARY KEY, hash BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS staged (idx INTEGER PRIMARY KEY, manifest BLOB NOT NULL,
+    data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS settled (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
+"""
+VARIABLES_MAX: Final = 900  # SQLite's own limit was 999 for long
+BLOCKS_PER_READ_MAX: Final = 100
+CHUNK_BYTES: Final = 512 * 1024
+_LENGTH: Final = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An entry and where it is."""
+
+    index: int
+    height: int
+    data: bytes
+
+
+class Chain:
+    """Raises sqlite3.Error when the disk fails; the validator must then stop."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._made: list[tuple[int, int, bytes]] = []
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.executescript(SCHEMA)
+        self._remember()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _remember(self) -> None:
+        """What growing needs is kept in memory."""
+        row = self._one("SELECT header, stream_end FROM blocks ORDER BY height DESC LIMIT 1")
+        self.head: Header | None = parse_header(row[0]) if row else None
+        self.stream_end: int = row[1] if row else 0
+        self.log = merkle.frontier(self.head.size if self.head else 0, self.node)
+
+    @property
+    def height(self) -> int:
+        return self.head.height if self.head else 0
+
+    # write
+
+    def add(self, header: Header, fresh: Sequence[tuple[entries.Entry, bytes]]) -> None:
+        """Append a block whose leaves `self.log` has already taken through `place`."""
+        first = header.size - len(fresh)
+        raw = canonical.dump(header.to_json())
+        end = self.stream_end + record_size(raw, [data for _, data in fresh])
+        rows = [
+            (first + at, entry.event_id, entry.booking_id, header.height, data)
+            for at, (entry, data) in enumerate(fresh)
+        ]
+        with self._transaction():
+            self._connection.executemany("INSERT INTO nodes VALUES (?, ?, ?)", self._made)
+            self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
+            values = (header.height, raw, first, end)
+            self._connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", values)
+        self.head, self.stream_end = header, end
+
+    def place(self, leaves: Sequence[bytes]) -> None:
+        """Grow the log in memory; `add` stores what it made."""
+        self._made = [made for leaf in leaves for made in self.log.append(leaf)]
+
+    def settle(self) -> None:
+        """Everything so far outlives a power cut: one commit with an fsync of the whole WAL."""
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("REPLACE INTO settled VALUES (1, ?)", (self.height,))
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def cut(self, height: int) -> None:
+        """Forget what is above a height."""
+        if height >= self.height:
+            return
+        header = self.header(height)
+        size = header.size if header is not None else 0
+        whole = self.stream_end_at(height) // CHUNK_BYTES
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM blocks WHERE height > ?", (height,))
+            connection.execute("DELETE FROM entries WHERE idx >= ?", (size,))
+            connection.execute("DELETE FROM nodes WHERE (idx + 1) << level > ?", (size,))
+            connection.execute("DELETE FROM chunks WHERE idx >= ?", (whole,))
+        self._remember()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    # read
+
+    def node(self, level: int, index: int) -> bytes:
+        row = self._one("SELECT hash FROM nodes WHERE level = ? AND idx = ?", level, index)
+        assert row is not None, f"node {level}/{index} was never complete"
+        found: bytes = row[0]
+        return found
+
+    def header(self, height: int) -> Header | None:
+        row = self._one("SELECT header FROM blocks WHERE height = ?", height)
+        return parse_header(row[0]) if row else None
+
+    def headers(self, after: int, limit: int) -> list[Header]:
+        """From height `after` + 1 upwards."""
+        limit = min(limit, BLOCKS_PER_READ_MAX)
+        statement = "SELECT header FROM blocks WHERE height > ? ORDER BY height ASC LIMIT ?"
+        return [parse_header(row[0]) for row in self._all(statement, after, limit)]
+
+    def entries_of_block(self, height: int) -> list[Placed]:
+        statement = "SELECT idx, height, data FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx"
+        row = self._one("SELECT first, header FROM blocks WHERE height = ?", height)
+        if row is None:
+            return []
+        return [Placed(*r) for r in self._all(statement, row[0], parse_header(row[1]).size)]
+
+    def entries_of_booking(self, booking_id: str) -> list[Placed]:
+        statement = "SELECT idx, height, data FROM entries WHERE booking_id = ? ORDER BY idx"
+        return [Placed(*row) for row in self._all(statement, booking_id)]
+
+    def entry(self, event_id: str) -> Placed | None:
+        row = self._one("SELECT idx, height, data FROM entries WHERE event_id = ?", event_id)
+        return Placed(*row) if row else None
+
+    def places(self, event_ids: Sequence[str]) -> dict[str, int]:
+        """The indices of those that are here already."""
+        found: dict[str, int] = {}
+        for start in range(0, len(event_ids), VARIABLES_MAX):
+            part = event_ids[start : start + VARIABLES_MAX]
+            marks = ",".join("?" * len(part))
+            statement = f"SELECT event_id, idx FROM entries WHERE event_id IN ({marks})"  # noqa: S608 question marks
+            found.update(self._all(statement, *part))
+        return found
+
+    # the chain as one stream of bytes, cut into chunks that others may fetch
+
+    def stream(self, start: int, end: int) -> bytes:
+        """Bytes [start, end) of all blocks' records, one after the other."""
+        statement = "SELECT height, header, first, stream_end FROM blocks WHERE stream_end > ?"
+        pieces, at = [], None
+        with closing(self._connection.execute(f"{statement} ORDER BY height", (start,))) as rows:
+            for height, raw, _first, stream_end in rows:
+                data = [placed.data for placed in self.entries_of_block(height)]
+                piece = record(raw, data)
+                at = stream_end - len(piece) if at is None else at
+                pieces.append(piece)
+                if stream_end >= end:
+                    break
+        at = start if at is None else at
+        return b"".join(pieces)[start - at : end - at]
+
+    def stream_end_at(self, height: int) -> int:
+        row = self._one("SELECT stream_end FROM blocks WHERE height = ?", height)
+        return int(row[0]) if row else 0
+
+    def chunk_hashes(self, end: int) -> list[bytes]:
+        """Of the stream's first `end` bytes; those of whole chunks are computed once."""
+        whole, rest = divmod(end, CHUNK_BYTES)
+        known = self._all("SELECT hash FROM chunks WHERE idx < ? ORDER BY idx", whole)
+        hashes: list[bytes] = [row[0] for row in known]
+        for index in range(len(hashes), whole):
+            chunk = self.stream(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES)
+            hashes.append(merkle.leaf_hash(chunk))
+            self._connection.execute("INSERT INTO chunks VALUES (?, ?)", (index, hashes[-1]))
+        if rest:
+            hashes.append(merkle.leaf_hash(self.stream(whole * CHUNK_BYTES, end)))
+        return hashes
+
+    def stage(self, manifest: bytes, index: int, data: bytes) -> None:
+        """Set a checked chunk aside; those of another manifest are dropped."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM staged WHERE manifest <> ?", (manifest,))
+            connection.execute("REPLACE INTO staged VALUES (?, ?, ?)", (index, manifest, data))
+
+    def staged(self, manifest: bytes) -> list[bytes]:
+        statement = "SELECT data FROM staged WHERE manifest = ? ORDER BY idx"
+        return [row[0] for row in self._all(statement, manifest)]
+
+    def unstage(self) -> None:
+        self._connection.execute("DELETE FROM staged")
+
+    def _one(self, statement: str, *values: object) -> Any:
+        return self._connection.execute(statement, values).fetchone()
+
+    def _all(self, statement: str, *values: object) -> list[Any]:
+        return self._connection.execute(statement, values).fetchall()
+
+
+def parse_header(raw: bytes) -> Header:
+    return headers.from_json(canonical.load(raw), "header")
+
+
+def record(header: bytes, data: Sequence[bytes]) -> bytes:
+    """A block in the stream: how many entries, then header and entries, each with its length."""
+    parts = [_LENGTH.pack(len(data))]
+    for part in (header, *data):
+        parts += [_LENGTH.pack(len(part)), part]
+    return b"".join(parts)
+
+
+def record_size(header: bytes, data: Sequence[bytes]) -> int:
+    return _LENGTH.size * (2 + len(data)) + len(header) + sum(len(part) for part in data)
+
+
+def records(stream: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+    """The blocks of a whole stream."""
+    at = 0
+    while at < len(stream):
+        (count,) = _LENGTH.unpack_from(stream, at)
+        at += _LENGTH.size
+        parts = []
+        for _ in range(count + 1):
+            (size,) = _LENGTH.unpack_from(stream, at)
+            at += _LENGTH.size
+            parts.append(stream[at : at + size])
+            at += size
+        yield parts[0], parts[1:]

@@ -1,0 +1,232 @@
+"""The ledger as its clients use it: submit entries, read with proofs, gather certificates."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from cinesync.ledger import canonical, entries, headers, merkle, network, receipts, shapes
+from cinesync.ledger.application import OPERATIONS_MAX, places
+from cinesync.ledger.genesis import Genesis
+from cinesync.ledger.headers import Header
+from cinesync.ledger.home import Home
+from cinesync.ledger.keys import KeyRing
+from cinesync.ledger.network import Answer, Kind, Outgoing, Query
+from cinesync.ledger.receipts import Certificate, Receipt
+from cinesync.ledger.shapes import Invalid
+from cinesync.pbft.client import Outcome, PbftClient
+from cinesync.pbft.messages import Configuration, Refused
+from cinesync.pbft.replica import Send
+
+TICK_SECONDS: Final = 0.05
+ANSWER_SECONDS_MAX: Final = 2.0
+CERTIFY_TRIES_MAX: Final = 20
+CERTIFY_PAUSE_SECONDS: Final = 0.05
+IN_FLIGHT_MAX: Final = 8
+
+
+class NoQuorum(Exception):
+    """Too few validators answer, or they do not agree."""
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Entries that are in the log for ever, each with its index."""
+
+    height: int
+    indices: Sequence[int]
+
+
+class LedgerClient:
+    """Reads at once; to write, first say where to `start_from`."""
+
+    def __init__(self, home: Home) -> None:
+        self.genesis: Genesis = home.genesis
+        self.configuration: Configuration = home.genesis.configuration
+        context = network.client_context(home.folder)
+        self._validators = {
+            validator.replica: Outgoing(
+                home.addresses[validator.replica], validator.public_key, context
+            )
+            for validator in self.configuration.validators
+        }
+        self._pbft = PbftClient(home.client, self.configuration, KeyRing([home.key]), 1)
+        self._waiting: dict[int, asyncio.Future[Outcome]] = {}
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._queries = 0
+        self._room = asyncio.Semaphore(IN_FLIGHT_MAX)
+
+    async def run(self) -> None:
+        """Keep the connections, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for replica, link in self._validators.items():
+                tasks.create_task(link.run(self._receiver(replica)))
+            tasks.create_task(self._tick())
+
+    def start_from(self, sequence: int) -> None:
+        """Use this sequence and those above: nobody may have used any of them."""
+        self._pbft.next_sequence = max(self._pbft.next_sequence, sequence)
+
+    @property
+    def connected(self) -> int:
+        return sum(link.connected for link in self._validators.values())
+
+    def _receiver(self, replica: int) -> Callable[[Kind, bytes], None]:
+        def receive(kind: Kind, body: bytes) -> None:
+            try:
+                if kind is Kind.CONSENSUS:
+                    self._reply(replica, body)
+                elif kind is Kind.ANSWER:
+                    self._answer(body)
+            except (Refused, msgspec.DecodeError) as error:
+                raise network.BadFrame(str(error)) from error
+
+        return receive
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._send_all(self._pbft.tick())
+
+    # write
+
+    async def submit(self, operations: Sequence[bytes]) -> Appended:
+        """Once f + 1 validators say so: below a quorum that may take until there is one."""
+        assert 1 <= len(operations) <= OPERATIONS_MAX
+        async with self._room:
+            sequence = self._pbft.next_sequence
+            future = asyncio.get_running_loop().create_future()
+            self._waiting[sequence] = future
+            try:
+                self._send_all(self._pbft.submit(tuple(operations)))
+                outcome = await future
+            finally:
+                self._waiting.pop(sequence, None)
+        return Appended(outcome.height, places(outcome.result))
+
+    def _send_all(self, sends: Sequence[Send]) -> None:
+        for send in sends:
+            assert isinstance(send.to, int)
+            self._validators[send.to].send(network.pack(Kind.CONSENSUS, send.frame))
+
+    def _reply(self, replica: int, body: bytes) -> None:
+        outcome = self._pbft.step(replica, body)
+        future = self._waiting.get(outcome.sequence) if outcome else None
+        if future is not None and not future.done():
+            future.set_result(outcome)  # type: ignore[arg-type]  # a future implies an outcome
+
+    # read
+
+    async def ask(
+        self, replica: int, ask: str, first: int = 0, second: int = 0, name: str = ""
+    ) -> Any:
+        """One validator's word, unchecked. Raises TimeoutError."""
+        self._queries += 1
+        query = Query(self._queries, ask, first, second, name)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._answers[query.id] = future
+        self._validators[replica].send(network.pack(Kind.QUERY, msgspec.json.encode(query)))
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                return await future
+        finally:
+            del self._answers[query.id]
+
+    async def ask_all(
+        self, ask: str, first: int = 0, second: int = 0, name: str = ""
+    ) -> dict[int, Any]:
+        """Of those who answer."""
+        replicas = [replica for replica, link in self._validators.items() if link.connected]
+        asked = (self.ask(replica, ask, first, second, name) for replica in replicas)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return {
+            replica: answer
+            for replica, answer in zip(replicas, answers, strict=True)
+            if not isinstance(answer, BaseException)
+        }
+
+    def _answer(self, body: bytes) -> None:
+        answer = msgspec.json.decode(body, type=Answer)
+        future = self._answers.get(answer.id)
+        if future is not None and not future.done():
+            future.set_result(answer.value)
+
+    # read with proofs: what one validator says is checked, and the next one asked if it is wrong
+
+    async def certify(self, height: int) -> tuple[Header, Certificate]:
+        """A header near the top with a quorum's signatures. Raises NoQuorum."""
+        for _ in range(CERTIFY_TRIES_MAX):
+            header = await self.header(height)
+            if header is not None:
+                words = await self.ask_all("attestation", height)
+                good = {at: word for at, word in words.items() if self._attests(header, at, word)}
+                if len(good) >= self.configuration.quorum:
+                    signed = {at: bytes.fromhex(word["signature"]) for at, word in good.items()}
+                    return header, Certificate(self.configuration.epoch, signed)
+            await asyncio.sleep(CERTIFY_PAUSE_SECONDS)
+        raise NoQuorum(f"no certificate for height {height}")
+
+    def _attests(self, header: Header, replica: int, word: Any) -> bool:
+        try:
+            signature = bytes.fromhex(word["signature"])
+        except (TypeError, ValueError, KeyError):
+            return False
+        return receipts.attests(self.configuration, header, replica, signature)
+
+    async def header(self, height: int) -> Header | None:
+        """As f + 1 validators tell it; None: they have none, or do not agree yet."""
+        found = await self.agreed("blocks", height - 1, 1)
+        return headers.from_json(found[0], "header") if found else None
+
+    async def agreed(self, ask: str, first: int = 0, second: int = 0, name: str = "") -> Any:
+        """What f + 1 validators answer alike, hence at least an honest one; None: nothing."""
+        answers = await self.ask_all(ask, first, second, name)
+        told = [canonical.dump(answer) for answer in answers.values() if answer is not None]
+        alike = [one for one in told if told.count(one) >= self.configuration.weak]
+        return canonical.load(alike[0]) if alike else None
+
+    async def receipts(
+        self, header: Header, certificate: Certificate, event_ids: Sequence[str]
+    ) -> list[Receipt]:
+        """Of entries in the log that a certified header covers. Raises NoQuorum."""
+        made = (self._receipt(header, certificate, event_id) for event_id in event_ids)
+        return list(await asyncio.gather(*made))
+
+    async def _receipt(self, header: Header, certificate: Certificate, event_id: str) -> Receipt:
+        for replica in certificate.signatures:
+            try:
+                found = await self.ask(replica, "entry", name=event_id)
+                index = shapes.whole(found["index"], "index")
+                path = await self.ask(replica, "inclusion", index, header.size)
+                return self._check(header, certificate, found["entry"], index, path)
+            except (Invalid, TimeoutError, TypeError, ValueError, KeyError):
+                continue
+        raise NoQuorum(f"no validator proves event {event_id}")
+
+    def _check(
+        self, header: Header, certificate: Certificate, text: str, index: int, path: list[str]
+    ) -> Receipt:
+        receipt = Receipt(
+            genesis=self.genesis,
+            links=[],
+            header=header,
+            certificate=certificate,
+            entry=entries.decode(text.encode()),
+            index=index,
+            path=[shapes.hexadecimal(node, "path") for node in path],
+        )
+        return receipts.verify(receipt.encode(), self.genesis)
+
+    async def consistency(self, older: Header, newer: Header) -> list[bytes]:
+        """The checked proof that one log is the beginning of the other. Raises NoQuorum."""
+        for replica in self._validators:
+            try:
+                told = await self.ask(replica, "consistency", older.size, newer.size)
+                path = [shapes.hexadecimal(node, "path") for node in told]
+                merkle.verify_consistency(older.size, newer.size, older.root, newer.root, path)
+            except (Invalid, TimeoutError, TypeError, merkle.BadProof):
+                continue
+            return path
+        raise NoQuorum(f"no validator proves that {older.size} begins {newer.size}")

@@ -1,0 +1,19 @@
+"""The bus door: what goes into the chain, and whom it must forget."""
+
+from typing import Final
+
+from cinesync.chassis.inbox import Handlers
+from cinesync.contracts.auth import CustomerErased
+from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, BookingRefused
+from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
+from cinesync.ledger import service
+
+HANDLERS: Final[Handlers] = {
+    PaymentSuccess: service.record,
+    PaymentFailed: service.record,
+    PaymentRefunded: service.record,
+    BookingConfirmed: service.record,
+    BookingCancelled: service.record,
+    BookingRefused: service.record,
+    CustomerErased: service.forget,
+}

@@ -1,0 +1,58 @@
+"""A portable proof that more validators lied than may: two receipts that exclude each other."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cinesync.ledger import canonical, receipts, shapes
+from cinesync.ledger.genesis import Genesis
+from cinesync.ledger.receipts import Receipt
+from cinesync.ledger.shapes import Invalid
+
+FORMAT: Final = "cinesync-fraud/1"
+
+
+@dataclass(frozen=True)
+class Fraud:
+    """`liars` signed both; at least f + 1 of the validators, for any two quorums share as many."""
+
+    one: Receipt
+    other: Receipt
+    what: str
+    liars: frozenset[int]
+
+    def encode(self) -> bytes:
+        both = {"one": self.one.to_json(), "other": self.other.to_json()}
+        return canonical.dump({"format": FORMAT, **both})
+
+
+def find(one: Receipt, other: Receipt) -> Fraud | None:
+    """From two receipts that were verified. None: they can both be true."""
+    what = _contradiction(one, other)
+    if what is None or one.genesis.chain != other.genesis.chain:
+        return None
+    signers = [frozenset(receipt.certificate.signatures) for receipt in (one, other)]
+    return Fraud(one, other, what, signers[0] & signers[1])
+
+
+def _contradiction(one: Receipt, other: Receipt) -> str | None:
+    low, high = sorted((one.header, other.header), key=lambda header: header.height)
+    if low.size == high.size and low.root != high.root:
+        return f"two logs of {low.size} entries with different roots"
+    if low.height == high.height and low.hash != high.hash:
+        return f"two blocks at height {low.height}"
+    if low.height + 1 == high.height and high.previous != low.hash:
+        return f"block {high.height} does not follow block {low.height}"
+    if low.size > high.size:
+        return f"the log shrank from {low.size} to {high.size} entries"
+    return None
+
+
+def from_json(value: Any, pinned: Genesis | None = None) -> Fraud:
+    """The fraud proof in a parsed file, checked. Raises Invalid."""
+    fields = shapes.members(value, ("format", "one", "other"), "fraud")
+    one = receipts.verify_json(fields["one"], pinned, "fraud.one")
+    other = receipts.verify_json(fields["other"], pinned, "fraud.other")
+    found = find(one, other)
+    if found is None:
+        raise Invalid("fraud", "these receipts do not contradict each other")
+    return found

@@ -1,0 +1,110 @@
+"""The beginning of a chain: who validates it and who may write to it. Its hash names the chain."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from cinesync.ledger import canonical, shapes
+from cinesync.ledger.keys import PUBLIC_KEY_BYTES
+from cinesync.ledger.shapes import Invalid
+from cinesync.pbft.messages import Client, Configuration, Validator
+
+FORMAT: Final = "cinesync-genesis/1"
+DOMAIN: Final = b"cinesync/genesis/1\x00"
+SET_DOMAIN: Final = b"cinesync/validators/1\x00"
+VALIDATORS_MIN: Final = 4
+VALIDATORS_MAX: Final = 256
+CLIENTS_MAX: Final = 64
+REPLICA_MAX: Final = 65_535
+
+
+@dataclass(frozen=True)
+class Genesis:
+    """`time` is in microseconds since 1970; no block is older."""
+
+    name: str
+    time: int
+    configuration: Configuration
+
+    @cached_property
+    def chain(self) -> bytes:
+        return hashlib.sha256(DOMAIN + self.encode()).digest()
+
+    def encode(self) -> bytes:
+        return canonical.dump(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "time": self.time,
+            "validators": validators_json(self.configuration.validators),
+            "clients": [
+                {"name": c.name, "public_key": c.public_key.hex(), "operator": c.operator}
+                for c in self.configuration.clients
+            ],
+        }
+
+
+def load(data: bytes) -> Genesis:
+    """The content of a genesis file. Raises Invalid."""
+    try:
+        value = canonical.load(data)
+    except canonical.NotCanonical as error:
+        raise Invalid("genesis", str(error)) from error
+    return from_json(value, "genesis")
+
+
+def from_json(value: Any, where: str) -> Genesis:
+    fields = shapes.members(value, ("format", "name", "time", "validators", "clients"), where)
+    if fields["format"] != FORMAT:
+        raise Invalid(f"{where}.format", f"not {FORMAT}")
+    validators = _validators(fields["validators"], f"{where}.validators")
+    clients = _clients(fields["clients"], f"{where}.clients")
+    configuration = Configuration(0, validators, clients)
+    if not configuration.coherent:
+        raise Invalid(where, "somebody is named twice")
+    name = shapes.text(fields["name"], f"{where}.name")
+    return Genesis(name, shapes.whole(fields["time"], f"{where}.time"), configuration)
+
+
+def _validators(value: Any, where: str) -> tuple[Validator, ...]:
+    found = shapes.listed(value, where, VALIDATORS_MAX)
+    if len(found) < VALIDATORS_MIN:
+        raise Invalid(where, f"fewer than {VALIDATORS_MIN} tolerate no fault")
+    return tuple(_validator(item, f"{where}[{at}]") for at, item in enumerate(found))
+
+
+def _validator(value: Any, where: str) -> Validator:
+    fields = shapes.members(value, ("replica", "public_key"), where)
+    return Validator(
+        shapes.whole(fields["replica"], f"{where}.replica", REPLICA_MAX),
+        shapes.hexadecimal(fields["public_key"], f"{where}.public_key", PUBLIC_KEY_BYTES),
+    )
+
+
+def _clients(value: Any, where: str) -> tuple[Client, ...]:
+    found = shapes.listed(value, where, CLIENTS_MAX)
+    return tuple(_client(item, f"{where}[{at}]") for at, item in enumerate(found))
+
+
+def _client(value: Any, where: str) -> Client:
+    fields = shapes.members(value, ("name", "public_key", "operator"), where)
+    return Client(
+        shapes.text(fields["name"], f"{where}.name"),
+        shapes.hexadecimal(fields["public_key"], f"{where}.public_key", PUBLIC_KEY_BYTES),
+        shapes.truth(fields["operator"], f"{where}.operator"),
+    )
+
+
+def validators_json(validators: Sequence[Validator]) -> list[dict[str, Any]]:
+    return [{"replica": v.replica, "public_key": v.public_key.hex()} for v in validators]
+
+
+def set_hash(configuration: Configuration) -> bytes:
+    """What a block header names its validators by."""
+    validators = validators_json(configuration.validators)
+    value = {"epoch": configuration.epoch, "validators": validators}
+    return hashlib.sha256(SET_DOMAIN + canonical.dump(value)).digest()

@@ -1,0 +1,78 @@
+"""Block headers: what a quorum signs when a block is final.
+
+A header names no view. Two honest validators may commit one block in different views, and all
+of them must sign the same words.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from cinesync.ledger import canonical, merkle, shapes
+from cinesync.ledger.shapes import Invalid
+
+FORMAT: Final = "cinesync-header/1"
+DOMAIN: Final = b"cinesync/header/1\x00"
+DIGESTS: Final = ("chain", "previous", "entries_root", "root", "validators")
+NUMBERS: Final = ("height", "time", "size")
+
+
+@dataclass(frozen=True)
+class Header:
+    """`previous` is the hash of the header below, at height 1 the chain's name.
+
+    `entries_root` is over this block's entries, `root` over the whole log of `size` entries;
+    `time` is in microseconds since 1970, `validators` the hash of the set that signs.
+    """
+
+    chain: bytes
+    height: int
+    time: int
+    previous: bytes
+    entries_root: bytes
+    size: int
+    root: bytes
+    validators: bytes
+
+    @cached_property
+    def hash(self) -> bytes:
+        return hashlib.sha256(DOMAIN + canonical.dump(self.to_json())).digest()
+
+    def to_json(self) -> dict[str, Any]:
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        return {"format": FORMAT} | numbers | {n: getattr(self, n).hex() for n in DIGESTS}
+
+
+def from_json(value: Any, where: str) -> Header:
+    """Raises Invalid."""
+    fields = shapes.members(value, ("format", *NUMBERS, *DIGESTS), where)
+    if fields["format"] != FORMAT:
+        raise Invalid(f"{where}.format", f"not {FORMAT}")
+    known: dict[str, Any] = {
+        name: shapes.whole(fields[name], f"{where}.{name}") for name in NUMBERS
+    }
+    known |= {name: shapes.hexadecimal(fields[name], f"{where}.{name}") for name in DIGESTS}
+    return Header(**known)
+
+
+def next_header(
+    chain: bytes,
+    before: Header | None,
+    time: int,
+    leaves: Sequence[bytes],
+    log: merkle.Frontier,
+    validators: bytes,
+) -> Header:
+    """The header above `before` of a block with these leaf hashes; `log` has them already."""
+    return Header(
+        chain=chain,
+        height=before.height + 1 if before else 1,
+        time=time,
+        previous=before.hash if before else chain,
+        entries_root=merkle.root_of(leaves),
+        size=log.size,
+        root=log.root(),
+        validators=validators,
+    )

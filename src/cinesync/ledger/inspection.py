@@ -1,0 +1,199 @@
+"""`cinesync ledger audit`: every byte of every replica, hashed again; the first altered one named.
+
+It reads the validators' files, so it runs where they are, beside running validators or without.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cinesync.ledger import canonical, entries, founding, genesis, headers, merkle
+from cinesync.ledger.chain import record_size
+from cinesync.ledger.entries import BadEntry, Entry
+from cinesync.ledger.genesis import Genesis
+from cinesync.ledger.headers import Header
+from cinesync.ledger.shapes import Invalid
+
+BLOCKS: Final = "SELECT height, header, first, stream_end FROM blocks ORDER BY height"
+ENTRIES: Final = "SELECT idx, event_id, booking_id, height, data FROM entries ORDER BY idx"
+NODES: Final = "SELECT level, idx, hash FROM nodes WHERE (idx + 1) << level = ? ORDER BY level"
+
+
+class Altered(Exception):
+    """What is wrong on a replica, the first of it."""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """What was found: the hash of every block, and the first thing that is wrong."""
+
+    number: int
+    blocks: Sequence[bytes]
+    entry_count: int
+    altered: str | None
+
+
+@dataclass
+class Report:
+    """`findings` are empty when all is well."""
+
+    replicas: list[Replica] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+
+def audit(folder: Path) -> Report:
+    """All replicas of the ledger in this folder. Raises OSError, Invalid for its genesis."""
+    start = genesis.load((folder / founding.GENESIS_FILE).read_bytes())
+    report = Report()
+    for validator in start.configuration.validators:
+        home = founding.validator_home(folder, validator.replica)
+        found = inspect(home / founding.CHAIN_FILE, validator.replica, start)
+        report.replicas.append(found)
+        if found.altered is not None:
+            report.findings.append(f"replica {found.number}: {found.altered}")
+    report.findings += _disagreements(report.replicas)
+    return report
+
+
+def _disagreements(replicas: Sequence[Replica]) -> Iterator[str]:
+    """Replicas may be behind each other, but not differ. The majority is believed."""
+    for height in range(1, max(len(replica.blocks) for replica in replicas) + 1):
+        held = {r.number: r.blocks[height - 1] for r in replicas if len(r.blocks) >= height}
+        ((common, _),) = Counter(held.values()).most_common(1)
+        odd = sorted(number for number, block in held.items() if block != common)
+        if odd:
+            names = ", ".join(str(number) for number in odd)
+            yield f"replica {names}: block {height} is not what the others have"
+            return
+
+
+def inspect(path: Path, number: int, start: Genesis) -> Replica:
+    """One replica's file, from the first byte to the last."""
+    walk = _Walk(start)
+    altered = None
+    try:
+        with closing(_open(path)) as connection:
+            walk.all(connection)
+    except Altered as error:
+        altered = str(error)
+    except sqlite3.Error as error:
+        altered = f"cannot be read after block {len(walk.blocks)}: {error}"
+    return Replica(number, walk.blocks, walk.log.size, altered)
+
+
+def entries_of(folder: Path) -> Iterator[Entry]:
+    """Every entry of the longest sound replica, for other audits. Raises Altered if none is."""
+    sound = [replica for replica in audit(folder).replicas if replica.altered is None]
+    if not sound:
+        raise Altered("no replica is sound")
+    longest = max(sound, key=lambda replica: replica.entry_count)
+    path = founding.validator_home(folder, longest.number) / founding.CHAIN_FILE
+    with closing(_open(path)) as connection:
+        for row in connection.execute(ENTRIES):
+            yield entries.decode(row[4])
+
+
+SUBJECTS: Final[Mapping[str, str]] = {
+    "payment.success": "payment_id",
+    "payment.refunded": "refund_id",
+    "booking.confirmed": "booking_id",
+    "booking.cancelled": "booking_id",
+}
+
+
+def subjects(folder: Path) -> dict[str, Counter[str]]:
+    """How often each payment, refund, booking and cancellation is in the ledger, by kind (I4)."""
+    found: dict[str, Counter[str]] = {kind: Counter() for kind in SUBJECTS}
+    for entry in entries_of(folder):
+        name = SUBJECTS.get(entry.kind)
+        if name is not None:
+            subject = entry.booking_id if name == "booking_id" else entry.facts[name]
+            found[entry.kind][subject] += 1
+    return found
+
+
+class _Walk:
+    """Rebuilds a chain beside the one on disk and compares everything."""
+
+    def __init__(self, start: Genesis) -> None:
+        self.start = start
+        self.blocks: list[bytes] = []
+        self.log = merkle.Frontier()
+        self.head: Header | None = None
+        self.stream_end = 0
+
+    def all(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN")  # one moment, while validators go on writing
+        rows = connection.execute(ENTRIES)
+        for height, raw, first, stream_end in connection.execute(BLOCKS):
+            header = self._header(height, raw)
+            _same(first, self.log.size, f"block {height}: its first entry")
+            data = [
+                self._entry(connection, rows.fetchone(), header) for _ in range(header.size - first)
+            ]
+            self._block(header, data)
+            self.stream_end += record_size(bytes(raw), data)
+            _same(stream_end, self.stream_end, f"block {height}: its place in the stream")
+            self.blocks.append(header.hash)
+        if rows.fetchone() is not None:
+            raise Altered(f"entry {self.log.size} is in no block")
+        (count,) = connection.execute("SELECT count(*) FROM nodes").fetchone()
+        _same(count, 2 * self.log.size - self.log.size.bit_count(), "the number of nodes")
+        ((sound,), *more) = connection.execute("PRAGMA integrity_check").fetchall()
+        if sound != "ok" or more:
+            raise Altered(f"the file: {sound}")
+
+    def _header(self, height: int, raw: Any) -> Header:
+        _same(height, len(self.blocks) + 1, f"after block {len(self.blocks)}: the height")
+        try:
+            header = headers.from_json(canonical.load(bytes(raw)), "header")
+        except (Invalid, canonical.NotCanonical, TypeError) as error:
+            raise Altered(f"block {height}: {error}") from error
+        before = self.blocks[-1] if self.blocks else self.start.chain
+        _same(header.height, height, f"block {height}: header.height")
+        _same(header.chain, self.start.chain, f"block {height}: header.chain")
+        _same(header.previous, before, f"block {height}: header.previous, or the block below,")
+        return header
+
+    def _entry(self, connection: sqlite3.Connection, row: Any, header: Header) -> bytes:
+        index = self.log.size
+        if row is None or row[0] != index:
+            raise Altered(f"entry {index} of block {header.height} is missing")
+        _, event_id, booking_id, height, data = row
+        made = self.log.append(merkle.leaf_hash(bytes(data)))
+        stored = [
+            (level, at, bytes(node)) for level, at, node in connection.execute(NODES, (index + 1,))
+        ]
+        if stored != made:
+            raise Altered(f"entry {index} (event {event_id}, block {header.height})")
+        try:
+            entry = entries.decode(bytes(data))
+        except BadEntry as error:
+            raise Altered(f"entry {index} (event {event_id}): {error}") from error
+        columns = (entry.event_id, entry.booking_id, header.height)
+        _same((event_id, booking_id, height), columns, f"entry {index}: its columns")
+        return bytes(data)
+
+    def _block(self, header: Header, data: Sequence[bytes]) -> None:
+        root = merkle.root_of(merkle.leaf_hash(piece) for piece in data)
+        _same(
+            header.entries_root, root, f"block {header.height}: an entry, or header.entries_root,"
+        )
+        _same(header.root, self.log.root(), f"block {header.height}: header.root")
+
+
+def _same(stored: object, right: object, what: str) -> None:
+    if stored != right:
+        raise Altered(f"{what} was altered")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        raise sqlite3.OperationalError("there is no file")
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection.text_factory = lambda data: data.decode(errors="replace")
+    return connection

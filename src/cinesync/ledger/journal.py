@@ -1,0 +1,68 @@
+"""A validator's promises on disk, in SQLite: what it must still know after a crash.
+
+Every write is one transaction with an fsync before anything that depends on it is sent. A journal
+that cannot be read is set aside and counts as lost; the replica then abstains for a while.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+SCHEMA: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY, record BLOB NOT NULL);
+"""
+
+
+class Journal:
+    """Raises sqlite3.Error when the disk fails: neither send nor apply then, but stop."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.executescript(SCHEMA)
+
+    def write(self, records: Iterable[bytes], *, replace: bool) -> None:
+        """Durably; with `replace` instead of everything before, at once or not at all."""
+        rows = [(record,) for record in records]
+        if not rows and not replace:
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            if replace:
+                self._connection.execute("DELETE FROM records")
+            self._connection.executemany("INSERT INTO records (record) VALUES (?)", rows)
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def records(self) -> list[bytes]:
+        rows = self._connection.execute("SELECT record FROM records ORDER BY seq")
+        return [bytes(row[0]) for row in rows]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def open_journal(path: Path) -> tuple[Journal, list[bytes]]:
+    """A journal and what it remembers: nothing at all when it is damaged."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            sound = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    except sqlite3.DatabaseError:
+        sound = False
+    if not sound:
+        set_aside(path)
+    journal = Journal(path)
+    return journal, journal.records()
+
+
+def set_aside(path: Path) -> None:
+    """Keep a damaged file for whoever investigates, under another name."""
+    for suffix in ("", "-wal", "-shm"):
+        damaged = path.with_name(path.name + suffix)
+        if damaged.exists():
+            damaged.replace(path.with_name(f"{path.name}{suffix}.damaged"))

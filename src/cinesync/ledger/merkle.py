@@ -1,0 +1,186 @@
+"""Merkle trees as in RFC 9162, section 2.1: roots, inclusion proofs, consistency proofs.
+
+A tree is read through its complete subtrees: `nodes(level, index)` is the hash over the leaves
+[index * 2**level, (index + 1) * 2**level). They never change, so they can be stored once.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+Nodes = Callable[[int, int], bytes]
+EMPTY: Final = hashlib.sha256().digest()
+PATH_MAX: Final = 64
+
+
+class BadProof(ValueError):
+    """The path does not lead from here to there."""
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Frontier:
+    """The complete subtrees at a tree's right edge, largest first: all that growing it takes."""
+
+    def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
+        self.size = size
+        self.peaks = list(peaks)
+        assert len(self.peaks) == size.bit_count()
+
+    def append(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
+        """Grow by one leaf hash; the (level, index, hash) of every subtree it completes."""
+        index, level, node = self.size, 0, leaf
+        made = [(level, index, node)]
+        while index & 1:
+            node = node_hash(self.peaks.pop(), node)
+            index, level = index >> 1, level + 1
+            made.append((level, index, node))
+        self.peaks.append(node)
+        self.size += 1
+        return made
+
+    def root(self) -> bytes:
+        if not self.peaks:
+            return EMPTY
+        *rest, node = self.peaks
+        for peak in reversed(rest):
+            node = node_hash(peak, node)
+        return node
+
+
+def frontier(size: int, nodes: Nodes) -> Frontier:
+    """The right edge of the tree of the first `size` leaves."""
+    peaks, start = [], 0
+    for level in reversed(range(size.bit_length())):
+        if size >> level & 1:
+            peaks.append(nodes(level, start >> level))
+            start += 1 << level
+    return Frontier(size, peaks)
+
+
+def root(size: int, nodes: Nodes) -> bytes:
+    return frontier(size, nodes).root()
+
+
+def root_of(leaves: Iterable[bytes]) -> bytes:
+    """The root over leaf hashes."""
+    tree = Frontier()
+    for leaf in leaves:
+        tree.append(leaf)
+    return tree.root()
+
+
+def inclusion(index: int, size: int, nodes: Nodes) -> list[bytes]:
+    """PATH(index, D[size]) of section 2.1.3.1, from the leaf upwards."""
+    assert 0 <= index < size
+    path: list[bytes] = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + _split(end - start)
+        if index < middle:
+            path.append(_range(middle, end, nodes))
+            end = middle
+        else:
+            path.append(_range(start, middle, nodes))
+            start = middle
+    return path[::-1]
+
+
+def consistency(first: int, second: int, nodes: Nodes) -> list[bytes]:
+    """PROOF(first, D[second]) of section 2.1.4.1."""
+    assert 0 < first <= second
+    path: list[bytes] = []
+    start, end, whole = 0, second, True
+    while end != first:
+        middle = start + _split(end - start)
+        if first <= middle:
+            path.append(_range(middle, end, nodes))
+            end = middle
+        else:
+            path.append(_range(start, middle, nodes))
+            start, whole = middle, False
+    if not whole:
+        path.append(_range(start, end, nodes))
+    return path[::-1]
+
+
+def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root that makes the path right (section 2.1.3.2). Raises BadProof for a wrong length."""
+    if not 0 <= index < size:
+        raise BadProof(f"there is no entry {index} in a tree of {size}")
+    node, last = leaf, size - 1
+    for sibling in path:
+        if last == 0:
+            raise BadProof("the path is too long")
+        if index & 1 or index == last:
+            node = node_hash(sibling, node)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            node = node_hash(node, sibling)
+        index, last = index >> 1, last >> 1
+    if last:
+        raise BadProof("the path is too short")
+    return node
+
+
+def verify_consistency(
+    first: int, second: int, first_root: bytes, second_root: bytes, path: Sequence[bytes]
+) -> None:
+    """That the first tree is the beginning of the second (section 2.1.4.2). Raises BadProof."""
+    if not 0 <= first <= second:
+        raise BadProof(f"a tree of {first} does not come before one of {second}")
+    if first in {0, second}:
+        if path or (first_root != second_root if first else first_root != EMPTY):
+            raise BadProof("equal sizes with different roots" if not path else "a needless path")
+        return
+    if first & (first - 1) == 0:
+        path = [first_root, *path]
+    if not path:
+        raise BadProof("the path is empty")
+    old, new = _climb(first, second, path)
+    if old != first_root:
+        raise BadProof("the path does not lead to the first root")
+    if new != second_root:
+        raise BadProof("the path does not lead to the second root")
+
+
+def _climb(first: int, second: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    index, last = first - 1, second - 1
+    while index & 1:
+        index, last = index >> 1, last >> 1
+    old = new = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            raise BadProof("the path is too long")
+        if index & 1 or index == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            new = node_hash(new, sibling)
+        index, last = index >> 1, last >> 1
+    if last:
+        raise BadProof("the path is too short")
+    return old, new
+
+
+def _range(start: int, end: int, nodes: Nodes) -> bytes:
+    """The hash over [start, end), whose start any split of section 2.1.1 can have made."""
+    width = end - start
+    if width & (width - 1) == 0:
+        level = width.bit_length() - 1
+        return nodes(level, start >> level)
+    middle = start + _split(width)
+    return node_hash(_range(start, middle, nodes), _range(middle, end, nodes))
+
+
+def _split(width: int) -> int:
+    """The largest power of two below a width of two or more."""
+    return 1 << (width - 1).bit_length() - 1

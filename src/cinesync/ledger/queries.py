@@ -1,0 +1,107 @@
+"""What a validator tells of its copy of the chain. Whoever asks checks the proofs."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from cinesync.ledger import merkle
+from cinesync.ledger.chain import Chain, Placed
+from cinesync.ledger.network import Query
+from cinesync.pbft.messages import encode
+from cinesync.pbft.replica import Replica
+
+HEADERS_MAX: Final = 50
+
+
+class Desk:
+    """Answers are JSON values; None: not here."""
+
+    def __init__(self, replica: Replica, chain: Chain) -> None:
+        self._replica = replica
+        self._chain = chain
+        self._asks: dict[str, Callable[[Query], Any]] = {
+            "status": self._status,
+            "attestation": self._attestation,
+            "links": self._links,
+            "blocks": self._blocks,
+            "block": self._block,
+            "entry": self._entry,
+            "entries": self._entries,
+            "inclusion": self._inclusion,
+            "consistency": self._consistency,
+        }
+
+    def answer(self, query: Query) -> Any:
+        ask = self._asks.get(query.ask)
+        return ask(query) if ask else None
+
+    def _status(self, _query: Query) -> dict[str, Any]:
+        core, head = self._replica.core, self._chain.head
+        return {
+            "replica": core.me,
+            "epoch": core.configuration.epoch,
+            "view": core.view,
+            "primary": core.primary,
+            "active": core.active,
+            "abstaining": core.abstaining,
+            "height": core.executed,
+            "stable": core.log.low,
+            "pending": len(core.pending),
+            "size": head.size if head else 0,
+        }
+
+    def _attestation(self, query: Query) -> dict[str, Any] | None:
+        """Of the header at height `first`, as long as it is near the top."""
+        word = self._replica.core.attestations.get(query.first)
+        if word is None:
+            return None
+        return {"epoch": word.epoch, "signature": word.signature.hex()}
+
+    def _links(self, query: Query) -> list[str]:
+        """How the validators changed, up to epoch `first`."""
+        return [encode(link).hex() for link in self._replica.core.links[: query.first]]
+
+    def _blocks(self, query: Query) -> list[dict[str, Any]]:
+        """Headers above height `first`, at most `second`."""
+        limit = max(0, min(query.second, HEADERS_MAX))
+        return [header.to_json() for header in self._chain.headers(query.first, limit)]
+
+    def _block(self, query: Query) -> dict[str, Any] | None:
+        """The header at height `first`, 0 for the newest, and its entries."""
+        height = query.first or self._chain.height
+        header = self._chain.header(height)
+        if header is None:
+            return None
+        entries = [_placed(placed) for placed in self._chain.entries_of_block(height)]
+        return {"header": header.to_json(), "entries": entries}
+
+    def _entry(self, query: Query) -> dict[str, Any] | None:
+        """The entry of the event `name`."""
+        placed = self._chain.entry(query.name)
+        return _placed(placed) if placed else None
+
+    def _entries(self, query: Query) -> list[dict[str, Any]]:
+        """The entries of the booking `name`."""
+        return [_placed(placed) for placed in self._chain.entries_of_booking(query.name)]
+
+    def _inclusion(self, query: Query) -> list[str] | None:
+        """Of entry `first` in the log of size `second`."""
+        if not 0 <= query.first < query.second <= self._size:
+            return None
+        path = merkle.inclusion(query.first, query.second, self._chain.node)
+        return [node.hex() for node in path]
+
+    def _consistency(self, query: Query) -> list[str] | None:
+        """Between the logs of sizes `first` and `second`."""
+        if not 0 < query.first <= query.second <= self._size:
+            return None
+        path = merkle.consistency(query.first, query.second, self._chain.node)
+        return [node.hex() for node in path]
+
+    @property
+    def _size(self) -> int:
+        return self._chain.log.size
+
+
+def _placed(placed: Placed) -> dict[str, Any]:
+    text = placed.data.decode()
+    return {"index": placed.index, "height": placed.height, "entry": text}

@@ -1,0 +1,72 @@
+"""Reads for the HTTP door: what at least one honest validator vouches for."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from cinesync.ledger.client import LedgerClient
+from cinesync.ledger.model import NotThatLarge, UnknownBlock, ValidatorsAway
+
+TRIES_MAX: Final = 5
+PAUSE_SECONDS: Final = 0.05
+
+
+class Reader:
+    """Raises ValidatorsAway when too few answer alike."""
+
+    def __init__(self, client: LedgerClient) -> None:
+        self._client = client
+
+    @property
+    def genesis(self) -> bytes:
+        return self._client.genesis.encode()
+
+    @property
+    def chain(self) -> str:
+        """The chain's name: the hash of its genesis."""
+        return self._client.genesis.chain.hex()
+
+    async def validators(self) -> list[dict[str, Any]]:
+        """Each one's own word; those who do not answer have none."""
+        told = await self._client.ask_all("status")
+        known = [validator.replica for validator in self._client.configuration.validators]
+        return [{"replica": at, "answers": at in told} | (told.get(at) or {}) for at in known]
+
+    async def height(self) -> int:
+        """The highest block that an honest validator has."""
+        heights = [told["height"] for told in await self.validators() if told["answers"]]
+        if len(heights) < self._client.configuration.weak:
+            raise ValidatorsAway
+        return int(sorted(heights, reverse=True)[self._client.configuration.weak - 1])
+
+    async def headers(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """Upwards from the one above `after`."""
+        return list(await self._agreed("blocks", after, limit))
+
+    async def block(self, height: int) -> dict[str, Any]:
+        """A header and its entries. Raises UnknownBlock."""
+        if height > await self.height():
+            raise UnknownBlock(f"the chain has no block {height} yet")
+        found: dict[str, Any] = await self._agreed("block", height)
+        return found
+
+    async def entries(self, booking_id: str) -> Sequence[dict[str, Any]]:
+        """All entries of a booking, in their order."""
+        return list(await self._agreed("entries", name=booking_id))
+
+    async def consistency(self, first: int, second: int) -> list[str]:
+        """Raises NotThatLarge."""
+        height = await self.height()
+        size = (await self._agreed("blocks", height - 1, 1))[0]["size"] if height else 0
+        if not 0 < first <= second <= size:
+            raise NotThatLarge(f"0 < from <= to <= {size}", size=size)
+        return list(await self._agreed("consistency", first, second))
+
+    async def _agreed(self, ask: str, first: int = 0, second: int = 0, name: str = "") -> Any:
+        """Those who are a moment behind get a moment."""
+        for _ in range(TRIES_MAX):
+            found = await self._client.agreed(ask, first, second, name)
+            if found is not None:
+                return found
+            await asyncio.sleep(PAUSE_SECONDS)
+        raise ValidatorsAway

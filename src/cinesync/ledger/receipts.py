@@ -1,0 +1,203 @@
+"""A receipt: the proof, in one JSON file, that an entry is in the ledger. Pure.
+
+It holds the chain's genesis and how its validators changed since, a block header signed by a
+quorum of them, and the path from the entry to the header's root of the whole log. Whoever trusts
+the genesis needs nothing else. There is one spelling; everything in it is checked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from cinesync.ledger import canonical, entries, genesis, headers, keys, merkle, shapes
+from cinesync.ledger.entries import Entry
+from cinesync.ledger.genesis import Genesis
+from cinesync.ledger.headers import Header
+from cinesync.ledger.shapes import Invalid
+from cinesync.pbft import certificates
+from cinesync.pbft.messages import Attestation, Configuration, Link, encode, payload
+
+FORMAT: Final = "cinesync-receipt/1"
+RECEIPT_BYTES_MAX: Final = 1024 * 1024
+LINKS_MAX: Final = 64
+LINK_BYTES_MAX: Final = 256 * 1024
+MEMBERS: Final = (
+    "format", "genesis", "links", "header", "certificate", "entry", "index", "path"
+)  # fmt: skip
+
+_LINK: Final = msgspec.msgpack.Decoder(Link)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Signatures over a header by validators of one epoch, in rising order."""
+
+    epoch: int
+    signatures: Mapping[int, bytes]
+
+    def to_json(self) -> dict[str, Any]:
+        signed = sorted(self.signatures.items())
+        votes = [{"replica": replica, "signature": word.hex()} for replica, word in signed]
+        return {"epoch": self.epoch, "signatures": votes}
+
+
+@dataclass(frozen=True)
+class Receipt:
+    genesis: Genesis
+    links: Sequence[Link]
+    header: Header
+    certificate: Certificate
+    entry: Entry
+    index: int
+    path: Sequence[bytes]
+
+    def encode(self) -> bytes:
+        return canonical.dump(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "genesis": self.genesis.to_json(),
+            "links": [encode(link).hex() for link in self.links],
+            "header": self.header.to_json(),
+            "certificate": self.certificate.to_json(),
+            "entry": self.entry.to_json(),
+            "index": self.index,
+            "path": [node.hex() for node in self.path],
+        }
+
+
+def verify(data: bytes, pinned: Genesis | None = None) -> Receipt:
+    """The receipt in these bytes, every part of it checked. Raises Invalid.
+
+    Without a pinned genesis it only proves that some chain of this name said so.
+    """
+    if len(data) > RECEIPT_BYTES_MAX:
+        raise Invalid("receipt", f"larger than {RECEIPT_BYTES_MAX} bytes")
+    try:
+        value = canonical.load(data)
+    except canonical.NotCanonical as error:
+        raise Invalid("receipt", str(error)) from error
+    return verify_json(value, pinned)
+
+
+def verify_json(value: Any, pinned: Genesis | None = None, where: str = "receipt") -> Receipt:
+    receipt = from_json(value, where)
+    _check_chain(receipt, pinned, where)
+    configuration = check_links(receipt.genesis, receipt.links, f"{where}.links")
+    check_signatures(receipt.header, receipt.certificate, configuration, where)
+    _check_inclusion(receipt, where)
+    return receipt
+
+
+def from_json(value: Any, where: str) -> Receipt:
+    """Its shape only. Raises Invalid."""
+    fields = shapes.members(value, MEMBERS, where)
+    if fields["format"] != FORMAT:
+        raise Invalid(f"{where}.format", f"not {FORMAT}")
+    try:
+        entry = entries.from_json(fields["entry"])
+    except entries.BadEntry as error:
+        raise Invalid(f"{where}.entry", str(error)) from error
+    links = shapes.listed(fields["links"], f"{where}.links", LINKS_MAX)
+    path = shapes.listed(fields["path"], f"{where}.path", merkle.PATH_MAX)
+    return Receipt(
+        genesis=genesis.from_json(fields["genesis"], f"{where}.genesis"),
+        links=[_link(item, f"{where}.links[{at}]") for at, item in enumerate(links)],
+        header=headers.from_json(fields["header"], f"{where}.header"),
+        certificate=certificate_from_json(fields["certificate"], f"{where}.certificate"),
+        entry=entry,
+        index=shapes.whole(fields["index"], f"{where}.index"),
+        path=[shapes.hexadecimal(n, f"{where}.path[{at}]") for at, n in enumerate(path)],
+    )
+
+
+def certificate_from_json(value: Any, where: str) -> Certificate:
+    fields = shapes.members(value, ("epoch", "signatures"), where)
+    where = f"{where}.signatures"
+    found = shapes.listed(fields["signatures"], where, genesis.VALIDATORS_MAX)
+    votes = [_vote(item, f"{where}[{at}]") for at, item in enumerate(found)]
+    voters = [replica for replica, _ in votes]
+    if voters != sorted(set(voters)):
+        raise Invalid(where, "not one each, in rising order")
+    return Certificate(shapes.whole(fields["epoch"], f"{where}.epoch"), dict(votes))
+
+
+def _vote(value: Any, where: str) -> tuple[int, bytes]:
+    fields = shapes.members(value, ("replica", "signature"), where)
+    replica = shapes.whole(fields["replica"], f"{where}.replica", genesis.REPLICA_MAX)
+    where = f"{where}.signature"
+    return replica, shapes.hexadecimal(fields["signature"], where, keys.SIGNATURE_BYTES)
+
+
+def _link(value: Any, where: str) -> Link:
+    if not isinstance(value, str) or len(value) > 2 * LINK_BYTES_MAX:
+        raise Invalid(where, f"not a text of at most {2 * LINK_BYTES_MAX} digits")
+    try:
+        link: Link = _LINK.decode(bytes.fromhex(value))
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:
+        raise Invalid(where, "not a change of validators") from error
+    if encode(link).hex() != value:
+        raise Invalid(where, "not the canonical encoding")
+    return link
+
+
+def _check_chain(receipt: Receipt, pinned: Genesis | None, where: str) -> None:
+    if pinned is not None and receipt.genesis.chain != pinned.chain:
+        raise Invalid(f"{where}.genesis", "not the pinned genesis: this is another chain")
+    if receipt.header.chain != receipt.genesis.chain:
+        raise Invalid(f"{where}.header.chain", "not the hash of the genesis")
+    if receipt.header.time < receipt.genesis.time:
+        raise Invalid(f"{where}.header.time", "before the genesis")
+
+
+def check_links(start: Genesis, links: Sequence[Link], where: str) -> Configuration:
+    """The set of validators that the links lead to: each signed by the set before it."""
+    configuration, ring = start.configuration, keys.KeyRing()
+    for at, link in enumerate(links):
+        known = {configuration.epoch: configuration}
+        if link.proof.epoch != configuration.epoch or not certificates.links(ring, known, link):
+            raise Invalid(f"{where}[{at}]", "not signed by a quorum of the validators before")
+        configuration = link.state.configuration
+    return configuration
+
+
+def check_signatures(
+    header: Header, certificate: Certificate, configuration: Configuration, where: str
+) -> None:
+    """A quorum, and no surplus signature that is not good. Raises Invalid."""
+    if header.validators != genesis.set_hash(configuration):
+        raise Invalid(f"{where}.header.validators", "not the hash of the validators in force")
+    if certificate.epoch != configuration.epoch:
+        raise Invalid(f"{where}.certificate.epoch", f"not {configuration.epoch}")
+    where = f"{where}.certificate.signatures"
+    if len(certificate.signatures) < configuration.quorum:
+        count = len(certificate.signatures)
+        raise Invalid(where, f"{count} of the {configuration.quorum} that a quorum needs")
+    for at, (replica, signature) in enumerate(certificate.signatures.items()):
+        if configuration.key(replica) is None:
+            raise Invalid(f"{where}[{at}].replica", f"{replica} is no validator")
+        if not attests(configuration, header, replica, signature):
+            raise Invalid(f"{where}[{at}].signature", f"not validator {replica}'s of this header")
+
+
+def attests(configuration: Configuration, header: Header, replica: int, signature: bytes) -> bool:
+    """Whether a validator of this epoch signed the header."""
+    key = configuration.key(replica)
+    word = Attestation(replica, b"", configuration.epoch, header.height, header.hash)
+    return key is not None and keys.verify(key, payload(word), signature)
+
+
+def _check_inclusion(receipt: Receipt, where: str) -> None:
+    leaf = merkle.leaf_hash(receipt.entry.encode())
+    size = receipt.header.size
+    if receipt.index >= size:
+        raise Invalid(f"{where}.index", f"there is no entry {receipt.index} in a log of {size}")
+    try:
+        root = merkle.root_from_inclusion(leaf, receipt.index, size, receipt.path)
+    except merkle.BadProof as error:
+        raise Invalid(f"{where}.path", str(error)) from error
+    if root != receipt.header.root:
+        raise Invalid(f"{where}.entry", "entry, index and path do not lead to the signed root")

@@ -1,0 +1,185 @@
+"""The HTTP door: the chain for everyone to look at, and receipts to keep. No secrets here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, QueryParameter
+from litestar.types import ControllerRouterHandler
+
+from cinesync.chassis.db import Database
+from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.problems import Invalid
+from cinesync.ledger import canonical, headers, receipts, store
+from cinesync.ledger.model import NoReceipt, NoReceiptYet, State
+from cinesync.ledger.queries import HEADERS_MAX
+from cinesync.ledger.reader import Reader
+from cinesync.ledger.tlog_proof import tlog_proof
+
+JSON_TYPE: Final = "application/json"
+INTEGER_MAX: Final = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the handlers work with."""
+
+    db: Database
+    reader: Reader
+
+
+TheDesk = NamedDependency[Desk]
+
+
+class StatusView(msgspec.Struct, frozen=True):
+    """`waiting`: entries that are not in the chain yet."""
+
+    chain: str
+    height: int
+    waiting: int
+    validators: Sequence[dict[str, Any]]
+
+
+class BlockView(msgspec.Struct, frozen=True):
+    """A block's header and its hash; the certificate when it is kept here."""
+
+    height: int
+    hash: str
+    header: dict[str, Any]
+    entries: Sequence[dict[str, Any]] = ()
+    certificate: dict[str, Any] | None = None
+
+
+class ConsistencyView(msgspec.Struct, frozen=True):
+    """Shows that the log of `from_size` entries is the beginning of that of `to_size`."""
+
+    from_size: int
+    to_size: int
+    path: Sequence[str]
+
+
+@get("/status")
+async def status(desk: TheDesk) -> StatusView:
+    """Where the validators stand, and what waits for them."""
+    validators = await desk.reader.validators()
+    heights = [told["height"] for told in validators if told["answers"]]
+    return StatusView(
+        chain=desk.reader.chain,
+        height=max(heights, default=0),
+        waiting=await desk.db.read(store.count_waiting),
+        validators=validators,
+    )
+
+
+@get("/genesis")
+async def genesis(desk: TheDesk) -> Response[bytes]:
+    """The beginning of the chain, to be pinned by whoever verifies receipts."""
+    return _file(desk.reader.genesis, "genesis.json")
+
+
+@get("/blocks")
+async def blocks(
+    desk: TheDesk,
+    after: Annotated[str | None, QueryParameter(max_length=500)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=HEADERS_MAX)] = 20,
+) -> Page[BlockView]:
+    """Headers, the newest first."""
+    top = await desk.reader.height() if after is None else _height(after) - 1
+    first = max(0, top - limit)
+    found = await desk.reader.headers(first, top - first) if top > 0 else []
+    views = [_view(header) for header in reversed(found)]
+    return Page(views, encode_cursor(str(views[-1].height)) if views and first > 0 else None)
+
+
+@get("/blocks/{height:int}")
+async def block(height: FromPath[int], desk: TheDesk) -> BlockView:
+    """One block with its entries."""
+    if not 1 <= height <= INTEGER_MAX:
+        raise Invalid("heights begin with 1")
+    found = await desk.reader.block(height)
+    certificate = await desk.db.read(store.certificate, height)
+    kept = msgspec.json.decode(certificate) if certificate else None
+    return _view(found["header"], [_entry(one) for one in found["entries"]], kept)
+
+
+@get("/entries")
+async def entries_of_booking(
+    desk: TheDesk, booking_id: Annotated[UUID, QueryParameter()]
+) -> Page[dict[str, Any]]:
+    """All that the chain holds of a booking, in the chain's order."""
+    found = await desk.reader.entries(str(booking_id))
+    return Page([_entry(one) for one in found], None)
+
+
+@get("/receipts/{event_id:uuid}")
+async def receipt(
+    event_id: FromPath[UUID],
+    desk: TheDesk,
+    form: Annotated[str, QueryParameter(pattern="^(json|tlog-proof)$")] = "json",
+) -> Response[bytes]:
+    """The receipt of an event: one file that anyone can verify, for ever."""
+    found = await desk.db.read(store.receipt, event_id)
+    if found is None:
+        state = await desk.db.read(store.state_of, event_id)
+        raise NoReceiptYet if state == State.WAITING else NoReceipt
+    if form == "tlog-proof":
+        parsed = receipts.from_json(canonical.load(found.encode()), "receipt")
+        return _file(tlog_proof(parsed).encode(), f"{event_id}.tlog-proof", "text/plain")
+    return _file(found.encode(), f"receipt-{event_id}.json")
+
+
+@get("/proofs/consistency")
+async def consistency(
+    desk: TheDesk,
+    from_size: Annotated[int, QueryParameter(name="from", ge=1, le=INTEGER_MAX)],
+    to_size: Annotated[int, QueryParameter(name="to", ge=1, le=INTEGER_MAX)],
+) -> ConsistencyView:
+    """Between two sizes of the log (RFC 9162, section 2.1.4)."""
+    path = await desk.reader.consistency(from_size, to_size)
+    return ConsistencyView(from_size, to_size, path)
+
+
+def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
+    """Everything under /api/ledger."""
+    return [
+        Router(
+            "/api/ledger",
+            route_handlers=[
+                status, genesis, blocks, block, entries_of_booking, receipt, consistency
+            ],
+            dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        )
+    ]  # fmt: skip
+
+
+def _file(data: bytes, name: str, media_type: str = JSON_TYPE) -> Response[bytes]:
+    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(data, media_type=media_type, headers=disposition)
+
+
+def _view(
+    header: dict[str, Any],
+    entries: Sequence[dict[str, Any]] = (),
+    certificate: dict[str, Any] | None = None,
+) -> BlockView:
+    name = headers.from_json(header, "header").hash.hex()
+    return BlockView(header["height"], name, header, entries, certificate)
+
+
+def _entry(one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "index": one["index"],
+        "height": one["height"],
+        "entry": canonical.load(one["entry"].encode()),
+    }
+
+
+def _height(after: str) -> int:
+    (height,) = decode_cursor(after, 1)
+    if not height.isdecimal() or len(height) > len(str(INTEGER_MAX)):
+        raise Invalid("`after` takes the `next` of an earlier answer.", field="after")
+    return int(height)

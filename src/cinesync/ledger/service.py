@@ -1,0 +1,64 @@
+"""Commands of the ledger: note what goes into the chain, note that it is there, forget persons."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from cinesync.chassis import clock, events, outbox
+from cinesync.chassis.db import Transaction
+from cinesync.chassis.events import Event
+from cinesync.contracts.auth import CustomerErased
+from cinesync.contracts.ledger import LedgerCommitted
+from cinesync.ledger import entries, store
+from cinesync.ledger.model import Recorded, Submission
+
+
+async def record(tx: Transaction, happened: Sequence[Any]) -> None:
+    """Keep events until the chain has them: nothing else waits for that."""
+    await store.insert_submissions(tx, [_submission(event) for event in happened])
+
+
+def _submission(event: Any) -> Submission:
+    assert isinstance(event, Event)
+    salt = secrets.token_bytes(entries.SALT_BYTES)
+    entry = entries.entry_of(event.name, events.encode(event), salt)
+    return Submission(
+        event_id=event.event_id,
+        kind=event.name,
+        booking_id=UUID(entry.booking_id),
+        customer_id=event.customer_id,  # type: ignore[attr-defined]  # every event here has one
+        salt=salt,
+        entry=entry.encode(),
+        occurred_at=event.occurred_at,
+    )
+
+
+async def finish(
+    tx: Transaction, recorded: Sequence[Recorded], header: str, certificate: str
+) -> None:
+    """Keep the receipts and tell the others, once."""
+    fresh = await store.mark_final(tx, [one.event_id for one in recorded])
+    new = [one for one in recorded if one.event_id in fresh]
+    await store.insert_receipts(tx, new)
+    if new:
+        height = max(one.height for one in new)
+        await store.insert_certificate(tx, height, header, certificate)
+    await outbox.append(tx, [_committed(one) for one in new])
+
+
+def _committed(one: Recorded) -> LedgerCommitted:
+    return LedgerCommitted(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        entry_event_id=one.event_id,
+        kind=one.kind,
+        booking_id=one.booking_id,
+        height=one.height,
+        index=one.index,
+    )
+
+
+async def forget(tx: Transaction, erased: Sequence[CustomerErased]) -> None:
+    """The chain stays as it is and still verifies; nobody can tell any more who it was."""
+    await store.forget_customers(tx, [event.customer_id for event in erased])

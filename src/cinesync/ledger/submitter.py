@@ -1,0 +1,109 @@
+"""Takes what waits to the validators and brings the receipts home; one process at a time."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from prometheus_client import Counter, Gauge
+
+from cinesync.chassis import clock, lease, telemetry
+from cinesync.chassis.db import Database
+from cinesync.ledger import canonical, service, store
+from cinesync.ledger.application import OPERATIONS_MAX
+from cinesync.ledger.client import LedgerClient, NoQuorum
+from cinesync.ledger.model import Recorded, Waiting, first_sequence
+from cinesync.ledger.receipts import Receipt
+
+log = telemetry.get_logger(__name__)
+
+LEASE: Final = "ledger.submitter"
+REQUESTS_AT_ONCE_MAX: Final = 4
+POLL_SECONDS: Final = 0.2
+STANDBY_SECONDS: Final = 1.0
+RENEW_SECONDS: Final = lease.LEASE_SECONDS / 3
+
+ENTRIES_FINAL = Counter("cinesync_ledger_entries_final", "Entries whose receipts are here")
+ENTRIES_WAITING = Gauge("cinesync_ledger_entries_waiting", "Entries without a receipt, at most")
+
+
+class Submitter:
+    """The lease saves work; exactly once is the log's own doing, by event id."""
+
+    def __init__(self, db: Database, client: LedgerClient, name: str) -> None:
+        self._db = db
+        self._client = client
+        self._name = name
+        self._owner = f"{name}:{clock.new_id()}"
+
+    async def run(self) -> None:
+        """Until cancelled; below a quorum of validators everything waits."""
+        while True:
+            if await self._lease():
+                await self._lead()
+            await asyncio.sleep(STANDBY_SECONDS)
+
+    async def stop(self) -> None:
+        """Let another process go on at once."""
+        await self._db.run(lease.give_back, LEASE, self._owner)
+
+    async def _lease(self) -> bool:
+        return await lease.held(self._db, LEASE, self._owner)
+
+    async def _lead(self) -> None:
+        reserved = await self._db.run(store.reserve_sequences, self._name)
+        milliseconds = int(clock.now().timestamp() * 1000)
+        self._client.start_from(first_sequence(reserved, milliseconds))
+        while await self._lease():
+            found = await self._db.read(store.waiting, REQUESTS_AT_ONCE_MAX * OPERATIONS_MAX)
+            ENTRIES_WAITING.set(len(found))
+            if not found:
+                await asyncio.sleep(POLL_SECONDS)
+            elif not await self._while_leased(self._deliver(found)):
+                return
+
+    async def _while_leased(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Work for hours if need be, but stop when another process took over."""
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=RENEW_SECONDS)
+                if not task.done() and not await self._lease():
+                    return False
+            task.result()
+        except* NoQuorum as group:  # it is in the log; the next round finds it there
+            log.warning("ledger.no_quorum", errors=[str(error) for error in group.exceptions])
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return True
+
+    async def _deliver(self, found: Sequence[Waiting]) -> None:
+        parts = [found[at : at + OPERATIONS_MAX] for at in range(0, len(found), OPERATIONS_MAX)]
+        async with asyncio.TaskGroup() as tasks:
+            for part in parts:
+                tasks.create_task(self._deliver_part(part))
+
+    async def _deliver_part(self, part: Sequence[Waiting]) -> None:
+        appended = await self._client.submit([one.entry for one in part])
+        header, certificate = await self._client.certify(appended.height)
+        event_ids = [str(one.event_id) for one in part]
+        receipts = await self._client.receipts(header, certificate, event_ids)
+        recorded = [_recorded(one, receipt) for one, receipt in zip(part, receipts, strict=True)]
+        texts = [canonical.dump(thing.to_json()).decode() for thing in (header, certificate)]
+        await self._db.run(service.finish, recorded, *texts)
+        ENTRIES_FINAL.inc(len(recorded))
+
+
+def _recorded(one: Waiting, receipt: Receipt) -> Recorded:
+    assert receipt.entry.event_id == str(one.event_id)
+    if receipt.entry.encode() != one.entry:
+        log.error("ledger.differs", event_id=str(one.event_id))  # the chain's word stands
+    return Recorded(
+        event_id=UUID(receipt.entry.event_id),
+        kind=one.kind,
+        booking_id=one.booking_id,
+        height=receipt.header.height,
+        index=receipt.index,
+        receipt=receipt.encode().decode(),
+    )

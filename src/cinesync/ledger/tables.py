@@ -1,0 +1,69 @@
+"""The tables of the ledger service's database, as the migrations make them."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+metadata = MetaData()
+
+Moment = DateTime(timezone=True)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("booking_id", Uuid, nullable=False),
+    Column("customer_id", Uuid),
+    Column("salt", LargeBinary),
+    Column("entry", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("occurred_at", Moment, nullable=False),
+    Column("submitted_at", Moment, nullable=False),
+    CheckConstraint("state IN ('waiting', 'final')", name="submissions_state"),
+)
+Index(
+    "submissions_waiting",
+    submissions.c.occurred_at,
+    submissions.c.event_id,
+    postgresql_where=text("state = 'waiting'"),
+)
+Index("submissions_of_customer", submissions.c.customer_id)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("event_id", Uuid, ForeignKey("submissions.event_id"), primary_key=True),
+    Column("booking_id", Uuid, nullable=False),
+    Column("height", BigInteger, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+    Column("receipt", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+)
+Index("receipts_of_booking", receipts.c.booking_id, receipts.c.log_index)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("height", BigInteger, primary_key=True),
+    Column("header", Text, nullable=False),
+    Column("certificate", Text, nullable=False),
+)
+
+writers = Table(
+    "writers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("next_sequence", BigInteger, nullable=False),
+)

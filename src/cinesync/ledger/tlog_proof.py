@@ -1,0 +1,48 @@
+"""A receipt in the form of C2SP's tlog-proof, for tools of the transparency ecosystem.
+
+Leaf and node hashes, index, path and checkpoint are as those tools know them (RFC 9162, C2SP
+tlog-checkpoint). The signatures are not: validators sign block headers, so each line carries a
+signature type of its own, and the header stands in the checkpoint's extension line.
+"""
+
+import hashlib
+from base64 import b64encode
+from typing import Final
+
+from cinesync.ledger import canonical, receipts
+from cinesync.ledger.receipts import Receipt
+
+SIGNATURE_TYPE: Final = b"\xffcinesync/header-signature/1"
+
+
+def tlog_proof(receipt: Receipt) -> str:
+    """The text of a `.tlog-proof` file; the entry's own bytes are the log's data."""
+    lines = ["c2sp.org/tlog-proof@v1", f"index {receipt.index}"]
+    lines += [_base64(node) for node in receipt.path]
+    return "\n".join([*lines, "", checkpoint(receipt)])
+
+
+def checkpoint(receipt: Receipt) -> str:
+    """The signed note: origin, size, root, what was signed, signatures."""
+    header, epoch = receipt.header, receipt.certificate.epoch
+    body = [origin(receipt), str(header.size), _base64(header.root)]
+    body.append(f"cinesync-header {epoch} {_base64(canonical.dump(header.to_json()))}")
+    validators = receipts.check_links(receipt.genesis, receipt.links, "receipt.links")
+    lines = [
+        _line(f"{origin(receipt)}/validator-{replica}", validators.key(replica) or b"", signature)
+        for replica, signature in sorted(receipt.certificate.signatures.items())
+    ]
+    return "\n".join([*body, "", *lines, ""])
+
+
+def origin(receipt: Receipt) -> str:
+    return f"cinesync/{receipt.genesis.chain.hex()}"
+
+
+def _line(name: str, public_key: bytes, signature: bytes) -> str:
+    key_id = hashlib.sha256(name.encode() + b"\n" + SIGNATURE_TYPE + public_key).digest()[:4]
+    return f"— {name} {_base64(key_id + signature)}"
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode()

@@ -1,0 +1,34 @@
+"""`cinesync validator --home DIR`: the process of one validator."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from cinesync.chassis import telemetry
+from cinesync.ledger import home
+from cinesync.ledger.replicator import Replicator
+
+log = telemetry.get_logger(__name__)
+
+
+def main(folder: Path, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Until SIGTERM or SIGINT. Raises NoHome, and whatever stops a validator."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(folder, on_ready))
+
+
+async def _run(folder: Path, on_ready: Callable[[], None]) -> None:
+    replicator = Replicator(home.load(folder))
+    running = asyncio.create_task(replicator.run(on_ready))
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        log.info("ledger.validator_stopped", replica=replicator.me)
+    finally:
+        replicator.close()

@@ -1,0 +1,83 @@
+"""`cinesync verify`: is this file a good receipt, or a proof of fraud? Offline."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cinesync.ledger import canonical, fraud, genesis, receipts
+from cinesync.ledger.fraud import Fraud
+from cinesync.ledger.genesis import Genesis
+from cinesync.ledger.receipts import Receipt
+from cinesync.ledger.shapes import Invalid
+
+
+class Unreadable(Exception):
+    """The file cannot be read at all; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a file proves. `pinned`: against a genesis that the asker trusts."""
+
+    receipt: Receipt
+    pinned: bool
+    fraud: Fraud | None = None
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        if self.fraud is not None:
+            liars = ", ".join(str(replica) for replica in sorted(self.fraud.liars))
+            return f"FRAUD: {self.fraud.what}; validators {liars} signed both"
+        entry, header = self.receipt.entry, self.receipt.header
+        when = datetime.fromtimestamp(header.time / 1e6, UTC).isoformat(timespec="seconds")
+        signers, n = len(self.receipt.certificate.signatures), self.receipt.genesis
+        trust = "" if self.pinned else (
+            f"; the genesis {n.chain.hex()[:16]}… is the receipt's own: pin yours with --genesis"
+        )  # fmt: skip
+        return (
+            f"valid: {entry.kind} {entry.event_id} of booking {entry.booking_id} is entry"
+            f" {self.receipt.index} of {header.size} at height {header.height}, {when},"
+            f" signed by {signers} validators{trust}"
+        )
+
+
+def verify_file(path: Path, genesis_path: Path | None = None) -> Verdict:
+    """Raises Invalid (exit code 1), Unreadable (exit code 2)."""
+    pinned = load_genesis(genesis_path) if genesis_path else None
+    data = _read(path)
+    value = _parsed(data)
+    if isinstance(value, dict) and value.get("format") == fraud.FORMAT:
+        found = fraud.from_json(value, pinned)
+        return Verdict(found.one, pinned is not None, found)
+    return Verdict(receipts.verify(data, pinned), pinned is not None)
+
+
+def compare_files(one: Path, other: Path, genesis_path: Path | None = None) -> Fraud | None:
+    """A proof of fraud when two good receipts exclude each other. Raises as `verify_file`."""
+    verdicts = [verify_file(path, genesis_path) for path in (one, other)]
+    return fraud.find(verdicts[0].receipt, verdicts[1].receipt)
+
+
+def load_genesis(path: Path) -> Genesis:
+    """Raises Invalid, Unreadable."""
+    return genesis.load(_read(path))
+
+
+def _read(path: Path) -> bytes:
+    """No more than a proof of fraud may have: a device or a film is no receipt."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2 * receipts.RECEIPT_BYTES_MAX + 1)
+    except OSError as error:
+        raise Unreadable(f"{path}: {error.strerror}") from error
+
+
+def _parsed(data: bytes) -> object:
+    if len(data) > 2 * receipts.RECEIPT_BYTES_MAX:
+        raise Invalid("file", f"larger than {2 * receipts.RECEIPT_BYTES_MAX} bytes")
+    try:
+        parsed: object = canonical.load(data)
+    except canonical.NotCanonical as error:
+        raise Invalid("receipt", str(error)) from error
+    return parsed

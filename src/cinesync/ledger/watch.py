@@ -1,0 +1,73 @@
+"""`cinesync ledger watch`: follows the chain from outside and checks that it only ever grows."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Final
+
+from cinesync.ledger.client import LedgerClient, NoQuorum
+from cinesync.ledger.headers import Header
+
+PAUSE_SECONDS: Final = 1.0
+
+
+class Broken(Exception):
+    """The chain contradicts what it said before; the message says how."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look found. `header`: certified, and proven to continue the one before."""
+
+    header: Header | None
+    trouble: str = ""
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        if self.header is None:
+            return self.trouble
+        header = self.header
+        return f"height {header.height}, {header.size} entries, root {header.root.hex()[:16]}…"
+
+
+async def follow(
+    client: LedgerClient, pause_seconds: float = PAUSE_SECONDS
+) -> AsyncGenerator[Seen, None]:
+    """A look whenever there is something new, for ever. Raises Broken."""
+    trusted: Header | None = None
+    trouble = ""
+    while True:
+        try:
+            header = await _newest(client)
+            if header is not None and header != trusted:
+                await _check(client, trusted, header)
+                trusted = header
+                yield Seen(header)
+            trouble = ""
+        except NoQuorum as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                yield Seen(None, trouble)
+        await asyncio.sleep(pause_seconds)
+
+
+async def _newest(client: LedgerClient) -> Header | None:
+    told = [status["height"] for status in (await client.ask_all("status")).values()]
+    if len(told) < client.configuration.quorum:
+        raise NoQuorum(f"{len(told)} of {client.configuration.size} validators answer")
+    height = sorted(told)[-client.configuration.quorum]
+    return (await client.certify(height))[0] if height else None
+
+
+async def _check(client: LedgerClient, before: Header | None, header: Header) -> None:
+    """A quorum signed both, so a contradiction means that more lie than may."""
+    if before is None or before.size == 0:
+        return
+    if header.height <= before.height:
+        if header.height == before.height or header.size > before.size:
+            raise Broken(f"two chains at height {header.height}")
+        return
+    if header.size < before.size:
+        raise Broken(f"the log shrank from {before.size} to {header.size} entries")
+    await client.consistency(before, header)

@@ -1,0 +1,124 @@
+"""A little chain in memory: real keys, real headers, real receipts, no consensus."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from cinesync.ledger import genesis, headers, keys, merkle
+from cinesync.ledger.entries import Entry
+from cinesync.ledger.genesis import Genesis
+from cinesync.ledger.headers import Header
+from cinesync.ledger.receipts import Certificate, Receipt
+from cinesync.pbft.messages import (
+    Attestation,
+    Checkpoint,
+    Configuration,
+    Link,
+    StableProof,
+    State,
+    Validator,
+    Vote,
+    digest,
+    payload,
+)
+
+START = 1_700_000_000_000_000
+KEYS = tuple(keys.generate() for _ in range(8))
+RING = keys.KeyRing(KEYS)
+
+
+def entry(number: int, booking: int = 1) -> Entry:
+    return Entry(
+        event_id=str(UUID(int=number)),
+        kind="payment.success",
+        time=START + number,
+        booking_id=str(UUID(int=booking)),
+        facts={"amount_cents": 2400 + number, "currency": "EUR", "seat": "Größe F7 \U0001f39f"},
+        commitments={"customer_id": f"{number:064x}"},
+    )
+
+
+def founders(count: int = 4) -> Genesis:
+    found = (Validator(at, keys.public_bytes(KEYS[at])) for at in range(count))
+    return Genesis("tests", START, Configuration(0, tuple(found), ()))
+
+
+@dataclass
+class Chain:
+    genesis: Genesis = field(default_factory=founders)
+    configuration: Configuration = field(init=False)
+    links: list[Link] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    blocks: list[Header] = field(default_factory=list)
+    log: merkle.Frontier = field(default_factory=merkle.Frontier)
+    stored: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.configuration = self.genesis.configuration
+
+    def nodes(self, level: int, index: int) -> bytes:
+        return self.stored[level, index]
+
+    def grow(self, *added: Entry) -> Header:
+        leaves = [merkle.leaf_hash(one.encode()) for one in added]
+        for leaf in leaves:
+            self.stored |= {(level, at): node for level, at, node in self.log.append(leaf)}
+        self.entries += added
+        validators = genesis.set_hash(self.configuration)
+        before = self.blocks[-1] if self.blocks else None
+        time = START + len(self.blocks) + 1
+        made = headers.next_header(self.genesis.chain, before, time, leaves, self.log, validators)
+        self.blocks.append(made)
+        return made
+
+    def certify(self, header: Header, signers: tuple[int, ...] = (0, 1, 2)) -> Certificate:
+        words = {at: self._attest(at, header) for at in signers}
+        return Certificate(self.configuration.epoch, words)
+
+    def _attest(self, replica: int, header: Header) -> bytes:
+        epoch = self.configuration.epoch
+        word = Attestation(replica, b"", epoch, header.height, header.hash)
+        return RING.sign(keys.public_bytes(KEYS[replica]), payload(word))
+
+    def receipt(self, index: int, signers: tuple[int, ...] = (0, 1, 2)) -> Receipt:
+        header = self.blocks[-1]
+        return Receipt(
+            genesis=self.genesis,
+            links=self.links,
+            header=header,
+            certificate=self.certify(header, signers),
+            entry=self.entries[index],
+            index=index,
+            path=merkle.inclusion(index, header.size, self.nodes),
+        )
+
+    def elect(self, replicas: tuple[int, ...], signers: tuple[int, ...] = (0, 1, 2)) -> None:
+        """The next set of validators, named in a state that this one's checkpoint signs."""
+        epoch = self.configuration.epoch
+        found = (Validator(at, keys.public_bytes(KEYS[at])) for at in replicas)
+        following = Configuration(epoch + 1, tuple(found), ())
+        height = len(self.blocks)
+        state = State(height, START + height, following, None, bytes(32), b"", 0)
+        votes = tuple(Vote(at, self._checkpoint(at, state)) for at in signers)
+        self.links.append(Link(StableProof(epoch, height, digest(state), votes), state))
+        self.configuration = following
+
+    def _checkpoint(self, replica: int, state: State) -> bytes:
+        claim = (self.configuration.epoch, state.height, digest(state))
+        return RING.sign(
+            keys.public_bytes(KEYS[replica]), payload(Checkpoint(replica, b"", *claim))
+        )
+
+
+def chain(count: int = 11) -> Chain:
+    """Blocks of two entries, and at the end one without any."""
+    made = Chain()
+    for at in range(0, count, 2):
+        made.grow(*(entry(number) for number in range(at, min(at + 2, count))))
+    made.grow()
+    return made
+
+
+def replaced(receipt: Receipt, **changes: object) -> Receipt:
+    """Another receipt, that nobody vouches for."""
+    fields = {name: getattr(receipt, name) for name in Receipt.__dataclass_fields__}
+    return Receipt(**(fields | changes))

@@ -1,0 +1,24 @@
+"""Ledgers to test with: one that nobody harms, and one's own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ledger.quartet import Quartet
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quartet]:
+    """Four validators that are never killed; tests share their log."""
+    running = Quartet(tmp_path_factory.mktemp("ledger") / "calm").start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def quartet(tmp_path: Path) -> Iterator[Quartet]:
+    """Four validators to do harm to; not started yet."""
+    made = Quartet(tmp_path / "ledger")
+    yield made
+    made.stop()

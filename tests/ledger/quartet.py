@@ -1,0 +1,102 @@
+"""Four validators, each a process of its own, to be killed and brought back."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from cinesync.chassis import clock
+from cinesync.ledger import founding, home
+from cinesync.ledger.client import LedgerClient
+
+CHILD = """
+import sys
+from pathlib import Path
+from cinesync.chassis import telemetry
+from cinesync.ledger import validator
+telemetry.configure_logging()
+validator.main(Path(sys.argv[1]), lambda: print("ready", flush=True))
+"""
+
+
+class Quartet:
+    """A ledger in a folder and its processes."""
+
+    def __init__(self, folder: Path, count: int = 4) -> None:
+        self.folder = folder
+        self.addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+        self.genesis = founding.init(folder, self.addresses, "tests")
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.sequence = 1
+
+    def home(self, replica: int) -> Path:
+        return founding.validator_home(self.folder, replica)
+
+    def start(self, replicas: Sequence[int] | None = None) -> "Quartet":
+        for replica in range(len(self.addresses)) if replicas is None else replicas:
+            with (self.home(replica) / "errors.log").open("ab") as errors:
+                self.processes[replica] = subprocess.Popen(
+                    [sys.executable, "-c", CHILD, str(self.home(replica))],
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                )
+        for process in self.processes.values():
+            if process.stdout is not None and not process.stdout.closed:
+                process.stdout.readline()
+                process.stdout.close()
+        return self
+
+    def kill(self, *replicas: int) -> None:
+        for replica in replicas:
+            process = self.processes.pop(replica)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def pause(self, replica: int) -> None:
+        self.processes[replica].send_signal(signal.SIGSTOP)
+
+    def resume(self, replica: int) -> None:
+        self.processes[replica].send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.kill(*list(self.processes))
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[LedgerClient]:
+        """One that has reached everyone who runs."""
+        client = LedgerClient(home.load(founding.client_home(self.folder)))
+        self.sequence += 1_000_000
+        client.start_from(self.sequence)
+        running = asyncio.create_task(client.run())
+        try:
+            await until(lambda: client.connected >= len(self.processes), "connected")
+            yield client
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+async def until(happened: Any, what: str, seconds: float = 30.0) -> None:
+    """Look until it is so; `happened` may be a coroutine function."""
+    deadline = clock.monotonic_seconds() + seconds
+    while clock.monotonic_seconds() < deadline:
+        found = happened()
+        if await found if asyncio.iscoroutine(found) else found:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"never: {what}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Found at once, so that none comes twice."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports

@@ -1,0 +1,49 @@
+"""Wiring, settings and the shape of the database."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+
+from cinesync.chassis.db import Transaction
+from cinesync.chassis.settings import SettingsError
+from cinesync.ledger import app, founding, tables
+from cinesync.ledger.consumers import HANDLERS
+from tests.conftest import MakeDatabase
+
+ENVIRON = {"DATABASE_URL": "postgresql://nobody@localhost/none"}
+
+
+async def test_the_service_is_built_from_its_settings(tmp_path: Path) -> None:
+    founding.init(tmp_path, ["127.0.0.1:1"] * 4)
+    place = str(founding.client_home(tmp_path))
+    service = app.build(ENVIRON | {"LEDGER_HOME": place})
+    assert (service.name, service.handlers) == ("ledger", HANDLERS)
+    assert len(service.background) == 2
+    await service.database.close()
+
+
+def test_without_a_home_there_is_no_service() -> None:
+    with pytest.raises(SettingsError, match="LEDGER_HOME"):
+        app.build(ENVIRON)
+
+
+async def test_tables_and_migrations_have_the_same_shape(make_database: MakeDatabase) -> None:
+    db = await make_database("ledger")
+
+    def ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
+        return kind != "table" or name in tables.metadata.tables
+
+    def compare(connection: Connection) -> list[Any]:
+        options: dict[str, Callable[..., bool] | bool] = {"include_object": ours}
+        context = MigrationContext.configure(connection, opts=options)
+        return list(compare_metadata(context, tables.metadata))
+
+    async def query(tx: Transaction) -> list[Any]:
+        return await tx.run_sync(compare)
+
+    assert await db.read(query) == []

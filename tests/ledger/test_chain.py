@@ -1,0 +1,226 @@
+"""A validator's chain on disk, and what consensus needs of it."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cinesync.ledger import application, chain, merkle
+from cinesync.ledger.application import Ledger
+from cinesync.ledger.chain import Chain
+from cinesync.ledger.headers import Header
+from cinesync.ledger.journal import Journal, open_journal
+from cinesync.pbft.messages import Request
+from tests.ledger.chains import START, entry, founders
+
+
+def request(*numbers: int) -> Request:
+    return Request("ledger", 1, tuple(entry(number).encode() for number in numbers))
+
+
+def grow(ledger: Ledger, *numbers: int) -> list[int]:
+    height = ledger.chain.height + 1
+    applied = ledger.apply(height, START + height, [request(*numbers)])
+    assert ledger.chain.head is not None
+    assert applied.digest == ledger.chain.head.hash
+    return application.places(applied.results[0])
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(founders(), Chain(tmp_path / "chain.sqlite"))
+    yield made
+    made.chain.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(founders(), Chain(tmp_path / "other.sqlite"))
+    yield made
+    made.chain.close()
+
+
+def head(ledger: Ledger) -> Header:
+    assert ledger.chain.head is not None
+    return ledger.chain.head
+
+
+def test_equal_blocks_make_equal_chains(ledger: Ledger, other: Ledger) -> None:
+    for one in (ledger, other):
+        grow(one, 1, 2, 3)
+        grow(one)
+        grow(one, 4)
+    assert head(ledger) == head(other)
+    assert ledger.snapshot(3) == other.snapshot(3)
+
+
+def test_an_event_that_is_there_is_not_appended_again(ledger: Ledger) -> None:
+    assert grow(ledger, 1, 2, 1) == [0, 1, 0]
+    assert grow(ledger, 3, 2) == [2, 1]
+    assert head(ledger).size == 3
+    found = ledger.apply(3, START + 3, [request(4), request(4, 5)])
+    assert [application.places(result) for result in found.results] == [[3], [3, 4]]
+
+
+def test_a_chain_is_the_same_after_it_was_opened_again(ledger: Ledger) -> None:
+    grow(ledger, *range(7))
+    again = Ledger(founders(), Chain(ledger.chain.path))
+    grow(ledger, 7, 8)
+    again.chain.close()
+    again = Ledger(founders(), Chain(ledger.chain.path))
+    assert head(again) == head(ledger)
+    assert again.chain.log.root() == ledger.chain.log.root()
+    again.chain.close()
+
+
+def test_only_entries_are_valid_operations(ledger: Ledger) -> None:
+    assert ledger.validate(entry(1).encode())
+    assert not ledger.validate(b"{}")
+    assert not ledger.validate(entry(1).encode() + b" ")
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.data())
+def test_what_is_cut_off_and_applied_again_is_the_same(
+    tmp_path_factory: pytest.TempPathFactory, sizes: Sequence[int], data: st.DataObject
+) -> None:
+    made = Ledger(founders(), Chain(tmp_path_factory.mktemp("chain") / "chain.sqlite"))
+    numbers = iter(range(100))
+    blocks = [[next(numbers) for _ in range(size)] for size in sizes]
+    for block in blocks:
+        grow(made, *block)
+    before, end = head(made), made.chain.stream_end
+    height = data.draw(st.integers(0, len(blocks)))
+    manifest = made.snapshot(height).manifest if height else b""
+    assert made.restore(height, manifest)
+    assert made.chain.height == height
+    for block in blocks[height:]:
+        grow(made, *block)
+    assert (head(made), made.chain.stream_end) == (before, end)
+    for index in range(before.size):
+        leaf = merkle.leaf_hash(entry(index).encode())
+        path = merkle.inclusion(index, before.size, made.chain.node)
+        assert merkle.root_from_inclusion(leaf, index, before.size, path) == before.root
+    made.chain.close()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a little chain has many."""
+    monkeypatch.setattr(chain, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(application, "CHUNK_BYTES", 1000)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_state_is_rebuilt_from_the_chunks_of_others(ledger: Ledger, other: Ledger) -> None:
+    for number in range(0, 30, 3):
+        grow(ledger, number, number + 1, number + 2)
+    wanted = head(ledger)
+    snapshot = ledger.snapshot(10)
+    grow(ledger, 99)
+    grow(other, 7)
+    assert snapshot.chunks > 5
+    assert not other.restore(10, snapshot.manifest)
+    for index in range(snapshot.chunks):
+        data = ledger.chunk(10, index)
+        assert data is not None
+        assert other.receive(10, snapshot.manifest, index, data)
+    assert other.restore(10, snapshot.manifest)
+    assert head(other) == wanted
+    assert other.snapshot(10) == snapshot
+    assert grow(other, 99) == [30]
+    assert head(other) == head(ledger)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_chunk_that_does_not_belong_is_refused(ledger: Ledger, other: Ledger) -> None:
+    for number in range(20):
+        grow(ledger, number)
+    snapshot = ledger.snapshot(20)
+    first, second = ledger.chunk(20, 0), ledger.chunk(20, 1)
+    assert first is not None
+    assert second is not None
+    altered = msgspec.msgpack.decode(first)
+    altered[0] = altered[0][:-1] + b"!"
+    assert not other.receive(20, snapshot.manifest, 0, msgspec.msgpack.encode(altered))
+    assert not other.receive(20, snapshot.manifest, 0, second)
+    assert not other.receive(20, snapshot.manifest, 10**6, first)
+    assert not other.receive(20, snapshot.manifest, 0, b"garbage")
+    assert not other.receive(20, b"garbage", 0, first)
+    assert not other.restore(20, snapshot.manifest)
+    assert ledger.chunk(20, 10**6) is None
+    assert ledger.chunk(20, -1) is None
+
+
+def test_the_empty_chain_is_a_state_too(ledger: Ledger) -> None:
+    grow(ledger, 1)
+    assert ledger.restore(0, b"")
+    assert ledger.chain.head is None
+    assert grow(ledger, 5) == [0]
+
+
+def test_the_records_of_a_stream_come_back() -> None:
+    blocks = [(b"h1", [b"a", b"bc"]), (b"h2", [])]
+    stream = b"".join(chain.record(*block) for block in blocks)
+    assert list(chain.records(stream)) == blocks
+    assert len(stream) == sum(chain.record_size(*block) for block in blocks)
+
+
+# the journal
+
+
+def test_a_journal_remembers_what_was_written_in_order(tmp_path: Path) -> None:
+    journal, records = open_journal(tmp_path / "journal")
+    assert records == []
+    journal.write([b"1", b"2"], replace=False)
+    journal.write([b"3"], replace=False)
+    assert journal.records() == [b"1", b"2", b"3"]
+    journal.write([b"4"], replace=True)
+    journal.write([], replace=False)
+    journal.close()
+    journal, records = open_journal(tmp_path / "journal")
+    assert records == [b"4"]
+    journal.close()
+
+
+def test_a_write_that_fails_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.write([b"1"], replace=False)
+    with pytest.raises(sqlite3.Error):
+        journal.write([b"2", object()], replace=True)  # type: ignore[list-item]
+    assert journal.records() == [b"1"]
+    journal.close()
+
+
+@pytest.mark.parametrize("harm", ["overwritten", "cut"])
+def test_a_damaged_journal_is_set_aside(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    journal.write([bytes(5000)] * 20, replace=False)
+    journal.close()
+    data = path.read_bytes()
+    path.write_bytes(b"?" * len(data) if harm == "overwritten" else data[: len(data) // 2])
+    journal, records = open_journal(path)
+    assert records == []
+    journal.close()
+    assert (tmp_path / "journal.damaged").exists()
+
+
+def test_a_block_that_cannot_be_stored_leaves_the_chain_as_it_was(ledger: Ledger) -> None:
+    grow(ledger, 1)
+    kept = ledger.chain.headers(0, 10)
+    ledger.chain._connection.execute("DROP TABLE entries")
+    with pytest.raises(sqlite3.Error):
+        ledger.chain.add(head(ledger), [])
+    assert ledger.chain.headers(0, 10) == kept
+
+
+def test_what_is_not_there_is_not_found(ledger: Ledger) -> None:
+    assert ledger.chain.header(1) is None
+    assert ledger.chain.entries_of_block(1) == []
+    assert ledger.chain.entry(entry(1).event_id) is None
+    assert ledger.chain.stream_end_at(1) == 0

@@ -1,0 +1,121 @@
+"""Entries: facts in the open, persons behind salted commitments, one spelling."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from cinesync.chassis import events
+from cinesync.contracts.booking import BookingConfirmed
+from cinesync.contracts.payment import PaymentSuccess
+from cinesync.ledger import canonical, entries
+from cinesync.ledger.entries import BadEntry
+from tests.ledger.chains import entry
+
+SALT = bytes(range(32))
+CUSTOMER = UUID(int=77)
+PAID = PaymentSuccess(
+    event_id=UUID(int=1),
+    occurred_at=datetime(2026, 11, 21, 20, 0, 0, 123457, tzinfo=timezone(timedelta(hours=1))),
+    trace="00-abc-def-01",
+    payment_id=UUID(int=2),
+    hold_id=UUID(int=3),
+    customer_id=CUSTOMER,
+    amount_cents=2400,
+    currency="EUR",
+    provider="sandbox",
+)
+
+
+def test_an_event_becomes_an_entry_with_its_facts() -> None:
+    made = entries.entry_of(PAID.name, events.encode(PAID), SALT)
+    assert made.kind == "payment.success"
+    assert (made.event_id, made.booking_id) == (str(PAID.event_id), str(PAID.hold_id))
+    assert made.time == 1_795_287_600_123_457
+    assert datetime.fromtimestamp(made.time // 10**6, UTC) == datetime(2026, 11, 21, 19, tzinfo=UTC)
+    assert made.facts == {
+        "payment_id": str(PAID.payment_id),
+        "amount_cents": 2400,
+        "currency": "EUR",
+        "provider": "sandbox",
+    }
+
+
+def test_a_booking_is_known_by_the_name_its_hold_had() -> None:
+    booked = BookingConfirmed(
+        event_id=UUID(int=9),
+        occurred_at=PAID.occurred_at,
+        booking_id=PAID.hold_id,
+        payment_id=PAID.payment_id,
+        customer_id=CUSTOMER,
+        show_id=UUID(int=5),
+        region="eu",
+        seats=("F7", "F8"),
+        total_cents=2400,
+        currency="EUR",
+        late=False,
+    )
+    made = entries.entry_of(booked.name, events.encode(booked), SALT)
+    assert made.booking_id == str(PAID.hold_id)
+    assert made.facts["seats"] == ["F7", "F8"]
+    assert entries.decode(made.encode()) == made
+
+
+def test_no_entry_names_its_customer() -> None:
+    made = entries.entry_of(PAID.name, events.encode(PAID), SALT)
+    assert str(CUSTOMER).encode() not in made.encode()
+    assert list(made.commitments) == ["customer_id"]
+
+
+def test_the_salt_opens_a_commitment_and_nothing_else_does() -> None:
+    made = entries.entry_of(PAID.name, events.encode(PAID), SALT)
+    held = made.commitments["customer_id"]
+    assert held == entries.commitment(SALT, "customer_id", str(CUSTOMER))
+    assert held != entries.commitment(bytes(32), "customer_id", str(CUSTOMER))
+    assert held != entries.commitment(SALT, "customer_id", str(UUID(int=78)))
+    assert held != entries.commitment(SALT, "payment_id", str(CUSTOMER))
+
+
+def test_an_entry_is_read_back_as_it_was_written() -> None:
+    assert entries.decode(entry(5).encode()) == entry(5)
+
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda e: e.pop("kind"), "kind"),
+        (lambda e: e.update(extra=1), "extra"),
+        (lambda e: e.update(format="cinesync-entry/2"), "not a cinesync-entry/1"),
+        (lambda e: e.update(event_id="7"), "event_id is not a UUID"),
+        (lambda e: e.update(booking_id=e["booking_id"].upper() + "F"), "booking_id is not a UUID"),
+        (lambda e: e.update(booking_id=7), "booking_id is not a UUID"),
+        (lambda e: e.update(kind=""), "kind"),
+        (lambda e: e.update(kind=3), "kind"),
+        (lambda e: e.update(time=True), "time"),
+        (lambda e: e.update(time=-1), "time"),
+        (lambda e: e.update(facts=[]), "shape"),
+        (lambda e: e.update(commitments=[]), "shape"),
+        (lambda e: e.update(commitments={"customer_id": "AB" * 32}), "shape"),
+        (lambda e: e.update(commitments={"customer_id": "ab"}), "shape"),
+        (lambda e: e["facts"].update(text="x" * 9000), "too many"),
+    ],
+    ids=map(str, count()),
+)
+def test_what_is_no_entry_is_refused(change: Change, why: str) -> None:
+    value = entry(1).to_json()
+    change(value)
+    with pytest.raises(BadEntry, match=why):
+        entries.decode(canonical.dump(value))
+
+
+def test_bytes_that_are_no_json_are_no_entry() -> None:
+    with pytest.raises(BadEntry, match="character 0"):
+        entries.decode(b"")
+    with pytest.raises(BadEntry, match="not a cinesync-entry"):
+        entries.decode(b"[]")

@@ -1,0 +1,173 @@
+"""The audit: whatever is altered on a disk is named."""
+
+import sqlite3
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cinesync.chassis import events
+from cinesync.ledger import entries, founding, genesis, inspection, merkle
+from cinesync.ledger.application import Ledger
+from cinesync.ledger.chain import Chain
+from cinesync.ledger.inspection import Altered
+from cinesync.pbft.messages import Request
+from tests.ledger.chains import START, entry
+from tests.ledger.lives import a_life
+from tests.ledger.test_chain import request
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four replicas of one chain; the last is a block behind."""
+    made = tmp_path / "ledger"
+    start = founding.init(made, ["127.0.0.1:1"] * 4)
+    for replica in range(4):
+        path = founding.validator_home(made, replica) / founding.CHAIN_FILE
+        ledger = Ledger(start, Chain(path))
+        for height in range(1, 8 if replica < 3 else 7):
+            ledger.apply(height, START * 2 + height, [request(3 * height, 3 * height + 1)])
+        ledger.chain.close()
+    return made
+
+
+def change(folder: Path, statement: str, *values: Any, replica: int = 2) -> None:
+    path = founding.validator_home(folder, replica) / founding.CHAIN_FILE
+    connection = sqlite3.connect(path)
+    assert connection.execute(statement, values).rowcount != 0
+    connection.commit()
+    connection.close()
+
+
+def test_a_sound_ledger_has_no_findings(folder: Path) -> None:
+    report = inspection.audit(folder)
+    assert report.findings == []
+    assert [len(replica.blocks) for replica in report.replicas] == [7, 7, 7, 6]
+    assert [replica.entry_count for replica in report.replicas] == [14, 14, 14, 12]
+
+
+Harm = Callable[[Path], None]
+FORGED = entry(99).encode()
+
+
+def _forge(folder: Path) -> None:
+    """An entry exchanged with everything that a careless forger thinks of."""
+    change(
+        folder,
+        "UPDATE entries SET data = ?, event_id = ? WHERE idx = 5",
+        FORGED,
+        entry(99).event_id,
+    )
+    change(
+        folder, "UPDATE nodes SET hash = ? WHERE level = 0 AND idx = 5", merkle.leaf_hash(FORGED)
+    )
+
+
+HARMS: list[tuple[Harm, str]] = [
+    (lambda f: change(f, "UPDATE entries SET data = ? WHERE idx = 5", FORGED), "entry 5 "),
+    (lambda f: change(f, "UPDATE entries SET data = x'00' WHERE idx = 0"), "entry 0 "),
+    (lambda f: change(f, "DELETE FROM entries WHERE idx = 5"), "entry 5 of block 3 is missing"),
+    (lambda f: change(f, "DELETE FROM entries WHERE idx = 13"), "entry 13 of block 7 is missing"),
+    (
+        lambda f: change(f, "UPDATE entries SET event_id = 'x' WHERE idx = 5"),
+        "entry 5: its columns",
+    ),
+    (lambda f: change(f, "UPDATE entries SET booking_id = 'x' WHERE idx = 5"), "entry 5: its col"),
+    (lambda f: change(f, "UPDATE entries SET height = 2 WHERE idx = 5"), "entry 5: its columns"),
+    (lambda f: change(f, "UPDATE nodes SET hash = x'00' WHERE level = 2 AND idx = 1"), "entry 7 "),
+    (lambda f: change(f, "DELETE FROM nodes WHERE level = 1 AND idx = 1"), "entry 3 "),
+    (lambda f: change(f, "INSERT INTO nodes VALUES (9, 9, x'00')"), "the number of nodes"),
+    (_forge, "entry 5 "),
+    (lambda f: change(f, "UPDATE blocks SET header = x'7b7d' WHERE height = 4"), "block 4: header"),
+    (lambda f: change(f, "UPDATE blocks SET first = 7 WHERE height = 4"), "block 4: its first"),
+    (
+        lambda f: change(f, "UPDATE blocks SET stream_end = 7 WHERE height = 4"),
+        "block 4: its place",
+    ),
+    (lambda f: change(f, "DELETE FROM blocks WHERE height = 4"), "after block 3: the height"),
+    (lambda f: change(f, "DELETE FROM blocks WHERE height = 7"), "entry 12 is in no block"),
+    (
+        lambda f: change(
+            f,
+            "UPDATE blocks SET header = CAST(replace(CAST(header AS TEXT), '\"size\":8',"
+            " '\"size\":7') AS BLOB) WHERE height = 4",
+        ),
+        "block 4: an entry, or header.entries_root",
+    ),
+    (
+        lambda f: change(
+            f,
+            "UPDATE blocks SET header = CAST(replace(CAST(header AS TEXT), '\"time\":34',"
+            " '\"time\":35') AS BLOB) WHERE height = 4",
+        ),
+        "block 5: header.previous, or the block below",
+    ),
+]
+
+
+@pytest.mark.parametrize(("harm", "named"), HARMS, ids=map(str, count()))
+def test_what_was_altered_first_is_named(folder: Path, harm: Harm, named: str) -> None:
+    harm(folder)
+    report = inspection.audit(folder)
+    assert report.findings[0].startswith(f"replica 2: {named}")
+    assert [replica.altered is None for replica in report.replicas] == [True, True, False, True]
+
+
+def test_every_byte_of_every_entry_counts(folder: Path) -> None:
+    data = entry(6).encode()  # the third entry
+    for at in range(0, len(data), 11):
+        altered = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        change(folder, "UPDATE entries SET data = ? WHERE idx = 2", altered)
+        assert inspection.audit(folder).findings[0].startswith("replica 2: entry 2 ")
+
+
+def test_a_replica_that_was_rewritten_throughout_is_not_like_the_others(folder: Path) -> None:
+    path = founding.validator_home(folder, 1) / founding.CHAIN_FILE
+    path.unlink()
+    ledger = Ledger(genesis.load((folder / founding.GENESIS_FILE).read_bytes()), Chain(path))
+    for height in range(1, 8):
+        ledger.apply(height, START * 2 + height, [request(3 * height, 3 * height + height // 3)])
+    ledger.chain.close()
+    report = inspection.audit(folder)
+    assert report.findings == ["replica 1: block 1 is not what the others have"]
+
+
+def test_a_file_that_is_gone_or_no_database_is_a_finding(folder: Path) -> None:
+    founding.validator_home(folder, 0).joinpath(founding.CHAIN_FILE).unlink()
+    founding.validator_home(folder, 1).joinpath(founding.CHAIN_FILE).write_bytes(b"?" * 9000)
+    found = inspection.audit(folder).findings
+    assert found[0].startswith("replica 0: cannot be read after block 0: there is no file")
+    assert found[1].startswith("replica 1: cannot be read after block 0: ")
+
+
+def test_other_audits_read_a_sound_replica(folder: Path) -> None:
+    change(folder, "UPDATE entries SET data = x'00' WHERE idx = 0")
+    assert [one.event_id for one in inspection.entries_of(folder)][:2] == [
+        entry(3).event_id,
+        entry(4).event_id,
+    ]
+    for replica in (0, 1, 3):
+        change(folder, "UPDATE entries SET data = x'00' WHERE idx = 0", replica=replica)
+    with pytest.raises(Altered, match="no replica is sound"):
+        next(inspection.entries_of(folder))
+
+
+def test_how_often_each_payment_is_in_the_ledger(tmp_path: Path) -> None:
+    start = founding.init(tmp_path / "ledger", ["127.0.0.1:1"] * 4)
+    life = a_life()
+    made = [entries.entry_of(event.name, events.encode(event), bytes(32)) for event in life]
+    operations = tuple(one.encode() for one in made)
+    for replica in range(4):
+        path = founding.validator_home(tmp_path / "ledger", replica) / founding.CHAIN_FILE
+        ledger = Ledger(start, Chain(path))
+        ledger.apply(1, START * 2, [Request("ledger", 1, operations)])
+        ledger.chain.close()
+    facts = {one.kind: one.facts for one in made}
+    assert inspection.subjects(tmp_path / "ledger") == {
+        "payment.success": {facts["payment.success"]["payment_id"]: 1},
+        "payment.refunded": {facts["payment.refunded"]["refund_id"]: 1},
+        "booking.confirmed": {made[0].booking_id: 1},
+        "booking.cancelled": {made[0].booking_id: 1},
+    }
