@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from cinesync.ledger import genesis, headers, keys, merkle
-from cinesync.ledger.entries import Entry
+from cinesync.ledger.entries import FORMAT, Entry
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
 from cinesync.ledger.receipts import Certificate, Receipt
@@ -28,6 +28,7 @@ RING = keys.KeyRing(KEYS)
 
 def entry(number: int, booking: int = 1) -> Entry:
     return Entry(
+        format=FORMAT,
         event_id=str(UUID(int=number)),
         kind="payment.success",
         time=START + number,

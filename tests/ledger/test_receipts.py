@@ -98,7 +98,11 @@ def _upper_s(value: dict[str, Any]) -> None:
         ),
         (_upper_s, "receipt.certificate.signatures[0].signature: "),
         (lambda r: r["entry"]["facts"].update(amount_cents=1), "receipt.entry: "),
-        (lambda r: r["entry"].update(time="now"), "receipt.entry: time"),
+        (
+            lambda r: r["entry"].update(time="now"),
+            "receipt.entry: Expected `int`, got `str` - at `$.time`",
+        ),
+        (lambda r: r["entry"].pop("format"), "receipt.entry: "),
         (lambda r: r.update(index=5), "receipt.entry: "),
         (lambda r: r.update(index=99), "receipt.index: there is no entry 99 in a log of 11"),
         (lambda r: r["path"].pop(), "receipt.path: the path is too short"),

@@ -111,7 +111,7 @@ def subjects(folder: Path) -> dict[str, Counter[str]]:
     for entry in entries_of(folder):
         name = SUBJECTS.get(entry.kind)
         if name is not None:
-            subject = entry.booking_id if name == "booking_id" else entry.facts[name]
+            subject = entry.booking_id if name == "booking_id" else str(entry.facts[name])
             found[entry.kind][subject] += 1
     return found
 

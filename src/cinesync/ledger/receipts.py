@@ -80,7 +80,10 @@ def verify(data: bytes, pinned: Genesis | None = None) -> Receipt:
         value = canonical.load(data)
     except canonical.NotCanonical as error:
         raise Invalid("receipt", str(error)) from error
-    return verify_json(value, pinned)
+    receipt = verify_json(value, pinned)
+    if receipt.encode() != data:  # nothing may be in the file that was not understood
+        raise Invalid("receipt", "says more than was checked")
+    return receipt
 
 
 def verify_json(value: Any, pinned: Genesis | None = None, where: str = "receipt") -> Receipt:

@@ -26,7 +26,7 @@ from cinesync.pbft.replica import Replica
 log = telemetry.get_logger(__name__)
 
 TICK_SECONDS: Final = 0.05
-PARAMETERS: Final = Parameters(timeout_ticks=20, status_ticks=5)
+PARAMETERS: Final = Parameters(timeout_ticks=16)
 CONNECTIONS_PER_PEER_MAX: Final = 8
 
 
