@@ -334,7 +334,7 @@ def _welcome(url: str) -> None:
     table.add_row("Shop", url)
     table.add_row("Sign in as", "demo@cinesync.example  (password: popcorn-and-a-movie)")
     table.add_row("Staff", "manager@cinesync.example, staff@…, auditor@…  (the same password)")
-    table.add_row("APIs", f"{url}/api/booking/docs  (auth, movies, booking, payment)")
+    table.add_row("APIs", f"{url}/api/booking/docs  (auth, movies, payment, ledger)")
     table.add_row("Try", "pick a film, choose seats, pay with a test card, cancel it again")
     table.add_row("Prove", "cinesync audit  (in another terminal, with the same --data)")
     err.print(table)
