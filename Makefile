@@ -27,7 +27,7 @@ fmt: install ## Format the code
 test: install ## All tests, with coverage
 	@scripts/components
 	@rm -f .coverage .coverage.*
-	$(PYTEST) -n 2 --dist loadgroup --cov --cov-report= $(ARGS)
+	$(PYTEST) -n 2 --dist loadgroup --cov --cov-report= --durations=25 $(ARGS)
 
 test-fast: install ## The tests that take less than a minute together
 	$(PYTEST) -n 2 --dist loadgroup -m "not slow and not rabbitmq and not browser" $(ARGS)
