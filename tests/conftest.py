@@ -22,7 +22,7 @@ from cinesync.chassis.tokens import Verifier
 from tests.system.shop import Shop
 
 # Lints every statement that the tests run, and watches its transaction.
-pytest_plugins = ["tests.portability.profile"]
+pytest_plugins = ["tests.portability.profile", "tests.coverage_floor"]
 
 MakeDatabase = Callable[[str], Awaitable[Database]]
 MakeClient = Callable[[str, list[ControllerRouterHandler]], httpx.AsyncClient]

@@ -9,7 +9,7 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import pytest
 
-from cinesync.up import free_port
+from cinesync.up import VALIDATORS, free_port
 from tests.system.shop import Client, Shop, command, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crash")]
@@ -138,7 +138,7 @@ def test_killing_the_supervisor_takes_its_children_and_loses_nothing(
     client = supervised.client.sign_up()
     booking_id = buy(client, client.a_show()["show_id"])
     children = _children(supervised.process.pid)
-    assert len(children) == 3
+    assert len(children) == 3 + VALIDATORS
     supervised.end(signal.SIGKILL)
     eventually(lambda: not any(map(_is_alive, children)), "no orphans")
     supervised.start()
