@@ -1,5 +1,6 @@
 """Receipts: good for ever, and good for nothing when a single byte is not as it was."""
 
+import hashlib
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -155,6 +156,20 @@ def test_signatures_are_the_same_every_time_and_in_the_lower_half() -> None:
         payload = b"%d" % number
         assert keys.sign(key, payload) == keys.sign(key, payload)
         assert int.from_bytes(keys.sign(key, payload)[32:], "big") <= keys.ORDER // 2
+
+
+def test_what_a_validator_signs_can_be_spelled_by_hand() -> None:
+    """As the page in the browser and `docs/ledger.md` do it: a domain, then MessagePack."""
+    header = GOOD.header
+    body = canonical.dump(header.to_json())
+    digest = hashlib.sha256(b"cinesync/header/1\x00" + body).digest()
+    assert header.height < 0x80
+    for replica, signature in GOOD.certificate.signatures.items():
+        words = b"\x96\xabattestation" + bytes([replica]) + b"\xc4\x00" + b"\x00"
+        signed = b"cinesync/pbft/1\x00" + words + bytes([header.height]) + b"\xc4\x20" + digest
+        key = GOOD.genesis.configuration.key(replica)
+        assert key is not None
+        assert keys.verify(key, signed, signature)
 
 
 def test_another_chain_with_the_same_validators_is_not_this_one() -> None:

@@ -223,6 +223,7 @@ async def test_status_shows_every_validator(open_office: Open, calm: Quartet) ->
     assert found["chain"] == calm.genesis.chain.hex()
     assert [one["replica"] for one in found["validators"]] == [0, 1, 2, 3]
     assert all(one["answers"] for one in found["validators"])
+    assert all(one["height"] >= 0 for one in found["validators"])
 
 
 async def test_the_genesis_can_be_had(open_office: Open, calm: Quartet) -> None:
@@ -306,6 +307,9 @@ async def test_consistency_is_proven_over_http(open_office: Open, calm: Quartet)
 async def test_without_validators_reads_say_so(open_office: Open, quartet: Quartet) -> None:
     office = await open_office(quartet)
     nobody = {"booking_id": str(clock.new_id())}
+    found = await office.get("/status")
+    assert found["height"] is None
+    assert not any(one["answers"] for one in found["validators"])
     for path, query in (("/blocks", {}), ("/blocks/1", {}), ("/entries", nobody)):
         answer = await office.get(path, 503, **query)
         assert answer["type"] == "/problems/validators-away"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
 from cinesync.ledger.home import Home
 from cinesync.ledger.keys import KeyRing
-from cinesync.ledger.network import Answer, Kind, Outgoing, Query
+from cinesync.ledger.network import Answer, Kind, Outgoing, Query, Standing
 from cinesync.ledger.receipts import Certificate, Receipt
 from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.client import Outcome, PbftClient
@@ -52,7 +53,9 @@ class LedgerClient:
             )
             for validator in self.configuration.validators
         }
-        self._pbft = PbftClient(home.client, self.configuration, KeyRing([home.key]), 1)
+        self._name = home.client
+        self._keys = KeyRing([home.key])
+        self._pbft = PbftClient(self._name, self.configuration, self._keys, 1)
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._queries = 0
@@ -67,8 +70,12 @@ class LedgerClient:
             tasks.create_task(self._tick())
 
     def start_from(self, sequence: int) -> None:
-        """Use this sequence and those above: nobody may have used any of them."""
-        self._pbft.next_sequence = max(self._pbft.next_sequence, sequence)
+        """Use this sequence and those above: nobody may have used any of them.
+
+        What was asked for before and given up is forgotten: its sequences are too old now.
+        """
+        sequence = max(self._pbft.next_sequence, sequence)
+        self._pbft = PbftClient(self._name, self.configuration, self._keys, sequence)
 
     @property
     def connected(self) -> int:
@@ -99,6 +106,9 @@ class LedgerClient:
         """Once f + 1 validators say so: below a quorum that may take until there is one."""
         assert 1 <= len(operations) <= OPERATIONS_MAX
         async with self._room:
+            while self._pbft.room <= 0:  # noqa: ASYNC110 ever rarer than a tick
+                # One more, and the oldest that waits would be too old to be answered.
+                await asyncio.sleep(TICK_SECONDS)
             sequence = self._pbft.next_sequence
             future = asyncio.get_running_loop().create_future()
             self._waiting[sequence] = future
@@ -114,10 +124,9 @@ class LedgerClient:
 
     async def _find_primary(self) -> None:
         """It alone is asked first, which spares the others; whoever is wrong here is only slow."""
-        told = [status["primary"] for status in (await self.ask_all("status")).values()]
-        common = max(told, key=told.count, default=None)
-        if told.count(common) >= self.configuration.quorum:
-            self._primary = common
+        told = [standing.primary for standing in (await self.standings()).values()]
+        common = [one for one in told if told.count(one) >= self.configuration.quorum]
+        self._primary = common[0] if common else None
 
     def _send(self, sends: Sequence[Send]) -> None:
         for send in sends:
@@ -160,6 +169,14 @@ class LedgerClient:
             if not isinstance(answer, BaseException)
         }
 
+    async def standings(self) -> dict[int, Standing]:
+        """Where each validator says it stands; of those who answer something that can be."""
+        found = {}
+        for replica, answer in (await self.ask_all("status")).items():
+            with suppress(msgspec.ValidationError):
+                found[replica] = msgspec.convert(answer, Standing)
+        return found
+
     def _answer(self, body: bytes) -> None:
         answer = msgspec.json.decode(body, type=Answer)
         future = self._answers.get(answer.id)
@@ -195,8 +212,10 @@ class LedgerClient:
 
     async def agreed(self, ask: str, first: int = 0, second: int = 0, name: str = "") -> Any:
         """What f + 1 validators answer alike, hence at least an honest one; None: nothing."""
-        answers = await self.ask_all(ask, first, second, name)
-        told = [canonical.dump(answer) for answer in answers.values() if answer is not None]
+        told = []
+        for answer in (await self.ask_all(ask, first, second, name)).values():
+            with suppress(canonical.NotCanonical):
+                told += [canonical.dump(answer)] if answer is not None else []
         alike = [one for one in told if told.count(one) >= self.configuration.weak]
         return canonical.load(alike[0]) if alike else None
 
@@ -214,7 +233,7 @@ class LedgerClient:
                 index = shapes.whole(found["index"], "index")
                 path = await self.ask(replica, "inclusion", index, header.size)
                 return self._check(header, certificate, found["entry"], index, path)
-            except (Invalid, TimeoutError, TypeError, ValueError, KeyError):
+            except (Invalid, TimeoutError, TypeError, ValueError, KeyError, AttributeError):
                 continue
         raise NoQuorum(f"no validator proves event {event_id}")
 

@@ -60,6 +60,21 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: Any = None
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """Where a validator says it stands."""
+
+    replica: int
+    epoch: int
+    view: int
+    primary: int
+    active: bool
+    abstaining: bool
+    height: int
+    stable: int
+    pending: int
+    size: int
+
+
 def server_context(home: Path) -> ssl.SSLContext:
     return _context(ssl.PROTOCOL_TLS_SERVER, home)
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from cinesync.ledger import merkle
 from cinesync.ledger.chain import Chain, Placed
-from cinesync.ledger.network import Query
+from cinesync.ledger.network import Query, Standing
 from cinesync.pbft.messages import encode
 from cinesync.pbft.replica import Replica
 
@@ -34,20 +34,20 @@ class Desk:
         ask = self._asks.get(query.ask)
         return ask(query) if ask else None
 
-    def _status(self, _query: Query) -> dict[str, Any]:
-        core, head = self._replica.core, self._chain.head
-        return {
-            "replica": core.me,
-            "epoch": core.configuration.epoch,
-            "view": core.view,
-            "primary": core.primary,
-            "active": core.active,
-            "abstaining": core.abstaining,
-            "height": core.executed,
-            "stable": core.log.low,
-            "pending": len(core.pending),
-            "size": head.size if head else 0,
-        }
+    def _status(self, _query: Query) -> Standing:
+        core = self._replica.core
+        return Standing(
+            replica=core.me,
+            epoch=core.configuration.epoch,
+            view=core.view,
+            primary=core.primary,
+            active=core.active,
+            abstaining=core.abstaining,
+            height=core.executed,
+            stable=core.log.low,
+            pending=len(core.pending),
+            size=self._size,
+        )
 
     def _attestation(self, query: Query) -> dict[str, Any] | None:
         """Of the header at height `first`, as long as it is near the top."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.model import NotThatLarge, UnknownBlock, ValidatorsAway
+from cinesync.ledger.network import Standing
 
 TRIES_MAX: Final = 5
 PAUSE_SECONDS: Final = 0.05
@@ -26,18 +27,18 @@ class Reader:
         """The chain's name: the hash of its genesis."""
         return self._client.genesis.chain.hex()
 
-    async def validators(self) -> list[dict[str, Any]]:
-        """Each one's own word; those who do not answer have none."""
-        told = await self._client.ask_all("status")
+    async def standings(self) -> dict[int, Standing | None]:
+        """Each validator's own word; those who do not answer have none."""
+        told = await self._client.standings()
         known = [validator.replica for validator in self._client.configuration.validators]
-        return [{"replica": at, "answers": at in told} | (told.get(at) or {}) for at in known]
+        return {replica: told.get(replica) for replica in known}
 
     async def height(self) -> int:
         """The highest block that an honest validator has."""
-        heights = [told["height"] for told in await self.validators() if told["answers"]]
+        heights = sorted(told.height for told in (await self._client.standings()).values())
         if len(heights) < self._client.configuration.weak:
             raise ValidatorsAway
-        return int(sorted(heights, reverse=True)[self._client.configuration.weak - 1])
+        return heights[-self._client.configuration.weak]
 
     async def headers(self, after: int, limit: int) -> list[dict[str, Any]]:
         """Upwards from the one above `after`."""

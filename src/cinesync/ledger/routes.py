@@ -15,7 +15,8 @@ from cinesync.chassis.db import Database
 from cinesync.chassis.http import Page, decode_cursor, encode_cursor
 from cinesync.chassis.problems import Invalid
 from cinesync.ledger import canonical, headers, receipts, store
-from cinesync.ledger.model import NoReceipt, NoReceiptYet, State
+from cinesync.ledger.model import NoReceipt, NoReceiptYet, State, ValidatorsAway
+from cinesync.ledger.network import Standing
 from cinesync.ledger.queries import HEADERS_MAX
 from cinesync.ledger.reader import Reader
 from cinesync.ledger.tlog_proof import tlog_proof
@@ -36,10 +37,10 @@ TheDesk = NamedDependency[Desk]
 
 
 class StatusView(msgspec.Struct, frozen=True):
-    """`waiting`: entries that are not in the chain yet."""
+    """`height` is the highest that f + 1 validators reach; `waiting` counts entries not in yet."""
 
     chain: str
-    height: int
+    height: int | None
     waiting: int
     validators: Sequence[dict[str, Any]]
 
@@ -65,13 +66,16 @@ class ConsistencyView(msgspec.Struct, frozen=True):
 @get("/status")
 async def status(desk: TheDesk) -> StatusView:
     """Where the validators stand, and what waits for them."""
-    validators = await desk.reader.validators()
-    heights = [told["height"] for told in validators if told["answers"]]
+    standings = await desk.reader.standings()
+    try:
+        height = await desk.reader.height()
+    except ValidatorsAway:
+        height = None
     return StatusView(
         chain=desk.reader.chain,
-        height=max(heights, default=0),
+        height=height,
         waiting=await desk.db.read(store.count_waiting),
-        validators=validators,
+        validators=[_validator(replica, told) for replica, told in standings.items()],
     )
 
 
@@ -176,6 +180,12 @@ def _entry(one: dict[str, Any]) -> dict[str, Any]:
         "height": one["height"],
         "entry": canonical.load(one["entry"].encode()),
     }
+
+
+def _validator(replica: int, told: Standing | None) -> dict[str, Any]:
+    """Its own word beside whether it answers at all."""
+    standing = msgspec.to_builtins(told) if told is not None else {}
+    return {**standing, "replica": replica, "answers": told is not None}
 
 
 def _height(after: str) -> int:

@@ -53,7 +53,7 @@ async def follow(
 
 
 async def _newest(client: LedgerClient) -> Header | None:
-    told = [status["height"] for status in (await client.ask_all("status")).values()]
+    told = [standing.height for standing in (await client.standings()).values()]
     if len(told) < client.configuration.quorum:
         raise NoQuorum(f"{len(told)} of {client.configuration.size} validators answer")
     height = sorted(told)[-client.configuration.quorum]

@@ -1,0 +1,36 @@
+"""A disk that is full: the validator stops at once, and the others go on without it."""
+
+import resource
+
+import pytest
+
+from tests.ledger.chains import entry
+from tests.ledger.quartet import Quartet, until
+
+pytestmark = pytest.mark.slow
+
+ROOM_BYTES = 600_000  # no file may grow beyond this: the kernel refuses, SQLite says so
+
+
+async def test_a_validator_whose_disk_is_full_stops_and_comes_back_with_room(
+    quartet: Quartet,
+) -> None:
+    quartet.start()
+    cramped = quartet.processes[3]
+    resource.prlimit(cramped.pid, resource.RLIMIT_FSIZE, (ROOM_BYTES, ROOM_BYTES))
+    async with quartet.client() as client:
+        number = 0
+        while cramped.poll() is None:
+            await client.submit([entry(number + at).encode() for at in range(100)])
+            number += 100
+            assert number < 100_000
+        quartet.kill(3)
+        assert list((await client.submit([entry(number).encode()])).indices) == [number]
+        quartet.start([3])
+
+        async def level() -> bool:
+            told = await client.standings()
+            return len({one.height for one in told.values()}) == 1 and len(told) == 4
+
+        await until(level, "level again")
+    assert b"Error" in (quartet.home(3) / "errors.log").read_bytes()
