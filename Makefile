@@ -3,7 +3,7 @@ VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
 ARGS ?=
 
-.PHONY: help install up check fmt test test-fast system bench lock
+.PHONY: help install up check fmt test test-fast system simulate bench lock
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ fmt: install ## Format the code
 test: install ## All tests, with coverage
 	@scripts/components
 	@rm -f .coverage .coverage.*
-	$(PYTEST) -n 2 --dist loadgroup --cov --cov-report= $(ARGS)
+	$(PYTEST) -n 2 --dist loadgroup --cov --cov-report= --durations=25 $(ARGS)
 
 test-fast: install ## The tests that take less than a minute together
 	$(PYTEST) -n 2 --dist loadgroup -m "not slow and not rabbitmq and not browser" $(ARGS)
@@ -35,6 +35,9 @@ test-fast: install ## The tests that take less than a minute together
 system: install ## Whole flows only: crash, race, browser
 	@scripts/components
 	$(PYTEST) -m "slow" $(ARGS)
+
+simulate: install ## Run SEEDS=10000 histories of the consensus under faults
+	$(VENV)/python -m tests.pbft.simulate --seeds $(or $(SEEDS),10000) --workers 2
 
 bench: install ## Measure, and write bench/results
 	$(VENV)/python -m bench $(ARGS)

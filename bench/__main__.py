@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import machine
+from bench import ledger, machine
 from bench.purchases import Load, hold, purchase
 from cinesync.chassis import clock
 from cinesync.up import Address, Home, Stack, free_port
@@ -57,6 +57,14 @@ def table(results: dict[str, Any]) -> str:
             f"| {name}/s | {one['per_second']} (p50 {one['p50_ms']} ms, p99 {one['p99_ms']} ms,"
             f" {one['cpu_ms_each']} CPU-ms each, {one['refused']} refused) |"
         )
+    alone = results["ledger"]
+    rows += [
+        f"| ledger entries/s, final, 4 durable validators | {alone['entries_per_second']} |",
+        f"| ledger commit | p50 {alone['commit_p50_ms']} ms, p99 {alone['commit_p99_ms']} ms |",
+        f"| ledger, primary killed: next entry final after | median {alone['failover_p50_s']} s,"
+        f" max {alone['failover_max_s']} s |",
+        f"| receipt | {alone['receipt_bytes']} bytes, verified in {alone['verify_ms']} ms |",
+    ]
     facts = results["machine"]
     rows.append(f"| machine | {facts['cores']} x {facts['cpu']}, Python {facts['python']} |")
     return "\n".join(rows) + "\n"
@@ -74,6 +82,8 @@ def main() -> None:
                 results = asyncio.run(measure(stack))
             finally:
                 stack.stop()
+        say("the ledger alone")
+        results["ledger"] = asyncio.run(ledger.measure(folder / "alone"))
     results["starts_seconds"] = {"first": first_seconds, "second": second_seconds}
     results["machine"] = machine.describe()
     day = clock.now().date().isoformat()

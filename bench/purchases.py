@@ -44,7 +44,8 @@ class Load:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._roots = [stack.shop.pid, stack.bank.pid, stack.postgres.pid or 0]
+        children = (stack.shop, stack.bank, *stack.validators)
+        self._roots = [*(child.pid for child in children), stack.postgres.pid or 0]
 
     def connection(self) -> Connection:
         """A new one."""

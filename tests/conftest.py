@@ -22,7 +22,7 @@ from cinesync.chassis.tokens import Verifier
 from tests.system.shop import Shop
 
 # Lints every statement that the tests run, and watches its transaction.
-pytest_plugins = ["tests.portability.profile"]
+pytest_plugins = ["tests.portability.profile", "tests.coverage_floor"]
 
 MakeDatabase = Callable[[str], Awaitable[Database]]
 MakeClient = Callable[[str, list[ControllerRouterHandler]], httpx.AsyncClient]
@@ -135,8 +135,8 @@ async def make_client(verifier: Verifier) -> AsyncIterator[MakeClient]:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop() -> Iterator[Shop]:
     """A whole shop, as `cinesync up` runs it, for tests that only buy and look."""
-    running = Shop(tmp_path_factory.mktemp("shop")).start()
+    running = Shop(BANK_LATE_SECONDS="3").start()
     yield running
     running.stop()

@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "cinesync"
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 STRAY = {"utils", "util", "common", "helpers", "misc", "shared", "base"}
-SERVICES = ("auth", "movies", "booking", "payment")
+SERVICES = ("auth", "movies", "booking", "payment", "ledger")
 ROOMS = {"__init__", "model", "tables", "store", "service", "routes", "app"}
 
 

@@ -4,12 +4,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import text
 
 from cinesync.chassis import clock
 from cinesync.chassis.db import Database, Transaction
+from cinesync.ledger import inspection
 from cinesync.payment.bookkeeping import Money, contradictions, money_by_payment, reconcile
 from cinesync.payment.gateways import Gateway, GatewayAway
 
@@ -51,6 +53,27 @@ SEAT_QUESTIONS: Mapping[str, str] = {
 }
 
 
+# What must be in the ledger, by the kind of its entry; asked of the payment or booking database.
+PAYMENT_SUBJECTS: Mapping[str, str] = {
+    "payment.success": (
+        "SELECT CAST(payment_id AS text) AS subject FROM payments"
+        " WHERE status IN ('success', 'partially_refunded', 'refunded')"
+    ),
+    "payment.refunded": (
+        "SELECT CAST(refund_id AS text) AS subject FROM refunds WHERE status = 'done'"
+    ),
+}
+BOOKING_SUBJECTS: Mapping[str, str] = {
+    "booking.confirmed": (
+        "SELECT CAST(booking_id AS text) AS subject FROM bookings"
+        " WHERE state IN ('confirmed', 'cancelled')"
+    ),
+    "booking.cancelled": (
+        "SELECT CAST(booking_id AS text) AS subject FROM bookings WHERE state = 'cancelled'"
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
     """One thing that must not be, under the promise that it breaks."""
@@ -78,11 +101,18 @@ class Report:
     sums: dict[str, Sums] = field(default_factory=lambda: defaultdict(Sums))
     findings: set[Finding] = field(default_factory=set)
     bank: str = "not compared: the sandbox bank is not configured"
+    ledger_entries: int | None = None
+    missing_entries: int = 0
 
     @property
     def pending_cents(self) -> int:
         """Over all currencies: only whether it is zero means something."""
         return sum(sums.pending_cents for sums in self.sums.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """No money is on its way, and the ledger has everything."""
+        return not self.pending_cents and not self.missing_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +123,15 @@ class Books:
     payment: Database
     others: Mapping[str, Database]
     gateway: Gateway | None
+    ledger: Path | None
 
 
 async def audit(books: Books, *, settled: bool, say: Callable[[str], None]) -> Report:
-    """Recompute I1 and I2. A shop that sells while we look is looked at again.
+    """Recompute I1, I2 and I4. A shop that sells while we look is looked at again.
 
     What is reported was there in each of several looks: rows of two databases are never read at
-    one moment. With `settled`, pending money must return to zero within a minute.
+    one moment. With `settled`, pending money must return to zero, and everything must be in the
+    ledger, within a minute.
     """
     deadline = clock.monotonic_seconds() + SETTLE_SECONDS_MAX
     report = await _look(books)
@@ -111,12 +143,15 @@ async def audit(books: Books, *, settled: bool, say: Callable[[str], None]) -> R
         await asyncio.sleep(LOOK_PAUSE_SECONDS)
         report = await _look(books)
         persistent &= report.findings
-    while settled and report.pending_cents and clock.monotonic_seconds() < deadline:
+    while settled and not report.is_settled and clock.monotonic_seconds() < deadline:
         await asyncio.sleep(LOOK_PAUSE_SECONDS)
         report = await _look(books)
     report.findings = set(persistent)
     if settled and report.pending_cents:
         report.findings.add(Finding("I2", "money is still pending after a minute"))
+    if settled and report.missing_entries:
+        missing = f"{report.missing_entries} entries are still not in the ledger after a minute"
+        report.findings.add(Finding("I4", missing))
     return report
 
 
@@ -125,6 +160,7 @@ async def _look(books: Books) -> Report:
     await _check_seats(books.booking, report)
     await _check_money(books, report)
     await _check_bank(books, report)
+    await _check_ledger(books, report)
     for name, db in {"booking": books.booking, "payment": books.payment, **books.others}.items():
         for line in await db.read(_dead_letters):
             report.findings.add(Finding("I3", f"{name}: {line}"))
@@ -182,6 +218,27 @@ async def _check_bank(books: Books, report: Report) -> None:
     report.bank = f"agrees, {len(compared.in_flight)} in flight"
     for trouble in compared.troubles:
         report.findings.add(Finding("I2", f"bank: {trouble}"))
+
+
+async def _check_ledger(books: Books, report: Report) -> None:
+    """Each payment, refund, booking and cancellation is in the ledger exactly once."""
+    if books.ledger is None:
+        return
+    recorded = await asyncio.to_thread(inspection.subjects, books.ledger)
+    report.ledger_entries = sum(counter.total() for counter in recorded.values())
+    for db, questions in ((books.payment, PAYMENT_SUBJECTS), (books.booking, BOOKING_SUBJECTS)):
+        for kind, question in questions.items():
+            expected = set(await db.read(_subjects, question))
+            report.missing_entries += len(expected - recorded[kind].keys())
+            for subject, count in recorded[kind].items():
+                if count > 1 or subject not in expected:
+                    what = f"{kind} of {subject} is in the ledger {count} times"
+                    known = "" if subject in expected else ", but our books do not know it"
+                    report.findings.add(Finding("I4", what + known))
+
+
+async def _subjects(tx: Transaction, question: str) -> list[str]:
+    return [row.subject for row in await tx.execute(text(question))]
 
 
 async def _money_pages(payment: Database) -> AsyncIterator[list[Money]]:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 import cinesync.auth.app
 import cinesync.booking.app
+import cinesync.ledger.app
 import cinesync.movies.app
 import cinesync.movies.seeding
 import cinesync.payment.app
@@ -26,6 +28,7 @@ from cinesync.chassis.rabbitmq import RabbitMqBus
 from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
 from cinesync.chassis.service import Process, ProcessSettings, Service
 from cinesync.contracts import CONSUMERS
+from cinesync.ledger.founding import GENESIS_FILE
 from cinesync.movies.seeding import Seeded
 
 BUILDERS: Mapping[str, Callable[[Mapping[str, str]], Service]] = {
@@ -33,6 +36,7 @@ BUILDERS: Mapping[str, Callable[[Mapping[str, str]], Service]] = {
     "movies": cinesync.movies.app.build,
     "booking": cinesync.booking.app.build,
     "payment": cinesync.payment.app.build,
+    "ledger": cinesync.ledger.app.build,
 }
 ALL = (*BUILDERS, "web")
 PAGE_THREADS = 16
@@ -93,13 +97,19 @@ async def serve(
 async def with_books(environ: Mapping[str, str], look: Callable[[Books], Awaitable[T]]) -> T:
     """Open every database and the sandbox bank, look, close."""
     services = build_services(list(BUILDERS), environ)
-    others = {name: services[name].database for name in ("auth", "movies")}
+    others = {name: services[name].database for name in ("auth", "movies", "ledger")}
     payment_settings = settings.load(cinesync.payment.app.Settings, environ_of("payment", environ))
     gateways = cinesync.payment.app.build_gateways(payment_settings)
     gateway = gateways.get("sandbox")
     try:
         return await look(
-            Books(services["booking"].database, services["payment"].database, others, gateway)
+            Books(
+                services["booking"].database,
+                services["payment"].database,
+                others,
+                gateway,
+                _ledger_folder(environ),
+            )
         )
     finally:
         for provider in gateways.values():
@@ -107,6 +117,13 @@ async def with_books(environ: Mapping[str, str], look: Callable[[Books], Awaitab
         for service in services.values():
             for hook in (*service.close, service.database.close):
                 await hook()
+
+
+def _ledger_folder(environ: Mapping[str, str]) -> Path | None:
+    """Where the validators' homes are, when they are on this machine."""
+    home = environ.get("LEDGER_HOME")
+    folder = Path(home).parent if home else None
+    return folder if folder and (folder / GENESIS_FILE).exists() else None
 
 
 async def with_service(
@@ -189,6 +206,7 @@ SETTINGS: Mapping[str, type[Any]] = {
     "movies": cinesync.movies.app.Settings,
     "booking": cinesync.booking.app.Settings,
     "payment": cinesync.payment.app.Settings,
+    "ledger": cinesync.ledger.app.Settings,
     "web": cinesync.web.app.Settings,
 }
 

@@ -1,4 +1,4 @@
-"""`cinesync up`: PostgreSQL, the sandbox bank and the shop, started, watched and stopped together.
+"""`cinesync up`: PostgreSQL, a bank, four validators and the shop, started and watched together.
 
 Imports little on purpose: the children load the services while PostgreSQL starts.
 """
@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -28,6 +29,7 @@ WATCH_SECONDS = 0.2
 RESTART_PAUSE_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 30.0
 LOG_BYTES_MAX = 20_000_000
+VALIDATORS = 4  # the fewest that outlive one liar or one crash: n = 3f + 1
 OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "SHOP_URL")
 READY_LINE = "cinesync-ready"
 
@@ -182,7 +184,8 @@ class Stack:
         self.home = home
         self.address = address
         self.postgres = Postgres(home.folder / "postgres")
-        bank_port = free_port()
+        self.ledger = home.folder / "ledger"
+        bank_port, *self._validator_ports = free_ports(1 + VALIDATORS)
         bank_secret = home.secret("bank")
         self.environ = {
             **environ,
@@ -192,6 +195,7 @@ class Stack:
             "DATABASE_URL": self.postgres.url(),
             "BANK_URL": f"http://127.0.0.1:{bank_port}",
             "BANK_SECRET": bank_secret,
+            "LEDGER_HOME": str(self.ledger / "client-ledger"),
             **dict.fromkeys(OWN_URLS, address.url),
         }
         self.bank = Child(
@@ -205,6 +209,10 @@ class Stack:
             self.environ,
             home,
         )
+        self.validators = [
+            Child(name, ["validator", f"--home={self.ledger / name}"], self.environ, home)
+            for name in (f"validator-{number}" for number in range(VALIDATORS))
+        ]
         self.shop = Child("shop", ["serve", "all", "--demo"], self.environ, home)
         self.stopping = threading.Event()
 
@@ -212,6 +220,7 @@ class Stack:
         """Raises UpFailed when the shop does not come up."""
         _check_port(self.address)
         self.bank.start()
+        self.start_validators()
         self.shop.start()  # it loads while PostgreSQL starts, and waits for it
         say("starting PostgreSQL")
         self.postgres.start()
@@ -228,13 +237,26 @@ class Stack:
             }
         )
 
+    def start_validators(self) -> None:
+        """Found the ledger the first time, and tell its homes today's ports."""
+        from cinesync.ledger import founding  # noqa: PLC0415 loads while the bank does
+
+        addresses = [f"127.0.0.1:{port}" for port in self._validator_ports]
+        if (self.ledger / founding.GENESIS_FILE).exists():
+            founding.place(self.ledger, dict(enumerate(addresses)))
+        else:
+            shutil.rmtree(self.ledger, ignore_errors=True)  # begun, but never founded
+            founding.init(self.ledger, addresses)
+        for validator in self.validators:
+            validator.start()
+
     def watch(self, say: Callable[[str], None]) -> None:
         """Until `stopping` is set: whatever ends is started again."""
         while not self.stopping.wait(WATCH_SECONDS):
             if not self.postgres.is_running():
                 say("PostgreSQL ended; starting it again")
                 self.postgres.start()
-            for child in (self.bank, self.shop):
+            for child in (self.bank, *self.validators, self.shop):
                 if child.has_ended() and not self.stopping.is_set():
                     say(f"the {child.name} ended; starting it again")
                     child.restart()
@@ -247,7 +269,8 @@ class Stack:
     def stop(self) -> None:
         """In the order in which they need each other."""
         self.shop.stop()
-        self.bank.stop()
+        for child in (*self.validators, self.bank):
+            child.stop()
         self.postgres.stop()
 
     def _await_ready(self) -> None:
@@ -312,10 +335,16 @@ def borrowed(folder: Path, environ: Mapping[str, str]) -> Iterator[Mapping[str, 
 
 def free_port() -> int:
     """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones: all are taken before any is given back."""
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
 
 
 def _check_port(address: Address) -> None:

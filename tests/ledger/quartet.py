@@ -13,6 +13,7 @@ from typing import Any
 from cinesync.chassis import clock
 from cinesync.ledger import founding, home
 from cinesync.ledger.client import LedgerClient
+from cinesync.ledger.model import first_sequence
 
 CHILD = """
 import sys
@@ -32,7 +33,6 @@ class Quartet:
         self.addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self.genesis = founding.init(folder, self.addresses, "tests")
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
-        self.sequence = 1
 
     def home(self, replica: int) -> Path:
         return founding.validator_home(self.folder, replica)
@@ -70,8 +70,7 @@ class Quartet:
     async def client(self) -> AsyncIterator[LedgerClient]:
         """One that has reached everyone who runs."""
         client = LedgerClient(home.load(founding.client_home(self.folder)))
-        self.sequence += 1_000_000
-        client.start_from(self.sequence)
+        client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
         running = asyncio.create_task(client.run())
         try:
             await until(lambda: client.connected >= len(self.processes), "connected")

@@ -20,17 +20,17 @@ from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSu
 # A test holds it against every service's HANDLERS.
 CONSUMERS: Mapping[type[Event], Sequence[str]] = {
     CustomerRegistered: (),
-    CustomerErased: (),
+    CustomerErased: ("ledger",),
     ShowScheduled: ("booking",),
     ShowChanged: ("booking",),
     ShowCancelled: ("booking",),
     SeatsHeld: (),  # live seat maps listen, at most once
     SeatsReleased: (),  # the same
-    BookingConfirmed: ("movies",),
-    BookingCancelled: ("movies", "payment"),
-    BookingRefused: ("payment",),
-    PaymentSuccess: ("booking",),
-    PaymentFailed: ("booking",),
-    PaymentRefunded: ("booking",),
+    BookingConfirmed: ("movies", "ledger"),
+    BookingCancelled: ("movies", "payment", "ledger"),
+    BookingRefused: ("payment", "ledger"),
+    PaymentSuccess: ("booking", "ledger"),
+    PaymentFailed: ("booking", "ledger"),
+    PaymentRefunded: ("booking", "ledger"),
     LedgerCommitted: (),
 }

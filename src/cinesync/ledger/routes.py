@@ -36,21 +36,13 @@ class Desk:
 TheDesk = NamedDependency[Desk]
 
 
-class ValidatorView(msgspec.Struct, frozen=True):
-    """A validator; without a standing it does not answer."""
-
-    replica: int
-    answers: bool
-    standing: Standing | None
-
-
 class StatusView(msgspec.Struct, frozen=True):
     """`height` is the highest that f + 1 validators reach; `waiting` counts entries not in yet."""
 
     chain: str
     height: int | None
     waiting: int
-    validators: Sequence[ValidatorView]
+    validators: Sequence[dict[str, Any]]
 
 
 class BlockView(msgspec.Struct, frozen=True):
@@ -83,7 +75,7 @@ async def status(desk: TheDesk) -> StatusView:
         chain=desk.reader.chain,
         height=height,
         waiting=await desk.db.read(store.count_waiting),
-        validators=[ValidatorView(at, told is not None, told) for at, told in standings.items()],
+        validators=[_validator(replica, told) for replica, told in standings.items()],
     )
 
 
@@ -188,6 +180,12 @@ def _entry(one: dict[str, Any]) -> dict[str, Any]:
         "height": one["height"],
         "entry": canonical.load(one["entry"].encode()),
     }
+
+
+def _validator(replica: int, told: Standing | None) -> dict[str, Any]:
+    """Its own word beside whether it answers at all."""
+    standing = msgspec.to_builtins(told) if told is not None else {}
+    return {**standing, "replica": replica, "answers": told is not None}
 
 
 def _height(after: str) -> int:

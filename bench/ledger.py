@@ -1,0 +1,157 @@
+"""The ledger alone, on four durable validators: rate, latency, failover, receipts."""
+
+import asyncio
+import os
+import signal
+import statistics
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from uuid import uuid4  # noqa: TID251 entries have ids of their own
+
+from cinesync.ledger import entries, founding, home, receipts
+from cinesync.ledger.application import OPERATIONS_MAX
+from cinesync.ledger.client import LedgerClient
+from cinesync.ledger.entries import Entry
+from cinesync.up import VALIDATORS, Child, Home, free_ports
+
+ENTRIES = 40_000
+SINGLES = 200
+PAUSE_SECONDS = 0.02
+FAILOVERS = 5
+VERIFICATIONS = 200
+
+
+def entry() -> bytes:
+    """A payment as the ledger service writes one."""
+    fields = Entry(
+        event_id=str(uuid4()),
+        kind="payment.success",
+        time=time.time_ns() // 1000,
+        booking_id=str(uuid4()),
+        facts={"amount_cents": 2400, "currency": "EUR", "payment_id": str(uuid4())},
+        commitments={"customer_id": uuid4().hex * 2},
+        format="cinesync-entry/1",
+    )
+    return fields.encode()
+
+
+class Validators:
+    """Four processes on folders of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "ledger"
+        founding.init(self.folder, [f"127.0.0.1:{port}" for port in free_ports(VALIDATORS)])
+        shop = Home(folder)
+        shop.logs.mkdir(parents=True, exist_ok=True)
+        environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
+        self.children = [
+            Child(name, ["validator", f"--home={self.folder / name}"], environ, shop)
+            for name in (f"validator-{number}" for number in range(VALIDATORS))
+        ]
+        for child in self.children:
+            child.start()
+
+    def kill_and_restart(self, number: int) -> None:
+        """SIGKILL; it comes back by itself a moment later."""
+        os.kill(self.children[number].pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """All of them."""
+        for child in self.children:
+            child.stop()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[LedgerClient]:
+        """Connected to all four."""
+        client = LedgerClient(home.load(founding.client_home(self.folder)))
+        client.start_from(time.time_ns() // 1000)
+        running = asyncio.create_task(client.run())
+        await everybody(client)
+        yield client
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def everybody(client: LedgerClient) -> None:
+    """Until all validators are connected."""
+    while client.connected < VALIDATORS:  # noqa: ASYNC110 the client has no event for it
+        await asyncio.sleep(0.05)
+
+
+async def throughput(client: LedgerClient) -> dict[str, float]:
+    """Full batches, four in flight."""
+    batches = [[entry() for _ in range(OPERATIONS_MAX)] for _ in range(ENTRIES // OPERATIONS_MAX)]
+    gate = asyncio.Semaphore(4)
+
+    async def submit(batch: list[bytes]) -> None:
+        async with gate:
+            await client.submit(batch)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(submit(batch) for batch in batches))
+    seconds = time.perf_counter() - began
+    return {"entries_per_second": round(len(batches) * OPERATIONS_MAX / seconds)}
+
+
+async def latency(client: LedgerClient) -> dict[str, float]:
+    """One entry at a time, with pauses: a lightly loaded evening."""
+    times_ms = []
+    for _ in range(SINGLES):
+        began = time.perf_counter()
+        await client.submit([entry()])
+        times_ms.append((time.perf_counter() - began) * 1000)
+        await asyncio.sleep(PAUSE_SECONDS)
+    cuts = statistics.quantiles(times_ms, n=100)
+    return {"commit_p50_ms": round(cuts[49], 1), "commit_p99_ms": round(cuts[98], 1)}
+
+
+async def failover(validators: Validators, client: LedgerClient) -> dict[str, float]:
+    """From the SIGKILL of the primary to the next entry that is final."""
+    seconds = []
+    for _ in range(FAILOVERS):
+        told = (await client.ask_all("status")).values()
+        primary = max(told, key=lambda status: int(status["view"]))["primary"]
+        validators.kill_and_restart(primary)
+        began = time.perf_counter()
+        await client.submit([entry()])
+        seconds.append(time.perf_counter() - began)
+        validators.children[primary].restart()
+        await everybody(client)
+        await client.submit([entry()])
+    return {
+        "failover_p50_s": round(statistics.median(seconds), 2),
+        "failover_max_s": round(max(seconds), 2),
+    }
+
+
+async def receipt(client: LedgerClient) -> dict[str, float]:
+    """How large a receipt is, and how long its verification takes."""
+    written = entry()
+    appended = await client.submit([written])
+    header, certificate = await client.certify(appended.height)
+    event_id = entries.decode(written).event_id
+    [found] = await client.receipts(header, certificate, [event_id])
+    data = found.encode()
+    began = time.perf_counter()
+    for _ in range(VERIFICATIONS):
+        receipts.verify(data, client.genesis)
+    each_ms = (time.perf_counter() - began) * 1000 / VERIFICATIONS
+    return {"receipt_bytes": len(data), "verify_ms": round(each_ms, 2)}
+
+
+async def measure(folder: Path) -> dict[str, float]:
+    """Everything about the ledger."""
+    validators = Validators(folder)
+    try:
+        async with validators.client() as client:
+            await client.submit([entry()])
+            results = await latency(client)
+            results |= await throughput(client)
+            results |= await receipt(client)
+            results |= await failover(validators, client)
+    finally:
+        validators.stop()
+    return results

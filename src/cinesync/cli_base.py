@@ -1,0 +1,59 @@
+"""What every command of the command line stands on: its errors, its data folder, its settings."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import rich_click as click
+from rich.console import Console
+
+from cinesync.up import UpFailed, borrowed
+
+DEFAULT_DATA = Path("~/.cinesync")
+
+out = Console()
+err = Console(stderr=True)
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_DATA,
+    show_default=True,
+    help="Folder with the shop's databases, books, logs and secrets.",
+)
+
+
+class Refused(click.ClickException):
+    """What was asked cannot be done; one line says why."""
+
+
+def say(what: str) -> None:
+    """Progress, on stderr."""
+    err.print(f"[dim]cinesync:[/dim] {what}", highlight=False)
+
+
+def environ() -> Mapping[str, str]:
+    """The one place where the environment is read."""
+    return os.environ  # noqa: TID251
+
+
+@contextmanager
+def shop_settings(data: Path) -> Iterator[Mapping[str, str]]:
+    """The settings of the shop in `data`, or of the environment's server."""
+    try:
+        with borrowed(data, environ()) as settings, clear_settings_errors():
+            yield settings
+    except UpFailed as error:
+        raise Refused(str(error)) from error
+
+
+@contextmanager
+def clear_settings_errors() -> Iterator[None]:
+    """Missing and malformed settings in one line."""
+    from cinesync.chassis.settings import SettingsError  # noqa: PLC0415
+
+    try:
+        yield
+    except SettingsError as error:
+        raise Refused(str(error)) from error

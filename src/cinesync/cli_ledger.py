@@ -1,0 +1,150 @@
+"""The commands of the ledger: validators, receipts, proofs."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from cinesync.cli_base import Refused, data_option, environ
+
+VALIDATORS_DEFAULT = 4
+
+file_type = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("validator")
+@click.option(
+    "--home",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder validator-N that `cinesync ledger init` made.",
+)
+def validator_command(home: Path) -> None:
+    """Run one validator of the ledger until it is told to stop."""
+    from cinesync.chassis import telemetry  # noqa: PLC0415
+    from cinesync.ledger import validator  # noqa: PLC0415
+    from cinesync.ledger.home import NoHome  # noqa: PLC0415
+
+    telemetry.configure_logging(environ().get("LOG_LEVEL", "INFO"))
+    try:
+        validator.main(home)
+    except NoHome as error:
+        raise Refused(str(error)) from error
+
+
+@click.command("verify")
+@click.argument("file", type=file_type)
+@click.argument("other", type=file_type, required=False)
+@click.option("--genesis", type=file_type, help="The genesis you trust; else the file's own.")
+def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None:
+    """Check a receipt, or a proof of fraud, offline.
+
+    With a second receipt, OTHER, also whether the two contradict each other, and who lied. Exit
+    code 0: all is well. 1: not valid, or fraud. 2: a file cannot be read.
+    """
+    from cinesync.ledger.shapes import Invalid  # noqa: PLC0415
+    from cinesync.ledger.verification import Unreadable, compare_files, verify_file  # noqa: PLC0415
+
+    try:
+        verdict = verify_file(file, genesis)
+        fraud = compare_files(file, other, genesis) if other else verdict.fraud
+    except Unreadable as error:
+        raise Refused(str(error)) from error
+    except Invalid as error:
+        click.echo(f"not valid: {error}", err=True)
+        sys.exit(1)
+    click.echo(fraud.what if other and fraud else verdict.text)
+    sys.exit(1 if fraud else 0)
+
+
+@click.group("ledger")
+def ledger_group() -> None:
+    """Found a ledger, check every byte of it, watch it grow."""
+
+
+@ledger_group.command("init")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--validators",
+    default=VALIDATORS_DEFAULT,
+    show_default=True,
+    type=click.IntRange(4, 100),
+    help="How many, when no ADDRESS is named.",
+)
+@click.option(
+    "--address", "addresses", multiple=True, help="host:port of one validator; repeat it for each."
+)
+def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...]) -> None:
+    """Make keys, certificates and the genesis of a new ledger in FOLDER.
+
+    Give each machine its folder validator-N and the ledger service client-ledger; keep
+    ca-key.pem and client-operator off line. genesis.json is what auditors pin.
+    """
+    from cinesync.ledger import founding  # noqa: PLC0415
+    from cinesync.up import free_ports  # noqa: PLC0415
+
+    chosen = addresses or [f"127.0.0.1:{port}" for port in free_ports(validators)]
+    try:
+        genesis = founding.init(folder, chosen)
+    except (founding.FoundingFailed, OSError) as error:
+        raise Refused(str(error)) from error
+    click.echo(f"founded {genesis.chain.hex()} with {len(chosen)} validators in {folder}")
+
+
+@ledger_group.command("audit")
+@data_option
+def ledger_audit_command(data: Path) -> None:
+    """Hash every entry on every replica again; name the first altered one. Exit code 1 if any."""
+    from cinesync.ledger import inspection  # noqa: PLC0415
+    from cinesync.ledger.shapes import Invalid  # noqa: PLC0415
+
+    folder = data.expanduser() / "ledger"
+    try:
+        report = inspection.audit(folder)
+    except (OSError, Invalid) as error:
+        raise Refused(f"There is no ledger to check in {folder}: {error}.") from error
+    for replica in report.replicas:
+        click.echo(
+            f"replica {replica.number}: {len(replica.blocks)} blocks, {replica.entry_count} entries"
+        )
+    for finding in report.findings:
+        click.echo(f"ALTERED: {finding}")
+    click.echo("every byte is as it was signed" if not report.findings else "do not trust these")
+    sys.exit(1 if report.findings else 0)
+
+
+@ledger_group.command("watch")
+@click.option("--looks", type=click.IntRange(min=1), help="Stop after so many; else never.")
+@data_option
+def ledger_watch_command(looks: int | None, data: Path) -> None:
+    """Follow the chain and check that each state continues the one before."""
+    from cinesync.ledger.watch import Broken  # noqa: PLC0415
+
+    try:
+        asyncio.run(_watch(data.expanduser() / "ledger" / "client-ledger", looks))
+    except Broken as error:
+        click.echo(f"BROKEN: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _watch(folder: Path, looks: int | None) -> None:
+    from cinesync.ledger import home  # noqa: PLC0415
+    from cinesync.ledger.client import LedgerClient  # noqa: PLC0415
+    from cinesync.ledger.watch import follow  # noqa: PLC0415
+
+    try:
+        client = LedgerClient(home.load(folder))
+    except home.NoHome as error:
+        raise Refused(str(error)) from error
+    running = asyncio.create_task(client.run())
+    try:
+        async for seen in follow(client):
+            click.echo(seen.text)
+            looks = looks and looks - (seen.header is not None)
+            if looks == 0:
+                return
+    finally:
+        running.cancel()

@@ -1,0 +1,151 @@
+"""Four replicators in one loop: what they do when a disk fails or a peer misbehaves."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from cinesync.chassis import clock
+from cinesync.ledger import founding, home, network, receipts, validator
+from cinesync.ledger.client import LedgerClient
+from cinesync.ledger.model import first_sequence
+from cinesync.ledger.network import BadFrame, Kind, Query, Sender
+from cinesync.ledger.replicator import Replicator
+from cinesync.pbft.messages import FRAME_BYTES_MAX, Refused
+from tests.ledger.chains import entry
+from tests.ledger.quartet import free_ports, until
+
+
+@asynccontextmanager
+async def together(folder: Path) -> AsyncIterator[tuple[LedgerClient, list[Replicator]]]:
+    """A client and four validators; all of it in this process."""
+    founding.init(folder, [f"127.0.0.1:{port}" for port in free_ports(4)])
+    made = [Replicator(home.load(founding.validator_home(folder, at))) for at in range(4)]
+    client = LedgerClient(home.load(founding.client_home(folder)))
+    client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
+    tasks = [asyncio.create_task(loop()) for loop in (client.run, *(one.run for one in made))]
+    try:
+        await until(lambda: client.connected == 4, "connected")
+        yield client, made
+    finally:
+        await _end(tasks)
+        for one in made:
+            one.close()
+
+
+async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_four_in_one_loop_agree_and_answer(tmp_path: Path) -> None:
+    async with together(tmp_path) as (client, _):
+        appended = await client.submit([entry(number).encode() for number in range(5)])
+        header, certificate = await client.certify(appended.height)
+        (receipt,) = await client.receipts(header, certificate, [entry(3).event_id])
+        assert receipts.verify(receipt.encode(), client.genesis).index == 3
+        standing = (await client.standings())[0]
+        assert (standing.height, standing.size, standing.primary) == (1, 5, 0)
+        assert len((await client.ask(1, "block", 1))["entries"]) == 5
+        assert len((await client.ask(1, "block", 0))["entries"]) == 5
+        assert await client.ask(1, "block", 9) is None
+        assert len(await client.ask(1, "entries", name=entry(1).booking_id)) == 5
+        assert len(await client.ask(1, "blocks", 0, 10)) == 1
+        assert await client.ask(1, "links", 5) == []
+        assert await client.ask(1, "attestation", 9) is None
+        assert await client.ask(1, "consistency", 2, 5) is not None
+        assert await client.ask(1, "consistency", 0, 5) is None
+        assert await client.ask(1, "inclusion", 5, 5) is None
+        assert await client.ask(1, "anything") is None
+
+
+async def test_a_failing_disk_ends_a_validator_before_it_says_anything(tmp_path: Path) -> None:
+    async with together(tmp_path) as (client, made):
+        await client.submit([entry(1).encode()])
+
+        class Broken:
+            def write(self, *_: Any, **__: Any) -> None:
+                raise sqlite3.OperationalError("disk I/O error")
+
+            def close(self) -> None: ...
+
+        kept = made[3]._journal
+        made[3]._journal = Broken()  # type: ignore[assignment]
+        said: list[Any] = []
+        made[3]._send = lambda *send: said.append(send)  # type: ignore[method-assign]
+        await client.submit([entry(2).encode()])
+        failed = made[3]._failed
+        assert failed is not None
+        await until(failed.done, "it failed")
+        assert isinstance(failed.exception(), sqlite3.OperationalError)
+        assert said == []
+        assert list((await client.submit([entry(3).encode()])).indices) == [2]
+        kept.close()
+
+
+async def test_a_client_may_only_ask_for_what_fits_a_reply(tmp_path: Path) -> None:
+    async with together(tmp_path) as (client, made):
+        (send, *_) = client._pbft.submit(tuple(entry(n).encode() for n in range(257)))
+        client._pbft._asked.clear()
+        with pytest.raises(Refused, match="more than 256"):
+            made[0]._receive("ledger", Kind.CONSENSUS, send.frame, Sender())
+
+
+async def test_validators_do_not_query_each_other(tmp_path: Path) -> None:
+    async with together(tmp_path) as (_, made):
+        back = Sender()
+        made[0]._receive(1, Kind.QUERY, msgspec.json.encode(Query(1, "status")), back)
+        made[0]._receive("ledger", Kind.ANSWER, b"", back)
+        assert not back._filled.is_set()
+        assert made[0]._who(b"a stranger's key") is None
+
+
+async def test_a_validator_ends_politely_when_it_is_told_to(tmp_path: Path) -> None:
+    founding.init(tmp_path, [f"127.0.0.1:{port}" for port in free_ports(4)])
+    ready = asyncio.Event()
+    running = asyncio.create_task(validator._run(founding.validator_home(tmp_path, 0), ready.set))
+    await ready.wait()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+# frames
+
+
+async def read(data: bytes) -> list[tuple[Kind, bytes]]:
+    reader = asyncio.StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    return [frame async for frame in network.frames(reader)]
+
+
+async def test_frames_come_out_as_they_went_in() -> None:
+    packed = network.pack(Kind.QUERY, b"one") + network.pack(Kind.ANSWER, b"")
+    assert await read(packed) == [(Kind.QUERY, b"one"), (Kind.ANSWER, b"")]
+    assert await read(packed[:-2]) == [(Kind.QUERY, b"one")]
+
+
+@pytest.mark.parametrize(
+    "data", [bytes(4), (FRAME_BYTES_MAX + 2).to_bytes(4, "big"), b"\x00\x00\x00\x01?"]
+)
+async def test_what_is_no_frame_is_refused_before_it_is_read(data: bytes) -> None:
+    with pytest.raises(BadFrame):
+        await read(data)
+
+
+async def test_a_full_queue_drops_its_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "QUEUE_BYTES_MAX", 10)
+    sender = Sender()
+    for number in range(5):
+        sender.send(bytes([number]) * 4)
+    assert sender.dropped == 3
+    assert [frame[0] for frame in sender._queue] == [3, 4]
+    sender.send(bytes(50))
+    assert [len(frame) for frame in sender._queue] == [50]
