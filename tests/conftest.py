@@ -135,8 +135,8 @@ async def make_client(verifier: Verifier) -> AsyncIterator[MakeClient]:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop() -> Iterator[Shop]:
     """A whole shop, as `cinesync up` runs it, for tests that only buy and look."""
-    running = Shop(tmp_path_factory.mktemp("shop")).start()
+    running = Shop(BANK_LATE_SECONDS="3").start()
     yield running
     running.stop()

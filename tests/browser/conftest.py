@@ -24,14 +24,6 @@ ARGUMENTS = (
 PATIENCE_MS = 30_000  # the slow card's bank takes its time
 
 
-@pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The real system, as `cinesync up` runs it."""
-    shop = Shop(tmp_path_factory.mktemp("browser"), BANK_LATE_SECONDS="3").start()
-    yield shop
-    shop.stop()
-
-
 @pytest.fixture(scope="module")  # closed before others use an event loop of their own
 def browser() -> Iterator[Browser]:
     need("the Debian package chromium", present=CHROMIUM.exists())

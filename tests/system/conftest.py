@@ -8,8 +8,8 @@ from tests.system.shop import Shop
 
 
 @pytest.fixture(scope="session")
-def killable_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def killable_shop() -> Iterator[Shop]:
     """A shop whose processes kill themselves when told to."""
-    shop = Shop(tmp_path_factory.mktemp("killable"), module="tests.system.saboteur").start()
+    shop = Shop(module="tests.system.saboteur").start()
     yield shop
     shop.stop()

@@ -1,9 +1,11 @@
 """A whole shop under test: the processes of `cinesync up`, and what a client does with them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -34,10 +36,16 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cinesync.cli", *arguments]
 
 
+def temporary_folder() -> Path:
+    """Not pytest's own: as root, every pytest that starts closes those to PostgreSQL's user."""
+    return Path(tempfile.mkdtemp(prefix="cinesync-shop-"))
+
+
 class Shop:
     """Starts, watches, kills."""
 
-    def __init__(self, folder: Path, *, module: str = "cinesync.cli", **environ: str) -> None:
+    def __init__(self, *, module: str = "cinesync.cli", **environ: str) -> None:
+        folder = temporary_folder()
         self.order = folder / "sabotage"
         address = Address("127.0.0.1", free_port())
         base = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}  # noqa: TID251
@@ -57,7 +65,7 @@ class Shop:
         except BaseException:
             self.stack.stop()
             self._lock.__exit__(None, None, None)
-            raise
+            raise  # the folder stays: its logs say why
         self._watcher.start()
         return self
 
@@ -68,6 +76,7 @@ class Shop:
         self._watcher.join()
         self.stack.stop()
         self._lock.__exit__(None, None, None)
+        shutil.rmtree(self.home.folder)
 
     def arm(self, moment: str, command: str) -> None:
         """Have the shop kill itself at the next `command`."""

@@ -1,5 +1,6 @@
 """I3: kill -9 of any process at any step of a purchase loses nothing that was acknowledged."""
 
+import shutil
 import signal
 import subprocess
 import threading
@@ -10,7 +11,7 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 import pytest
 
 from cinesync.up import VALIDATORS, free_port
-from tests.system.shop import Client, Shop, command, eventually
+from tests.system.shop import Client, Shop, command, eventually, temporary_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crash")]
 
@@ -110,11 +111,12 @@ class Supervised:
 
 
 @pytest.fixture(scope="module")
-def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
-    up = Supervised(tmp_path_factory.mktemp("up"))
+def supervised() -> Iterator[Supervised]:
+    up = Supervised(temporary_folder())
     yield up
     up.client.close()
     up.end(signal.SIGTERM)
+    shutil.rmtree(up.folder)
 
 
 def _children(pid: int) -> list[int]:

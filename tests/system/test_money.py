@@ -14,10 +14,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("money")]
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("money")
+def shop() -> Iterator[Shop]:
     shop = Shop(
-        folder,
         HOLD_SECONDS="6",
         BANK_LATE_SECONDS="10",
         PROVIDER_TIMEOUT_SECONDS="2",
@@ -26,7 +24,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         PAYMENT_ASK_BEFORE_SECONDS="1",
     ).start()
     yield shop
-    audit = shop.cinesync("audit", "--settled", "--data", str(folder))
+    audit = shop.cinesync("audit", "--settled", "--data", str(shop.home.folder))
     shop.stop()
     assert audit.returncode == 0, audit.stdout + audit.stderr
 

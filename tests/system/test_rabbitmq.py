@@ -22,9 +22,8 @@ def broker() -> Iterator[RabbitMqServer]:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, broker: RabbitMqServer) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("rabbit")
-    shop = Shop(folder, module="tests.system.saboteur", RABBITMQ_URL=broker.url).start()
+def shop(broker: RabbitMqServer) -> Iterator[Shop]:
+    shop = Shop(module="tests.system.saboteur", RABBITMQ_URL=broker.url).start()
     yield shop
     shop.stop()
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
@@ -41,9 +40,9 @@ class Outcome:
 
 
 @contextmanager
-def racing_shop(folder: Path, guards: str) -> Iterator[tuple[Shop, list[str]]]:
+def racing_shop(guards: str) -> Iterator[tuple[Shop, list[str]]]:
     """A shop of three API processes on the same databases, and their addresses."""
-    shop = Shop(folder, module=SERVER, RUSH_GUARDS=guards).start()
+    shop = Shop(module=SERVER, RUSH_GUARDS=guards).start()
     try:
         with more_processes(shop, 2) as urls:
             yield shop, [shop.url, *urls]
@@ -158,8 +157,8 @@ def rush(urls: Sequence[str], show_id: str) -> Outcome:
     return outcome
 
 
-def test_a_rush_over_several_processes_sells_every_seat_exactly_once(tmp_path: Path) -> None:
-    with racing_shop(tmp_path, "on") as (shop, urls):
+def test_a_rush_over_several_processes_sells_every_seat_exactly_once() -> None:
+    with racing_shop("on") as (shop, urls):
         show_id = shop.client().a_show(0, SEATS)["show_id"]
         shrink(shop, show_id)
         outcome = rush(urls, show_id)
@@ -169,8 +168,8 @@ def test_a_rush_over_several_processes_sells_every_seat_exactly_once(tmp_path: P
     assert outcome.refused == BUYERS - SEATS
 
 
-def test_without_the_guards_the_same_rush_sells_seats_twice(tmp_path: Path) -> None:
-    with racing_shop(tmp_path, "off") as (shop, urls):
+def test_without_the_guards_the_same_rush_sells_seats_twice() -> None:
+    with racing_shop("off") as (shop, urls):
         show_id = shop.client().a_show(0, SEATS)["show_id"]
         shrink(shop, show_id)
         asyncio.run(drop_guard(shop))
