@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cinesync.ledger import canonical
@@ -23,11 +23,13 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_is_dumped_is_loaded_again(value: Any) -> None:
     assert canonical.load(canonical.dump(value)) == value
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_no_other_spelling_is_loaded(value: Any) -> None:
     for other in (json.dumps(value, indent=1), json.dumps(value) + " "):

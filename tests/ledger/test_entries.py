@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cinesync.chassis import events
@@ -147,6 +147,7 @@ FACTS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(FACTS)
 def test_the_fast_encoder_spells_as_the_canonical_one(facts: dict[str, Any]) -> None:
     made = msgspec.structs.replace(entry(1), facts=facts)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cinesync.ledger import merkle
@@ -114,6 +114,7 @@ def test_the_known_proofs_of_the_public_test_tree() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 70).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n))))
 def test_every_entry_is_proven_as_the_rfc_says(place: tuple[int, int]) -> None:
     index, size = place
@@ -123,6 +124,7 @@ def test_every_entry_is_proven_as_the_rfc_says(place: tuple[int, int]) -> None:
     assert merkle.root_from_inclusion(hashes[index], index, size, proof) == mth(hashes)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 70).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n))))
 def test_every_tree_is_proven_to_begin_the_later_ones(sizes: tuple[int, int]) -> None:
     first, second = sizes
@@ -132,6 +134,7 @@ def test_every_tree_is_proven_to_begin_the_later_ones(sizes: tuple[int, int]) ->
     merkle.verify_consistency(first, second, mth(hashes[:first]), mth(hashes), proof)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_a_tree_goes_on_from_its_right_edge(size: int, more: int) -> None:
     grown = Grown(leaves(size))
@@ -141,6 +144,7 @@ def test_a_tree_goes_on_from_its_right_edge(size: int, more: int) -> None:
     assert tree.root() == mth(leaves(size + more))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 40).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n))))
 def test_no_altered_inclusion_proof_leads_to_the_root(place: tuple[int, int]) -> None:
     index, size = place
@@ -163,6 +167,7 @@ def test_no_altered_inclusion_proof_leads_to_the_root(place: tuple[int, int]) ->
             continue
 
 
+@settings(deadline=None)
 @given(st.integers(2, 40).flatmap(lambda n: st.tuples(st.integers(1, n - 1), st.just(n))))
 def test_no_altered_consistency_proof_passes(sizes: tuple[int, int]) -> None:
     first, second = sizes
