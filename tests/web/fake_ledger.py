@@ -56,14 +56,12 @@ class Ledger:
             "epoch": 0, "view": 5, "primary": 1, "active": True, "abstaining": False,
             "height": height, "stable": 0, "pending": 0, "size": size,
         }  # fmt: skip
-        told = {at: common | {"replica": at} | self.told.get(at, {}) for at in range(4)}
+        told = (common | {"replica": at} | self.told.get(at, {}) for at in range(4))
         return [
-            {
-                "replica": at,
-                "answers": at not in self.silent,
-                "standing": None if at in self.silent else standing,
-            }
-            for at, standing in told.items()
+            {"replica": one["replica"], "answers": False}
+            if one["replica"] in self.silent
+            else one | {"answers": True}
+            for one in told
         ]
 
 

@@ -14,7 +14,7 @@ from cinesync.chassis.http import Page
 from cinesync.ledger import canonical, merkle
 from cinesync.ledger.routes import BlockView, StatusView
 from cinesync.web import chain, tree
-from cinesync.web.chain import Placed, Standing, Status, Validator
+from cinesync.web.chain import Placed, Status, Validator
 from cinesync.web.tree import Role
 from tests.ledger.chains import entry
 from tests.web import fake_api, fake_ledger
@@ -90,8 +90,8 @@ def test_below_a_quorum_the_page_says_that_nothing_can_be_added(
 
 
 def test_one_validator_alone_cannot_name_the_primary_or_the_height() -> None:
-    liar = Validator(3, Standing(view=99, primary=3, height=10**9))
-    honest = [Validator(at, Standing(view=5, primary=1, height=7)) for at in range(3)]
+    liar = Validator(3, answers=True, view=99, primary=3, height=10**9)
+    honest = [Validator(at, answers=True, view=5, primary=1, height=7) for at in range(3)]
     assert Status("c", 7, 0, [*honest, liar]).primary == 1
     assert Status("c", None, 0, [Validator(0), Validator(1), Validator(2), liar]).primary is None
 

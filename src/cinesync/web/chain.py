@@ -9,21 +9,16 @@ from typing import Any
 from msgspec import Struct, field
 
 
-class Standing(Struct, frozen=True):
-    """Where a validator says it stands."""
-
-    view: int
-    primary: int
-    height: int
-    active: bool = True
-    abstaining: bool = False
-
-
 class Validator(Struct, frozen=True):
-    """Without a standing it does not answer."""
+    """Its own word about where it stands; none that counts when it does not answer."""
 
     replica: int
-    standing: Standing | None = None
+    answers: bool = False
+    view: int = 0
+    primary: int = 0
+    height: int = 0
+    active: bool = False
+    abstaining: bool = False
 
 
 class Status(Struct, frozen=True):
@@ -35,8 +30,8 @@ class Status(Struct, frozen=True):
     validators: list[Validator] = field(default_factory=list)
 
     @property
-    def standings(self) -> list[Standing]:
-        return [one.standing for one in self.validators if one.standing]
+    def answering(self) -> list[Validator]:
+        return [one for one in self.validators if one.answers]
 
     @property
     def quorum(self) -> int:
@@ -52,14 +47,14 @@ class Status(Struct, frozen=True):
     @property
     def primary(self) -> int | None:
         """Of the highest view that so many have reached that one of them is honest."""
-        views = sorted((told.view for told in self.standings), reverse=True)
+        views = sorted((one.view for one in self.answering), reverse=True)
         if len(views) < self.weak:
             return None
         view = views[self.weak - 1]
-        return next(told.primary for told in self.standings if told.view == view)
+        return next(one.primary for one in self.answering if one.view == view)
 
-    def lag(self, standing: Standing) -> int:
-        return max(0, (self.height or 0) - standing.height)
+    def lag(self, one: Validator) -> int:
+        return max(0, (self.height or 0) - one.height)
 
 
 class Header(Struct, frozen=True):
