@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from cinesync.ledger import canonical, receipts
+from cinesync.ledger import canonical, fraud, receipts
+from cinesync.ledger.receipts import Receipt
 from cinesync.ledger.shapes import Invalid
-from cinesync.ledger.verification import Verdict
+from cinesync.ledger.verification import Verdict, verify_file
 from tests.browser.test_buy_a_ticket import (
     OpenPage,
     choose_a_show,
@@ -23,6 +24,7 @@ from tests.browser.test_buy_a_ticket import (
 )
 from tests.ledger import test_receipts
 from tests.ledger.chains import Chain, chain, entry, founders, replaced
+from tests.ledger.test_fraud import forked
 from tests.ledger.test_receipts import DATA, GOOD, Change, reformed
 from tests.web import fake_ledger
 from tests.web.fake_ledger import BOOKING, Ledger, an_entry
@@ -206,6 +208,43 @@ def test_another_chain_is_not_the_pinned_one(page: Page, ledger: Ledger) -> None
     other.grow(entry(1))
     pinned = ledger.chain.genesis.encode()
     assert judged(page, [other.receipt(0, (0, 1, 2, 3)).encode()], pinned) == [wrong]
+
+
+# fraud
+
+
+def fraud_file(one: Receipt, other: Receipt) -> bytes:
+    both = {"one": one.to_json(), "other": other.to_json()}
+    return canonical.dump({"format": fraud.FORMAT, **both})
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(2, 2), (1, 2), (2, 1)])
+def test_a_proof_of_fraud_names_the_liars(
+    page: Page, tmp_path: Path, mine: int, theirs: int
+) -> None:
+    file = tmp_path / "fraud.json"
+    file.write_bytes(fraud_file(*forked(mine, theirs)))
+    page.get_by_label("Or pin a genesis").set_input_files(pinned_file(tmp_path))
+    page.get_by_label("Drop a receipt here").set_input_files(file)
+    expect(page.locator("[data-verdict]")).to_contain_text("! A proof of fraud")
+    expect(page.locator("[data-verdict]")).to_contain_text(verify_file(file).text)
+
+
+def test_an_honest_ledger_cannot_be_accused(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "fraud.json"
+    file.write_bytes(fraud_file(GOOD, GOOD))
+    page.get_by_label("Or pin a genesis").set_input_files(pinned_file(tmp_path))
+    page.get_by_label("Drop a receipt here").set_input_files(file)
+    expect(page.locator("[data-verdict]")).to_contain_text("✕ Not verified")
+    expect(page.locator("[data-verdict]")).to_contain_text(
+        "fraud: these receipts do not contradict"
+    )
+
+
+def pinned_file(folder: Path) -> Path:
+    file = folder / "genesis.json"
+    file.write_bytes(founders().encode())
+    return file
 
 
 # the page

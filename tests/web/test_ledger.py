@@ -21,7 +21,7 @@ from tests.web import fake_api, fake_ledger
 from tests.web.fake_ledger import BOOKING, Ledger, an_entry
 from tests.web.fake_world import SHOW, World, an_id
 
-EVENT = an_id("event 0")
+EVENT, OTHER = an_id("event 0"), an_id("event 1")
 
 
 def text_of(page: str) -> str:
@@ -140,6 +140,11 @@ def test_an_entrys_path_is_lit_in_shape_and_words(visitor: FlaskClient) -> None:
     assert page.count('class="ring"') == 1
     assert "hashed with the 4 hashes marked ■" in page
     assert "Path lit" in page
+
+
+def test_a_lone_entry_is_its_own_root(visitor: FlaskClient) -> None:
+    assert "its hash is the root" in visitor.get(f"/ledger/blocks/1?entry={EVENT}").text
+    assert "with the one marked ■" in visitor.get(f"/ledger/blocks/2?entry={OTHER}").text
 
 
 def test_a_large_block_is_drawn_in_bundles(visitor: FlaskClient) -> None:
@@ -263,6 +268,15 @@ def test_a_booking_whose_receipt_is_still_made_is_shown_all_the_same(
     page = visitor.get(f"/ledger/bookings/{BOOKING}").text
     assert len(embedded(page, "receipt")) == 1
     assert "Its receipt is not here yet" in page
+
+
+def test_a_booking_of_very_many_entries_keeps_its_page_small(
+    visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cinesync.web.ledger.RECEIPTS_SHOWN_MAX", 1)
+    page = visitor.get(f"/ledger/bookings/{BOOKING}").text
+    assert len(embedded(page, "receipt")) == 1
+    assert "Its receipt is on" in page
 
 
 def test_a_booking_without_entries_asks_for_patience(visitor: FlaskClient) -> None:

@@ -39,12 +39,22 @@ export async function verify(bytes, pinned = null) {
   if (bytes.length > RECEIPT_BYTES_MAX) {
     throw new Invalid("receipt", `larger than ${RECEIPT_BYTES_MAX} bytes`);
   }
-  const receipt = readReceipt(load(bytes, "receipt"), "receipt");
-  await checkChain(receipt, pinned, "receipt");
-  const validators = await checkLinks(receipt.genesis, receipt.links, "receipt.links");
-  await checkSignatures(receipt, validators, "receipt");
-  await checkInclusion(receipt, "receipt");
+  return verifyValue(load(bytes, "receipt"), pinned, "receipt");
+}
+
+/** The same of JSON that was parsed already. */
+export async function verifyValue(value, pinned, where) {
+  const receipt = readReceipt(value, where);
+  await checkChain(receipt, pinned, where);
+  const validators = await checkLinks(receipt.genesis, receipt.links, `${where}.links`);
+  await checkSignatures(receipt, validators, where);
+  await checkInclusion(receipt, where);
   return receipt;
+}
+
+/** What validators sign of a header. */
+export async function hashOf(header) {
+  return sha256(ascii("cinesync/header/1\0"), utf8(dump(header)));
 }
 
 /** The genesis in these bytes, to pin. Throws Invalid. */
@@ -60,7 +70,7 @@ export async function chainOf(genesis) {
 
 // canonical JSON (RFC 8785), with whole numbers only
 
-function load(bytes, where) {
+export function load(bytes, where) {
   let text, value;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -113,7 +123,7 @@ function difference(one, other) {
 
 // shapes: exactly these members, exactly these spellings
 
-function members(value, names, where) {
+export function members(value, names, where) {
   if (!isObject(value)) throw new Invalid(where, "not an object");
   for (const name of names) {
     if (!Object.hasOwn(value, name)) throw new Invalid(where, `member "${name}" is missing`);
@@ -293,7 +303,7 @@ async function checkSignatures({ header, certificate }, { epoch, validators }, w
   if (votes.length < needed) {
     throw new Invalid(where, `${votes.length} of the ${needed} that a quorum needs`);
   }
-  const hash = await sha256(ascii("cinesync/header/1\0"), utf8(dump(header)));
+  const hash = await hashOf(header);
   for (const [at, { replica, signature }] of votes.entries()) {
     const key = keyOf({ validators }, replica);
     if (!key) throw new Invalid(`${where}[${at}].replica`, `${replica} is no validator`);
@@ -416,7 +426,7 @@ function shapeConfiguration(value) {
 
 // small questions
 
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+export const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isWhole = (value, most = Number.MAX_SAFE_INTEGER) =>
   Number.isInteger(value) && value >= 0 && value <= most;
 const isHex = (value) => /^(?:[0-9a-f]{2})*$/.test(value);

@@ -1,8 +1,8 @@
 // Shows what verify.js finds: of the receipts in a page, and of a file dropped or chosen.
 
-import { Invalid, chainOf, loadGenesis, verify } from "./verify.js";
+import { FILE_BYTES_MAX, verifyFile } from "./fraud.js";
+import { Invalid, chainOf, loadGenesis } from "./verify.js";
 
-const FILE_BYTES_MAX = 1024 * 1024;
 const OTHER = "not valid: receipt.entry: a good receipt, but of another event";
 const encoder = new TextEncoder();
 
@@ -16,14 +16,19 @@ export function verdict(receipt, pinned, chain) {
     + ` signed by ${receipt.certificate.votes.length} validators${trust}`;
 }
 
-/** What a receipt's bytes prove, against the genesis that `pin()` gives: {good, text, receipt}. */
+function accusation({ what, liars }) {
+  return `FRAUD: ${what}; validators ${liars.join(", ")} signed both`;
+}
+
+/** What a file's bytes prove, against the genesis that `pin()` gives: {good, text, receipt, fraud}. */
 export async function judge(bytes, pin) {
   if (!globalThis.crypto?.subtle) {
     return { good: false, text: "This browser checks signatures only over https (or on this very machine)." };
   }
   try {
     const pinned = pin();
-    const receipt = await verify(bytes, pinned);
+    const { receipt, fraud } = await verifyFile(bytes, pinned);
+    if (fraud) return { good: true, fraud, text: accusation(fraud) };
     return { good: true, text: verdict(receipt, pinned, await chainOf(receipt.genesis)), receipt };
   } catch (error) {
     if (!(error instanceof Invalid)) throw error;
@@ -31,10 +36,11 @@ export async function judge(bytes, pin) {
   }
 }
 
-function say(place, { good, text }) {
+function say(place, { good, text, fraud }) {
   const mark = document.createElement("span");
-  mark.className = `state ${good ? "is-good" : "is-bad"}`;
+  mark.className = `state ${good && !fraud ? "is-good" : "is-bad"}`;
   mark.textContent = good ? "✓ Verified by your browser" : "✕ Not verified";
+  if (fraud) mark.textContent = "! A proof of fraud, verified by your browser";
   place.replaceChildren(mark, document.createElement("br"), text);
   place.dataset.good = good;
 }
@@ -79,7 +85,7 @@ function watchFiles(drop) {
     if (!last) return;
     result.hidden = false;
     const found = last.size > FILE_BYTES_MAX
-      ? { good: false, text: `not valid: receipt: larger than ${FILE_BYTES_MAX} bytes` }
+      ? { good: false, text: `not valid: file: larger than ${FILE_BYTES_MAX} bytes` }
       : await judge(new Uint8Array(await last.arrayBuffer()), () => pinned);
     say(result.querySelector("[data-verdict]"), found);
     tell(result.querySelector("[data-told]"), found.receipt);
@@ -101,7 +107,7 @@ function watchFiles(drop) {
     const [file] = input.files;
     if (!file) return;
     try {
-      await trust(loadGenesis(new Uint8Array(await file.slice(0, FILE_BYTES_MAX + 1).arrayBuffer())));
+      await trust(loadGenesis(new Uint8Array(await file.slice(0, FILE_BYTES_MAX).arrayBuffer())));
       input.setCustomValidity("");
     } catch (error) {
       if (!(error instanceof Invalid)) throw error;
