@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -15,6 +16,7 @@ from cinesync.ledger import canonical, fraud, receipts
 from cinesync.ledger.receipts import Receipt
 from cinesync.ledger.shapes import Invalid
 from cinesync.ledger.verification import Verdict, verify_file
+from cinesync.pbft.messages import Configuration
 from tests.browser.test_buy_a_ticket import (
     OpenPage,
     choose_a_show,
@@ -200,6 +202,51 @@ def test_a_change_of_validators_is_checked_like_all_else(page: Page) -> None:
         value["links"] = [link[:at] + digit + link[at + 1 :]]
         files.append(canonical.dump(value))
     assert None not in agree(page, files)
+
+
+def test_a_link_of_another_epoch_or_with_too_few_votes_is_no_link(page: Page) -> None:
+    early, few = chain(4), chain(4)
+    early.configuration = Configuration(1, early.configuration.validators, ())
+    early.elect((1, 2, 3, 4))
+    few.elect((1, 2, 3, 4), signers=(0, 1))
+    for made in (early, few):
+        made.grow(entry(100))
+    files = [made.receipt(0, signers=(2, 3, 4)).encode() for made in (early, few)]
+    wrong = "receipt.links[0]: not signed by a quorum of the validators before"
+    assert agree(page, files) == [wrong, wrong]
+
+
+def test_a_link_has_one_spelling(page: Page) -> None:
+    value = reformed().receipt(0, signers=(2, 3, 4)).to_json()
+    (link,) = value["links"]
+    epoch = b"stableproof\x00".hex()
+    assert epoch in link
+    value["links"] = [link.replace(epoch, b"stableproof\xcc\x00".hex())]
+    said = agree(page, [canonical.dump(value)])
+    assert said == ["receipt.links[0]: not the canonical encoding"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "what"),
+    [
+        ({"facts": {"a": {}}}, "facts"),
+        ({"facts": {"a": [1]}}, "facts"),
+        ({"facts": {"A": 1}}, "facts"),
+        ({"facts": {"__proto__": 1}}, "facts"),
+        ({"commitments": {"customer_id": "00"}}, "commitments"),
+        ({"kind": "Payment"}, "kind"),
+        ({"time": -1}, "time"),
+        ({"event_id": "0" * 32}, "event_id"),
+    ],
+    ids=map(str, count()),
+)
+def test_not_even_a_quorum_makes_an_entry_of_anything(
+    page: Page, odd: dict[str, Any], what: str
+) -> None:
+    made = Chain()
+    made.grow(msgspec.structs.replace(entry(1), **odd))
+    (said,) = agree(page, [made.receipt(0).encode()])
+    assert str(said).startswith(f"receipt.entry: {what} ")
 
 
 def test_another_chain_is_not_the_pinned_one(page: Page, ledger: Ledger) -> None:
