@@ -8,7 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from cinesync.web.app import Settings, create_app
-from tests.web import fake_api, fake_world
+from tests.web import fake_api, fake_ledger, fake_world
+from tests.web.fake_ledger import Ledger
 from tests.web.fake_world import World
 
 
@@ -39,12 +40,22 @@ def world() -> World:
 
 
 @pytest.fixture
+def ledger() -> Ledger:
+    return fake_ledger.a_ledger()
+
+
+@pytest.fixture
 def app(
-    storefront: Flask, switch: Switch, world: World, monkeypatch: pytest.MonkeyPatch
+    storefront: Flask,
+    switch: Switch,
+    world: World,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Flask]:
     monkeypatch.setitem(storefront.config, "WTF_CSRF_ENABLED", value=False)
-    with httpx.WSGITransport(fake_api.build(world)) as transport:
+    with httpx.WSGITransport(fake_api.build(world, ledger)) as transport:
         monkeypatch.setattr(switch, "inner", transport)
+        storefront.extensions.pop("genesis", None)
         yield storefront
 
 

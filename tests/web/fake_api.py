@@ -12,11 +12,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from cinesync.chassis import clock
+from tests.web import fake_ledger
 from tests.web.fake_world import HOLD, Refused, World, an_id
 
 
-def build(world: World) -> Flask:
-    """The four APIs as one WSGI application."""
+def build(world: World, ledger: fake_ledger.Ledger | None = None) -> Flask:
+    """The APIs as one WSGI application; without a ledger when there is none."""
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
@@ -51,6 +52,8 @@ def build(world: World) -> Flask:
     _booking(app, world)
     _payment(app, world)
     _bank(app, world)
+    if ledger is not None:
+        fake_ledger.install(app, ledger)
     return app
 
 

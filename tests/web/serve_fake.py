@@ -11,18 +11,19 @@ from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from cinesync.web.app import Settings, create_app
-from tests.web import fake_api, fake_world
+from tests.web import fake_api, fake_ledger, fake_world
+from tests.web.fake_ledger import Ledger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-def serve(port: int) -> BaseWSGIServer:
+def serve(port: int, ledger: Ledger | None = None) -> BaseWSGIServer:
     server = make_server("127.0.0.1", port, lambda _environ, _start: [], threaded=True)
     world = fake_world.a_world()
     world.bank_answers = True
     world.bank_url = f"http://127.0.0.1:{server.port}/api/bank"
-    api = fake_api.build(world)
+    api = fake_api.build(world, ledger or fake_ledger.a_ledger())
     web = create_app(Settings(f"http://127.0.0.1:{server.port}", "a secret of tests"))
     server.app = _by_path(api, web)
     return server

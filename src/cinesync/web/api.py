@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from cinesync.web.chain import Block, Genesis, Placed, Receipt, Status
 from cinesync.web.model import (
     Account,
     Booking,
@@ -140,6 +141,31 @@ class Api:
 
     def payment(self, token: str, payment_id: str) -> Payment:
         return self._get(f"/api/payment/payments/{payment_id}", Payment, token)
+
+    # ledger
+
+    def ledger_status(self) -> Status:
+        return self._get("/api/ledger/status", Status)
+
+    def ledger_blocks(self, paging: Params) -> Page[Block]:
+        return self._get("/api/ledger/blocks", Page[Block], params=paging)
+
+    def ledger_block(self, height: int) -> Block:
+        return self._get(f"/api/ledger/blocks/{height}", Block)
+
+    def ledger_entries(self, booking_id: str) -> Page[Placed]:
+        return self._get("/api/ledger/entries", Page[Placed], params={"booking_id": booking_id})
+
+    def receipt(self, event_id: str) -> tuple[str, Receipt]:
+        """The text as it is, too: it has one spelling, which nobody may change on the way."""
+        response = self._ask("GET", f"/api/ledger/receipts/{event_id}")
+        receipt = _decode(response, Receipt)
+        return response.content.decode(), receipt
+
+    def genesis(self) -> str:
+        response = self._ask("GET", "/api/ledger/genesis")
+        _decode(response, Genesis)
+        return response.content.decode()
 
     # auth; each answer carries the refresh token beside the access token, if there is one
 

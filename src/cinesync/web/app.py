@@ -10,7 +10,17 @@ from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
 from cinesync.chassis import settings, telemetry, vouching
-from cinesync.web import account, browse, checkout, errors, formats, seats, security, session
+from cinesync.web import (
+    account,
+    browse,
+    checkout,
+    errors,
+    formats,
+    ledger,
+    seats,
+    security,
+    session,
+)
 from cinesync.web.api import Api, open_client
 
 if TYPE_CHECKING:
@@ -49,7 +59,7 @@ def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -
     _call_apis(app, open_client(wanted.api_url, transport), vouching.Vouching(wanted.secret_key))
     for install in (Bootstrap5, CSRFProtect, formats.install, errors.install):
         install(app)
-    for pages in (browse, seats, checkout, account):
+    for pages in (browse, seats, checkout, account, ledger):
         app.register_blueprint(pages.blueprint)
     app.context_processor(_visitor)
     app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign]

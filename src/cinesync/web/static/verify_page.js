@@ -1,0 +1,132 @@
+// Shows what verify.js finds: of the receipts in a page, and of a file dropped or chosen.
+
+import { Invalid, chainOf, loadGenesis, verify } from "./verify.js";
+
+const FILE_BYTES_MAX = 1024 * 1024;
+const OTHER = "not valid: receipt.entry: a good receipt, but of another event";
+const encoder = new TextEncoder();
+
+/** One line for people, as `cinesync verify` prints it. */
+export function verdict(receipt, pinned, chain) {
+  const { entry, header, index } = receipt;
+  const when = `${new Date(Math.floor(header.time / 1000)).toISOString().slice(0, 19)}+00:00`;
+  const trust = pinned ? "" : `; the genesis ${chain.slice(0, 16)}… is the receipt's own: pin yours`;
+  return `valid: ${entry.kind} ${entry.event_id} of booking ${entry.booking_id} is entry`
+    + ` ${index} of ${header.size} at height ${header.height}, ${when},`
+    + ` signed by ${receipt.certificate.votes.length} validators${trust}`;
+}
+
+/** What a receipt's bytes prove, against the genesis that `pin()` gives: {good, text, receipt}. */
+export async function judge(bytes, pin) {
+  if (!globalThis.crypto?.subtle) {
+    return { good: false, text: "This browser checks signatures only over https (or on this very machine)." };
+  }
+  try {
+    const pinned = pin();
+    const receipt = await verify(bytes, pinned);
+    return { good: true, text: verdict(receipt, pinned, await chainOf(receipt.genesis)), receipt };
+  } catch (error) {
+    if (!(error instanceof Invalid)) throw error;
+    return { good: false, text: `not valid: ${error.message}` };
+  }
+}
+
+function say(place, { good, text }) {
+  const mark = document.createElement("span");
+  mark.className = `state ${good ? "is-good" : "is-bad"}`;
+  mark.textContent = good ? "✓ Verified by your browser" : "✕ Not verified";
+  place.replaceChildren(mark, document.createElement("br"), text);
+  place.dataset.good = good;
+}
+
+function given(element) {
+  const text = element.closest("[data-genesis]")?.dataset.genesis;
+  return text ? loadGenesis(encoder.encode(text)) : null;
+}
+
+async function judgePage() {
+  for (const place of document.querySelectorAll("[data-receipt]")) {
+    const found = await judge(encoder.encode(place.dataset.receipt), () => given(place));
+    say(place, isMeant(found, place) ? found : { good: false, text: OTHER });
+  }
+}
+
+/** A good receipt of something else proves nothing here. */
+function isMeant({ good, receipt }, { dataset }) {
+  const { event_id, booking_id } = receipt?.entry ?? {};
+  return !good || (event_id === dataset.event && booking_id === dataset.booking);
+}
+
+function tell(list, receipt) {
+  const facts = receipt ? { ...receipt.entry.facts } : {};
+  const rows = Object.entries(facts).map(([name, value]) => {
+    const [row, term, fact] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+    term.textContent = name.replaceAll("_", " ");
+    fact.textContent = typeof value === "object" ? JSON.stringify(value) : value;
+    row.append(term, fact);
+    return row;
+  });
+  list.replaceChildren(...rows);
+}
+
+function watchFiles(drop) {
+  const pin = document.querySelector("[data-pin]");
+  const result = document.querySelector("[data-result]");
+  let pinned = null;
+  let last = null;
+
+  async function check() {
+    if (!last) return;
+    result.hidden = false;
+    const found = last.size > FILE_BYTES_MAX
+      ? { good: false, text: `not valid: receipt: larger than ${FILE_BYTES_MAX} bytes` }
+      : await judge(new Uint8Array(await last.arrayBuffer()), () => pinned);
+    say(result.querySelector("[data-verdict]"), found);
+    tell(result.querySelector("[data-told]"), found.receipt);
+  }
+
+  async function trust(genesis) {
+    pinned = genesis;
+    const place = pin.querySelector("[data-chain]");
+    if (place) place.textContent = await chainOf(genesis);
+    await check();
+  }
+
+  async function choose(file) {
+    last = file;
+    await check();
+  }
+
+  async function pinFile(input) {
+    const [file] = input.files;
+    if (!file) return;
+    try {
+      await trust(loadGenesis(new Uint8Array(await file.slice(0, FILE_BYTES_MAX + 1).arrayBuffer())));
+      input.setCustomValidity("");
+    } catch (error) {
+      if (!(error instanceof Invalid)) throw error;
+      input.setCustomValidity(`This is no genesis. ${error.message}`);
+      input.reportValidity();
+    }
+  }
+
+  drop.hidden = pin.querySelector("[data-own]").hidden = false;
+  if (pin.dataset.genesis && globalThis.crypto?.subtle) trust(given(pin));
+  const input = drop.querySelector("[data-file]");
+  input.addEventListener("change", () => choose(input.files[0] ?? null));
+  const own = pin.querySelector("[data-genesis-file]");
+  own.addEventListener("change", () => pinFile(own));
+  for (const name of ["dragenter", "dragover"]) {
+    addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("is-over"); });
+  }
+  addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("is-over"); });
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("is-over");
+    if (event.dataTransfer.files.length) choose(event.dataTransfer.files[0]);
+  });
+}
+
+const drop = document.querySelector("[data-drop]");
+if (drop) watchFiles(drop);
+judgePage();

@@ -1,0 +1,352 @@
+"""Receipts verified by a real browser: the rules of the ledger, with WebCrypto and no network."""
+
+import base64
+import re
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from cinesync.ledger import canonical, receipts
+from cinesync.ledger.shapes import Invalid
+from cinesync.ledger.verification import Verdict
+from tests.browser.test_buy_a_ticket import (
+    OpenPage,
+    choose_a_show,
+    continue_as_guest,
+    expect_a_ticket,
+    pay_with,
+)
+from tests.ledger import test_receipts
+from tests.ledger.chains import Chain, chain, entry, founders, replaced
+from tests.ledger.test_receipts import DATA, GOOD, Change, reformed
+from tests.web import fake_ledger
+from tests.web.fake_ledger import BOOKING, Ledger, an_entry
+from tests.web.fake_world import an_id
+from tests.web.serve_fake import serve
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+# Runs verify.js over receipts in base64; the answers are messages, null for a good one.
+JUDGE = """async ([files, pin]) => {
+  const { verify, loadGenesis } = await import("/static/verify.js");
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const pinned = pin === null ? null : loadGenesis(bytes(pin));
+  const judge = (file) => verify(bytes(file), pinned).then(() => null, (error) => error.message);
+  return Promise.all(files.map(judge));
+}"""
+STEP = 5  # every fifth byte of a receipt: half a second instead of three
+CHANGES: list[Change] = [
+    case[0]
+    for mark in test_receipts.test_a_refusal_says_what_and_where.pytestmark  # type: ignore[attr-defined]
+    if mark.name == "parametrize"
+    for case in mark.args[1]
+]
+FACTS = (
+    b'"a":1.5', b'"a":1.0', b'"a":-0', b'"a":1e2', b'"a":NaN', b'"a":9007199254740993',
+    b'"a":"\\ud800"', b'"a":"\\u00e9"', b'"__proto__":1', b'"A":1', b'"a":{}', b'"a":[1]',
+    b'"a":' + b"[" * 40 + b"]" * 40, b'"a":1,"a":1',
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ledger() -> Ledger:
+    return fake_ledger.a_ledger()
+
+
+@pytest.fixture(scope="module")
+def url(ledger: Ledger) -> Iterator[str]:
+    server = serve(0, ledger)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(params=[1280, 360])
+def width(request: pytest.FixtureRequest) -> int:
+    chosen: int = request.param
+    return chosen
+
+
+@pytest.fixture
+def context(browser: Browser, url: str) -> Iterator[BrowserContext]:
+    """In the end, no script may have failed."""
+    errors: list[str] = []
+    made = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800})
+    made.on("weberror", lambda problem: errors.append(str(problem.error)))
+    made.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    yield made
+    made.close()
+    assert [text for text in errors if "ERR_INTERNET_DISCONNECTED" not in text] == []
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    opened = context.new_page()
+    opened.goto("/verify")
+    return opened
+
+
+def judged(page: Page, files: list[bytes], pinned: bytes | None = None) -> list[str | None]:
+    coded = [base64.b64encode(file).decode() for file in files]
+    pin = None if pinned is None else base64.b64encode(pinned).decode()
+    found: list[str | None] = page.evaluate(JUDGE, [coded, pin])
+    return found
+
+
+def refusal(file: bytes) -> str | None:
+    try:
+        receipts.verify(file)
+    except Invalid as invalid:
+        return str(invalid)
+    return None
+
+
+def where(message: str | None) -> str | None:
+    return message and message.split(": ")[0]
+
+
+def agree(page: Page, files: list[bytes]) -> list[str | None]:
+    """The browser refuses just what Python refuses, and for the same place."""
+    said = judged(page, files)
+    wanted = [refusal(file) for file in files]
+    assert [where(one) for one in said] == [where(one) for one in wanted]
+    assert not any(one and "\n" in one for one in said)
+    return said
+
+
+# good ones
+
+
+def test_receipts_of_every_entry_are_good(page: Page) -> None:
+    made = chain()
+    files = [made.receipt(index).encode() for index in range(11)]
+    files.append(made.receipt(0, signers=(0, 1, 2, 3)).encode())
+    assert judged(page, files, made.genesis.encode()) == [None] * 12
+
+
+def test_receipts_follow_the_validators_from_set_to_set(page: Page) -> None:
+    made = reformed()
+    files = [made.receipt(4, signers=(2, 3, 4)).encode()]
+    made.elect((4, 5, 6, 7), signers=(2, 3, 4))
+    made.grow(entry(101))
+    files.append(made.receipt(5, signers=(5, 6, 7)).encode())
+    assert judged(page, files, founders().encode()) == [None, None]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 64, 130])
+def test_logs_of_any_size_verify(page: Page, size: int) -> None:
+    made = Chain()
+    made.grow(*(entry(number) for number in range(size)))
+    files = [made.receipt(index).encode() for index in {0, size // 2, size - 1}]
+    assert set(judged(page, files)) == {None}
+
+
+# altered ones
+
+
+def test_an_altered_byte_is_refused_where_python_refuses_it(page: Page) -> None:
+    pieces = ((at, DATA[at]) for at in range(0, len(DATA), STEP))
+    files = [
+        DATA[:at] + piece + DATA[at + 1 :]
+        for at, byte in pieces
+        for piece in (bytes([byte ^ 1]), bytes([byte ^ 0x20]), b"")
+    ]
+    assert None not in agree(page, files)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=map(str, count()))
+def test_a_refusal_has_pythons_words(page: Page, change: Change) -> None:
+    value = GOOD.to_json()
+    change(value)
+    (said,) = agree(page, [canonical.dump(value)])
+    if where(said) != "receipt.entry":  # whose shape each tells in its own words
+        assert said == refusal(canonical.dump(value))
+
+
+def test_not_a_byte_may_be_added(page: Page) -> None:
+    added = [b" ", b"\n", b"\x00", b"{}", b"\xef\xbb\xbf", b"\xff"]
+    files = [file for one in added for file in (DATA + one, one + DATA)]
+    assert None not in agree(page, [*files, b"", b"[]", b"7", b"null", b" " * 1_048_577])
+
+
+def test_json_has_one_spelling(page: Page) -> None:
+    files = [DATA.replace(b'"facts":{', b'"facts":{' + fact + b",", 1) for fact in FACTS]
+    assert None not in agree(page, files)
+
+
+def test_a_change_of_validators_is_checked_like_all_else(page: Page) -> None:
+    made = reformed()
+    receipt = made.receipt(0, signers=(2, 3, 4))
+    files = [made.receipt(0, signers=(0, 1, 2)).encode()]
+    files += [replaced(receipt, links=links).encode() for links in ([], [*receipt.links] * 2)]
+    usurped = chain(4)
+    usurped.elect((4, 5, 6, 7), signers=(4, 5, 6))
+    usurped.grow(entry(100))
+    files.append(usurped.receipt(0, signers=(4, 5, 6)).encode())
+    value: dict[str, Any] = receipt.to_json()
+    (link,) = value["links"]
+    for at in range(0, len(link), 7):
+        digit = "0" if link[at] != "0" else "1"
+        value["links"] = [link[:at] + digit + link[at + 1 :]]
+        files.append(canonical.dump(value))
+    assert None not in agree(page, files)
+
+
+def test_another_chain_is_not_the_pinned_one(page: Page, ledger: Ledger) -> None:
+    wrong = "receipt.genesis: not the pinned genesis: this is another chain"
+    other = Chain(genesis=founders(5))
+    other.grow(entry(1))
+    pinned = ledger.chain.genesis.encode()
+    assert judged(page, [other.receipt(0, (0, 1, 2, 3)).encode()], pinned) == [wrong]
+
+
+# the page
+
+
+def test_a_chosen_file_is_verified_without_a_network(
+    page: Page, context: BrowserContext, ledger: Ledger, tmp_path: Path
+) -> None:
+    receipt = ledger.chain.receipt(7)
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_bytes(receipt.encode())
+    bad.write_bytes(receipt.encode().replace(b"2500", b"2400"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    context.set_offline(offline=True)
+    verdict = page.locator("[data-verdict]")
+    page.get_by_label("Drop a receipt here").set_input_files(good)
+    expect(verdict).to_contain_text("✓ Verified by your browser")
+    expect(verdict).to_contain_text(Verdict(receipt, pinned=True).text)
+    page.get_by_label("Drop a receipt here").set_input_files(bad)
+    expect(verdict).to_contain_text("✕ Not verified")
+    expect(verdict).to_contain_text(
+        "not valid: receipt.entry: entry, index and path do not lead to the signed root"
+    )
+    assert [one for one in asked if not one.endswith("icon.svg")] == []
+
+
+def test_a_dropped_file_is_verified(page: Page, ledger: Ledger) -> None:
+    data = ledger.chain.receipt(0).encode().decode()
+    page.evaluate(
+        """(text) => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([text], "receipt.json"));
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+        }""",
+        data,
+    )
+    expect(page.locator("[data-verdict]")).to_contain_text("✓ Verified by your browser")
+
+
+def test_ones_own_genesis_can_be_pinned(page: Page, ledger: Ledger, tmp_path: Path) -> None:
+    receipt, other = tmp_path / "receipt.json", tmp_path / "genesis.json"
+    receipt.write_bytes(ledger.chain.receipt(0).encode())
+    other.write_bytes(founders(5).encode())
+    page.get_by_label("Drop a receipt here").set_input_files(receipt)
+    page.get_by_label("Or pin a genesis").set_input_files(other)
+    expect(page.locator("[data-verdict]")).to_contain_text("this is another chain")
+    expect(page.locator("[data-chain]")).to_have_text(founders(5).chain.hex())
+
+
+def test_a_booking_is_verified_at_a_glance(page: Page) -> None:
+    page.goto(f"/ledger/bookings/{BOOKING}")
+    expect(page.get_by_text("✓ Verified by your browser")).to_have_count(2)
+
+
+def test_a_good_receipt_of_another_event_does_not_count(page: Page, ledger: Ledger) -> None:
+    other = ledger.chain.receipt(1).encode()
+    path = f"**/ledger/entries/{an_id('event 0')}"
+    own = ledger.chain.receipt(0).encode()
+
+    def swap(route: Any) -> None:
+        answer = route.fetch()
+        quoted = [one.decode().replace('"', "&#34;") for one in (own, other)]
+        assert quoted[0] in answer.text()
+        route.fulfill(response=answer, body=answer.text().replace(*quoted))
+
+    page.route(path, swap)
+    page.goto(f"/ledger/entries/{an_id('event 0')}")
+    expect(page.get_by_text("✕ Not verified")).to_be_visible()
+    expect(page.get_by_text("but of another event")).to_be_visible()
+
+
+def test_blocks_arrive_by_themselves_until_one_says_stop(page: Page, ledger: Ledger) -> None:
+    page.goto("/ledger")
+    top = len(ledger.chain.blocks)
+    ledger.grow(an_entry(901, "payment.success"))
+    expect(page.get_by_text(f"Block {top + 1} arrived.")).to_be_attached()
+    expect(page.locator(f'[data-height="{top + 1}"]')).to_contain_text("new")
+    page.get_by_role("button", name="Stop updating").click()
+    expect(page.get_by_text("This page stands still.")).to_be_visible()
+    ledger.grow()
+    page.get_by_role("button", name="Go on updating").click()
+    expect(page.locator(f'[data-height="{top + 2}"]')).to_be_visible()
+
+
+def test_the_path_of_an_entry_lights_up_by_keyboard(page: Page) -> None:
+    page.goto("/ledger/blocks/3")
+    expect(page.locator(".edge.is-lit")).to_have_count(0)
+    page.get_by_role("link", name="entry 5,").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".edge.is-lit")).to_have_count(4)
+    expect(page.get_by_text("Path lit")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/ledger", "/ledger/blocks/4", f"/ledger/bookings/{BOOKING}", "/verify"],
+)
+def test_pages_fit_their_screen(page: Page, path: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+# the real thing
+
+
+def reload_until(page: Page, text: str) -> None:
+    """Entries follow a purchase within moments, not at once."""
+    for _ in range(60):
+        if page.get_by_text(text).count():
+            return
+        page.wait_for_timeout(500)
+        page.reload()
+    expect(page.get_by_text(text).first).to_be_visible()
+
+
+@pytest.mark.slow
+def test_a_buyer_verifies_the_booking_and_keeps_its_receipt(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page()
+    choose_a_show(page)
+    page.get_by_role("button", name="Pick the best seats together").click()
+    continue_as_guest(page)
+    pay_with(page, "Card that pays")
+    expect_a_ticket(page)
+    page.get_by_role("link", name="Verify this booking").click()
+    reload_until(page, "Booking confirmed")
+    reload_until(page, "Save the receipt")
+    expect(page.get_by_text("✓ Verified by your browser").first).to_be_visible()
+    expect(page.get_by_text("✕ Not verified")).to_have_count(0)
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save the receipt").first.click()
+    saved.value.save_as(tmp_path / "receipt.json")
+    page.get_by_role("link", name=re.compile(r"^block \d+$")).first.click()
+    expect(page.get_by_text("✓ Right")).to_be_visible()
+    expect(page.get_by_text("Path lit")).to_be_visible()
+    page.goto("/ledger")
+    expect(page.get_by_text("✓ In step").first).to_be_visible()
+    expect(page.get_by_text("★ Primary")).to_have_count(1)
+    page.goto("/verify")
+    page.get_by_label("Drop a receipt here").set_input_files(tmp_path / "receipt.json")
+    expect(page.locator("[data-verdict]")).to_contain_text("✓ Verified by your browser")
