@@ -13,7 +13,7 @@ from tests.system.shop import Client, Shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
 
-SERVICES = ("auth", "movies", "booking", "payment")
+SERVICES = ("auth", "movies", "booking", "payment", "ledger")
 FUZZ = settings(
     max_examples=60,
     deadline=None,

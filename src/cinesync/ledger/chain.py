@@ -18,6 +18,8 @@ from cinesync.ledger.headers import Header
 SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
+PRAGMA wal_autocheckpoint = 8000;
+PRAGMA cache_size = -32768;
 CREATE TABLE IF NOT EXISTS blocks (
     height INTEGER PRIMARY KEY, header BLOB NOT NULL, first INTEGER NOT NULL,
     stream_end INTEGER NOT NULL

@@ -69,11 +69,12 @@ def root(size: int, nodes: Nodes) -> bytes:
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:
-    """The root over leaf hashes."""
-    tree = Frontier()
-    for leaf in leaves:
-        tree.append(leaf)
-    return tree.root()
+    """The root over leaf hashes, level by level; an odd last node goes up as it is."""
+    level = list(leaves)
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        level = [node_hash(*pair) for pair in pairs] + level[len(level) & ~1 :]
+    return level[0] if level else EMPTY
 
 
 def inclusion(index: int, size: int, nodes: Nodes) -> list[bytes]:
