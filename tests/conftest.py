@@ -24,11 +24,46 @@ from tests.system.shop import Shop
 # Lints every statement that the tests run, and watches its transaction.
 pytest_plugins = ["tests.portability.profile", "tests.coverage_floor"]
 
+# Whole services over real databases and processes, a second or more each: `make test-fast` leaves
+# them out, with all that is marked slow where it stands.
+SLOW_FILES = frozenset(
+    {
+        "auth/test_throttle.py",
+        "auth/test_tokens_and_keys.py",
+        "bank/test_bank.py",
+        "chassis/test_bus.py",
+        "chassis/test_bus_crash.py",
+        "chassis/test_postgres.py",
+        "ledger/test_inspection.py",
+        "movies/test_api.py",
+        "movies/test_importer.py",
+        "movies/test_seeding.py",
+        "movies/test_service.py",
+        "payment/test_bookkeeping.py",
+        "payment/test_conservation.py",
+        "payment/test_pay.py",
+        "payment/test_refunds.py",
+        "payment/test_sweep.py",
+        "payment/test_webhooks.py",
+        "pbft/test_crashes.py",
+        "pbft/test_simulation.py",
+        "portability/test_faults.py",
+        "portability/test_faults_booking.py",
+    }
+)
+
 MakeDatabase = Callable[[str], Awaitable[Database]]
 MakeClient = Callable[[str, list[ControllerRouterHandler]], httpx.AsyncClient]
 Sign = Callable[..., str]
 
 _numbers = itertools.count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what SLOW_FILES names."""
+    for item in items:
+        if "/".join(item.path.parts[-2:]) in SLOW_FILES:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
