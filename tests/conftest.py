@@ -28,13 +28,19 @@ pytest_plugins = ["tests.portability.profile", "tests.coverage_floor"]
 # them out, with all that is marked slow where it stands.
 SLOW_FILES = frozenset(
     {
+        "auth/test_accounts.py",
+        "auth/test_sessions.py",
         "auth/test_throttle.py",
         "auth/test_tokens_and_keys.py",
         "bank/test_bank.py",
+        "booking/test_http.py",
         "chassis/test_bus.py",
         "chassis/test_bus_crash.py",
         "chassis/test_postgres.py",
+        "chassis/test_outbox.py",
+        "chassis/test_service.py",
         "ledger/test_inspection.py",
+        "ledger/test_receipts.py",
         "movies/test_api.py",
         "movies/test_importer.py",
         "movies/test_seeding.py",
@@ -49,6 +55,7 @@ SLOW_FILES = frozenset(
         "pbft/test_simulation.py",
         "portability/test_faults.py",
         "portability/test_faults_booking.py",
+        "web/test_session.py",
     }
 )
 
