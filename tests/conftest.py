@@ -33,7 +33,9 @@ SLOW_FILES = frozenset(
         "auth/test_throttle.py",
         "auth/test_tokens_and_keys.py",
         "bank/test_bank.py",
+        "booking/test_holds.py",
         "booking/test_http.py",
+        "booking/test_money.py",
         "chassis/test_bus.py",
         "chassis/test_bus_crash.py",
         "chassis/test_postgres.py",
@@ -55,6 +57,7 @@ SLOW_FILES = frozenset(
         "pbft/test_simulation.py",
         "portability/test_faults.py",
         "portability/test_faults_booking.py",
+        "web/test_security.py",
         "web/test_session.py",
     }
 )
