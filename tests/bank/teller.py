@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import msgspec
 
 from cinesync.bank.app import Settings, serve
 from cinesync.bank.books import Delays
+from cinesync.up import free_port
 
 SECRET = "a secret between the shop and the bank"
 PROGRAM = """
@@ -29,13 +29,6 @@ run(msgspec.json.decode(sys.argv[1], type=Settings, dec_hook=lambda kind, text: 
 
 # Given a notice's headers and body; the status to answer with.
 Hear = Callable[[Mapping[str, str], bytes], Awaitable[int]]
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from cinesync.up import free_port
+
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 DEBIAN_PACKAGE = "rabbitmq-server"
 START_SECONDS_MAX = 120.0
@@ -23,14 +25,6 @@ class BrokerFailed(RuntimeError):
 def installed() -> bool:
     """Whether the Debian package with the broker is here."""
     return SERVER.exists() and shutil.which("epmd") is not None
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class RabbitMqServer:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +13,7 @@ from cinesync.chassis import clock
 from cinesync.ledger import founding, home
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.model import first_sequence
+from cinesync.up import free_ports
 
 CHILD = """
 import sys
@@ -90,12 +90,3 @@ async def until(happened: Any, what: str, seconds: float = 30.0) -> None:
             return
         await asyncio.sleep(0.05)
     raise AssertionError(f"never: {what}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Found at once, so that none comes twice."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

@@ -17,8 +17,9 @@ from cinesync.ledger.model import first_sequence
 from cinesync.ledger.network import BadFrame, Kind, Query, Sender
 from cinesync.ledger.replicator import Replicator
 from cinesync.pbft.messages import FRAME_BYTES_MAX, Refused
+from cinesync.up import free_ports
 from tests.ledger.chains import entry
-from tests.ledger.quartet import free_ports, until
+from tests.ledger.quartet import until
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused
 from cinesync.payment.gateways.stripe import Stripe, open_stripe
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import BadSignature, Charge, ChargeState, Payment, Refund, Status
-from tests.bank.teller import free_port
+from cinesync.up import free_port
 from tests.conftest import MakeClient
 from tests.needs import need
 from tests.payment.conftest import PATIENCE, Till
