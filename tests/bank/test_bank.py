@@ -76,7 +76,8 @@ async def test_a_double_capture_sends_two_notices(shop: Shop, ear: Ear) -> None:
 
 async def test_a_notice_may_come_before_the_answer(shop: Shop, ear: Ear) -> None:
     answer = await shop.pay("tok_webhook_first")
-    assert [notice["charge"]["charge_id"] for notice in ear.heard] == [answer.json()["charge_id"]]
+    # Told at least once: the queue's own round may find the notice on its way and tell it again.
+    assert {notice["charge"]["charge_id"] for notice in ear.heard} == {answer.json()["charge_id"]}
 
 
 async def test_a_late_card_is_captured_in_its_time(shop: Shop, ear: Ear) -> None:
