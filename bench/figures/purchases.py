@@ -17,7 +17,8 @@ OPEN_CONNECTIONS = 512
 SEED = 20261121
 SETTLED_SECONDS_MAX = 120.0
 SETTLED_PAUSE_SECONDS = 0.1
-WARM_UP = 100
+WARM_UP = 200
+FASTER_WHEN_WARM = 3
 # An entry for the payment and one for the booking.
 IN_LEDGER = "SELECT count(*) FROM receipts JOIN submissions USING (event_id) WHERE kind = $1"
 
@@ -27,13 +28,12 @@ class Load:
     """How much; `rate` is that of the open loop, a second."""
 
     seconds: float
-    closed_max: int
     rate: float
     connections: int = CONNECTIONS
 
 
-QUICK = Load(seconds=5, closed_max=2_000, rate=20)
-FULL = Load(seconds=10, closed_max=15_000, rate=500)
+QUICK = Load(seconds=5, rate=20)
+FULL = Load(seconds=10, rate=500)
 
 
 class Books:
@@ -74,15 +74,16 @@ async def _value(url: str, statement: str, *values: Any) -> int:
 async def measure(system: System, load: Load) -> dict[str, Any]:
     """The most there are, then the answers' times at a steady rate."""
     shows = await system.shows(seats_min=30)
-    await _closed(system, Load(load.seconds, WARM_UP, load.rate), shows)
+    warm_up = await _closed(system, load, shows, WARM_UP)
+    enough = int(warm_up["answered_per_second"] * load.seconds * FASTER_WHEN_WARM)
     return {
-        "closed": await _closed(system, load, shows),
+        "closed": await _closed(system, load, shows, max(enough, load.connections)),
         "open": await _open(system, load, shows),
     }
 
 
-async def _closed(system: System, load: Load, shows: list[str]) -> dict[str, Any]:
-    buyers = await _buyers(system, shows, load.closed_max)
+async def _closed(system: System, load: Load, shows: list[str], count: int) -> dict[str, Any]:
+    buyers = await _buyers(system, shows, count)
     plan = Plan(system.host, system.port, buyers, load.connections, seconds=load.seconds)
     return await _run(system, plan)
 
