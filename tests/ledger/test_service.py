@@ -53,7 +53,8 @@ class Office:
 
     async def committed(self) -> list[dict[str, Any]]:
         rows = await self.select("SELECT body FROM outbox WHERE name = 'ledger.committed'")
-        return [msgspec.json.decode(row.body) for row in rows]
+        bodies = [msgspec.json.decode(row.body) for row in rows]
+        return [one | {"height": body["height"]} for body in bodies for one in body["entries"]]
 
     async def settled(self, *happened: Event) -> list[bytes]:
         """The receipts, once all are there."""
