@@ -60,7 +60,7 @@ async def _closed(
 
 async def _most(system: System, load: Load, shows: list[str], count: int) -> dict[str, Any]:
     holds = await _holds(system, shows, count)
-    plan = Plan(system.host, system.port, holds, load.connections, seconds=load.seconds)
+    plan = Plan(system.door.host, system.door.port, holds, load.connections, seconds=load.seconds)
     return summary(await drive(plan))
 
 
@@ -68,14 +68,14 @@ async def _open(system: System, load: Load, shows: list[str]) -> dict[str, Any]:
     count = int(load.rate * load.seconds)
     times = arrivals.poisson(load.rate, count, SEED)
     holds = await _holds(system, shows, count)
-    plan = Plan(system.host, system.port, holds, OPEN_CONNECTIONS, times)
+    plan = Plan(system.door.host, system.door.port, holds, OPEN_CONNECTIONS, times)
     return {"rate": load.rate, **summary(await drive(plan))}
 
 
 async def _holds(system: System, shows: list[str], count: int) -> list[flows.Hold]:
     tokens = await system.guests(count)
     pairs = zip(tokens, cycle(shows), strict=False)
-    return [flows.hold(system.host, token, show_id) for token, show_id in pairs]
+    return [flows.hold(system.door, token, show_id) for token, show_id in pairs]
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
@@ -88,6 +88,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "sold_out": sold_out,
         "trouble": outcome.report.began - answered,
         "per_second": round(answered / outcome.report.seconds, 1),
+        "lag": outcome.lag(),
         "latency": outcome.latencies()["hold"],
         "cpu_ms_each": outcome.cpu_ms_each(answered),
         "statuses": outcome.statuses(),

@@ -11,6 +11,16 @@ from bench.load.wire import request
 ID_CHARS = 36
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where seats are sold, and the paths of its two counters."""
+
+    host: str
+    port: int
+    holds: str = "/api/booking/holds"
+    payments: str = "/api/payment/payments"
+
+
 class Flow(Protocol):
     """Requests in order; each is made from the answer to the one before."""
 
@@ -101,22 +111,22 @@ def hold_id(body: bytes) -> bytes:
     return body[at : at + ID_CHARS]
 
 
-def hold(host: str, token: str, show_id: str, path: str = "/api/booking/holds") -> Hold:
+def hold(door: Door, token: str, show_id: str) -> Hold:
     """One best seat."""
     body = json.dumps({"show_id": show_id, "best": 1}).encode()
-    return Hold(request("POST", path, host, body, Authorization=f"Bearer {token}"))
+    return Hold(request("POST", door.holds, door.host, body, Authorization=f"Bearer {token}"))
 
 
-def purchase(host: str, token: str, show_id: str) -> Purchase:
+def purchase(door: Door, token: str, show_id: str) -> Purchase:
     """One best seat, paid with the sandbox bank's good card."""
     body = json.dumps({"hold_id": "?" * ID_CHARS, "provider": "sandbox", "token": "tok_approve"})
     payment = request(
         "POST",
-        "/api/payment/payments",
-        host,
+        door.payments,
+        door.host,
         body.encode(),
         Authorization=f"Bearer {token}",
         Idempotency_Key=str(uuid4()),
     )
     before, _, behind = payment.partition(b"?" * ID_CHARS)
-    return Purchase(hold(host, token, show_id).data, (before, behind))
+    return Purchase(hold(door, token, show_id).data, (before, behind))
