@@ -7,7 +7,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.figures import baseline, ceiling, holds, hot, ledger_alone, purchases
+from bench.figures import (
+    baseline,
+    ceiling,
+    growth,
+    holds,
+    hot,
+    ledger_alone,
+    live,
+    purchases,
+    reads,
+)
 from bench.system import System
 
 
@@ -46,6 +56,16 @@ async def _ledger(_system: System, _size: Size) -> dict[str, Any]:
         return await ledger_alone.measure(Path(folder))
 
 
+def _reads(what: str) -> Measure:
+    async def measure(system: System, size: Size) -> dict[str, Any]:
+        figures: dict[str, Any] = await getattr(reads, what)(
+            system, size.of(reads.QUICK, reads.FULL)
+        )
+        return figures
+
+    return measure
+
+
 def _simple(figure: ModuleType) -> Measure:
     """A module with `measure`, QUICK and FULL."""
 
@@ -62,5 +82,9 @@ FIGURES: Mapping[str, Measure] = {
     "holds": _holds,
     "hot": _simple(hot),
     "purchases": _simple(purchases),
+    "seat_maps": _reads("seat_maps"),
+    "pages": _reads("pages"),
+    "live": _simple(live),
     "ledger": _ledger,
+    "growth": _simple(growth),
 }

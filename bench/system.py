@@ -27,9 +27,30 @@ Say = Callable[[str], None]
 class System:
     """A running shop, wherever its processes are."""
 
-    def __init__(self, stack: Stack, seconds: float) -> None:
-        self._stack = stack
-        self.start_seconds = seconds
+    def __init__(self, folder: Path, say: Say, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._say = say
+        self._environ = environ
+        self.start_seconds = 0.0
+        self._stack = self._start()
+
+    def restart(self) -> None:
+        """Stop and start again on the same data; `start_seconds` are then of this start."""
+        self.stop()
+        self._stack = self._start()
+
+    def _start(self) -> Stack:
+        began = time.perf_counter()
+        surroundings = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
+        surroundings |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **self._environ}
+        stack = Stack(Home(self._folder), Address("127.0.0.1", free_port()), surroundings)
+        try:
+            stack.start(self._say)
+        except BaseException:
+            stack.stop()
+            raise
+        self.start_seconds = round(time.perf_counter() - began, 2)
+        return stack
 
     @property
     def door(self) -> Door:
@@ -102,27 +123,13 @@ def _guest_entry(host: str) -> Ask:
     return Ask(request("POST", "/api/auth/guest", host, body))
 
 
-def start(folder: Path, say: Say, **environ: str) -> System:
-    """A shop on `folder`."""
-    began = time.perf_counter()
-    surroundings = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
-    surroundings |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **environ}
-    stack = Stack(Home(folder), Address("127.0.0.1", free_port()), surroundings)
-    try:
-        stack.start(say)
-    except BaseException:
-        stack.stop()
-        raise
-    return System(stack, round(time.perf_counter() - began, 2))
-
-
 @contextmanager
 def running(say: Say, **environ: str) -> Iterator[System]:
     """A shop in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as name:
         folder = Path(name)
         with Home(folder).owned():
-            system = start(folder, say, **environ)
+            system = System(folder, say, environ)
             try:
                 yield system
             finally:

@@ -31,11 +31,11 @@ class Load:
 
     buyers: int
     seconds: float
-    room: Room = Room(rows=18, seats_in_row=25)
+    room: Room
 
 
 QUICK = Load(buyers=1_000, seconds=5, room=Room(rows=10, seats_in_row=15))
-FULL = Load(buyers=20_000, seconds=10)
+FULL = Load(buyers=20_000, seconds=10, room=Room(rows=18, seats_in_row=25))
 
 
 async def measure(system: System, load: Load) -> dict[str, Any]:

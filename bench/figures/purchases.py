@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 
+from bench.figures import probes
 from bench.load import arrivals, flows
 from bench.load.driver import Outcome, drive
 from bench.load.generator import Plan, Report
@@ -14,6 +15,7 @@ from bench.system import System
 
 CONNECTIONS = 32
 OPEN_CONNECTIONS = 512
+PROBES_PER_SECOND = 4.0
 SEED = 20261121
 SETTLED_SECONDS_MAX = 120.0
 SETTLED_PAUSE_SECONDS = 0.1
@@ -21,7 +23,7 @@ WARM_UP = 200
 SUSTAINABLE = 0.7  # of the most there are
 FASTER_WHEN_WARM = 3
 # An entry for the payment and one for the booking.
-IN_LEDGER = "SELECT count(*) FROM receipts JOIN submissions USING (event_id) WHERE kind = $1"
+IN_LEDGER = "SELECT count(*) FROM submissions WHERE kind = $1 AND state = 'final'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,9 @@ async def steady_rate(system: System, load: Load, shows: list[str], rate: float)
     times = arrivals.poisson(rate, count, SEED)
     buyers = await buyers_of(system, system.door, shows, count)
     plan = Plan(system.door.host, system.door.port, buyers, OPEN_CONNECTIONS, times)
-    return {"rate": round(rate, 1), **await run(system, plan)}
+    probing = asyncio.create_task(probes.probe(system, shows, PROBES_PER_SECOND, load.seconds))
+    figures = await run(system, plan)
+    return {"rate": round(rate, 1), **figures, "seen": await probing}
 
 
 async def buyers_of(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, overload
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 from bench.load.wire import request
@@ -49,6 +49,26 @@ class Fetch:
     def after(self, step: int, status: int, body: bytes) -> bytes | None:  # noqa: ARG002
         """Nothing."""
         return None
+
+
+class Round(Sequence[Flow]):
+    """The same flows again and again, `count` in all, without a list of them."""
+
+    def __init__(self, flows: Sequence[Flow], count: int) -> None:
+        self._flows = flows
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> Flow: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Round": ...
+    def __getitem__(self, at: int | slice) -> "Flow | Round":
+        if isinstance(at, slice):
+            return Round(self._flows, len(range(*at.indices(self._count))))
+        return self._flows[range(self._count)[at] % len(self._flows)]
 
 
 @dataclass(slots=True)
