@@ -24,12 +24,13 @@ def validator_command(home: Path) -> None:
     """Run one validator of the ledger until it is told to stop."""
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.ledger import validator  # noqa: PLC0415
+    from cinesync.ledger.chain import OldFormat  # noqa: PLC0415
     from cinesync.ledger.home import NoHome  # noqa: PLC0415
 
     telemetry.configure_logging(environ().get("LOG_LEVEL", "INFO"))
     try:
         validator.main(home)
-    except NoHome as error:
+    except (NoHome, OldFormat) as error:
         raise Refused(str(error)) from error
 
 
@@ -97,11 +98,14 @@ def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...
 def ledger_audit_command(data: Path) -> None:
     """Hash every entry on every replica again; name the first altered one. Exit code 1 if any."""
     from cinesync.ledger import inspection  # noqa: PLC0415
+    from cinesync.ledger.chain import OldFormat  # noqa: PLC0415
     from cinesync.ledger.shapes import Invalid  # noqa: PLC0415
 
     folder = data.expanduser() / "ledger"
     try:
         report = inspection.audit(folder)
+    except OldFormat as error:
+        raise Refused(str(error)) from error
     except (OSError, Invalid) as error:
         raise Refused(f"There is no ledger to check in {folder}: {error}.") from error
     for replica in report.replicas:

@@ -239,10 +239,15 @@ class Stack:
 
     def start_validators(self) -> None:
         """Found the ledger the first time, and tell its homes today's ports."""
-        from cinesync.ledger import founding  # noqa: PLC0415 loads while the bank does
+        from cinesync.ledger import chain, founding  # noqa: PLC0415 loads while the bank does
 
         addresses = [f"127.0.0.1:{port}" for port in self._validator_ports]
         if (self.ledger / founding.GENESIS_FILE).exists():
+            try:
+                for file in self.ledger.glob(f"validator-*/{founding.CHAIN_FILE}"):
+                    chain.check_file(file)
+            except chain.OldFormat as error:
+                raise UpFailed(str(error)) from error
             founding.place(self.ledger, dict(enumerate(addresses)))
         else:
             shutil.rmtree(self.ledger, ignore_errors=True)  # begun, but never founded

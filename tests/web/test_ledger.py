@@ -114,7 +114,7 @@ def test_the_changing_part_is_what_the_page_shows(visitor: FlaskClient, ledger: 
 def test_a_block_shows_its_header_and_who_signed_it(visitor: FlaskClient, ledger: Ledger) -> None:
     page = visitor.get("/ledger/blocks/3").text
     header = ledger.chain.blocks[2]
-    for digest in (header.hash, header.previous, header.entries_root, header.root):
+    for digest in (header.hash, header.previous, header.entries_root, header.root, header.map_root):
         assert digest.hex() in page
     assert "validators 0, 1, 2 of epoch 0" in page
     assert 'href="/ledger/blocks/2"' in page

@@ -63,6 +63,7 @@ class Header(Struct, frozen=True):
     size: int
     root: str
     entries_root: str
+    map_root: str
     previous: str
     validators: str
     chain: str

@@ -22,7 +22,7 @@ const HALF_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC6
 const MEMBERS = ["format", "genesis", "links", "header", "certificate", "entry", "index", "path"];
 const ENTRY_MEMBERS = ["booking_id", "commitments", "event_id", "facts", "format", "kind", "time"];
 const HEADER_NUMBERS = ["height", "time", "size"];
-const HEADER_DIGESTS = ["chain", "previous", "entries_root", "root", "validators"];
+const HEADER_DIGESTS = ["chain", "previous", "entries_root", "root", "map_root", "validators"];
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const NAME = /^[a-z][a-z0-9_.]{0,63}$/;
 const PRINTABLE = /^(?: |[^\p{C}\p{Z}])+$/u;
@@ -54,7 +54,7 @@ export async function verifyValue(value, pinned, where) {
 
 /** What validators sign of a header. */
 export async function hashOf(header) {
-  return sha256(ascii("cinesync/header/1\0"), utf8(dump(header)));
+  return sha256(ascii("cinesync/header/2\0"), utf8(dump(header)));
 }
 
 /** The genesis in these bytes, to pin. Throws Invalid. */
@@ -233,7 +233,7 @@ function readClient(value, where) {
 
 function readHeader(value, where) {
   members(value, ["format", ...HEADER_NUMBERS, ...HEADER_DIGESTS], where);
-  format(value.format, "cinesync-header/1", where);
+  format(value.format, "cinesync-header/2", where);
   for (const name of HEADER_NUMBERS) whole(value[name], `${where}.${name}`);
   for (const name of HEADER_DIGESTS) hexadecimal(value[name], `${where}.${name}`);
   return value;
