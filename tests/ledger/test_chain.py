@@ -290,9 +290,13 @@ def test_a_damaged_map_is_a_damaged_chain(ledger: Ledger, harm: str) -> None:
     connection.commit()
     connection.close()
     with pytest.raises(sqlite3.DatabaseError, match="map"):
-        again = Ledger(founders(), Chain(ledger.chain.path))
-        more = tuple(entry(number, booking=number - 60).encode() for number in range(60, 120))
-        again.apply(2, START + 2, [Request("ledger", 1, more)])
+        _grow_again(ledger.chain.path)
+
+
+def _grow_again(path: Path) -> None:
+    again = Ledger(founders(), Chain(path))
+    more = tuple(entry(number, booking=number - 60).encode() for number in range(60, 120))
+    again.apply(2, START + 2, [Request("ledger", 1, more)])
 
 
 def test_a_chain_whose_map_is_another_blocks_is_damaged(ledger: Ledger) -> None:
@@ -313,9 +317,9 @@ def test_a_chain_of_an_older_format_is_refused_and_left_as_it_is(tmp_path: Path)
     connection.execute("CREATE TABLE blocks (height INTEGER PRIMARY KEY, header BLOB)")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(OldFormat, match="another version of CineSync .* nothing was changed"):
+    with pytest.raises(OldFormat, match=r"another version of CineSync .* nothing was changed"):
         Chain(path)
-    with pytest.raises(OldFormat, match=str(path)):
+    with pytest.raises(OldFormat, match=path.name):
         check_file(path)
     assert path.read_bytes() == before
     assert not (tmp_path / "chain.sqlite.damaged").exists()

@@ -145,7 +145,7 @@ def test_the_leaf_in_the_way_must_be_in_the_way() -> None:
     assert proof.other == (hashed(1), bytes(32))
     elsewhere = next(hashed(n) for n in range(2, 99) if hashed(n).hex()[0] != hashed(1).hex()[0])
     for key, claimed in ((elsewhere, None), (hashed(1), None), (absent, bytes(32))):
-        with pytest.raises(BadProof, match="other leaf|another leaf"):
+        with pytest.raises(BadProof, match=r"other leaf|another leaf"):
             merkle_map.root_from(key, claimed, proof)
     for path in ([], [[EMPTY] * 15] * 65):
         with pytest.raises(BadProof, match="too"):

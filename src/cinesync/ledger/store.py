@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import text
-
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.db import Transaction, text
 from cinesync.ledger.model import SEQUENCES_RESERVED, Recorded, Submission, Waiting
 
 
