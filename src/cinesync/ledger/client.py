@@ -18,7 +18,7 @@ from cinesync.ledger.network import Answer, Kind, Outgoing, Query, Standing
 from cinesync.ledger.receipts import Certificate, Receipt
 from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.client import Outcome, PbftClient
-from cinesync.pbft.messages import Configuration, Refused
+from cinesync.pbft.messages import Attestation, Configuration, Refused
 from cinesync.pbft.replica import Send
 
 TICK_SECONDS: Final = 0.025  # ten of them without an answer, and everybody is asked
@@ -38,6 +38,7 @@ class Appended:
 
     height: int
     indices: Sequence[int]
+    attestations: Sequence[Attestation] = ()  # unchecked words of validators for that height
 
 
 class LedgerClient:
@@ -55,7 +56,7 @@ class LedgerClient:
         }
         self._name = home.client
         self._keys = KeyRing([home.key])
-        self._pbft = PbftClient(self._name, self.configuration, self._keys, 1)
+        self._pbft = self._writer(1)
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._queries = 0
@@ -75,7 +76,14 @@ class LedgerClient:
         What was asked for before and given up is forgotten: its sequences are too old now.
         """
         sequence = max(self._pbft.next_sequence, sequence)
-        self._pbft = PbftClient(self._name, self.configuration, self._keys, sequence)
+        self._pbft = self._writer(sequence)
+
+    def _writer(self, sequence: int) -> PbftClient:
+        return PbftClient(self._name, self.configuration, self._keys, sequence, receipts=True)
+
+    @property
+    def replicas(self) -> list[int]:
+        return list(self._validators)
 
     @property
     def connected(self) -> int:
@@ -120,7 +128,7 @@ class LedgerClient:
                 self._waiting.pop(sequence, None)
         if self._primary is None:
             await self._find_primary()
-        return Appended(outcome.height, places(outcome.result))
+        return Appended(outcome.height, places(outcome.result), outcome.attestations)
 
     async def _find_primary(self) -> None:
         """It alone is asked first, which spares the others; whoever is wrong here is only slow."""
