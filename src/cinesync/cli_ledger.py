@@ -39,9 +39,9 @@ def validator_command(home: Path) -> None:
 @click.argument("other", type=file_type, required=False)
 @click.option("--genesis", type=file_type, help="The genesis you trust; else the file's own.")
 def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None:
-    """Check a receipt, or a proof of fraud, offline.
+    """Check a receipt, all entries of a booking, or a proof of fraud, offline.
 
-    With a second receipt, OTHER, also whether the two contradict each other, and who lied. Exit
+    With a second file, OTHER, also whether the two contradict each other, and who lied. Exit
     code 0: all is well. 1: not valid, or fraud. 2: a file cannot be read.
     """
     from cinesync.ledger.shapes import Invalid  # noqa: PLC0415

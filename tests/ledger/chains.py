@@ -6,6 +6,7 @@ from functools import partial
 from uuid import UUID
 
 from cinesync.ledger import genesis, headers, keys, merkle, merkle_map, subjects
+from cinesync.ledger.completeness import Completeness, Indexed
 from cinesync.ledger.entries import FORMAT, Entry
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
@@ -107,6 +108,15 @@ class Chain:
             index=index,
             path=merkle.inclusion(index, header.size, self.nodes),
         )
+
+    def completeness(self, booking_id: str, signers: tuple[int, ...] = (0, 1, 2)) -> Completeness:
+        header = self.blocks[-1]
+        held = [
+            Indexed(at, one) for at, one in enumerate(self.entries) if one.booking_id == booking_id
+        ]
+        _value, proof = merkle_map.find(self.map_nodes, subjects.key_of(booking_id))
+        signed = (self.genesis, self.links, header, self.certify(header, signers))
+        return Completeness(*signed, booking_id, held, proof)
 
     def elect(self, replicas: tuple[int, ...], signers: tuple[int, ...] = (0, 1, 2)) -> None:
         """The next set of validators, named in a state that this one's checkpoint signs."""

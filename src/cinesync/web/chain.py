@@ -131,6 +131,13 @@ class Receipt(Struct, frozen=True):
     path: list[str]
 
 
+class Completeness(Struct, frozen=True):
+    """What the page tells of a booking's proof; whether it is good, the browser finds out."""
+
+    header: Header
+    booking_id: str
+
+
 def moment_of(microseconds: int) -> datetime:
     """From microseconds since 1970."""
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC)
