@@ -51,7 +51,8 @@ def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None
         verdict = verify_file(file, genesis)
         fraud = compare_files(file, other, genesis) if other else verdict.fraud
     except Unreadable as error:
-        raise Refused(str(error)) from error
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
     except Invalid as error:
         click.echo(f"not valid: {error}", err=True)
         sys.exit(1)

@@ -168,7 +168,7 @@ def test_every_byte_counts(data: bytes) -> None:
 
 def _names_another_that_is_absent(data: bytes) -> bool:
     """Which is as true, and may have the same proof."""
-    return data.replace(data[:60], ABSENT.encode()[:60]) == ABSENT.encode()
+    return ABSENT.encode()[:53] + data[53:] == ABSENT.encode()
 
 
 def test_another_chain_than_the_pinned_is_refused() -> None:
