@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cinesync.chassis.http import Page
-from cinesync.ledger import canonical, merkle
+from cinesync.ledger import canonical, completeness, merkle
 from cinesync.ledger.routes import BlockView, StatusView
 from cinesync.web import chain, tree
 from cinesync.web.chain import Placed, Status, Validator
@@ -258,7 +258,18 @@ def test_a_booking_shows_all_its_entries_and_who_vouches_for_that(
     assert said.index("Payment success") < said.index("Booking confirmed")
     receipts = [ledger.chain.receipt(at).encode().decode() for at in (0, 1)]
     assert embedded(page, "receipt") == receipts
+    ledger.unproved = True
+    said = text_of(visitor.get(f"/ledger/bookings/{BOOKING}").text)
     assert "2 of 4 validators gave this very list, and at most 1 may be dishonest" in said
+
+
+def test_a_booking_comes_with_the_proof_that_nothing_is_missing(
+    visitor: FlaskClient, ledger: Ledger
+) -> None:
+    page = visitor.get(f"/ledger/bookings/{BOOKING}").text
+    (proof,) = embedded(page, "all")
+    assert len(completeness.verify(proof.encode(), ledger.chain.genesis).entries) == 2
+    assert f'href="/api/ledger/proofs/booking/{BOOKING}"' in page
 
 
 def test_a_booking_whose_receipt_is_still_made_is_shown_all_the_same(

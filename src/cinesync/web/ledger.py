@@ -83,7 +83,7 @@ def booking(booking_id: UUID) -> Response:
         booking_id=booking_id,
         entries=found.items,
         receipts={one.event_id: _receipt(one) for one in found.items[:RECEIPTS_SHOWN_MAX]},
-        proof=_completeness(booking_id),
+        completeness=_completeness(booking_id),
         genesis=_genesis(),
         status=api().ledger_status(),
     )
