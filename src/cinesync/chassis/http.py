@@ -134,7 +134,11 @@ def service_app(
             create_static_files_router(path=assets, directories=[SWAGGER_ASSETS]),
         ],
         before_request=_require_json,
-        dependencies={"caller": Provide(caller), "visitor": Provide(visitor)},
+        dependencies={
+            "caller": Provide(caller),
+            "visitor": Provide(visitor),
+            "verifier": Provide(lambda: verifier, sync_to_thread=False),
+        },
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=body_bytes_max,
         openapi_config=_openapi(name, assets),
