@@ -12,6 +12,7 @@ from typing import Concatenate, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -222,6 +223,8 @@ def open_database(url: str, *, pool_size: int = 6, application: str = "cinesync"
         pool_size=pool_size,
         max_overflow=2,
         pool_timeout=10,
+        json_deserializer=msgspec.json.decode,
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
         connect_args=connect_args,
     )
     return Database(engine, url)

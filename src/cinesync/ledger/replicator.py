@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from cinesync.chassis import clock, telemetry
-from cinesync.ledger import entries, founding, network
+from cinesync.ledger import founding, network
 from cinesync.ledger.application import OPERATIONS_MAX, Ledger
 from cinesync.ledger.chain import Chain
 from cinesync.ledger.home import Home
@@ -128,7 +128,7 @@ class Replicator:
         if kind is Kind.CONSENSUS:
             if isinstance(sender, str):
                 _check_request(body)
-            self._guarded(lambda: self.replica.step(sender, body, _now()))
+            self._guarded(lambda: self.replica.step(sender, body, clock.microseconds()))
             self._schedule()
         elif kind is Kind.QUERY and isinstance(sender, str):
             query = msgspec.json.decode(body, type=Query)
@@ -138,7 +138,7 @@ class Replicator:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self._guarded(lambda: self.replica.tick(_now()))
+            self._guarded(lambda: self.replica.tick(clock.microseconds()))
             self._schedule()
 
     # what follows
@@ -194,10 +194,6 @@ def _open_chain(home: Home) -> Chain:
         log.error("ledger.chain_damaged", error=str(error))  # noqa: TRY400 no traceback needed
         set_aside(path)
         return Chain(path)
-
-
-def _now() -> int:
-    return entries.microseconds(clock.now())
 
 
 def _ignore(_kind: Kind, _body: bytes) -> None:
