@@ -87,8 +87,9 @@ def tables(results: dict[str, Any]) -> str:
             f" {facts['python']}, Linux {facts['kernel']}; {len(runs)} run(s),"
             f" {results['measured_at']}.\n",
             report.figures_table(runs, claims.ROWS),
-            report.cpu_table(runs, claims.CPU),
             report.targets_table(runs, claims.TARGETS),
+            report.cpu_table(runs, claims.CPU),
+            report.levels_table(runs, "growth", claims.LEVELS, claims.GROWTH),
         ]
     )
 

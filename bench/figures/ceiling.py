@@ -43,7 +43,7 @@ class Load:
     seconds: float
 
 
-QUICK = Load(seconds=2)
+QUICK = Load(seconds=1)
 FULL = Load(seconds=8)
 
 

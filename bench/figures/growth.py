@@ -23,7 +23,7 @@ class Load:
     seconds: float
 
 
-QUICK = Load(shows=(100, 1_000), seconds=3)
+QUICK = Load(shows=(100, 1_000), seconds=2)
 FULL = Load(shows=(100, 10_000, 100_000), seconds=8)
 
 
@@ -52,7 +52,7 @@ async def _level(system: System, load: Load, shows: list[str]) -> dict[str, Any]
     memory = machine.memory_mb()
     warm_up = await purchases.closed(system, run, chosen, purchases.WARM_UP)
     enough = int(warm_up["answered_per_second"] * load.seconds * purchases.FASTER_WHEN_WARM)
-    figures = await purchases.closed(system, run, chosen, max(enough, run.connections))
+    figures = await purchases.closed(system, run, chosen, max(enough, purchases.WARM_UP))
     [sizes] = await system.query("booking", "SELECT pg_database_size('cinesync_booking') AS bytes")
     return {
         **figures,

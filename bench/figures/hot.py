@@ -34,7 +34,7 @@ class Load:
     room: Room
 
 
-QUICK = Load(buyers=1_000, seconds=5, room=Room(rows=10, seats_in_row=15))
+QUICK = Load(buyers=600, seconds=2, room=Room(rows=10, seats_in_row=15))
 FULL = Load(buyers=20_000, seconds=10, room=Room(rows=18, seats_in_row=25))
 
 

@@ -13,7 +13,7 @@ from bench.load.driver import Outcome, drive
 from bench.load.generator import Plan, Report
 from bench.system import System
 
-CONNECTIONS = 32
+CONNECTIONS = 64
 OPEN_CONNECTIONS = 512
 PROBES_PER_SECOND = 4.0
 SEED = 20261121
@@ -35,7 +35,7 @@ class Load:
     connections: int = CONNECTIONS
 
 
-QUICK = Load(seconds=5, rate=20)
+QUICK = Load(seconds=3, rate=20)
 FULL = Load(seconds=10, rate=500)
 
 
@@ -79,7 +79,7 @@ async def measure(system: System, load: Load) -> dict[str, Any]:
     shows = await system.shows(seats_min=30)
     warm_up = await closed(system, load, shows, WARM_UP)
     enough = int(warm_up["answered_per_second"] * load.seconds * FASTER_WHEN_WARM)
-    most = await closed(system, load, shows, max(enough, load.connections))
+    most = await closed(system, load, shows, max(enough, WARM_UP))
     rate = min(load.rate, most["per_second"] * SUSTAINABLE)
     steady = await steady_rate(system, load, shows, rate)
     return {"closed": most, "open": steady}

@@ -25,7 +25,7 @@ class Load:
     cold: int
 
 
-QUICK = Load(seconds=2, cold=100)
+QUICK = Load(seconds=1, cold=100)
 FULL = Load(seconds=8, cold=400)
 
 
