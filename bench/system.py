@@ -1,5 +1,6 @@
 """The system under test: a whole shop in a folder of its own, its stock and its people."""
 
+import importlib
 import json
 import os
 import tempfile
@@ -25,13 +26,18 @@ Say = Callable[[str], None]
 
 
 class System:
-    """A running shop, wherever its processes are."""
+    """A running shop, wherever its processes are. `split` puts each service in its own, behind
+    Caddy."""
 
-    def __init__(self, folder: Path, say: Say, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, say: Say, environ: Mapping[str, str], *, split: bool = False
+    ) -> None:
         self._folder = folder
         self._say = say
         self._environ = environ
+        self._split = split
         self.start_seconds = 0.0
+        self._address = Address("127.0.0.1", free_port())
         self._stack = self._start()
 
     def restart(self) -> None:
@@ -39,11 +45,17 @@ class System:
         self.stop()
         self._stack = self._start()
 
-    def _start(self) -> Stack:
+    def _start(self) -> Any:
+        """`Stack` and `Split` have the same surface here."""
         began = time.perf_counter()
-        surroundings = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
-        surroundings |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **self._environ}
-        stack = Stack(Home(self._folder), Address("127.0.0.1", free_port()), surroundings)
+        environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
+        environ |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **self._environ}
+        home = Home(self._folder)
+        if self._split:
+            apart = importlib.import_module("cinesync.split")
+            stack = apart.Split(home, self._address, environ, apart.Plan({}, plain=True))
+        else:
+            stack = Stack(home, self._address, environ)
         try:
             stack.start(self._say)
         except BaseException:
@@ -55,25 +67,26 @@ class System:
     @property
     def door(self) -> Door:
         """Where it sells."""
-        return Door(self._stack.address.host, self._stack.address.port)
+        return Door(self._address.host, self._address.port)
 
     @property
     def home(self) -> Home:
         """Its folder."""
-        return self._stack.home
+        return Home(self._folder)
 
     @property
     def environ(self) -> Mapping[str, str]:
         """What its processes are told."""
-        return self._stack.environ
+        environ: Mapping[str, str] = self._stack.environ
+        return environ
 
     def database(self, service: str) -> str:
         """The URL of a service's database."""
-        return self._stack.postgres.url(f"cinesync_{service}")
+        return self.server(f"cinesync_{service}")
 
     def server(self, database: str) -> str:
         """The URL of any database of the same server."""
-        return self._stack.postgres.url(database)
+        return str(self._stack.postgres.url(database))
 
     def stop(self) -> None:
         """All of it."""
@@ -124,12 +137,12 @@ def _guest_entry(host: str) -> Ask:
 
 
 @contextmanager
-def running(say: Say, **environ: str) -> Iterator[System]:
+def running(say: Say, *, split: bool = False, **environ: str) -> Iterator[System]:
     """A shop in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as name:
         folder = Path(name)
         with Home(folder).owned():
-            system = System(folder, say, environ)
+            system = System(folder, say, environ, split=split)
             try:
                 yield system
             finally:
