@@ -10,7 +10,7 @@ import rich_click as click
 from rich.console import Console
 
 from bench import machine
-from bench.figures import purchases
+from bench.figures import holds, purchases
 from bench.load import flows
 from bench.load.driver import drive
 from bench.load.flows import Fetch, Flow, Round
@@ -21,8 +21,6 @@ from bench.system import System, running
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 SAMPLES_PER_SECOND = 200
 SPARE_SECONDS = 3.0  # the load outlasts the recording
-PURCHASES_PER_SECOND_MAX = 1_200
-HOLDS_PER_SECOND_MAX = 5_000
 
 err = Console(stderr=True)
 
@@ -34,14 +32,16 @@ def say(what: str) -> None:
 
 async def _buyers(system: System, seconds: float) -> list[Flow]:
     shows = await system.shows(seats_min=30)
-    await purchases.closed(system, purchases.FULL, shows, purchases.WARM_UP)
-    count = int(seconds * PURCHASES_PER_SECOND_MAX)
+    warm_up = await purchases.closed(system, purchases.FULL, shows, purchases.WARM_UP)
+    count = int(warm_up["answered_per_second"] * seconds * purchases.FASTER_WHEN_WARM)
     return list(await purchases.buyers_of(system, system.door, shows, count))
 
 
 async def _holders(system: System, seconds: float) -> list[Flow]:
-    tokens = await system.guests(int(seconds * HOLDS_PER_SECOND_MAX))
-    pairs = zip(tokens, cycle(await system.shows(seats_min=30)), strict=False)
+    shows = await system.shows(seats_min=30)
+    warm_up = await holds.most(system, holds.FULL, shows, holds.WARM_UP)
+    count = int(warm_up["per_second"] * seconds * holds.FASTER_WHEN_WARM)
+    pairs = zip(await system.guests(count), cycle(shows), strict=False)
     return [flows.hold(system.door, token, show_id) for token, show_id in pairs]
 
 

@@ -56,12 +56,13 @@ async def _both(
 async def _closed(
     system: System, load: Load, shows: list[str], *, warm_up_on: list[str]
 ) -> dict[str, Any]:
-    warm_up = await _most(system, load, warm_up_on, WARM_UP)
+    warm_up = await most(system, load, warm_up_on, WARM_UP)
     enough = int(warm_up["per_second"] * load.seconds * FASTER_WHEN_WARM)
-    return await _most(system, load, shows, enough)
+    return await most(system, load, shows, enough)
 
 
-async def _most(system: System, load: Load, shows: list[str], count: int) -> dict[str, Any]:
+async def most(system: System, load: Load, shows: list[str], count: int) -> dict[str, Any]:
+    """As many as there can be, of `count` at most."""
     holds = await _holds(system, shows, count)
     plan = Plan(system.door.host, system.door.port, holds, load.connections, seconds=load.seconds)
     return summary(await drive(plan))
