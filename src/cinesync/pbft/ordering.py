@@ -87,10 +87,8 @@ def _leads(core: Core) -> bool:
 def _ahead(core: Core) -> dict[int, Block | None]:
     """Heights to come that are not the primary's to fill: decided, or proposed in this view."""
     found: dict[int, Block | None] = {}
-    for height in range(core.executed + 1, max(core.log.slots, default=0) + 1):
-        slot = core.log.slots.get(height)
-        if slot is None:
-            continue
+    for height in [height for height in core.log.slots if height > core.executed]:
+        slot = core.log.slots[height]
         if slot.decided is not None:
             found[height] = slot.decided.block
         elif slot.proposal is not None and slot.proposal.view == core.view:
