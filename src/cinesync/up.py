@@ -245,12 +245,23 @@ class Groundwork:
 
         addresses = [f"127.0.0.1:{port}" for port in self._validator_ports]
         if (self.ledger / founding.GENESIS_FILE).exists():
+            self._check_ledger()
             founding.place(self.ledger, dict(enumerate(addresses)))
         else:
             shutil.rmtree(self.ledger, ignore_errors=True)  # begun, but never founded
             founding.init(self.ledger, addresses)
         for validator in self.validators:
             validator.start()
+
+    def _check_ledger(self) -> None:
+        """Raises UpFailed before anything of another version's ledger is touched."""
+        from cinesync.ledger import chain, founding  # noqa: PLC0415 see start_validators
+
+        try:
+            for file in sorted(self.ledger.glob(f"validator-*/{founding.CHAIN_FILE}")):
+                chain.check_file(file)
+        except chain.OldFormat as error:
+            raise UpFailed(str(error)) from error
 
     def start_books(self) -> None:
         """Only what holds data, for commands that look into a stopped shop."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Response, Router, delete, get, post
+from litestar import Request, Response, Router, delete, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
@@ -18,7 +18,7 @@ from cinesync.booking.model import Booking, HoldSeats, Show, State
 from cinesync.booking.shop import Shop
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.db import Transaction
-from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.http import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in
 from cinesync.chassis.problems import Invalid, Problem
 from cinesync.chassis.tokens import Caller, Verifier
 
@@ -71,9 +71,12 @@ async def live(
     return Stream(stream, media_type="text/event-stream", headers=headers)
 
 
-@post("/holds")
-async def make_hold(shop: TheShop, caller: Who, data: JSONBody[views.HoldWish]) -> views.HoldView:
+@post("/holds", opt=SIGNED_IN)
+async def make_hold(
+    shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldWish]
+) -> views.HoldView:
     """Hold these seats, or the best so many side by side: all or none."""
+    caller = await signed_in(request)
     wish = HoldSeats(
         hold_id=clock.new_id(),
         customer_id=caller.customer_id,
