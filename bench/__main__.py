@@ -8,14 +8,17 @@ import asyncio
 import json
 import resource
 import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import rich_click as click
 from rich.console import Console
 
 from bench import documents, flame, machine
-from bench.suite import ALONE, FIGURES, Size
-from bench.system import running
+from bench.suite import ALONE, FIGURES, LONG, ONCE, Size
+from bench.system import System, running
 from cinesync.chassis import clock
 
 err = Console(stderr=True)
@@ -46,42 +49,81 @@ def main(
     """Measure NAMES, or everything; everything at full size is written to results/ and README."""
     allow_files()
     size = Size(quick, rate, seconds, connections)
-    runs = [run(names or (*FIGURES, *ALONE), size) for _ in range(repeat)]
+    is_kept = not names and size == Size()
+    runs: list[dict[str, Any]] = []
     results = {
         "machine": machine.describe(),
         "measured_at": clock.now().isoformat(timespec="seconds"),
         "runs": runs,
     }
-    if names or size != Size():
-        out.print_json(json.dumps(results))
+    for number in range(repeat):
+        runs.append({})
+        for name, figures in measured(chosen(names, first=number == 0, quick=quick), size):
+            runs[-1][name] = figures
+            if is_kept:
+                documents.save(results)
+    if is_kept:
+        documents.rewrite(results)
     else:
-        documents.keep(results)
+        out.print_json(json.dumps(results))
     out.print(documents.tables(results), markup=False, highlight=False)
+    if failed := sorted({name for run in runs for name in run if "failed" in run[name]}):
+        raise click.ClickException(f"failed: {', '.join(failed)}")
+
+
+def chosen(names: tuple[str, ...], *, first: bool = True, quick: bool = False) -> list[str]:
+    """What a run measures, in order: what was asked for, or all but what takes too long."""
+    everything = [*FIGURES, *ALONE]
+    if names:
+        return [name for name in everything if name in names]
+    left_out = (LONG if quick else frozenset()) | (frozenset() if first else ONCE)
+    return [name for name in everything if name not in left_out]
+
+
+def measured(names: list[str], size: Size) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those that need a shop on one and the same, the others alone; one after the other."""
+    together = [name for name in names if name in FIGURES]
+    if together:
+        with running(say) as system:
+            first_seconds = system.start_seconds
+            system.restart()
+            yield (
+                "start",
+                {
+                    "first_seconds": first_seconds,
+                    "second_seconds": system.start_seconds,
+                    "memory_mb": machine.memory_mb(),
+                },
+            )
+            for name in together:
+                yield name, attempt(name, partial(on_shop, name, system, size))
+    for name in names:
+        if name in ALONE:
+            yield name, attempt(name, partial(ALONE[name], say, size))
+
+
+def on_shop(name: str, system: System, size: Size) -> dict[str, Any]:
+    """One figure."""
+    return asyncio.run(FIGURES[name](system, size))
+
+
+def attempt(name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The figures; a failure is told, and the others go on."""
+    began = time.perf_counter()
+    say(name)
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 half an hour of other figures must not be lost
+        err.print_exception()
+        return {"failed": repr(error)}
+    finally:
+        say(f"{name} took {time.perf_counter() - began:.0f} s")
 
 
 def allow_files() -> None:
     """Thousands of listeners need as many files, here and in the processes we start."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def run(names: tuple[str, ...], size: Size) -> dict[str, Any]:
-    """One after the other: those that need a shop on one and the same, the others alone."""
-    figures: dict[str, Any] = {}
-    together = [name for name in FIGURES if name in names]
-    if together:
-        with running(say) as system:
-            figures["start"] = {"first_seconds": system.start_seconds}
-            system.restart()
-            figures["start"]["second_seconds"] = system.start_seconds
-            figures["start"]["memory_mb"] = machine.memory_mb()
-            for name in together:
-                say(name)
-                figures[name] = asyncio.run(FIGURES[name](system, size))
-    for name in [name for name in ALONE if name in names]:
-        say(name)
-        figures[name] = ALONE[name](say, size)
-    return figures
 
 
 def rewrite() -> None:

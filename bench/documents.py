@@ -17,12 +17,11 @@ CAPACITY = DOCS / "capacity.md"
 Results = Mapping[str, Any]
 
 
-def keep(results: Results) -> None:
-    """A file of the day; then everything that quotes it."""
+def save(results: Results) -> None:
+    """A file of the day, as far as the figures have come."""
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{results['measured_at'][:10]}.json"
     file.write_text(json.dumps(results, indent=1) + "\n")
-    rewrite(results)
 
 
 def newest() -> Results | None:

@@ -59,7 +59,7 @@ def _ledger(_say: Say, size: Size) -> dict[str, Any]:
 
 
 def _on_broker(say: Say, size: Size, *, split: bool) -> dict[str, Any]:
-    missing = broker.why_not(split=split)
+    missing = broker.why_not()
     if missing:
         say(f"left out: {missing}")
         return {"left_out": missing}
@@ -105,3 +105,8 @@ ALONE: Mapping[str, Alone] = {
     "rabbitmq": partial(_on_broker, split=False),
     "split": partial(_on_broker, split=True),
 }
+
+# What takes longest and has several levels of its own: in the first of several runs only.
+ONCE = frozenset({"growth"})
+# What a quick look does without, unless it is asked for by name.
+LONG = frozenset({"growth", "rabbitmq", "split"})

@@ -1,6 +1,5 @@
 """The system under test: a whole shop in a folder of its own, its stock and its people."""
 
-import importlib
 import json
 import os
 import tempfile
@@ -13,9 +12,11 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import asyncpg
 
+from bench.load import generator
 from bench.load.flows import Ask, Door
-from bench.load.generator import Plan, Run
+from bench.load.generator import Run
 from bench.load.wire import request
+from cinesync.split import Plan, Split
 from cinesync.up import Address, Home, Stack, free_port
 
 LISTENERS_MAX = 6_000
@@ -45,15 +46,13 @@ class System:
         self.stop()
         self._stack = self._start()
 
-    def _start(self) -> Any:
-        """`Stack` and `Split` have the same surface here."""
+    def _start(self) -> Stack | Split:
         began = time.perf_counter()
         environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
         environ |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **self._environ}
         home = Home(self._folder)
         if self._split:
-            apart = importlib.import_module("cinesync.split")
-            stack = apart.Split(home, self._address, environ, apart.Plan({}, plain=True))
+            stack: Stack | Split = Split(home, self._address, environ, Plan({}, plain=True))
         else:
             stack = Stack(home, self._address, environ)
         try:
@@ -122,7 +121,9 @@ class System:
     async def guests(self, count: int) -> list[str]:
         """Tokens, each of a new guest."""
         entries = [_guest_entry(self.door.host) for _ in range(count)]
-        plan = Plan(self.door.host, self.door.port, entries, GUEST_CONNECTIONS, retry_seconds=0.1)
+        plan = generator.Plan(
+            self.door.host, self.door.port, entries, GUEST_CONNECTIONS, retry_seconds=0.1
+        )
         run = Run(plan)
         await run.connect()
         report = await run.go()

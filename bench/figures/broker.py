@@ -1,6 +1,5 @@
 """The same purchases on RabbitMQ: in one process, and with each service in its own behind Caddy."""
 
-import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,16 +13,10 @@ from tests.chassis.rabbitmq_server import installed, temporary_server
 
 __all__ = ["FULL", "QUICK", "measure", "shop", "why_not"]
 
-HAS_SPLIT = importlib.util.find_spec("cinesync.split") is not None
 
-
-def why_not(*, split: bool) -> str | None:
+def why_not() -> str | None:
     """What is missing here; None when all is there."""
-    if not installed():
-        return "Debian's rabbitmq-server is not installed"
-    if split and not HAS_SPLIT:
-        return "this version cannot run split"
-    return None
+    return None if installed() else "Debian's rabbitmq-server is not installed"
 
 
 @contextmanager

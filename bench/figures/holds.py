@@ -16,7 +16,7 @@ SEED = 20261121
 SUSTAINABLE = 0.7  # of the most there are
 ONE_SHOW = Room(rows=18, seats_in_row=25)
 WARM_UP = 1_000
-FASTER_WHEN_WARM = 3
+FASTER_WHEN_WARM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Load:
 
 
 QUICK = Load(seconds=2, rate=300)
-FULL = Load(seconds=10, rate=2_000)
+FULL = Load(seconds=6, rate=2_000)
 
 
 async def spread(system: System, load: Load) -> dict[str, Any]:

