@@ -235,7 +235,7 @@ class World:
 
     def _carry(self, source: int | str, to: int, frame: bytes) -> None:
         network = self.network
-        if self.loses(source, to, frame):
+        if (network.cut or network.lose) and self.loses(source, to, frame):
             return
         if network.drop and self.chance.random() < network.drop:
             return

@@ -128,7 +128,7 @@ def _recorded(one: Waiting, block: Block, index: int, receipt: str | None = None
 def _sealed(block: Block, certificate: Certificate) -> Sealed:
     return Sealed(
         height=block.header.height,
-        header=canonical.dump(block.header.to_json()).decode(),
+        header=block.header.encoded.decode(),
         certificate=canonical.dump(certificate.to_json()).decode(),
         peaks=b"".join(block.peaks),
         leaves=b"".join(block.leaves),
