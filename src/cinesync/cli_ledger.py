@@ -25,10 +25,11 @@ def validator_command(home: Path) -> None:
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.ledger import validator  # noqa: PLC0415
     from cinesync.ledger.chain import OldFormat  # noqa: PLC0415
-    from cinesync.ledger.home import NoHome  # noqa: PLC0415
+    from cinesync.ledger.home import NoHome, load  # noqa: PLC0415
 
-    telemetry.configure_logging(environ().get("LOG_LEVEL", "INFO"))
     try:
+        load(home)  # refused in one line, before there is a log
+        telemetry.configure_logging(environ().get("LOG_LEVEL", "INFO"))
         validator.main(home)
     except (NoHome, OldFormat) as error:
         raise Refused(str(error)) from error

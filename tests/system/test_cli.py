@@ -154,6 +154,7 @@ def test_help_says_what_each_command_does() -> None:
     for command in (
         "up",
         "serve",
+        "restart",
         "bank",
         "migrate",
         "seed",
@@ -171,6 +172,14 @@ def test_help_says_what_each_command_does() -> None:
         ["up", "--port", "none"],
         ["nonsense"],
         ["serve", "booking"],
+        ["up", "--split"],
+        ["up", "--split", "--replicas=booking=many"],
+        ["up", "--split", "--replicas=popcorn=2"],
+        ["up", "--split", "--replicas=booking=0"],
+        ["up", "--split", "--replicas=booking=40"],
+        ["up", "--replicas=booking=2"],
+        ["up", "--plain"],
+        ["restart", "booking", "--data", "/nonexistent"],
         ["audit", "--data", "/nonexistent"],
         ["validator", "--home", "/nonexistent"],
         ["ledger", "audit", "--data", "/nonexistent"],
@@ -183,7 +192,8 @@ def test_what_is_asked_wrongly_is_refused_in_one_line_with_exit_code_2(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["cinesync", *arguments])
-    monkeypatch.delenv("BANK_SECRET", raising=False)
+    for secret in ("BANK_SECRET", "RABBITMQ_URL"):
+        monkeypatch.delenv(secret, raising=False)
     with pytest.raises(SystemExit) as ended:
         run()
     assert ended.value.code == 2
