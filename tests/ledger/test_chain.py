@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinesync.ledger import application, chain, merkle, merkle_map, subject_map, subjects
+from cinesync.ledger import application, canonical, chain, merkle, merkle_map, subject_map, subjects
 from cinesync.ledger.application import Ledger
 from cinesync.ledger.chain import Chain, OldFormat, check_file
 from cinesync.ledger.headers import Header
@@ -367,7 +367,7 @@ def test_an_altered_map_makes_a_header_that_nobody_else_has(ledger: Ledger, othe
 def test_a_state_whose_map_is_not_that_of_its_header_is_not_taken(
     ledger: Ledger, other: Ledger
 ) -> None:
-    ledger.chain.map.replace({entry(5).booking_id: bytes(32)})
+    ledger.chain.map.replace({entry(5).booking_id: bytes([1] * 32)})
     grow(ledger, 1, 2, 3)
     snapshot = ledger.snapshot(1)
     data = ledger.chunk(1, 0)
