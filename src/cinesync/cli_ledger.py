@@ -52,8 +52,7 @@ def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None
         verdict = verify_file(file, genesis)
         fraud = compare_files(file, other, genesis) if other else verdict.fraud
     except Unreadable as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        raise Refused(str(error)) from error
     except Invalid as error:
         click.echo(f"not valid: {error}", err=True)
         sys.exit(1)

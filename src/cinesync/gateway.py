@@ -69,7 +69,7 @@ _BALANCED = Template("""\
 	reverse_proxy {args[:]} {
 		# What never reached a replica goes to another one; what may have, only if it is safe.
 		lb_policy round_robin
-		lb_try_duration 5s
+		lb_try_duration 8s
 		lb_try_interval 250ms
 		lb_retry_match {
 			method GET HEAD
@@ -96,6 +96,13 @@ _FILE = Template("""\
 $storage	log {
 		level WARN
 		format json
+		exclude http.handlers.reverse_proxy
+	}
+	# It warns of every browser that leaves a stream.
+	log proxy {
+		level ERROR
+		format json
+		include http.handlers.reverse_proxy
 	}
 	pki {
 		ca local {

@@ -347,3 +347,30 @@ def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: Ledger) -> N
 def test_a_header_is_spelled_as_the_canonical_encoder_does(ledger: Ledger) -> None:
     grow(ledger, 1, 2)
     assert head(ledger).encoded == canonical.dump(head(ledger).to_json())
+
+
+def test_an_altered_map_makes_a_header_that_nobody_else_has(ledger: Ledger, other: Ledger) -> None:
+    """As with any other part of a header: the quorum's signatures are not over this one."""
+    for one in (ledger, other):
+        grow(one, 1, 2, 3)
+        one.chain.settle()
+    made = ledger.chain.map.find(entry(1).booking_id)[0]
+    other.chain.map.replace({entry(1).booking_id: bytes(32)})
+    assert made != bytes(32)
+    for one in (ledger, other):
+        grow(one, 4)
+    assert head(ledger).root == head(other).root
+    assert head(ledger).map_root != head(other).map_root
+    assert head(ledger).hash != head(other).hash
+
+
+def test_a_state_whose_map_is_not_that_of_its_header_is_not_taken(
+    ledger: Ledger, other: Ledger
+) -> None:
+    ledger.chain.map.replace({entry(5).booking_id: bytes([1] * 32)})
+    grow(ledger, 1, 2, 3)
+    snapshot = ledger.snapshot(1)
+    data = ledger.chunk(1, 0)
+    assert data is not None
+    assert other.receive(1, snapshot.manifest, 0, data)
+    assert not other.restore(1, snapshot.manifest)

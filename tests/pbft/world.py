@@ -21,6 +21,7 @@ PARAMETERS = Parameters(
     window=4,
     timeout_ticks=8,
     status_ticks=4,
+    idle_ticks=16,
     in_flight_max=3,
     hurry_max=3,
     block_requests_max=4,
