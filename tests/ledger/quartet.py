@@ -20,16 +20,20 @@ import sys
 from pathlib import Path
 from cinesync.chassis import telemetry
 from cinesync.ledger import validator
+from cinesync.pbft.ports import Parameters
+interval = int(sys.argv[2])
+parameters = Parameters(timeout_ticks=16, interval=interval, window=2 * interval)
 telemetry.configure_logging()
-validator.main(Path(sys.argv[1]), lambda: print("ready", flush=True))
+validator.main(Path(sys.argv[1]), lambda: print("ready", flush=True), parameters)
 """
 
 
 class Quartet:
-    """A ledger in a folder and its processes."""
+    """A ledger in a folder and its processes. `interval`: heights between two checkpoints."""
 
-    def __init__(self, folder: Path, count: int = 4) -> None:
+    def __init__(self, folder: Path, count: int = 4, interval: int = 64) -> None:
         self.folder = folder
+        self.interval = interval
         self.addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self.genesis = founding.init(folder, self.addresses, "tests")
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -41,7 +45,7 @@ class Quartet:
         for replica in range(len(self.addresses)) if replicas is None else replicas:
             with (self.home(replica) / "errors.log").open("ab") as errors:
                 self.processes[replica] = subprocess.Popen(
-                    [sys.executable, "-c", CHILD, str(self.home(replica))],
+                    [sys.executable, "-c", CHILD, str(self.home(replica)), str(self.interval)],
                     stdout=subprocess.PIPE,
                     stderr=errors,
                 )

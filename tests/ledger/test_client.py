@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cinesync.ledger import founding, home, reader
-from cinesync.ledger.client import LedgerClient, NoQuorum
+from cinesync.ledger.client import LedgerClient, NoQuorum, _attests
 from cinesync.ledger.model import ValidatorsAway
 from cinesync.pbft.messages import CLIENT_WINDOW
 from tests.ledger.chains import Chain, entry
@@ -90,7 +90,7 @@ async def test_lies_about_signatures_make_no_certificate(
     with pytest.raises(NoQuorum, match="no certificate for height 1"):
         await client.certify(1)
     for word in ({"signature": "zz"}, {"signature": 7}, {}, None, {"signature": "00" * 64}):
-        assert not client._attests(Chain().grow(entry(1)), 0, word)
+        assert not _attests(client.configuration, Chain().grow(entry(1)), 0, word)
 
 
 async def test_what_was_given_up_does_not_stand_in_the_way(client: LedgerClient) -> None:

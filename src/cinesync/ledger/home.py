@@ -1,5 +1,6 @@
 """What a validator or a client of the ledger finds in its folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,23 @@ class Home:
         return keys.public_bytes(self.key)
 
     @property
+    def key_files(self) -> Mapping[bytes, Path]:
+        """By public key: a validator's next key lies beside the one in force."""
+        files = sorted(self.folder.glob(founding.KEY_FILES))
+        return {keys.public_bytes(keys.from_pem(file.read_bytes())): file for file in files}
+
+    def key_file(self, public_key: bytes) -> Path:
+        """Raises NoHome."""
+        file = self.key_files.get(public_key)
+        if file is None:
+            raise NoHome(f"{self.folder} lacks the key that is in force, {public_key.hex()[:16]}…")
+        return file
+
+    def private_key(self, public_key: bytes) -> PrivateKey:
+        """Raises NoHome."""
+        return keys.from_pem(self.key_file(public_key).read_bytes())
+
+    @property
     def replica(self) -> int:
         """The validator that lives here, by the name of its folder. Raises NoHome."""
         _, _, number = self.folder.name.rpartition("-")
@@ -51,8 +69,15 @@ def load(folder: Path) -> Home:
     try:
         start = genesis.load((folder / founding.GENESIS_FILE).read_bytes())
         key = keys.from_pem((folder / founding.KEY_FILE).read_bytes())
-        network = (folder / founding.NETWORK_FILE).read_bytes()
-        addresses = msgspec.json.decode(network, type=dict[int, str])
     except (OSError, ValueError, Invalid) as error:
         raise NoHome(f"{folder}: {error}") from error
-    return Home(folder, start, key, addresses)
+    return Home(folder, start, key, read_addresses(folder))
+
+
+def read_addresses(folder: Path) -> dict[int, str]:
+    """Where the validators listen today. Raises NoHome."""
+    try:
+        network = (folder / founding.NETWORK_FILE).read_bytes()
+        return msgspec.json.decode(network, type=dict[int, str])
+    except (OSError, ValueError) as error:
+        raise NoHome(f"{folder}: {error}") from error
