@@ -1,98 +1,93 @@
-"""`make bench`: start a shop of its own, measure it, write results/ and the table in README.md."""
+"""`python -m bench [NAME…]`: start a shop of its own, measure it, print and keep the figures."""
 
 import asyncio
 import json
-import os
-import re
-import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from bench import ledger, machine
-from bench.purchases import Load, hold, purchase
+import rich_click as click
+from rich.console import Console
+
+from bench import claims, machine, report
+from bench.suite import FIGURES, Size
+from bench.system import running
 from cinesync.chassis import clock
-from cinesync.up import Address, Home, Stack, free_port
 
 HERE = Path(__file__).parent
-HOLDS = 3000
-PURCHASES = 1500
-TABLE = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
+README = HERE / "README.md"
+
+err = Console(stderr=True)
+out = Console()
 
 
 def say(what: str) -> None:
     """Progress, on stderr."""
-    sys.stderr.write(f"bench: {what}\n")
+    err.print(f"[dim]bench:[/dim] {what}", highlight=False)
 
 
-def start(folder: Path) -> tuple[Stack, float]:
-    """A shop, and how many seconds it took to be ready."""
-    began = time.perf_counter()
-    address = Address("127.0.0.1", free_port())
-    stack = Stack(Home(folder), address, {**os.environ, "LOG_LEVEL": "WARNING"})  # noqa: TID251
-    stack.start(say)
-    return stack, round(time.perf_counter() - began, 2)
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(FIGURES)))
+@click.option("--quick", is_flag=True, help="Small ones, to try: less than two minutes.")
+@click.option("--repeat", default=1, show_default=True, help="Runs, each on a fresh shop.")
+@click.option("--rate", type=float, help="Of open loops, a second.")
+@click.option("--seconds", type=float, help="Of each loop.")
+@click.option("--connections", type=int, help="Of closed loops.")
+def main(
+    names: tuple[str, ...],
+    *,
+    quick: bool,
+    repeat: int,
+    rate: float | None,
+    seconds: float | None,
+    connections: int | None,
+) -> None:
+    """Measure NAMES, or everything; everything at full size is written to results/ and README."""
+    size = Size(quick, rate, seconds, connections)
+    runs = [run(names or tuple(FIGURES), size) for _ in range(repeat)]
+    results = {
+        "machine": machine.describe(),
+        "measured_at": clock.now().isoformat(timespec="seconds"),
+        "runs": runs,
+    }
+    if names or size != Size():
+        out.print_json(json.dumps(results))
+    else:
+        keep(results)
+    out.print(tables(results), markup=False, highlight=False)
 
 
-async def measure(stack: Stack) -> dict[str, Any]:
-    """Every figure, one after the other."""
-    load = Load(stack)
-    shows = await load.shows()
-    say(f"{HOLDS} holds spread over {len(shows)} shows")
-    holds = await load.run(await load.guests(HOLDS), shows, hold)
-    say(f"{PURCHASES} complete purchases")
-    purchases = await load.run(await load.guests(PURCHASES), shows, purchase)
-    return {"holds": holds, "purchases": purchases}
+def run(names: tuple[str, ...], size: Size) -> dict[str, Any]:
+    """One after the other, on one shop."""
+    figures: dict[str, Any] = {}
+    with running(say) as system:
+        figures["start"] = {"first_seconds": system.start_seconds}
+        for name in names:
+            say(name)
+            figures[name] = asyncio.run(FIGURES[name](system, size))
+    return figures
 
 
-def table(results: dict[str, Any]) -> str:
-    """The results as people read them."""
-    rows = ["| Figure | Value |", "|---|---|"]
-    for name, value in results["starts_seconds"].items():
-        rows.append(f"| {name} start, seconds | {value} |")
-    for name in ("holds", "purchases"):
-        one = results[name]
-        rows.append(
-            f"| {name}/s | {one['per_second']} (p50 {one['p50_ms']} ms, p99 {one['p99_ms']} ms,"
-            f" {one['cpu_ms_each']} CPU-ms each, {one['refused']} refused) |"
-        )
-    alone = results["ledger"]
-    rows += [
-        f"| ledger entries/s, final, 4 durable validators | {alone['entries_per_second']} |",
-        f"| ledger commit | p50 {alone['commit_p50_ms']} ms, p99 {alone['commit_p99_ms']} ms |",
-        f"| ledger, primary killed: next entry final after | median {alone['failover_p50_s']} s,"
-        f" max {alone['failover_max_s']} s |",
-        f"| receipt | {alone['receipt_bytes']} bytes, verified in {alone['verify_ms']} ms |",
-    ]
-    facts = results["machine"]
-    rows.append(f"| machine | {facts['cores']} x {facts['cpu']}, Python {facts['python']} |")
-    return "\n".join(rows) + "\n"
+def tables(results: dict[str, Any]) -> str:
+    """As people read them."""
+    runs, facts = results["runs"], results["machine"]
+    return "\n".join(
+        [
+            f"{facts['cores']} x {facts['cpu']}, {facts['memory_gb']} GB, Python"
+            f" {facts['python']}, Linux {facts['kernel']}; {len(runs)} run(s),"
+            f" {results['measured_at']}.\n",
+            report.figures_table(runs, claims.ROWS),
+            report.cpu_table(runs, claims.CPU),
+            report.targets_table(runs, claims.TARGETS),
+        ]
+    )
 
 
-def main() -> None:
-    """First start, second start, load."""
-    with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as name:
-        folder = Path(name)
-        with Home(folder).owned():
-            stack, first_seconds = start(folder)
-            stack.stop()
-            stack, second_seconds = start(folder)
-            try:
-                results = asyncio.run(measure(stack))
-            finally:
-                stack.stop()
-        say("the ledger alone")
-        results["ledger"] = asyncio.run(ledger.measure(folder / "alone"))
-    results["starts_seconds"] = {"first": first_seconds, "second": second_seconds}
-    results["machine"] = machine.describe()
-    day = clock.now().date().isoformat()
-    results_file = HERE / "results" / f"{day}.json"
-    results_file.parent.mkdir(exist_ok=True)
-    results_file.write_text(json.dumps(results, indent=2) + "\n")
-    readme = HERE / "README.md"
-    readme.write_text(TABLE.sub(rf"\g<1>{table(results)}\g<2>", readme.read_text()))
-    sys.stdout.write(table(results))
+def keep(results: dict[str, Any]) -> None:
+    """results/<date>.json, and the tables in README.md."""
+    file = HERE / "results" / f"{results['measured_at'][:10]}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    README.write_text(report.replaced(README.read_text(), "figures", tables(results)))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,39 @@
-"""What the figures were taken on, and the CPU time of a shop's processes."""
+"""What the figures were taken on, and what each kind of process used: CPU time and memory."""
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+GENERATOR = "generator"
+BENCH = "bench"
+
+# The first word of a command line that is found here names the process's kind.
+WORDS: Mapping[str, str] = {
+    "bench.load": GENERATOR,
+    "bench.live_listeners": GENERATOR,
+    "bench.baseline.app:app": "baseline",
+    "pgbench": GENERATOR,
+    "postgres": "postgres",
+    "caddy": "gateway",
+    "beam.smp": "rabbitmq",
+    "bank": "bank",
+    "validator": "validators",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A line of /proc. `ended_ticks` is the time of its children that ended and were waited for."""
+
+    pid: int
+    parent: int
+    command: Sequence[str]
+    ticks: int
+    ended_ticks: int
 
 
 def describe() -> dict[str, str | int]:
@@ -18,30 +46,90 @@ def describe() -> dict[str, str | int]:
         ),
         "unknown",
     )
+    memory_kb = Path("/proc/meminfo").read_text().split()[1]
     return {
         "cpu": model,
         "cores": os.cpu_count() or 0,
+        "memory_gb": round(int(memory_kb) / 1_000_000),
         "python": platform.python_version(),
         "kernel": platform.release(),
     }
 
 
-def cpu_seconds(roots: Iterable[int]) -> float:
-    """User and system time so far of these processes and all their descendants."""
-    parents: dict[int, list[int]] = {}
-    ticks: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            parents.setdefault(int(fields[1]), []).append(int(entry.name))
-            # Its own and its ended children's.
-            ticks[int(entry.name)] = sum(int(field) for field in fields[11:15])
-    pending, total = list(roots), 0
+def cpu_seconds(extra_roots: Collection[int] = ()) -> dict[str, float]:
+    """So far, by kind: of this process, its descendants, and those of `extra_roots`."""
+    kinds = kinds_of(processes(), os.getpid(), extra_roots)
+    cpu: dict[str, float] = {}
+    for process, kind in kinds:
+        # Of what our own children used before they ended, nobody knows the kind any more.
+        ended = 0 if process.pid == os.getpid() else process.ended_ticks
+        cpu[kind] = cpu.get(kind, 0.0) + (process.ticks + ended) / TICKS_PER_SECOND
+    return cpu
+
+
+def memory_mb(extra_roots: Collection[int] = ()) -> dict[str, float]:
+    """Proportional set size by kind: a page that several processes share is counted once."""
+    memory: dict[str, float] = {}
+    for process, kind in kinds_of(processes(), os.getpid(), extra_roots):
+        try:
+            rollup = (PROC / str(process.pid) / "smaps_rollup").read_text()
+        except OSError:
+            continue  # it ended
+        kilobytes = next(int(line.split()[1]) for line in rollup.splitlines() if "Pss:" in line)
+        memory[kind] = memory.get(kind, 0.0) + kilobytes / 1000
+    return {kind: round(megabytes, 1) for kind, megabytes in sorted(memory.items())}
+
+
+def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """CPU seconds by kind between two looks."""
+    both = {kind: seconds - before.get(kind, 0.0) for kind, seconds in after.items()}
+    return {kind: seconds for kind, seconds in sorted(both.items()) if seconds > 0}
+
+
+def kinds_of(
+    found: Sequence[Process], own: int, extra_roots: Collection[int] = ()
+) -> list[tuple[Process, str]]:
+    """Each process is of its own kind; one that its words do not name, of its parent's."""
+    children: dict[int, list[Process]] = {}
+    for process in found:
+        children.setdefault(process.parent, []).append(process)
+    pending = [(p, kind_of(p.command, BENCH)) for p in found if p.pid in {own, *extra_roots}]
+    kinds: dict[int, tuple[Process, str]] = {}
     while pending:
-        pid = pending.pop()
-        total += ticks.get(pid, 0)
-        pending += parents.get(pid, [])
-    return total / TICKS_PER_SECOND
+        process, kind = pending.pop()
+        kinds[process.pid] = (process, kind)
+        pending += [(p, kind_of(p.command, kind)) for p in children.get(process.pid, [])]
+    return list(kinds.values())
+
+
+def kind_of(command: Sequence[str], parents: str) -> str:
+    """`serve booking` is "booking"; `serve all` is "shop"."""
+    words = [Path(word).name for word in command]
+    if "serve" in words[:-1]:
+        service = words[words.index("serve") + 1]
+        return "shop" if service == "all" else service
+    return next((WORDS[word.rstrip(":")] for word in words if word.rstrip(":") in WORDS), parents)
+
+
+def processes() -> list[Process]:
+    """Everything that runs."""
+    found = []
+    for folder in PROC.iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+                command = (folder / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue  # it ended
+            words = command.replace("\0", " ").split()
+            utime, stime, cutime, cstime = (int(field) for field in fields[11:15])
+            found.append(
+                Process(
+                    pid=int(folder.name),
+                    parent=int(fields[1]),
+                    command=words,
+                    ticks=utime + stime,
+                    ended_ticks=cutime + cstime,
+                )
+            )
+    return found

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import text
-
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.db import Database, Transaction, text
 from cinesync.ledger import inspection
 from cinesync.payment.bookkeeping import Money, contradictions, money_by_payment, reconcile
 from cinesync.payment.gateways import Gateway, GatewayAway

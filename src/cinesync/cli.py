@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from cinesync.audit import Report
     from cinesync.chassis.dead_letters import DeadLetter
 
-SERVICES = ("all", "auth", "movies", "booking", "payment", "ledger", "web")
+# Each service and the port it has by itself.
+PORTS = {
+    "all": 8000,
+    "web": 4000,
+    "auth": 4001,
+    "movies": 4002,
+    "booking": 4003,
+    "payment": 4005,
+    "ledger": 4006,
+}
 
 click.rich_click.COMMAND_GROUPS = {
     "cinesync": [
@@ -86,12 +95,20 @@ def up_command(host: str, port: int, data: Path) -> None:
 
 
 @main.command("serve")
-@click.argument("service", type=click.Choice(SERVICES))
+@click.argument("service", type=click.Choice(tuple(PORTS)))
 @click.option("--host", help="Address to listen on [HOST].")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT].")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port to listen on [PORT; web 4000, auth 4001, movies 4002, booking 4003, payment 4005,"
+    " ledger 4006, all 8000].",
+)
 @click.option("--demo", is_flag=True, help="Keep the demo chain filled.")
 def serve_command(service: str, host: str | None, port: int | None, *, demo: bool) -> None:
     """Run one service, or all of them in one process, on the databases of the environment.
+
+    A service apart from the others needs RABBITMQ_URL, and API_URL, AUTH_URL and BOOKING_URL to
+    say where the gateway, or those services, are.
 
     DATABASE_URL names the server; each service uses its own database there (cinesync_booking …),
     or the one in BOOKING_DATABASE_URL and so on. `cinesync settings` lists all variables.
@@ -103,7 +120,7 @@ def serve_command(service: str, host: str | None, port: int | None, *, demo: boo
 
     settings = dict(environ())
     settings |= {"HOST": host} if host else {}
-    settings |= {"PORT": str(port)} if port else {}
+    settings["PORT"] = str(port) if port else settings.get("PORT") or str(PORTS[service])
     telemetry.configure_logging(settings.get("LOG_LEVEL", "INFO"))
     names = serve.ALL if service == "all" else (service,)
     prepare = serve.prepare_demo if demo else None

@@ -72,6 +72,16 @@ def build_services(names: Sequence[str], environ: Mapping[str, str]) -> dict[str
     return {name: BUILDERS[name](environ_of(name, environ)) for name in names if name in BUILDERS}
 
 
+def check_bus(names: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Raises SettingsError: the embedded bus would not carry events out of this process."""
+    apart = set(names) & set(BUILDERS)
+    if apart and apart != set(BUILDERS) and not settings.load(BusSettings, environ).rabbitmq_url:
+        raise settings.SettingsError(
+            "RABBITMQ_URL is not set: services in processes of their own reach each other's"
+            " events only through a broker"
+        )
+
+
 async def serve(
     names: Sequence[str],
     environ: Mapping[str, str],
@@ -80,12 +90,14 @@ async def serve(
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the named services in this process until it is told to stop."""
+    check_bus(names, environ)
     process_settings = settings.load(ProcessSettings, environ)
     services = build_services(names, environ)
     pages = None
     if "web" in names:
         pages = _as_asgi(cinesync.web.app.build(environ))
-    process = Process(list(services.values()), process_settings, _bus(environ), pages)
+    bus = _bus(environ) if services else EmbeddedBus()  # pages alone hear and say nothing
+    process = Process(list(services.values()), process_settings, bus, pages)
 
     async def prepare_all() -> None:
         if prepare is not None:
@@ -258,5 +270,8 @@ def _bus(environ: Mapping[str, str]) -> Bus:
 
 async def prepare_demo(services: Mapping[str, Service]) -> None:
     """The demo chain with two weeks of shows ahead, and somebody to sign in as."""
-    await cinesync.movies.seeding.seed_chain(services["movies"].database, clock.now().date())
-    await cinesync.auth.app.seed_demo(services["auth"].database)
+    if "movies" in services:
+        today = clock.now().date()
+        await cinesync.movies.seeding.seed_chain(services["movies"].database, today)
+    if "auth" in services:
+        await cinesync.auth.app.seed_demo(services["auth"].database)

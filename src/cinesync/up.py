@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +113,7 @@ class Home:
 
 @dataclass
 class Child:
-    """A process we keep alive: restarted when it ends, stopped with SIGTERM, dead when we are."""
+    """A process we keep alive: restarted when it ends, dead when we are."""
 
     name: str
     arguments: Sequence[str]
@@ -124,13 +124,14 @@ class Child:
     started_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
     _process: subprocess.Popen[bytes] | None = None
+    _due_at: float | None = None
 
     def start(self) -> None:
         """Begin, or begin again."""
         self.started_at = time.monotonic()
         with self.home.log(self.name) as log:
             self._process = subprocess.Popen(  # noqa: S603 our own command
-                [sys.executable, "-m", self.module, *self.arguments],
+                self.command(),
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -139,6 +140,10 @@ class Child:
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 Python code between fork and exec is this line
             )
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+
+    def command(self) -> list[str]:
+        """What is run."""
+        return [sys.executable, "-m", self.module, *self.arguments]
 
     @property
     def pid(self) -> int:
@@ -150,25 +155,44 @@ class Child:
         """Whether it must be restarted."""
         return self._process is not None and self._process.poll() is not None
 
-    def restart(self) -> None:
-        """After a pause that grows while it keeps ending early."""
-        if time.monotonic() - self.started_at > STEADY_SECONDS:
-            self.restarts = 0
-        pauses = RESTART_PAUSE_SECONDS
-        time.sleep(pauses[min(self.restarts, len(pauses) - 1)])
+    def revive(self) -> bool:
+        """Restart what has ended, after a pause that grows while it keeps ending early.
+
+        False: it is not time yet.
+        """
+        now = time.monotonic()
+        if self._due_at is None:
+            if now - self.started_at > STEADY_SECONDS:
+                self.restarts = 0
+            pauses = RESTART_PAUSE_SECONDS
+            self._due_at = now + pauses[min(self.restarts, len(pauses) - 1)]
+        if now < self._due_at:
+            return False
+        self._due_at = None
         self.restarts += 1
         self.start()
+        return True
+
+    def drain(self) -> None:
+        """SIGTERM: it serves for its DRAIN_SECONDS more, and ends."""
+        assert self._process is not None, "started"
+        self._process.terminate()
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL for one that does not listen."""
-        if self._process is None or self.has_ended():
+        """SIGINT: at once; and SIGKILL for one that does not listen."""
+        self.end()
+        if self._process is None:
             return
-        self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def end(self) -> None:
+        """SIGINT, without waiting."""
+        if self._process is not None and not self.has_ended():
+            self._process.send_signal(signal.SIGINT)
 
     def _read(self, stdout: IO[bytes]) -> None:
         with stdout:
@@ -177,12 +201,14 @@ class Child:
                     self.ready.set()
 
 
-class Stack:
-    """Everything a shop needs on one machine."""
+class Groundwork:
+    """What every shop on one machine stands on: PostgreSQL, the bank and the validators.
 
-    def __init__(self, home: Home, address: Address, environ: Mapping[str, str]) -> None:
+    `url` is where the shop's own parts reach each other.
+    """
+
+    def __init__(self, home: Home, url: str, environ: Mapping[str, str]) -> None:
         self.home = home
-        self.address = address
         self.postgres = Postgres(home.folder / "postgres")
         self.ledger = home.folder / "ledger"
         numbers = _validators_in(self.ledger) or range(VALIDATORS)
@@ -191,14 +217,12 @@ class Stack:
         bank_secret = home.secret("bank")
         self.environ = {
             **environ,
-            "HOST": address.host,
-            "PORT": str(address.port),
             "SECRET_KEY": home.secret("shop"),
             "DATABASE_URL": self.postgres.url(),
             "BANK_URL": f"http://127.0.0.1:{bank_port}",
             "BANK_SECRET": bank_secret,
             "LEDGER_HOME": str(self.ledger / "client-ledger"),
-            **dict.fromkeys(OWN_URLS, address.url),
+            **dict.fromkeys(OWN_URLS, url),
         }
         self.bank = Child(
             "bank",
@@ -206,7 +230,7 @@ class Stack:
                 "bank",
                 f"--port={bank_port}",
                 f"--data={home.folder / 'bank.sqlite'}",
-                f"--webhook-url={address.url}/api/payment/webhooks/sandbox",
+                f"--webhook-url={url}/api/payment/webhooks/sandbox",
             ],
             self.environ,
             home,
@@ -215,8 +239,51 @@ class Stack:
             Child(name, ["validator", f"--home={self.ledger / name}"], self.environ, home)
             for name in (f"validator-{number}" for number in numbers)
         ]
-        self.shop = Child("shop", ["serve", "all", "--demo"], self.environ, home)
         self.stopping = threading.Event()
+
+    def start_validators(self) -> None:
+        """Found the ledger the first time, and tell its homes today's ports."""
+        from cinesync.ledger import founding, home  # noqa: PLC0415 loads while the bank does
+
+        addresses = {at: f"127.0.0.1:{port}" for at, port in self._validator_ports.items()}
+        if (self.ledger / founding.GENESIS_FILE).exists():
+            known = home.read_addresses(founding.client_home(self.ledger))
+            founding.place(self.ledger, known | addresses)
+        else:
+            shutil.rmtree(self.ledger, ignore_errors=True)  # begun, but never founded
+            founding.init(self.ledger, list(addresses.values()))
+        for validator in self.validators:
+            validator.start()
+
+    def start_books(self) -> None:
+        """Only what holds data, for commands that look into a stopped shop."""
+        self.bank.start()
+        self.postgres.start()
+
+    def revive(self, children: Iterable[Child], say: Callable[[str], None]) -> None:
+        """Start again what has ended: PostgreSQL, the bank, the validators and `children`."""
+        if not self.postgres.is_running():
+            say("PostgreSQL ended; starting it again")
+            self.postgres.start()
+        for child in (self.bank, *self.validators, *children):
+            if not self.stopping.is_set() and child.has_ended() and child.revive():
+                say(f"the {child.name} ended; it was started again")
+
+    def stop(self) -> None:
+        """In the order in which they need each other."""
+        for child in (*self.validators, self.bank):
+            child.stop()
+        self.postgres.stop()
+
+
+class Stack(Groundwork):
+    """Everything a shop needs on one machine, its services in one process."""
+
+    def __init__(self, home: Home, address: Address, environ: Mapping[str, str]) -> None:
+        own = {"HOST": address.host, "PORT": str(address.port)}
+        super().__init__(home, address.url, {**environ, **own})
+        self.address = address
+        self.shop = Child("shop", ["serve", "all", "--demo"], self.environ, home)
 
     def start(self, say: Callable[[str], None]) -> None:
         """Raises UpFailed when the shop does not come up."""
@@ -239,42 +306,15 @@ class Stack:
             }
         )
 
-    def start_validators(self) -> None:
-        """Found the ledger the first time, and tell its homes today's ports."""
-        from cinesync.ledger import founding, home  # noqa: PLC0415 loads while the bank does
-
-        addresses = {at: f"127.0.0.1:{port}" for at, port in self._validator_ports.items()}
-        if (self.ledger / founding.GENESIS_FILE).exists():
-            known = home.read_addresses(founding.client_home(self.ledger))
-            founding.place(self.ledger, known | addresses)
-        else:
-            shutil.rmtree(self.ledger, ignore_errors=True)  # begun, but never founded
-            founding.init(self.ledger, list(addresses.values()))
-        for validator in self.validators:
-            validator.start()
-
     def watch(self, say: Callable[[str], None]) -> None:
         """Until `stopping` is set: whatever ends is started again."""
         while not self.stopping.wait(WATCH_SECONDS):
-            if not self.postgres.is_running():
-                say("PostgreSQL ended; starting it again")
-                self.postgres.start()
-            for child in (self.bank, *self.validators, self.shop):
-                if child.has_ended() and not self.stopping.is_set():
-                    say(f"the {child.name} ended; starting it again")
-                    child.restart()
-
-    def start_books(self) -> None:
-        """Only what holds data, for commands that look into a stopped shop."""
-        self.bank.start()
-        self.postgres.start()
+            self.revive([self.shop], say)
 
     def stop(self) -> None:
-        """In the order in which they need each other."""
+        """The shop first: it needs the others."""
         self.shop.stop()
-        for child in (*self.validators, self.bank):
-            child.stop()
-        self.postgres.stop()
+        super().stop()
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS_MAX
@@ -379,4 +419,4 @@ def _log_end(path: Path) -> str:
 
 def _die_with_parent() -> None:
     """In the child, before exec (prctl(2)): orphans would keep the ports and the data."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)

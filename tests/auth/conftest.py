@@ -84,8 +84,7 @@ class Auth:
 
     async def query(self, sql: str, **values: Any) -> list[Any]:
         async def command(tx: Transaction) -> list[Any]:
-            result = await tx.execute(text(sql), values)
-            return list(result.all()) if result.returns_rows else []
+            return list(await tx.execute(text(sql), values))
 
         return await self.db.run(command)
 

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from cinesync.auth import tables, upkeep
 from cinesync.auth.app import DEMO_PASSWORD, DEMO_ROLES, Settings, build, seed_demo
-from cinesync.chassis.db import Transaction
 from cinesync.chassis.migrate import CHASSIS_DDL
 from cinesync.chassis.settings import SettingsError, describe
 from tests.auth.conftest import SECRET, Auth
@@ -27,10 +26,8 @@ async def test_the_migrated_database_is_the_one_in_tables(auth: Auth) -> None:
         )
         return list(compare_metadata(context, tables.metadata))
 
-    async def query(tx: Transaction) -> list[object]:
-        return await tx.run_sync(differences)
-
-    assert await auth.db.read(query) == []
+    async with auth.db.engine.connect() as plain:
+        assert await plain.run_sync(differences) == []
 
 
 def test_settings_out_of_range_are_named_all_at_once() -> None:

@@ -28,8 +28,7 @@ async def office(make_database: MakeDatabase) -> BoxOffice:
 @pytest.fixture
 async def hasty(office: BoxOffice, cockroachdb_profile: Profile) -> AsyncIterator[BoxOffice]:
     """The same without SERIALIZABLE: only the primary key is left to decide."""
-    engine = office.db.engine.execution_options(isolation_level="READ COMMITTED")
-    yield BoxOffice(Database(engine, office.db.url))
+    yield BoxOffice(Database(office.db.engine, office.db.url, isolation="read_committed"))
     # Doing without is the point here.
     cockroachdb_profile.broken = [b for b in cockroachdb_profile.broken if "isolation" not in b]
 

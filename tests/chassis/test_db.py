@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
+from asyncpg import UndefinedColumnError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from cinesync.chassis import lease, migrate
 from cinesync.chassis.db import Transaction, open_database
@@ -43,6 +43,6 @@ async def test_a_command_is_committed_and_its_result_returned(postgres: Postgres
     async def broken(tx: Transaction) -> None:
         await tx.execute(text("SELECT no_such_column"))
 
-    with pytest.raises(DBAPIError, match="no_such_column"):
+    with pytest.raises(UndefinedColumnError, match="no_such_column"):
         await db.run(broken)
     await db.close()

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -13,11 +13,13 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis import lease, service
+from cinesync.chassis import clock, lease, service
+from cinesync.chassis.bus import EmbeddedBus
 from cinesync.chassis.db import Database, Transaction, open_database
+from cinesync.chassis.events import Message
 from cinesync.chassis.postgres import Postgres
 from cinesync.chassis.service import Process, ProcessSettings, Service
-from tests.chassis.toy.app import Toy, build, count_notes, readings
+from tests.chassis.toy.app import Toy, build, count_notes, readings, take_note
 from tests.chassis.toy.child import PATIENCE_SECONDS, Child, free_port
 from tests.conftest import MakeDatabase
 
@@ -121,6 +123,37 @@ async def test_a_database_that_is_away_is_not_ready_but_the_process_lives(
     assert troubles["toy"].startswith("its database does not answer")
     assert (await house.http.get("/health/live")).status_code == 200
     await house.http.aclose()
+
+
+async def test_a_bus_that_is_away_is_told_but_keeps_nobody_from_selling(
+    house: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EmbeddedBus, "trouble", lambda _: "the message broker does not answer")
+    answer = await house.http.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "degraded",
+        "troubles": {"bus": "the message broker does not answer"},
+    }
+
+
+async def test_what_cannot_be_told_yet_does_not_keep_a_process_from_starting(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_bus: EmbeddedBus, _messages: Sequence[Message]) -> set[UUID]:
+        raise ConnectionError("no broker")
+
+    monkeypatch.setattr(EmbeddedBus, "publish", away)
+    await db.run(take_note, clock.new_id(), "before the start")
+    house = inside(db)
+    started: list[str] = []
+
+    def on_ready() -> None:
+        started.append("ready")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    await house.process.run(nothing, on_ready)
+    assert started == ["ready"]
 
 
 @pytest.mark.parametrize(
@@ -329,6 +362,16 @@ async def test_a_stop_finishes_a_slow_request_and_ends_an_endless_one(start: Sta
         assert b"".join(chunks) == b"ended"
     slow.join()
     assert answers["/api/toy/slow"].json() == {"answer": "late, but here"}
+    assert child.process.wait(PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.slow
+async def test_told_to_stop_it_serves_on_until_balancers_have_noticed(start: Start) -> None:
+    child = start(DRAIN_SECONDS="600")
+    child.process.send_signal(signal.SIGTERM)
+    await until(lambda: child.http.get("/health/ready").status_code == 503)
+    take(child, "who comes all the same is served")
+    child.process.send_signal(signal.SIGINT)
     assert child.process.wait(PATIENCE_SECONDS) == 0
 
 

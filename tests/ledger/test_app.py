@@ -10,7 +10,6 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from cinesync import up
-from cinesync.chassis.db import Transaction
 from cinesync.chassis.settings import SettingsError
 from cinesync.ledger import app, founding, tables
 from cinesync.ledger.consumers import HANDLERS
@@ -58,7 +57,5 @@ async def test_tables_and_migrations_have_the_same_shape(make_database: MakeData
         context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, tables.metadata))
 
-    async def query(tx: Transaction) -> list[Any]:
-        return await tx.run_sync(compare)
-
-    assert await db.read(query) == []
+    async with db.engine.connect() as plain:
+        assert await plain.run_sync(compare) == []

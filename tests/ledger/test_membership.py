@@ -124,6 +124,7 @@ async def test_validators_come_and_go_under_load(
         assert (await anext(looks)).text == "epoch 3: validators 1, 2, 3, 4"
         assert (await anext(looks)).header is not None
         assert list(await Reader(client).standings()) == [1, 2, 3, 4]
+    assert LedgerClient(home.load(founding.client_home(brief.folder))).configuration.epoch == 3
     _all_receipts_verify(brief, loaded.receipts)
     _old_keys_count_no_longer(brief, loaded.receipts[-1])
     report = inspection.audit(brief.folder)

@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.db import Database
 from cinesync.movies.tables import metadata
 
 
@@ -22,7 +22,5 @@ def _differences(connection: Connection) -> list[Any]:
 
 
 async def test_tables_and_migrations_agree(db: Database) -> None:
-    async def compare(tx: Transaction) -> list[Any]:
-        return await tx.run_sync(_differences)
-
-    assert await db.read(compare) == []
+    async with db.engine.connect() as connection:
+        assert await connection.run_sync(_differences) == []

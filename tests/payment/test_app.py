@@ -8,7 +8,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from cinesync.chassis.db import Transaction
 from cinesync.chassis.settings import SettingsError
 from cinesync.payment import app, tables
 from cinesync.payment.consumers import HANDLERS
@@ -55,7 +54,5 @@ async def test_tables_and_migrations_have_the_same_shape(make_database: MakeData
         context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, tables.metadata))
 
-    async def query(tx: Transaction) -> list[Any]:
-        return await tx.run_sync(compare)
-
-    assert await db.read(query) == []
+    async with db.engine.connect() as plain:
+        assert await plain.run_sync(compare) == []

@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from asyncpg import IntegrityConstraintViolationError
 
 from cinesync.chassis import clock
 from cinesync.chassis.problems import Problem
@@ -119,7 +119,7 @@ async def test_without_the_rule_the_database_still_refuses_to_give_too_much(
 
     monkeypatch.setattr(service, "refund_for", generous)
     payment = (await till.pay()).json()
-    with pytest.raises(IntegrityError, match="payments_refunds"):
+    with pytest.raises(IntegrityConstraintViolationError, match="payments_refunds"):
         await till.db.run(service.refund_refused, [refused(payment)])
     await till.take_guard_off("ALTER TABLE payments DROP CONSTRAINT payments_refunds")
     await till.db.run(service.refund_refused, [refused(payment)])
@@ -136,7 +136,7 @@ async def test_without_the_rule_the_source_is_still_unique(
     payment = (await till.pay()).json()
     event = cancelled(payment, 100)
     await till.db.run(service.refund_cancelled, [event])
-    with pytest.raises(IntegrityError, match="refunds_source_key"):
+    with pytest.raises(IntegrityConstraintViolationError, match="refunds_source_key"):
         await till.db.run(service.refund_cancelled, [event])
     await till.take_guard_off("ALTER TABLE refunds DROP CONSTRAINT refunds_source_key")
     await till.db.run(service.refund_cancelled, [event])
@@ -239,7 +239,7 @@ async def test_without_the_conditional_update_a_refund_is_counted_twice(
 
     monkeypatch.setattr(store, "finish_refunds", unconditional)
     await till.db.run(service.finish_refunds, [refund.refund_id])
-    with pytest.raises(IntegrityError, match="payments_refunds"):
+    with pytest.raises(IntegrityConstraintViolationError, match="payments_refunds"):
         await till.db.run(service.finish_refunds, [refund.refund_id])
 
 

@@ -112,19 +112,35 @@ class FaultyTransaction:
             raise loss_error()
 
 
+def strike(connection: asyncpg.Connection, plan: Plan) -> None:
+    """Fail a statement, if it is its turn."""
+    fault = plan.at_statement()
+    if fault is Fault.RETRY:
+        raise retry_error()
+    if fault is Fault.LOSS:
+        connection.terminate()
+        raise loss_error()
+
+
 def faulty_connection(plan: Plan) -> type[Any]:
     """A connection class for asyncpg that follows `plan`."""
 
     class FaultyConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
         async def prepare(self, *args: Any, **kwargs: Any) -> Any:
-            """Before each statement: the statement cache is off."""
-            fault = plan.at_statement()
-            if fault is Fault.RETRY:
-                raise retry_error()
-            if fault is Fault.LOSS:
-                self.terminate()
-                raise loss_error()
+            """Before each statement of SQLAlchemy's, whose cache is off."""
+            strike(self, plan)
             return await super().prepare(*args, **kwargs)
+
+        async def fetch(self, *args: Any, **kwargs: Any) -> Any:
+            """Before each statement that answers rows."""
+            strike(self, plan)
+            return await super().fetch(*args, **kwargs)
+
+        async def execute(self, query: str, *args: Any, **kwargs: Any) -> Any:
+            """Before each statement that answers none; BEGIN and COMMIT come this way too."""
+            if not query.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+                strike(self, plan)
+            return await super().execute(query, *args, **kwargs)
 
         def transaction(self, *args: Any, **kwargs: Any) -> Any:
             return FaultyTransaction(super().transaction(*args, **kwargs), self, plan)

@@ -1,7 +1,7 @@
 """The CockroachDB profile: what every run of the tests must not do to its databases.
 
-Loaded as a pytest plugin. Each statement that our source sends through SQLAlchemy is linted and its
-transaction watched; a test that makes it break a rule fails, with the statement. What the tests
+Loaded as a pytest plugin. Each statement that our source sends is linted and its transaction
+watched; a test that makes it break a rule fails, with the statement. What the tests
 themselves ask of a database is their own affair.
 """
 
@@ -10,13 +10,15 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+from unittest import mock
 from weakref import WeakKeyDictionary
 
 import pytest
 from greenlet import getcurrent  # type: ignore[import-untyped]
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Executable, TextClause, event
 from sqlalchemy.engine import Engine
 
+from cinesync.chassis.db import Transaction
 from tests.portability.ddl_rules import schema_of
 from tests.portability.lint import check, ddl, statements_in
 from tests.portability.places import SOURCE
@@ -46,16 +48,19 @@ class Profile:
         self._schema: Schema | None = None
         # Whether each statement of the running transaction is DDL. Not in `connection.info`: a
         # look at that of a broken connection raises.
-        self._running: WeakKeyDictionary[Connection, list[bool]] = WeakKeyDictionary()
+        self._running: WeakKeyDictionary[object, list[bool]] = WeakKeyDictionary()
+        self._patch = mock.patch.object(Transaction, "execute", self._watched(Transaction.execute))
 
     def install(self) -> None:
         """Watch from now on."""
+        self._patch.start()
         event.listen(Engine, "before_cursor_execute", self.on_execute)
         for name in ("begin", "commit", "rollback"):
             event.listen(Engine, name, self.on_boundary)
 
     def remove(self) -> None:
         """Look away."""
+        self._patch.stop()
         event.remove(Engine, "before_cursor_execute", self.on_execute)
         for name in ("begin", "commit", "rollback"):
             event.remove(Engine, name, self.on_boundary)
@@ -79,14 +84,28 @@ class Profile:
         if not (self.watches_tests or _is_ours(_caller())):
             return
         self._lint(sql)
-        isolation = cursor._adapt_connection.isolation_level
-        if isolation == "autocommit":
-            return
-        if isolation != "serializable":
-            self.broken.append(f"isolation {isolation}, not serializable: {sql}")
         if executemany and len(parameters) > EXECUTEMANY_MAX:
             self.broken.append(f"executemany of {len(parameters)}: unnest instead: {sql}")
+        isolation = cursor._adapt_connection.isolation_level
+        if isolation == "autocommit":
+            return  # outside of a transaction, or in one that `watched` looks after
+        if isolation != "serializable":
+            self.broken.append(f"isolation {isolation}, not serializable: {sql}")
         self._watch_ddl(connection, sql)
+
+    def _watched(self, execute: Any) -> Any:
+        """Around `execute`; what Core makes is linted once SQLAlchemy has written it."""
+
+        async def watched(tx: Transaction, statement: Executable, *args: Any) -> Any:
+            if self.watches_tests or _is_ours(_caller()):
+                if tx.isolation != "serializable":
+                    self.broken.append(f"isolation {tx.isolation}, not serializable: {statement}")
+                if isinstance(statement, TextClause) and not FOREIGN.search(statement.text):
+                    self._lint(statement.text)
+                    self._watch_ddl(tx, statement.text)
+            return await execute(tx, statement, *args)
+
+        return watched
 
     def _lint(self, sql: str) -> None:
         if sql in self._seen:
@@ -96,8 +115,8 @@ class Profile:
             self._schema = schema_of(ddl(statements_in(SOURCE)))
         self.broken += [str(finding) for finding in check(sql, self._schema)]
 
-    def _watch_ddl(self, connection: Connection, sql: str) -> None:
-        kinds = self._running.setdefault(connection, [])
+    def _watch_ddl(self, transaction: object, sql: str) -> None:
+        kinds = self._running.setdefault(transaction, [])
         kinds.append(DDL.match(sql) is not None)
         if any(kinds) and len(kinds) > 1:
             self.broken.append(f"DDL shares its transaction with other statements: {sql}")

@@ -70,12 +70,12 @@ async def test_listening_is_noticed(cockroachdb_profile: Profile, db: Database) 
 async def test_a_second_ddl_in_a_transaction_is_noticed(
     cockroachdb_profile: Profile, db: Database
 ) -> None:
-    async with db.engine.connect() as connection:
+    async def two(tx: Transaction) -> None:
         for name in ("profile_one", "profile_two"):
-            ddl = f"CREATE TABLE IF NOT EXISTS {name} (a UUID PRIMARY KEY)"
-            await connection.execute(text(ddl))
-        await connection.rollback()
-    assert [line[:23] for line in taken(cockroachdb_profile)] == ["DDL shares its transact"]
+            await tx.execute(text(f"CREATE TABLE IF NOT EXISTS {name} (a UUID PRIMARY KEY)"))
+
+    await db.run(two)
+    assert {line[:23] for line in taken(cockroachdb_profile)} == {"DDL shares its transact"}
 
 
 async def test_ddl_each_in_a_transaction_of_its_own_passes(

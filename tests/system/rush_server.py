@@ -23,7 +23,7 @@ _claim_seats = store.claim_seats
 
 
 def _read_committed(self: db.Database, engine: AsyncEngine, url: str) -> None:
-    _init(self, engine.execution_options(isolation_level="READ COMMITTED"), url)
+    _init(self, engine, url, "read_committed")
 
 
 async def claim_guarded(
@@ -62,6 +62,6 @@ if __name__ == "__main__":
     if os.environ["RUSH_GUARDS"] == "on":  # noqa: TID251 this is a test's own setting
         store.claim_seats = claim_guarded
     else:
-        db.Database.__init__ = _read_committed  # type: ignore[method-assign]
+        db.Database.__init__ = _read_committed  # type: ignore[method-assign, assignment]
         store.claim_seats = claim_unguarded
     run()

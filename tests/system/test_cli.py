@@ -170,6 +170,7 @@ def test_help_says_what_each_command_does() -> None:
     [
         ["up", "--port", "none"],
         ["nonsense"],
+        ["serve", "booking"],
         ["audit", "--data", "/nonexistent"],
         ["validator", "--home", "/nonexistent"],
         ["ledger", "audit", "--data", "/nonexistent"],

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
 from cinesync.auth.model import (
     Attempt,
@@ -17,7 +17,7 @@ from cinesync.auth.model import (
     Role,
     Session,
 )
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.db import Transaction, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

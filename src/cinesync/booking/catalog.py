@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Row, Uuid, any_, func, literal, select, text
+from sqlalchemy import ARRAY, Row, Uuid, any_, func, literal, select
 
 from cinesync.booking.model import Show
 from cinesync.booking.tables import early_show_changes, seats, shows
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.db import Transaction, text
 from cinesync.contracts.movies import (
     Layout,
     LayoutSeat,

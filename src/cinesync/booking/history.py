@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, Uuid, and_, any_, case, func, literal, select, text
+from sqlalchemy import ARRAY, Select, Uuid, and_, any_, case, func, literal, select
 
 from cinesync.booking.model import Booking, State
 from cinesync.booking.store import booking_of, select_bookings
 from cinesync.booking.tables import bookings, refused_payments
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.db import Transaction, text
 from cinesync.contracts.booking import BookingRefused
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded
 

@@ -6,20 +6,25 @@ One way in for every service: `await db.run(command, *args)`. Works on PostgreSQ
 import asyncio
 import random
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import Concatenate, NewType, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
-from sqlalchemy import URL, make_url, text
+import asyncpg
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cinesync.chassis import clock
 from cinesync.chassis.problems import Unavailable
+from cinesync.chassis.statements import Transaction, text
 from cinesync.chassis.telemetry import DATABASE_RETRIES
 
-Transaction = NewType("Transaction", AsyncConnection)
+__all__ = ["Database", "Transaction", "open_database", "text"]
+
+Isolation = Literal["serializable", "read_committed"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,9 +57,12 @@ class FateUnknown(Unavailable):
 class Database:
     """A service's own database. Commands are re-runnable and have no effect but SQL."""
 
-    def __init__(self, engine: AsyncEngine, url: str) -> None:
+    def __init__(
+        self, engine: AsyncEngine, url: str, isolation: Isolation = "serializable"
+    ) -> None:
         self.engine = engine
         self.url = url
+        self._isolation = isolation
         # Called after each commit that appended to the outbox.
         self.on_events: list[Callable[[], None]] = []
 
@@ -74,21 +82,19 @@ class Database:
         while True:
             committing = False
             try:
-                async with self.engine.connect() as connection:
-                    connection.info.pop("events", None)
-                    tx = Transaction(connection)
+                async with self._begun() as (tx, transaction):
                     if not await _insert_run_key(tx, run_key):
+                        await transaction.rollback()
                         return results[-1]  # the COMMIT whose fate was lost had been applied
                     fate_unknown = False
                     results.append(await command(tx, *args, **kwargs))
-                    has_events = bool(connection.info.pop("events", False))
                     committing = True
-                    await connection.commit()
+                    await transaction.commit()
             except Exception as error:  # noqa: BLE001 what is not the database's is raised again
                 fate_unknown = fate_unknown or (committing and is_lost(error))
                 await attempts.pause_or_raise(error, fate_unknown=fate_unknown)
                 continue
-            if has_events:
+            if tx.has_events:
                 for wake in self.on_events:
                     wake()
             return results[-1]
@@ -98,16 +104,40 @@ class Database:
         attempts = _Attempts()
         while True:
             try:
-                async with self.engine.connect() as connection:
-                    await connection.execution_options(postgresql_readonly=True)
-                    return await query(Transaction(connection), *args, **kwargs)
+                async with self._begun(readonly=True) as (tx, transaction):
+                    result = await query(tx, *args, **kwargs)
+                    await transaction.rollback()  # which costs less than to commit nothing
+                    return result
             except Exception as error:  # noqa: BLE001 what is not the database's is raised again
                 await attempts.pause_or_raise(error, fate_unknown=False)
 
+    @asynccontextmanager
+    async def _begun(
+        self, *, readonly: bool = False
+    ) -> AsyncIterator[tuple[Transaction, asyncpg.transaction.Transaction]]:
+        """A connection in a transaction; rolled back unless it was ended inside."""
+        async with self.engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None, "connected"
+            try:
+                transaction = driver.transaction(isolation=self._isolation, readonly=readonly)
+                await transaction.start()
+                yield Transaction(connection, driver, self._isolation), transaction
+            except asyncio.CancelledError:
+                await connection.invalidate()  # what it was doing, nobody waits for
+                raise
+            except BaseException:
+                if driver.is_closed():
+                    await connection.invalidate()
+                elif driver.is_in_transaction():
+                    await transaction.rollback()
+                raise
+
     async def ping(self) -> None:
         """Raises when no connection can be had."""
-        async with self.engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+        async with self._begun(readonly=True) as (tx, transaction):
+            await tx.execute(text("SELECT 1"))
+            await transaction.rollback()
 
     async def close(self) -> None:
         """Close every pooled connection."""
@@ -163,7 +193,7 @@ def is_lost(error: Exception) -> bool:
         return True
     if isinstance(error, (InterfaceError, OperationalError)) and state is None:
         return True
-    return isinstance(error, (OSError, PoolTimeoutError))
+    return isinstance(error, (OSError, PoolTimeoutError, asyncpg.InterfaceError))
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -181,13 +211,14 @@ def open_database(url: str, *, pool_size: int = 6, application: str = "cinesync"
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "lock_timeout": str(LOCK_TIMEOUT_MS),
             "timezone": "UTC",
+            "default_transaction_isolation": "serializable",
         },
     }
     if context is not None:
         connect_args["ssl"] = context
     engine = create_async_engine(
         parsed,
-        isolation_level="SERIALIZABLE",
+        isolation_level="AUTOCOMMIT",  # `run` and `read` begin themselves; DDL never does
         pool_size=pool_size,
         max_overflow=2,
         pool_timeout=10,

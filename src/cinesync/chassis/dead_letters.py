@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.db import Database, Transaction, text
 
 LETTERS_MAX = 1000
 
@@ -92,7 +92,7 @@ async def _insert_unsent(tx: Transaction, letters: Sequence[DeadLetter]) -> None
         "bodies": [letter.body for letter in letters],
     }
     await tx.execute(statement, parameters)
-    tx.info["events"] = True
+    tx.has_events = True
 
 
 async def _delete_letters(tx: Transaction, queue: str, event_ids: Sequence[UUID]) -> None:

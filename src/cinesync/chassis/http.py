@@ -207,7 +207,7 @@ def _document(app: Litestar) -> None:
             handler.security = [{}, {"bearer": []}]
 
 
-def _require_json(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+async def _require_json(request: Request[Any, Any, Any]) -> Response[bytes] | None:
     """Other kinds of body are the ones a foreign page can send without asking (CORS)."""
     stated = request.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
     if stated == JSON_TYPE or request.headers.get("content-length", "0") == "0":

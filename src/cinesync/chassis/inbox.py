@@ -6,10 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.db import Database, Transaction, text
 from cinesync.chassis.events import Event, Message, decode
 from cinesync.chassis.problems import Unavailable
 

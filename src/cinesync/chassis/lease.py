@@ -1,8 +1,6 @@
 """One owner at a time for work that must not run twice side by side (sql-rules: no SKIP LOCKED)."""
 
-from sqlalchemy import text
-
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.db import Database, Transaction, text
 
 LEASE_SECONDS = 5
 

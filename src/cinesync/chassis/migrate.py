@@ -1,17 +1,16 @@
 """Alembic under a lease row: one process migrates a service's database, the others wait for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-from sqlalchemy import make_url, text
+import asyncpg
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cinesync.chassis import clock, lease, telemetry
-from cinesync.chassis.db import Database, Transaction, is_lost, open_database, sqlstate
+from cinesync.chassis.db import Database, Transaction, is_lost, open_database, sqlstate, text
 
 log = telemetry.get_logger(__name__)
 
@@ -19,7 +18,6 @@ MIGRATE_SECONDS_MAX = 300
 WAIT_SECONDS = 0.1
 SERVER_SECONDS_MAX = 120.0
 MISSING_DATABASE = "3D000"
-MISSING_TABLE = "42P01"
 # Somebody else made it first: duplicate_database, unique_violation, object_in_use.
 RACED_STATES = frozenset({"42P04", "23505", "55006"})
 
@@ -78,7 +76,7 @@ async def _create(url: str) -> None:
     parsed = make_url(url)
     server = open_database(parsed.set(database="postgres").render_as_string(hide_password=False))
     try:
-        async with _autocommit(server) as connection:
+        async with server.engine.connect() as connection:
             await connection.execute(text(f'CREATE DATABASE "{parsed.database}"'))
     except DBAPIError as error:
         if sqlstate(error) not in RACED_STATES:
@@ -86,13 +84,6 @@ async def _create(url: str) -> None:
         log.info("create.raced", database=parsed.database, reason=str(error.orig))
     finally:
         await server.close()
-
-
-@asynccontextmanager
-async def _autocommit(db: Database) -> AsyncIterator[AsyncConnection]:
-    """Each statement commits by itself (sql-rules 15)."""
-    async with db.engine.connect() as connection:
-        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 async def upgrade(db: Database, package: str, owner: str) -> None:
@@ -105,7 +96,7 @@ async def upgrade(db: Database, package: str, owner: str) -> None:
     await _bootstrap(db)
     await _await_lease(db, owner)
     try:
-        async with _autocommit(db) as connection:
+        async with db.engine.connect() as connection:
             await connection.execute(text("SET statement_timeout = 0"))  # a big table's index
             await connection.run_sync(alembic_steps.upgrade, package)
             await connection.execute(text("RESET statement_timeout"))
@@ -128,7 +119,7 @@ def newest(package: str) -> str:
 
 async def _bootstrap(db: Database) -> None:
     """The lease itself needs its tables; two starters may collide on creating them."""
-    async with _autocommit(db) as connection:
+    async with db.engine.connect() as connection:
         for ddl in (LEASES_DDL, RUN_KEYS_DDL):
             try:
                 await connection.execute(text(ddl))
@@ -140,10 +131,8 @@ async def _revision(tx: Transaction) -> str | None:
     """What Alembic noted; None in a database that it has never seen."""
     try:
         return (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar()
-    except DBAPIError as error:
-        if sqlstate(error) == MISSING_TABLE:
-            return None
-        raise
+    except asyncpg.UndefinedTableError:
+        return None
 
 
 async def _await_lease(db: Database, owner: str) -> None:

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from sqlalchemy import text
-
 from cinesync.chassis import lease, telemetry
 from cinesync.chassis.bus import Bus
-from cinesync.chassis.db import Database, Transaction, forget_run_keys
+from cinesync.chassis.db import Database, Transaction, forget_run_keys, text
 from cinesync.chassis.events import Event, Message, encode
 
 log = telemetry.get_logger(__name__)
@@ -43,7 +41,7 @@ async def append(tx: Transaction, events: Sequence[Event]) -> None:
             "times": [event.occurred_at for event in traced],
         },
     )
-    tx.info["events"] = True
+    tx.has_events = True
 
 
 async def unsent(tx: Transaction, limit: int, resting: Sequence[UUID] = ()) -> list[Message]:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -46,6 +46,9 @@ class ProcessSettings:
     port: Annotated[int, "port to listen on"] = 8000
     auth_url: Annotated[str, "where the auth service answers"] = "http://127.0.0.1:8000"
     instance: Annotated[str, "this process's own stable name; empty: its host and port"] = ""
+    drain_seconds: Annotated[
+        float, "after SIGTERM, not ready but serving for so long, until balancers have noticed"
+    ] = 0.0
     log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
 
 
@@ -86,6 +89,7 @@ class Process:
         self._relays = [Relay(s.name, s.database, self._bus, self._name) for s in services]
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._hurry = asyncio.Event()
         verifier = Verifier(jwks_over_http(f"{settings.auth_url}/api/auth/.well-known/jwks.json"))
         self._apps: dict[str, ASGIApp] = {
             s.name: Observed(service_app(s.name, s.routes, verifier), s.name) for s in services
@@ -102,13 +106,13 @@ class Process:
     async def run(self, prepare: Background, on_ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT, then finish or hand back everything.
 
-        `prepare` runs on migrated databases before anything is served. Raises OSError when the
-        port is taken.
+        SIGTERM drains first, SIGINT does not. `prepare` runs on migrated databases before
+        anything is served. Raises OSError when the port is taken.
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, stop.set)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        loop.add_signal_handler(signal.SIGINT, self._stop_at_once, stop)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._close)
             stopping = asyncio.create_task(stop.wait())
@@ -145,11 +149,18 @@ class Process:
                 self._bus.listen(event_type, listener)
         await self._bus.start()
         await prepare()
-        for relay in self._relays:  # ready means that the others know what was prepared
-            await relay.drain()
+        await self._tell()
         loops: list[Background] = [relay.run for relay in self._relays]
         loops += [loop for service in self._services for loop in service.background]
         self._tasks = [asyncio.create_task(_keep_running(loop)) for loop in loops]
+
+    async def _tell(self) -> None:
+        """Ready means that the others know what was prepared; or will, when the bus is there."""
+        for relay in self._relays:
+            try:
+                await relay.drain()
+            except Exception as error:  # noqa: BLE001 the relay's own loop tries again
+                log.warning("start.untold", reason=repr(error))
 
     async def _until_listening(self, serving: asyncio.Task[None]) -> None:
         """Granian binds in its own time; ready means that a connection is taken."""
@@ -177,9 +188,16 @@ class Process:
             log_level=LogLevels.error,  # its one warning is that embedding is new
         )
 
+    def _stop_at_once(self, stop: asyncio.Event) -> None:
+        self._hurry.set()
+        stop.set()
+
     async def _stop_serving(self, server: Server, serving: asyncio.Task[None]) -> None:
         """Answer what was accepted; a client that never ends cannot hold us for ever."""
         self._stopping = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self._hurry.wait()
         for hook in [hook for service in self._services for hook in service.drain]:
             await _quietly(hook)
         server.stop()  # type: ignore[no-untyped-call]  # Granian types its constructor only
@@ -201,10 +219,11 @@ class Process:
 
     async def _troubles(self) -> dict[str, str]:
         """What stops us from selling right now, by part."""
+        if self._stopping:
+            return {"process": "stopping"}
         checks = await asyncio.gather(*(self._database_trouble(s) for s in self._services))
-        troubles = {s.name: trouble for s, trouble in zip(self._services, checks, strict=True)}
-        troubles |= {"bus": self._bus.trouble(), "process": "stopping" if self._stopping else None}
-        return {part: trouble for part, trouble in troubles.items() if trouble}
+        troubles = zip((s.name for s in self._services), checks, strict=True)
+        return {part: trouble for part, trouble in troubles if trouble}
 
     async def _database_trouble(self, service: Service) -> str | None:
         try:
@@ -227,10 +246,15 @@ class Process:
     def _ready(self) -> ControllerRouterHandler:
         @get("/health/ready")
         async def ready() -> Response[dict[str, Any]]:
-            """Databases, migrations and bus are there: this process can sell."""
+            """Databases and migrations are there: this process can sell.
+
+            A bus that is away is told, and is no reason to send customers elsewhere: no other
+            process has a better one, and events wait in the outbox.
+            """
             troubles = await self._troubles()
-            status = "ready" if not troubles else "not ready"
-            body = {"status": status, "troubles": troubles}
+            waiting = {"bus": trouble} if (trouble := self._bus.trouble()) else {}
+            status = "not ready" if troubles else "degraded" if waiting else "ready"
+            body = {"status": status, "troubles": troubles | waiting}
             return Response(body, status_code=503 if troubles else 200)
 
         return ready

@@ -1,5 +1,6 @@
 """What the ledger tells the others: which events are in the chain for ever."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
@@ -8,13 +9,24 @@ from cinesync.chassis.events import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerCommitted(Event):
-    """The event `entry_event_id` is entry `index` of the log, as the header at `height` proves."""
-
-    name: ClassVar[str] = "ledger.committed"
+class CommittedEntry:
+    """The event `entry_event_id` is entry `index` of the log."""
 
     entry_event_id: UUID
     kind: str
     booking_id: UUID
-    height: int
     index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerCommitted(Event):
+    """These entries are in the log, as the header at `height` proves.
+
+    An entry is told of once; entries come by the batch, since there are more of them than of
+    anything else.
+    """
+
+    name: ClassVar[str] = "ledger.committed"
+
+    height: int
+    entries: Sequence[CommittedEntry]

@@ -153,6 +153,13 @@ class Chain:
             return []
         return [Placed(*r) for r in self._all(statement, row[0], parse_header(row[1]).size)]
 
+    def leaves_of_block(self, height: int) -> tuple[int, list[bytes]]:
+        """The index of its first entry, and the hashes of all of them."""
+        statement = "SELECT idx, hash FROM nodes WHERE level = 0 AND idx >= ? AND idx < ?"
+        row = self._one("SELECT first, header FROM blocks WHERE height = ?", height)
+        rows = self._all(f"{statement} ORDER BY idx", row[0], parse_header(row[1]).size)
+        return row[0], [leaf for _, leaf in rows]
+
     def entries_of_booking(self, booking_id: str) -> list[Placed]:
         statement = "SELECT idx, height, data FROM entries WHERE booking_id = ? ORDER BY idx"
         return [Placed(*row) for row in self._all(statement, booking_id)]

@@ -14,7 +14,7 @@ from cinesync.ledger.application import OPERATIONS_MAX, places
 from cinesync.ledger.epochs import Epochs
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
-from cinesync.ledger.home import Home
+from cinesync.ledger.home import Home, keep_links, load_links
 from cinesync.ledger.keys import KeyRing
 from cinesync.ledger.network import Answer, Kind, Query, Standing
 from cinesync.ledger.peers import Peers
@@ -22,7 +22,7 @@ from cinesync.ledger.receipts import Certificate, Receipt
 from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.client import Outcome, PbftClient
 from cinesync.pbft.execution import ACCEPTED
-from cinesync.pbft.messages import Configuration, Links, Message, Refused, decode
+from cinesync.pbft.messages import Attestation, Configuration, Links, Message, Refused, decode
 from cinesync.pbft.replica import Send
 
 TICK_SECONDS: Final = 0.025  # ten of them without an answer, and everybody is asked
@@ -43,6 +43,7 @@ class Appended:
 
     height: int
     indices: Sequence[int]
+    attestations: Sequence[Attestation] = ()  # unchecked words of validators for that height
 
 
 class LedgerClient:
@@ -51,11 +52,13 @@ class LedgerClient:
     def __init__(self, home: Home) -> None:
         self.genesis: Genesis = home.genesis
         self.epochs = Epochs(home.genesis)
+        self.epochs.learn(load_links(home.folder))
+        self._folder = home.folder
         self._peers = Peers(home, self._receive, self._hello)
         self._validators = self._peers.links
         self.name = home.client
         self._keys = KeyRing([home.key])
-        self._pbft = PbftClient(self.name, self.configuration, self._keys, 1)
+        self._pbft = self._writer(1)
         self._peers.follow(self.configuration.validators)
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
@@ -75,12 +78,19 @@ class LedgerClient:
         What was asked for before and given up is forgotten: its sequences are too old now.
         """
         sequence = max(self._pbft.next_sequence, sequence)
-        self._pbft = PbftClient(self.name, self.configuration, self._keys, sequence)
+        self._pbft = self._writer(sequence)
+
+    def _writer(self, sequence: int) -> PbftClient:
+        return PbftClient(self.name, self.configuration, self._keys, sequence, receipts=True)
 
     @property
     def configuration(self) -> Configuration:
         """Of the newest epoch that is proven to this client."""
         return self.epochs.newest
+
+    @property
+    def replicas(self) -> list[int]:
+        return list(self._validators)
 
     @property
     def connected(self) -> int:
@@ -116,6 +126,7 @@ class LedgerClient:
     def _learn(self, message: Message) -> None:
         """Nobody is believed: a quorum of each set signed for the next."""
         if isinstance(message, Links) and self.epochs.learn(message.links):
+            keep_links(self._folder, self.epochs.links)
             self._peers.follow(self.configuration.validators)
             self._primary = None
             self._send(self._pbft.follow(self.configuration))
@@ -132,7 +143,7 @@ class LedgerClient:
             outcome = await self._order(tuple(operations))
         if self._primary is None:
             await self._find_primary()
-        return Appended(outcome.height, places(outcome.result))
+        return Appended(outcome.height, places(outcome.result), outcome.attestations)
 
     async def propose(self, wanted: Configuration) -> bool:
         """Whether the validators have ordered this change of themselves; it takes effect later."""
@@ -175,6 +186,8 @@ class LedgerClient:
         self, replica: int, ask: str, first: int = 0, second: int = 0, name: str = ""
     ) -> Any:
         """One validator's word, unchecked. Raises TimeoutError."""
+        if replica not in self._validators:
+            raise TimeoutError  # it has left
         self._queries += 1
         query = Query(self._queries, ask, first, second, name)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -282,7 +295,7 @@ class LedgerClient:
                 told = await self.ask(replica, "consistency", older.size, newer.size)
                 path = [shapes.hexadecimal(node, "path") for node in told]
                 merkle.verify_consistency(older.size, newer.size, older.root, newer.root, path)
-            except (Invalid, TimeoutError, TypeError, KeyError, merkle.BadProof):
+            except (Invalid, TimeoutError, TypeError, merkle.BadProof):
                 continue
             return path
         raise NoQuorum(f"no validator proves that {older.size} begins {newer.size}")

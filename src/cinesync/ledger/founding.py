@@ -35,6 +35,7 @@ AUTHORITY_KEY_FILE: Final = "ca-key.pem"
 KEY_FILE: Final = "key.pem"
 CERTIFICATE_FILE: Final = "cert.pem"
 KEY_FILES: Final = "key*.pem"  # those made later are named for their public halves
+LINKS_FILE: Final = "links"
 JOURNAL_FILE: Final = "journal.sqlite"
 CHAIN_FILE: Final = "chain.sqlite"
 
@@ -68,9 +69,9 @@ def init(folder: Path, addresses: Sequence[str], name: str = "cinesync") -> Gene
     for home in homes[: len(addresses)]:
         _first_record(home, start)
     place(folder, dict(enumerate(addresses)))
-    _write(folder / AUTHORITY_KEY_FILE, keys.to_pem(authority.key))
-    _write(folder / AUTHORITY_FILE, _pem(authority.certificate))
-    _write(folder / GENESIS_FILE, start.encode())  # last: it says that all the rest is there
+    write(folder / AUTHORITY_KEY_FILE, keys.to_pem(authority.key))
+    write(folder / AUTHORITY_FILE, _pem(authority.certificate))
+    write(folder / GENESIS_FILE, start.encode())  # last: it says that all the rest is there
     return start
 
 
@@ -96,8 +97,8 @@ def make_key(folder: Path, replica: int) -> bytes:
         raise FoundingFailed(f"there is no {home} to put a new key into")
     name = keys.public_bytes(key)[1:5].hex()
     certificate = _load_authority(folder).issue(key, home.name)
-    _write(home / f"cert-{name}.pem", _pem(certificate))
-    _write(home / f"key-{name}.pem", keys.to_pem(key))
+    write(home / f"cert-{name}.pem", _pem(certificate))
+    write(home / f"key-{name}.pem", keys.to_pem(key))
     return keys.public_bytes(key)
 
 
@@ -141,17 +142,17 @@ def _furnish(
     home: Path, key: PrivateKey, authority: Authority, start: Genesis, name: str = ""
 ) -> None:
     home.mkdir(parents=True, mode=0o700)
-    _write(home / KEY_FILE, keys.to_pem(key))
-    _write(home / CERTIFICATE_FILE, _pem(authority.issue(key, name or home.name)))
-    _write(home / AUTHORITY_FILE, _pem(authority.certificate))
-    _write(home / GENESIS_FILE, start.encode())
+    write(home / KEY_FILE, keys.to_pem(key))
+    write(home / CERTIFICATE_FILE, _pem(authority.issue(key, name or home.name)))
+    write(home / AUTHORITY_FILE, _pem(authority.certificate))
+    write(home / GENESIS_FILE, start.encode())
 
 
 def place(folder: Path, addresses: Mapping[int, str]) -> None:
     """Tell every home in the folder where the validators listen: no part of the genesis."""
     text = msgspec.json.encode({str(replica): address for replica, address in addresses.items()})
     for home in [*folder.glob("validator-*"), *folder.glob("client-*")]:
-        _write(home / NETWORK_FILE, text)
+        write(home / NETWORK_FILE, text)
 
 
 def _genesis(name: str, now: datetime, public: Sequence[bytes]) -> Genesis:
@@ -167,7 +168,7 @@ def _first_record(home: Path, start: Genesis) -> None:
     journal.close()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     """Readable by its owner only, whole or not at all."""
     new = path.with_name(f"{path.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

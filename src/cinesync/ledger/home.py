@@ -1,15 +1,22 @@
 """What a validator or a client of the ledger finds in its folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from cinesync.chassis import telemetry
 from cinesync.ledger import founding, genesis, keys
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.keys import PrivateKey
 from cinesync.ledger.shapes import Invalid
+from cinesync.pbft.messages import Link, encode
+
+log = telemetry.get_logger(__name__)
+
+_LINKS: Final = msgspec.msgpack.Decoder(tuple[Link, ...])
 
 
 class NoHome(Exception):
@@ -72,6 +79,22 @@ def load(folder: Path) -> Home:
     except (OSError, ValueError, Invalid) as error:
         raise NoHome(f"{folder}: {error}") from error
     return Home(folder, start, key, read_addresses(folder))
+
+
+def load_links(folder: Path) -> Sequence[Link]:
+    """How the validators changed, as far as this client had learnt; what is lost is told again."""
+    try:
+        return _LINKS.decode((folder / founding.LINKS_FILE).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return ()
+
+
+def keep_links(folder: Path, links: Sequence[Link]) -> None:
+    """So that receipts can be made when no validator answers."""
+    try:
+        founding.write(folder / founding.LINKS_FILE, encode(tuple(links)))
+    except OSError as error:
+        log.warning("ledger.links_not_kept", error=str(error))
 
 
 def read_addresses(folder: Path) -> dict[int, str]:

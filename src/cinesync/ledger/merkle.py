@@ -56,12 +56,13 @@ class Frontier:
 
 def frontier(size: int, nodes: Nodes) -> Frontier:
     """The right edge of the tree of the first `size` leaves."""
-    peaks, start = [], 0
-    for level in reversed(range(size.bit_length())):
-        if size >> level & 1:
-            peaks.append(nodes(level, start >> level))
-            start += 1 << level
-    return Frontier(size, peaks)
+    return Frontier(size, [nodes(level, index) for level, index in peaks(size)])
+
+
+def peaks(size: int) -> list[tuple[int, int]]:
+    """The (level, index) of the complete subtrees at the right edge, largest first."""
+    levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
+    return [(level, (size >> level) - 1) for level in levels]
 
 
 def root(size: int, nodes: Nodes) -> bytes:

@@ -76,14 +76,38 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """Where an event is in the log, with the text of its receipt."""
+    """Where an event is in the log, as the block at `height` proves.
+
+    `receipt` is its text if the entry was in the log before that block; else that can be made.
+    """
 
     event_id: UUID
     kind: str
     booking_id: UUID
     height: int
     index: int
-    receipt: str
+    receipt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A block as it is kept: header and certificate in canonical JSON, hashes in a row."""
+
+    height: int
+    header: str
+    certificate: str
+    peaks: bytes
+    leaves: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """All there is to prove an entry with: `receipt`, or what to put it together from."""
+
+    entry: bytes
+    index: int
+    receipt: str | None
+    sealed: Sealed | None
 
 
 def first_sequence(reserved: int, milliseconds: int) -> int:

@@ -22,6 +22,7 @@ class Desk:
             "attestation": self._attestation,
             "blocks": self._blocks,
             "block": self._block,
+            "tail": self._tail,
             "entry": self._entry,
             "entries": self._entries,
             "inclusion": self._inclusion,
@@ -67,6 +68,19 @@ class Desk:
             return None
         entries = [_placed(placed) for placed in self._chain.entries_of_block(height)]
         return {"header": header.to_json(), "entries": entries}
+
+    def _tail(self, query: Query) -> dict[str, Any] | None:
+        """The header at height `first`, the peaks of the log below it, and its leaves."""
+        header = self._chain.header(query.first)
+        if header is None:
+            return None
+        first, leaves = self._chain.leaves_of_block(query.first)
+        peaks = merkle.frontier(first, self._chain.node).peaks
+        return {
+            "header": header.to_json(),
+            "peaks": b"".join(peaks).hex(),
+            "leaves": b"".join(leaves).hex(),
+        }
 
     def _entry(self, query: Query) -> dict[str, Any] | None:
         """The entry of the event `name`."""

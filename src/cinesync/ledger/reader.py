@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
+from cinesync.ledger import blocks, canonical, headers, receipts
+from cinesync.ledger.blocks import Block
 from cinesync.ledger.client import LedgerClient
-from cinesync.ledger.model import NotThatLarge, UnknownBlock, ValidatorsAway
+from cinesync.ledger.model import Kept, NotThatLarge, UnknownBlock, ValidatorsAway
 from cinesync.ledger.network import Standing
+from cinesync.ledger.receipts import Receipt
 
 TRIES_MAX: Final = 5
 PAUSE_SECONDS: Final = 0.05
@@ -26,6 +29,21 @@ class Reader:
     def chain(self) -> str:
         """The chain's name: the hash of its genesis."""
         return self._client.genesis.chain.hex()
+
+    def receipt(self, kept: Kept) -> Receipt:
+        """Put together from what is kept; no validator is asked."""
+        if kept.receipt is not None:
+            return receipts.from_json(canonical.load(kept.receipt.encode()), "receipt")
+        assert kept.sealed is not None, "one of the two is kept"
+        certificate = receipts.certificate_from_json(
+            canonical.load(kept.sealed.certificate.encode()), "certificate"
+        )
+        header = headers.from_json(canonical.load(kept.sealed.header.encode()), "header")
+        block = Block(header, blocks.split(kept.sealed.peaks), blocks.split(kept.sealed.leaves))
+        links = self._client.epochs.up_to(certificate.epoch)
+        if len(links) < certificate.epoch:
+            raise ValidatorsAway  # who tell what this process does not know yet
+        return block.receipt(self._client.genesis, links, certificate, kept.entry, kept.index)
 
     async def standings(self) -> dict[int, Standing | None]:
         """Each validator's own word; those who do not answer have none."""

@@ -14,7 +14,7 @@ from litestar.types import ControllerRouterHandler
 from cinesync.chassis.db import Database
 from cinesync.chassis.http import Page, decode_cursor, encode_cursor
 from cinesync.chassis.problems import Invalid
-from cinesync.ledger import canonical, headers, receipts, store
+from cinesync.ledger import canonical, headers, store
 from cinesync.ledger.model import NoReceipt, NoReceiptYet, State, ValidatorsAway
 from cinesync.ledger.network import Standing
 from cinesync.ledger.queries import HEADERS_MAX
@@ -126,13 +126,13 @@ async def receipt(
     form: Annotated[str, QueryParameter(pattern="^(json|tlog-proof)$")] = "json",
 ) -> Response[bytes]:
     """The receipt of an event: one file that anyone can verify, for ever."""
-    found = await desk.db.read(store.receipt, event_id)
-    if found is None:
+    kept = await desk.db.read(store.kept, event_id)
+    if kept is None:
         state = await desk.db.read(store.state_of, event_id)
         raise NoReceiptYet if state == State.WAITING else NoReceipt
+    found = desk.reader.receipt(kept)
     if form == "tlog-proof":
-        parsed = receipts.from_json(canonical.load(found.encode()), "receipt")
-        return _file(tlog_proof(parsed).encode(), f"{event_id}.tlog-proof", "text/plain")
+        return _file(tlog_proof(found).encode(), f"{event_id}.tlog-proof", "text/plain")
     return _file(found.encode(), f"receipt-{event_id}.json")
 
 

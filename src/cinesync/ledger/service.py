@@ -9,9 +9,9 @@ from cinesync.chassis import clock, events, outbox
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.events import Event
 from cinesync.contracts.auth import CustomerErased
-from cinesync.contracts.ledger import LedgerCommitted
+from cinesync.contracts.ledger import CommittedEntry, LedgerCommitted
 from cinesync.ledger import entries, store
-from cinesync.ledger.model import Recorded, Submission
+from cinesync.ledger.model import Recorded, Sealed, Submission
 
 
 async def record(tx: Transaction, happened: Sequence[Any]) -> None:
@@ -34,28 +34,32 @@ def _submission(event: Any) -> Submission:
     )
 
 
-async def finish(
-    tx: Transaction, recorded: Sequence[Recorded], header: str, certificate: str
-) -> None:
-    """Keep the receipts and tell the others, once."""
-    fresh = await store.mark_final(tx, [one.event_id for one in recorded])
+async def finish(tx: Transaction, recorded: Sequence[Recorded], sealed: Sealed) -> None:
+    """Keep what receipts are made of and tell the others, once."""
+    fresh = await store.mark_final(tx, recorded)
     new = [one for one in recorded if one.event_id in fresh]
-    await store.insert_receipts(tx, new)
-    if new:
-        height = max(one.height for one in new)
-        await store.insert_certificate(tx, height, header, certificate)
-    await outbox.append(tx, [_committed(one) for one in new])
+    if not new:
+        return
+    await store.insert_certificate(tx, sealed)
+    if whole := [one for one in new if one.receipt is not None]:
+        await store.insert_receipts(tx, whole)
+    await outbox.append(tx, [_committed(new, sealed.height)])
 
 
-def _committed(one: Recorded) -> LedgerCommitted:
+def _committed(new: Sequence[Recorded], height: int) -> LedgerCommitted:
     return LedgerCommitted(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
-        entry_event_id=one.event_id,
-        kind=one.kind,
-        booking_id=one.booking_id,
-        height=one.height,
-        index=one.index,
+        height=height,
+        entries=[
+            CommittedEntry(
+                entry_event_id=one.event_id,
+                kind=one.kind,
+                booking_id=one.booking_id,
+                index=one.index,
+            )
+            for one in new
+        ],
     )
 
 

@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import text
-
-from cinesync.chassis.db import Transaction
-from cinesync.ledger.model import SEQUENCES_RESERVED, Recorded, Submission, Waiting
+from cinesync.chassis.db import Transaction, text
+from cinesync.ledger.model import (
+    SEQUENCES_RESERVED,
+    Kept,
+    Recorded,
+    Sealed,
+    Submission,
+    Waiting,
+)
 
 
 async def insert_submissions(tx: Transaction, submissions: Sequence[Submission]) -> None:
@@ -64,18 +69,27 @@ async def state_of(tx: Transaction, event_id: UUID) -> str | None:
     return row.state if row else None
 
 
-async def mark_final(tx: Transaction, event_ids: Sequence[UUID]) -> set[UUID]:
-    """Those that were not final before."""
+async def mark_final(tx: Transaction, recorded: Sequence[Recorded]) -> set[UUID]:
+    """Note where they are; those that were not final before."""
     statement = text(
-        "UPDATE submissions SET state = 'final'"
-        " WHERE event_id = ANY(CAST(:event_ids AS uuid[])) AND state = 'waiting'"
-        " RETURNING event_id"
+        "UPDATE submissions SET state = 'final', height = t.height, log_index = t.log_index"
+        " FROM unnest(CAST(:event_ids AS uuid[]), CAST(:heights AS bigint[]),"
+        " CAST(:indices AS bigint[])) AS t(event_id, height, log_index)"
+        " WHERE submissions.event_id = t.event_id AND submissions.state = 'waiting'"
+        " RETURNING submissions.event_id"
     )
-    rows = await tx.execute(statement, {"event_ids": sorted(event_ids)})
+    ordered = sorted(recorded, key=lambda one: one.event_id)
+    values = {
+        "event_ids": [one.event_id for one in ordered],
+        "heights": [one.height for one in ordered],
+        "indices": [one.index for one in ordered],
+    }
+    rows = await tx.execute(statement, values)
     return {row.event_id for row in rows}
 
 
 async def insert_receipts(tx: Transaction, recorded: Sequence[Recorded]) -> None:
+    """Whole, of what was in the log before the block that proves it."""
     statement = text(
         "INSERT INTO receipts (event_id, booking_id, height, log_index, receipt)"
         " SELECT t.event_id, t.booking_id, t.height, t.log_index, t.receipt"
@@ -96,14 +110,21 @@ async def insert_receipts(tx: Transaction, recorded: Sequence[Recorded]) -> None
     )
 
 
-async def insert_certificate(tx: Transaction, height: int, header: str, certificate: str) -> None:
+async def insert_certificate(tx: Transaction, sealed: Sealed) -> None:
     """Any quorum is as good as another: the first one stays."""
     statement = text(
-        "INSERT INTO certificates (height, header, certificate)"
-        " VALUES (CAST(:height AS bigint), CAST(:header AS text), CAST(:certificate AS text))"
+        "INSERT INTO certificates (height, header, certificate, peaks, leaves)"
+        " VALUES (CAST(:height AS bigint), CAST(:header AS text), CAST(:certificate AS text),"
+        " CAST(:peaks AS bytea), CAST(:leaves AS bytea))"
         " ON CONFLICT (height) DO NOTHING"
     )
-    values = {"height": height, "header": header, "certificate": certificate}
+    values = {
+        "height": sealed.height,
+        "header": sealed.header,
+        "certificate": sealed.certificate,
+        "peaks": sealed.peaks,
+        "leaves": sealed.leaves,
+    }
     await tx.execute(statement, values)
 
 
@@ -113,10 +134,27 @@ async def certificate(tx: Transaction, height: int) -> str | None:
     return row.certificate if row else None
 
 
-async def receipt(tx: Transaction, event_id: UUID) -> str | None:
-    statement = text("SELECT receipt FROM receipts WHERE event_id = CAST(:event_id AS uuid)")
+async def kept(tx: Transaction, event_id: UUID) -> Kept | None:
+    """What there is of an event that is in the chain."""
+    statement = text(
+        "SELECT s.entry, s.log_index, r.receipt, c.height, c.header, c.certificate, c.peaks,"
+        " c.leaves FROM submissions AS s LEFT JOIN receipts AS r ON r.event_id = s.event_id"
+        " LEFT JOIN certificates AS c ON c.height = s.height AND c.leaves IS NOT NULL"
+        " WHERE s.event_id = CAST(:event_id AS uuid) AND s.state = 'final'"
+    )
     row = (await tx.execute(statement, {"event_id": event_id})).first()
-    return row.receipt if row else None
+    if row is None:
+        return None
+    sealed = row.height is not None and Sealed(
+        height=row.height,
+        header=row.header,
+        certificate=row.certificate,
+        peaks=bytes(row.peaks),
+        leaves=bytes(row.leaves),
+    )
+    return Kept(
+        entry=bytes(row.entry), index=row.log_index, receipt=row.receipt, sealed=sealed or None
+    )
 
 
 async def forget_customers(tx: Transaction, customer_ids: Sequence[UUID]) -> None:

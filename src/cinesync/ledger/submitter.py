@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
-from uuid import UUID
 
 from prometheus_client import Counter, Gauge
 
@@ -11,9 +10,11 @@ from cinesync.chassis import clock, lease, telemetry
 from cinesync.chassis.db import Database
 from cinesync.ledger import canonical, service, store
 from cinesync.ledger.application import OPERATIONS_MAX
+from cinesync.ledger.blocks import Block
 from cinesync.ledger.client import LedgerClient, NoQuorum
-from cinesync.ledger.model import Recorded, Waiting, first_sequence
-from cinesync.ledger.receipts import Receipt
+from cinesync.ledger.model import Recorded, Sealed, Waiting, first_sequence
+from cinesync.ledger.receipts import Certificate
+from cinesync.ledger.sealing import seal
 
 log = telemetry.get_logger(__name__)
 
@@ -86,24 +87,49 @@ class Submitter:
 
     async def _deliver_part(self, part: Sequence[Waiting]) -> None:
         appended = await self._client.submit([one.entry for one in part])
-        header, certificate = await self._client.certify(appended.height)
-        event_ids = [str(one.event_id) for one in part]
-        receipts = await self._client.receipts(header, certificate, event_ids)
-        recorded = [_recorded(one, receipt) for one, receipt in zip(part, receipts, strict=True)]
-        texts = [canonical.dump(thing.to_json()).decode() for thing in (header, certificate)]
-        await self._db.run(service.finish, recorded, *texts)
+        block, certificate = await seal(self._client, appended)
+        recorded, older = [], []
+        for one, index in zip(part, appended.indices, strict=True):
+            if block.holds(index, one.entry):
+                recorded.append(_recorded(one, block, index))
+            else:
+                older.append(one)
+        if older:
+            recorded += await self._older(older, block, certificate)
+        await self._db.run(service.finish, recorded, sealed(block, certificate))
         ENTRIES_FINAL.inc(len(recorded))
 
+    async def _older(
+        self, part: Sequence[Waiting], block: Block, certificate: Certificate
+    ) -> list[Recorded]:
+        """What a crash forgot: in the log for a while, hence proven entry by entry."""
+        event_ids = [str(one.event_id) for one in part]
+        receipts = await self._client.receipts(block.header, certificate, event_ids)
+        for one, receipt in zip(part, receipts, strict=True):
+            if receipt.entry.encode() != one.entry:
+                log.error("ledger.differs", event_id=str(one.event_id))  # the chain's word stands
+        return [
+            _recorded(one, block, receipt.index, receipt.encode().decode())
+            for one, receipt in zip(part, receipts, strict=True)
+        ]
 
-def _recorded(one: Waiting, receipt: Receipt) -> Recorded:
-    assert receipt.entry.event_id == str(one.event_id)
-    if receipt.entry.encode() != one.entry:
-        log.error("ledger.differs", event_id=str(one.event_id))  # the chain's word stands
+
+def _recorded(one: Waiting, block: Block, index: int, receipt: str | None = None) -> Recorded:
     return Recorded(
-        event_id=UUID(receipt.entry.event_id),
+        event_id=one.event_id,
         kind=one.kind,
         booking_id=one.booking_id,
-        height=receipt.header.height,
-        index=receipt.index,
-        receipt=receipt.encode().decode(),
+        height=block.header.height,
+        index=index,
+        receipt=receipt,
+    )
+
+
+def sealed(block: Block, certificate: Certificate) -> Sealed:
+    return Sealed(
+        height=block.header.height,
+        header=canonical.dump(block.header.to_json()).decode(),
+        certificate=canonical.dump(certificate.to_json()).decode(),
+        peaks=b"".join(block.peaks),
+        leaves=b"".join(block.leaves),
     )

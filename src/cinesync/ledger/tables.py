@@ -31,6 +31,8 @@ submissions = Table(
     Column("state", Text, nullable=False),
     Column("occurred_at", Moment, nullable=False),
     Column("submitted_at", Moment, nullable=False),
+    Column("height", BigInteger),
+    Column("log_index", BigInteger),
     CheckConstraint("state IN ('waiting', 'final')", name="submissions_state"),
 )
 Index(
@@ -59,6 +61,8 @@ certificates = Table(
     Column("height", BigInteger, primary_key=True),
     Column("header", Text, nullable=False),
     Column("certificate", Text, nullable=False),
+    Column("peaks", LargeBinary),
+    Column("leaves", LargeBinary),
 )
 
 writers = Table(

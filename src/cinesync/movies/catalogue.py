@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping
 
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.db import Transaction, text
 from cinesync.movies.model import Movie
 from cinesync.movies.programme import Film
 

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping
 
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.db import Transaction, text
 from cinesync.movies.store import prices
 from cinesync.movies.views import AuditoriumView, CityView, MovieView, ShowView, TheaterView
 

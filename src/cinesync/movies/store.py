@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.db import Transaction, text
 from cinesync.contracts.movies import Layout, LayoutSeat
 from cinesync.movies.model import SHOW_LENGTH_MAX, Auditorium, Daypart, Interval, Show, Theater
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import text
-
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.db import Database, Transaction, text
 from cinesync.payment.gateways import Gateway, StatementLine
 
 LINES_MAX: Final = 1000

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.db import Transaction, text
 from cinesync.payment.model import Begin, Charge, Patience, Payment, Refund, Status
 
 PAYMENT_COLUMNS: Final = (

@@ -118,7 +118,7 @@ async def failover(validators: Validators, client: LedgerClient) -> dict[str, fl
         began = time.perf_counter()
         await client.submit([entry()])
         seconds.append(time.perf_counter() - began)
-        validators.children[primary].restart()
+        validators.children[primary].start()
         await everybody(client)
         await client.submit([entry()])
     return {

@@ -1,0 +1,133 @@
+"""Complete purchases: hold, pay, confirmed, in the ledger."""
+
+import asyncio
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import asyncpg
+
+from bench.load import arrivals, flows
+from bench.load.driver import Outcome, drive
+from bench.load.generator import Plan
+from bench.system import System
+
+CONNECTIONS = 32
+OPEN_CONNECTIONS = 512
+SEED = 20261121
+SETTLED_SECONDS_MAX = 120.0
+SETTLED_PAUSE_SECONDS = 0.1
+WARM_UP = 200
+FASTER_WHEN_WARM = 3
+# An entry for the payment and one for the booking.
+IN_LEDGER = "SELECT count(*) FROM receipts JOIN submissions USING (event_id) WHERE kind = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much; `rate` is that of the open loop, a second."""
+
+    seconds: float
+    rate: float
+    connections: int = CONNECTIONS
+
+
+QUICK = Load(seconds=5, rate=20)
+FULL = Load(seconds=10, rate=500)
+
+
+class Books:
+    """How far the purchases are, asked of the databases."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.confirmed = 0
+        self.in_ledger = 0
+
+    async def look(self) -> None:
+        """Count."""
+        booking, ledger = self._system.database("booking"), self._system.database("ledger")
+        statement = "SELECT count(*) FROM bookings WHERE state = 'confirmed'"
+        self.confirmed = await _value(booking, statement)
+        self.in_ledger = await _value(ledger, IN_LEDGER, "booking.confirmed")
+
+    async def settle(self, paid: int) -> tuple[int, int]:
+        """Wait until `paid` more are confirmed and in the ledger; how many are, of each."""
+        confirmed, in_ledger = self.confirmed, self.in_ledger
+        deadline = asyncio.get_running_loop().time() + SETTLED_SECONDS_MAX
+        while asyncio.get_running_loop().time() < deadline:
+            await self.look()
+            if min(self.confirmed - confirmed, self.in_ledger - in_ledger) >= paid:
+                break
+            await asyncio.sleep(SETTLED_PAUSE_SECONDS)
+        return self.confirmed - confirmed, self.in_ledger - in_ledger
+
+
+async def _value(url: str, statement: str, *values: Any) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(statement, *values))
+    finally:
+        await connection.close()
+
+
+async def measure(system: System, load: Load) -> dict[str, Any]:
+    """The most there are, then the answers' times at a steady rate."""
+    shows = await system.shows(seats_min=30)
+    warm_up = await _closed(system, load, shows, WARM_UP)
+    enough = int(warm_up["answered_per_second"] * load.seconds * FASTER_WHEN_WARM)
+    return {
+        "closed": await _closed(system, load, shows, max(enough, load.connections)),
+        "open": await _open(system, load, shows),
+    }
+
+
+async def _closed(system: System, load: Load, shows: list[str], count: int) -> dict[str, Any]:
+    buyers = await _buyers(system, shows, count)
+    plan = Plan(system.host, system.port, buyers, load.connections, seconds=load.seconds)
+    return await _run(system, plan)
+
+
+async def _open(system: System, load: Load, shows: list[str]) -> dict[str, Any]:
+    count = int(load.rate * load.seconds)
+    times = arrivals.poisson(load.rate, count, SEED)
+    buyers = await _buyers(system, shows, count)
+    plan = Plan(system.host, system.port, buyers, OPEN_CONNECTIONS, times)
+    return {"rate": load.rate, **await _run(system, plan)}
+
+
+async def _buyers(system: System, shows: list[str], count: int) -> list[flows.Purchase]:
+    """Each is a new guest."""
+    tokens = await system.guests(count)
+    pairs = zip(tokens, cycle(shows), strict=False)
+    return [flows.purchase(system.host, token, show_id) for token, show_id in pairs]
+
+
+async def _run(system: System, plan: Plan) -> dict[str, Any]:
+    books = Books(system)
+    await books.look()
+    counts: list[int] = []
+
+    async def settled(paid: int) -> None:
+        counts.extend(await books.settle(paid))
+
+    outcome = await drive(plan, lambda report: settled(report.answers["pay", 201]))
+    return summary(outcome, *counts)
+
+
+def summary(outcome: Outcome, confirmed: int, in_ledger: int) -> dict[str, Any]:
+    """A purchase counts when its booking is in the ledger, and the clock runs until the last is."""
+    times = outcome.latencies()
+    return {
+        "began": outcome.report.began,
+        "paid": outcome.count("pay", 201),
+        "confirmed": confirmed,
+        "in_ledger": in_ledger,
+        "per_second": round(in_ledger / outcome.settled_seconds, 1),
+        "answered_per_second": round(outcome.count("pay", 201) / outcome.report.seconds, 1),
+        "settled_after_seconds": round(outcome.settled_seconds - outcome.report.seconds, 2),
+        "hold": times.get("hold"),
+        "pay": times.get("pay"),
+        "cpu_ms_each": outcome.cpu_ms_each(in_ledger),
+        "statuses": outcome.statuses(),
+    }

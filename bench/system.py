@@ -1,0 +1,130 @@
+"""The system under test: a whole shop in a folder of its own, its stock and its people."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4  # noqa: TID251 a client makes its own keys
+
+import asyncpg
+
+from bench.load.flows import Ask
+from bench.load.generator import Plan, Run
+from bench.load.wire import request
+from cinesync.up import Address, Home, Stack, free_port
+
+LISTENERS_MAX = 6_000
+GUEST_CONNECTIONS = 16
+SHOW_DAYS_AHEAD = 1
+
+Say = Callable[[str], None]
+
+
+class System:
+    """A running shop, wherever its processes are."""
+
+    def __init__(self, stack: Stack, seconds: float) -> None:
+        self._stack = stack
+        self.start_seconds = seconds
+
+    @property
+    def host(self) -> str:
+        """Where it answers."""
+        return self._stack.address.host
+
+    @property
+    def port(self) -> int:
+        """Where it answers."""
+        return self._stack.address.port
+
+    @property
+    def bank_url(self) -> str:
+        """The sandbox bank's."""
+        return str(self._stack.environ["BANK_URL"])
+
+    @property
+    def bank_secret(self) -> str:
+        """The sandbox bank's API key."""
+        return str(self._stack.environ["BANK_SECRET"])
+
+    def database(self, service: str) -> str:
+        """The URL of a service's database."""
+        return self._stack.postgres.url(f"cinesync_{service}" if service else "postgres")
+
+    def stop(self) -> None:
+        """All of it."""
+        self._stack.stop()
+
+    async def query(self, service: str, statement: str, *values: Any) -> list[Any]:
+        """Rows, from a service's database."""
+        connection = await asyncpg.connect(self.database(service))
+        try:
+            return list(await connection.fetch(statement, *values))
+        finally:
+            await connection.close()
+
+    async def shows(self, *, seats_min: int = 0, limit: int = 100_000) -> list[str]:
+        """Ids of shows that can be sold throughout, in an order that has nothing to do with keys;
+        with room for at least `seats_min` more.
+        """
+        rows = await self.query(
+            "booking",
+            "SELECT s.show_id FROM shows s"
+            " JOIN (SELECT layout_id, count(*) AS seat_count FROM seats GROUP BY layout_id) l"
+            " USING (layout_id) LEFT JOIN (SELECT show_id, count(*) AS taken FROM booking_seats"
+            " GROUP BY show_id) t USING (show_id)"
+            " WHERE NOT s.cancelled AND s.starts_at > now() + $1::bigint * interval '1 day'"
+            " AND l.seat_count - coalesce(t.taken, 0) >= $2::bigint"
+            " ORDER BY md5(s.show_id::text) LIMIT $3",
+            SHOW_DAYS_AHEAD,
+            seats_min,
+            limit,
+        )
+        return [str(row["show_id"]) for row in rows]
+
+    async def guests(self, count: int) -> list[str]:
+        """Tokens, each of a new guest."""
+        entries = [_guest_entry(self.host) for _ in range(count)]
+        plan = Plan(self.host, self.port, entries, GUEST_CONNECTIONS, retry_seconds=0.1)
+        run = Run(plan)
+        await run.connect()
+        report = await run.go()
+        run.close()
+        assert report.answers == {("ask", 200): count}, f"guests: {report.answers}"
+        return [str(json.loads(entry.answer)["access_token"]) for entry in entries]
+
+
+def _guest_entry(host: str) -> Ask:
+    body = json.dumps({"email": f"{uuid4()}@example.org"}).encode()
+    return Ask(request("POST", "/api/auth/guest", host, body))
+
+
+def start(folder: Path, say: Say, **environ: str) -> System:
+    """A shop on `folder`."""
+    began = time.perf_counter()
+    surroundings = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
+    surroundings |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **environ}
+    stack = Stack(Home(folder), Address("127.0.0.1", free_port()), surroundings)
+    try:
+        stack.start(say)
+    except BaseException:
+        stack.stop()
+        raise
+    return System(stack, round(time.perf_counter() - began, 2))
+
+
+@contextmanager
+def running(say: Say, **environ: str) -> Iterator[System]:
+    """A shop in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as name:
+        folder = Path(name)
+        with Home(folder).owned():
+            system = start(folder, say, **environ)
+            try:
+                yield system
+            finally:
+                system.stop()

@@ -1,0 +1,90 @@
+"""The end of the log that one block added: enough to prove each of its entries. Pure.
+
+The peaks of the tree before a block and the leaves in it give every path from the block's entries
+to its header's root. So a batch is checked with two hashes an entry, and a receipt is put together
+when somebody asks for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from cinesync.ledger import entries, headers, merkle, shapes
+from cinesync.ledger.genesis import Genesis
+from cinesync.ledger.headers import Header
+from cinesync.ledger.receipts import Certificate, Receipt
+from cinesync.ledger.shapes import Invalid
+from cinesync.pbft.messages import Link
+
+HASH_BYTES: Final = 32
+LEAVES_MAX: Final = 64 * 256  # requests in a block, operations in a request
+
+
+@dataclass(frozen=True)
+class Block:
+    """A header and the end of the log below it. Raises Invalid if the one is not of the other."""
+
+    header: Header
+    peaks: Sequence[bytes]
+    leaves: Sequence[bytes]
+
+    def __post_init__(self) -> None:
+        if self.first < 0 or len(self.peaks) != self.first.bit_count():
+            raise Invalid("block", "as many peaks as no tree of that size has")
+        if self._grown[0] != self.header.root:
+            raise Invalid("block", "peaks and leaves do not lead to the header's root")
+
+    @property
+    def first(self) -> int:
+        """The index of the first entry in it."""
+        return self.header.size - len(self.leaves)
+
+    def holds(self, index: int, entry: bytes) -> bool:
+        """Whether this is that entry of the log, and in this block."""
+        at = index - self.first
+        return 0 <= at < len(self.leaves) and self.leaves[at] == merkle.leaf_hash(entry)
+
+    def receipt(
+        self,
+        genesis: Genesis,
+        links: Sequence[Link],
+        certificate: Certificate,
+        entry: bytes,
+        index: int,
+    ) -> Receipt:
+        """Of an entry that it holds."""
+        nodes = self._grown[1]
+        path = merkle.inclusion(index, self.header.size, lambda level, at: nodes[level, at])
+        decoded = entries.decode(entry)
+        return Receipt(genesis, links, self.header, certificate, decoded, index, path)
+
+    @cached_property
+    def _grown(self) -> tuple[bytes, Mapping[tuple[int, int], bytes]]:
+        """The root, and every node that a path from here upwards can need."""
+        places = merkle.peaks(self.first)
+        nodes = dict(zip(places, self.peaks, strict=True))
+        tree = merkle.Frontier(self.first, self.peaks)
+        for leaf in self.leaves:
+            nodes.update(((level, at), node) for level, at, node in tree.append(leaf))
+        return tree.root(), nodes
+
+
+def from_json(value: Any) -> Block:
+    """As a validator tells it. Raises Invalid."""
+    fields = shapes.members(value, ("header", "peaks", "leaves"), "block")
+    header = headers.from_json(fields["header"], "block.header")
+    peaks = _hashes(fields["peaks"], "block.peaks", merkle.PATH_MAX)
+    return Block(header, peaks, _hashes(fields["leaves"], "block.leaves", LEAVES_MAX))
+
+
+def split(packed: bytes) -> list[bytes]:
+    """Hashes that were kept one behind the other."""
+    return [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)]
+
+
+def _hashes(value: Any, where: str, at_most: int) -> list[bytes]:
+    if not isinstance(value, str):
+        raise Invalid(where, "not a text of hexadecimal digits")
+    size = min(len(value) // 2, at_most * HASH_BYTES)
+    return split(shapes.hexadecimal(value, where, size - size % HASH_BYTES))

@@ -1,0 +1,1 @@
+"""The bench's own logic: a wrong instrument makes every figure wrong."""
