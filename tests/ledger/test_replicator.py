@@ -102,6 +102,9 @@ async def test_validators_do_not_query_each_other(tmp_path: Path) -> None:
         back = Sender()
         made[0]._receive(1, Kind.QUERY, msgspec.json.encode(Query(1, "status")), back)
         made[0]._receive("ledger", Kind.ANSWER, b"", back)
+        made[0]._hear(1, Kind.ANSWER, b"")
+        with pytest.raises(BadFrame):
+            made[0]._hear(1, Kind.LINKS, b"garbage")
         assert not back._filled.is_set()
         assert made[0]._who(b"a stranger's key") is None
 

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import combinations, permutations
 from multiprocessing import Pool
 
@@ -18,7 +19,7 @@ from tests.pbft.fakes import validator
 from tests.pbft.invariants import Broken
 from tests.pbft.liars import LIARS, Liar
 from tests.pbft.twins import twin
-from tests.pbft.world import Node, World
+from tests.pbft.world import PARAMETERS, Node, World
 
 STORM = 900
 PATIENCE = 60_000
@@ -28,7 +29,9 @@ Fault = Callable[[World, Node], None]
 
 def play(seed: int, traitors: Sequence[Fault] = ()) -> World:
     """One life of a cluster. Raises Broken, or whatever else went wrong."""
-    world = World(seed, n=7 if seed % 100 == 99 else 4)
+    hurry = 1 + seed % PARAMETERS.in_flight_max
+    parameters = replace(PARAMETERS, hurry_max=hurry)
+    world = World(seed, n=7 if seed % 100 == 99 else 4, parameters=parameters)
     chance = world.chance
     fault = chance.choice(traitors or TRAITORS)
     fault(world, chance.choice(list(world.nodes.values())))

@@ -1,5 +1,7 @@
 """Corners that storms seldom reach: one replica, one message, one answer."""
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 
@@ -37,7 +39,7 @@ from cinesync.pbft.sessions import SessionTable
 from tests.pbft.fakes import FakeKeys, configuration
 from tests.pbft.liars import resigned
 from tests.pbft.simulate import finish, lose
-from tests.pbft.world import KEYS, TICK, World
+from tests.pbft.world import KEYS, PARAMETERS, TICK, World
 
 STATUS = Status(epoch=0, view=0, active=True, executed=0, stable=0)
 LIE = StableProof(0, 8, digest(Block(1, ())), ())
@@ -340,3 +342,46 @@ def test_a_change_beyond_the_last_epoch_is_refused(monkeypatch: pytest.MonkeyPat
     world.ask(b"", "operator", configuration(epoch=1))
     finish(world)
     assert next(iter(world.outcomes.values())).result == b"refused"
+
+
+# how full a block should be
+
+
+def _proposals(world: World) -> list[int]:
+    """How many requests each block of the primary has, of those that nobody has decided."""
+    slots = _core(world, 0).log.slots.values()
+    blocks = [block for slot in slots for block in slot.blocks.values() if block is not None]
+    return [len(block.requests) for block in blocks]
+
+
+@pytest.mark.parametrize(
+    ("full_operations", "block_requests_max", "blocks"),
+    [(9, 9, [1]), (2, 9, [1, 2]), (9, 2, [1, 2]), (9, 1, [1, 1, 1])],
+)
+def test_a_block_waits_for_the_one_before_it_until_it_is_full(
+    full_operations: int, block_requests_max: int, blocks: list[int]
+) -> None:
+    limits = {"full_operations": full_operations, "block_requests_max": block_requests_max}
+    world = World(1, parameters=dataclasses.replace(PARAMETERS, hurry_max=1, **limits))
+    world.network.delay_max = 1
+    world.network.lose = {(b"prepare", to) for to in world.nodes}
+    for index in range(3):
+        world.ask(b"%d" % index)
+    world.run(TICK)
+    assert _proposals(world) == blocks
+    world.network.lose.clear()
+    finish(world)
+    assert len(world.outcomes) == 3
+
+
+def test_a_decided_block_is_written_once_and_found_again() -> None:
+    world = _after(1)
+    node = world.nodes[1]
+    records = [row for row in node.disk.durable if b"log.accepted" in row or b"decided" in row]
+    assert [b"ada" in row for row in records] == [True, False]
+    world.kill(node)
+    world.start(node)
+    slot = _core(world).log.slots[1]
+    assert slot.decided is not None
+    assert slot.decided.block is not None
+    assert digest_of(slot.decided.block) == slot.decided.digest

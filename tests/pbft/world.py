@@ -22,6 +22,7 @@ PARAMETERS = Parameters(
     timeout_ticks=8,
     status_ticks=4,
     in_flight_max=3,
+    hurry_max=3,
     block_requests_max=4,
     pending_max=64,
     clock_skew_max=2_000,

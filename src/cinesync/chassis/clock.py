@@ -11,6 +11,11 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 the one place
 
 
+def microseconds() -> int:
+    """Since 1970, UTC."""
+    return time.time_ns() // 1_000
+
+
 def new_id() -> UUID:
     """A random UUID (RFC 9562 version 4)."""
     return uuid.uuid4()  # noqa: TID251 the one place

@@ -1,7 +1,9 @@
 """What the ledger keeps of an event: its facts, and commitments to what is personal."""
 
 import hashlib
+import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -17,10 +19,11 @@ ENVELOPE: Final = frozenset({"event_id", "occurred_at", "trace", "name", "versio
 COMMITMENT_DOMAIN: Final = b"cinesync/commitment/1\x00"
 EXACT_MAX: Final = 2**53 - 1
 
-Id = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
+# Matched by `_check`: as patterns of msgspec they took two thirds of the time to decode.
+ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # ASCII names sort alike in every encoding, so that msgspec's order is RFC 8785's.
-Name = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_.]{0,63}\Z")]
-Commitment = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+NAME: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
+COMMITMENT: Final = re.compile(r"[0-9a-f]{64}")
 Exact = Annotated[int, Meta(ge=-EXACT_MAX, le=EXACT_MAX)]
 Moment = Annotated[int, Meta(ge=0, le=EXACT_MAX)]
 Fact = bool | Exact | str | None | list[str]
@@ -33,12 +36,12 @@ class BadEntry(ValueError):
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One leaf of the log. `time` is in microseconds since 1970, UTC."""
 
-    event_id: Id
-    kind: Name
+    event_id: str
+    kind: str
     time: Moment
-    booking_id: Id
-    facts: dict[Name, Fact]
-    commitments: dict[Name, Commitment]
+    booking_id: str
+    facts: dict[str, Fact]
+    commitments: dict[str, str]
     format: Literal["cinesync-entry/1"]
 
     def to_json(self) -> dict[str, Any]:
@@ -96,12 +99,35 @@ def decode(data: bytes) -> Entry:
         raise BadEntry(str(error)) from error
     if spelled != data:
         raise BadEntry("not canonical JSON (RFC 8785)")
+    _check(entry)
     return entry
 
 
 def from_json(value: Any) -> Entry:
     """Raises BadEntry, naming the member."""
     try:
-        return msgspec.convert(value, Entry)
+        entry = msgspec.convert(value, Entry)
     except msgspec.ValidationError as error:
         raise BadEntry(str(error)) from error
+    _check(entry)
+    return entry
+
+
+def _check(entry: Entry) -> None:
+    """The spelling of identifiers, names and hashes. Raises BadEntry, naming the member."""
+    if ID.fullmatch(entry.event_id) is None:
+        raise BadEntry("no UUID in lower case - at `$.event_id`")
+    if ID.fullmatch(entry.booking_id) is None:
+        raise BadEntry("no UUID in lower case - at `$.booking_id`")
+    for where, names in (("kind", (entry.kind,)), ("facts", tuple(entry.facts))):
+        if not _are_names(names):
+            raise BadEntry(f"no name - at `$.{where}`")
+    for name, value in entry.commitments.items():
+        if not _are_names((name,)) or COMMITMENT.fullmatch(value) is None:
+            raise BadEntry("no name or no SHA-256 in lower case - at `$.commitments`")
+
+
+@lru_cache(maxsize=1_024)
+def _are_names(names: tuple[str, ...]) -> bool:
+    """Remembered: an event's kind and the names of its facts are always the same few."""
+    return all(NAME.fullmatch(name) for name in names)

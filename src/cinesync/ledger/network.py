@@ -32,6 +32,7 @@ RECONNECT_SECONDS_MAX: Final = 1.0
 CONNECT_SECONDS_MAX: Final = 5.0
 SILENT_SECONDS_MAX: Final = 5
 EPOCH_DIGITS_MAX: Final = 9
+READ_BYTES_MAX: Final = 256 * 1024
 _LENGTH: Final = struct.Struct(">I")
 
 
@@ -43,6 +44,9 @@ class Kind(Enum):
     ANSWER = b"a"
     HELLO = b"h"  # with the newest epoch that the peer knows
     LINKS = b"l"  # how the validators changed since
+
+
+_KINDS: Final = {ord(kind.value): kind for kind in Kind}
 
 
 class BadFrame(Exception):
@@ -131,20 +135,32 @@ def pack(kind: Kind, body: bytes) -> bytes:
 
 async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[Kind, bytes]]:
     """Until the peer hangs up. Raises BadFrame."""
-    while True:
-        try:
-            (size,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-            if not 1 <= size <= FRAME_BYTES_MAX + 1:
-                raise BadFrame(f"{size} bytes")
-            data = await reader.readexactly(size)
-        except (asyncio.IncompleteReadError, OSError):
-            return
-        try:
-            kind = Kind(data[:1])
-        except ValueError as error:
-            raise BadFrame("of an unknown kind") from error
-        yield kind, data[1:]
-        await asyncio.sleep(0)  # a peer that sends without a pause leaves the others their turn
+    buffer = bytearray()
+    with suppress(OSError):
+        while data := await reader.read(READ_BYTES_MAX):
+            buffer += data
+            at = 0
+            while (frame := _frame(buffer, at)) is not None:
+                at += _LENGTH.size + 1 + len(frame[1])
+                yield frame
+            del buffer[:at]
+            await asyncio.sleep(0)  # who sends without a pause leaves the others their turn
+
+
+def _frame(buffer: bytearray, at: int) -> tuple[Kind, bytes] | None:
+    """The frame that begins there, if all of it is here. Raises BadFrame."""
+    start = at + _LENGTH.size
+    if len(buffer) < start:
+        return None
+    (size,) = _LENGTH.unpack_from(buffer, at)
+    if not 1 <= size <= FRAME_BYTES_MAX + 1:
+        raise BadFrame(f"{size} bytes")
+    if len(buffer) < start + size:
+        return None
+    kind = _KINDS.get(buffer[start])
+    if kind is None:
+        raise BadFrame("of an unknown kind")
+    return kind, bytes(memoryview(buffer)[start + 1 : start + size])
 
 
 class Sender:
@@ -171,7 +187,7 @@ class Sender:
             self._filled.clear()
             frames_now, self._bytes = list(self._queue), 0
             self._queue.clear()
-            writer.writelines(frames_now)
+            writer.write(b"".join(frames_now))  # as few TLS records as can be
             await writer.drain()
 
 

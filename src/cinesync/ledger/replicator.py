@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from cinesync.chassis import clock, telemetry
-from cinesync.ledger import entries, founding, network
+from cinesync.ledger import founding, network
 from cinesync.ledger.application import OPERATIONS_MAX, Ledger
 from cinesync.ledger.chain import Chain
 from cinesync.ledger.home import Home
@@ -146,7 +146,7 @@ class Replicator:
         if kind is Kind.CONSENSUS:
             if isinstance(sender, str):
                 _check_request(body)
-            self._guarded(lambda: self.replica.step(sender, body, _now()))
+            self._guarded(lambda: self.replica.step(sender, body, clock.microseconds()))
             self._schedule()
         elif kind is Kind.QUERY and isinstance(sender, str):
             query = msgspec.json.decode(body, type=Query)
@@ -157,14 +157,18 @@ class Replicator:
 
     def _hear(self, replica: int, kind: Kind, body: bytes) -> None:
         """Validators answer each other over connections of their own, but for a hello."""
-        if kind is Kind.LINKS and isinstance(decode(body), Links):
-            self._guarded(lambda: self.replica.step(replica, body, _now()))
+        try:
+            brings_links = kind is Kind.LINKS and isinstance(decode(body), Links)
+        except Refused as error:
+            raise network.BadFrame(str(error)) from error
+        if brings_links:
+            self._guarded(lambda: self.replica.step(replica, body, clock.microseconds()))
             self._schedule()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self._guarded(lambda: self.replica.tick(_now()))
+            self._guarded(lambda: self.replica.tick(clock.microseconds()))
             self._schedule()
 
     # what follows
@@ -221,7 +225,3 @@ def _open_chain(home: Home) -> Chain:
         log.error("ledger.chain_damaged", error=str(error))  # noqa: TRY400 no traceback needed
         set_aside(path)
         return Chain(path)
-
-
-def _now() -> int:
-    return entries.microseconds(clock.now())

@@ -218,7 +218,7 @@ class Core:
         if slot.prepared is not None:
             yield Prepared(slot.prepared, slot.commits[self.me])
         if slot.decided is not None:
-            yield slot.decided
+            yield slot.decided_record()
 
 
 def beginning(genesis: Configuration) -> State:

@@ -52,9 +52,16 @@ class Slot:
     prepared: PreparedProof | None = None
     decided: Decided | None = None
 
+    def decided_record(self) -> Decided:
+        """What to write down: its block only if no record before this one has it."""
+        assert self.decided is not None
+        known = self.proposal is not None and self.proposal.digest == self.decided.digest
+        return msgspec.structs.replace(self.decided, block=None) if known else self.decided
+
     def keep(self, digest: bytes, block: Block | None) -> None:
         self.blocks[digest] = block
-        needed = {digest, self.prepared and self.prepared.digest}
+        proven = (self.prepared, self.decided)
+        needed = {digest, *(proof.digest for proof in proven if proof is not None)}
         spare = [other for other in self.blocks if other not in needed]
         for other in spare[: max(0, len(self.blocks) - BLOCKS_PER_SLOT_MAX)]:
             del self.blocks[other]

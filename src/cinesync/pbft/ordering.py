@@ -1,6 +1,6 @@
 """The normal case: request, pre-prepare, prepare, commit (OSDI'99, sections 4.1 and 4.2)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -57,12 +57,15 @@ def _acceptable(core: Core, request: Request) -> bool:
 def propose(core: Core) -> None:
     """As many blocks as the marks and the pipeline allow."""
     while (core.pending or core.change) and _leads(core):
-        height = _next_height(core)
+        ahead = _ahead(core)
+        height = max([core.executed, core.floor, *ahead]) + 1
         slot = core.log.slot(height)
         if slot is None or height > core.executed + core.parameters.in_flight_max:
             return
-        requests = tuple(_unproposed(core))
+        requests = tuple(_unproposed(core, ahead.values()))
         if not requests and core.change is None:
+            return
+        if len(ahead) >= core.parameters.hurry_max and not _fills(core, requests):
             return
         block = Block(max(core.now, _time_before(core, height)), requests)
         ballot = (core.view, height, digest_of(block))
@@ -81,28 +84,30 @@ def _leads(core: Core) -> bool:
     )
 
 
-def _settled(core: Core) -> Iterator[tuple[int, Block | None]]:
-    """Heights no longer the primary's to fill: decided, or proposed in this very view."""
-    for height, slot in core.log.slots.items():
+def _ahead(core: Core) -> dict[int, Block | None]:
+    """Heights to come that are not the primary's to fill: decided, or proposed in this view."""
+    found: dict[int, Block | None] = {}
+    for height in range(core.executed + 1, max(core.log.slots, default=0) + 1):
+        slot = core.log.slots.get(height)
+        if slot is None:
+            continue
         if slot.decided is not None:
-            yield height, slot.decided.block
+            found[height] = slot.decided.block
         elif slot.proposal is not None and slot.proposal.view == core.view:
-            yield height, slot.blocks.get(slot.proposal.digest)
+            found[height] = slot.blocks.get(slot.proposal.digest)
+    return found
 
 
-def _next_height(core: Core) -> int:
-    taken = max((height for height, _ in _settled(core)), default=0)
-    return max(taken, core.executed, core.floor) + 1
+def _fills(core: Core, requests: Sequence[Request]) -> bool:
+    """Waiting for one more request would not make a better block of these."""
+    operations = sum(len(request.operations) for request in requests)
+    limits = core.parameters
+    return operations >= limits.full_operations or len(requests) >= limits.block_requests_max
 
 
-def _unproposed(core: Core) -> Iterator[Request]:
+def _unproposed(core: Core, ahead: Iterable[Block | None]) -> Iterator[Request]:
     """The oldest requests that are in no block on its way, up to a block's limits."""
-    in_flight = {
-        request.key
-        for height, block in _settled(core)
-        if height > core.executed and block is not None
-        for request in block.requests
-    }
+    in_flight = {request.key for block in ahead if block is not None for request in block.requests}
     room, count = core.parameters.block_bytes_max, 0
     for key, waiting in core.pending.items():
         if key in in_flight:
@@ -195,6 +200,8 @@ def on_prepare(core: Core, _sender: int | str, message: Prepare) -> None:
     slot = core.log.slot(message.height)
     if slot is None or message.view < core.view or not is_news(slot.prepares, message):
         return
+    if slot.prepared is not None and slot.prepared.view >= message.view:
+        return  # there are enough already
     if core.signed(message):
         slot.prepares[message.replica] = message
         progress(core, slot)
@@ -240,4 +247,4 @@ def decide(core: Core, slot: Slot, commit: Commit) -> None:
     ballot = (commit.view, commit.height, commit.digest)
     block = slot.blocks.get(commit.digest)
     slot.decided = Decided(commit.epoch, *ballot, votes, block)
-    core.persist(slot.decided)
+    core.persist(slot.decided_record())

@@ -67,6 +67,8 @@ class Parameters:
     doublings_max: int = 8  # the longest wait is T * 2**8
     status_ticks: int = 5
     in_flight_max: int = 8  # blocks proposed and not yet applied
+    hurry_max: int = 2  # with so many of them, the next block waits until it is full
+    full_operations: int = 256  # which a block is with so many, or with all requests it may have
     block_requests_max: int = 64
     block_bytes_max: int = 1024 * 1024
     pending_max: int = 4_096  # requests waiting; above that, clients must ask again

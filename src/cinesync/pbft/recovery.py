@@ -83,6 +83,8 @@ def _content(core: Core, entry: Content) -> None:
 
 def _decided(core: Core, entry: Decided) -> None:
     slot = _slot(core, entry.height)
+    if entry.block is None:
+        entry = msgspec.structs.replace(entry, block=slot.blocks.get(entry.digest))
     slot.decided = entry
     slot.keep(entry.digest, entry.block)
 
