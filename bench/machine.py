@@ -15,7 +15,7 @@ BENCH = "bench"
 WORDS: Mapping[str, str] = {
     "bench.load": GENERATOR,
     "bench.live_listeners": GENERATOR,
-    "bench.baseline.app:app": "baseline",
+    "bench.baseline.app:create_app": "baseline",
     "pgbench": GENERATOR,
     "postgres": "postgres",
     "caddy": "gateway",

@@ -24,7 +24,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`path` must be at least, or at most, `limit`; `divisor` is a path to divide by first."""
+    """`path` must be at least, or at most, `limit`; `divisor` is a path to divide by first.
+
+    `given` is a path and the least that must stand there, or the target was not put to the test.
+    """
 
     title: str
     path: str
@@ -32,6 +35,7 @@ class Target:
     limit: float
     unit: str = ""
     divisor: str = ""
+    given: tuple[str, float] | None = None
 
 
 def at(run: Results, path: str) -> float | None:
@@ -91,6 +95,20 @@ def cpu_table(runs: Sequence[Results], paths: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def levels_table(
+    runs: Sequence[Results], root: str, levels: Sequence[str], rows: Mapping[str, str]
+) -> str:
+    """A column for each level that was measured; `rows` are paths below a level."""
+    found = [level for level in levels if any(_mapping(run, f"{root}.{level}") for run in runs)]
+    lines = []
+    for title, path in rows.items():
+        cells = [written(values(runs, f"{root}.{level}.{path}")) for level in found]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+        if len(lines) == 1:
+            lines.append("|---|" + "---|" * len(found))
+    return "\n".join(lines) + "\n" if found else ""
+
+
 def targets_table(runs: Sequence[Results], targets: Sequence[Target]) -> str:
     """Reached or not, by the median."""
     lines = ["| Target | Limit | Measured | |", "|---|---|---|---|"]
@@ -109,6 +127,9 @@ def judge(runs: Sequence[Results], target: Target) -> tuple[str, list[float]]:
         numbers = values(runs, target.path)
     if not numbers:
         return "not measured", numbers
+    if target.given and median(values(runs, target.given[0]) or [0]) < target.given[1]:
+        told = _number(median(values(runs, target.given[0]) or [0]))
+        return f"**not reached** (at {told} only)", numbers
     middle = median(numbers)
     reached = middle >= target.limit if target.relation == "≥" else middle <= target.limit
     return "reached" if reached else "**not reached**", numbers

@@ -1,12 +1,21 @@
 """What can be measured, by name, and at which size."""
 
-import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from bench.figures import holds, ledger_alone, purchases
+from bench.figures import (
+    baseline,
+    ceiling,
+    growth,
+    holds,
+    hot,
+    ledger_alone,
+    live,
+    purchases,
+    reads,
+)
 from bench.system import System
 
 
@@ -40,13 +49,35 @@ async def _holds(system: System, size: Size) -> dict[str, Any]:
     }
 
 
-async def _purchases(system: System, size: Size) -> dict[str, Any]:
-    return await purchases.measure(system, size.of(purchases.QUICK, purchases.FULL))
+def _reads(what: str) -> Measure:
+    async def measure(system: System, size: Size) -> dict[str, Any]:
+        figures: dict[str, Any] = await getattr(reads, what)(
+            system, size.of(reads.QUICK, reads.FULL)
+        )
+        return figures
+
+    return measure
 
 
-async def _ledger(_system: System, _size: Size) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as folder:
-        return await ledger_alone.measure(Path(folder))
+def _simple(figure: ModuleType) -> Measure:
+    """A module with `measure`, QUICK and FULL."""
+
+    async def measure(system: System, size: Size) -> dict[str, Any]:
+        figures: dict[str, Any] = await figure.measure(system, size.of(figure.QUICK, figure.FULL))
+        return figures
+
+    return measure
 
 
-FIGURES: Mapping[str, Measure] = {"holds": _holds, "purchases": _purchases, "ledger": _ledger}
+FIGURES: Mapping[str, Measure] = {
+    "ceiling": _simple(ceiling),
+    "baseline": _simple(baseline),
+    "holds": _holds,
+    "hot": _simple(hot),
+    "purchases": _simple(purchases),
+    "seat_maps": _reads("seat_maps"),
+    "pages": _reads("pages"),
+    "live": _simple(live),
+    "ledger": _simple(ledger_alone),
+    "growth": _simple(growth),
+}

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import asyncpg
 
-from bench.load.flows import Ask
+from bench.load.flows import Ask, Door
 from bench.load.generator import Plan, Run
 from bench.load.wire import request
 from cinesync.up import Address, Home, Stack, free_port
@@ -27,33 +27,53 @@ Say = Callable[[str], None]
 class System:
     """A running shop, wherever its processes are."""
 
-    def __init__(self, stack: Stack, seconds: float) -> None:
-        self._stack = stack
-        self.start_seconds = seconds
+    def __init__(self, folder: Path, say: Say, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._say = say
+        self._environ = environ
+        self.start_seconds = 0.0
+        self._stack = self._start()
+
+    def restart(self) -> None:
+        """Stop and start again on the same data; `start_seconds` are then of this start."""
+        self.stop()
+        self._stack = self._start()
+
+    def _start(self) -> Stack:
+        began = time.perf_counter()
+        surroundings = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
+        surroundings |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **self._environ}
+        stack = Stack(Home(self._folder), Address("127.0.0.1", free_port()), surroundings)
+        try:
+            stack.start(self._say)
+        except BaseException:
+            stack.stop()
+            raise
+        self.start_seconds = round(time.perf_counter() - began, 2)
+        return stack
 
     @property
-    def host(self) -> str:
-        """Where it answers."""
-        return self._stack.address.host
+    def door(self) -> Door:
+        """Where it sells."""
+        return Door(self._stack.address.host, self._stack.address.port)
 
     @property
-    def port(self) -> int:
-        """Where it answers."""
-        return self._stack.address.port
+    def home(self) -> Home:
+        """Its folder."""
+        return self._stack.home
 
     @property
-    def bank_url(self) -> str:
-        """The sandbox bank's."""
-        return str(self._stack.environ["BANK_URL"])
-
-    @property
-    def bank_secret(self) -> str:
-        """The sandbox bank's API key."""
-        return str(self._stack.environ["BANK_SECRET"])
+    def environ(self) -> Mapping[str, str]:
+        """What its processes are told."""
+        return self._stack.environ
 
     def database(self, service: str) -> str:
         """The URL of a service's database."""
-        return self._stack.postgres.url(f"cinesync_{service}" if service else "postgres")
+        return self._stack.postgres.url(f"cinesync_{service}")
+
+    def server(self, database: str) -> str:
+        """The URL of any database of the same server."""
+        return self._stack.postgres.url(database)
 
     def stop(self) -> None:
         """All of it."""
@@ -88,8 +108,8 @@ class System:
 
     async def guests(self, count: int) -> list[str]:
         """Tokens, each of a new guest."""
-        entries = [_guest_entry(self.host) for _ in range(count)]
-        plan = Plan(self.host, self.port, entries, GUEST_CONNECTIONS, retry_seconds=0.1)
+        entries = [_guest_entry(self.door.host) for _ in range(count)]
+        plan = Plan(self.door.host, self.door.port, entries, GUEST_CONNECTIONS, retry_seconds=0.1)
         run = Run(plan)
         await run.connect()
         report = await run.go()
@@ -103,27 +123,13 @@ def _guest_entry(host: str) -> Ask:
     return Ask(request("POST", "/api/auth/guest", host, body))
 
 
-def start(folder: Path, say: Say, **environ: str) -> System:
-    """A shop on `folder`."""
-    began = time.perf_counter()
-    surroundings = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
-    surroundings |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **environ}
-    stack = Stack(Home(folder), Address("127.0.0.1", free_port()), surroundings)
-    try:
-        stack.start(say)
-    except BaseException:
-        stack.stop()
-        raise
-    return System(stack, round(time.perf_counter() - began, 2))
-
-
 @contextmanager
 def running(say: Say, **environ: str) -> Iterator[System]:
     """A shop in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as name:
         folder = Path(name)
         with Home(folder).owned():
-            system = start(folder, say, **environ)
+            system = System(folder, say, environ)
             try:
                 yield system
             finally:

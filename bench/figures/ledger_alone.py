@@ -4,23 +4,36 @@ import asyncio
 import os
 import signal
 import statistics
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4  # noqa: TID251 entries have ids of their own
 
+from bench.system import System
 from cinesync.ledger import entries, founding, home, receipts
 from cinesync.ledger.application import OPERATIONS_MAX
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.entries import Entry
 from cinesync.up import VALIDATORS, Child, Home, free_ports
 
-ENTRIES = 40_000
-SINGLES = 200
 PAUSE_SECONDS = 0.02
-FAILOVERS = 5
 VERIFICATIONS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Entries in full batches, entries one by one, primaries killed."""
+
+    entries: int
+    singles: int
+    failovers: int
+
+
+QUICK = Load(entries=5_000, singles=50, failovers=1)
+FULL = Load(entries=40_000, singles=200, failovers=5)
 
 
 def entry() -> bytes:
@@ -81,9 +94,9 @@ async def everybody(client: LedgerClient) -> None:
         await asyncio.sleep(0.05)
 
 
-async def throughput(client: LedgerClient) -> dict[str, float]:
+async def throughput(client: LedgerClient, count: int) -> dict[str, float]:
     """Full batches, four in flight."""
-    batches = [[entry() for _ in range(OPERATIONS_MAX)] for _ in range(ENTRIES // OPERATIONS_MAX)]
+    batches = [[entry() for _ in range(OPERATIONS_MAX)] for _ in range(count // OPERATIONS_MAX)]
     gate = asyncio.Semaphore(4)
 
     async def submit(batch: list[bytes]) -> None:
@@ -96,10 +109,10 @@ async def throughput(client: LedgerClient) -> dict[str, float]:
     return {"entries_per_second": round(len(batches) * OPERATIONS_MAX / seconds)}
 
 
-async def latency(client: LedgerClient) -> dict[str, float]:
+async def latency(client: LedgerClient, count: int) -> dict[str, float]:
     """One entry at a time, with pauses: a lightly loaded evening."""
     times_ms = []
-    for _ in range(SINGLES):
+    for _ in range(count):
         began = time.perf_counter()
         await client.submit([entry()])
         times_ms.append((time.perf_counter() - began) * 1000)
@@ -108,10 +121,10 @@ async def latency(client: LedgerClient) -> dict[str, float]:
     return {"commit_p50_ms": round(cuts[49], 1), "commit_p99_ms": round(cuts[98], 1)}
 
 
-async def failover(validators: Validators, client: LedgerClient) -> dict[str, float]:
+async def failover(validators: Validators, client: LedgerClient, count: int) -> dict[str, float]:
     """From the SIGKILL of the primary to the next entry that is final."""
     seconds = []
-    for _ in range(FAILOVERS):
+    for _ in range(count):
         told = (await client.ask_all("status")).values()
         primary = max(told, key=lambda status: int(status["view"]))["primary"]
         validators.kill_and_restart(primary)
@@ -142,16 +155,21 @@ async def receipt(client: LedgerClient) -> dict[str, float]:
     return {"receipt_bytes": len(data), "verify_ms": round(each_ms, 2)}
 
 
-async def measure(folder: Path) -> dict[str, float]:
-    """Everything about the ledger."""
+async def measure(_system: System, load: Load) -> dict[str, float]:
+    """On validators of its own."""
+    with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as folder:
+        return await _measure(Path(folder), load)
+
+
+async def _measure(folder: Path, load: Load) -> dict[str, float]:
     validators = Validators(folder)
     try:
         async with validators.client() as client:
             await client.submit([entry()])
-            results = await latency(client)
-            results |= await throughput(client)
+            results = await latency(client, load.singles)
+            results |= await throughput(client, load.entries)
             results |= await receipt(client)
-            results |= await failover(validators, client)
+            results |= await failover(validators, client, load.failovers)
     finally:
         validators.stop()
     return results

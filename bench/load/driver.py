@@ -42,6 +42,11 @@ class Outcome:
         summaries = {step: summarise(values) for step, values in self.report.latencies.items()}
         return {step: asdict(summary) for step, summary in summaries.items() if summary}
 
+    def lag(self) -> dict[str, Any] | None:
+        """How late the generator itself was."""
+        summary = summarise(self.report.lag)
+        return asdict(summary) if summary else None
+
     def statuses(self) -> dict[str, int]:
         """As JSON wants them; 0 stands for a connection that ended."""
         return {f"{step} {status}": n for (step, status), n in sorted(self.report.answers.items())}

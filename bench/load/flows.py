@@ -3,12 +3,22 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, overload
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 from bench.load.wire import request
 
 ID_CHARS = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where seats are sold, and the paths of its two counters."""
+
+    host: str
+    port: int
+    holds: str = "/api/booking/holds"
+    payments: str = "/api/payment/payments"
 
 
 class Flow(Protocol):
@@ -39,6 +49,26 @@ class Fetch:
     def after(self, step: int, status: int, body: bytes) -> bytes | None:  # noqa: ARG002
         """Nothing."""
         return None
+
+
+class Round(Sequence[Flow]):
+    """The same flows again and again, `count` in all, without a list of them."""
+
+    def __init__(self, flows: Sequence[Flow], count: int) -> None:
+        self._flows = flows
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> Flow: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Round": ...
+    def __getitem__(self, at: int | slice) -> "Flow | Round":
+        if isinstance(at, slice):
+            return Round(self._flows, len(range(*at.indices(self._count))))
+        return self._flows[range(self._count)[at] % len(self._flows)]
 
 
 @dataclass(slots=True)
@@ -101,22 +131,22 @@ def hold_id(body: bytes) -> bytes:
     return body[at : at + ID_CHARS]
 
 
-def hold(host: str, token: str, show_id: str, path: str = "/api/booking/holds") -> Hold:
+def hold(door: Door, token: str, show_id: str) -> Hold:
     """One best seat."""
     body = json.dumps({"show_id": show_id, "best": 1}).encode()
-    return Hold(request("POST", path, host, body, Authorization=f"Bearer {token}"))
+    return Hold(request("POST", door.holds, door.host, body, Authorization=f"Bearer {token}"))
 
 
-def purchase(host: str, token: str, show_id: str) -> Purchase:
+def purchase(door: Door, token: str, show_id: str) -> Purchase:
     """One best seat, paid with the sandbox bank's good card."""
     body = json.dumps({"hold_id": "?" * ID_CHARS, "provider": "sandbox", "token": "tok_approve"})
     payment = request(
         "POST",
-        "/api/payment/payments",
-        host,
+        door.payments,
+        door.host,
         body.encode(),
         Authorization=f"Bearer {token}",
         Idempotency_Key=str(uuid4()),
     )
     before, _, behind = payment.partition(b"?" * ID_CHARS)
-    return Purchase(hold(host, token, show_id).data, (before, behind))
+    return Purchase(hold(door, token, show_id).data, (before, behind))

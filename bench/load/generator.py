@@ -111,7 +111,7 @@ class Run:
         self.plan = plan
         self.loop = asyncio.get_running_loop()
         self.report = Report()
-        steps = {step for flow in plan.flows[:1] for step in flow.steps}
+        steps = set(plan.flows[0].steps)
         self.latencies = {name: array("d") for name in (*sorted(steps), "all")}
         self._free: deque[Client] = deque()
         self._next = 0  # of the plan's flows

@@ -30,12 +30,13 @@ def validator_command(home: Path) -> None:
     """Run one validator of the ledger until it is told to stop."""
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.ledger import validator  # noqa: PLC0415
+    from cinesync.ledger.chain import OldFormat  # noqa: PLC0415
     from cinesync.ledger.home import NoHome  # noqa: PLC0415
 
     telemetry.configure_logging(environ().get("LOG_LEVEL", "INFO"))
     try:
         validator.main(home)
-    except NoHome as error:
+    except (NoHome, OldFormat) as error:
         raise Refused(str(error)) from error
 
 
@@ -44,9 +45,9 @@ def validator_command(home: Path) -> None:
 @click.argument("other", type=file_type, required=False)
 @click.option("--genesis", type=file_type, help="The genesis you trust; else the file's own.")
 def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None:
-    """Check a receipt, or a proof of fraud, offline.
+    """Check a receipt, all entries of a booking, or a proof of fraud, offline.
 
-    With a second receipt, OTHER, also whether the two contradict each other, and who lied. Exit
+    With a second file, OTHER, also whether the two contradict each other, and who lied. Exit
     code 0: all is well. 1: not valid, or fraud. 2: a file cannot be read.
     """
     from cinesync.ledger.shapes import Invalid  # noqa: PLC0415
@@ -56,7 +57,8 @@ def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None
         verdict = verify_file(file, genesis)
         fraud = compare_files(file, other, genesis) if other else verdict.fraud
     except Unreadable as error:
-        raise Refused(str(error)) from error
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
     except Invalid as error:
         click.echo(f"not valid: {error}", err=True)
         sys.exit(1)
@@ -103,11 +105,14 @@ def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...
 def ledger_audit_command(data: Path) -> None:
     """Hash every entry on every replica again; name the first altered one. Exit code 1 if any."""
     from cinesync.ledger import inspection  # noqa: PLC0415
+    from cinesync.ledger.chain import OldFormat  # noqa: PLC0415
     from cinesync.ledger.shapes import Invalid  # noqa: PLC0415
 
     folder = data.expanduser() / "ledger"
     try:
         report = inspection.audit(folder)
+    except OldFormat as error:
+        raise Refused(str(error)) from error
     except (OSError, Invalid) as error:
         raise Refused(f"There is no ledger to check in {folder}: {error}.") from error
     for replica in report.replicas:

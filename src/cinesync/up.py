@@ -247,6 +247,7 @@ class Groundwork:
 
         addresses = {at: f"127.0.0.1:{port}" for at, port in self._validator_ports.items()}
         if (self.ledger / founding.GENESIS_FILE).exists():
+            self._check_ledger()
             known = home.read_addresses(founding.client_home(self.ledger))
             founding.place(self.ledger, known | addresses)
         else:
@@ -254,6 +255,16 @@ class Groundwork:
             founding.init(self.ledger, list(addresses.values()))
         for validator in self.validators:
             validator.start()
+
+    def _check_ledger(self) -> None:
+        """Raises UpFailed before anything of another version's ledger is touched."""
+        from cinesync.ledger import chain, founding  # noqa: PLC0415 see start_validators
+
+        try:
+            for file in sorted(self.ledger.glob(f"validator-*/{founding.CHAIN_FILE}")):
+                chain.check_file(file)
+        except chain.OldFormat as error:
+            raise UpFailed(str(error)) from error
 
     def start_books(self) -> None:
         """Only what holds data, for commands that look into a stopped shop."""

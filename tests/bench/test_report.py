@@ -48,11 +48,24 @@ def test_a_ratio_is_taken_within_each_run() -> None:
         (Target("cpu", "buy.cpu.all", "≤", 0.8), "**not reached**"),
         (Target("ratio", "buy.rate", "≥", 24, divisor="base"), "reached"),
         (Target("ratio", "buy.rate", "≥", 25, divisor="base"), "**not reached**"),
+        (Target("cpu", "buy.cpu.all", "≤", 0.9, given=("base", 50)), "reached"),
+        (
+            Target("cpu", "buy.cpu.all", "≤", 0.9, given=("base", 51)),
+            "**not reached** (at 50 only)",
+        ),
         (Target("other", "not.there", "≥", 1), "not measured"),
     ],
 )
 def test_a_target_is_judged_by_the_median(target: Target, verdict: str) -> None:
     assert report.judge(RUNS, target)[0] == verdict
+
+
+def test_levels_stand_side_by_side() -> None:
+    run = {"growth": {"100": {"shows": 100, "cost": 1.5}, "10000": {"shows": 10_000, "cost": 1.6}}}
+    rows = {"shows": "shows", "CPU-ms": "cost"}
+    table = report.levels_table([run], "growth", ["100", "10000", "100000"], rows)
+    assert table == "| shows | 100 | 10,000 |\n|---|---|---|\n| CPU-ms | 1.5 | 1.6 |\n"
+    assert report.levels_table([{}], "growth", ["100"], rows) == ""
 
 
 def test_tables_go_between_their_marks() -> None:

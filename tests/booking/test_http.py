@@ -32,6 +32,10 @@ class Storefront:
     office: BoxOffice
     customer_id: UUID
 
+    @property
+    def token(self) -> str:
+        return self.http.headers["Authorization"].removeprefix("Bearer ")
+
     async def hold(self, show: ShowScheduled, *seats: str) -> dict[str, Any]:
         body = {"show_id": str(show.show_id), "seats": seats}
         answer = await self.http.post("/api/booking/holds", json=body)
@@ -450,3 +454,24 @@ async def test_the_api_describes_itself(front: Storefront) -> None:
     api = await front.get("/api/booking/openapi.json")
     assert api["openapi"].startswith("3.1")
     assert "/api/booking/holds/{hold_id}" in api["paths"]
+
+
+async def test_several_customers_holds_are_read_at_once_each_with_its_own_token(
+    open_storefront: OpenStorefront,
+) -> None:
+    mine, theirs = await open_storefront(), await open_storefront()
+    show = await mine.office.schedule(scheduled())
+    my_hold, their_hold = await mine.hold(show, "A1", "A2"), await theirs.hold(show, "C1", "C2")
+    asked = [
+        (my_hold["hold_id"], mine),
+        (their_hold["hold_id"], mine),
+        (their_hold["hold_id"], theirs),
+        (str(clock.new_id()), mine),
+    ]
+    items = [{"hold_id": hold_id, "token": who.token} for hold_id, who in asked]
+    items.append({"hold_id": my_hold["hold_id"], "token": "no.such.token"})
+    answer = await mine.http.post("/api/booking/holds/read", json={"items": items})
+    found = answer.json()["items"]
+    assert [item["status"] for item in found] == [200, 404, 200, 404, 401]
+    assert found[0]["hold"]["total_cents"] == my_hold["total_cents"]
+    assert found[1]["hold"] is None

@@ -20,11 +20,8 @@ def written() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()  # configuring would close those of pytest
-    telemetry.configure_logging("INFO")
-    (handler,) = root.handlers
-    assert isinstance(handler, logging.StreamHandler)
     stream = io.StringIO()
-    handler.setStream(stream)
+    telemetry.configure_logging("INFO", stream=stream)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -1,9 +1,12 @@
 """A little chain in memory: real keys, real headers, real receipts, no consensus."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
-from cinesync.ledger import genesis, headers, keys, merkle
+from cinesync.ledger import genesis, headers, keys, merkle, merkle_map, subjects
+from cinesync.ledger.completeness import Completeness, Indexed
 from cinesync.ledger.entries import FORMAT, Entry
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
@@ -26,13 +29,13 @@ KEYS = tuple(keys.generate() for _ in range(8))
 RING = keys.KeyRing(KEYS)
 
 
-def entry(number: int, booking: int = 1) -> Entry:
+def entry(number: int, booking: int | None = None) -> Entry:
     return Entry(
         format=FORMAT,
         event_id=str(UUID(int=number)),
         kind="payment.success",
         time=START + number,
-        booking_id=str(UUID(int=booking)),
+        booking_id=str(UUID(int=number % 3 if booking is None else booking)),
         facts={"amount_cents": 2400 + number, "currency": "EUR", "seat": "Größe F7 \U0001f39f"},
         commitments={"customer_id": f"{number:064x}"},
     )
@@ -52,6 +55,7 @@ class Chain:
     blocks: list[Header] = field(default_factory=list)
     log: merkle.Frontier = field(default_factory=merkle.Frontier)
     stored: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    map: dict[str, merkle_map.Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.configuration = self.genesis.configuration
@@ -61,15 +65,28 @@ class Chain:
 
     def grow(self, *added: Entry) -> Header:
         leaves = [merkle.leaf_hash(one.encode()) for one in added]
+        for at, (one, leaf) in enumerate(zip(added, leaves, strict=True), self.log.size):
+            self._map(one.booking_id, at, leaf)
         for leaf in leaves:
             self.stored |= {(level, at): node for level, at, node in self.log.append(leaf)}
         self.entries += added
         validators = genesis.set_hash(self.configuration)
         before = self.blocks[-1] if self.blocks else None
         time = START + len(self.blocks) + 1
-        made = headers.next_header(self.genesis.chain, before, time, leaves, self.log, validators)
+        map_root = merkle_map.root_hash(self.map_nodes)
+        made = headers.next_header(
+            self.genesis.chain, before, time, leaves, self.log, map_root, validators
+        )
         self.blocks.append(made)
         return made
+
+    def map_nodes(self, places: Sequence[str]) -> dict[str, merkle_map.Node]:
+        return {place: self.map[place] for place in places if place in self.map}
+
+    def _map(self, subject: str, index: int, leaf: bytes) -> None:
+        change = partial(subjects.value_of, [(index, leaf)])
+        made = merkle_map.update(self.map_nodes, {subjects.key_of(subject): change})
+        self.map |= {place: node for place, node in made.items() if node is not None}
 
     def certify(self, header: Header, signers: tuple[int, ...] = (0, 1, 2)) -> Certificate:
         words = {at: self._attest(at, header) for at in signers}
@@ -91,6 +108,15 @@ class Chain:
             index=index,
             path=merkle.inclusion(index, header.size, self.nodes),
         )
+
+    def completeness(self, booking_id: str, signers: tuple[int, ...] = (0, 1, 2)) -> Completeness:
+        header = self.blocks[-1]
+        held = [
+            Indexed(at, one) for at, one in enumerate(self.entries) if one.booking_id == booking_id
+        ]
+        _value, proof = merkle_map.find(self.map_nodes, subjects.key_of(booking_id))
+        signed = (self.genesis, self.links, header, self.certify(header, signers))
+        return Completeness(*signed, booking_id, held, proof)
 
     def elect(self, replicas: tuple[int, ...], signers: tuple[int, ...] = (0, 1, 2)) -> None:
         """The next set of validators, named in a state that this one's checkpoint signs."""

@@ -31,10 +31,13 @@ validator.main(Path(sys.argv[1]), lambda: print("ready", flush=True), parameters
 class Quartet:
     """A ledger in a folder and its processes. `interval`: heights between two checkpoints."""
 
-    def __init__(self, folder: Path, count: int = 4, interval: int = 64) -> None:
+    def __init__(
+        self, folder: Path, count: int = 4, interval: int = 64, addresses: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
         self.interval = interval
-        self.addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+        self.addresses = addresses or [f"127.0.0.1:{port}" for port in free_ports(count)]
+        self.machines: dict[int, Sequence[str]] = {}  # by replica, what its command begins with
         self.genesis = founding.init(folder, self.addresses, "tests")
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -45,7 +48,11 @@ class Quartet:
         for replica in range(len(self.addresses)) if replicas is None else replicas:
             with (self.home(replica) / "errors.log").open("ab") as errors:
                 self.processes[replica] = subprocess.Popen(
-                    [sys.executable, "-c", CHILD, str(self.home(replica)), str(self.interval)],
+                    [
+                        *self.machines.get(replica, ()),
+                        *(sys.executable, "-c", CHILD),
+                        *(str(self.home(replica)), str(self.interval)),
+                    ],
                     stdout=subprocess.PIPE,
                     stderr=errors,
                 )

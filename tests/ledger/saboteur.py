@@ -107,13 +107,20 @@ def said_by(home: Path) -> Iterator[bytes]:
         yield data[at - size + head : at]
 
 
+def die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def live(home: Path) -> None:
     """One life, on asyncio's own loop: it hands bytes to the kernel at once."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     doom = sabotage(home)
 
     def hear() -> None:
-        doom.seal(os.read(0, 64))
+        order = os.read(0, 64)
+        if not order:
+            os._exit(0)
+        doom.seal(order)
 
     def ready() -> None:
         asyncio.get_running_loop().add_reader(0, hear)
@@ -124,6 +131,7 @@ def live(home: Path) -> None:
 
 if __name__ == "__main__":
     telemetry.configure_logging()
+    die_with_parent()
     while True:
         child = os.fork()
         if child == 0:

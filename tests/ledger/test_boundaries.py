@@ -56,7 +56,7 @@ class Victim:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{step} {record}".encode())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             line = (await self._process.stdout.readline()).decode().strip()
         assert line.startswith("struck ")
         await self.comes_back()

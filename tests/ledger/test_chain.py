@@ -3,15 +3,16 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinesync.ledger import application, chain, merkle
+from cinesync.ledger import application, chain, merkle, merkle_map, subject_map, subjects
 from cinesync.ledger.application import Ledger
-from cinesync.ledger.chain import Chain
+from cinesync.ledger.chain import Chain, OldFormat, check_file
 from cinesync.ledger.headers import Header
 from cinesync.ledger.journal import Journal, open_journal
 from cinesync.pbft.messages import Request
@@ -224,3 +225,101 @@ def test_what_is_not_there_is_not_found(ledger: Ledger) -> None:
     assert ledger.chain.entries_of_block(1) == []
     assert ledger.chain.entry(entry(1).event_id) is None
     assert ledger.chain.stream_end_at(1) == 0
+
+
+# the map
+
+
+def values_of(ledger: Ledger) -> dict[str, bytes | None]:
+    return {str(UUID(int=at)): ledger.chain.map.find(str(UUID(int=at)))[0] for at in range(4)}
+
+
+def test_the_map_has_all_entries_of_each_booking_in_order(ledger: Ledger) -> None:
+    grow(ledger, 1, 2, 4)
+    grow(ledger, 3, 7)
+    leaves = {index: merkle.leaf_hash(entry(n).encode()) for index, n in ((0, 1), (2, 4), (4, 7))}
+    expected = subjects.value_of(sorted(leaves.items()))
+    booking = entry(1).booking_id
+    value, proof = ledger.chain.map.find(booking)
+    assert value == expected
+    root = merkle_map.root_from(subjects.key_of(booking), value, proof)
+    assert root == head(ledger).map_root
+    nobody = str(UUID(int=99))
+    value, proof = ledger.chain.map.find(nobody)
+    assert value is None
+    assert merkle_map.root_from(subjects.key_of(nobody), None, proof) == root
+
+
+def test_a_map_that_was_not_written_back_catches_up(ledger: Ledger) -> None:
+    grow(ledger, 1, 2, 3)
+    ledger.chain.settle()
+    grow(ledger, 4, 8)
+    grow(ledger, 6)
+    assert ledger.chain.map.height == 1
+    again = Ledger(founders(), Chain(ledger.chain.path))
+    assert again.chain.map.height == 3
+    assert again.chain.map.root == head(ledger).map_root
+    assert values_of(again) == values_of(ledger)
+    again.chain.close()
+
+
+def test_a_map_is_written_back_when_much_of_it_has_changed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject_map, "NODES_CHANGED_MAX", 1)
+    monkeypatch.setattr(subject_map, "DEPTH_KEPT_MAX", -1)  # nothing stays in memory
+    operations = [entry(number, booking=number).encode() for number in range(60)]
+    for height in range(1, 4):
+        part = tuple(operations[20 * height - 20 : 20 * height])
+        ledger.apply(height, START + height, [Request("ledger", 1, part)])
+    assert ledger.chain.map.height == 3
+    for number in range(60):
+        value, proof = ledger.chain.map.find(entry(number, booking=number).booking_id)
+        assert value is not None
+        key = subjects.key_of(entry(number, booking=number).booking_id)
+        assert merkle_map.root_from(key, value, proof) == head(ledger).map_root
+
+
+@pytest.mark.parametrize("harm", ["DELETE FROM map WHERE place <> ''", "UPDATE map SET node = '?'"])
+def test_a_damaged_map_is_a_damaged_chain(ledger: Ledger, harm: str) -> None:
+    operations = tuple(entry(number, booking=number).encode() for number in range(60))
+    ledger.apply(1, START + 1, [Request("ledger", 1, operations)])
+    ledger.chain.settle()
+    connection = sqlite3.connect(ledger.chain.path)
+    connection.execute(harm)
+    connection.commit()
+    connection.close()
+    with pytest.raises(sqlite3.DatabaseError, match="map"):
+        _grow_again(ledger.chain.path)
+
+
+def _grow_again(path: Path) -> None:
+    again = Ledger(founders(), Chain(path))
+    more = tuple(entry(number, booking=number - 60).encode() for number in range(60, 120))
+    again.apply(2, START + 2, [Request("ledger", 1, more)])
+
+
+def test_a_chain_whose_map_is_another_blocks_is_damaged(ledger: Ledger) -> None:
+    grow(ledger, 1)
+    ledger.chain.settle()
+    grow(ledger, 2)
+    connection = sqlite3.connect(ledger.chain.path)
+    connection.execute("UPDATE map_height SET height = 2")
+    connection.commit()
+    connection.close()
+    with pytest.raises(sqlite3.DatabaseError, match="not that of the last block"):
+        Chain(ledger.chain.path)
+
+
+def test_a_chain_of_an_older_format_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "chain.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE blocks (height INTEGER PRIMARY KEY, header BLOB)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(OldFormat, match=r"another version of CineSync .* nothing was changed"):
+        Chain(path)
+    with pytest.raises(OldFormat, match=path.name):
+        check_file(path)
+    assert path.read_bytes() == before
+    assert not (tmp_path / "chain.sqlite.damaged").exists()

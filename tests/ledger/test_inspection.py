@@ -19,6 +19,8 @@ from tests.ledger.chains import START, entry
 from tests.ledger.lives import a_life
 from tests.ledger.test_chain import request
 
+MAPPED = 5  # where the map was last written
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -30,6 +32,8 @@ def folder(tmp_path: Path) -> Path:
         ledger = Ledger(start, Chain(path))
         for height in range(1, 8 if replica < 3 else 7):
             ledger.apply(height, START * 2 + height, [request(3 * height, 3 * height + 1)])
+            if height == MAPPED:
+                ledger.chain.settle()
         ledger.chain.close()
     return made
 
@@ -96,6 +100,20 @@ HARMS: list[tuple[Harm, str]] = [
     (
         lambda f: change(f, "UPDATE blocks SET stream_end = 7 WHERE height = 4"),
         "block 4: its place",
+    ),
+    (lambda f: change(f, "UPDATE map SET node = x'90' WHERE place = ''"), "node at the root of"),
+    (lambda f: change(f, "DELETE FROM map WHERE place = ''"), "node at the root of the map"),
+    (lambda f: change(f, "INSERT INTO map VALUES ('a7', x'90')"), "node a7 of the map"),
+    (lambda f: change(f, "UPDATE map_height SET height = 4"), "node at the root of the map"),
+    (lambda f: change(f, "UPDATE map_height SET height = 8"), "the map is of height 8"),
+    (lambda f: change(f, "DELETE FROM map_height"), "node at the root of the map"),
+    (
+        lambda f: change(
+            f,
+            'UPDATE blocks SET header = CAST(replace(CAST(header AS TEXT), \'"map_root":"\','
+            ' \'"map_root":"0\') AS BLOB) WHERE height = 4',
+        ),
+        "block 4: header.map_root",
     ),
     (lambda f: change(f, "DELETE FROM blocks WHERE height = 4"), "after block 3: the height"),
     (lambda f: change(f, "DELETE FROM blocks WHERE height = 7"), "entry 12 is in no block"),

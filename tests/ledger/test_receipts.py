@@ -162,7 +162,7 @@ def test_what_a_validator_signs_can_be_spelled_by_hand() -> None:
     """As the page in the browser and `docs/ledger.md` do it: a domain, then MessagePack."""
     header = GOOD.header
     body = canonical.dump(header.to_json())
-    digest = hashlib.sha256(b"cinesync/header/1\x00" + body).digest()
+    digest = hashlib.sha256(b"cinesync/header/2\x00" + body).digest()
     assert header.height < 0x80
     for replica, signature in GOOD.certificate.signatures.items():
         words = b"\x96\xabattestation" + bytes([replica]) + b"\xc4\x00" + b"\x00"

@@ -56,7 +56,7 @@ async def test_four_in_one_loop_agree_and_answer(tmp_path: Path) -> None:
         assert len((await client.ask(1, "block", 1))["entries"]) == 5
         assert len((await client.ask(1, "block", 0))["entries"]) == 5
         assert await client.ask(1, "block", 9) is None
-        assert len(await client.ask(1, "entries", name=entry(1).booking_id)) == 5
+        assert len(await client.ask(1, "entries", name=entry(1).booking_id)) == 2
         assert len(await client.ask(1, "blocks", 0, 10)) == 1
         assert await client.ask(1, "attestation", 9) is None
         assert await client.ask(1, "consistency", 2, 5) is not None

@@ -16,7 +16,7 @@ from cinesync.chassis import clock
 from cinesync.chassis.db import Database, Transaction
 from cinesync.chassis.events import Event
 from cinesync.contracts.auth import CustomerErased
-from cinesync.ledger import entries, founding, home, receipts, routes, service
+from cinesync.ledger import completeness, entries, founding, home, receipts, routes, service
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.model import first_sequence
 from cinesync.ledger.reader import Reader
@@ -293,6 +293,24 @@ async def test_all_entries_of_a_booking_can_be_had(open_office: Open, calm: Quar
     found = await office.get("/entries", booking_id=str(booking_id))
     assert {one["entry"]["event_id"] for one in found["items"]} == {str(e.event_id) for e in life}
     assert [one["index"] for one in found["items"]] == sorted(o["index"] for o in found["items"])
+
+
+async def test_that_a_bookings_entries_are_all_can_be_proved(
+    open_office: Open, calm: Quartet
+) -> None:
+    office = await open_office(calm)
+    life = a_life()
+    await office.record(*life)
+    await office.settled(*life)
+    booking_id = life[1].hold_id  # type: ignore[attr-defined]  # of the payment
+    told = await office.http.get(f"/api/ledger/proofs/booking/{booking_id}")
+    proved = completeness.verify(told.content, calm.genesis)
+    assert {one.entry.event_id for one in proved.entries} == {str(e.event_id) for e in life}
+    listed = await office.get("/entries", booking_id=str(booking_id))
+    assert [one["index"] for one in listed["items"]] == [one.index for one in proved.entries]
+    assert str(booking_id) in told.headers["content-disposition"]
+    unknown = await office.http.get(f"/api/ledger/proofs/booking/{clock.new_id()}")
+    assert completeness.verify(unknown.content, calm.genesis).entries == []
 
 
 async def test_a_receipt_can_be_had_in_both_forms(open_office: Open, calm: Quartet) -> None:

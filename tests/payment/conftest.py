@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import httpx
@@ -17,6 +18,7 @@ from sqlalchemy import text
 
 from cinesync.chassis import clock
 from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.peer import Answer, Peer, PeerAway
 from cinesync.payment import bookkeeping, routes
 from cinesync.payment.cashier import Cashier
 from cinesync.payment.gateways import Gateway
@@ -33,13 +35,15 @@ PATIENCE = Patience(
     first_check_seconds=0.0, retry_seconds=0.0, ask_before_seconds=1.0, cancel_after_seconds=0.0
 )
 TIMEOUT_SECONDS = 1.0
-HOLDS_URL = "http://booking/api/booking/holds/"
+HOLDS_PATH = "/api/booking/holds/read"
 
 
 @dataclass
 class HoldDesk:
     """What the booking service would answer, and how often it was asked."""
 
+    door_status: int = 200
+    answers_max: int = 100
     status: int = 200
     state: str = "held"
     total_cents: int = 2400
@@ -47,21 +51,29 @@ class HoldDesk:
     away: bool = False
     tokens: list[str] = field(default_factory=list)
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        """GET /api/booking/holds/{id}."""
-        self.tokens.append(request.headers["authorization"])
+    async def call(self, _method: str, path: str, *, body: dict[str, Any]) -> Answer:
+        """POST /api/booking/holds/read."""
+        assert path == HOLDS_PATH
         if self.away:
-            raise httpx.ConnectError("booking is down", request=request)
+            raise PeerAway("booking is down")
+        self.tokens += [question.token for question in body["items"]]
+        items = [self._item(question.hold_id) for question in body["items"]][: self.answers_max]
+        return Answer(self.door_status, msgspec.json.encode({"items": items}))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _item(self, hold_id: UUID) -> dict[str, Any]:
         expires_at = clock.now() + timedelta(seconds=self.expires_in_seconds)
-        body = {
-            "hold_id": request.url.path.rpartition("/")[2],
+        hold = {
+            "hold_id": hold_id,
             "seats": ["F7", "F8"],
             "total_cents": self.total_cents,
             "currency": "EUR",
             "expires_at": expires_at,
             "status": self.state,
         }
-        return httpx.Response(self.status, content=msgspec.json.encode(body))
+        return {"status": self.status, "hold": hold if self.status == HTTPStatus.OK else None}
 
 
 @dataclass
@@ -231,11 +243,17 @@ async def make_till(
             db = await make_database("payment")
             till = build_till(db, teller, make_client, sign, HoldDesk())
             stack.push_async_callback(till.bank.aclose)
+            stack.push_async_callback(till.gateway.close)
             stack.push_async_callback(till.cashier.close)
             await stack.enter_async_context(listening(teller.shop_port, till.hear))
             return till
 
         yield make
+
+
+def open_holds(desk: HoldDesk) -> Holds:
+    """The service's side of `desk`."""
+    return Holds(cast("Peer", desk))
 
 
 def build_till(
@@ -244,11 +262,9 @@ def build_till(
     """One process's worth of wiring; several may share a database."""
     bank = teller.client()
     bank.timeout = httpx.Timeout(TIMEOUT_SECONDS)
-    gateway = Sandbox(bank, SECRET, absent_after_seconds=0.0)
-    booking = httpx.AsyncClient(
-        base_url="http://booking", transport=httpx.MockTransport(holds.answer), verify=False
-    )
-    cashier = Cashier(db, {"sandbox": gateway}, Holds(booking), PATIENCE)
+    key = {"authorization": f"Bearer {SECRET}"}
+    gateway = Sandbox(Peer(teller.url, TIMEOUT_SECONDS, key), SECRET, absent_after_seconds=0.0)
+    cashier = Cashier(db, {"sandbox": gateway}, open_holds(holds), PATIENCE)
     sweep = Sweep(
         db=db,
         gateway=gateway,

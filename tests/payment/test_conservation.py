@@ -98,6 +98,7 @@ async def test_money_is_conserved_under_all_faults_at_once(
     await asyncio.gather(*sweeps, return_exceptions=True)
     await assert_conserved(till)
     await other.bank.aclose()
+    await other.gateway.close()
 
 
 async def assert_conserved(till: Till) -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from cinesync.chassis import clock
@@ -17,12 +16,11 @@ from cinesync.payment import routes
 from cinesync.payment.cashier import Cashier
 from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused
 from cinesync.payment.gateways.stripe import Stripe, open_stripe
-from cinesync.payment.holds import Holds
 from cinesync.payment.model import BadSignature, Charge, ChargeState, Payment, Refund, Status
 from cinesync.up import free_port
 from tests.conftest import MakeClient
 from tests.needs import need
-from tests.payment.conftest import PATIENCE, Till
+from tests.payment.conftest import PATIENCE, Till, open_holds
 from tests.payment.stripe_stand_in import WEBHOOK_SECRET, StripeStandIn, signed, stripe_stand_in
 
 # The SDK hands its form to httpx in a way that httpx no longer likes.
@@ -205,10 +203,7 @@ async def test_other_peoples_intents_and_other_events_are_not_ours(gateway: Stri
 async def test_a_purchase_through_stripe_settles_by_webhook(
     till: Till, gateway: Stripe, stand_in: StripeStandIn, make_client: MakeClient
 ) -> None:
-    booking = httpx.AsyncClient(
-        base_url="http://booking", transport=httpx.MockTransport(till.holds.answer)
-    )
-    cashier = Cashier(till.db, {"stripe": gateway}, Holds(booking), PATIENCE)
+    cashier = Cashier(till.db, {"stripe": gateway}, open_holds(till.holds), PATIENCE)
     till.client = make_client("payment", list(routes.routes(routes.Desk(till.db, cashier, ""))))
     answer = await till.pay("pm_card_slow", provider="stripe")
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")

@@ -18,7 +18,7 @@ STATEMENT = re.compile(
     r"|LOCK|COPY|TRUNCATE|CALL)\s"
 )
 # The fake bank is somebody else's computer, and keeps its books in SQLite; so does each validator.
-SQLITE = re.compile(r"(^|/)(bank/.*|ledger/(chain|inspection|journal))\.py$")
+SQLITE = re.compile(r"(^|/)(bank/.*|ledger/(chain|inspection|journal|subject_map))\.py$")
 # What stands for an interpolated part, so that the statement around it can be parsed.
 HOLE = "put_together_at_run_time"
 

@@ -26,6 +26,7 @@ class Ledger:
     silent: set[int] = field(default_factory=set)
     late: set[str] = field(default_factory=set)
     waiting: int = 0
+    unproved: bool = False
 
     def grow(self, *entries: Entry) -> Header:
         self.firsts.append(len(self.chain.entries))
@@ -134,6 +135,14 @@ def install(app: Flask, ledger: Ledger) -> None:  # noqa: C901 a table of routes
         wanted = request.args["booking_id"]
         found = [at for at, one in enumerate(ledger.chain.entries) if one.booking_id == wanted]
         return jsonify(items=[ledger.placed(at) for at in found], next=None)
+
+    @app.get("/api/ledger/proofs/booking/<uuid:booking_id>")
+    def completeness(booking_id: UUID) -> Response:
+        if ledger.unproved:
+            raise Refused(503, "Too few validators answer right now.")
+        data = ledger.chain.completeness(str(booking_id)).encode()
+        name = f'attachment; filename="booking-{booking_id}.json"'
+        return Response(data, mimetype="application/json", headers={"Content-Disposition": name})
 
     @app.get("/api/ledger/receipts/<uuid:event_id>")
     def receipt(event_id: UUID) -> Response:

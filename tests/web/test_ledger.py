@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cinesync.chassis.http import Page
-from cinesync.ledger import canonical, merkle
+from cinesync.ledger import canonical, completeness, merkle
 from cinesync.ledger.routes import BlockView, StatusView
 from cinesync.web import chain, tree
 from cinesync.web.chain import Placed, Status, Validator
@@ -114,7 +114,7 @@ def test_the_changing_part_is_what_the_page_shows(visitor: FlaskClient, ledger: 
 def test_a_block_shows_its_header_and_who_signed_it(visitor: FlaskClient, ledger: Ledger) -> None:
     page = visitor.get("/ledger/blocks/3").text
     header = ledger.chain.blocks[2]
-    for digest in (header.hash, header.previous, header.entries_root, header.root):
+    for digest in (header.hash, header.previous, header.entries_root, header.root, header.map_root):
         assert digest.hex() in page
     assert "validators 0, 1, 2 of epoch 0" in page
     assert 'href="/ledger/blocks/2"' in page
@@ -258,7 +258,18 @@ def test_a_booking_shows_all_its_entries_and_who_vouches_for_that(
     assert said.index("Payment success") < said.index("Booking confirmed")
     receipts = [ledger.chain.receipt(at).encode().decode() for at in (0, 1)]
     assert embedded(page, "receipt") == receipts
+    ledger.unproved = True
+    said = text_of(visitor.get(f"/ledger/bookings/{BOOKING}").text)
     assert "2 of 4 validators gave this very list, and at most 1 may be dishonest" in said
+
+
+def test_a_booking_comes_with_the_proof_that_nothing_is_missing(
+    visitor: FlaskClient, ledger: Ledger
+) -> None:
+    page = visitor.get(f"/ledger/bookings/{BOOKING}").text
+    (proof,) = embedded(page, "all")
+    assert len(completeness.verify(proof.encode(), ledger.chain.genesis).entries) == 2
+    assert f'href="/api/ledger/proofs/booking/{BOOKING}"' in page
 
 
 def test_a_booking_whose_receipt_is_still_made_is_shown_all_the_same(

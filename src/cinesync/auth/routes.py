@@ -139,7 +139,7 @@ class Door:
 TheDoor = NamedDependency[Door]
 
 
-def refuse_foreign_pages(
+async def refuse_foreign_pages(
     connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
 ) -> None:
     """Against request forgery, SameSite aside: a browser says which site's page is asking.

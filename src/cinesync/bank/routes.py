@@ -174,7 +174,9 @@ def _page(found: Charge) -> str:
     )
 
 
-def check_key(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+async def check_key(
+    connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
+) -> None:
     """A shop proves itself with the secret it shares with the bank."""
     expected = f"Bearer {connection.app.state.desk.secret}"
     if not hmac.compare_digest(connection.headers.get("authorization", ""), expected):

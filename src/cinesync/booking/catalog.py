@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Row, Uuid, any_, func, literal, select
+from sqlalchemy import select
 
 from cinesync.booking.model import Show
-from cinesync.booking.tables import early_show_changes, seats, shows
+from cinesync.booking.tables import early_show_changes, seats
 from cinesync.chassis.db import Transaction, text
 from cinesync.contracts.movies import (
     Layout,
@@ -23,6 +23,12 @@ _SHOW_FIELDS = (
     "region", "show_id", "movie_id", "movie_title", "theater_id", "theater_name", "city",
     "time_zone", "auditorium_name", "starts_at", "ends_at", "format", "language", "currency",
 )  # fmt: skip
+
+SHOW_COLUMNS = (
+    "region, show_id, movie_id, movie_title, theater_id, theater_name, city, time_zone,"
+    " auditorium_name, starts_at, ends_at, format, language, currency, prices_cents, layout_id,"
+    " revision, cancelled"
+)
 
 
 async def insert_layouts(tx: Transaction, layout_ids: Iterable[UUID]) -> set[UUID]:
@@ -178,10 +184,12 @@ async def take_early_changes(tx: Transaction, show_ids: Iterable[UUID]) -> list[
 
 async def find_shows(tx: Transaction, show_ids: Iterable[UUID]) -> Mapping[UUID, Show]:
     """Shows by their id alone, with the database's clock."""
-    statement = select(*shows.c, func.now().label("read_at")).where(
-        shows.c.show_id == any_(literal(sorted(set(show_ids)), ARRAY(Uuid)))
+    statement = text(
+        f"SELECT {SHOW_COLUMNS}, now() AS read_at FROM shows"  # noqa: S608 a constant
+        " WHERE show_id = ANY(CAST(:show_ids AS uuid[]))"
     )
-    return {row.show_id: _show(row) for row in await tx.execute(statement)}
+    rows = await tx.execute(statement, {"show_ids": sorted(set(show_ids))})
+    return {row.show_id: _show(row) for row in rows}
 
 
 async def find_seats(tx: Transaction, layout_id: UUID) -> list[LayoutSeat]:
@@ -232,5 +240,5 @@ def _json(value: Mapping[str, int]) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _show(row: Row[Any]) -> Show:
-    return Show(**row._mapping)  # noqa: SLF001 SQLAlchemy's public name for it
+def _show(row: Mapping[str, Any]) -> Show:
+    return Show(**row)

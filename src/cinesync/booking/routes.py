@@ -5,22 +5,22 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Response, Router, delete, get, post
+from litestar import Request, Response, Router, delete, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
-from cinesync.booking import catalog, history, service, views
+from cinesync.booking import catalog, history, service, store, views
 from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import Booking, HoldSeats, Show, State
 from cinesync.booking.shop import Shop
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.db import Transaction
-from cinesync.chassis.http import Page, decode_cursor, encode_cursor
-from cinesync.chassis.problems import Invalid
-from cinesync.chassis.tokens import Caller
+from cinesync.chassis.http import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in
+from cinesync.chassis.problems import Invalid, Problem
+from cinesync.chassis.tokens import Caller, Verifier
 
 PAGE_MAX = 100
 KEY_SECONDS = 300
@@ -71,9 +71,12 @@ async def live(
     return Stream(stream, media_type="text/event-stream", headers=headers)
 
 
-@post("/holds")
-async def make_hold(shop: TheShop, caller: Who, data: JSONBody[views.HoldWish]) -> views.HoldView:
+@post("/holds", opt=SIGNED_IN)
+async def make_hold(
+    shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldWish]
+) -> views.HoldView:
     """Hold these seats, or the best so many side by side: all or none."""
+    caller = await signed_in(request)
     wish = HoldSeats(
         hold_id=clock.new_id(),
         customer_id=caller.customer_id,
@@ -92,6 +95,25 @@ async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views
     """A hold of yours, whatever has become of it."""
     booking = await shop.db.read(service.find_own, hold_id, caller.customer_id)
     return views.hold(booking, shop.terms)
+
+
+@post("/holds/read", status_code=200)
+async def read_holds(
+    shop: TheShop, verifier: NamedDependency[Verifier], data: JSONBody[views.HoldQuestions]
+) -> views.HoldAnswers:
+    """Several customers' holds at once, each with its own token: how payments ask for prices."""
+    callers = [await _caller_of(verifier, question.token) for question in data.items]
+    found = await shop.db.read(store.find_bookings, [one.hold_id for one in data.items])
+    answers: list[views.HoldAnswer] = []
+    for question, caller in zip(data.items, callers, strict=True):
+        booking = found.get(question.hold_id)
+        if isinstance(caller, Problem):
+            answers.append(views.HoldAnswer(caller.status, None))
+        elif booking is None or booking.customer_id != caller.customer_id:
+            answers.append(views.HoldAnswer(404, None))
+        else:
+            answers.append(views.HoldAnswer(200, views.hold(booking, shop.terms)))
+    return views.HoldAnswers(answers)
 
 
 @delete("/holds/{hold_id:uuid}")
@@ -174,6 +196,7 @@ def router(shop: Shop) -> Router:
             live,
             make_hold,
             get_hold,
+            read_holds,
             release_hold,
             extend_hold,
             list_bookings,
@@ -184,6 +207,13 @@ def router(shop: Shop) -> Router:
         ],
         dependencies={"shop": Provide(lambda: shop, sync_to_thread=False)},
     )
+
+
+async def _caller_of(verifier: Verifier, token: str) -> Caller | Problem:
+    try:
+        return await verifier.verify(token)
+    except Problem as problem:
+        return problem
 
 
 async def _page(

@@ -11,7 +11,6 @@ from sqlalchemy import (
     ARRAY,
     Column,
     ColumnElement,
-    Row,
     Select,
     Text,
     Uuid,
@@ -19,15 +18,19 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    text,
 )
 
 from cinesync.booking.counter import Pick
 from cinesync.booking.model import Booking, PricedSeat, State
 from cinesync.booking.tables import booking_seats, bookings
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.db import Transaction, text
 
 HELD, BOOKED = "held", "booked"
+BOOKING_COLUMNS = (
+    "region, booking_id, customer_id, show_id, seats, total_cents, currency, state, created_at,"
+    " expires_at, extensions, payment_id, payment_failure, late, confirmed_at, cancelled_at,"
+    " cancel_reason, refund_cents, refunded_cents"
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -201,20 +204,28 @@ async def insert_holds(
 
 async def lock_bookings(tx: Transaction, booking_ids: Iterable[UUID]) -> Mapping[UUID, Booking]:
     """Bookings about to change, in key order; the lock only spares retries."""
-    statement = (
-        select_bookings()
-        .where(bookings.c.booking_id == any_(literal(sorted(set(booking_ids)), ARRAY(Uuid))))
-        .order_by(bookings.c.region, bookings.c.booking_id)
-        .with_for_update()
+    statement = text(
+        f"SELECT {BOOKING_COLUMNS}, now() AS read_at FROM bookings"  # noqa: S608 a constant
+        " WHERE booking_id = ANY(CAST(:booking_ids AS uuid[]))"
+        " ORDER BY region ASC, booking_id ASC FOR UPDATE"
     )
-    return {row.booking_id: booking_of(row) for row in await tx.execute(statement)}
+    rows = await tx.execute(statement, {"booking_ids": sorted(set(booking_ids))})
+    return {row.booking_id: booking_of(row) for row in rows}
+
+
+async def find_bookings(tx: Transaction, booking_ids: Iterable[UUID]) -> Mapping[UUID, Booking]:
+    """Holds and bookings by their ids alone."""
+    statement = text(
+        f"SELECT {BOOKING_COLUMNS}, now() AS read_at FROM bookings"  # noqa: S608 a constant
+        " WHERE booking_id = ANY(CAST(:booking_ids AS uuid[]))"
+    )
+    rows = await tx.execute(statement, {"booking_ids": sorted(set(booking_ids))})
+    return {row.booking_id: booking_of(row) for row in rows}
 
 
 async def find_booking(tx: Transaction, booking_id: UUID) -> Booking | None:
     """A hold or booking by its id alone."""
-    rows = await tx.execute(select_bookings().where(bookings.c.booking_id == booking_id))
-    row = rows.first()
-    return booking_of(row) if row else None
+    return (await find_bookings(tx, [booking_id])).get(booking_id)
 
 
 async def lock_run_out(tx: Transaction, grace_seconds: int, limit: int) -> list[Booking]:
@@ -227,7 +238,7 @@ async def lock_run_out(tx: Transaction, grace_seconds: int, limit: int) -> list[
         .limit(limit)
         .with_for_update()
     )
-    return [booking_of(row) for row in await tx.execute(statement)]
+    return [booking_of(row._mapping) for row in await tx.execute(statement)]  # noqa: SLF001
 
 
 async def set_states(
@@ -282,7 +293,7 @@ async def set_cancelled(
         .where(bookings.c.state.in_(before))
         .returning(*bookings.c, func.now().label("read_at"))
     )
-    return [booking_of(row) for row in await tx.execute(statement)]
+    return [booking_of(row._mapping) for row in await tx.execute(statement)]  # noqa: SLF001
 
 
 async def set_expiry(tx: Transaction, booking: Booking, expires_at: datetime) -> bool:
@@ -342,9 +353,9 @@ def select_bookings() -> Select[Any]:
     return select(*bookings.c, func.now().label("read_at"))
 
 
-def booking_of(row: Row[Any]) -> Booking:
-    """A row of `select_bookings`."""
-    fields = dict(row._mapping)  # noqa: SLF001 SQLAlchemy's public name for it
+def booking_of(row: Any) -> Booking:
+    """A row with every column and `read_at`."""
+    fields = dict(row)
     fields["state"] = State(fields["state"])
     fields["seats"] = [PricedSeat(**priced) for priced in fields["seats"]]
     return Booking(**fields)

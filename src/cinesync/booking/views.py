@@ -12,10 +12,12 @@ from cinesync.booking.feed import FREE, Feed
 from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import SEATS_PER_HOLD_MAX, Booking, PricedSeat, Show, Terms
 from cinesync.booking.service import Held
+from cinesync.chassis.tokens import TOKEN_CHARS_MAX
 
 # Above the rule's limit, so that the rule answers; far below what could hurt.
 SEATS_NAMED_MAX = 100
 NAME_CHARS_MAX = 40
+HOLDS_READ_MAX = 50
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 
@@ -27,6 +29,32 @@ class HoldWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     seats: Annotated[tuple[Name, ...], msgspec.Meta(max_length=SEATS_NAMED_MAX)] = ()
     best: Annotated[int, msgspec.Meta(ge=1, le=SEATS_NAMED_MAX)] | None = None
     zone: Name | None = None
+
+
+class HoldQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A hold to read, with its own customer's access token."""
+
+    hold_id: UUID
+    token: Annotated[str, msgspec.Meta(max_length=TOKEN_CHARS_MAX)]
+
+
+class HoldQuestions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several at once."""
+
+    items: Annotated[tuple[HoldQuestion, ...], msgspec.Meta(max_length=HOLDS_READ_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAnswer:
+    """`status` is the one that reading this hold alone would have had."""
+
+    status: int
+    hold: "HoldView | None"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAnswers:
+    items: Sequence[HoldAnswer]
 
 
 @dataclass(frozen=True, slots=True)

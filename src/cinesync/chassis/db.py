@@ -12,6 +12,7 @@ from typing import Concatenate, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -75,7 +76,17 @@ class Database:
 
         Raises DatabaseAway, Contended or FateUnknown (503) when the retries are used up.
         """
-        run_key = clock.new_id()
+        return await self._run(clock.new_id(), lambda tx: command(tx, *args, **kwargs))
+
+    async def run_repeatable(self, command: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `run`, without a key: for commands of which a second run changes nothing.
+
+        After a lost COMMIT the answer is the second run's. Consumers are of this kind: their inbox
+        rows do what the key does.
+        """
+        return await self._run(None, lambda tx: command(tx, *args, **kwargs))
+
+    async def _run(self, run_key: UUID | None, command: Callable[[Transaction], Awaitable[T]]) -> T:
         attempts = _Attempts()
         results: list[T] = []
         fate_unknown = False
@@ -83,11 +94,11 @@ class Database:
             committing = False
             try:
                 async with self._begun() as (tx, transaction):
-                    if not await _insert_run_key(tx, run_key):
+                    if run_key is not None and not await _insert_run_key(tx, run_key):
                         await transaction.rollback()
                         return results[-1]  # the COMMIT whose fate was lost had been applied
                     fate_unknown = False
-                    results.append(await command(tx, *args, **kwargs))
+                    results.append(await command(tx))
                     committing = True
                     await transaction.commit()
             except Exception as error:  # noqa: BLE001 what is not the database's is raised again
@@ -222,6 +233,8 @@ def open_database(url: str, *, pool_size: int = 6, application: str = "cinesync"
         pool_size=pool_size,
         max_overflow=2,
         pool_timeout=10,
+        json_deserializer=msgspec.json.decode,
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
         connect_args=connect_args,
     )
     return Database(engine, url)

@@ -108,7 +108,7 @@ class Inbox:
 
     async def _handle(self, messages: Sequence[Message]) -> None:
         events = [decode(self.event_type, message.body) for message in messages]
-        fresh = await self.db.run(self._handle_fresh, events)
+        fresh = await self.db.run_repeatable(self._handle_fresh, events)
         telemetry.EVENTS_HANDLED.labels(self.queue, "handled").inc(len(fresh))
         for event in (event for event in fresh if event.trace):
             log.info(

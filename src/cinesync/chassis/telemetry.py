@@ -4,7 +4,9 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
+import msgspec
 import structlog
 from opentelemetry import context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -34,8 +36,14 @@ BATCH_SIZE = Histogram(
 _propagator = TraceContextTextMapPropagator()
 
 
-def configure_logging(level: str = "INFO", *, json_lines: bool = True) -> None:
-    """One line per event on stderr; Python's own loggers included. Call once, at start."""
+def configure_logging(
+    level: str = "INFO", *, json_lines: bool = True, stream: TextIO | None = None
+) -> None:
+    """One line per event on `stream` (stderr); Python's own loggers included. Call once, at start.
+
+    Our own lines are written straight to it: through Python's loggers each costs ten times
+    as much.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -44,14 +52,17 @@ def configure_logging(level: str = "INFO", *, json_lines: bool = True) -> None:
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer(serializer=_as_json)
+        if json_lines
+        else structlog.dev.ConsoleRenderer()
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -63,9 +74,13 @@ def configure_logging(level: str = "INFO", *, json_lines: bool = True) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+def _as_json(line: structlog.typing.EventDict, **_: object) -> str:
+    return msgspec.json.encode(line, enc_hook=repr).decode()
+
+
+def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """A structured logger; the current trace id is added to each line."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(name)
     return logger
 
 

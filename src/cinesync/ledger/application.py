@@ -75,10 +75,11 @@ class Ledger:
     def _append(self, height: int, time: int, fresh: Sequence[tuple[Entry, bytes]]) -> bytes:
         leaves = [merkle.leaf_hash(data) for _, data in fresh]
         before = self.chain.head
-        self.chain.place(leaves)
+        self.chain.place([entry for entry, _ in fresh], leaves)
         validators = _set_hash(self.configuration())
         chain = self._genesis.chain
-        header = headers.next_header(chain, before, time, leaves, self.chain.log, validators)
+        log, map_root = self.chain.log, self.chain.map.root
+        header = headers.next_header(chain, before, time, leaves, log, map_root, validators)
         assert header.height == height
         self.chain.add(header, fresh)
         return header.hash
@@ -145,10 +146,12 @@ class Ledger:
         self.chain.cut(0)
         for raw, data in records(stream):
             fresh = [_read(piece) for piece in data]
-            self.chain.place([merkle.leaf_hash(piece) for piece in data])
+            leaves = [merkle.leaf_hash(piece) for piece in data]
+            self.chain.place([entry for entry, _ in fresh], leaves)
             self.chain.add(parse_header(raw), fresh)
         self.chain.unstage()
-        return True
+        head = self.chain.head
+        return head is not None and head.map_root == self.chain.map.root
 
     def discard(self, below: int) -> None:
         """Nothing to do: nothing was copied."""

@@ -1,4 +1,4 @@
-"""A validator's copy of the chain, in SQLite: blocks, entries, and the log's tree.
+"""A validator's copy of the chain, in SQLite: blocks, entries, the log's tree, and the map.
 
 Blocks are committed without an fsync: a validator that lost some applies them again from its
 journal. `settle` makes all of them durable, once for every checkpoint.
@@ -7,13 +7,14 @@ journal. `settle` makes all of them durable, once for every checkpoint.
 import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cinesync.ledger import canonical, entries, headers, merkle
+from cinesync.ledger import canonical, entries, headers, merkle, merkle_map, subjects
 from cinesync.ledger.headers import Header
+from cinesync.ledger.subject_map import SubjectMap
 
 SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
@@ -37,10 +38,15 @@ CREATE TABLE IF NOT EXISTS staged (idx INTEGER PRIMARY KEY, manifest BLOB NOT NU
     data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS settled (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
 """
+SCHEMA_VERSION: Final = 2  # 1: headers without map_root
 VARIABLES_MAX: Final = 900  # SQLite's own limit was 999 for long
 BLOCKS_PER_READ_MAX: Final = 100
 CHUNK_BYTES: Final = 512 * 1024
 _LENGTH: Final = struct.Struct(">I")
+
+
+class OldFormat(Exception):
+    """This chain was written by another version; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,17 @@ class Placed:
 
 
 class Chain:
-    """Raises sqlite3.Error when the disk fails; the validator must then stop."""
+    """Raises OldFormat, and sqlite3.Error when the disk fails; the validator must then stop."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made: list[tuple[int, int, bytes]] = []
         self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.executescript(SCHEMA)
+        check_format(self._connection, path)
+        self._connection.executescript(f"{SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};")
+        self.map = SubjectMap(self._connection)
         self._remember()
+        self._catch_up()
 
     def close(self) -> None:
         self._connection.close()
@@ -71,6 +80,21 @@ class Chain:
         self.head: Header | None = parse_header(row[0]) if row else None
         self.stream_end: int = row[1] if row else 0
         self.log = merkle.frontier(self.head.size if self.head else 0, self.node)
+
+    def _catch_up(self) -> None:
+        """The map, with the blocks that came after it was last written."""
+        if self.map.height < self.height:
+            mapped = self.header(self.map.height)
+            statement = "SELECT booking_id, idx, data FROM entries WHERE idx >= ? ORDER BY idx"
+            rows = self._all(statement, mapped.size if mapped else 0)
+            self.map.add((subject, index, merkle.leaf_hash(data)) for subject, index, data in rows)
+            self._save_map()
+        if self.map.root != (self.head.map_root if self.head else merkle_map.EMPTY_ROOT):
+            raise sqlite3.DatabaseError("the map is not that of the last block")
+
+    def _save_map(self) -> None:
+        with self._transaction():
+            self.map.save(self.height)
 
     @property
     def height(self) -> int:
@@ -92,14 +116,20 @@ class Chain:
             self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
             values = (header.height, raw, first, end)
             self._connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", values)
+            if self.map.is_full:
+                self.map.save(header.height)
         self.head, self.stream_end = header, end
 
-    def place(self, leaves: Sequence[bytes]) -> None:
-        """Grow the log in memory; `add` stores what it made."""
+    def place(self, fresh: Sequence[entries.Entry], leaves: Sequence[bytes]) -> None:
+        """Grow log and map in memory; `add` stores what they made."""
+        first = self.log.size
+        pairs = zip(fresh, leaves, strict=True)
+        self.map.add((e.booking_id, first + at, leaf) for at, (e, leaf) in enumerate(pairs))
         self._made = [made for leaf in leaves for made in self.log.append(leaf)]
 
     def settle(self) -> None:
         """Everything so far outlives a power cut: one commit with an fsync of the whole WAL."""
+        self._save_map()
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("REPLACE INTO settled VALUES (1, ?)", (self.height,))
         self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -113,10 +143,25 @@ class Chain:
         whole = self.stream_end_at(height) // CHUNK_BYTES
         with self._transaction() as connection:
             connection.execute("DELETE FROM blocks WHERE height > ?", (height,))
+            self._cut_map(size)
+            self.map.save(height)
             connection.execute("DELETE FROM entries WHERE idx >= ?", (size,))
             connection.execute("DELETE FROM nodes WHERE (idx + 1) << level > ?", (size,))
             connection.execute("DELETE FROM chunks WHERE idx >= ?", (whole,))
         self._remember()
+
+    def _cut_map(self, size: int) -> None:
+        """What each subject had before, while its entries are still here."""
+        if size == 0:
+            self.map.clear()
+            return
+        statement = "SELECT DISTINCT booking_id FROM entries WHERE idx >= ?"
+        cut = [subject for (subject,) in self._all(statement, size)]
+        self.map.replace({subject: self._value_before(subject, size) for subject in cut})
+
+    def _value_before(self, subject: str, size: int) -> bytes | None:
+        placed = [one for one in self.entries_of_booking(subject) if one.index < size]
+        return subjects.value_of((one.index, merkle.leaf_hash(one.data)) for one in placed)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -230,6 +275,26 @@ class Chain:
 
     def _all(self, statement: str, *values: object) -> list[Any]:
         return self._connection.execute(statement, values).fetchall()
+
+
+def check_file(path: Path) -> None:
+    """Raises OldFormat; what is no chain at all is not its business."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as connection:
+        check_format(connection, path)
+
+
+def check_format(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises OldFormat before anything is written."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    statement = "SELECT count(*) FROM sqlite_master WHERE name = 'blocks'"
+    (is_used,) = connection.execute(statement).fetchone()
+    if is_used and version != SCHEMA_VERSION:
+        raise OldFormat(
+            f"{path} is a ledger of another version of CineSync (format {version or 1}, not"
+            f" {SCHEMA_VERSION}): go on with that version, or move the data folder away to begin"
+            " anew; nothing was changed"
+        )
 
 
 def parse_header(raw: bytes) -> Header:

@@ -53,6 +53,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return msgspec.json.encode(self, order="sorted")
 
 
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DECODER: Final = msgspec.json.Decoder(Entry)
 
 
@@ -86,6 +87,10 @@ def microseconds(moment: datetime) -> int:
     """Since 1970, exactly: floats lose some."""
     since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def is_id(value: object) -> bool:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def decode(data: bytes) -> Entry:

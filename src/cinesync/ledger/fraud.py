@@ -1,11 +1,11 @@
-"""A portable proof that more validators lied than may: two receipts that exclude each other."""
+"""A portable proof that more validators lied than may: two files that exclude each other."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cinesync.ledger import canonical, receipts, shapes
+from cinesync.ledger import canonical, completeness, receipts, shapes
 from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.receipts import Receipt
+from cinesync.ledger.receipts import Signed
 from cinesync.ledger.shapes import Invalid
 
 FORMAT: Final = "cinesync-fraud/1"
@@ -15,8 +15,8 @@ FORMAT: Final = "cinesync-fraud/1"
 class Fraud:
     """`liars` signed both; at least f + 1 of the validators, for any two quorums share as many."""
 
-    one: Receipt
-    other: Receipt
+    one: Signed
+    other: Signed
     what: str
     liars: frozenset[int]
 
@@ -25,8 +25,8 @@ class Fraud:
         return canonical.dump({"format": FORMAT, **both})
 
 
-def find(one: Receipt, other: Receipt) -> Fraud | None:
-    """From two receipts that were verified. None: they can both be true."""
+def find(one: Signed, other: Signed) -> Fraud | None:
+    """From two files that were verified. None: they can both be true."""
     what = _contradiction(one, other)
     if what is None or one.genesis.chain != other.genesis.chain:
         return None
@@ -34,7 +34,7 @@ def find(one: Receipt, other: Receipt) -> Fraud | None:
     return Fraud(one, other, what, signers[0] & signers[1])
 
 
-def _contradiction(one: Receipt, other: Receipt) -> str | None:
+def _contradiction(one: Signed, other: Signed) -> str | None:
     low, high = sorted((one.header, other.header), key=lambda header: header.height)
     if low.size == high.size and low.root != high.root:
         return f"two logs of {low.size} entries with different roots"
@@ -50,9 +50,16 @@ def _contradiction(one: Receipt, other: Receipt) -> str | None:
 def from_json(value: Any, pinned: Genesis | None = None) -> Fraud:
     """The fraud proof in a parsed file, checked. Raises Invalid."""
     fields = shapes.members(value, ("format", "one", "other"), "fraud")
-    one = receipts.verify_json(fields["one"], pinned, "fraud.one")
-    other = receipts.verify_json(fields["other"], pinned, "fraud.other")
+    one = _verified(fields["one"], pinned, "fraud.one")
+    other = _verified(fields["other"], pinned, "fraud.other")
     found = find(one, other)
     if found is None:
         raise Invalid("fraud", "these receipts do not contradict each other")
     return found
+
+
+def _verified(value: Any, pinned: Genesis | None, where: str) -> Signed:
+    """A receipt, or all entries of a booking: both are under a signed header."""
+    if isinstance(value, dict) and value.get("format") == completeness.FORMAT:
+        return completeness.verify_json(value, pinned, where)
+    return receipts.verify_json(value, pinned, where)

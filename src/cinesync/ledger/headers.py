@@ -13,9 +13,9 @@ from typing import Any, Final
 from cinesync.ledger import canonical, merkle, shapes
 from cinesync.ledger.shapes import Invalid
 
-FORMAT: Final = "cinesync-header/1"
-DOMAIN: Final = b"cinesync/header/1\x00"
-DIGESTS: Final = ("chain", "previous", "entries_root", "root", "validators")
+FORMAT: Final = "cinesync-header/2"
+DOMAIN: Final = b"cinesync/header/2\x00"
+DIGESTS: Final = ("chain", "previous", "entries_root", "root", "map_root", "validators")
 NUMBERS: Final = ("height", "time", "size")
 
 
@@ -23,8 +23,9 @@ NUMBERS: Final = ("height", "time", "size")
 class Header:
     """`previous` is the hash of the header below, at height 1 the chain's name.
 
-    `entries_root` is over this block's entries, `root` over the whole log of `size` entries;
-    `time` is in microseconds since 1970, `validators` the hash of the set that signs.
+    `entries_root` is over this block's entries, `root` over the whole log of `size` entries,
+    `map_root` over all entries of each subject; `time` is in microseconds since 1970,
+    `validators` the hash of the set that signs.
     """
 
     chain: bytes
@@ -34,6 +35,7 @@ class Header:
     entries_root: bytes
     size: int
     root: bytes
+    map_root: bytes
     validators: bytes
 
     @cached_property
@@ -63,9 +65,10 @@ def next_header(
     time: int,
     leaves: Sequence[bytes],
     log: merkle.Frontier,
+    map_root: bytes,
     validators: bytes,
 ) -> Header:
-    """The header above `before` of a block with these leaf hashes; `log` has them already."""
+    """The header above `before` of a block with these leaf hashes, which `log` has already."""
     return Header(
         chain=chain,
         height=before.height + 1 if before else 1,
@@ -74,5 +77,6 @@ def next_header(
         entries_root=merkle.root_of(leaves),
         size=log.size,
         root=log.root(),
+        map_root=map_root,
         validators=validators,
     )

@@ -11,18 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cinesync.ledger import canonical, entries, founding, genesis, headers, merkle
-from cinesync.ledger.chain import record_size
+from cinesync.ledger import canonical, entries, founding, genesis, headers, merkle, merkle_map
+from cinesync.ledger.chain import check_format, record_size
 from cinesync.ledger.entries import BadEntry, Entry
 from cinesync.ledger.epochs import Epochs
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
 from cinesync.ledger.shapes import Invalid
+from cinesync.ledger.subject_map import encode_node
+from cinesync.ledger.subjects import changes
 from cinesync.pbft.log import Damaged, Journal, Stable
 from cinesync.pbft.messages import Link
 
 BLOCKS: Final = "SELECT height, header, first, stream_end FROM blocks ORDER BY height"
 ENTRIES: Final = "SELECT idx, event_id, booking_id, height, data FROM entries ORDER BY idx"
+MAP: Final = "SELECT place, node FROM map ORDER BY place"
 NODES: Final = "SELECT level, idx, hash FROM nodes WHERE (idx + 1) << level = ? ORDER BY level"
 
 
@@ -49,7 +52,7 @@ class Report:
 
 
 def audit(folder: Path) -> Report:
-    """All replicas of the ledger in this folder. Raises OSError, Invalid for its genesis."""
+    """All replicas of the ledger in this folder. Raises OSError, OldFormat, Invalid (genesis)."""
     start = genesis.load((folder / founding.GENESIS_FILE).read_bytes())
     report, sets = Report(), Sets(folder, start)
     for replica in sets.replicas():
@@ -120,6 +123,7 @@ def inspect(path: Path, number: int, start: Genesis, sets: Sets) -> Replica:
     altered = None
     try:
         with closing(_open(path)) as connection:
+            check_format(connection, path)
             walk.all(connection)
     except Altered as error:
         altered = str(error)
@@ -167,11 +171,14 @@ class _Walk:
         self.sets = sets
         self.blocks: list[bytes] = []
         self.log = merkle.Frontier()
-        self.head: Header | None = None
+        self.map: dict[str, merkle_map.Node] = {}
         self.stream_end = 0
 
     def all(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN")  # one moment, while validators go on writing
+        (mapped,) = connection.execute("SELECT max(height) FROM map_height").fetchone()
+        if not mapped:
+            self._map(connection)
         rows = connection.execute(ENTRIES)
         for height, raw, first, stream_end in connection.execute(BLOCKS):
             header = self._header(height, raw)
@@ -180,9 +187,13 @@ class _Walk:
                 self._entry(connection, rows.fetchone(), header) for _ in range(header.size - first)
             ]
             self._block(header, data)
+            if height == mapped:
+                self._map(connection)
             self.stream_end += record_size(bytes(raw), data)
             _same(stream_end, self.stream_end, f"block {height}: its place in the stream")
             self.blocks.append(header.hash)
+        if mapped is not None and mapped > len(self.blocks):
+            raise Altered(f"the map is of height {mapped}, where there is no block")
         if rows.fetchone() is not None:
             raise Altered(f"entry {self.log.size} is in no block")
         (count,) = connection.execute("SELECT count(*) FROM nodes").fetchone()
@@ -230,6 +241,29 @@ class _Walk:
             header.entries_root, root, f"block {header.height}: an entry, or header.entries_root,"
         )
         _same(header.root, self.log.root(), f"block {header.height}: header.root")
+        self._grow_map(data)
+        root = merkle_map.root_hash(self._nodes)
+        _same(header.map_root, root, f"block {header.height}: header.map_root")
+
+    def _grow_map(self, data: Sequence[bytes]) -> None:
+        """The map beside the one on disk, with a block more."""
+        added = (
+            (entries.decode(piece).booking_id, index, merkle.leaf_hash(piece))
+            for index, piece in enumerate(data, self.log.size - len(data))
+        )
+        made = merkle_map.update(self._nodes, changes(added))
+        self.map |= {place: node for place, node in made.items() if node is not None}
+
+    def _nodes(self, places: Sequence[str]) -> dict[str, merkle_map.Node]:
+        return {place: self.map[place] for place in places if place in self.map}
+
+    def _map(self, connection: sqlite3.Connection) -> None:
+        """What is on disk, at the height when it was written."""
+        stored = {place: bytes(node) for place, node in connection.execute(MAP)}
+        for place in sorted({*stored, *self.map}):
+            node = self.map.get(place)
+            if node is None or stored.get(place) != encode_node(node):
+                raise Altered(f"node {place or 'at the root'} of the map")
 
 
 def _same(stored: object, right: object, what: str) -> None:

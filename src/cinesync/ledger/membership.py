@@ -18,6 +18,7 @@ from cinesync.ledger.receipts import LINKS_MAX
 from cinesync.pbft.messages import Configuration, Validator
 
 WAIT_SECONDS_MAX: Final = 60.0
+ALIVE_SECONDS_MAX: Final = 5.0
 POLL_SECONDS: Final = 0.05
 
 Plan = Callable[[Epochs], Configuration]
@@ -165,7 +166,13 @@ async def _know_the_newest(client: LedgerClient) -> None:
 
 async def _must_stay_alive(client: LedgerClient, wanted: Configuration) -> None:
     """A change that takes the quorum away could not be taken back: nobody could order that."""
-    alive = sum(wanted.key(replica) is not None for replica in await client.standings())
+    alive = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ALIVE_SECONDS_MAX):
+            while alive < wanted.quorum:
+                answers = await client.standings()
+                alive = sum(wanted.key(replica) is not None for replica in answers)
+                await asyncio.sleep(POLL_SECONDS)
     if alive < wanted.quorum:
         raise ChangeRefused(
             f"of validators {members(wanted)} only {alive} answer, and {wanted.quorum} must"

@@ -25,6 +25,7 @@ class Desk:
             "tail": self._tail,
             "entry": self._entry,
             "entries": self._entries,
+            "subject": self._subject,
             "inclusion": self._inclusion,
             "consistency": self._consistency,
         }
@@ -90,6 +91,14 @@ class Desk:
     def _entries(self, query: Query) -> list[dict[str, Any]]:
         """The entries of the booking `name`."""
         return [_placed(placed) for placed in self._chain.entries_of_booking(query.name)]
+
+    def _subject(self, query: Query) -> dict[str, Any]:
+        """The entries of the booking `name`, and the map's proof for the newest header."""
+        entries = [_placed(placed) for placed in self._chain.entries_of_booking(query.name)]
+        _value, proof = self._chain.map.find(query.name)
+        other = proof.other and {"key": proof.other[0].hex(), "value": proof.other[1].hex()}
+        path = [[node.hex() or None for node in level] for level in proof.path]
+        return {"height": self._chain.height, "entries": entries, "path": path, "other": other}
 
     def _inclusion(self, query: Query) -> list[str] | None:
         """Of entry `first` in the log of size `second`."""

@@ -1,15 +1,16 @@
 """Reads for the HTTP door: what at least one honest validator vouches for."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from cinesync.ledger import blocks, canonical, headers, receipts
+from cinesync.ledger import blocks, canonical, headers, receipts, sealing
 from cinesync.ledger.blocks import Block
-from cinesync.ledger.client import LedgerClient
+from cinesync.ledger.client import LedgerClient, NoQuorum
+from cinesync.ledger.completeness import Completeness
 from cinesync.ledger.model import Kept, NotThatLarge, UnknownBlock, ValidatorsAway
 from cinesync.ledger.network import Standing
-from cinesync.ledger.receipts import Receipt
+from cinesync.ledger.receipts import Certificate, Receipt
 
 TRIES_MAX: Final = 5
 PAUSE_SECONDS: Final = 0.05
@@ -72,6 +73,17 @@ class Reader:
     async def entries(self, booking_id: str) -> Sequence[dict[str, Any]]:
         """All entries of a booking, in their order."""
         return list(await self._agreed("entries", name=booking_id))
+
+    async def completeness(
+        self, booking_id: str, known: Callable[[int], Awaitable[Certificate | None]]
+    ) -> Completeness:
+        """All entries of a booking, proved. Raises UnknownBlock while there is no block at all."""
+        if await self.height() == 0:
+            raise UnknownBlock
+        try:
+            return await sealing.complete(self._client, booking_id, known)
+        except NoQuorum as error:
+            raise ValidatorsAway from error
 
     async def consistency(self, first: int, second: int) -> list[str]:
         """Raises NotThatLarge."""

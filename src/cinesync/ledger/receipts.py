@@ -23,9 +23,8 @@ FORMAT: Final = "cinesync-receipt/1"
 RECEIPT_BYTES_MAX: Final = 1024 * 1024
 LINKS_MAX: Final = 64
 LINK_BYTES_MAX: Final = 256 * 1024
-MEMBERS: Final = (
-    "format", "genesis", "links", "header", "certificate", "entry", "index", "path"
-)  # fmt: skip
+SIGNED_MEMBERS: Final = ("format", "genesis", "links", "header", "certificate")
+MEMBERS: Final = (*SIGNED_MEMBERS, "entry", "index", "path")
 
 _LINK: Final = msgspec.msgpack.Decoder(Link)
 
@@ -44,25 +43,36 @@ class Certificate:
 
 
 @dataclass(frozen=True)
-class Receipt:
+class Signed:
+    """A header, and all it takes to see that a quorum signed it."""
+
     genesis: Genesis
     links: Sequence[Link]
     header: Header
     certificate: Certificate
-    entry: Entry
-    index: int
-    path: Sequence[bytes]
 
     def encode(self) -> bytes:
         return canonical.dump(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "format": FORMAT,
             "genesis": self.genesis.to_json(),
             "links": [encode(link).hex() for link in self.links],
             "header": self.header.to_json(),
             "certificate": self.certificate.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Receipt(Signed):
+    entry: Entry
+    index: int
+    path: Sequence[bytes]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            **super().to_json(),
             "entry": self.entry.to_json(),
             "index": self.index,
             "path": [node.hex() for node in self.path],
@@ -74,25 +84,39 @@ def verify(data: bytes, pinned: Genesis | None = None) -> Receipt:
 
     Without a pinned genesis it only proves that some chain of this name said so.
     """
-    if len(data) > RECEIPT_BYTES_MAX:
-        raise Invalid("receipt", f"larger than {RECEIPT_BYTES_MAX} bytes")
-    try:
-        value = canonical.load(data)
-    except canonical.NotCanonical as error:
-        raise Invalid("receipt", str(error)) from error
-    receipt = verify_json(value, pinned)
-    if receipt.encode() != data:  # nothing may be in the file that was not understood
-        raise Invalid("receipt", "says more than was checked")
+    receipt = verify_json(parsed(data, "receipt"), pinned)
+    check_spelling(receipt, data, "receipt")
     return receipt
+
+
+def parsed(data: bytes, where: str) -> Any:
+    """The JSON in a file of this kind. Raises Invalid."""
+    if len(data) > RECEIPT_BYTES_MAX:
+        raise Invalid(where, f"larger than {RECEIPT_BYTES_MAX} bytes")
+    try:
+        return canonical.load(data)
+    except canonical.NotCanonical as error:
+        raise Invalid(where, str(error)) from error
+
+
+def check_spelling(found: Signed, data: bytes, where: str) -> None:
+    """Nothing may be in the file that was not understood. Raises Invalid."""
+    if found.encode() != data:
+        raise Invalid(where, "says more than was checked")
 
 
 def verify_json(value: Any, pinned: Genesis | None = None, where: str = "receipt") -> Receipt:
     receipt = from_json(value, where)
-    _check_chain(receipt, pinned, where)
-    configuration = check_links(receipt.genesis, receipt.links, f"{where}.links")
-    check_signatures(receipt.header, receipt.certificate, configuration, where)
+    check_signed(receipt, pinned, where)
     _check_inclusion(receipt, where)
     return receipt
+
+
+def check_signed(found: Signed, pinned: Genesis | None, where: str) -> None:
+    """That a quorum of the validators in force signed the header. Raises Invalid."""
+    _check_chain(found, pinned, where)
+    configuration = check_links(found.genesis, found.links, f"{where}.links")
+    check_signatures(found.header, found.certificate, configuration, where)
 
 
 def from_json(value: Any, where: str) -> Receipt:
@@ -100,21 +124,33 @@ def from_json(value: Any, where: str) -> Receipt:
     fields = shapes.members(value, MEMBERS, where)
     if fields["format"] != FORMAT:
         raise Invalid(f"{where}.format", f"not {FORMAT}")
-    try:
-        entry = entries.from_json(fields["entry"])
-    except entries.BadEntry as error:
-        raise Invalid(f"{where}.entry", str(error)) from error
-    links = shapes.listed(fields["links"], f"{where}.links", LINKS_MAX)
+    entry = entry_from_json(fields["entry"], f"{where}.entry")
+    signed = signed_from_json(fields, where)
     path = shapes.listed(fields["path"], f"{where}.path", merkle.PATH_MAX)
     return Receipt(
-        genesis=genesis.from_json(fields["genesis"], f"{where}.genesis"),
-        links=[_link(item, f"{where}.links[{at}]") for at, item in enumerate(links)],
-        header=headers.from_json(fields["header"], f"{where}.header"),
-        certificate=certificate_from_json(fields["certificate"], f"{where}.certificate"),
+        **vars(signed),
         entry=entry,
         index=shapes.whole(fields["index"], f"{where}.index"),
         path=[shapes.hexadecimal(n, f"{where}.path[{at}]") for at, n in enumerate(path)],
     )
+
+
+def signed_from_json(fields: Mapping[str, Any], where: str) -> Signed:
+    links = shapes.listed(fields["links"], f"{where}.links", LINKS_MAX)
+    return Signed(
+        genesis=genesis.from_json(fields["genesis"], f"{where}.genesis"),
+        links=[_link(item, f"{where}.links[{at}]") for at, item in enumerate(links)],
+        header=headers.from_json(fields["header"], f"{where}.header"),
+        certificate=certificate_from_json(fields["certificate"], f"{where}.certificate"),
+    )
+
+
+def entry_from_json(value: Any, where: str) -> Entry:
+    """Raises Invalid."""
+    try:
+        return entries.from_json(value)
+    except entries.BadEntry as error:
+        raise Invalid(where, str(error)) from error
 
 
 def certificate_from_json(value: Any, where: str) -> Certificate:
@@ -147,12 +183,12 @@ def _link(value: Any, where: str) -> Link:
     return link
 
 
-def _check_chain(receipt: Receipt, pinned: Genesis | None, where: str) -> None:
-    if pinned is not None and receipt.genesis.chain != pinned.chain:
+def _check_chain(found: Signed, pinned: Genesis | None, where: str) -> None:
+    if pinned is not None and found.genesis.chain != pinned.chain:
         raise Invalid(f"{where}.genesis", "not the pinned genesis: this is another chain")
-    if receipt.header.chain != receipt.genesis.chain:
+    if found.header.chain != found.genesis.chain:
         raise Invalid(f"{where}.header.chain", "not the hash of the genesis")
-    if receipt.header.time < receipt.genesis.time:
+    if found.header.time < found.genesis.time:
         raise Invalid(f"{where}.header.time", "before the genesis")
 
 

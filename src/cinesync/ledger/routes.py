@@ -19,6 +19,7 @@ from cinesync.ledger.model import NoReceipt, NoReceiptYet, State, ValidatorsAway
 from cinesync.ledger.network import Standing
 from cinesync.ledger.queries import HEADERS_MAX
 from cinesync.ledger.reader import Reader
+from cinesync.ledger.receipts import Certificate, certificate_from_json
 from cinesync.ledger.tlog_proof import tlog_proof
 
 JSON_TYPE: Final = "application/json"
@@ -114,7 +115,7 @@ async def block(height: FromPath[int], desk: TheDesk) -> BlockView:
 async def entries_of_booking(
     desk: TheDesk, booking_id: Annotated[UUID, QueryParameter()]
 ) -> Page[dict[str, Any]]:
-    """All that the chain holds of a booking, in the chain's order."""
+    """All that the chain holds of a booking; /proofs/booking proves that it is all."""
     found = await desk.reader.entries(str(booking_id))
     return Page([_entry(one) for one in found], None)
 
@@ -136,6 +137,18 @@ async def receipt(
     return _file(found.encode(), f"receipt-{event_id}.json")
 
 
+@get("/proofs/booking/{booking_id:uuid}")
+async def completeness(booking_id: FromPath[UUID], desk: TheDesk) -> Response[bytes]:
+    """All entries of a booking and the proof that there are no others: one file, also for none."""
+
+    async def known(height: int) -> Certificate | None:
+        kept = await desk.db.read(store.certificate, height)
+        return certificate_from_json(canonical.load(kept.encode()), "kept") if kept else None
+
+    found = await desk.reader.completeness(str(booking_id), known)
+    return _file(found.encode(), f"booking-{booking_id}.json")
+
+
 @get("/proofs/consistency")
 async def consistency(
     desk: TheDesk,
@@ -153,7 +166,8 @@ def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
         Router(
             "/api/ledger",
             route_handlers=[
-                status, genesis, blocks, block, entries_of_booking, receipt, consistency
+                status, genesis, blocks, block, entries_of_booking, receipt,
+                completeness, consistency,
             ],
             dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         )

@@ -1,13 +1,63 @@
 """What a validator says of a block, made into something that a quorum vouches for."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
-from cinesync.ledger import blocks
+from cinesync.ledger import blocks, completeness, entries, shapes
 from cinesync.ledger.blocks import Block
 from cinesync.ledger.client import Appended, LedgerClient, NoQuorum
+from cinesync.ledger.completeness import Completeness, Indexed
+from cinesync.ledger.entries import BadEntry
 from cinesync.ledger.headers import Header
 from cinesync.ledger.receipts import Certificate, attests
 from cinesync.ledger.shapes import Invalid
+
+
+async def complete(
+    client: LedgerClient, booking_id: str, known: Callable[[int], Awaitable[Certificate | None]]
+) -> Completeness:
+    """All entries of a booking, up to the newest block that a validator shows.
+
+    `known` gives the certificate of a height if it is kept. Raises NoQuorum.
+    """
+    for replica in client.replicas:
+        try:
+            told = await client.ask(replica, "subject", name=booking_id)
+            height = shapes.whole(told["height"], "height")
+            if height == 0:
+                continue  # nothing is signed that could prove anything
+            header, certificate = await _certified(client, height, await known(height))
+            return _complete(client, header, certificate, booking_id, told)
+        except (Invalid, BadEntry, TimeoutError, NoQuorum, TypeError, KeyError, AttributeError):
+            continue
+    raise NoQuorum(f"no validator proves what there is of booking {booking_id}")
+
+
+async def _certified(
+    client: LedgerClient, height: int, known: Certificate | None
+) -> tuple[Header, Certificate]:
+    header = await client.header(height) if known is not None else None
+    if header is not None and known is not None:
+        return header, known
+    return await client.certify(height)
+
+
+def _complete(
+    client: LedgerClient, header: Header, certificate: Certificate, booking_id: str, told: Any
+) -> Completeness:
+    found = Completeness(
+        genesis=client.genesis,
+        links=client.epochs.up_to(certificate.epoch),
+        header=header,
+        certificate=certificate,
+        booking_id=booking_id,
+        entries=[
+            Indexed(shapes.whole(one["index"], "index"), entries.decode(one["entry"].encode()))
+            for one in told["entries"]
+        ],
+        proof=completeness.proof_from_json(told["path"], told["other"], "told"),
+    )
+    return completeness.verify(found.encode(), client.genesis)
 
 
 async def seal(client: LedgerClient, appended: Appended) -> tuple[Block, Certificate]:

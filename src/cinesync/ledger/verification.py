@@ -1,13 +1,14 @@
-"""`cinesync verify`: is this file a good receipt, or a proof of fraud? Offline."""
+"""`cinesync verify`: is this a good receipt, all of a booking, or a proof of fraud? Offline."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cinesync.ledger import canonical, fraud, genesis, receipts
+from cinesync.ledger import canonical, completeness, fraud, genesis, receipts
+from cinesync.ledger.completeness import Completeness
 from cinesync.ledger.fraud import Fraud
 from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.receipts import Receipt
+from cinesync.ledger.receipts import Receipt, Signed
 from cinesync.ledger.shapes import Invalid
 
 
@@ -19,7 +20,7 @@ class Unreadable(Exception):
 class Verdict:
     """What a file proves. `pinned`: against a genesis that the asker trusts."""
 
-    receipt: Receipt
+    found: Signed
     pinned: bool
     fraud: Fraud | None = None
 
@@ -29,17 +30,27 @@ class Verdict:
         if self.fraud is not None:
             liars = ", ".join(str(replica) for replica in sorted(self.fraud.liars))
             return f"FRAUD: {self.fraud.what}; validators {liars} signed both"
-        entry, header = self.receipt.entry, self.receipt.header
+        header = self.found.header
         when = datetime.fromtimestamp(header.time / 1e6, UTC).isoformat(timespec="seconds")
-        signers, n = len(self.receipt.certificate.signatures), self.receipt.genesis
+        signers, chain = len(self.found.certificate.signatures), self.found.genesis.chain.hex()
         trust = "" if self.pinned else (
-            f"; the genesis {n.chain.hex()[:16]}… is the receipt's own: pin yours with --genesis"
+            f"; the genesis {chain[:16]}… is the file's own: pin yours with --genesis"
         )  # fmt: skip
         return (
-            f"valid: {entry.kind} {entry.event_id} of booking {entry.booking_id} is entry"
-            f" {self.receipt.index} of {header.size} at height {header.height}, {when},"
+            f"valid: {_statement(self.found)} of {header.size} at height {header.height}, {when},"
             f" signed by {signers} validators{trust}"
         )
+
+
+def _statement(found: Signed) -> str:
+    if isinstance(found, Completeness):
+        if not found.entries:
+            return f"booking {found.booking_id} has no entry in the log"
+        indices = ", ".join(str(one.index) for one in found.entries)
+        return f"all that the log has of booking {found.booking_id} is entry {indices}"
+    assert isinstance(found, Receipt)
+    entry = found.entry
+    return f"{entry.kind} {entry.event_id} of booking {entry.booking_id} is entry {found.index}"
 
 
 def verify_file(path: Path, genesis_path: Path | None = None) -> Verdict:
@@ -50,13 +61,15 @@ def verify_file(path: Path, genesis_path: Path | None = None) -> Verdict:
     if isinstance(value, dict) and value.get("format") == fraud.FORMAT:
         found = fraud.from_json(value, pinned)
         return Verdict(found.one, pinned is not None, found)
+    if isinstance(value, dict) and value.get("format") == completeness.FORMAT:
+        return Verdict(completeness.verify(data, pinned), pinned is not None)
     return Verdict(receipts.verify(data, pinned), pinned is not None)
 
 
 def compare_files(one: Path, other: Path, genesis_path: Path | None = None) -> Fraud | None:
-    """A proof of fraud when two good receipts exclude each other. Raises as `verify_file`."""
+    """A proof of fraud when two good files exclude each other. Raises as `verify_file`."""
     verdicts = [verify_file(path, genesis_path) for path in (one, other)]
-    return fraud.find(verdicts[0].receipt, verdicts[1].receipt)
+    return fraud.find(verdicts[0].found, verdicts[1].found)
 
 
 def load_genesis(path: Path) -> Genesis:

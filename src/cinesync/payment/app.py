@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-import httpx
-
 from cinesync.chassis import settings as chassis_settings
 from cinesync.chassis.db import open_database
+from cinesync.chassis.peer import Peer
 from cinesync.chassis.service import Service
 from cinesync.payment import routes
 from cinesync.payment.cashier import Cashier
@@ -18,8 +17,6 @@ from cinesync.payment.gateways.stripe import open_stripe
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import Patience
 from cinesync.payment.sweep import Sweep
-
-CONNECTIONS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +66,9 @@ def build(environ: Mapping[str, str]) -> Service:
     """The payment service."""
     settings = chassis_settings.load(Settings, environ)
     db = open_database(settings.database_url, application="cinesync payment")
-    booking = _client(settings.booking_url, settings.booking_timeout_seconds)
+    holds = Holds(Peer(settings.booking_url, settings.booking_timeout_seconds))
     gateways = build_gateways(settings)
-    cashier = Cashier(db, gateways, Holds(booking), settings.patience())
+    cashier = Cashier(db, gateways, holds, settings.patience())
     sweeps = [
         Sweep(
             db=db,
@@ -90,7 +87,7 @@ def build(environ: Mapping[str, str]) -> Service:
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,
         background=[sweep.run for sweep in sweeps],
-        close=[cashier.close, booking.aclose, *(gateway.close for gateway in gateways.values())],
+        close=[cashier.close, holds.close, *(gateway.close for gateway in gateways.values())],
     )
 
 
@@ -98,7 +95,8 @@ def build_gateways(settings: Settings) -> dict[str, Gateway]:
     """The providers that are configured, by name."""
     gateways: list[Gateway] = []
     if settings.bank_url:
-        bank = _client(settings.bank_url, settings.provider_timeout_seconds, settings.bank_secret)
+        key = {"authorization": f"Bearer {settings.bank_secret}"}
+        bank = Peer(settings.bank_url, settings.provider_timeout_seconds, key)
         gateways.append(Sandbox(bank, settings.bank_secret, settings.payment_absent_after_seconds))
     if settings.stripe_secret_key:
         gateways.append(
@@ -110,12 +108,3 @@ def build_gateways(settings: Settings) -> dict[str, Gateway]:
             )
         )
     return {gateway.name: gateway for gateway in gateways}
-
-
-def _client(url: str, timeout_seconds: float, secret: str = "") -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=url,
-        timeout=timeout_seconds,
-        headers={"authorization": f"Bearer {secret}"} if secret else None,
-        limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-    )

@@ -1,20 +1,30 @@
-"""Asks the booking service what a hold costs; prices never come from the client."""
+"""Asks the booking service what holds cost; prices never come from the client."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
-import httpx
 import msgspec
 
-from cinesync.chassis import telemetry
-from cinesync.chassis.problems import Forbidden, Unauthorized
+from cinesync.chassis.batcher import Batcher
+from cinesync.chassis.peer import Answer, Peer, PeerAway
+from cinesync.chassis.problems import Forbidden, Problem, Unauthorized
 from cinesync.payment.model import BookingAway, Hold, HoldNotPayable, UnknownHold
 
-GONE: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.GONE})
+PATH: Final = "/api/booking/holds/read"
+BATCH_MAX: Final = 50
 PAYABLE: Final = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One customer's own hold, asked for with the customer's own access token."""
+
+    hold_id: UUID
+    token: str
 
 
 class _Hold(msgspec.Struct, frozen=True):
@@ -25,55 +35,75 @@ class _Hold(msgspec.Struct, frozen=True):
     status: str = PAYABLE
 
 
-@dataclass(frozen=True, slots=True)
-class Holds:
-    """`client` carries booking's address and a timeout."""
+class _Item(msgspec.Struct, frozen=True):
+    status: int
+    hold: _Hold | None = None
 
-    client: httpx.AsyncClient
+
+class _Items(msgspec.Struct, frozen=True):
+    items: list[_Item]
+
+
+class Holds:
+    """Payments that begin together ask together."""
+
+    def __init__(self, booking: Peer) -> None:
+        self._booking = booking
+        self._questions = Batcher("payment.holds", self._ask, batch_max=BATCH_MAX)
 
     async def read(self, hold_id: UUID, token: str) -> Hold:
-        """The customer's own hold, asked for with the customer's own token.
+        """Raises UnknownHold, HoldNotPayable, Unauthorized, Forbidden, BookingAway."""
+        return await self._questions.submit(Question(hold_id, token))
 
-        Raises UnknownHold, HoldNotPayable, Unauthorized, Forbidden, BookingAway.
-        """
-        headers = {
-            "authorization": f"Bearer {token}",
-            "traceparent": telemetry.current_trace(),
-        }
+    async def close(self) -> None:
+        """Finish what is asked, and hang up."""
+        await self._questions.close()
+        await self._booking.close()
+
+    async def _ask(self, questions: Sequence[Question]) -> Sequence[Hold | Exception]:
         try:
-            answer = await self.client.get(f"/api/booking/holds/{hold_id}", headers=headers)
-        except httpx.HTTPError as error:
+            answer = await self._booking.call("POST", PATH, body={"items": questions})
+        except PeerAway as error:
             raise BookingAway(retry_after_seconds=2) from error
-        _check(answer.status_code)
-        return _hold(answer.content)
+        return [_hold(item) for item in _items(answer, len(questions))]
 
 
-def _check(status: int) -> None:
-    if status == HTTPStatus.OK:
-        return
-    if status == HTTPStatus.NOT_FOUND:
-        raise UnknownHold
-    if status in GONE:
-        raise HoldNotPayable
-    if status == HTTPStatus.UNAUTHORIZED:
-        raise Unauthorized
-    if status == HTTPStatus.FORBIDDEN:
-        raise Forbidden
-    raise BookingAway(retry_after_seconds=2)
-
-
-def _hold(body: bytes) -> Hold:
+def _items(answer: Answer, count: int) -> list[_Item]:
+    """Raises BookingAway for anything but `count` answers."""
+    if answer.status != HTTPStatus.OK:
+        raise BookingAway(retry_after_seconds=2)
     try:
-        found = msgspec.json.decode(body, type=_Hold)
+        items = msgspec.json.decode(answer.body, type=_Items).items
     except msgspec.MsgspecError as error:
         raise BookingAway(retry_after_seconds=2) from error
+    if len(items) != count:
+        raise BookingAway(retry_after_seconds=2)
+    return items
+
+
+def _hold(item: _Item) -> Hold | Exception:
+    refusal = REFUSALS.get(item.status)
+    if refusal is not None:
+        return refusal()
+    found = item.hold
+    if item.status != HTTPStatus.OK or found is None:
+        return BookingAway(retry_after_seconds=2)
     if found.status != PAYABLE:
-        raise HoldNotPayable(f"The hold is {found.status}.", hold_status=found.status)
+        return HoldNotPayable(f"The hold is {found.status}.", hold_status=found.status)
     if found.total_cents <= 0:
-        raise HoldNotPayable("There is nothing to pay.")
+        return HoldNotPayable("There is nothing to pay.")
     return Hold(
         hold_id=found.hold_id,
         total_cents=found.total_cents,
         currency=found.currency,
         expires_at=found.expires_at,
     )
+
+
+REFUSALS: Final[Mapping[int, type[Problem]]] = {
+    HTTPStatus.NOT_FOUND: UnknownHold,
+    HTTPStatus.CONFLICT: HoldNotPayable,
+    HTTPStatus.GONE: HoldNotPayable,
+    HTTPStatus.UNAUTHORIZED: Unauthorized,
+    HTTPStatus.FORBIDDEN: Forbidden,
+}

@@ -14,7 +14,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis.db import Database
-from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.http import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in
 from cinesync.chassis.problems import Invalid
 from cinesync.chassis.tokens import Caller
 from cinesync.payment import store
@@ -93,11 +93,12 @@ def view(payment: Payment) -> PaymentView:
 
 @post(
     "/payments",
+    opt=SIGNED_IN,
     responses={202: ResponseSpec(PaymentView, description="Pending; ask again at Location.")},
 )
 async def pay(
     data: JSONBody[PayBody],
-    caller: TheCaller,
+    request: Request[Any, Any, Any],
     desk: TheDesk,
     idempotency_key: Annotated[
         str | None,
@@ -105,6 +106,7 @@ async def pay(
     ] = None,
 ) -> Response[PaymentView]:
     """Pay for a hold. 201 when decided (`success` or `failed`), 202 while it is pending."""
+    caller = await signed_in(request)
     if not idempotency_key or len(idempotency_key) > KEY_LENGTH_MAX:
         raise KeyMissing
     returns = bool(data.return_path and desk.shop_url)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from cinesync.web.chain import Block, Genesis, Placed, Receipt, Status
+from cinesync.web.chain import Block, Completeness, Genesis, Placed, Receipt, Status
 from cinesync.web.model import (
     Account,
     Booking,
@@ -161,6 +161,12 @@ class Api:
         response = self._ask("GET", f"/api/ledger/receipts/{event_id}")
         receipt = _decode(response, Receipt)
         return response.content.decode(), receipt
+
+    def completeness(self, booking_id: str) -> str:
+        """The text as it is, as with receipts."""
+        response = self._ask("GET", f"/api/ledger/proofs/booking/{booking_id}")
+        _decode(response, Completeness)
+        return response.content.decode()
 
     def genesis(self) -> str:
         response = self._ask("GET", "/api/ledger/genesis")

@@ -63,6 +63,7 @@ class Header(Struct, frozen=True):
     size: int
     root: str
     entries_root: str
+    map_root: str
     previous: str
     validators: str
     chain: str
@@ -128,6 +129,13 @@ class Receipt(Struct, frozen=True):
     entry: dict[str, Any]
     index: int
     path: list[str]
+
+
+class Completeness(Struct, frozen=True):
+    """What the page tells of a booking's proof; whether it is good, the browser finds out."""
+
+    header: Header
+    booking_id: str
 
 
 def moment_of(microseconds: int) -> datetime:

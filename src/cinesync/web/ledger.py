@@ -76,13 +76,14 @@ def entry(event_id: UUID) -> Response:
 
 @blueprint.get("/ledger/bookings/<uuid:booking_id>")
 def booking(booking_id: UUID) -> Response:
-    """All that the chain has of a booking, and the receipts for this browser to verify."""
+    """All that the chain has of a booking, with receipts and proof for this browser to verify."""
     found = api().ledger_entries(str(booking_id))
     body = render_template(
         "ledger_booking.html",
         booking_id=booking_id,
         entries=found.items,
         receipts={one.event_id: _receipt(one) for one in found.items[:RECEIPTS_SHOWN_MAX]},
+        completeness=_completeness(booking_id),
         genesis=_genesis(),
         status=api().ledger_status(),
     )
@@ -144,6 +145,14 @@ def _receipt(one: Placed) -> str | None:
     """None: not yet, or not here; the entry itself is shown all the same."""
     try:
         return api().receipt(one.event_id)[0]
+    except ApiProblem:
+        return None
+
+
+def _completeness(booking_id: UUID) -> str | None:
+    """None: not to be had right now."""
+    try:
+        return api().completeness(str(booking_id))
     except ApiProblem:
         return None
 

@@ -7,10 +7,10 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
-import httpx
 import msgspec
 
 from cinesync.chassis import clock
+from cinesync.chassis.peer import Peer, PeerAway
 from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused, StatementLine
 from cinesync.payment.model import (
     BadSignature,
@@ -25,6 +25,7 @@ from cinesync.payment.model import (
 SIGNATURE_HEADER: Final = "bank-signature"
 SIGNATURE_AGE_SECONDS_MAX: Final = 300
 REFUSALS: Final = frozenset({400, 404, 422})
+SUCCESSES: Final = range(200, 300)
 STATES: Final = {
     "pending": ChargeState.WAITING,
     "requires_confirmation": ChargeState.WAITING,
@@ -51,9 +52,9 @@ class _Notice(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Speaks to `cinesync bank`; `client` carries its address, key and timeout."""
+    """Speaks to `cinesync bank`; the peer carries its address, key and timeout."""
 
-    client: httpx.AsyncClient
+    bank: Peer
     secret: str
     absent_after_seconds: float
     name: str = "sandbox"
@@ -66,7 +67,7 @@ class Sandbox:
             "return_url": order.return_url,
         }
         headers = {"idempotency-key": str(order.payment_id)}
-        return _charge(await self._call("POST", "/charges", json=body, headers=headers))
+        return _charge(await self._call("POST", "/charges", body=body, headers=headers))
 
     async def find(self, payment: Payment) -> list[Charge]:
         params = {"reference": str(payment.payment_id)}
@@ -82,7 +83,7 @@ class Sandbox:
             "charge_id": refund.charge_id,
             "amount_cents": refund.amount_cents,
         }
-        await self._call("POST", "/refunds", json=body)
+        await self._call("POST", "/refunds", body=body)
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent | None:
         signature = headers.get(SIGNATURE_HEADER, "")
@@ -114,18 +115,18 @@ class Sandbox:
         return lines, str(answer["next"] or "")
 
     async def close(self) -> None:
-        await self.client.aclose()
+        await self.bank.close()
 
     async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
-            answer = await self.client.request(method, path, **options)
-            body: dict[str, Any] = answer.json() if answer.content else {}
-        except (httpx.HTTPError, ValueError) as error:
-            raise GatewayAway(repr(error)) from error
-        if answer.status_code in REFUSALS:
-            raise GatewayRefused(str(body.get("code", answer.status_code)))
-        if not answer.is_success:
-            raise GatewayAway(f"{answer.status_code} {body}")
+            answer = await self.bank.call(method, path, **options)
+            body: dict[str, Any] = answer.json() or {}
+        except PeerAway as error:
+            raise GatewayAway(str(error)) from error
+        if answer.status in REFUSALS:
+            raise GatewayRefused(str(body.get("code", answer.status)))
+        if answer.status not in SUCCESSES:
+            raise GatewayAway(f"{answer.status} {body}")
         return body
 
 

@@ -19,10 +19,11 @@ const REPLICA_MAX = 65535;
 const NUMBER_MAX = 2 ** 53;
 const HALF_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551n >> 1n;
 
-const MEMBERS = ["format", "genesis", "links", "header", "certificate", "entry", "index", "path"];
+export const SIGNED_MEMBERS = ["format", "genesis", "links", "header", "certificate"];
+const MEMBERS = [...SIGNED_MEMBERS, "entry", "index", "path"];
 const ENTRY_MEMBERS = ["booking_id", "commitments", "event_id", "facts", "format", "kind", "time"];
 const HEADER_NUMBERS = ["height", "time", "size"];
-const HEADER_DIGESTS = ["chain", "previous", "entries_root", "root", "validators"];
+const HEADER_DIGESTS = ["chain", "previous", "entries_root", "root", "map_root", "validators"];
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const NAME = /^[a-z][a-z0-9_.]{0,63}$/;
 const PRINTABLE = /^(?: |[^\p{C}\p{Z}])+$/u;
@@ -36,25 +37,35 @@ export class Invalid extends Error {
 }
 
 export async function verify(bytes, pinned = null) {
+  return verifyValue(parsed(bytes, "receipt"), pinned, "receipt");
+}
+
+/** The JSON in a file of this kind. */
+export function parsed(bytes, where) {
   if (bytes.length > RECEIPT_BYTES_MAX) {
-    throw new Invalid("receipt", `larger than ${RECEIPT_BYTES_MAX} bytes`);
+    throw new Invalid(where, `larger than ${RECEIPT_BYTES_MAX} bytes`);
   }
-  return verifyValue(load(bytes, "receipt"), pinned, "receipt");
+  return load(bytes, where);
 }
 
 /** The same of JSON that was parsed already. */
 export async function verifyValue(value, pinned, where) {
   const receipt = readReceipt(value, where);
-  await checkChain(receipt, pinned, where);
-  const validators = await checkLinks(receipt.genesis, receipt.links, `${where}.links`);
-  await checkSignatures(receipt, validators, where);
+  await checkSigned(receipt, pinned, where);
   await checkInclusion(receipt, where);
   return receipt;
 }
 
+/** That a quorum of the validators in force signed the header. */
+export async function checkSigned(found, pinned, where) {
+  await checkChain(found, pinned, where);
+  const validators = await checkLinks(found.genesis, found.links, `${where}.links`);
+  await checkSignatures(found, validators, where);
+}
+
 /** What validators sign of a header. */
 export async function hashOf(header) {
-  return sha256(ascii("cinesync/header/1\0"), utf8(dump(header)));
+  return sha256(ascii("cinesync/header/2\0"), utf8(dump(header)));
 }
 
 /** The genesis in these bytes, to pin. Throws Invalid. */
@@ -134,12 +145,12 @@ export function members(value, names, where) {
   return value;
 }
 
-function whole(value, where, most = Number.MAX_SAFE_INTEGER) {
+export function whole(value, where, most = Number.MAX_SAFE_INTEGER) {
   if (!isWhole(value, most)) throw new Invalid(where, `not a whole number from 0 to ${most}`);
   return value;
 }
 
-function hexadecimal(value, where, size = 32) {
+export function hexadecimal(value, where, size = 32) {
   if (typeof value !== "string" || [...value].length !== 2 * size) {
     throw new Invalid(where, `not ${2 * size} hexadecimal digits`);
   }
@@ -147,7 +158,7 @@ function hexadecimal(value, where, size = 32) {
   return unhex(value);
 }
 
-function listed(value, where, most) {
+export function listed(value, where, most) {
   if (!Array.isArray(value) || value.length > most) {
     throw new Invalid(where, `not a list of at most ${most}`);
   }
@@ -161,7 +172,7 @@ function printable(value, where, most = 64) {
   return value;
 }
 
-function format(value, wanted, where) {
+export function format(value, wanted, where) {
   if (value !== wanted) throw new Invalid(`${where}.format`, `not ${wanted}`);
 }
 
@@ -171,20 +182,28 @@ function readReceipt(value, where) {
   members(value, MEMBERS, where);
   format(value.format, FORMAT, where);
   readEntry(value.entry, `${where}.entry`);
-  listed(value.links, `${where}.links`, LINKS_MAX);
+  const signed = readSigned(value, where);
   listed(value.path, `${where}.path`, PATH_MAX);
   return {
-    genesis: readGenesis(value.genesis, `${where}.genesis`),
-    links: value.links.map((item, at) => readLink(item, `${where}.links[${at}]`)),
-    header: readHeader(value.header, `${where}.header`),
-    certificate: readCertificate(value.certificate, `${where}.certificate`),
+    ...signed,
     entry: value.entry,
     index: whole(value.index, `${where}.index`),
     path: value.path.map((node, at) => hexadecimal(node, `${where}.path[${at}]`)),
   };
 }
 
-function readEntry(value, where) {
+/** A header, and all it takes to see that a quorum signed it. */
+export function readSigned(value, where) {
+  listed(value.links, `${where}.links`, LINKS_MAX);
+  return {
+    genesis: readGenesis(value.genesis, `${where}.genesis`),
+    links: value.links.map((item, at) => readLink(item, `${where}.links[${at}]`)),
+    header: readHeader(value.header, `${where}.header`),
+    certificate: readCertificate(value.certificate, `${where}.certificate`),
+  };
+}
+
+export function readEntry(value, where) {
   const refuse = (what) => { throw new Invalid(where, what); };
   if (!isObject(value) || value.format !== "cinesync-entry/1") refuse("not a cinesync-entry/1");
   members(value, ENTRY_MEMBERS, where);
@@ -233,7 +252,7 @@ function readClient(value, where) {
 
 function readHeader(value, where) {
   members(value, ["format", ...HEADER_NUMBERS, ...HEADER_DIGESTS], where);
-  format(value.format, "cinesync-header/1", where);
+  format(value.format, "cinesync-header/2", where);
   for (const name of HEADER_NUMBERS) whole(value[name], `${where}.${name}`);
   for (const name of HEADER_DIGESTS) hexadecimal(value[name], `${where}.${name}`);
   return value;
@@ -314,12 +333,14 @@ async function checkSignatures({ header, certificate }, { epoch, validators }, w
   }
 }
 
+/** The log's leaf hash of an entry. */
+export const leafOf = (entry) => sha256(Uint8Array.of(0), utf8(dump(entry)));
+
 async function checkInclusion({ header, entry, index, path }, where) {
   if (index >= header.size) {
     throw new Invalid(`${where}.index`, `there is no entry ${index} in a log of ${header.size}`);
   }
-  const leaf = await sha256(Uint8Array.of(0), utf8(dump(entry)));
-  const root = await rootFromInclusion(leaf, index, header.size, path, `${where}.path`);
+  const root = await rootFromInclusion(await leafOf(entry), index, header.size, path, `${where}.path`);
   if (hex(root) !== header.root) {
     throw new Invalid(`${where}.entry`, "entry, index and path do not lead to the signed root");
   }
@@ -429,6 +450,7 @@ function shapeConfiguration(value) {
 export const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isWhole = (value, most = Number.MAX_SAFE_INTEGER) =>
   Number.isInteger(value) && value >= 0 && value <= most;
+export const isId = (value) => isLike(UUID, value);
 const isHex = (value) => /^(?:[0-9a-f]{2})*$/.test(value);
 const isDigest = (value) => typeof value === "string" && value.length === 64 && isHex(value);
 const isLike = (pattern, value) => typeof value === "string" && pattern.test(value);

@@ -4,32 +4,43 @@ import { FILE_BYTES_MAX, verifyFile } from "./fraud.js";
 import { Invalid, chainOf, loadGenesis } from "./verify.js";
 
 const OTHER = "not valid: receipt.entry: a good receipt, but of another event";
+const ANOTHER = "not valid: a good proof, but not of the entries on this page; look again in a moment";
 const encoder = new TextEncoder();
 
-/** One line for people, as `cinesync verify` prints it. */
-export function verdict(receipt, pinned, chain) {
-  const { entry, header, index } = receipt;
+/** One line for people, as `cinesync verify` prints it, of a receipt or all of a booking. */
+export function verdict(found, pinned, chain) {
+  const { header } = found;
   const when = `${new Date(Math.floor(header.time / 1000)).toISOString().slice(0, 19)}+00:00`;
-  const trust = pinned ? "" : `; the genesis ${chain.slice(0, 16)}… is the receipt's own: pin yours`;
-  return `valid: ${entry.kind} ${entry.event_id} of booking ${entry.booking_id} is entry`
-    + ` ${index} of ${header.size} at height ${header.height}, ${when},`
-    + ` signed by ${receipt.certificate.votes.length} validators${trust}`;
+  const trust = pinned ? "" : `; the genesis ${chain.slice(0, 16)}… is the file's own: pin yours`;
+  return `valid: ${found.entry ? ofOne(found) : ofAll(found)} of ${header.size} at height`
+    + ` ${header.height}, ${when}, signed by ${found.certificate.votes.length} validators${trust}`;
+}
+
+function ofOne({ entry, index }) {
+  return `${entry.kind} ${entry.event_id} of booking ${entry.booking_id} is entry ${index}`;
+}
+
+function ofAll({ booking, entries }) {
+  if (!entries.length) return `booking ${booking} has no entry in the log`;
+  const indices = entries.map(({ index }) => index).join(", ");
+  return `all that the log has of booking ${booking} is entry ${indices}`;
 }
 
 function accusation({ what, liars }) {
   return `FRAUD: ${what}; validators ${liars.join(", ")} signed both`;
 }
 
-/** What a file's bytes prove, against the genesis that `pin()` gives: {good, text, receipt, fraud}. */
+/** What a file's bytes prove, against the genesis that `pin()` gives: {good, text, receipt, all, fraud}. */
 export async function judge(bytes, pin) {
   if (!globalThis.crypto?.subtle) {
     return { good: false, text: "This browser checks signatures only over https (or on this very machine)." };
   }
   try {
     const pinned = pin();
-    const { receipt, fraud } = await verifyFile(bytes, pinned);
+    const { receipt, all, fraud } = await verifyFile(bytes, pinned);
     if (fraud) return { good: true, fraud, text: accusation(fraud) };
-    return { good: true, text: verdict(receipt, pinned, await chainOf(receipt.genesis)), receipt };
+    const found = receipt ?? all;
+    return { good: true, text: verdict(found, pinned, await chainOf(found.genesis)), receipt, all };
   } catch (error) {
     if (!(error instanceof Invalid)) throw error;
     return { good: false, text: `not valid: ${error.message}` };
@@ -51,10 +62,20 @@ function given(element) {
 }
 
 async function judgePage() {
+  for (const place of document.querySelectorAll("[data-all]")) {
+    const found = await judge(encoder.encode(place.dataset.all), () => given(place));
+    say(place, isThisPage(found, place) ? found : { good: false, text: ANOTHER });
+  }
   for (const place of document.querySelectorAll("[data-receipt]")) {
     const found = await judge(encoder.encode(place.dataset.receipt), () => given(place));
     say(place, isMeant(found, place) ? found : { good: false, text: OTHER });
   }
+}
+
+/** A good proof of another booking, or of other entries than this page shows, is none here. */
+function isThisPage({ good, all }, { dataset }) {
+  const events = all?.entries.map(({ entry }) => entry.event_id).join(" ");
+  return !good || (all?.booking === dataset.booking && events === dataset.events);
 }
 
 /** A good receipt of something else proves nothing here. */
@@ -63,9 +84,13 @@ function isMeant({ good, receipt }, { dataset }) {
   return !good || (event_id === dataset.event && booking_id === dataset.booking);
 }
 
-function tell(list, receipt) {
-  const facts = receipt ? { ...receipt.entry.facts } : {};
-  const rows = Object.entries(facts).map(([name, value]) => {
+function told({ receipt, all }) {
+  if (all) return all.entries.map(({ index, entry }) => [`entry ${index}`, `${entry.kind} ${entry.event_id}`]);
+  return Object.entries(receipt?.entry.facts ?? {});
+}
+
+function tell(list, found) {
+  const rows = told(found).map(([name, value]) => {
     const [row, term, fact] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
     term.textContent = name.replaceAll("_", " ");
     fact.textContent = typeof value === "object" ? JSON.stringify(value) : value;
@@ -88,7 +113,7 @@ function watchFiles(drop) {
       ? { good: false, text: `not valid: file: larger than ${FILE_BYTES_MAX} bytes` }
       : await judge(new Uint8Array(await last.arrayBuffer()), () => pinned);
     say(result.querySelector("[data-verdict]"), found);
-    tell(result.querySelector("[data-told]"), found.receipt);
+    tell(result.querySelector("[data-told]"), found);
   }
 
   async function trust(genesis) {

@@ -1,0 +1,52 @@
+"""Runs the baseline in front of the shop's own PostgreSQL and bank."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.load.flows import Door
+from cinesync.up import Child, Home, free_port
+
+# The best of 1 to 3 workers with 2 to 16 threads on two cores.
+WORKERS = 2
+THREADS = 4
+READY_SECONDS_MAX = 60.0
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def running(home: Home, environ: Mapping[str, str], database_url: str) -> Iterator[Door]:
+    """Its door, for as long as it is needed; `environ` is the shop's."""
+    door = Door("127.0.0.1", free_port(), holds="/holds", payments="/payments")
+    own = {
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}",
+        "BASELINE_DATABASE_URL": database_url,
+        "BASELINE_JWKS_URL": f"{environ['AUTH_URL']}/api/auth/.well-known/jwks.json",
+        "BASELINE_THREADS": str(THREADS),
+    }
+    arguments = ["bench.baseline.app:create_app", "--factory", "--interface", "wsgi"]
+    arguments += ["--host", door.host, "--port", str(door.port), "--no-ws"]
+    arguments += ["--workers", str(WORKERS), "--blocking-threads", str(THREADS)]
+    arguments += ["--log-level", "error"]
+    child = Child("baseline", arguments, {**environ, **own}, home, module="granian")
+    child.start()
+    try:
+        _await_ready(door, child)
+        yield door
+    finally:
+        child.stop()
+
+
+def _await_ready(door: Door, child: Child) -> None:
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while time.monotonic() < deadline and not child.has_ended():
+        try:
+            urllib.request.urlopen(f"http://{door.host}:{door.port}/")
+        except urllib.error.HTTPError:
+            return  # it answers, if only 401
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError("the baseline did not start; its log is beside the shop's")

@@ -1,0 +1,98 @@
+"""The listeners' process: many open event streams of one show, and when each heard what."""
+
+import asyncio
+import gc
+import pickle
+import resource
+import sys
+import time
+from array import array
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import cast
+
+import uvloop
+
+CONNECTED_AT_ONCE = 200
+READY = b"ready\n"
+ID = b"\nid: "
+SEATS = b"event: seats\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`count` streams of a path."""
+
+    host: str
+    port: int
+    path: str
+    count: int
+
+
+class Listener(asyncio.Protocol):
+    """One stream. Notes when each version was heard of."""
+
+    def __init__(self, heard: "defaultdict[int, array[float]]", request: bytes) -> None:
+        self._heard = heard
+        self._request = request
+        self._rest = b""
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of asyncio."""
+        cast("asyncio.Transport", transport).write(self._request)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 asyncio's name
+        """Of asyncio."""
+        self.is_lost = True
+        if not self.opened.done():
+            self.opened.set_exception(ConnectionResetError("no stream"))
+
+    def data_received(self, data: bytes) -> None:
+        """Of asyncio. The first event is the state of the seats: the stream is open then."""
+        at = time.perf_counter()
+        if not self.opened.done():
+            self._rest += data
+            if b"event: " in self._rest:
+                self.opened.set_result(None)
+                self._rest = b""
+            return
+        *events, self._rest = (self._rest + data).split(b"\n\n")
+        for event in events:
+            if SEATS in event:
+                start = event.index(ID) + len(ID)
+                self._heard[int(event[start : event.index(b"\n", start)])].append(at)
+
+
+async def listen(plan: Plan) -> tuple[dict[int, "array[float]"], int]:
+    """Until told to stop: moments by version, and how many streams were lost."""
+    heard: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
+    lines = [f"GET {plan.path} HTTP/1.1", f"Host: {plan.host}", "Accept: text/event-stream"]
+    request = "\r\n".join(lines).encode() + b"\r\n\r\n"
+    listeners: list[Listener] = []
+    for first in range(0, plan.count, CONNECTED_AT_ONCE):
+        number = min(CONNECTED_AT_ONCE, plan.count - first)
+        opening = [_open(plan, Listener(heard, request)) for _ in range(number)]
+        listeners += await asyncio.gather(*opening)
+    gc.freeze()
+    gc.disable()
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+    await asyncio.to_thread(sys.stdin.buffer.read, 1)
+    return dict(heard), sum(listener.is_lost for listener in listeners)
+
+
+async def _open(plan: Plan, listener: Listener) -> Listener:
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: listener, plan.host, plan.port)
+    await listener.opened
+    return listener
+
+
+def main() -> None:
+    """The whole process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    plan: Plan = pickle.load(sys.stdin.buffer)
+    pickle.dump(uvloop.run(listen(plan)), sys.stdout.buffer)

@@ -1,0 +1,85 @@
+"""Calls to another service or provider: JSON over HTTP on kept connections (aiohttp, ADR 10)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from cinesync.chassis import telemetry
+
+CONNECTIONS_MAX = 100
+JSON_HEADERS = {"content-type": "application/json"}
+
+
+class PeerAway(Exception):
+    """No answer: what was asked for may or may not have happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a peer said."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body; None for an empty one. Raises PeerAway for what is no JSON."""
+        try:
+            return msgspec.json.decode(self.body) if self.body else None
+        except ValueError as error:
+            raise PeerAway(f"{self.status} with a body that is no JSON") from error
+
+
+class Peer:
+    """One address, with what each request to it carries."""
+
+    def __init__(
+        self, url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._headers = dict(headers or {})
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request; `body` is anything that msgspec encodes. Raises PeerAway."""
+        data = None if body is None else msgspec.json.encode(body)
+        sent = {**(JSON_HEADERS if data else {}), **_trace(), **(headers or {})}
+        try:
+            async with self._opened().request(
+                method, self._url + path, data=data, params=params, headers=sent
+            ) as answer:
+                return Answer(answer.status, await answer.read())
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise PeerAway(str(error) or type(error).__name__) from error
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        """A session belongs to the loop that runs, which wiring knows nothing of yet."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._timeout,
+                headers=self._headers,
+            )
+        return self._session
+
+
+def _trace() -> dict[str, str]:
+    trace = telemetry.current_trace()
+    return {"traceparent": trace} if trace else {}

@@ -1,0 +1,143 @@
+"""All entries of a booking, with the proof that there are no others: one JSON file. Pure.
+
+The header's map has one value for all entries of a subject. Whoever leaves one out, adds one or
+exchanges two makes another value, and whoever has none is not in the map. As with receipts there
+is one spelling, and everything in the file is checked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cinesync.ledger import entries, merkle, merkle_map, receipts, shapes, subjects
+from cinesync.ledger.entries import Entry
+from cinesync.ledger.genesis import Genesis
+from cinesync.ledger.merkle_map import EMPTY, Proof
+from cinesync.ledger.receipts import Signed
+from cinesync.ledger.shapes import Invalid
+
+FORMAT: Final = "cinesync-completeness/1"
+MEMBERS: Final = (*receipts.SIGNED_MEMBERS, "booking_id", "entries", "path", "other")
+ENTRIES_MAX: Final = 4_096
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """An entry and where it is in the log."""
+
+    index: int
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Completeness(Signed):
+    """What the log has of a booking up to its header: this and nothing else."""
+
+    booking_id: str
+    entries: Sequence[Indexed]
+    proof: Proof
+
+    def to_json(self) -> dict[str, Any]:
+        other = self.proof.other
+        return {
+            "format": FORMAT,
+            **super().to_json(),
+            "booking_id": self.booking_id,
+            "entries": [{"index": one.index, "entry": one.entry.to_json()} for one in self.entries],
+            "path": [[node.hex() or None for node in level] for level in self.proof.path],
+            "other": other and {"key": other[0].hex(), "value": other[1].hex()},
+        }
+
+
+def verify(data: bytes, pinned: Genesis | None = None) -> Completeness:
+    """What these bytes prove, every part of them checked. Raises Invalid."""
+    found = verify_json(receipts.parsed(data, "completeness"), pinned)
+    receipts.check_spelling(found, data, "completeness")
+    return found
+
+
+def verify_json(
+    value: Any, pinned: Genesis | None = None, where: str = "completeness"
+) -> Completeness:
+    found = from_json(value, where)
+    receipts.check_signed(found, pinned, where)
+    _check_entries(found, f"{where}.entries")
+    _check_map(found, where)
+    return found
+
+
+def from_json(value: Any, where: str) -> Completeness:
+    """Its shape only. Raises Invalid."""
+    fields = shapes.members(value, MEMBERS, where)
+    if fields["format"] != FORMAT:
+        raise Invalid(f"{where}.format", f"not {FORMAT}")
+    if not entries.is_id(fields["booking_id"]):
+        raise Invalid(f"{where}.booking_id", "not a UUID in lower case")
+    held = shapes.listed(fields["entries"], f"{where}.entries", ENTRIES_MAX)
+    return Completeness(
+        **vars(receipts.signed_from_json(fields, where)),
+        booking_id=fields["booking_id"],
+        entries=[_indexed(item, f"{where}.entries[{at}]") for at, item in enumerate(held)],
+        proof=proof_from_json(fields["path"], fields["other"], where),
+    )
+
+
+def proof_from_json(path: Any, other: Any, where: str) -> Proof:
+    """Raises Invalid."""
+    levels = shapes.listed(path, f"{where}.path", merkle_map.DEPTH_MAX)
+    return Proof(
+        [_level(item, f"{where}.path[{at}]") for at, item in enumerate(levels)],
+        None if other is None else _other(other, f"{where}.other"),
+    )
+
+
+def _indexed(value: Any, where: str) -> Indexed:
+    fields = shapes.members(value, ("index", "entry"), where)
+    entry = receipts.entry_from_json(fields["entry"], f"{where}.entry")
+    return Indexed(shapes.whole(fields["index"], f"{where}.index"), entry)
+
+
+def _level(value: Any, where: str) -> list[bytes]:
+    hashes = shapes.listed(value, where, merkle_map.WIDTH - 1)
+    if len(hashes) != merkle_map.WIDTH - 1:
+        raise Invalid(where, f"not {merkle_map.WIDTH - 1} hashes")
+    return [_sibling(item, f"{where}[{at}]") for at, item in enumerate(hashes)]
+
+
+def _sibling(value: Any, where: str) -> bytes:
+    """Nothing has one spelling, too: null."""
+    if value is None:
+        return b""
+    node = shapes.hexadecimal(value, where)
+    if node == EMPTY:
+        raise Invalid(where, "an empty place is spelled null")
+    return node
+
+
+def _other(value: Any, where: str) -> tuple[bytes, bytes]:
+    fields = shapes.members(value, ("key", "value"), where)
+    key = shapes.hexadecimal(fields["key"], f"{where}.key")
+    return key, shapes.hexadecimal(fields["value"], f"{where}.value")
+
+
+def _check_entries(found: Completeness, where: str) -> None:
+    before = -1
+    for at, one in enumerate(found.entries):
+        if one.entry.booking_id != found.booking_id:
+            raise Invalid(f"{where}[{at}].entry.booking_id", "another booking")
+        if one.index <= before:
+            raise Invalid(f"{where}[{at}].index", "not in the order of the log")
+        if one.index >= found.header.size:
+            raise Invalid(f"{where}[{at}].index", f"not in a log of {found.header.size}")
+        before = one.index
+
+
+def _check_map(found: Completeness, where: str) -> None:
+    leaves = ((one.index, merkle.leaf_hash(one.entry.encode())) for one in found.entries)
+    key, value = subjects.key_of(found.booking_id), subjects.value_of(leaves)
+    try:
+        root = merkle_map.root_from(key, value, found.proof)
+    except merkle.BadProof as error:
+        raise Invalid(f"{where}.path", str(error)) from error
+    if root != found.header.map_root:
+        raise Invalid(f"{where}.entries", "not all, or not only, what the signed map has")

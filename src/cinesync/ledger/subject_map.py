@@ -1,0 +1,112 @@
+"""The chain's map from subjects to their entries, in a validator's SQLite.
+
+Nodes are written back when enough of them have changed, and at checkpoints: those near the root
+change in every block. A map that is behind the blocks catches up when it is opened.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from cinesync.ledger import merkle_map, subjects
+from cinesync.ledger.merkle_map import Change, Node, Proof
+from cinesync.ledger.subjects import Addition
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS map (place TEXT PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS map_height (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
+"""
+NODES_CHANGED_MAX: Final = 2_048
+DEPTH_KEPT_MAX: Final = 2  # 273 nodes, which nearly every block asks for
+VARIABLES_MAX: Final = 900
+
+encode_node: Final = msgspec.msgpack.Encoder().encode
+decode_node: Final = msgspec.msgpack.Decoder(Node).decode
+
+
+class SubjectMap:
+    """`height` is how far what is on disk has come; `root` is over all that was added."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.executescript(SCHEMA)
+        row = connection.execute("SELECT height FROM map_height").fetchone()
+        self.height: int = row[0] if row else 0
+        self._changed: dict[str, Node | None] = {}
+        self._kept: dict[str, Node] = {}
+        self.root = self._root()
+
+    @property
+    def is_full(self) -> bool:
+        """Of what is not on disk."""
+        return len(self._changed) >= NODES_CHANGED_MAX
+
+    def add(self, additions: Iterable[Addition]) -> None:
+        """Entries in their order, all of a block at once: they share the upper nodes."""
+        self._update(subjects.changes(additions))
+
+    def replace(self, values: Mapping[str, bytes | None]) -> None:
+        """Give subjects other values, or none."""
+        self._update({subjects.key_of(s): _constant(value) for s, value in values.items()})
+
+    def clear(self) -> None:
+        self._connection.execute("DELETE FROM map")
+        self._changed, self._kept = {}, {}
+        self.root = self._root()
+
+    def find(self, subject: str) -> tuple[bytes | None, Proof]:
+        return merkle_map.find(self._load, subjects.key_of(subject))
+
+    def save(self, height: int) -> None:
+        """In the caller's transaction: what is on disk is now that of this height."""
+        gone = [(place,) for place, node in self._changed.items() if node is None]
+        new = sorted((p, encode_node(node)) for p, node in self._changed.items() if node)
+        self._connection.executemany("DELETE FROM map WHERE place = ?", gone)
+        self._connection.executemany("REPLACE INTO map VALUES (?, ?)", new)
+        self._connection.execute("REPLACE INTO map_height VALUES (1, ?)", (height,))
+        self.height, self._changed = height, {}
+
+    def _update(self, changes: Mapping[bytes, Change]) -> None:
+        if not changes:
+            return
+        made = merkle_map.update(self._load, changes)
+        self._changed |= made
+        for place, node in made.items():
+            if len(place) <= DEPTH_KEPT_MAX:
+                self._kept[place] = node or merkle_map.new_node()
+        self.root = self._root()
+
+    def _root(self) -> bytes:
+        return merkle_map.root_hash(self._load)
+
+    def _load(self, places: Sequence[str]) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        missing = []
+        for place in places:
+            node = self._changed.get(place) or self._kept.get(place)
+            if node is not None:
+                found[place] = node
+            elif place not in self._changed:
+                missing.append(place)
+        for start in range(0, len(missing), VARIABLES_MAX):
+            found |= self._read(missing[start : start + VARIABLES_MAX])
+        if lost := set(places) - {merkle_map.ROOT} - set(found):
+            raise sqlite3.DatabaseError(f"no node {min(lost)} in the map")
+        return found
+
+    def _read(self, places: Sequence[str]) -> dict[str, Node]:
+        marks = ",".join("?" * len(places))
+        statement = f"SELECT place, node FROM map WHERE place IN ({marks})"  # noqa: S608 question marks
+        try:
+            rows = self._connection.execute(statement, places)
+            read = {place: decode_node(node) for place, node in rows}
+        except (msgspec.DecodeError, TypeError) as error:
+            raise sqlite3.DatabaseError(f"a node of the map: {error}") from error
+        self._kept |= {place: node for place, node in read.items() if len(place) <= DEPTH_KEPT_MAX}
+        return read
+
+
+def _constant(value: bytes | None) -> Change:
+    return lambda _before: value

@@ -1,0 +1,42 @@
+"""What the map of the chain says of a subject: its key, and one value for all its entries. Pure.
+
+A subject is a booking: its payments, refunds and refusals go by its id too. The ids are in the
+entries for all to read, so their hashes in the map tell nobody anything new.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import partial
+from typing import Final
+
+from cinesync.ledger.merkle_map import Change
+
+START: Final = bytes(32)
+KEY_DOMAIN: Final = b"cinesync/subject/1\x00"
+ENTRY_DOMAIN: Final = b"cinesync/subject-entry/1\x00"
+_INDEX_BYTES: Final = 8
+
+# Subject, index and leaf hash of an entry.
+Addition = tuple[str, int, bytes]
+
+
+def key_of(booking_id: str) -> bytes:
+    return hashlib.sha256(KEY_DOMAIN + booking_id.encode()).digest()
+
+
+def value_of(entries: Iterable[tuple[int, bytes]], before: bytes | None = None) -> bytes | None:
+    """Over the index and leaf hash of each entry, in order; `before` is over those before."""
+    value = before
+    for index, leaf in entries:
+        link = (value or START) + index.to_bytes(_INDEX_BYTES) + leaf
+        value = hashlib.sha256(ENTRY_DOMAIN + link).digest()
+    return value
+
+
+def changes(additions: Iterable[Addition]) -> dict[bytes, Change]:
+    """What entries, in their order, change in the map."""
+    of_subject: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
+    for subject, index, leaf in additions:
+        of_subject[subject].append((index, leaf))
+    return {key_of(subject): partial(value_of, some) for subject, some in of_subject.items()}
