@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import hypothesis
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
@@ -23,6 +24,10 @@ from tests.system.shop import Shop
 
 # Lints every statement that the tests run, and watches its transaction.
 pytest_plugins = ["tests.portability.profile", "tests.coverage_floor"]
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("cinesync", deadline=None)
+hypothesis.settings.load_profile("cinesync")
 
 # Whole services over real databases and processes, a second or more each: `make test-fast` leaves
 # them out, with all that is marked slow where it stands.
@@ -41,6 +46,7 @@ SLOW_FILES = frozenset(
         "chassis/test_postgres.py",
         "chassis/test_outbox.py",
         "chassis/test_service.py",
+        "ledger/test_completeness.py",
         "ledger/test_inspection.py",
         "ledger/test_receipts.py",
         "movies/test_api.py",

@@ -22,7 +22,7 @@ from cinesync.cli_base import (
     shop_settings,
 )
 from cinesync.cli_ledger import ledger_group, validator_command, verify_command
-from cinesync.up import Address, UpFailed, up
+from cinesync.cli_up import restart_command, up_command
 
 if TYPE_CHECKING:
     from cinesync.audit import Report
@@ -43,7 +43,7 @@ click.rich_click.COMMAND_GROUPS = {
     "cinesync": [
         {"name": "Run", "commands": ["up", "serve", "validator", "bank"]},
         {"name": "Fill", "commands": ["migrate", "seed", "import"]},
-        {"name": "Operate", "commands": ["audit", "queues", "settings"]},
+        {"name": "Operate", "commands": ["restart", "audit", "queues", "settings"]},
         {"name": "Prove", "commands": ["verify", "ledger"]},
     ]
 }
@@ -69,29 +69,6 @@ def main() -> None:
     (audit, queues, import, seed) use the one in --data, running or not; with DATABASE_URL set
     they use that server instead.
     """
-
-
-@main.command("up")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    default=8000,
-    show_default=True,
-    type=click.IntRange(1, 65535),
-    help="Port of storefront and APIs.",
-)
-@data_option
-def up_command(host: str, port: int, data: Path) -> None:
-    """Run a shop in the foreground: storefront, APIs, PostgreSQL and a sandbox bank.
-
-    The first start fills it with films, theaters and two weeks of shows. Ctrl-C stops it; killing
-    it in any way loses nothing that was acknowledged. Several shops run side by side, each with
-    its own --port and --data.
-    """
-    try:
-        up(data, Address(host, port), environ(), say, _welcome)
-    except UpFailed as error:
-        raise Refused(str(error)) from error
 
 
 @main.command("serve")
@@ -121,10 +98,11 @@ def serve_command(service: str, host: str | None, port: int | None, *, demo: boo
     settings = dict(environ())
     settings |= {"HOST": host} if host else {}
     settings["PORT"] = str(port) if port else settings.get("PORT") or str(PORTS[service])
-    telemetry.configure_logging(settings.get("LOG_LEVEL", "INFO"))
     names = serve.ALL if service == "all" else (service,)
     prepare = serve.prepare_demo if demo else None
     with clear_settings_errors():
+        serve.check_bus(names, settings)
+        telemetry.configure_logging(settings.get("LOG_LEVEL", "INFO"))
         uvloop.run(serve.serve(names, settings, prepare=prepare, on_ready=_print_ready))
 
 
@@ -345,20 +323,7 @@ def _print_ready() -> None:
     sys.stdout.flush()
 
 
-def _welcome(url: str) -> None:
-    click.echo(f"ready: {url}")
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    table.add_row("Shop", url)
-    table.add_row("Sign in as", "demo@cinesync.example  (password: popcorn-and-a-movie)")
-    table.add_row("Staff", "manager@cinesync.example, staff@…, auditor@…  (the same password)")
-    table.add_row("APIs", f"{url}/api/booking/docs  (auth, movies, payment, ledger)")
-    table.add_row("Try", "pick a film, choose seats, pay with a test card, cancel it again")
-    table.add_row("Prove", "cinesync audit  (in another terminal, with the same --data)")
-    err.print(table)
-    err.print("[dim]Ctrl-C stops it.[/dim]")
-
-
-for command in (validator_command, verify_command, ledger_group):
+for command in (up_command, restart_command, validator_command, verify_command, ledger_group):
     main.add_command(command)
 
 

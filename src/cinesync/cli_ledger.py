@@ -31,10 +31,11 @@ def validator_command(home: Path) -> None:
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.ledger import validator  # noqa: PLC0415
     from cinesync.ledger.chain import OldFormat  # noqa: PLC0415
-    from cinesync.ledger.home import NoHome  # noqa: PLC0415
+    from cinesync.ledger.home import NoHome, load  # noqa: PLC0415
 
-    telemetry.configure_logging(environ().get("LOG_LEVEL", "INFO"))
     try:
+        load(home)  # refused in one line, before there is a log
+        telemetry.configure_logging(environ().get("LOG_LEVEL", "INFO"))
         validator.main(home)
     except (NoHome, OldFormat) as error:
         raise Refused(str(error)) from error
@@ -57,8 +58,7 @@ def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None
         verdict = verify_file(file, genesis)
         fraud = compare_files(file, other, genesis) if other else verdict.fraud
     except Unreadable as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        raise Refused(str(error)) from error
     except Invalid as error:
         click.echo(f"not valid: {error}", err=True)
         sys.exit(1)

@@ -1,25 +1,18 @@
-"""The services of one process: which ones, on which databases and bus, with or without pages."""
+"""The services of one process: which ones, on which databases and bus, with or without pages.
+
+Services are loaded when they are needed: a process of one service starts sooner without the rest.
+"""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 from uuid import UUID
 
-from a2wsgi import WSGIMiddleware
-from a2wsgi.wsgi_typing import WSGIApp
-from flask import Flask
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-import cinesync.auth.app
-import cinesync.booking.app
-import cinesync.ledger.app
-import cinesync.movies.app
-import cinesync.movies.seeding
-import cinesync.payment.app
-import cinesync.web.app
-from cinesync.audit import Books
 from cinesync.chassis import clock, migrate, settings
 from cinesync.chassis.bus import Bus, EmbeddedBus
 from cinesync.chassis.db import Database, open_database
@@ -28,17 +21,15 @@ from cinesync.chassis.rabbitmq import RabbitMqBus
 from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
 from cinesync.chassis.service import Process, ProcessSettings, Service
 from cinesync.contracts import CONSUMERS
-from cinesync.ledger.founding import GENESIS_FILE
-from cinesync.movies.seeding import Seeded
 
-BUILDERS: Mapping[str, Callable[[Mapping[str, str]], Service]] = {
-    "auth": cinesync.auth.app.build,
-    "movies": cinesync.movies.app.build,
-    "booking": cinesync.booking.app.build,
-    "payment": cinesync.payment.app.build,
-    "ledger": cinesync.ledger.app.build,
-}
-ALL = (*BUILDERS, "web")
+if TYPE_CHECKING:
+    from a2wsgi.wsgi_typing import WSGIApp
+    from flask import Flask
+
+    from cinesync.audit import Books
+
+SERVICES = ("auth", "movies", "booking", "payment", "ledger")
+ALL = (*SERVICES, "web")
 PAGE_THREADS = 16
 
 T = TypeVar("T")
@@ -69,13 +60,18 @@ def environ_of(service: str, environ: Mapping[str, str]) -> Mapping[str, str]:
 
 def build_services(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, Service]:
     """The named services, each on its own database."""
-    return {name: BUILDERS[name](environ_of(name, environ)) for name in names if name in BUILDERS}
+    return {name: _app(name).build(environ_of(name, environ)) for name in names if name in SERVICES}
+
+
+def _app(name: str) -> Any:
+    """`cinesync.<name>.app`, loaded now."""
+    return import_module(f"cinesync.{name}.app")
 
 
 def check_bus(names: Sequence[str], environ: Mapping[str, str]) -> None:
     """Raises SettingsError: the embedded bus would not carry events out of this process."""
-    apart = set(names) & set(BUILDERS)
-    if apart and apart != set(BUILDERS) and not settings.load(BusSettings, environ).rabbitmq_url:
+    apart = set(names) & set(SERVICES)
+    if apart and apart != set(SERVICES) and not settings.load(BusSettings, environ).rabbitmq_url:
         raise settings.SettingsError(
             "RABBITMQ_URL is not set: services in processes of their own reach each other's"
             " events only through a broker"
@@ -90,12 +86,11 @@ async def serve(
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the named services in this process until it is told to stop."""
-    check_bus(names, environ)
     process_settings = settings.load(ProcessSettings, environ)
     services = build_services(names, environ)
     pages = None
     if "web" in names:
-        pages = _as_asgi(cinesync.web.app.build(environ))
+        pages = _as_asgi(_app("web").build(environ))
     bus = _bus(environ) if services else EmbeddedBus()  # pages alone hear and say nothing
     process = Process(list(services.values()), process_settings, bus, pages)
 
@@ -106,12 +101,15 @@ async def serve(
     await process.run(prepare_all, on_ready)
 
 
-async def with_books(environ: Mapping[str, str], look: Callable[[Books], Awaitable[T]]) -> T:
+async def with_books(environ: Mapping[str, str], look: Callable[["Books"], Awaitable[T]]) -> T:
     """Open every database and the sandbox bank, look, close."""
-    services = build_services(list(BUILDERS), environ)
+    from cinesync.audit import Books  # noqa: PLC0415
+    from cinesync.payment import app as payment  # noqa: PLC0415
+
+    services = build_services(list(SERVICES), environ)
     others = {name: services[name].database for name in ("auth", "movies", "ledger")}
-    payment_settings = settings.load(cinesync.payment.app.Settings, environ_of("payment", environ))
-    gateways = cinesync.payment.app.build_gateways(payment_settings)
+    payment_settings = settings.load(payment.Settings, environ_of("payment", environ))
+    gateways = payment.build_gateways(payment_settings)
     gateway = gateways.get("sandbox")
     try:
         return await look(
@@ -133,6 +131,8 @@ async def with_books(environ: Mapping[str, str], look: Callable[[Books], Awaitab
 
 def _ledger_folder(environ: Mapping[str, str]) -> Path | None:
     """Where the validators' homes are, when they are on this machine."""
+    from cinesync.ledger.founding import GENESIS_FILE  # noqa: PLC0415
+
     home = environ.get("LEDGER_HOME")
     folder = Path(home).parent if home else None
     return folder if folder and (folder / GENESIS_FILE).exists() else None
@@ -161,17 +161,18 @@ async def migrate_all(environ: Mapping[str, str]) -> list[str]:
     async def newest(_db: Database, name: str) -> str:
         return f"{name}: {migrate.newest(f'cinesync.{name}.migrations')}"
 
-    return [await with_service(name, environ, partial(newest, name=name)) for name in BUILDERS]
+    return [await with_service(name, environ, partial(newest, name=name)) for name in SERVICES]
 
 
 async def seed(environ: Mapping[str, str]) -> str:
     """The demo chain and its accounts; what was added, in a sentence."""
+    from cinesync.movies.seeding import Seeded, seed_chain  # noqa: PLC0415
 
     async def chain(db: Database) -> Seeded:
-        return await cinesync.movies.seeding.seed_chain(db, clock.now().date())
+        return await seed_chain(db, clock.now().date())
 
     seeded = await with_service("movies", environ, chain)
-    await with_service("auth", environ, cinesync.auth.app.seed_demo)
+    await with_service("auth", environ, _app("auth").seed_demo)
     return f"added {seeded.movies} movies, {seeded.theaters} theaters and {seeded.shows} shows"
 
 
@@ -200,7 +201,7 @@ async def _with_letters(
         finally:
             await broker.close()
     databases = {
-        name: open_database(environ_of(name, environ)["DATABASE_URL"]) for name in BUILDERS
+        name: open_database(environ_of(name, environ)["DATABASE_URL"]) for name in SERVICES
     }
     try:
         return await work(DatabaseDeadLetters(databases))
@@ -211,21 +212,12 @@ async def _with_letters(
 
 QUEUES = [f"{name}.{event.name}" for event, names in CONSUMERS.items() for name in names]
 
-SETTINGS: Mapping[str, type[Any]] = {
-    "every process": ProcessSettings,
-    "the bus": BusSettings,
-    "auth": cinesync.auth.app.Settings,
-    "movies": cinesync.movies.app.Settings,
-    "booking": cinesync.booking.app.Settings,
-    "payment": cinesync.payment.app.Settings,
-    "ledger": cinesync.ledger.app.Settings,
-    "web": cinesync.web.app.Settings,
-}
-
 
 def all_settings() -> dict[str, list[settings.SettingDoc]]:
     """What each part reads from the environment."""
-    return {part: settings.describe(kind) for part, kind in SETTINGS.items()}
+    kinds: dict[str, type[Any]] = {"every process": ProcessSettings, "the bus": BusSettings}
+    kinds |= {name: _app(name).Settings for name in ALL}
+    return {part: settings.describe(kind) for part, kind in kinds.items()}
 
 
 def env_example() -> str:
@@ -242,12 +234,14 @@ def env_example() -> str:
     return "".join(lines)
 
 
-def _as_asgi(pages: Flask) -> ASGIApp:
+def _as_asgi(pages: "Flask") -> ASGIApp:
     """The storefront in its threads.
 
     a2wsgi hands what `receive` returns to the event loop from a thread, which takes a coroutine;
     Granian's is a bare awaitable, so every form would end in a TypeError.
     """
+    from a2wsgi import WSGIMiddleware  # noqa: PLC0415
+
     wsgi_app = cast("WSGIApp", pages)
     bridge = cast("ASGIApp", WSGIMiddleware(wsgi_app, workers=PAGE_THREADS))
 
@@ -271,7 +265,8 @@ def _bus(environ: Mapping[str, str]) -> Bus:
 async def prepare_demo(services: Mapping[str, Service]) -> None:
     """The demo chain with two weeks of shows ahead, and somebody to sign in as."""
     if "movies" in services:
-        today = clock.now().date()
-        await cinesync.movies.seeding.seed_chain(services["movies"].database, today)
+        from cinesync.movies.seeding import seed_chain  # noqa: PLC0415
+
+        await seed_chain(services["movies"].database, clock.now().date())
     if "auth" in services:
-        await cinesync.auth.app.seed_demo(services["auth"].database)
+        await _app("auth").seed_demo(services["auth"].database)

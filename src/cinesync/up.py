@@ -46,10 +46,15 @@ class Address:
     port: int
 
     @property
+    def reachable(self) -> str:
+        """The host that a client on this machine connects to."""
+        return "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+
+    @property
     def url(self) -> str:
         """As a browser on this machine writes it."""
-        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        host = f"[{self.reachable}]" if ":" in self.reachable else self.reachable
+        return f"http://{host}:{self.port}"
 
 
 class Home:
@@ -129,6 +134,7 @@ class Child:
     def start(self) -> None:
         """Begin, or begin again."""
         self.started_at = time.monotonic()
+        self.ready.clear()
         with self.home.log(self.name) as log:
             self._process = subprocess.Popen(  # noqa: S603 our own command
                 self.command(),
@@ -298,7 +304,7 @@ class Stack(Groundwork):
 
     def start(self, say: Callable[[str], None]) -> None:
         """Raises UpFailed when the shop does not come up."""
-        _check_port(self.address)
+        check_port(self.address)
         self.bank.start()
         self.start_validators()
         self.shop.start()  # it loads while PostgreSQL starts, and waits for it
@@ -334,7 +340,7 @@ class Stack(Groundwork):
                 return
             if self.shop.has_ended() or time.monotonic() > deadline:
                 log = self.home.logs / "shop.log"
-                raise UpFailed(f"The shop did not start: {_log_end(log)} ({log} has more)")
+                raise UpFailed(f"The shop did not start: {log_end(log)} ({log} has more)")
 
 
 def up(
@@ -409,7 +415,8 @@ def _validators_in(ledger: Path) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
-def _check_port(address: Address) -> None:
+def check_port(address: Address) -> None:
+    """Raises UpFailed when somebody listens there."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -422,7 +429,7 @@ def _check_port(address: Address) -> None:
             ) from error
 
 
-def _log_end(path: Path) -> str:
+def log_end(path: Path) -> str:
     """The last line: what a traceback or a log ends with."""
     lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
     return lines[-1] if lines else "it ended without a word"

@@ -287,6 +287,7 @@ async def test_a_booking_carries_all_that_a_ticket_shows(front: Storefront) -> N
         "currency": "EUR",
         "refund_state": "none",
         "refused_payments": [],
+        "receipt": None,
     }
     assert {name: booking[name] for name in wanted} == wanted
 

@@ -1,13 +1,17 @@
 """Money arrives: in time, late, twice, wrong, out of order (I5)."""
 
 import asyncio
+from typing import cast
 
 import pytest
 
-from cinesync.booking import history, service, settling
+from cinesync.booking import history, receipts, service, settling
 from cinesync.booking.model import NotConfirmed, SeatTaken, State, TooLateToCancel
+from cinesync.booking.receipts import BookingReceipt
 from cinesync.chassis import clock
+from cinesync.chassis.db import Transaction
 from cinesync.contracts.booking import BookingCancelled
+from cinesync.contracts.ledger import CommittedEntry, LedgerCommitted
 from tests.booking.scenes import (
     BoxOffice,
     called_off,
@@ -326,6 +330,32 @@ async def test_money_taken_twice_and_given_back_is_not_the_bookings(office: BoxO
     await office.db.run(settling.note_refunds, [refunded(payment, surplus=True)])
     found = await office.find(hold.booking_id)
     assert (found.refunded_cents, found.refund_state) == (0, "none")
+
+
+async def test_a_booking_knows_where_the_ledger_has_it(office: BoxOffice) -> None:
+    show = await office.schedule(scheduled())
+    one, other = await office.hold(show, "A1", "A2"), await office.hold(show, "A3", "A4")
+    for hold in (one, other):
+        await office.pay(hold)
+    entries = [
+        CommittedEntry(entry_event_id=clock.new_id(), kind=kind, booking_id=booking_id, index=at)
+        for at, (kind, booking_id) in enumerate(
+            [("payment.success", one.booking_id), ("booking.confirmed", one.booking_id)]
+        )
+    ]
+    told = LedgerCommitted(
+        event_id=clock.new_id(), occurred_at=clock.now(), height=7, entries=entries
+    )
+    for _ in range(2):
+        await office.db.run(receipts.insert, [told, told])
+    receipt = BookingReceipt(entries[1].entry_event_id, height=7, index=1)
+    assert await office.db.read(receipts.of_booking, one.booking_id) == receipt
+    assert await office.db.read(receipts.of_booking, other.booking_id) is None
+
+
+async def test_a_block_without_confirmed_bookings_costs_no_statement() -> None:
+    told = LedgerCommitted(event_id=clock.new_id(), occurred_at=clock.now(), height=7, entries=[])
+    await receipts.insert(cast(Transaction, None), [told])  # nothing to run one with
 
 
 async def test_refunds_of_refused_payments_are_noted_with_them(office: BoxOffice) -> None:

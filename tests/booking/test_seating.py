@@ -266,7 +266,12 @@ def test_best_is_together_free_and_sold_whenever_it_can_be(
 def test_best_is_the_best_of_all_there_is(house: tuple[Hall, set[str]], count: int) -> None:
     hall, taken = house
     every = [block for run in hall.runs for block in seating.blocks(run, taken, count)]
-    ranked = sorted(every, key=lambda b: (b.strands, seating._cost(hall, b), b.seats))
+
+    def cost(block: seating.Block) -> float:
+        distance = sum(hall.cost[seat] for seat in block.seats) / count
+        return distance + seating.ODD_REST_COST * sum(rest % 2 for rest in block.rests)
+
+    ranked = sorted(every, key=lambda block: (block.strands, cost(block), block.seats))
     best = seating.best_together(hall, taken, count, None)
     assert best == (ranked[0].seats if ranked else None)
 

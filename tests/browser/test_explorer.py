@@ -1,30 +1,23 @@
 """Receipts verified by a real browser: the rules of the ledger, with WebCrypto and no network."""
 
 import base64
-import re
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from cinesync.ledger import canonical, fraud, receipts
+from cinesync.ledger import canonical, completeness, fraud, receipts
 from cinesync.ledger.receipts import Receipt
 from cinesync.ledger.shapes import Invalid
 from cinesync.ledger.verification import Verdict, verify_file
 from cinesync.pbft.messages import Configuration
-from tests.browser.test_buy_a_ticket import (
-    OpenPage,
-    choose_a_show,
-    continue_as_guest,
-    expect_a_ticket,
-    pay_with,
-)
-from tests.ledger import test_receipts
+from tests.ledger import test_completeness, test_receipts
 from tests.ledger.chains import Chain, chain, entry, founders, replaced
 from tests.ledger.test_fraud import forked
 from tests.ledger.test_receipts import DATA, GOOD, Change, reformed
@@ -35,9 +28,11 @@ from tests.web.serve_fake import serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-# Runs verify.js over receipts in base64; the answers are messages, null for a good one.
-JUDGE = """async ([files, pin]) => {
-  const { verify, loadGenesis } = await import("/static/verify.js");
+# Runs the scripts over files in base64; the answers are messages, null for a good one.
+JUDGE = """async ([files, pin, isAll]) => {
+  const { verify: verifyOne, loadGenesis } = await import("/static/verify.js");
+  const { verifyAll } = await import("/static/completeness.js");
+  const verify = isAll ? verifyAll : verifyOne;
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const pinned = pin === null ? null : loadGenesis(bytes(pin));
   const judge = (file) => verify(bytes(file), pinned).then(() => null, (error) => error.message);
@@ -98,16 +93,18 @@ def page(context: BrowserContext) -> Page:
     return opened
 
 
-def judged(page: Page, files: list[bytes], pinned: bytes | None = None) -> list[str | None]:
+def judged(
+    page: Page, files: list[bytes], pinned: bytes | None = None, *, complete: bool = False
+) -> list[str | None]:
     coded = [base64.b64encode(file).decode() for file in files]
     pin = None if pinned is None else base64.b64encode(pinned).decode()
-    found: list[str | None] = page.evaluate(JUDGE, [coded, pin])
+    found: list[str | None] = page.evaluate(JUDGE, [coded, pin, complete])
     return found
 
 
-def refusal(file: bytes) -> str | None:
+def refusal(file: bytes, *, complete: bool = False) -> str | None:
     try:
-        receipts.verify(file)
+        (completeness if complete else receipts).verify(file)
     except Invalid as invalid:
         return str(invalid)
     return None
@@ -117,10 +114,10 @@ def where(message: str | None) -> str | None:
     return message and message.split(": ")[0]
 
 
-def agree(page: Page, files: list[bytes]) -> list[str | None]:
+def agree(page: Page, files: list[bytes], *, complete: bool = False) -> list[str | None]:
     """The browser refuses just what Python refuses, and for the same place."""
-    said = judged(page, files)
-    wanted = [refusal(file) for file in files]
+    said = judged(page, files, complete=complete)
+    wanted = [refusal(file, complete=complete) for file in files]
     assert [where(one) for one in said] == [where(one) for one in wanted]
     assert not any(one and "\n" in one for one in said)
     return said
@@ -257,6 +254,54 @@ def test_another_chain_is_not_the_pinned_one(page: Page, ledger: Ledger) -> None
     assert judged(page, [other.receipt(0, (0, 1, 2, 3)).encode()], pinned) == [wrong]
 
 
+# all entries of a booking
+
+
+def test_all_entries_of_a_booking_and_their_absence_are_good(page: Page) -> None:
+    made = Chain()
+    made.grow(*(entry(number, booking=number // 2) for number in range(130)))
+    asked = [made.completeness(str(UUID(int=booking))) for booking in range(0, 90, 7)]
+    files = [found.encode() for found in asked]
+    assert {len(found.entries) for found in asked} == {0, 2}
+    assert set(judged(page, files, made.genesis.encode(), complete=True)) == {None}
+
+
+def test_what_python_refuses_of_a_bookings_entries_the_browser_refuses_too(page: Page) -> None:
+    changes = test_completeness.REFUSALS
+    files = [test_completeness.altered(change) for change, _ in changes]
+    files += [test_completeness.forged(entries) for entries in test_completeness.LIES.values()]
+    absent = test_completeness.ABSENT.encode()
+    files += [test_completeness.altered(c, absent) for c, _ in test_completeness.ABSENCES]
+    said = agree(page, files, complete=True)
+    assert None not in said
+    for one, file in zip(said, files, strict=True):
+        if not str(where(one)).endswith(".entry"):  # whose shape each tells in its own words
+            assert one == refusal(file, complete=True)
+
+
+def test_an_altered_byte_of_a_bookings_proof_is_refused(page: Page) -> None:
+    for data in (test_completeness.DATA, test_completeness.ABSENT.encode()):
+        files = [
+            data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
+            for at in range(0, len(data), 2 * STEP)
+            for bit in (1, 0x20)
+        ]
+        agree(page, files, complete=True)
+
+
+def test_two_maps_at_one_height_are_fraud_in_the_browser_too(page: Page, tmp_path: Path) -> None:
+    here, there = Chain(), Chain()
+    here.grow(entry(1))
+    there.grow(entry(2))
+    found = fraud.find(here.completeness(BOOKING), there.receipt(0, (1, 2, 3)))
+    assert found is not None
+    file = tmp_path / "fraud.json"
+    file.write_bytes(found.encode())
+    page.get_by_label("Or pin a genesis").set_input_files(pinned_file(tmp_path))
+    page.get_by_label("Drop a receipt or a proof here").set_input_files(file)
+    expect(page.locator("[data-verdict]")).to_contain_text(verify_file(file).text)
+
+
 # fraud
 
 
@@ -272,7 +317,7 @@ def test_a_proof_of_fraud_names_the_liars(
     file = tmp_path / "fraud.json"
     file.write_bytes(fraud_file(*forked(mine, theirs)))
     page.get_by_label("Or pin a genesis").set_input_files(pinned_file(tmp_path))
-    page.get_by_label("Drop a receipt here").set_input_files(file)
+    page.get_by_label("Drop a receipt or a proof here").set_input_files(file)
     expect(page.locator("[data-verdict]")).to_contain_text("! A proof of fraud")
     expect(page.locator("[data-verdict]")).to_contain_text(verify_file(file).text)
 
@@ -281,7 +326,7 @@ def test_an_honest_ledger_cannot_be_accused(page: Page, tmp_path: Path) -> None:
     file = tmp_path / "fraud.json"
     file.write_bytes(fraud_file(GOOD, GOOD))
     page.get_by_label("Or pin a genesis").set_input_files(pinned_file(tmp_path))
-    page.get_by_label("Drop a receipt here").set_input_files(file)
+    page.get_by_label("Drop a receipt or a proof here").set_input_files(file)
     expect(page.locator("[data-verdict]")).to_contain_text("✕ Not verified")
     expect(page.locator("[data-verdict]")).to_contain_text(
         "fraud: these receipts do not contradict"
@@ -308,10 +353,10 @@ def test_a_chosen_file_is_verified_without_a_network(
     page.on("request", lambda request: asked.append(request.url))
     context.set_offline(offline=True)
     verdict = page.locator("[data-verdict]")
-    page.get_by_label("Drop a receipt here").set_input_files(good)
+    page.get_by_label("Drop a receipt or a proof here").set_input_files(good)
     expect(verdict).to_contain_text("✓ Verified by your browser")
     expect(verdict).to_contain_text(Verdict(receipt, pinned=True).text)
-    page.get_by_label("Drop a receipt here").set_input_files(bad)
+    page.get_by_label("Drop a receipt or a proof here").set_input_files(bad)
     expect(verdict).to_contain_text("✕ Not verified")
     expect(verdict).to_contain_text(
         "not valid: receipt.entry: entry, index and path do not lead to the signed root"
@@ -336,7 +381,7 @@ def test_ones_own_genesis_can_be_pinned(page: Page, ledger: Ledger, tmp_path: Pa
     receipt, other = tmp_path / "receipt.json", tmp_path / "genesis.json"
     receipt.write_bytes(ledger.chain.receipt(0).encode())
     other.write_bytes(founders(5).encode())
-    page.get_by_label("Drop a receipt here").set_input_files(receipt)
+    page.get_by_label("Drop a receipt or a proof here").set_input_files(receipt)
     page.get_by_label("Or pin a genesis").set_input_files(other)
     expect(page.locator("[data-verdict]")).to_contain_text("this is another chain")
     expect(page.locator("[data-chain]")).to_have_text(founders(5).chain.hex())
@@ -344,7 +389,36 @@ def test_ones_own_genesis_can_be_pinned(page: Page, ledger: Ledger, tmp_path: Pa
 
 def test_a_booking_is_verified_at_a_glance(page: Page) -> None:
     page.goto(f"/ledger/bookings/{BOOKING}")
-    expect(page.get_by_text("✓ Verified by your browser")).to_have_count(2)
+    expect(page.get_by_text("✓ Verified by your browser")).to_have_count(3)
+
+
+def test_a_proof_of_other_entries_than_the_page_shows_does_not_count(
+    page: Page, ledger: Ledger
+) -> None:
+    def leave_one_out(route: Any) -> None:
+        body = route.fetch().text()
+        listed = f'data-events="{an_id("event 0")} {an_id("event 1")}"'
+        assert listed in body
+        route.fulfill(body=body.replace(listed, f'data-events="{an_id("event 0")}"'))
+
+    page.route(f"**/ledger/bookings/{BOOKING}", leave_one_out)
+    page.goto(f"/ledger/bookings/{BOOKING}")
+    expect(page.locator("[data-all]")).to_contain_text("✕ Not verified")
+    expect(page.locator("[data-all]")).to_contain_text("not of the entries on this page")
+
+
+def test_that_a_booking_has_no_entry_is_verified(
+    page: Page, ledger: Ledger, tmp_path: Path
+) -> None:
+    nobody = an_id("nobody")
+    page.goto(f"/ledger/bookings/{nobody}")
+    proof = ledger.chain.completeness(nobody)
+    expect(page.locator("[data-all]")).to_contain_text(Verdict(proof, pinned=True).text)
+    file = tmp_path / "proof.json"
+    file.write_bytes(ledger.chain.completeness(BOOKING).encode())
+    page.goto("/verify")
+    page.get_by_label("Drop a receipt or a proof here").set_input_files(file)
+    expect(page.locator("[data-told]")).to_contain_text("booking.confirmed")
 
 
 def test_a_good_receipt_of_another_event_does_not_count(page: Page, ledger: Ledger) -> None:
@@ -394,45 +468,3 @@ def test_pages_fit_their_screen(page: Page, path: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(path)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-# the real thing
-
-
-def reload_until(page: Page, text: str) -> None:
-    """Entries follow a purchase within moments, not at once."""
-    for _ in range(60):
-        if page.get_by_text(text).count():
-            return
-        page.wait_for_timeout(500)
-        page.reload()
-    expect(page.get_by_text(text).first).to_be_visible()
-
-
-@pytest.mark.slow
-def test_a_buyer_verifies_the_booking_and_keeps_its_receipt(
-    open_page: OpenPage, tmp_path: Path
-) -> None:
-    page = open_page()
-    choose_a_show(page)
-    page.get_by_role("button", name="Pick the best seats together").click()
-    continue_as_guest(page)
-    pay_with(page, "Card that pays")
-    expect_a_ticket(page)
-    page.get_by_role("link", name="Verify this booking").click()
-    reload_until(page, "Booking confirmed")
-    reload_until(page, "Save the receipt")
-    expect(page.get_by_text("✓ Verified by your browser").first).to_be_visible()
-    expect(page.get_by_text("✕ Not verified")).to_have_count(0)
-    with page.expect_download() as saved:
-        page.get_by_role("link", name="Save the receipt").first.click()
-    saved.value.save_as(tmp_path / "receipt.json")
-    page.get_by_role("link", name=re.compile(r"^block \d+$")).first.click()
-    expect(page.get_by_text("✓ Right")).to_be_visible()
-    expect(page.get_by_text("Path lit")).to_be_visible()
-    page.goto("/ledger")
-    expect(page.get_by_text("✓ In step").first).to_be_visible()
-    expect(page.get_by_text("★ Primary")).to_have_count(1)
-    page.goto("/verify")
-    page.get_by_label("Drop a receipt here").set_input_files(tmp_path / "receipt.json")
-    expect(page.locator("[data-verdict]")).to_contain_text("✓ Verified by your browser")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinesync.ledger import application, chain, merkle, merkle_map, subject_map, subjects
+from cinesync.ledger import application, canonical, chain, merkle, merkle_map, subject_map, subjects
 from cinesync.ledger.application import Ledger
 from cinesync.ledger.chain import Chain, OldFormat, check_file
 from cinesync.ledger.headers import Header
@@ -323,3 +323,54 @@ def test_a_chain_of_an_older_format_is_refused_and_left_as_it_is(tmp_path: Path)
         check_file(path)
     assert path.read_bytes() == before
     assert not (tmp_path / "chain.sqlite.damaged").exists()
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: Ledger) -> None:
+    def read_again(made: Chain) -> list[bytes]:
+        end = made.stream_end
+        starts = range(0, end, 1000)
+        return [merkle.leaf_hash(made.stream(at, min(at + 1000, end))) for at in starts]
+
+    for number in range(9):
+        grow(ledger, number)
+        hashes = ledger.chain.chunk_hashes(ledger.chain.stream_end)
+        assert hashes == read_again(ledger.chain)
+        opened = Chain(ledger.chain.path)
+        assert opened.chunk_hashes(opened.stream_end) == hashes
+        opened.close()
+    ledger.chain.cut(4)
+    grow(ledger, 99)
+    assert ledger.chain.chunk_hashes(ledger.chain.stream_end) == read_again(ledger.chain)
+
+
+def test_a_header_is_spelled_as_the_canonical_encoder_does(ledger: Ledger) -> None:
+    grow(ledger, 1, 2)
+    assert head(ledger).encoded == canonical.dump(head(ledger).to_json())
+
+
+def test_an_altered_map_makes_a_header_that_nobody_else_has(ledger: Ledger, other: Ledger) -> None:
+    """As with any other part of a header: the quorum's signatures are not over this one."""
+    for one in (ledger, other):
+        grow(one, 1, 2, 3)
+        one.chain.settle()
+    made = ledger.chain.map.find(entry(1).booking_id)[0]
+    other.chain.map.replace({entry(1).booking_id: bytes(32)})
+    assert made != bytes(32)
+    for one in (ledger, other):
+        grow(one, 4)
+    assert head(ledger).root == head(other).root
+    assert head(ledger).map_root != head(other).map_root
+    assert head(ledger).hash != head(other).hash
+
+
+def test_a_state_whose_map_is_not_that_of_its_header_is_not_taken(
+    ledger: Ledger, other: Ledger
+) -> None:
+    ledger.chain.map.replace({entry(5).booking_id: bytes([1] * 32)})
+    grow(ledger, 1, 2, 3)
+    snapshot = ledger.snapshot(1)
+    data = ledger.chunk(1, 0)
+    assert data is not None
+    assert other.receive(1, snapshot.manifest, 0, data)
+    assert not other.restore(1, snapshot.manifest)

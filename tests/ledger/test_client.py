@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from cinesync.ledger import founding, home, reader
+from cinesync.ledger import founding, home, merkle_map, reader, sealing, subjects
 from cinesync.ledger.client import LedgerClient, NoQuorum, _attests
+from cinesync.ledger.headers import Header
 from cinesync.ledger.model import ValidatorsAway
+from cinesync.ledger.receipts import Certificate
 from cinesync.pbft.messages import CLIENT_WINDOW
 from tests.ledger.chains import Chain, entry
 
@@ -79,6 +81,33 @@ async def test_lies_about_entries_and_proofs_are_no_receipt(
         await client.receipts(header, certificate, [entry(1).event_id])
     with pytest.raises(NoQuorum, match="that 1 begins 1"):
         await client.consistency(header, header)
+
+
+async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cinesync.ledger.client.CERTIFY_TRIES_MAX", 1)
+    made = Chain(genesis=client.genesis)
+    made.grow(entry(1))
+
+    async def known(_height: int) -> Certificate:
+        return made.certify(made.blocks[-1])
+
+    async def header(_height: int) -> Header:
+        return made.blocks[-1]
+
+    monkeypatch.setattr(client, "header", header)
+    _, proof = merkle_map.find(made.map_nodes, subjects.key_of(entry(1).booking_id))
+    path = [[node.hex() or None for node in level] for level in proof.path]
+    told = {"height": 1, "path": path, "other": None}
+    listed = [{"index": 0, "height": 1, "entry": entry(1).encode().decode()}]
+    lies = [told | {"entries": []}, told | {"entries": [{"index": 0, "entry": 7}]}, "no", None]
+    say(client, monkeypatch, *lies)
+    with pytest.raises(NoQuorum, match="no validator proves what there is"):
+        await sealing.complete(client, entry(1).booking_id, 1, known)
+    say(client, monkeypatch, *([told | {"entries": listed}] * 4))
+    with pytest.raises(NoQuorum, match="no validator proves what there is"):
+        await sealing.complete(client, entry(1).booking_id, 2, known)
 
 
 async def test_lies_about_signatures_make_no_certificate(

@@ -194,7 +194,7 @@ def judge(folder: Path, *files: bytes) -> tuple[int, str]:
 def test_the_command_verifies_all_entries_of_a_booking(tmp_path: Path) -> None:
     code, said = judge(tmp_path, DATA)
     assert (code, said.count("\n")) == (0, 1)
-    assert said.startswith(f"valid: all that the log has of booking {BOOKING} is entry 1, 4, 7, 10")
+    assert said.startswith(f"valid: booking {BOOKING} has exactly 4 entries (1, 4, 7, 10) in")
     code, said = judge(tmp_path, ABSENT.encode())
     assert (code, said.count("\n")) == (0, 1)
     assert said.startswith(f"valid: booking {NOBODY} has no entry in the log of 11 at height 7")
@@ -203,8 +203,6 @@ def test_the_command_verifies_all_entries_of_a_booking(tmp_path: Path) -> None:
         "not valid: completeness.entries: not all, or not only, what the signed map has\n",
     )
     assert judge(tmp_path, DATA[:-9])[0] == 1
-    missing = CliRunner().invoke(verify_command, [str(tmp_path / "none.json")])
-    assert missing.exit_code == 2
 
 
 def test_two_maps_at_one_height_prove_who_lied(tmp_path: Path) -> None:

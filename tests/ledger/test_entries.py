@@ -1,5 +1,6 @@
 """Entries: facts in the open, persons behind salted commitments, one spelling."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
@@ -11,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinesync.chassis import events
 from cinesync.contracts.booking import BookingConfirmed
 from cinesync.contracts.payment import PaymentSuccess
 from cinesync.ledger import canonical, entries
@@ -34,7 +34,7 @@ PAID = PaymentSuccess(
 
 
 def test_an_event_becomes_an_entry_with_its_facts() -> None:
-    made = entries.entry_of(PAID.name, events.encode(PAID), SALT)
+    made = entries.entry_of(PAID.name, PAID, SALT)
     assert made.kind == "payment.success"
     assert (made.event_id, made.booking_id) == (str(PAID.event_id), str(PAID.hold_id))
     assert made.time == 1_795_287_600_123_457
@@ -61,20 +61,20 @@ def test_a_booking_is_known_by_the_name_its_hold_had() -> None:
         currency="EUR",
         late=False,
     )
-    made = entries.entry_of(booked.name, events.encode(booked), SALT)
+    made = entries.entry_of(booked.name, booked, SALT)
     assert made.booking_id == str(PAID.hold_id)
     assert made.facts["seats"] == ["F7", "F8"]
     assert entries.decode(made.encode()) == made
 
 
 def test_no_entry_names_its_customer() -> None:
-    made = entries.entry_of(PAID.name, events.encode(PAID), SALT)
+    made = entries.entry_of(PAID.name, PAID, SALT)
     assert str(CUSTOMER).encode() not in made.encode()
     assert list(made.commitments) == ["customer_id"]
 
 
 def test_the_salt_opens_a_commitment_and_nothing_else_does() -> None:
-    made = entries.entry_of(PAID.name, events.encode(PAID), SALT)
+    made = entries.entry_of(PAID.name, PAID, SALT)
     held = made.commitments["customer_id"]
     assert held == entries.commitment(SALT, "customer_id", str(CUSTOMER))
     assert held != entries.commitment(bytes(32), "customer_id", str(CUSTOMER))
@@ -153,3 +153,10 @@ def test_the_fast_encoder_spells_as_the_canonical_one(facts: dict[str, Any]) -> 
     made = msgspec.structs.replace(entry(1), facts=facts)
     assert made.encode() == canonical.dump(made.to_json())
     assert entries.decode(made.encode()) == made
+
+
+@given(st.text(min_size=1))
+def test_a_commitment_is_over_the_canonical_spelling(value: str) -> None:
+    opened = canonical.dump({"customer_id": value})
+    expected = hashlib.sha256(entries.COMMITMENT_DOMAIN + SALT + opened).hexdigest()
+    assert entries.commitment(SALT, "customer_id", value) == expected

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from cinesync.chassis import events
 from cinesync.ledger import canonical, entries, founding, genesis, inspection, merkle
 from cinesync.ledger.application import Ledger
 from cinesync.ledger.chain import Chain
@@ -187,7 +186,7 @@ def test_other_audits_read_a_sound_replica(folder: Path) -> None:
 def test_how_often_each_payment_is_in_the_ledger(tmp_path: Path) -> None:
     start = founding.init(tmp_path / "ledger", ["127.0.0.1:1"] * 4)
     life = a_life()
-    made = [entries.entry_of(event.name, events.encode(event), bytes(32)) for event in life]
+    made = [entries.entry_of(event.name, event, bytes(32)) for event in life]
     operations = tuple(one.encode() for one in made)
     for replica in range(4):
         path = founding.validator_home(tmp_path / "ledger", replica) / founding.CHAIN_FILE

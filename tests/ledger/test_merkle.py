@@ -210,3 +210,16 @@ def test_names_count_and_the_odd_leaf_is_not_repeated() -> None:
     three, four = leaves(3), [*leaves(3), leaves(3)[2]]
     assert merkle.root_of(three) != merkle.root_of(four)
     assert merkle.leaf_hash(b'{"a":1}') != merkle.leaf_hash(b'{"b":1}')
+
+
+@pytest.mark.parametrize("before", range(9))
+@pytest.mark.parametrize("count", range(18))
+def test_growing_by_many_leaves_at_once_is_growing_by_each(before: int, count: int) -> None:
+    leaves = [merkle.leaf_hash(b"%d" % number) for number in range(before + count)]
+    one, other = merkle.Frontier(), merkle.Frontier()
+    for leaf in leaves[:before]:
+        one.append(leaf)
+    other.extend(leaves[:before])
+    made = [node for leaf in leaves[before:] for node in one.append(leaf)]
+    assert sorted(other.extend(leaves[before:])) == sorted(made)
+    assert (other.size, other.peaks, other.root()) == (one.size, one.peaks, one.root())

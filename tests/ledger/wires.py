@@ -59,26 +59,23 @@ class Wires:
         ip("netns", "add", switch)
         ip("-n", switch, "link", "add", "switch", "type", "bridge")
         ip("-n", switch, "link", "set", "switch", "up")
-        self._join(self._prefix, None)
+        self._plug_in("here", self._prefix)
         ip("addr", "add", f"{self.here}/24", "dev", self._prefix)
         ip("link", "set", self._prefix, "up")
         for machine in machines:
-            name = self._name(machine)
+            name, far = self._name(machine), f"{self._prefix}w"
             ip("netns", "add", name)
-            self._join(f"port{machine}", name)
+            self._plug_in(f"port{machine}", far)
+            ip("link", "set", far, "netns", name, "name", "wire")
             ip("-n", name, "addr", "add", f"{self.address(machine)}/24", "dev", "wire")
             for device in ("lo", "wire"):
                 ip("-n", name, "link", "set", device, "up")
 
-    def _join(self, port: str, machine: str | None) -> None:
-        """A cable from the switch to a machine, or to this one."""
-        switch = self._name("s")
-        ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", f"{self._prefix}w")
-        if machine is None:
-            ip("-n", switch, "link", "set", f"{self._prefix}w", "netns", "1", "name", self._prefix)
-        else:
-            far = ("link", "set", f"{self._prefix}w", "netns", machine, "name", "wire")
-            ip("-n", switch, *far)
+    def _plug_in(self, port: str, far: str) -> None:
+        """A cable with one end in the switch and the other one here."""
+        near, switch = f"{self._prefix}p", self._name("s")
+        ip("link", "add", near, "type", "veth", "peer", "name", far)
+        ip("link", "set", near, "netns", switch, "name", port)
         ip("-n", switch, "link", "set", port, "master", "switch", "up")
 
     def _name(self, what: int | str) -> str:

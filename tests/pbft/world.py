@@ -21,6 +21,7 @@ PARAMETERS = Parameters(
     window=4,
     timeout_ticks=8,
     status_ticks=4,
+    idle_ticks=16,
     in_flight_max=3,
     hurry_max=3,
     block_requests_max=4,
@@ -235,7 +236,7 @@ class World:
 
     def _carry(self, source: int | str, to: int, frame: bytes) -> None:
         network = self.network
-        if self.loses(source, to, frame):
+        if (network.cut or network.lose) and self.loses(source, to, frame):
             return
         if network.drop and self.chance.random() < network.drop:
             return

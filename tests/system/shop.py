@@ -3,18 +3,20 @@
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import httpx
 
+from cinesync.split import Split
 from cinesync.up import Address, Home, Stack, free_port
 
 WAIT_SECONDS_MAX = 90.0
@@ -47,17 +49,21 @@ class Shop:
     def __init__(self, *, module: str = "cinesync.cli", **environ: str) -> None:
         folder = temporary_folder()
         self.order = folder / "sabotage"
-        address = Address("127.0.0.1", free_port())
+        self.address = Address("127.0.0.1", free_port())
         base = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}  # noqa: TID251
         base |= {"SABOTAGE_FILE": str(self.order), "LOG_LEVEL": "INFO", **environ}
         self.home = Home(folder)
-        self.stack = Stack(self.home, address, base)
-        self.stack.shop.module = module
-        self.url = address.url
+        self.stack = self._build(base, module)
+        self.url = self.address.url
         self._clients: list[Client] = []
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
-    def start(self) -> "Shop":
+    def _build(self, environ: Mapping[str, str], module: str) -> Stack | Split:
+        stack = Stack(self.home, self.address, environ)
+        stack.shop.module = module
+        return stack
+
+    def start(self) -> Self:
         self._lock = self.home.owned()
         self._lock.__enter__()
         try:
@@ -69,13 +75,18 @@ class Shop:
         self._watcher.start()
         return self
 
-    def stop(self) -> None:
-        for client in self._clients:
-            client.close()
+    def halt(self) -> None:
+        """The processes end; what they kept stays."""
         self.stack.stopping.set()
         self._watcher.join()
         self.stack.stop()
         self._lock.__exit__(None, None, None)
+
+    def stop(self) -> None:
+        for client in self._clients:
+            client.close()
+        if not self.stack.stopping.is_set():
+            self.halt()
         shutil.rmtree(self.home.folder)
 
     def arm(self, moment: str, command: str) -> None:
@@ -100,8 +111,12 @@ class Shop:
         os.kill(pid, signal.SIGKILL)
 
     def client(self) -> "Client":
-        self._clients.append(Client(self.url))
+        self._clients.append(Client(self.url, self.trust()))
         return self._clients[-1]
+
+    def trust(self) -> ssl.SSLContext | None:
+        """Whose certificates a client of this shop believes."""
+        return None
 
     def audit(self) -> subprocess.CompletedProcess[str]:
         return self.cinesync("audit", "--data", str(self.home.folder))
@@ -122,8 +137,8 @@ class Shop:
 class Client:
     """A stubborn customer: repeats what got no answer, with the same keys."""
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=15)
+    def __init__(self, url: str, trust: ssl.SSLContext | None = None) -> None:
+        self._http = httpx.Client(base_url=url, timeout=15, verify=trust or True)
         self.token = ""
 
     def close(self) -> None:

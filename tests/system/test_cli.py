@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from cinesync.chassis.db import open_database
 from cinesync.chassis.events import Message
 from cinesync.chassis.inbox import insert_dead_letter
 from cinesync.cli import main, run
+from cinesync.ledger import canonical
+from cinesync.up import Groundwork, Home, UpFailed
 from tests.system.shop import Shop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
@@ -127,6 +131,57 @@ def test_a_receipt_is_verified_offline_and_an_altered_one_refused(
     assert _verify(file.with_name("none.json")).exit_code != 0
 
 
+def test_a_booking_has_its_receipt_and_its_entries_are_proved_to_be_all(
+    shop: Shop, tmp_path: Path
+) -> None:
+    client = shop.client().sign_up()
+    hold_id = client.hold_best(client.a_show(3)["show_id"], 1)["hold_id"]
+    client.pay(hold_id)
+    client.confirmed(hold_id)
+    booking = f"/api/booking/bookings/{hold_id}"
+    eventually(lambda: client.get(booking)["receipt"] is not None, "the booking has its receipt")
+    place = client.get(booking)["receipt"]
+    receipt = client.get(f"/api/ledger/receipts/{place['event_id']}")
+    assert (receipt["entry"]["booking_id"], receipt["index"]) == (hold_id, place["index"])
+
+    def has_both() -> bool:
+        file.write_bytes(client.call("GET", f"/api/ledger/proofs/booking/{hold_id}").content)
+        return len(json.loads(file.read_bytes())["entries"]) == 2
+
+    file = tmp_path / "all.json"
+    eventually(has_both, "payment and booking are in the ledger")
+    good = _verify(file, "--genesis", shop.home.folder / "ledger" / "genesis.json")
+    assert good.exit_code == 0, good.output
+    assert good.output.startswith(f"valid: booking {hold_id} has exactly 2 entries")
+    altered = json.loads(file.read_bytes())
+    del altered["entries"][0]
+    file.write_bytes(canonical.dump(altered))
+    bad = _verify(file)
+    assert (bad.exit_code, bad.output.split(": ")[:2]) == (
+        1,
+        ["not valid", "completeness.entries"],
+    )
+
+
+def test_a_ledger_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    assert CliRunner().invoke(main, ["ledger", "init", str(folder)]).exit_code == 0
+    chain = folder / "validator-0" / "chain.sqlite"
+    with closing(sqlite3.connect(chain)) as connection:
+        connection.execute("CREATE TABLE blocks (height INTEGER PRIMARY KEY, header BLOB)")
+    kept = chain.read_bytes()
+    for arguments in (
+        ["ledger", "audit", f"--data={tmp_path}"],
+        ["validator", f"--home={chain.parent}"],
+    ):
+        refused = CliRunner().invoke(main, arguments)
+        assert refused.exit_code != 0
+        assert "another version of CineSync" in " ".join(refused.output.split())
+    with pytest.raises(UpFailed, match="move the data folder away"):
+        Groundwork(Home(tmp_path), "http://127.0.0.1:1", {}).start_validators()
+    assert chain.read_bytes() == kept
+
+
 def test_the_ledgers_own_audit_and_watch(cinesync: Cinesync, receipt: tuple[Path, Path]) -> None:
     audited = cinesync("ledger", "audit")
     assert audited.exit_code == 0, audited.output
@@ -154,6 +209,7 @@ def test_help_says_what_each_command_does() -> None:
     for command in (
         "up",
         "serve",
+        "restart",
         "bank",
         "migrate",
         "seed",
@@ -171,6 +227,14 @@ def test_help_says_what_each_command_does() -> None:
         ["up", "--port", "none"],
         ["nonsense"],
         ["serve", "booking"],
+        ["up", "--split"],
+        ["up", "--split", "--replicas=booking=many"],
+        ["up", "--split", "--replicas=popcorn=2"],
+        ["up", "--split", "--replicas=booking=0"],
+        ["up", "--split", "--replicas=booking=40"],
+        ["up", "--replicas=booking=2"],
+        ["up", "--plain"],
+        ["restart", "booking", "--data", "/nonexistent"],
         ["audit", "--data", "/nonexistent"],
         ["validator", "--home", "/nonexistent"],
         ["ledger", "audit", "--data", "/nonexistent"],
@@ -183,7 +247,8 @@ def test_what_is_asked_wrongly_is_refused_in_one_line_with_exit_code_2(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["cinesync", *arguments])
-    monkeypatch.delenv("BANK_SECRET", raising=False)
+    for secret in ("BANK_SECRET", "RABBITMQ_URL"):
+        monkeypatch.delenv(secret, raising=False)
     with pytest.raises(SystemExit) as ended:
         run()
     assert ended.value.code == 2

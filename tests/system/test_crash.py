@@ -119,14 +119,14 @@ def supervised() -> Iterator[Supervised]:
     shutil.rmtree(up.folder)
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     listed = subprocess.run(
         ["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True, check=False
     )
     return [int(word) for word in listed.stdout.split()]
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
@@ -139,19 +139,19 @@ def test_killing_the_supervisor_takes_its_children_and_loses_nothing(
 ) -> None:
     client = supervised.client.sign_up()
     booking_id = buy(client, client.a_show()["show_id"])
-    children = _children(supervised.process.pid)
+    children = children_of(supervised.process.pid)
     assert len(children) == 3 + VALIDATORS
     supervised.end(signal.SIGKILL)
-    eventually(lambda: not any(map(_is_alive, children)), "no orphans")
+    eventually(lambda: not any(map(is_alive, children)), "no orphans")
     supervised.start()
     assert client.confirmed(booking_id)["status"] == "confirmed"
 
 
 def test_sigterm_and_ctrl_c_stop_cleanly(supervised: Supervised) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        children = _children(supervised.process.pid)
+        children = children_of(supervised.process.pid)
         assert supervised.end(number) == 0
-        assert not any(map(_is_alive, children))
+        assert not any(map(is_alive, children))
         supervised.start()
 
 

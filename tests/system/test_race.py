@@ -1,6 +1,7 @@
 """I1 under a rush: many buyers, few seats, several processes; and the same without the guard."""
 
 import asyncio
+import ssl
 import subprocess
 import sys
 from collections import Counter
@@ -81,8 +82,8 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def shrink(shop: Shop, show_id: str) -> None:
-    """Leave SEATS free seats in a show by booking the others away in the database."""
+def shrink(shop: Shop, show_id: str, seats: int = SEATS) -> None:
+    """Leave so many free seats in a show by booking the others away in the database."""
 
     async def run() -> None:
         connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
@@ -94,16 +95,33 @@ def shrink(shop: Shop, show_id: str) -> None:
             " LIMIT (SELECT count(*) - $2::bigint FROM shows s JOIN seats t USING (layout_id)"
             " WHERE s.show_id = $1)",
             show_id,
-            SEATS,
+            seats,
         )
         await connection.close()
 
     asyncio.run(run())
 
 
-async def buy(url: str, show_id: str, outcome: Outcome) -> None:
+def grow(shop: Shop, show_id: str) -> None:
+    """Free what `shrink` took: nobody's bookings would break the books."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
+        await connection.execute(
+            "DELETE FROM booking_seats s WHERE show_id = $1 AND NOT EXISTS"
+            " (SELECT 1 FROM bookings b WHERE b.booking_id = s.booking_id)",
+            show_id,
+        )
+        await connection.close()
+
+    asyncio.run(run())
+
+
+async def buy(
+    url: str, show_id: str, outcome: Outcome, trust: ssl.SSLContext | None = None
+) -> None:
     """One buyer: a seat of his choice, else the best there is, until he has one or none is left."""
-    async with httpx.AsyncClient(base_url=url, timeout=120, verify=False) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=120, verify=trust or True) as http:
         answer = await http.post("/api/auth/guest", json={"email": f"{uuid4()}@example.org"})
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         hold = await _get_hold(http, show_id, outcome)
@@ -146,11 +164,16 @@ async def _get_hold(
     return None
 
 
-def rush(urls: Sequence[str], show_id: str) -> Outcome:
+def rush(
+    urls: Sequence[str],
+    show_id: str,
+    buyer_count: int = BUYERS,
+    trust: ssl.SSLContext | None = None,
+) -> Outcome:
     outcome = Outcome()
 
     async def run() -> None:
-        buyers = (buy(urls[n % len(urls)], show_id, outcome) for n in range(BUYERS))
+        buyers = (buy(urls[n % len(urls)], show_id, outcome, trust) for n in range(buyer_count))
         await asyncio.gather(*buyers)
 
     asyncio.run(run())

@@ -249,6 +249,18 @@ def test_a_ticket_leads_to_its_entries(customer: FlaskClient, world: World) -> N
     assert f'href="/ledger/bookings/{booking_id}"' in customer.get(f"/bookings/{booking_id}").text
 
 
+def test_a_ticket_says_in_which_block_it_is(customer: FlaskClient, world: World) -> None:
+    customer.post(f"/shows/{SHOW}/hold", data={"seat": "C1"})
+    (booking_id,) = world.bookings
+    fake_api.confirm(world, booking_id)
+    assert "In the ledger" not in customer.get(f"/bookings/{booking_id}").text
+    place = {"event_id": EVENT, "height": 2, "index": 1}
+    world.bookings[booking_id] |= {"receipt": place}
+    page = customer.get(f"/bookings/{booking_id}").text
+    assert "In the ledger in block 2 — verify" in text_of(page)
+    assert f'href="/ledger/blocks/2?entry={EVENT}#tree"' in page
+
+
 def test_a_booking_shows_all_its_entries_and_who_vouches_for_that(
     visitor: FlaskClient, ledger: Ledger
 ) -> None:

@@ -2,5 +2,5 @@
 
 Emits seats.held, seats.released, booking.confirmed, booking.cancelled, booking.refused.
 Consumes show.scheduled, show.changed, show.cancelled, payment.success, payment.failed,
-payment.refunded.
+payment.refunded, ledger.committed.
 """

@@ -12,9 +12,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
-from cinesync.booking import catalog, history, service, store, views
+from cinesync.booking import catalog, history, receipts, service, store, views
 from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import Booking, HoldSeats, Show, State
+from cinesync.booking.receipts import BookingReceipt
 from cinesync.booking.shop import Shop
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.db import Transaction
@@ -164,8 +165,8 @@ async def get_booking(
     shop: TheShop, caller: Who, booking_id: FromPath[UUID]
 ) -> views.BookingDetail:
     """A booking of yours with its ticket. A hold that is being paid is found here as well."""
-    booking, show, refused = await shop.db.read(_detail, booking_id, caller.customer_id)
-    return _view(shop, booking, show, refused)
+    found = await shop.db.read(_detail, booking_id, caller.customer_id)
+    return _view(shop, *found)
 
 
 @post("/bookings/{booking_id:uuid}/cancel", status_code=200)
@@ -177,8 +178,8 @@ async def cancel_booking(
         service.cancel_booking, booking_id, caller.customer_id, shop.terms
     )
     shop.live.bookings_cancelled(events)
-    booking, show, refused = await shop.db.read(_detail, booking_id, caller.customer_id)
-    return _view(shop, booking, show, refused)
+    found = await shop.db.read(_detail, booking_id, caller.customer_id)
+    return _view(shop, *found)
 
 
 @get("/tickets/jwks.json")
@@ -229,18 +230,23 @@ async def _page(
 
 async def _detail(
     tx: Transaction, booking_id: UUID, customer_id: UUID
-) -> tuple[Booking, Show, list[RefusedPayment]]:
+) -> tuple[Booking, Show, list[RefusedPayment], BookingReceipt | None]:
     booking = await service.find_own(tx, booking_id, customer_id)
     show = await service.find_show(tx, booking.show_id)
-    return booking, show, await history.refusals_of(tx, booking_id)
+    refused = await history.refusals_of(tx, booking_id)
+    return booking, show, refused, await receipts.of_booking(tx, booking_id)
 
 
 def _view(
-    shop: Shop, booking: Booking, show: Show, refused: Sequence[RefusedPayment]
+    shop: Shop,
+    booking: Booking,
+    show: Show,
+    refused: Sequence[RefusedPayment],
+    receipt: BookingReceipt | None,
 ) -> views.BookingDetail:
     is_valid = booking.state is State.CONFIRMED
     ticket = shop.signer.sign(booking, show) if is_valid else None
-    return views.booking_detail(booking, show, shop.terms, ticket, refused)
+    return views.booking_detail(booking, show, shop.terms, ticket, refused, receipt)
 
 
 def _key(after: str) -> tuple[datetime, UUID]:

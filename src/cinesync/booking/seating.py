@@ -41,14 +41,17 @@ class Hall:
     """
 
     seats: Mapping[str, LayoutSeat]
+    zones: Set[str]
     runs: Sequence[Seats]
     nearest: Sequence[float]
     depths: Sequence[tuple[float, float]]
     cost: Mapping[str, float]
     companions: Mapping[str, Seats]
 
-    def outside(self, zones: Collection[str]) -> list[str]:
+    def outside(self, zones: Set[str]) -> list[str]:
         """The seats of all other zones."""
+        if self.zones <= zones:
+            return []
         return [name for name, seat in self.seats.items() if seat.zone not in zones]
 
 
@@ -86,6 +89,7 @@ def arrange(seats: Iterable[LayoutSeat]) -> Hall:
     depths = [[by_name[seat].y for seat in run] for run in runs]
     return Hall(
         seats=by_name,
+        zones=frozenset(seat.zone for seat in by_name.values()),
         runs=runs,
         nearest=[min(cost[seat] for seat in run) for run in runs],
         depths=[(min(ys), max(ys)) for ys in depths],
@@ -126,11 +130,25 @@ def best_together(hall: Hall, taken: Collection[str], count: int, zone: str | No
     for run, nearest in zip(hall.runs, hall.nearest, strict=True):
         if best is not None and best[0] == 0 and best[1] < nearest:
             break  # no run from here on can do better
-        for block in blocks(run, taken, count):
-            if zone is None or all(hall.seats[seat].zone == zone for seat in block.seats):
-                rank = (block.strands, _cost(hall, block), block.seats)
-                best = rank if best is None else min(best, rank)
+        for stretch in stretches(run, taken):
+            for rank in _ranked(hall, stretch, count, zone):
+                best = rank if best is None or rank < best else best
     return best[2] if best else None
+
+
+def _ranked(
+    hall: Hall, stretch: Seats, count: int, zone: str | None
+) -> Iterator[tuple[int, float, Seats]]:
+    """Every way to seat `count` people there: the fewer stranded and the nearer, the smaller."""
+    spare = len(stretch) - count
+    costs = [hall.cost[seat] for seat in stretch]
+    for start in range(spare + 1):
+        rests = (start, spare - start)
+        seats = stretch[start : start + count]
+        if zone is None or all(hall.seats[seat].zone == zone for seat in seats):
+            distance = sum(costs[start : start + count]) / count
+            odd = ODD_REST_COST * (rests[0] % 2 + rests[1] % 2)
+            yield rests.count(1), distance + odd, seats
 
 
 def best_apart(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats:
@@ -288,11 +306,6 @@ def _wheelchair_places(hall: Hall, taken: Collection[str], count: int) -> list[S
         if seat.kind == WHEELCHAIR and place not in taken and len(companions) >= count - 1:
             found.append((place, *companions[: count - 1]))
     return found
-
-
-def _cost(hall: Hall, block: Block) -> float:
-    distance = sum(hall.cost[seat] for seat in block.seats) / len(block.seats)
-    return distance + ODD_REST_COST * sum(rest % 2 for rest in block.rests)
 
 
 def _distance(hall: Hall, seats: Sequence[str], wanted: Sequence[str]) -> float:

@@ -87,7 +87,7 @@ async def _open_counter(
     )
     by_layout = {show.layout_id: await halls.get(tx, show.layout_id) for show in shows.values()}
     for show in shows.values():
-        unpriced = by_layout[show.layout_id].outside(show.prices_cents)
+        unpriced = by_layout[show.layout_id].outside(show.prices_cents.keys())
         taken[show.show_id].update(unpriced)
     return Counter(shows, by_layout, taken, dict(held), terms)
 

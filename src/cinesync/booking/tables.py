@@ -128,3 +128,13 @@ refused_payments = Table(
     Column("refused_at", DateTime(timezone=True), nullable=False),
     Index("refused_payments_by_hold", "hold_id"),
 )
+
+# Where the ledger has the entry that confirms a booking.
+booking_receipts = Table(
+    "booking_receipts",
+    metadata,
+    Column("booking_id", Uuid, primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("height", BigInteger, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+)

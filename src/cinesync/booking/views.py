@@ -11,6 +11,7 @@ import msgspec
 from cinesync.booking.feed import FREE, Feed
 from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import SEATS_PER_HOLD_MAX, Booking, PricedSeat, Show, Terms
+from cinesync.booking.receipts import BookingReceipt
 from cinesync.booking.service import Held
 from cinesync.chassis.tokens import TOKEN_CHARS_MAX
 
@@ -152,10 +153,14 @@ class BookingView:
 
 @dataclass(frozen=True, slots=True)
 class BookingDetail(BookingView):
-    """The same with its ticket, and the payments for it that were refused and go back."""
+    """The same with its ticket, and the payments for it that were refused and go back.
+
+    `receipt` says where the ledger has it, which is moments after it is confirmed.
+    """
 
     ticket: str | None
     refused_payments: Sequence[RefusedPayment]
+    receipt: BookingReceipt | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +263,16 @@ def booking(it: Booking, show: Show, terms: Terms) -> BookingView:
 
 
 def booking_detail(
-    it: Booking, show: Show, terms: Terms, ticket: str | None, refused: Sequence[RefusedPayment]
+    it: Booking,
+    show: Show,
+    terms: Terms,
+    ticket: str | None,
+    refused: Sequence[RefusedPayment],
+    receipt: BookingReceipt | None,
 ) -> BookingDetail:
     """All there is to know about one."""
     same = _booking_fields(it, show, terms)
-    return BookingDetail(**same, ticket=ticket, refused_payments=refused)
+    return BookingDetail(**same, ticket=ticket, refused_payments=refused, receipt=receipt)
 
 
 def _booking_fields(it: Booking, show: Show, terms: Terms) -> dict[str, Any]:

@@ -61,6 +61,7 @@ OPENAPI_TYPE = "application/vnd.oai.openapi+json"
 SWAGGER_ASSETS = Path(importlib.util.find_spec("flask_swagger_ui").origin or "").parent / "dist"  # type: ignore[union-attr]
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_GONE = 499
+UNLOGGED = frozenset({"/health/live", "/health/ready", "/metrics"})  # asked every second
 NOT_TEXT_STATES = frozenset({"22021", "22P05"})
 
 
@@ -349,7 +350,8 @@ class Observed:
         route = scope.get("path_template") or "unmatched"
         method = method if method in METHODS else "other"
         telemetry.HTTP_SECONDS.labels(self._service, method, route, str(status)).observe(seconds)
-        log.info(
+        note = log.debug if route in UNLOGGED and status == HTTPStatus.OK else log.info
+        note(
             "http.answered",
             service=self._service,
             method=method,

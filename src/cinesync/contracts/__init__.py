@@ -32,5 +32,5 @@ CONSUMERS: Mapping[type[Event], Sequence[str]] = {
     PaymentSuccess: ("booking", "ledger"),
     PaymentFailed: ("booking", "ledger"),
     PaymentRefunded: ("booking", "ledger"),
-    LedgerCommitted: (),
+    LedgerCommitted: ("booking",),
 }

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from cinesync.ledger import canonical, entries, genesis, headers, merkle
+from cinesync.ledger import entries, genesis, headers, merkle
 from cinesync.ledger.chain import CHUNK_BYTES, Chain, parse_header, records
 from cinesync.ledger.entries import Entry
 from cinesync.ledger.genesis import Genesis
@@ -96,7 +96,7 @@ class Ledger:
         assert header is not None
         end = self.chain.stream_end_at(height)
         root = merkle.root_of(self.chain.chunk_hashes(end))
-        return Manifest(canonical.dump(header.to_json()), end, root)
+        return Manifest(header.encoded, end, root)
 
     def chunk(self, height: int, index: int) -> bytes | None:
         end = self.chain.stream_end_at(height)
@@ -136,7 +136,7 @@ class Ledger:
 
     def _has(self, height: int, wanted: Manifest) -> bool:
         header = self.chain.header(height)
-        return header is not None and canonical.dump(header.to_json()) == wanted.header
+        return header is not None and header.encoded == wanted.header
 
     def _rebuild(self, manifest: bytes, wanted: Manifest) -> bool:
         """Whole again from the chunks of others, which a quorum's checkpoint vouches for."""

@@ -4,6 +4,7 @@ Blocks are committed without an fsync: a validator that lost some applies them a
 journal. `settle` makes all of them durable, once for every checkpoint.
 """
 
+import hashlib
 import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
@@ -80,6 +81,9 @@ class Chain:
         self.head: Header | None = parse_header(row[0]) if row else None
         self.stream_end: int = row[1] if row else 0
         self.log = merkle.frontier(self.head.size if self.head else 0, self.node)
+        whole = len(self._whole_chunks(self.stream_end))
+        self._tail = Tail(whole)
+        self._hash_chunks(self.stream(whole * CHUNK_BYTES, self.stream_end))
 
     def _catch_up(self) -> None:
         """The map, with the blocks that came after it was last written."""
@@ -105,8 +109,9 @@ class Chain:
     def add(self, header: Header, fresh: Sequence[tuple[entries.Entry, bytes]]) -> None:
         """Append a block whose leaves `self.log` has already taken through `place`."""
         first = header.size - len(fresh)
-        raw = canonical.dump(header.to_json())
-        end = self.stream_end + record_size(raw, [data for _, data in fresh])
+        raw = header.encoded
+        piece = record(raw, [data for _, data in fresh])
+        end = self.stream_end + len(piece)
         rows = [
             (first + at, entry.event_id, entry.booking_id, header.height, data)
             for at, (entry, data) in enumerate(fresh)
@@ -116,6 +121,7 @@ class Chain:
             self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
             values = (header.height, raw, first, end)
             self._connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", values)
+            self._hash_chunks(piece)
             if self.map.is_full:
                 self.map.save(header.height)
         self.head, self.stream_end = header, end
@@ -125,7 +131,7 @@ class Chain:
         first = self.log.size
         pairs = zip(fresh, leaves, strict=True)
         self.map.add((e.booking_id, first + at, leaf) for at, (e, leaf) in enumerate(pairs))
-        self._made = [made for leaf in leaves for made in self.log.append(leaf)]
+        self._made = self.log.extend(leaves)
 
     def settle(self) -> None:
         """Everything so far outlives a power cut: one commit with an fsync of the whole WAL."""
@@ -246,16 +252,21 @@ class Chain:
 
     def chunk_hashes(self, end: int) -> list[bytes]:
         """Of the stream's first `end` bytes; those of whole chunks are computed once."""
-        whole, rest = divmod(end, CHUNK_BYTES)
-        known = self._all("SELECT hash FROM chunks WHERE idx < ? ORDER BY idx", whole)
-        hashes: list[bytes] = [row[0] for row in known]
-        for index in range(len(hashes), whole):
-            chunk = self.stream(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES)
-            hashes.append(merkle.leaf_hash(chunk))
-            self._connection.execute("INSERT INTO chunks VALUES (?, ?)", (index, hashes[-1]))
-        if rest:
-            hashes.append(merkle.leaf_hash(self.stream(whole * CHUNK_BYTES, end)))
+        hashes = self._whole_chunks(end)
+        if end == self.stream_end:
+            return hashes + self._tail.hashes
+        if end % CHUNK_BYTES:
+            start = end - end % CHUNK_BYTES
+            hashes.append(merkle.leaf_hash(self.stream(start, end)))
         return hashes
+
+    def _hash_chunks(self, piece: bytes) -> None:
+        """Take in what the stream grew by, and keep the hashes of chunks that it completes."""
+        self._connection.executemany("INSERT INTO chunks VALUES (?, ?)", self._tail.take(piece))
+
+    def _whole_chunks(self, end: int) -> list[bytes]:
+        statement = "SELECT hash FROM chunks WHERE idx < ? ORDER BY idx"
+        return [row[0] for row in self._all(statement, end // CHUNK_BYTES)]
 
     def stage(self, manifest: bytes, index: int, data: bytes) -> None:
         """Set a checked chunk aside; those of another manifest are dropped."""
@@ -275,6 +286,34 @@ class Chain:
 
     def _all(self, statement: str, *values: object) -> list[Any]:
         return self._connection.execute(statement, values).fetchall()
+
+
+class Tail:
+    """The last chunk of the stream, hashed as it grows."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+        self._begin()
+
+    def _begin(self) -> None:
+        self._hash, self._size = hashlib.sha256(b"\x00"), 0
+
+    @property
+    def hashes(self) -> list[bytes]:
+        return [self._hash.digest()] if self._size else []
+
+    def take(self, piece: bytes) -> Iterator[tuple[int, bytes]]:
+        """Index and hash of every chunk that it completes."""
+        at = 0
+        while at < len(piece):
+            part = memoryview(piece)[at : at + CHUNK_BYTES - self._size]
+            self._hash.update(part)
+            self._size += len(part)
+            at += len(part)
+            if self._size == CHUNK_BYTES:
+                yield self._index, self._hash.digest()
+                self._index += 1
+                self._begin()
 
 
 def check_file(path: Path) -> None:

@@ -45,6 +45,23 @@ class Frontier:
         self.size += 1
         return made
 
+    def extend(self, leaves: Sequence[bytes]) -> list[tuple[int, int, bytes]]:
+        """Grow by all of them, level by level; the same subtrees, the lowest first."""
+        level, start, row = 0, self.size, list(leaves)
+        self.size += len(row)
+        made: list[tuple[int, int, bytes]] = []
+        fresh = []  # peaks, smallest first
+        while row:
+            made += [(level, start + at, node) for at, node in enumerate(row)]
+            if start & 1:
+                start -= 1
+                row.insert(0, self.peaks.pop())
+            if len(row) & 1:
+                fresh.append(row.pop())
+            level, start, row = level + 1, start >> 1, _pairs(row)
+        self.peaks += reversed(fresh)
+        return made
+
     def root(self) -> bytes:
         if not self.peaks:
             return EMPTY
@@ -73,9 +90,14 @@ def root_of(leaves: Iterable[bytes]) -> bytes:
     """The root over leaf hashes, level by level; an odd last node goes up as it is."""
     level = list(leaves)
     while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [node_hash(*pair) for pair in pairs] + level[len(level) & ~1 :]
+        level = _pairs(level) + level[len(level) & ~1 :]
     return level[0] if level else EMPTY
+
+
+def _pairs(nodes: Sequence[bytes]) -> list[bytes]:
+    """What each two of them are under; an odd last one is left out."""
+    sha256, halves = hashlib.sha256, zip(nodes[::2], nodes[1::2], strict=False)
+    return [sha256(b"\x01" + left + right).digest() for left, right in halves]
 
 
 def inclusion(index: int, size: int, nodes: Nodes) -> list[bytes]:

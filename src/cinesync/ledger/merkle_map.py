@@ -19,6 +19,7 @@ DEPTH_MAX: Final = 64  # a key's digits
 HASH_BYTES: Final = 32
 EMPTY: Final = bytes(HASH_BYTES)  # what nothing hashes to
 ROOT: Final = ""
+DIGITS: Final = {digit: at for at, digit in enumerate("0123456789abcdef")}
 LEAF_DOMAIN: Final = b"cinesync/map-leaf/1\x00"
 NODE_DOMAIN: Final = b"cinesync/map-node/1\x00"
 
@@ -77,12 +78,12 @@ def update(load: Load, changes: Mapping[bytes, Change]) -> dict[str, Node | None
             node = list(found.get(place) or new_node())
             made[place] = node
             for digit, group in _grouped(keys, len(place)):
-                child = node[int(digit, WIDTH)]
-                if len(child) == HASH_BYTES:
+                at = DIGITS[digit]
+                if len(node[at]) == HASH_BYTES:
                     deeper[place + digit] = group
                 else:
-                    leaves = _changed(child, group, changes)
-                    node[int(digit, WIDTH)] = _planted(place + digit, leaves, made)
+                    leaves = _changed(node[at], group, changes)
+                    node[at] = _planted(place + digit, leaves, made)
         waiting = deeper
     for level in reversed(levels[1:]):
         for place in level:
@@ -102,13 +103,21 @@ def _changed(
     child: bytes, group: list[tuple[str, bytes]], changes: Mapping[bytes, Change]
 ) -> list[tuple[str, bytes]]:
     """The leaves, in order, where there was one at most: each with its digits."""
+    if not child and len(group) == 1:
+        ((digits, key),) = group
+        value = changes[key](None)
+        return [(digits, _leaf(key, value))] if value is not None else []
     leaves = {child[:HASH_BYTES].hex(): child} if child else {}
     for digits, key in group:
         before = leaves.pop(digits, None)
         value = changes[key](before[HASH_BYTES:-HASH_BYTES] if before else None)
         if value is not None:
-            leaves[digits] = key + value + leaf_hash(key, value)
+            leaves[digits] = _leaf(key, value)
     return sorted(leaves.items())
+
+
+def _leaf(key: bytes, value: bytes) -> bytes:
+    return key + value + leaf_hash(key, value)
 
 
 def _planted(place: str, leaves: list[tuple[str, bytes]], made: dict[str, Node | None]) -> bytes:
@@ -117,7 +126,7 @@ def _planted(place: str, leaves: list[tuple[str, bytes]], made: dict[str, Node |
         return leaves[0][1] if leaves else b""
     node = new_node()
     for digit, group in _grouped(leaves, len(place)):
-        node[int(digit, WIDTH)] = _planted(place + digit, group, made)
+        node[DIGITS[digit]] = _planted(place + digit, group, made)
     made[place] = node
     return node_hash(node)
 
@@ -127,12 +136,12 @@ def _settle(place: str, made: dict[str, Node | None]) -> None:
     node, above = made[place], made[place[:-1]]
     assert node is not None
     assert above is not None
-    children = [child for child in node if child]
-    stays = len(children) > 1 or (children and len(children[0]) == HASH_BYTES)
-    if not stays:
+    child = b"".join(node) if node.count(b"") >= WIDTH - 1 else None
+    if child is None or len(child) == HASH_BYTES:
+        child = node_hash(node)
+    else:
         made[place] = None
-    child = node_hash(node) if stays else b"".join(children)
-    above[int(place[-1], WIDTH)] = child
+    above[DIGITS[place[-1]]] = child
 
 
 def find(load: Load, key: bytes) -> tuple[bytes | None, Proof]:
@@ -141,7 +150,7 @@ def find(load: Load, key: bytes) -> tuple[bytes | None, Proof]:
     path: list[list[bytes]] = []
     while True:
         node = load([place]).get(place) or new_node()
-        at = int(digits[len(place)], WIDTH)
+        at = DIGITS[digits[len(place)]]
         hashes = [child[-HASH_BYTES:] for child in node]
         path.append(hashes[:at] + hashes[at + 1 :])
         child = node[at]
@@ -168,6 +177,6 @@ def root_from(key: bytes, value: bytes | None, proof: Proof) -> bytes:
             raise BadProof("the other leaf does not stand where the key would")
         child = leaf_hash(other, held)
     for digit, others in zip(digits[depth - 1 :: -1], reversed(proof.path), strict=True):
-        at = int(digit, WIDTH)
+        at = DIGITS[digit]
         child = node_hash([*others[:at], child, *others[at:]])
     return child

@@ -78,10 +78,11 @@ class Reader:
         self, booking_id: str, known: Callable[[int], Awaitable[Certificate | None]]
     ) -> Completeness:
         """All entries of a booking, proved. Raises UnknownBlock while there is no block at all."""
-        if await self.height() == 0:
+        height = await self.height()
+        if height == 0:
             raise UnknownBlock
         try:
-            return await sealing.complete(self._client, booking_id, known)
+            return await sealing.complete(self._client, booking_id, height, known)
         except NoQuorum as error:
             raise ValidatorsAway from error
 

@@ -14,9 +14,12 @@ from cinesync.ledger.shapes import Invalid
 
 
 async def complete(
-    client: LedgerClient, booking_id: str, known: Callable[[int], Awaitable[Certificate | None]]
+    client: LedgerClient,
+    booking_id: str,
+    least: int,
+    known: Callable[[int], Awaitable[Certificate | None]],
 ) -> Completeness:
-    """All entries of a booking, up to the newest block that a validator shows.
+    """All entries of a booking up to a block at height `least` or above: an older proof is none.
 
     `known` gives the certificate of a height if it is kept. Raises NoQuorum.
     """
@@ -24,8 +27,8 @@ async def complete(
         try:
             told = await client.ask(replica, "subject", name=booking_id)
             height = shapes.whole(told["height"], "height")
-            if height == 0:
-                continue  # nothing is signed that could prove anything
+            if height < least:
+                continue
             header, certificate = await _certified(client, height, await known(height))
             return _complete(client, header, certificate, booking_id, told)
         except (Invalid, BadEntry, TimeoutError, NoQuorum, TypeError, KeyError, AttributeError):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from cinesync.chassis import clock, events, outbox
+from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.events import Event
 from cinesync.contracts.auth import CustomerErased
@@ -22,7 +22,7 @@ async def record(tx: Transaction, happened: Sequence[Any]) -> None:
 def _submission(event: Any) -> Submission:
     assert isinstance(event, Event)
     salt = secrets.token_bytes(entries.SALT_BYTES)
-    entry = entries.entry_of(event.name, events.encode(event), salt)
+    entry = entries.entry_of(event.name, event, salt)
     return Submission(
         event_id=event.event_id,
         kind=event.name,

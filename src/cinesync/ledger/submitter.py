@@ -20,7 +20,9 @@ log = telemetry.get_logger(__name__)
 
 LEASE: Final = "ledger.submitter"
 REQUESTS_AT_ONCE_MAX: Final = 4
-POLL_SECONDS: Final = 0.2
+ENTRIES_AT_ONCE_MAX: Final = REQUESTS_AT_ONCE_MAX * OPERATIONS_MAX
+POLL_SECONDS_MIN: Final = 0.1
+POLL_SECONDS_MAX: Final = 0.8
 STANDBY_SECONDS: Final = 1.0
 RENEW_SECONDS: Final = lease.LEASE_SECONDS / 3
 
@@ -36,6 +38,7 @@ class Submitter:
         self._client = client
         self._name = name
         self._owner = f"{name}:{clock.new_id()}"
+        self._renew_at = 0.0
 
     async def run(self) -> None:
         """Until cancelled; below a quorum of validators everything waits."""
@@ -49,19 +52,27 @@ class Submitter:
         await self._db.run(lease.give_back, LEASE, self._owner)
 
     async def _lease(self) -> bool:
-        return await lease.held(self._db, LEASE, self._owner)
+        now = clock.monotonic_seconds()
+        if now >= self._renew_at:
+            if not await lease.held(self._db, LEASE, self._owner):
+                return False
+            self._renew_at = now + RENEW_SECONDS
+        return True
 
     async def _lead(self) -> None:
         reserved = await self._db.run(store.reserve_sequences, self._name)
         milliseconds = int(clock.now().timestamp() * 1000)
         self._client.start_from(first_sequence(reserved, milliseconds))
+        pause_seconds = POLL_SECONDS_MIN
         while await self._lease():
-            found = await self._db.read(store.waiting, REQUESTS_AT_ONCE_MAX * OPERATIONS_MAX)
+            found = await self._db.read(store.waiting, ENTRIES_AT_ONCE_MAX)
             ENTRIES_WAITING.set(len(found))
-            if not found:
-                await asyncio.sleep(POLL_SECONDS)
-            elif not await self._while_leased(self._deliver(found)):
+            if found and not await self._while_leased(self._deliver(found)):
                 return
+            # A little later there are more, and a large batch costs like a small one.
+            pause_seconds = POLL_SECONDS_MIN if found else min(2 * pause_seconds, POLL_SECONDS_MAX)
+            if len(found) < ENTRIES_AT_ONCE_MAX:
+                await asyncio.sleep(pause_seconds)
 
     async def _while_leased(self, work: Coroutine[Any, Any, None]) -> bool:
         """Work for hours if need be, but stop when another process took over."""
@@ -128,7 +139,7 @@ def _recorded(one: Waiting, block: Block, index: int, receipt: str | None = None
 def sealed(block: Block, certificate: Certificate) -> Sealed:
     return Sealed(
         height=block.header.height,
-        header=canonical.dump(block.header.to_json()).decode(),
+        header=block.header.encoded.decode(),
         certificate=canonical.dump(certificate.to_json()).decode(),
         peaks=b"".join(block.peaks),
         leaves=b"".join(block.leaves),

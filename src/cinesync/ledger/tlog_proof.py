@@ -9,7 +9,7 @@ import hashlib
 from base64 import b64encode
 from typing import Final
 
-from cinesync.ledger import canonical, receipts
+from cinesync.ledger import receipts
 from cinesync.ledger.receipts import Receipt
 
 SIGNATURE_TYPE: Final = b"\xffcinesync/header-signature/1"
@@ -26,7 +26,7 @@ def checkpoint(receipt: Receipt) -> str:
     """The signed note: origin, size, root, what was signed, signatures."""
     header, epoch = receipt.header, receipt.certificate.epoch
     body = [origin(receipt), str(header.size), _base64(header.root)]
-    body.append(f"cinesync-header {epoch} {_base64(canonical.dump(header.to_json()))}")
+    body.append(f"cinesync-header {epoch} {_base64(header.encoded)}")
     validators = receipts.check_links(receipt.genesis, receipt.links, "receipt.links")
     lines = [
         _line(f"{origin(receipt)}/validator-{replica}", validators.key(replica) or b"", signature)

@@ -44,10 +44,10 @@ class Verdict:
 
 def _statement(found: Signed) -> str:
     if isinstance(found, Completeness):
-        if not found.entries:
-            return f"booking {found.booking_id} has no entry in the log"
         indices = ", ".join(str(one.index) for one in found.entries)
-        return f"all that the log has of booking {found.booking_id} is entry {indices}"
+        count = len(found.entries)
+        many = f"exactly {count} {'entry' if count == 1 else 'entries'} ({indices})"
+        return f"booking {found.booking_id} has {many if count else 'no entry'} in the log"
     assert isinstance(found, Receipt)
     entry = found.entry
     return f"{entry.kind} {entry.event_id} of booking {entry.booking_id} is entry {found.index}"

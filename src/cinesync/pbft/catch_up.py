@@ -234,12 +234,27 @@ def on_probe_answer(core: Core, sender: int | str, message: ProbeAnswer) -> None
         core.persist(Abstaining(core.abstain_until))
 
 
+def _is_busy(core: Core) -> bool:
+    """Something is under way, so whoever stands still lacks something."""
+    return bool(
+        core.pending
+        or core.change
+        or core.transfer
+        or core.abstaining
+        or not core.active
+        or any(height > core.executed for height in core.log.slots)
+    )
+
+
 def on_tick(core: Core) -> None:
     fetch_blocks(core)
     fetch_state(core)
     if core.ticks % core.parameters.status_ticks:
         return
     marks = (core.view, core.active, core.executed, core.log.low)
-    core.broadcast(Status(core.configuration.epoch, *marks))
+    status = Status(core.configuration.epoch, *marks)
+    if status != core.told or core.ticks % core.parameters.idle_ticks == 0 or _is_busy(core):
+        core.told = status
+        core.broadcast(status)
     if core.abstaining and core.abstain_until is None:
         core.broadcast(Probe(core.nonce))

@@ -100,6 +100,7 @@ class Core:
     abstain_until: int | None = None
     answers: dict[int | str, int] = field(default_factory=dict)
     peers: dict[int | str, Status] = field(default_factory=dict)
+    told: Status | None = None  # where the others think I stand
 
     ticks: int = 0
     now: int = 0

@@ -111,7 +111,10 @@ class Log:
     def slot(self, height: int) -> Slot | None:
         if not self.low < height <= self.high:
             return None
-        return self.slots.setdefault(height, Slot(height))
+        slot = self.slots.get(height)
+        if slot is None:
+            slot = self.slots[height] = Slot(height)
+        return slot
 
     def collect(self, proof: StableProof) -> None:
         self.stable = proof

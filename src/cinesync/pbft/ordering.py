@@ -80,17 +80,15 @@ def with_block(slot: Slot, bare: PrePrepare) -> PrePrepare:
 
 def _leads(core: Core) -> bool:
     return (
-        core.active and core.may_vote and core.primary == core.me and core.executed >= core.log.low
+        core.primary == core.me and core.active and core.may_vote and core.executed >= core.log.low
     )
 
 
 def _ahead(core: Core) -> dict[int, Block | None]:
     """Heights to come that are not the primary's to fill: decided, or proposed in this view."""
     found: dict[int, Block | None] = {}
-    for height in range(core.executed + 1, max(core.log.slots, default=0) + 1):
-        slot = core.log.slots.get(height)
-        if slot is None:
-            continue
+    for height in [height for height in core.log.slots if height > core.executed]:
+        slot = core.log.slots[height]
         if slot.decided is not None:
             found[height] = slot.decided.block
         elif slot.proposal is not None and slot.proposal.view == core.view:
@@ -239,8 +237,10 @@ def progress(core: Core, slot: Slot) -> None:
 
 def decide(core: Core, slot: Slot, commit: Commit) -> None:
     """Committed: a quorum of commits is proof by itself that f + 1 honest ones prepared it."""
+    if slot.decided is not None or len(slot.commits) < core.configuration.quorum:
+        return
     votes = matching(slot.commits, commit.view, commit.digest)
-    if slot.decided is not None or len(votes) < core.configuration.quorum:
+    if len(votes) < core.configuration.quorum:
         return
     if commit.digest != NULL_DIGEST and commit.digest not in slot.blocks:
         return  # certified, but its content is not here yet: see catch_up.fetch_blocks

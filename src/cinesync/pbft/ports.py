@@ -66,6 +66,7 @@ class Parameters:
     timeout_ticks: int = 20  # T
     doublings_max: int = 8  # the longest wait is T * 2**8
     status_ticks: int = 5
+    idle_ticks: int = 20  # between two equal words when nothing is under way: a multiple of it
     in_flight_max: int = 8  # blocks proposed and not yet applied
     hurry_max: int = 2  # with so many of them, the next block waits until it is full
     full_operations: int = 256  # which a block is with so many, or with all requests it may have
@@ -78,3 +79,4 @@ class Parameters:
     def __post_init__(self) -> None:
         assert self.window % self.interval == 0
         assert self.window >= 2 * self.interval
+        assert self.idle_ticks % self.status_ticks == 0

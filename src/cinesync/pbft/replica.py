@@ -128,7 +128,7 @@ class Replica:
     def ready(self) -> Ready:
         """What follows from everything so far; the primary proposes here, so steps batch up."""
         core = self.core
-        if core.primary == core.me:
+        if (core.pending or core.change) and core.primary == core.me:
             ordering.propose(core)
         blocks = execution.decided(core)
         replace = core.compact
@@ -150,11 +150,12 @@ class Replica:
 
 def _frames(core: Core) -> Sequence[Send]:
     """A broadcast is encoded once."""
-    frames: dict[int, bytes] = {}
-    for _, message in core.outbox:
-        if id(message) not in frames:
-            frames[id(message)] = encode(message)
-    return [Send(to, frames[id(message)]) for to, message in core.outbox]
+    sends, last, frame = [], None, b""
+    for to, message in core.outbox:
+        if message is not last:
+            last, frame = message, encode(message)
+        sends.append(Send(to, frame))
+    return sends
 
 
 def birth(genesis: Configuration) -> tuple[bytes, ...]:

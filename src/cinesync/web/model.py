@@ -122,6 +122,14 @@ class RefusedPayment(Struct, frozen=True):
     reason: str = ""
 
 
+class BookingReceipt(Struct, frozen=True):
+    """Where the ledger has a booking."""
+
+    event_id: str
+    height: int
+    index: int
+
+
 class Booking(Struct, frozen=True):
     booking_id: str
     status: str
@@ -140,6 +148,7 @@ class Booking(Struct, frozen=True):
     cancel_until: datetime | None = None
     ticket: str | None = None
     refused_payments: list[RefusedPayment] = field(default_factory=list)
+    receipt: BookingReceipt | None = None
 
 
 class Payment(Struct, frozen=True):

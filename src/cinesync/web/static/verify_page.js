@@ -21,9 +21,9 @@ function ofOne({ entry, index }) {
 }
 
 function ofAll({ booking, entries }) {
-  if (!entries.length) return `booking ${booking} has no entry in the log`;
-  const indices = entries.map(({ index }) => index).join(", ");
-  return `all that the log has of booking ${booking} is entry ${indices}`;
+  const [count, indices] = [entries.length, entries.map(({ index }) => index).join(", ")];
+  const many = `exactly ${count} ${count === 1 ? "entry" : "entries"} (${indices})`;
+  return `booking ${booking} has ${count ? many : "no entry"} in the log`;
 }
 
 function accusation({ what, liars }) {

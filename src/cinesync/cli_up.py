@@ -1,0 +1,107 @@
+"""`cinesync up` and what is asked of a running shop: `cinesync restart`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import rich_click as click
+from rich.table import Table
+
+from cinesync.cli_base import Refused, data_option, environ, err, say
+from cinesync.up import Address, Home, UpFailed, up
+
+
+@click.command("up")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port of storefront and APIs.",
+)
+@click.option(
+    "--split", is_flag=True, help="Each service a process of its own, behind Caddy [RABBITMQ_URL]."
+)
+@click.option(
+    "--replicas",
+    "replicas",
+    multiple=True,
+    metavar="SERVICE=N",
+    help="With --split: N processes of a service; may be given several times.",
+)
+@click.option("--plain", is_flag=True, help="With --split: HTTP without TLS, on loopback only.")
+@data_option
+def up_command(
+    host: str,
+    port: int,
+    replicas: Sequence[str],
+    data: Path,
+    *,
+    split: bool,
+    plain: bool,
+) -> None:
+    """Run a shop in the foreground: storefront, APIs, PostgreSQL and a sandbox bank.
+
+    The first start fills it with films, theaters and two weeks of shows. Ctrl-C stops it; killing
+    it in any way loses nothing that was acknowledged. Several shops run side by side, each with
+    its own --port and --data. With --split every part is a process of its own, behind Caddy with
+    TLS and HTTP/2, started again when it ends; events go through RabbitMQ.
+    """
+    address = Address(host, port)
+    counts = _counts(replicas)
+    if (counts or plain) and not split:
+        raise Refused("--replicas and --plain belong to --split.")
+    try:
+        if not split:
+            up(data, address, environ(), say, _welcome)
+            return
+        from cinesync.split import Plan, up_split  # noqa: PLC0415 an embedded shop needs no Caddy
+
+        up_split(data, address, environ(), Plan(counts, plain), say, _welcome)
+    except UpFailed as error:
+        raise Refused(str(error)) from error
+
+
+def _counts(replicas: Sequence[str]) -> Mapping[str, int]:
+    counts = {}
+    for wish in replicas:
+        service, _, count = wish.partition("=")
+        if not count.isdecimal():
+            raise Refused(f"--replicas takes SERVICE=N, like booking=2, not {wish}.")
+        counts[service] = int(count)
+    return counts
+
+
+@click.command("restart")
+@click.argument("service")
+@data_option
+def restart_command(service: str, data: Path) -> None:
+    """Restart SERVICE of a running split shop, one replica after the other.
+
+    A new process is ready before an old one ends, so that no request fails and no seat map
+    stays dark. SERVICE: auth, movies, booking, payment, ledger or web.
+    """
+    from cinesync.control import CommandFailed, ask  # noqa: PLC0415
+
+    facts = Home(data).running()
+    if "control" not in facts:
+        raise Refused(f"No split shop runs on {data}; `cinesync up --split` starts one.")
+    try:
+        ask(Path(facts["control"]), "restart", service, click.echo)
+    except CommandFailed as error:
+        raise Refused(str(error)) from error
+
+
+def _welcome(url: str, authority: Path | None = None) -> None:
+    click.echo(f"ready: {url}")
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_row("Shop", url)
+    if authority is not None:
+        table.add_row("Trust", f"{authority}  (this shop's own CA)")
+    table.add_row("Sign in as", "demo@cinesync.example  (password: popcorn-and-a-movie)")
+    table.add_row("Staff", "manager@cinesync.example, staff@…, auditor@…  (the same password)")
+    table.add_row("APIs", f"{url}/api/booking/docs  (auth, movies, payment, ledger)")
+    table.add_row("Try", "pick a film, choose seats, pay with a test card, cancel it again")
+    table.add_row("Prove", "cinesync audit  (in another terminal, with the same --data)")
+    err.print(table)
+    err.print("[dim]Ctrl-C stops it.[/dim]")

@@ -1,0 +1,39 @@
+"""A whole split shop under test: what `cinesync up --split` runs, over a broker of its own."""
+
+import os
+import signal
+import ssl
+from collections.abc import Mapping
+
+from cinesync.split import Plan, Split
+from cinesync.up import Child
+from tests.chassis.rabbitmq_server import RabbitMqServer
+from tests.system.shop import Shop
+
+
+class SplitShop(Shop):
+    """Starts, watches, kills; `broker` is another's to stop."""
+
+    stack: Split
+
+    def __init__(self, broker: RabbitMqServer, replicas: Mapping[str, int], **environ: str) -> None:
+        self.broker = broker
+        self._replicas = replicas
+        super().__init__(RABBITMQ_URL=broker.url, **environ)
+        self.url = self.stack.url
+
+    def _build(self, environ: Mapping[str, str], module: str) -> Split:
+        return Split(self.home, self.address, environ, Plan(self._replicas))
+
+    def trust(self) -> ssl.SSLContext:
+        """The shop's own CA."""
+        return ssl.create_default_context(cafile=self.stack.authority)
+
+    def child(self, name: str) -> Child:
+        """A process by its name: booking-1, bank, validator-0, gateway."""
+        children = [*self.stack.children, *self.stack.validators, self.stack.bank]
+        return next(child for child in children if child.name == name)
+
+    def kill(self, part: str) -> None:
+        """SIGKILL one process."""
+        os.kill(self.child(part).pid, signal.SIGKILL)
