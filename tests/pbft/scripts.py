@@ -189,7 +189,7 @@ class Pretender(Liar):
 
 
 def forged_certificate() -> World:
-    """Validator 3 alone has decided; the next view must not believe the liar, whose view is later."""
+    """Validator 3 alone has decided; the next view must not believe a liar whose view is later."""
     world, _ = _quiet_world()
     world.network.lose = {(b"commit", 0), (b"commit", 1), (b"commit", 2)}
     world.ask(b"one seat")
