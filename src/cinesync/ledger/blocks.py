@@ -65,8 +65,7 @@ class Block:
         places = merkle.peaks(self.first)
         nodes = dict(zip(places, self.peaks, strict=True))
         tree = merkle.Frontier(self.first, self.peaks)
-        for leaf in self.leaves:
-            nodes.update(((level, at), node) for level, at, node in tree.append(leaf))
+        nodes.update(((level, at), node) for level, at, node in tree.extend(self.leaves))
         return tree.root(), nodes
 
 
