@@ -24,6 +24,7 @@ from tests.pbft.invariants import Watch
 STEPS = 16  # as many boundaries as a validator passes for an entry, and a few of the next one
 STEPS_OF_A_VIEW_CHANGE = 8
 PAUSE_SECONDS = 0.02  # between entries: the kills are the story
+WAIT_SECONDS_MAX = 240  # patience doubles when a busy machine lets views fail
 
 
 class Victim:
@@ -46,7 +47,7 @@ class Victim:
 
     async def comes_back(self) -> None:
         assert self._process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             word, _, pid = (await self._process.stdout.readline()).decode().partition(" ")
         assert word == "ready"
         self.pid = int(pid)
@@ -56,7 +57,7 @@ class Victim:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{step} {record}".encode())
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             line = (await self._process.stdout.readline()).decode().strip()
         assert line.startswith("struck ")
         await self.comes_back()
