@@ -1,21 +1,25 @@
-"""`python -m bench [NAME…]`: start a shop of its own, measure it, print and keep the figures."""
+"""`python -m bench [NAME…]`: start a shop of its own, measure it, print and keep the figures.
+
+`python -m bench tables` tells the newest results again, `python -m bench flame NAME LABEL` records
+a flame graph.
+"""
 
 import asyncio
 import json
 import resource
-from pathlib import Path
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import rich_click as click
 from rich.console import Console
 
-from bench import claims, machine, report
-from bench.suite import FIGURES, Size
-from bench.system import running
+from bench import documents, flame, machine
+from bench.suite import ALONE, FIGURES, LONG, ONCE, Size
+from bench.system import System, running
 from cinesync.chassis import clock
-
-HERE = Path(__file__).parent
-README = HERE / "README.md"
 
 err = Console(stderr=True)
 out = Console()
@@ -27,7 +31,7 @@ def say(what: str) -> None:
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(FIGURES)))
+@click.argument("names", nargs=-1, type=click.Choice([*FIGURES, *ALONE]))
 @click.option("--quick", is_flag=True, help="Small ones, to try: less than two minutes.")
 @click.option("--repeat", default=1, show_default=True, help="Runs, each on a fresh shop.")
 @click.option("--rate", type=float, help="Of open loops, a second.")
@@ -45,17 +49,75 @@ def main(
     """Measure NAMES, or everything; everything at full size is written to results/ and README."""
     allow_files()
     size = Size(quick, rate, seconds, connections)
-    runs = [run(names or tuple(FIGURES), size) for _ in range(repeat)]
+    is_kept = not names and size == Size()
+    runs: list[dict[str, Any]] = []
     results = {
         "machine": machine.describe(),
         "measured_at": clock.now().isoformat(timespec="seconds"),
         "runs": runs,
     }
-    if names or size != Size():
-        out.print_json(json.dumps(results))
+    for number in range(repeat):
+        runs.append({})
+        for name, figures in measured(chosen(names, first=number == 0, quick=quick), size):
+            runs[-1][name] = figures
+            if is_kept:
+                documents.save(results)
+    if is_kept:
+        documents.rewrite(results)
     else:
-        keep(results)
-    out.print(tables(results), markup=False, highlight=False)
+        out.print_json(json.dumps(results))
+    out.print(documents.tables(results), markup=False, highlight=False)
+    if failed := sorted({name for run in runs for name in run if "failed" in run[name]}):
+        raise click.ClickException(f"failed: {', '.join(failed)}")
+
+
+def chosen(names: tuple[str, ...], *, first: bool = True, quick: bool = False) -> list[str]:
+    """What a run measures, in order: what was asked for, or all but what takes too long."""
+    everything = [*FIGURES, *ALONE]
+    if names:
+        return [name for name in everything if name in names]
+    left_out = (LONG if quick else frozenset()) | (frozenset() if first else ONCE)
+    return [name for name in everything if name not in left_out]
+
+
+def measured(names: list[str], size: Size) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those that need a shop on one and the same, the others alone; one after the other."""
+    together = [name for name in names if name in FIGURES]
+    if together:
+        with running(say) as system:
+            first_seconds = system.start_seconds
+            system.restart()
+            yield (
+                "start",
+                {
+                    "first_seconds": first_seconds,
+                    "second_seconds": system.start_seconds,
+                    "memory_mb": machine.memory_mb(),
+                },
+            )
+            for name in together:
+                yield name, attempt(name, partial(on_shop, name, system, size))
+    for name in names:
+        if name in ALONE:
+            yield name, attempt(name, partial(ALONE[name], say, size))
+
+
+def on_shop(name: str, system: System, size: Size) -> dict[str, Any]:
+    """One figure."""
+    return asyncio.run(FIGURES[name](system, size))
+
+
+def attempt(name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The figures; a failure is told, and the others go on."""
+    began = time.perf_counter()
+    say(name)
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 half an hour of other figures must not be lost
+        err.print_exception()
+        return {"failed": repr(error)}
+    finally:
+        say(f"{name} took {time.perf_counter() - began:.0f} s")
 
 
 def allow_files() -> None:
@@ -64,43 +126,18 @@ def allow_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run(names: tuple[str, ...], size: Size) -> dict[str, Any]:
-    """One after the other, on one shop."""
-    figures: dict[str, Any] = {}
-    with running(say) as system:
-        figures["start"] = {"first_seconds": system.start_seconds}
-        system.restart()
-        figures["start"]["second_seconds"] = system.start_seconds
-        figures["start"]["memory_mb"] = machine.memory_mb()
-        for name in names:
-            say(name)
-            figures[name] = asyncio.run(FIGURES[name](system, size))
-    return figures
-
-
-def tables(results: dict[str, Any]) -> str:
-    """As people read them."""
-    runs, facts = results["runs"], results["machine"]
-    return "\n".join(
-        [
-            f"{facts['cores']} x {facts['cpu']}, {facts['memory_gb']} GB, Python"
-            f" {facts['python']}, Linux {facts['kernel']}; {len(runs)} run(s),"
-            f" {results['measured_at']}.\n",
-            report.figures_table(runs, claims.ROWS),
-            report.targets_table(runs, claims.TARGETS),
-            report.cpu_table(runs, claims.CPU),
-            report.levels_table(runs, "growth", claims.LEVELS, claims.GROWTH),
-        ]
-    )
-
-
-def keep(results: dict[str, Any]) -> None:
-    """results/<date>.json, and the tables in README.md."""
-    file = HERE / "results" / f"{results['measured_at'][:10]}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(results, indent=1) + "\n")
-    README.write_text(report.replaced(README.read_text(), "figures", tables(results)))
+def rewrite() -> None:
+    """`python -m bench tables`: tell the newest results again."""
+    results = documents.newest()
+    if results is None:
+        raise SystemExit("bench: nothing was measured yet")
+    documents.rewrite(results)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["flame"]:
+        flame.main(sys.argv[2:])
+    elif sys.argv[1:] == ["tables"]:
+        rewrite()
+    else:
+        main()

@@ -61,6 +61,11 @@ ROWS: Sequence[Row] = (
     Row("home pages/s", "pages.home.per_second"),
     Row("movie pages/s", "pages.movie.per_second"),
     Row("seat map pages/s", "pages.seats.per_second"),
+    Row("the same on RabbitMQ, one process: purchases/s", "rabbitmq.closed.per_second"),
+    Row("the same on RabbitMQ, split behind Caddy: purchases/s", "split.closed.per_second"),
+    Row("on RabbitMQ: p99 of a payment", "rabbitmq.open.pay.p99_ms", "ms"),
+    Row("split: p99 of a payment", "split.open.pay.p99_ms", "ms"),
+    Row("split: start", "split.start_seconds", "s"),
     Row("ledger alone, entries/s, final on 4 durable validators", "ledger.entries_per_second"),
     Row("ledger alone, commit p50", "ledger.commit_p50_ms", "ms"),
     Row("ledger alone, commit p99", "ledger.commit_p99_ms", "ms"),
@@ -87,8 +92,8 @@ CPU: Mapping[str, str] = {
     "movie page": "pages.movie.cpu_ms_each",
     "seat map page": "pages.seats.cpu_ms_each",
     "change at one listener": "live.cpu_ms_each",
-    "purchase, split": "split.closed.cpu_ms_each",
-    "purchase, RabbitMQ": "rabbitmq.closed.cpu_ms_each",
+    "purchase, split on RabbitMQ": "split.closed.cpu_ms_each",
+    "purchase, one process on RabbitMQ": "rabbitmq.closed.cpu_ms_each",
 }
 
 LEVELS = ("100", "10000", "100000")

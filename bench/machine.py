@@ -20,6 +20,8 @@ WORDS: Mapping[str, str] = {
     "postgres": "postgres",
     "caddy": "gateway",
     "beam.smp": "rabbitmq",
+    "rabbitmq-server": "rabbitmq",
+    "epmd": "rabbitmq",
     "bank": "bank",
     "validator": "validators",
 }
@@ -58,19 +60,23 @@ def describe() -> dict[str, str | int]:
 
 def cpu_seconds(extra_roots: Collection[int] = ()) -> dict[str, float]:
     """So far, by kind: of this process, its descendants, and those of `extra_roots`."""
-    kinds = kinds_of(processes(), os.getpid(), extra_roots)
     cpu: dict[str, float] = {}
-    for process, kind in kinds:
+    for process, kind in own_processes(extra_roots):
         # Of what our own children used before they ended, nobody knows the kind any more.
         ended = 0 if process.pid == os.getpid() else process.ended_ticks
         cpu[kind] = cpu.get(kind, 0.0) + (process.ticks + ended) / TICKS_PER_SECOND
     return cpu
 
 
+def own_processes(extra_roots: Collection[int] = ()) -> list[tuple[Process, str]]:
+    """This process, its descendants and those of `extra_roots`, each with its kind."""
+    return kinds_of(processes(), os.getpid(), extra_roots)
+
+
 def memory_mb(extra_roots: Collection[int] = ()) -> dict[str, float]:
     """Proportional set size by kind: a page that several processes share is counted once."""
     memory: dict[str, float] = {}
-    for process, kind in kinds_of(processes(), os.getpid(), extra_roots):
+    for process, kind in own_processes(extra_roots):
         try:
             rollup = (PROC / str(process.pid) / "smaps_rollup").read_text()
         except OSError:

@@ -82,7 +82,7 @@ def figures_table(runs: Sequence[Results], rows: Sequence[Row]) -> str:
 
 def cpu_table(runs: Sequence[Results], paths: Mapping[str, str]) -> str:
     """CPU-ms each, by kind of process; `paths` lead to such mappings."""
-    found = {title: [m for run in runs if (m := _mapping(run, p))] for title, p in paths.items()}
+    found = {title: [m for run in runs if (m := mapping(run, p))] for title, p in paths.items()}
     kinds = sorted({kind for each in found.values() for one in each for kind in one} - {"all"})
     lines = [
         "| CPU-ms for one | all but the load | " + " | ".join(kinds) + " |",
@@ -99,7 +99,7 @@ def levels_table(
     runs: Sequence[Results], root: str, levels: Sequence[str], rows: Mapping[str, str]
 ) -> str:
     """A column for each level that was measured; `rows` are paths below a level."""
-    found = [level for level in levels if any(_mapping(run, f"{root}.{level}") for run in runs)]
+    found = [level for level in levels if any(mapping(run, f"{root}.{level}") for run in runs)]
     lines = []
     for title, path in rows.items():
         cells = [written(values(runs, f"{root}.{level}.{path}")) for level in found]
@@ -143,7 +143,8 @@ def replaced(text: str, name: str, content: str) -> str:
     return marked.sub(lambda marks: marks[1] + content + marks[2], text)
 
 
-def _mapping(run: Results, path: str) -> Mapping[str, Any] | None:
+def mapping(run: Results, path: str) -> Mapping[str, Any] | None:
+    """The same for a group of figures."""
     found: Any = run
     for part in path.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None

@@ -1,12 +1,15 @@
 """What can be measured, by name, and at which size."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from bench.figures import (
     baseline,
+    broker,
     ceiling,
     growth,
     holds,
@@ -16,7 +19,7 @@ from bench.figures import (
     purchases,
     reads,
 )
-from bench.system import System
+from bench.system import Say, System
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Size:
         return chosen
 
 
+Alone = Callable[[Say, Size], dict[str, Any]]
 Measure = Callable[[System, Size], Coroutine[Any, Any, dict[str, Any]]]
 
 
@@ -47,6 +51,20 @@ async def _holds(system: System, size: Size) -> dict[str, Any]:
         "spread": await holds.spread(system, load),
         "one_show": await holds.one_show(system, load),
     }
+
+
+def _ledger(_say: Say, size: Size) -> dict[str, Any]:
+    load = size.of(ledger_alone.QUICK, ledger_alone.FULL)
+    return dict(asyncio.run(ledger_alone.measure(load)))
+
+
+def _on_broker(say: Say, size: Size, *, split: bool) -> dict[str, Any]:
+    missing = broker.why_not()
+    if missing:
+        say(f"left out: {missing}")
+        return {"left_out": missing}
+    with broker.shop(say, split=split) as system:
+        return asyncio.run(broker.measure(system, size.of(broker.QUICK, broker.FULL)))
 
 
 def _reads(what: str) -> Measure:
@@ -78,6 +96,17 @@ FIGURES: Mapping[str, Measure] = {
     "seat_maps": _reads("seat_maps"),
     "pages": _reads("pages"),
     "live": _simple(live),
-    "ledger": _simple(ledger_alone),
     "growth": _simple(growth),
 }
+
+# Those that run when the shop is stopped, on something of their own.
+ALONE: Mapping[str, Alone] = {
+    "ledger": _ledger,
+    "rabbitmq": partial(_on_broker, split=False),
+    "split": partial(_on_broker, split=True),
+}
+
+# What takes longest and has several levels of its own: in the first of several runs only.
+ONCE = frozenset({"growth"})
+# What a quick look does without, unless it is asked for by name.
+LONG = frozenset({"growth", "rabbitmq", "split"})

@@ -12,9 +12,11 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import asyncpg
 
+from bench.load import generator
 from bench.load.flows import Ask, Door
-from bench.load.generator import Plan, Run
+from bench.load.generator import Run
 from bench.load.wire import request
+from cinesync.split import Plan, Split
 from cinesync.up import Address, Home, Stack, free_port
 
 LISTENERS_MAX = 6_000
@@ -25,13 +27,18 @@ Say = Callable[[str], None]
 
 
 class System:
-    """A running shop, wherever its processes are."""
+    """A running shop, wherever its processes are. `split` puts each service in its own, behind
+    Caddy."""
 
-    def __init__(self, folder: Path, say: Say, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, say: Say, environ: Mapping[str, str], *, split: bool = False
+    ) -> None:
         self._folder = folder
         self._say = say
         self._environ = environ
+        self._split = split
         self.start_seconds = 0.0
+        self._address = Address("127.0.0.1", free_port())
         self._stack = self._start()
 
     def restart(self) -> None:
@@ -39,11 +46,15 @@ class System:
         self.stop()
         self._stack = self._start()
 
-    def _start(self) -> Stack:
+    def _start(self) -> Stack | Split:
         began = time.perf_counter()
-        surroundings = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
-        surroundings |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **self._environ}
-        stack = Stack(Home(self._folder), Address("127.0.0.1", free_port()), surroundings)
+        environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
+        environ |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **self._environ}
+        home = Home(self._folder)
+        if self._split:
+            stack: Stack | Split = Split(home, self._address, environ, Plan({}, plain=True))
+        else:
+            stack = Stack(home, self._address, environ)
         try:
             stack.start(self._say)
         except BaseException:
@@ -55,25 +66,26 @@ class System:
     @property
     def door(self) -> Door:
         """Where it sells."""
-        return Door(self._stack.address.host, self._stack.address.port)
+        return Door(self._address.host, self._address.port)
 
     @property
     def home(self) -> Home:
         """Its folder."""
-        return self._stack.home
+        return Home(self._folder)
 
     @property
     def environ(self) -> Mapping[str, str]:
         """What its processes are told."""
-        return self._stack.environ
+        environ: Mapping[str, str] = self._stack.environ
+        return environ
 
     def database(self, service: str) -> str:
         """The URL of a service's database."""
-        return self._stack.postgres.url(f"cinesync_{service}")
+        return self.server(f"cinesync_{service}")
 
     def server(self, database: str) -> str:
         """The URL of any database of the same server."""
-        return self._stack.postgres.url(database)
+        return str(self._stack.postgres.url(database))
 
     def stop(self) -> None:
         """All of it."""
@@ -109,7 +121,9 @@ class System:
     async def guests(self, count: int) -> list[str]:
         """Tokens, each of a new guest."""
         entries = [_guest_entry(self.door.host) for _ in range(count)]
-        plan = Plan(self.door.host, self.door.port, entries, GUEST_CONNECTIONS, retry_seconds=0.1)
+        plan = generator.Plan(
+            self.door.host, self.door.port, entries, GUEST_CONNECTIONS, retry_seconds=0.1
+        )
         run = Run(plan)
         await run.connect()
         report = await run.go()
@@ -124,12 +138,12 @@ def _guest_entry(host: str) -> Ask:
 
 
 @contextmanager
-def running(say: Say, **environ: str) -> Iterator[System]:
+def running(say: Say, *, split: bool = False, **environ: str) -> Iterator[System]:
     """A shop in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as name:
         folder = Path(name)
         with Home(folder).owned():
-            system = System(folder, say, environ)
+            system = System(folder, say, environ, split=split)
             try:
                 yield system
             finally:

@@ -38,6 +38,7 @@ SLOW_FILES = frozenset(
         "auth/test_throttle.py",
         "auth/test_tokens_and_keys.py",
         "bank/test_bank.py",
+        "bench/test_baseline.py",
         "booking/test_holds.py",
         "booking/test_http.py",
         "booking/test_money.py",

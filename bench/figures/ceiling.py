@@ -20,7 +20,8 @@ from bench.system import System
 DATABASE = "bench_ceiling"
 CLIENTS = 16
 BATCH = 100
-IDS = 1_000_000
+SINGLES_PER_SECOND_MAX = 40_000
+BATCHED_PER_SECOND_MAX = 250_000
 TABLE = """
 CREATE TABLE booking_seats (region text, show_id uuid, seat text, booking_id uuid NOT NULL,
     state text NOT NULL, held_until timestamptz NOT NULL, PRIMARY KEY (region, show_id, seat))
@@ -44,7 +45,7 @@ class Load:
 
 
 QUICK = Load(seconds=1)
-FULL = Load(seconds=8)
+FULL = Load(seconds=4)
 
 
 async def measure(system: System, load: Load) -> dict[str, Any]:
@@ -98,7 +99,8 @@ def tps(told: str) -> float:
 async def _claims(url: str, seconds: float, batch: int) -> float:
     """A loop of its own statements on each connection; each ends when the time is up."""
     connections = [await asyncpg.connect(url) for _ in range(CLIENTS if batch == 1 else 2)]
-    ids = await connections[0].fetchval(FRESH_IDS, IDS)
+    most = SINGLES_PER_SECOND_MAX if batch == 1 else BATCHED_PER_SECOND_MAX
+    ids = await connections[0].fetchval(FRESH_IDS, int(most * seconds))
     shares = [ids[number :: len(connections)] for number in range(len(connections))]
     began = time.perf_counter()
     work = [

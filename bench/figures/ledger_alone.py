@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4  # noqa: TID251 entries have ids of their own
 
-from bench.system import System
 from cinesync.ledger import entries, founding, home, receipts
 from cinesync.ledger.application import OPERATIONS_MAX
 from cinesync.ledger.client import LedgerClient
@@ -155,7 +154,7 @@ async def receipt(client: LedgerClient) -> dict[str, float]:
     return {"receipt_bytes": len(data), "verify_ms": round(each_ms, 2)}
 
 
-async def measure(_system: System, load: Load) -> dict[str, float]:
+async def measure(load: Load) -> dict[str, float]:
     """On validators of its own."""
     with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as folder:
         return await _measure(Path(folder), load)

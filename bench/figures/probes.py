@@ -36,9 +36,7 @@ class Seen:
         }
 
 
-async def probe(
-    system: System, shows: Sequence[str], rate: float, seconds: float
-) -> dict[str, Any]:
+async def probe(system: System, shows: Sequence[str], rate: float, seconds: float) -> Seen:
     """`rate` probes a second."""
     count = max(int(rate * seconds), 1)
     tokens = await system.guests(count)
@@ -48,7 +46,7 @@ async def probe(
             buyer = flows.purchase(system.door, token, shows[number % len(shows)])
             probes.create_task(_buy(system, buyer, token, seen))
             await asyncio.sleep(1 / rate)
-    return seen.summary()
+    return seen
 
 
 async def _buy(system: System, buyer: Purchase, token: str, seen: Seen) -> None:

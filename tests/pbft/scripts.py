@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from cinesync.pbft.core import Core
-from cinesync.pbft.messages import Commit, Message, NewView, encode
+from cinesync.pbft.messages import Commit, Message, NewView, ViewChange, encode
 from cinesync.pbft.replica import Send
 from tests.pbft.fakes import configuration, validator
 from tests.pbft.invariants import Broken
@@ -171,6 +171,38 @@ def new_member() -> tuple[World, Transcript]:
     world.ask(b"one seat")
     finish(world)
     return world, story
+
+
+class Pretender(Liar):
+    """Never opens a view, and claims to have prepared null requests in the latest one."""
+
+    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+        if isinstance(message, ViewChange):
+            forged = [
+                msgspec.structs.replace(proof, view=message.view - 1, digest=bytes(32))
+                for proof in message.prepared
+            ]
+            message = msgspec.structs.replace(message, prepared=tuple(forged))
+            yield Send(send.to, encode(resigned(node, message)))
+        elif not isinstance(message, NewView):
+            yield send
+
+
+def forged_certificate() -> World:
+    """Validator 3 alone has decided; the next view must not believe a liar whose view is later."""
+    world, _ = _quiet_world()
+    world.network.lose = {(b"commit", 0), (b"commit", 1), (b"commit", 2)}
+    world.ask(b"one seat")
+    world.run(2 * TICK)
+    world.nodes[1].honest = False
+    world.nodes[1].tell = Pretender(world)
+    world.cut_off(3)
+    world.run_until(lambda: all(_core(world, me).view == 2 for me in (0, 2)), 60 * TICK)
+    world.network.lose.clear()
+    world.run(4 * TICK)
+    heal(world)
+    finish(world)
+    return world
 
 
 def slow_network() -> World:

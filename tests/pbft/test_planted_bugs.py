@@ -13,6 +13,7 @@ SEEDS_MAX = 400
 SCENES = {
     "the lowest view wins in O": scripts.highest_view,
     "O is not checked": scripts.unjustified_choice,
+    "P is not checked": scripts.forged_certificate,
     "patience does not grow": scripts.slow_network,
 }
 
