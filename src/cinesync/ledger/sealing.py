@@ -7,7 +7,6 @@ from cinesync.ledger import blocks, completeness, entries, shapes
 from cinesync.ledger.blocks import Block
 from cinesync.ledger.client import Appended, LedgerClient, NoQuorum
 from cinesync.ledger.completeness import Completeness, Indexed
-from cinesync.ledger.entries import BadEntry
 from cinesync.ledger.headers import Header
 from cinesync.ledger.receipts import Certificate, attests
 from cinesync.ledger.shapes import Invalid
@@ -31,7 +30,7 @@ async def complete(
                 continue
             header, certificate = await _certified(client, height, await known(height))
             return _complete(client, header, certificate, booking_id, told)
-        except (Invalid, BadEntry, TimeoutError, NoQuorum, TypeError, KeyError, AttributeError):
+        except (Invalid, ValueError, TimeoutError, NoQuorum, TypeError, KeyError, AttributeError):
             continue
     raise NoQuorum(f"no validator proves what there is of booking {booking_id}")
 
