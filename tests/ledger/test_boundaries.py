@@ -95,7 +95,7 @@ class Story:
 
     async def primary(self) -> int:
         """The one that a quorum follows."""
-        await until(self._find_primary, "there is a primary")
+        await until(self._find_primary, "there is a primary", WAIT_SECONDS_MAX)
         assert self.client._primary is not None
         return self.client._primary
 
@@ -161,10 +161,10 @@ async def _in_view_changes(played: Story) -> AsyncIterator[str]:
 
 async def _all_agree(played: Story) -> None:
     """On everything that the client was told, in the place it was told."""
-    await until(played.level, "all are level", 60)
+    await until(played.level, "all are level", 180)
     sent = [entry(number).encode() for number in range(len(played.told))]
     for at in range(0, len(sent), 200):
         appended = await played.client.submit(sent[at : at + 200])
         assert list(appended.indices) == played.told[at : at + 200]
-    await until(played.level, "all are level", 60)
+    await until(played.level, "all are level", 180)
     assert inspection.audit(played.folder).findings == []

@@ -50,7 +50,7 @@ class Load:
         await until(
             lambda: bool(self.receipts) and self.receipts[-1].certificate.epoch == epoch,
             f"a receipt of epoch {epoch}",
-            60,
+            180,
         )
 
 
@@ -110,7 +110,7 @@ async def test_validators_come_and_go_under_load(
         wanted = await killed_meanwhile(brief, addition(brief), 0, monkeypatch)
         assert membership.members(wanted) == "0, 1, 2, 3, 4"
         await asyncio.to_thread(brief.start, [4])
-        await until(lambda: level(client, 0, 1, 2, 3, 4), "five are level", 60)
+        await until(lambda: level(client, 0, 1, 2, 3, 4), "five are level", 180)
         await loaded.reaches(1)
         brief.kill(3)  # it misses all that follows
         plan = membership.rekey(brief.folder, 1)
@@ -118,7 +118,7 @@ async def test_validators_come_and_go_under_load(
         await loaded.reaches(2)
         await change(brief, membership.remove(0))
         await asyncio.to_thread(brief.start, [3])
-        await until(lambda: level(client, 1, 2, 3, 4), "the four are level", 60)
+        await until(lambda: level(client, 1, 2, 3, 4), "the four are level", 180)
         await loaded.reaches(3)
         looks = watch.follow(client, pause_seconds=0.01)
         assert (await anext(looks)).text == "epoch 3: validators 1, 2, 3, 4"
@@ -182,7 +182,7 @@ async def test_four_validators_become_seven_and_bear_two_faults(brief: Quartet) 
             await change(brief, addition(brief))
             await asyncio.to_thread(brief.start, [newcomer])
             everyone = range(newcomer + 1)
-            await until(lambda: level(client, *everyone), f"{newcomer} is level", 60)  # noqa: B023
+            await until(lambda: level(client, *everyone), f"{newcomer} is level", 180)  # noqa: B023
         brief.kill(0, 5)
         appended = await client.submit([entry(1).encode()])
         _, certificate = await client.certify(appended.height)

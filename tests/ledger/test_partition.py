@@ -52,7 +52,7 @@ class Writing:
     async def more(self, count: int = 40) -> None:
         """That many, which is far more than a window of heights."""
         wanted = len(self.told) + count
-        await until(lambda: len(self.told) >= wanted, f"{wanted} entries", 60)
+        await until(lambda: len(self.told) >= wanted, f"{wanted} entries", 180)
 
 
 async def level(client: LedgerClient) -> bool:
@@ -78,21 +78,21 @@ async def test_three_go_on_without_the_fourth_and_two_wait_for_a_third(
         laid.cut(3)
         await writing.more()
         laid.mend(3)
-        await until(lambda: level(client), "the fourth has caught up", 60)
+        await until(lambda: level(client), "the fourth has caught up", 180)
         laid.cut(2, 3)
-        await until(lambda: stands_still(client), "two alone agree on nothing", 60)
+        await until(lambda: stands_still(client), "two alone agree on nothing", 180)
         acknowledged = len(writing.told)
         await asyncio.sleep(1)
         assert len(writing.told) == acknowledged
         laid.mend(2)
         await writing.more()
         laid.mend(3)
-        await until(lambda: level(client), "all have caught up", 60)
+        await until(lambda: level(client), "all have caught up", 180)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         sent = [entry(number).encode() for number in range(len(writing.told))]
         for at in range(0, len(sent), 200):
             appended = await client.submit(sent[at : at + 200])
             assert list(appended.indices) == writing.told[at : at + 200]
-        await until(lambda: level(client), "level", 60)
+        await until(lambda: level(client), "level", 180)
     assert inspection.audit(spread.folder).findings == []

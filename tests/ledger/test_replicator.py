@@ -112,9 +112,10 @@ async def test_validators_do_not_query_each_other(tmp_path: Path) -> None:
 async def test_who_moves_is_found_again(tmp_path: Path) -> None:
     async with together(tmp_path) as (client, made):
         file = client._peers._home.folder / founding.NETWORK_FILE
-        file.write_text("not an address book")
-        client._peers._look_for_addresses()
-        assert client.connected == 4
+        for nonsense in ("not an address book", '{"0": "nowhere"}', '{"0": ":1"}'):
+            file.write_text(nonsense)
+            client._peers._look_for_addresses()
+            assert client.connected == 4
         addresses = dict(enumerate(f"127.0.0.1:{port}" for port in free_ports(4)))
         founding.place(tmp_path, addresses | {2: made[2].home.addresses[2]})
         client._peers._look_for_addresses()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -15,6 +15,8 @@ from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.messages import Link, encode
 
 log = telemetry.get_logger(__name__)
+
+Address = Annotated[str, msgspec.Meta(pattern=r"^.+:[0-9]{1,5}$")]
 
 _LINKS: Final = msgspec.msgpack.Decoder(tuple[Link, ...])
 
@@ -101,6 +103,6 @@ def read_addresses(folder: Path) -> dict[int, str]:
     """Where the validators listen today. Raises NoHome."""
     try:
         network = (folder / founding.NETWORK_FILE).read_bytes()
-        return msgspec.json.decode(network, type=dict[int, str])
+        return msgspec.json.decode(network, type=dict[int, Address])
     except (OSError, ValueError) as error:
         raise NoHome(f"{folder}: {error}") from error

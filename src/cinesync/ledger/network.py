@@ -272,6 +272,8 @@ async def tell_links(
 def make_impatient(writer: asyncio.StreamWriter) -> None:
     """Give a silent line up, on which TCP would wait for minutes after it is whole again."""
     line = writer.get_extra_info("socket")
+    if line is None:
+        raise ConnectionResetError  # it has ended already
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * SILENT_SECONDS_MAX)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_SECONDS_MAX)
