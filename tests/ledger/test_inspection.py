@@ -2,13 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cinesync.ledger import entries, founding, genesis, inspection, merkle
+from cinesync.ledger import canonical, entries, founding, genesis, inspection, merkle
 from cinesync.ledger.application import Ledger
 from cinesync.ledger.chain import Chain
 from cinesync.ledger.inspection import Altered
@@ -68,6 +69,16 @@ def _forge(folder: Path) -> None:
     )
 
 
+def _name_another_set(folder: Path) -> None:
+    """In the newest block, which no other block's hash covers."""
+    path = founding.validator_home(folder, 2) / founding.CHAIN_FILE
+    with closing(sqlite3.connect(path)) as connection:
+        statement = "SELECT header FROM blocks WHERE height = 7"
+        (raw,) = connection.execute(statement).fetchone()
+    header = canonical.load(bytes(raw)) | {"validators": "00" * 32}
+    change(folder, "UPDATE blocks SET header = ? WHERE height = 7", canonical.dump(header))
+
+
 HARMS: list[tuple[Harm, str]] = [
     (lambda f: change(f, "UPDATE entries SET data = ? WHERE idx = 5", FORGED), "entry 5 "),
     (lambda f: change(f, "UPDATE entries SET data = x'00' WHERE idx = 0"), "entry 0 "),
@@ -121,6 +132,7 @@ HARMS: list[tuple[Harm, str]] = [
         ),
         "block 5: header.previous, or the block below",
     ),
+    (_name_another_set, "block 7: header.validators is not the set in force"),
 ]
 
 

@@ -165,8 +165,6 @@ def new_member() -> tuple[World, Transcript]:
     story.say(
         "The clients learn of it. Validator 4 follows the signatures from genesis to epoch 1."
     )
-    for client in world.clients.values():
-        client.configuration = wanted
     world.run(8 * TICK)
     world.ask(b"one seat")
     finish(world)
