@@ -52,6 +52,22 @@ def test_a_sound_ledger_has_no_findings(folder: Path) -> None:
     assert [replica.entry_count for replica in report.replicas] == [14, 14, 14, 12]
 
 
+def test_a_ledger_that_changed_its_validators_before_its_first_entry_is_sound(
+    tmp_path: Path,
+) -> None:
+    """Its blocks are all empty."""
+    start = founding.init(tmp_path, ["127.0.0.1:1"] * 4)
+    for replica in range(4):
+        path = founding.validator_home(tmp_path, replica) / founding.CHAIN_FILE
+        ledger = Ledger(start, Chain(path))
+        for height in range(1, 4):
+            ledger.apply(height, START * 2 + height, [])
+        ledger.snapshot(3)
+        ledger.chain.close()
+    report = inspection.audit(tmp_path)
+    assert (report.findings, len(report.replicas[0].blocks)) == ([], 3)
+
+
 Harm = Callable[[Path], None]
 FORGED = entry(99).encode()
 

@@ -247,6 +247,8 @@ class _Walk:
 
     def _grow_map(self, data: Sequence[bytes]) -> None:
         """The map beside the one on disk, with a block more."""
+        if not data:
+            return  # an empty map has not even a root to be kept
         added = (
             (entries.decode(piece).booking_id, index, merkle.leaf_hash(piece))
             for index, piece in enumerate(data, self.log.size - len(data))
