@@ -35,6 +35,7 @@ def broker() -> Iterator[RabbitMqServer]:
     server.start()
     yield server
     server.stop()
+    shutil.rmtree(server.directory)
 
 
 @pytest.fixture(scope="module")
