@@ -2,11 +2,17 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from cinesync.cli_base import Refused, data_option, environ
+
+if TYPE_CHECKING:
+    from cinesync.ledger.membership import Plan
+    from cinesync.pbft.messages import Configuration
 
 VALIDATORS_DEFAULT = 4
 
@@ -62,7 +68,7 @@ def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None
 
 @click.group("ledger")
 def ledger_group() -> None:
-    """Found a ledger, check every byte of it, watch it grow."""
+    """Found a ledger, check every byte of it, watch it grow, change its validators."""
 
 
 @ledger_group.command("init")
@@ -133,6 +139,93 @@ def ledger_watch_command(looks: int | None, data: Path) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+@ledger_group.group("propose")
+def propose_group() -> None:
+    """Change who validates, with the operator's key: one validator at a time.
+
+    Each command ends when the change is in force: at a checkpoint, signed by the validators before.
+    """
+
+
+def _change_options(command: Callable[..., None]) -> Callable[..., None]:
+    options = [
+        data_option,
+        click.option(
+            "--home",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Whose key signs the proposal; else client-operator of the ledger in --data.",
+        ),
+        click.option(
+            "--prepare",
+            is_flag=True,
+            help="Only make the keys that it takes, to be brought to their machine first.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@propose_group.command("add")
+@click.option("--address", help="host:port where it will listen; else a free port of this machine.")
+@click.option("--number", type=click.IntRange(min=0), help="Its number; else the next unused one.")
+@_change_options
+def propose_add_command(
+    address: str | None, number: int | None, data: Path, home: Path | None, *, prepare: bool
+) -> None:
+    """Make the home of one more validator and let it take part.
+
+    Start it with `cinesync validator --home` when this command has told where its home is; it
+    brings itself up to date. Its key and certificate need ca-key.pem.
+    """
+    from cinesync.ledger import membership  # noqa: PLC0415
+    from cinesync.up import free_port  # noqa: PLC0415
+
+    where = address or f"127.0.0.1:{free_port()}"
+    folder = data.expanduser() / "ledger"
+    wanted = _propose(membership.add(folder, number, where), folder, home, prepare=prepare)
+    replica = wanted.validators[-1].replica
+    click.echo(f"validator {replica}: cinesync validator --home {folder / f'validator-{replica}'}")
+
+
+@propose_group.command("remove")
+@click.argument("number", type=click.IntRange(min=0))
+@_change_options
+def propose_remove_command(number: int, data: Path, home: Path | None, *, prepare: bool) -> None:
+    """Let validator NUMBER take part no longer; its process may be stopped then."""
+    from cinesync.ledger import membership  # noqa: PLC0415
+
+    _propose(membership.remove(number), data.expanduser() / "ledger", home, prepare=prepare)
+
+
+@propose_group.command("rekey")
+@click.argument("number", type=click.IntRange(min=0))
+@_change_options
+def propose_rekey_command(number: int, data: Path, home: Path | None, *, prepare: bool) -> None:
+    """Give validator NUMBER a new key and certificate, while it runs.
+
+    They are made in its home in --data and need ca-key.pem; the old ones count no longer.
+    """
+    from cinesync.ledger import membership  # noqa: PLC0415
+
+    folder = data.expanduser() / "ledger"
+    _propose(membership.rekey(folder, number), folder, home, prepare=prepare)
+
+
+def _propose(plan: "Plan", folder: Path, home: Path | None, *, prepare: bool) -> "Configuration":
+    from cinesync.ledger import founding, membership  # noqa: PLC0415
+    from cinesync.ledger.home import NoHome  # noqa: PLC0415
+
+    operator = home or founding.client_home(folder, founding.OPERATOR)
+    try:
+        wanted = asyncio.run(membership.ask(operator, plan, only_prepare=prepare))
+    except (NoHome, membership.ChangeRefused) as error:
+        raise Refused(str(error)) from error
+    state = "prepared" if prepare else f"in force, a quorum is {wanted.quorum}"
+    click.echo(f"epoch {wanted.epoch}: validators {membership.members(wanted)}; {state}")
+    return wanted
 
 
 async def _watch(folder: Path, looks: int | None) -> None:

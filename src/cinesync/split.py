@@ -188,10 +188,10 @@ class Split(Groundwork):
         say("starting the bank, four validators and PostgreSQL")
         self.bank.start()
         self.start_validators()
+        for child in self.children:  # they load while PostgreSQL starts, and wait for it
+            child.start()
         self.postgres.start()
         say(f"starting {', '.join(child.name for child in self.children)}")
-        for child in self.children:
-            child.start()
         self._await_ready(say)
         self._control = Control(self.home.folder, self.obey)
         self.home.note_running(

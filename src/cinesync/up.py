@@ -217,7 +217,9 @@ class Groundwork:
         self.home = home
         self.postgres = Postgres(home.folder / "postgres")
         self.ledger = home.folder / "ledger"
-        bank_port, *self._validator_ports = free_ports(1 + VALIDATORS)
+        numbers = _validators_in(self.ledger) or range(VALIDATORS)
+        bank_port, *validator_ports = free_ports(1 + len(numbers))
+        self._validator_ports = dict(zip(numbers, validator_ports, strict=True))
         bank_secret = home.secret("bank")
         self.environ = {
             **environ,
@@ -241,21 +243,22 @@ class Groundwork:
         )
         self.validators = [
             Child(name, ["validator", f"--home={self.ledger / name}"], self.environ, home)
-            for name in (f"validator-{number}" for number in range(VALIDATORS))
+            for name in (f"validator-{number}" for number in numbers)
         ]
         self.stopping = threading.Event()
 
     def start_validators(self) -> None:
         """Found the ledger the first time, and tell its homes today's ports."""
-        from cinesync.ledger import founding  # noqa: PLC0415 loads while the bank does
+        from cinesync.ledger import founding, home  # noqa: PLC0415 loads while the bank does
 
-        addresses = [f"127.0.0.1:{port}" for port in self._validator_ports]
+        addresses = {at: f"127.0.0.1:{port}" for at, port in self._validator_ports.items()}
         if (self.ledger / founding.GENESIS_FILE).exists():
             self._check_ledger()
-            founding.place(self.ledger, dict(enumerate(addresses)))
+            known = home.read_addresses(founding.client_home(self.ledger))
+            founding.place(self.ledger, known | addresses)
         else:
             shutil.rmtree(self.ledger, ignore_errors=True)  # begun, but never founded
-            founding.init(self.ledger, addresses)
+            founding.init(self.ledger, list(addresses.values()))
         for validator in self.validators:
             validator.start()
 
@@ -402,6 +405,14 @@ def free_ports(count: int) -> list[int]:
         for probe in sockets:
             probe.bind(("127.0.0.1", 0))
         return [probe.getsockname()[1] for probe in sockets]
+
+
+def _validators_in(ledger: Path) -> list[int]:
+    """By number, the homes that a founded ledger has on this machine."""
+    if not (ledger / "genesis.json").exists():
+        return []
+    numbers = (home.name.removeprefix("validator-") for home in ledger.glob("validator-*"))
+    return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def check_port(address: Address) -> None:

@@ -17,6 +17,14 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quartet]:
 
 
 @pytest.fixture
+def brief(tmp_path: Path) -> Iterator[Quartet]:
+    """As `quartet`, with checkpoints so near that changes are soon in force."""
+    made = Quartet(tmp_path / "ledger", interval=8)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
 def quartet(tmp_path: Path) -> Iterator[Quartet]:
     """Four validators to do harm to; not started yet."""
     made = Quartet(tmp_path / "ledger")

@@ -20,17 +20,24 @@ import sys
 from pathlib import Path
 from cinesync.chassis import telemetry
 from cinesync.ledger import validator
+from cinesync.pbft.ports import Parameters
+interval = int(sys.argv[2])
+parameters = Parameters(timeout_ticks=16, interval=interval, window=2 * interval)
 telemetry.configure_logging()
-validator.main(Path(sys.argv[1]), lambda: print("ready", flush=True))
+validator.main(Path(sys.argv[1]), lambda: print("ready", flush=True), parameters)
 """
 
 
 class Quartet:
-    """A ledger in a folder and its processes."""
+    """A ledger in a folder and its processes. `interval`: heights between two checkpoints."""
 
-    def __init__(self, folder: Path, count: int = 4) -> None:
+    def __init__(
+        self, folder: Path, count: int = 4, interval: int = 64, addresses: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
-        self.addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+        self.interval = interval
+        self.addresses = addresses or [f"127.0.0.1:{port}" for port in free_ports(count)]
+        self.machines: dict[int, Sequence[str]] = {}  # by replica, what its command begins with
         self.genesis = founding.init(folder, self.addresses, "tests")
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -41,7 +48,11 @@ class Quartet:
         for replica in range(len(self.addresses)) if replicas is None else replicas:
             with (self.home(replica) / "errors.log").open("ab") as errors:
                 self.processes[replica] = subprocess.Popen(
-                    [sys.executable, "-c", CHILD, str(self.home(replica))],
+                    [
+                        *self.machines.get(replica, ()),
+                        *(sys.executable, "-c", CHILD),
+                        *(str(self.home(replica)), str(self.interval)),
+                    ],
                     stdout=subprocess.PIPE,
                     stderr=errors,
                 )

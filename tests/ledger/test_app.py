@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
+from cinesync import up
 from cinesync.chassis.settings import SettingsError
 from cinesync.ledger import app, founding, tables
 from cinesync.ledger.consumers import HANDLERS
@@ -24,6 +25,20 @@ async def test_the_service_is_built_from_its_settings(tmp_path: Path) -> None:
     assert (service.name, service.handlers) == ("ledger", HANDLERS)
     assert len(service.background) == 2
     await service.database.close()
+
+
+def test_up_runs_every_validator_whose_home_is_there(tmp_path: Path) -> None:
+    assert up._validators_in(tmp_path) == []
+    founding.init(tmp_path, ["127.0.0.1:1"] * 4)
+    founding.make_validator(tmp_path, 10)
+    (tmp_path / "validator-2").rename(tmp_path / "validator-2.away")
+    assert up._validators_in(tmp_path) == [0, 1, 3, 10]
+    with pytest.raises(founding.FoundingFailed, match="exists already"):
+        founding.make_validator(tmp_path, 10)
+    with pytest.raises(founding.FoundingFailed, match="no ledger in"):
+        founding.make_validator(tmp_path / "elsewhere", 1)
+    with pytest.raises(founding.FoundingFailed, match="to put a new key into"):
+        founding.make_key(tmp_path, 2)
 
 
 def test_without_a_home_there_is_no_service() -> None:

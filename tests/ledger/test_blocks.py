@@ -8,8 +8,12 @@ import pytest
 from cinesync.ledger import blocks, founding, home, merkle, receipts, sealing
 from cinesync.ledger.blocks import Block
 from cinesync.ledger.client import Appended, LedgerClient, NoQuorum
+from cinesync.ledger.epochs import Epochs
+from cinesync.ledger.model import Kept, ValidatorsAway
+from cinesync.ledger.reader import Reader
 from cinesync.ledger.shapes import Invalid
-from cinesync.pbft.messages import Attestation
+from cinesync.ledger.submitter import sealed
+from cinesync.pbft.messages import Attestation, Links
 from tests.ledger.chains import Chain, entry
 
 SIZES = (1, 2, 3, 7, 8, 13)
@@ -100,7 +104,7 @@ async def test_one_validator_is_asked_and_believed_for_what_a_quorum_signed(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain, block = grown(5, 3)
-    client.configuration = chain.configuration
+    client.epochs = Epochs(chain.genesis)
     asked = answers(client, monkeypatch, *[told(block)] * 4)
     found, certificate = await sealing.seal(client, appended(chain, block, 1, 2, 3))
     assert (found, sorted(certificate.signatures), asked) == (block, [1, 2, 3], [1])
@@ -109,7 +113,7 @@ async def test_one_validator_is_asked_and_believed_for_what_a_quorum_signed(
 async def test_a_liar_is_passed_over(client: LedgerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     chain, block = grown(5, 3)
     _, older = grown(0, 5)
-    client.configuration = chain.configuration
+    client.epochs = Epochs(chain.genesis)
     asked = answers(client, monkeypatch, None, told(older), told(block, peaks=""), told(block))
     found, _ = await sealing.seal(client, appended(chain, block, 0, 1, 2))
     assert (found, asked) == (block, [0, 1, 2, 3])
@@ -125,7 +129,7 @@ async def test_missing_signatures_are_asked_for(
     other = Chain()
     other.grow(entry(1))
     forged = other.grow(entry(2))
-    client.configuration = chain.configuration
+    client.epochs = Epochs(chain.genesis)
 
     async def certify(_: int) -> Any:
         return block.header, chain.certify(block.header)
@@ -137,3 +141,33 @@ async def test_missing_signatures_are_asked_for(
     answers(client, monkeypatch, lie, *[told(block)] * 3)
     found, certificate = await sealing.seal(client, appended(chain, block, 0, 1))
     assert (found, sorted(certificate.signatures)) == (block, [0, 1, 2])
+
+
+async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
+    client: LedgerClient,
+) -> None:
+    """Which is kept, so that no validator needs to be there to say it again."""
+    chain = Chain()
+    chain.grow(entry(1))
+    chain.elect((1, 2, 3, 4))
+    peaks = list(chain.log.peaks)
+    block = Block(chain.grow(entry(2)), peaks, [merkle.leaf_hash(entry(2).encode())])
+    certificate = chain.certify(block.header, (1, 2, 3))
+    kept = Kept(entry=entry(2).encode(), index=1, receipt=None, sealed=sealed(block, certificate))
+    client.epochs, client.genesis = Epochs(chain.genesis), chain.genesis
+    with pytest.raises(ValidatorsAway):
+        Reader(client).receipt(kept)
+    client._learn(Links(tuple(chain.links)))
+    made = Reader(client).receipt(kept)
+    assert receipts.verify(made.encode(), chain.genesis).index == 1
+    assert list(home.load_links(client._folder)) == chain.links
+    (client._folder / founding.LINKS_FILE).write_bytes(b"damaged")
+    assert list(home.load_links(client._folder)) == []
+    home.keep_links(client._folder / "elsewhere", chain.links)  # a folder that cannot be written
+
+
+async def test_signatures_of_an_unknown_set_are_asked_for_again(client: LedgerClient) -> None:
+    chain, block = grown(5, 3)
+    assert (
+        sealing._certificate(client, block.header, chain.certify(block.header).signatures) is None
+    )

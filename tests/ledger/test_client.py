@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cinesync.ledger import founding, home, merkle_map, reader, sealing, subjects
-from cinesync.ledger.client import LedgerClient, NoQuorum
+from cinesync.ledger.client import LedgerClient, NoQuorum, _attests
 from cinesync.ledger.headers import Header
 from cinesync.ledger.model import ValidatorsAway
 from cinesync.ledger.receipts import Certificate
@@ -25,6 +25,7 @@ STANDING = {
     "pending": 0,
     "size": 9,
 }
+HALF = {"index": 0, "entry": "\ud800"}  # half a pair is no text
 LIES: list[Any] = [None, 7, 1.5, "no", [], {}, {"height": "high"}, STANDING | {"height": 10**12}]
 
 
@@ -101,8 +102,8 @@ async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
     path = [[node.hex() or None for node in level] for level in proof.path]
     told = {"height": 1, "path": path, "other": None}
     listed = [{"index": 0, "height": 1, "entry": entry(1).encode().decode()}]
-    lies = [told | {"entries": []}, told | {"entries": [{"index": 0, "entry": 7}]}, "no", None]
-    say(client, monkeypatch, *lies)
+    lies = [told | {"entries": some} for some in ([], [{"index": 0, "entry": 7}], [HALF])]
+    say(client, monkeypatch, *lies, "no")
     with pytest.raises(NoQuorum, match="no validator proves what there is"):
         await sealing.complete(client, entry(1).booking_id, 1, known)
     say(client, monkeypatch, *([told | {"entries": listed}] * 4))
@@ -119,7 +120,7 @@ async def test_lies_about_signatures_make_no_certificate(
     with pytest.raises(NoQuorum, match="no certificate for height 1"):
         await client.certify(1)
     for word in ({"signature": "zz"}, {"signature": 7}, {}, None, {"signature": "00" * 64}):
-        assert not client._attests(Chain().grow(entry(1)), 0, word)
+        assert not _attests(client.configuration, Chain().grow(entry(1)), 0, word)
 
 
 async def test_what_was_given_up_does_not_stand_in_the_way(client: LedgerClient) -> None:

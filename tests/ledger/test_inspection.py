@@ -2,13 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cinesync.ledger import entries, founding, genesis, inspection, merkle
+from cinesync.ledger import canonical, entries, founding, genesis, inspection, merkle
 from cinesync.ledger.application import Ledger
 from cinesync.ledger.chain import Chain
 from cinesync.ledger.inspection import Altered
@@ -51,6 +52,22 @@ def test_a_sound_ledger_has_no_findings(folder: Path) -> None:
     assert [replica.entry_count for replica in report.replicas] == [14, 14, 14, 12]
 
 
+def test_a_ledger_that_changed_its_validators_before_its_first_entry_is_sound(
+    tmp_path: Path,
+) -> None:
+    """Its blocks are all empty."""
+    start = founding.init(tmp_path, ["127.0.0.1:1"] * 4)
+    for replica in range(4):
+        path = founding.validator_home(tmp_path, replica) / founding.CHAIN_FILE
+        ledger = Ledger(start, Chain(path))
+        for height in range(1, 4):
+            ledger.apply(height, START * 2 + height, [])
+        ledger.snapshot(3)
+        ledger.chain.close()
+    report = inspection.audit(tmp_path)
+    assert (report.findings, len(report.replicas[0].blocks)) == ([], 3)
+
+
 Harm = Callable[[Path], None]
 FORGED = entry(99).encode()
 
@@ -66,6 +83,16 @@ def _forge(folder: Path) -> None:
     change(
         folder, "UPDATE nodes SET hash = ? WHERE level = 0 AND idx = 5", merkle.leaf_hash(FORGED)
     )
+
+
+def _name_another_set(folder: Path) -> None:
+    """In the newest block, which no other block's hash covers."""
+    path = founding.validator_home(folder, 2) / founding.CHAIN_FILE
+    with closing(sqlite3.connect(path)) as connection:
+        statement = "SELECT header FROM blocks WHERE height = 7"
+        (raw,) = connection.execute(statement).fetchone()
+    header = canonical.load(bytes(raw)) | {"validators": "00" * 32}
+    change(folder, "UPDATE blocks SET header = ? WHERE height = 7", canonical.dump(header))
 
 
 HARMS: list[tuple[Harm, str]] = [
@@ -121,6 +148,7 @@ HARMS: list[tuple[Harm, str]] = [
         ),
         "block 5: header.previous, or the block below",
     ),
+    (_name_another_set, "block 7: header.validators is not the set in force"),
 ]
 
 

@@ -58,7 +58,6 @@ async def test_four_in_one_loop_agree_and_answer(tmp_path: Path) -> None:
         assert await client.ask(1, "block", 9) is None
         assert len(await client.ask(1, "entries", name=entry(1).booking_id)) == 2
         assert len(await client.ask(1, "blocks", 0, 10)) == 1
-        assert await client.ask(1, "links", 5) == []
         assert await client.ask(1, "attestation", 9) is None
         assert await client.ask(1, "consistency", 2, 5) is not None
         assert await client.ask(1, "consistency", 0, 5) is None
@@ -103,8 +102,28 @@ async def test_validators_do_not_query_each_other(tmp_path: Path) -> None:
         back = Sender()
         made[0]._receive(1, Kind.QUERY, msgspec.json.encode(Query(1, "status")), back)
         made[0]._receive("ledger", Kind.ANSWER, b"", back)
+        made[0]._hear(1, Kind.ANSWER, b"")
+        with pytest.raises(BadFrame):
+            made[0]._hear(1, Kind.LINKS, b"garbage")
         assert not back._filled.is_set()
         assert made[0]._who(b"a stranger's key") is None
+
+
+async def test_who_moves_is_found_again(tmp_path: Path) -> None:
+    async with together(tmp_path) as (client, made):
+        file = client._peers._home.folder / founding.NETWORK_FILE
+        for nonsense in ("not an address book", '{"0": "nowhere"}', '{"0": ":1"}'):
+            file.write_text(nonsense)
+            client._peers._look_for_addresses()
+            assert client.connected == 4
+        addresses = dict(enumerate(f"127.0.0.1:{port}" for port in free_ports(4)))
+        founding.place(tmp_path, addresses | {2: made[2].home.addresses[2]})
+        client._peers._look_for_addresses()
+        await until(lambda: client.connected == 1, "only the one that did not move")
+        client._peers.send(9, b"to nobody")
+        founding.place(tmp_path, made[0].home.addresses)
+        await until(lambda: client.connected == 4, "all are back")
+        assert list((await client.submit([entry(1).encode()])).indices) == [0]
 
 
 async def test_a_validator_ends_politely_when_it_is_told_to(tmp_path: Path) -> None:

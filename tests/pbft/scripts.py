@@ -165,8 +165,6 @@ def new_member() -> tuple[World, Transcript]:
     story.say(
         "The clients learn of it. Validator 4 follows the signatures from genesis to epoch 1."
     )
-    for client in world.clients.values():
-        client.configuration = wanted
     world.run(8 * TICK)
     world.ask(b"one seat")
     finish(world)
@@ -189,7 +187,7 @@ class Pretender(Liar):
 
 
 def forged_certificate() -> World:
-    """Validator 3 alone has decided; the next view must not believe the liar, whose view is later."""
+    """Validator 3 alone has decided; the next view must not believe a liar whose view is later."""
     world, _ = _quiet_world()
     world.network.lose = {(b"commit", 0), (b"commit", 1), (b"commit", 2)}
     world.ask(b"one seat")

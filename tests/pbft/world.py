@@ -320,8 +320,8 @@ class World:
             (core.configuration for core in self._cores()), key=_epoch, default=self.genesis
         )
         for name, client in self.clients.items():
-            client.configuration = newest
-            for send in client.tick():
+            sends = client.follow(newest) if client.configuration != newest else client.tick()
+            for send in sends:
                 self._from_client(name, send)
 
     # the end

@@ -24,7 +24,7 @@ from tests.system.test_race import grow, rush, shrink
 
 pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq, pytest.mark.xdist_group("split")]
 
-BUYERS = 3
+BUYERS = 2
 SEATS = 20
 
 
@@ -35,6 +35,7 @@ def broker() -> Iterator[RabbitMqServer]:
     server.start()
     yield server
     server.stop()
+    shutil.rmtree(server.directory)
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +235,19 @@ def test_what_cannot_be_restarted_is_refused_in_one_line(split: SplitShop) -> No
     done = split.cinesync("restart", "popcorn", "--data", str(split.home.folder))
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_restart_whose_new_process_does_not_start_leaves_the_old_one_serving(
+    split: SplitShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = split.stack.pools["movies"]
+    before = [child.pid for child in pool.replicas]
+    monkeypatch.setattr(pool.spare, "environ", {**pool.spare.environ, "DATABASE_URL": "none://"})
+    done = split.cinesync("restart", "movies", "--data", str(split.home.folder))
+    assert done.returncode == 2
+    assert f"{pool.spare.name} did not start" in done.stderr
+    assert [child.pid for child in pool.replicas] == before
+    assert split.client().a_show()
 
 
 def test_the_command_goes_on_where_the_shop_was_and_stops_cleanly(split: SplitShop) -> None:

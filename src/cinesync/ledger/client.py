@@ -1,7 +1,8 @@
 """The ledger as its clients use it: submit entries, read with proofs, gather certificates."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,15 +11,18 @@ import msgspec
 
 from cinesync.ledger import canonical, entries, headers, merkle, network, receipts, shapes
 from cinesync.ledger.application import OPERATIONS_MAX, places
+from cinesync.ledger.epochs import Epochs
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
-from cinesync.ledger.home import Home
+from cinesync.ledger.home import Home, keep_links, load_links
 from cinesync.ledger.keys import KeyRing
-from cinesync.ledger.network import Answer, Kind, Outgoing, Query, Standing
+from cinesync.ledger.network import Answer, Kind, Query, Standing
+from cinesync.ledger.peers import Peers
 from cinesync.ledger.receipts import Certificate, Receipt
 from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.client import Outcome, PbftClient
-from cinesync.pbft.messages import Attestation, Configuration, Refused
+from cinesync.pbft.execution import ACCEPTED
+from cinesync.pbft.messages import Attestation, Configuration, Links, Message, Refused, decode
 from cinesync.pbft.replica import Send
 
 TICK_SECONDS: Final = 0.025  # ten of them without an answer, and everybody is asked
@@ -26,6 +30,7 @@ ANSWER_SECONDS_MAX: Final = 2.0
 CERTIFY_TRIES_MAX: Final = 20
 CERTIFY_PAUSE_SECONDS: Final = 0.05
 IN_FLIGHT_MAX: Final = 8
+HELLO_TICKS: Final = 40  # how often to ask whether the validators have changed
 
 
 class NoQuorum(Exception):
@@ -46,17 +51,15 @@ class LedgerClient:
 
     def __init__(self, home: Home) -> None:
         self.genesis: Genesis = home.genesis
-        self.configuration: Configuration = home.genesis.configuration
-        context = network.client_context(home.folder)
-        self._validators = {
-            validator.replica: Outgoing(
-                home.addresses[validator.replica], validator.public_key, context
-            )
-            for validator in self.configuration.validators
-        }
-        self._name = home.client
+        self.epochs = Epochs(home.genesis)
+        self.epochs.learn(load_links(home.folder))
+        self._folder = home.folder
+        self._peers = Peers(home, self._receive, self._hello)
+        self._validators = self._peers.links
+        self.name = home.client
         self._keys = KeyRing([home.key])
         self._pbft = self._writer(1)
+        self._peers.follow(self.configuration.validators)
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._queries = 0
@@ -66,8 +69,7 @@ class LedgerClient:
     async def run(self) -> None:
         """Keep the connections, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for replica, link in self._validators.items():
-                tasks.create_task(link.run(self._receiver(replica)))
+            tasks.create_task(self._peers.run())
             tasks.create_task(self._tick())
 
     def start_from(self, sequence: int) -> None:
@@ -79,7 +81,12 @@ class LedgerClient:
         self._pbft = self._writer(sequence)
 
     def _writer(self, sequence: int) -> PbftClient:
-        return PbftClient(self._name, self.configuration, self._keys, sequence, receipts=True)
+        return PbftClient(self.name, self.configuration, self._keys, sequence, receipts=True)
+
+    @property
+    def configuration(self) -> Configuration:
+        """Of the newest epoch that is proven to this client."""
+        return self.epochs.newest
 
     @property
     def replicas(self) -> list[int]:
@@ -89,24 +96,40 @@ class LedgerClient:
     def connected(self) -> int:
         return sum(link.connected for link in self._validators.values())
 
-    def _receiver(self, replica: int) -> Callable[[Kind, bytes], None]:
-        def receive(kind: Kind, body: bytes) -> None:
-            try:
-                if kind is Kind.CONSENSUS:
-                    self._reply(replica, body)
-                elif kind is Kind.ANSWER:
-                    self._answer(body)
-            except (Refused, msgspec.DecodeError) as error:
-                raise network.BadFrame(str(error)) from error
-
-        return receive
+    def _receive(self, replica: int, kind: Kind, body: bytes) -> None:
+        try:
+            if kind is Kind.CONSENSUS:
+                self._reply(replica, body)
+            elif kind is Kind.ANSWER:
+                self._answer(body)
+            elif kind is Kind.LINKS:
+                self._learn(decode(body))
+        except (Refused, msgspec.DecodeError) as error:
+            raise network.BadFrame(str(error)) from error
 
     async def _tick(self) -> None:
-        while True:
+        for ticks in itertools.count():
             await asyncio.sleep(TICK_SECONDS)
-            if late := self._pbft.tick():
+            late = self._pbft.tick()
+            if late:
                 self._primary = None
                 self._send(late)
+            if late or ticks % HELLO_TICKS == 0:
+                for link in self._validators.values():
+                    link.send(self._hello())
+
+    # who validates
+
+    def _hello(self) -> bytes:
+        return network.hello(self.configuration.epoch)
+
+    def _learn(self, message: Message) -> None:
+        """Nobody is believed: a quorum of each set signed for the next."""
+        if isinstance(message, Links) and self.epochs.learn(message.links):
+            keep_links(self._folder, self.epochs.links)
+            self._peers.follow(self.configuration.validators)
+            self._primary = None
+            self._send(self._pbft.follow(self.configuration))
 
     # write
 
@@ -117,18 +140,28 @@ class LedgerClient:
             while self._pbft.room <= 0:  # noqa: ASYNC110 ever rarer than a tick
                 # One more, and the oldest that waits would be too old to be answered.
                 await asyncio.sleep(TICK_SECONDS)
-            sequence = self._pbft.next_sequence
-            future = asyncio.get_running_loop().create_future()
-            self._waiting[sequence] = future
-            try:
-                sends = self._pbft.submit(tuple(operations))
-                self._send([send for send in sends if self._primary in {send.to, None}])
-                outcome = await future
-            finally:
-                self._waiting.pop(sequence, None)
+            outcome = await self._order(tuple(operations))
         if self._primary is None:
             await self._find_primary()
         return Appended(outcome.height, places(outcome.result), outcome.attestations)
+
+    async def propose(self, wanted: Configuration) -> bool:
+        """Whether the validators have ordered this change of themselves; it takes effect later."""
+        outcome = await self._order((), wanted)
+        return outcome.result == ACCEPTED
+
+    async def _order(
+        self, operations: tuple[bytes, ...], change: Configuration | None = None
+    ) -> Outcome:
+        sequence = self._pbft.next_sequence
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting[sequence] = future
+        try:
+            sends = self._pbft.submit(operations, change)
+            self._send([send for send in sends if self._primary in {send.to, None}])
+            return await future
+        finally:
+            self._waiting.pop(sequence, None)
 
     async def _find_primary(self) -> None:
         """It alone is asked first, which spares the others; whoever is wrong here is only slow."""
@@ -139,7 +172,7 @@ class LedgerClient:
     def _send(self, sends: Sequence[Send]) -> None:
         for send in sends:
             assert isinstance(send.to, int)
-            self._validators[send.to].send(network.pack(Kind.CONSENSUS, send.frame))
+            self._peers.send(send.to, network.pack(Kind.CONSENSUS, send.frame))
 
     def _reply(self, replica: int, body: bytes) -> None:
         outcome = self._pbft.step(replica, body)
@@ -153,6 +186,8 @@ class LedgerClient:
         self, replica: int, ask: str, first: int = 0, second: int = 0, name: str = ""
     ) -> Any:
         """One validator's word, unchecked. Raises TimeoutError."""
+        if replica not in self._validators:
+            raise TimeoutError  # it has left
         self._queries += 1
         query = Query(self._queries, ask, first, second, name)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -197,21 +232,15 @@ class LedgerClient:
         """A header near the top with a quorum's signatures. Raises NoQuorum."""
         for _ in range(CERTIFY_TRIES_MAX):
             header = await self.header(height)
-            if header is not None:
+            validators = self.epochs.of(header) if header is not None else None
+            if header is not None and validators is not None:
                 words = await self.ask_all("attestation", height)
-                good = {at: word for at, word in words.items() if self._attests(header, at, word)}
-                if len(good) >= self.configuration.quorum:
+                good = {at: w for at, w in words.items() if _attests(validators, header, at, w)}
+                if len(good) >= validators.quorum:
                     signed = {at: bytes.fromhex(word["signature"]) for at, word in good.items()}
-                    return header, Certificate(self.configuration.epoch, signed)
+                    return header, Certificate(validators.epoch, signed)
             await asyncio.sleep(CERTIFY_PAUSE_SECONDS)
         raise NoQuorum(f"no certificate for height {height}")
-
-    def _attests(self, header: Header, replica: int, word: Any) -> bool:
-        try:
-            signature = bytes.fromhex(word["signature"])
-        except (TypeError, ValueError, KeyError):
-            return False
-        return receipts.attests(self.configuration, header, replica, signature)
 
     async def header(self, height: int) -> Header | None:
         """As f + 1 validators tell it; None: they have none, or do not agree yet."""
@@ -250,7 +279,7 @@ class LedgerClient:
     ) -> Receipt:
         receipt = Receipt(
             genesis=self.genesis,
-            links=[],
+            links=self.epochs.up_to(certificate.epoch),
             header=header,
             certificate=certificate,
             entry=entries.decode(text.encode()),
@@ -261,7 +290,7 @@ class LedgerClient:
 
     async def consistency(self, older: Header, newer: Header) -> list[bytes]:
         """The checked proof that one log is the beginning of the other. Raises NoQuorum."""
-        for replica in self._validators:
+        for replica in list(self._validators):
             try:
                 told = await self.ask(replica, "consistency", older.size, newer.size)
                 path = [shapes.hexadecimal(node, "path") for node in told]
@@ -270,3 +299,11 @@ class LedgerClient:
                 continue
             return path
         raise NoQuorum(f"no validator proves that {older.size} begins {newer.size}")
+
+
+def _attests(validators: Configuration, header: Header, replica: int, word: Any) -> bool:
+    try:
+        signature = bytes.fromhex(word["signature"])
+    except (TypeError, ValueError, KeyError):
+        return False
+    return receipts.attests(validators, header, replica, signature)

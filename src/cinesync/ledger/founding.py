@@ -4,7 +4,9 @@ Each of the folders made is whole: copied to its machine it needs nothing from t
 """
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -15,10 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 from cinesync.chassis import clock
-from cinesync.ledger import entries, keys
+from cinesync.ledger import entries, genesis, keys
 from cinesync.ledger.genesis import VALIDATORS_MAX, VALIDATORS_MIN, Genesis
 from cinesync.ledger.journal import open_journal
 from cinesync.ledger.keys import PrivateKey
+from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.messages import Client, Configuration, Validator
 from cinesync.pbft.replica import birth
 
@@ -28,8 +31,11 @@ OPERATOR: Final = "operator"
 GENESIS_FILE: Final = "genesis.json"
 NETWORK_FILE: Final = "network.json"
 AUTHORITY_FILE: Final = "ca.pem"
+AUTHORITY_KEY_FILE: Final = "ca-key.pem"
 KEY_FILE: Final = "key.pem"
 CERTIFICATE_FILE: Final = "cert.pem"
+KEY_FILES: Final = "key*.pem"  # those made later are named for their public halves
+LINKS_FILE: Final = "links"
 JOURNAL_FILE: Final = "journal.sqlite"
 CHAIN_FILE: Final = "chain.sqlite"
 
@@ -56,31 +62,97 @@ def init(folder: Path, addresses: Sequence[str], name: str = "cinesync") -> Gene
     homes += [client_home(folder, client) for client in (SERVICE, OPERATOR)]
     private = {home: keys.generate() for home in homes}
     public = [keys.public_bytes(key) for key in private.values()]
-    now = clock.now()
-    start = _genesis(name, now, public)
-    authority = keys.generate()
-    issuer = _certificate(authority, authority, "CineSync ledger", now, None)
+    start = _genesis(name, clock.now(), public)
+    authority = _new_authority()
     for home, key in private.items():
-        home.mkdir(parents=True, mode=0o700)
-        certificate = _certificate(key, authority, home.name, now, issuer)
-        _write(home / KEY_FILE, keys.to_pem(key))
-        _write(home / CERTIFICATE_FILE, _pem(certificate))
-        _write(home / AUTHORITY_FILE, _pem(issuer))
-        _write(home / GENESIS_FILE, start.encode())
+        _furnish(home, key, authority, start)
     for home in homes[: len(addresses)]:
         _first_record(home, start)
     place(folder, dict(enumerate(addresses)))
-    _write(folder / "ca-key.pem", keys.to_pem(authority))
-    _write(folder / AUTHORITY_FILE, _pem(issuer))
-    _write(folder / GENESIS_FILE, start.encode())  # last: it says that all the rest is there
+    write(folder / AUTHORITY_KEY_FILE, keys.to_pem(authority.key))
+    write(folder / AUTHORITY_FILE, _pem(authority.certificate))
+    write(folder / GENESIS_FILE, start.encode())  # last: it says that all the rest is there
     return start
+
+
+def make_validator(folder: Path, replica: int) -> bytes:
+    """The public key of one more validator, whose home is made. Raises FoundingFailed."""
+    home = validator_home(folder, replica)
+    if home.exists():
+        raise FoundingFailed(f"{home} exists already")
+    start, key = _founded(folder), keys.generate()
+    authority = _load_authority(folder)
+    unfinished = home.with_name(f".{home.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _furnish(unfinished, key, authority, start, home.name)
+    _first_record(unfinished, start)
+    unfinished.rename(home)
+    return keys.public_bytes(key)
+
+
+def make_key(folder: Path, replica: int) -> bytes:
+    """The public half of one more key in a validator's home. Raises FoundingFailed."""
+    home, key = validator_home(folder, replica), keys.generate()
+    if not home.exists():
+        raise FoundingFailed(f"there is no {home} to put a new key into")
+    name = keys.public_bytes(key)[1:5].hex()
+    certificate = _load_authority(folder).issue(key, home.name)
+    write(home / f"cert-{name}.pem", _pem(certificate))
+    write(home / f"key-{name}.pem", keys.to_pem(key))
+    return keys.public_bytes(key)
+
+
+def certificate_file(key_file: Path) -> Path:
+    return key_file.with_name(key_file.name.replace("key", "cert", 1))
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Who signs the certificates of the ledger's TLS: no word of it counts in the chain."""
+
+    key: PrivateKey
+    certificate: x509.Certificate
+
+    def issue(self, key: PrivateKey, name: str) -> x509.Certificate:
+        return _certificate(key, self.key, name, self.certificate)
+
+
+def _new_authority() -> Authority:
+    key = keys.generate()
+    return Authority(key, _certificate(key, key, "CineSync ledger", None))
+
+
+def _load_authority(folder: Path) -> Authority:
+    try:
+        key = keys.from_pem((folder / AUTHORITY_KEY_FILE).read_bytes())
+        certificate = x509.load_pem_x509_certificate((folder / AUTHORITY_FILE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise FoundingFailed(f"new certificates need {AUTHORITY_KEY_FILE}: {error}") from error
+    return Authority(key, certificate)
+
+
+def _founded(folder: Path) -> Genesis:
+    try:
+        return genesis.load((folder / GENESIS_FILE).read_bytes())
+    except (OSError, Invalid) as error:
+        raise FoundingFailed(f"there is no ledger in {folder}: {error}") from error
+
+
+def _furnish(
+    home: Path, key: PrivateKey, authority: Authority, start: Genesis, name: str = ""
+) -> None:
+    home.mkdir(parents=True, mode=0o700)
+    write(home / KEY_FILE, keys.to_pem(key))
+    write(home / CERTIFICATE_FILE, _pem(authority.issue(key, name or home.name)))
+    write(home / AUTHORITY_FILE, _pem(authority.certificate))
+    write(home / GENESIS_FILE, start.encode())
 
 
 def place(folder: Path, addresses: Mapping[int, str]) -> None:
     """Tell every home in the folder where the validators listen: no part of the genesis."""
     text = msgspec.json.encode({str(replica): address for replica, address in addresses.items()})
     for home in [*folder.glob("validator-*"), *folder.glob("client-*")]:
-        _write(home / NETWORK_FILE, text)
+        write(home / NETWORK_FILE, text)
 
 
 def _genesis(name: str, now: datetime, public: Sequence[bytes]) -> Genesis:
@@ -96,7 +168,7 @@ def _first_record(home: Path, start: Genesis) -> None:
     journal.close()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     """Readable by its owner only, whole or not at all."""
     new = path.with_name(f"{path.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -115,10 +187,10 @@ def _certificate(
     key: PrivateKey,
     authority: PrivateKey,
     name: str,
-    now: datetime,
     issuer: x509.Certificate | None,
 ) -> x509.Certificate:
     """By the authority; its own when there is no issuer yet."""
+    now = clock.now()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     is_authority = issuer is None
     usage = x509.KeyUsage(

@@ -1,14 +1,24 @@
 """What a validator or a client of the ledger finds in its folder."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Final
 
 import msgspec
 
+from cinesync.chassis import telemetry
 from cinesync.ledger import founding, genesis, keys
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.keys import PrivateKey
 from cinesync.ledger.shapes import Invalid
+from cinesync.pbft.messages import Link, encode
+
+log = telemetry.get_logger(__name__)
+
+Address = Annotated[str, msgspec.Meta(pattern=r"^.+:[0-9]{1,5}$")]
+
+_LINKS: Final = msgspec.msgpack.Decoder(tuple[Link, ...])
 
 
 class NoHome(Exception):
@@ -27,6 +37,23 @@ class Home:
     @property
     def public_key(self) -> bytes:
         return keys.public_bytes(self.key)
+
+    @property
+    def key_files(self) -> Mapping[bytes, Path]:
+        """By public key: a validator's next key lies beside the one in force."""
+        files = sorted(self.folder.glob(founding.KEY_FILES))
+        return {keys.public_bytes(keys.from_pem(file.read_bytes())): file for file in files}
+
+    def key_file(self, public_key: bytes) -> Path:
+        """Raises NoHome."""
+        file = self.key_files.get(public_key)
+        if file is None:
+            raise NoHome(f"{self.folder} lacks the key that is in force, {public_key.hex()[:16]}…")
+        return file
+
+    def private_key(self, public_key: bytes) -> PrivateKey:
+        """Raises NoHome."""
+        return keys.from_pem(self.key_file(public_key).read_bytes())
 
     @property
     def replica(self) -> int:
@@ -51,8 +78,31 @@ def load(folder: Path) -> Home:
     try:
         start = genesis.load((folder / founding.GENESIS_FILE).read_bytes())
         key = keys.from_pem((folder / founding.KEY_FILE).read_bytes())
-        network = (folder / founding.NETWORK_FILE).read_bytes()
-        addresses = msgspec.json.decode(network, type=dict[int, str])
     except (OSError, ValueError, Invalid) as error:
         raise NoHome(f"{folder}: {error}") from error
-    return Home(folder, start, key, addresses)
+    return Home(folder, start, key, read_addresses(folder))
+
+
+def load_links(folder: Path) -> Sequence[Link]:
+    """How the validators changed, as far as this client had learnt; what is lost is told again."""
+    try:
+        return _LINKS.decode((folder / founding.LINKS_FILE).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return ()
+
+
+def keep_links(folder: Path, links: Sequence[Link]) -> None:
+    """So that receipts can be made when no validator answers."""
+    try:
+        founding.write(folder / founding.LINKS_FILE, encode(tuple(links)))
+    except OSError as error:
+        log.warning("ledger.links_not_kept", error=str(error))
+
+
+def read_addresses(folder: Path) -> dict[int, str]:
+    """Where the validators listen today. Raises NoHome."""
+    try:
+        network = (folder / founding.NETWORK_FILE).read_bytes()
+        return msgspec.json.decode(network, type=dict[int, Address])
+    except (OSError, ValueError) as error:
+        raise NoHome(f"{folder}: {error}") from error

@@ -6,7 +6,7 @@ It reads the validators' files, so it runs where they are, beside running valida
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +14,14 @@ from typing import Any, Final
 from cinesync.ledger import canonical, entries, founding, genesis, headers, merkle, merkle_map
 from cinesync.ledger.chain import check_format, record_size
 from cinesync.ledger.entries import BadEntry, Entry
+from cinesync.ledger.epochs import Epochs
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
 from cinesync.ledger.shapes import Invalid
 from cinesync.ledger.subject_map import encode_node
 from cinesync.ledger.subjects import changes
+from cinesync.pbft.log import Damaged, Journal, Stable
+from cinesync.pbft.messages import Link
 
 BLOCKS: Final = "SELECT height, header, first, stream_end FROM blocks ORDER BY height"
 ENTRIES: Final = "SELECT idx, event_id, booking_id, height, data FROM entries ORDER BY idx"
@@ -51,10 +54,10 @@ class Report:
 def audit(folder: Path) -> Report:
     """All replicas of the ledger in this folder. Raises OSError, OldFormat, Invalid (genesis)."""
     start = genesis.load((folder / founding.GENESIS_FILE).read_bytes())
-    report = Report()
-    for validator in start.configuration.validators:
-        home = founding.validator_home(folder, validator.replica)
-        found = inspect(home / founding.CHAIN_FILE, validator.replica, start)
+    report, sets = Report(), Sets(folder, start)
+    for replica in sets.replicas():
+        path = founding.validator_home(folder, replica) / founding.CHAIN_FILE
+        found = inspect(path, replica, start, sets)
         report.replicas.append(found)
         if found.altered is not None:
             report.findings.append(f"replica {found.number}: {found.altered}")
@@ -74,9 +77,49 @@ def _disagreements(replicas: Sequence[Replica]) -> Iterator[str]:
             return
 
 
-def inspect(path: Path, number: int, start: Genesis) -> Replica:
+class Sets:
+    """Who was to sign which block, as the validators' journals prove it from the genesis on."""
+
+    def __init__(self, folder: Path, start: Genesis) -> None:
+        self._folder = folder
+        self._epochs = Epochs(start)
+        self._learn()
+
+    def replicas(self) -> list[int]:
+        """All members, and those who were and still have their copies."""
+        now = {validator.replica for validator in self._epochs.newest.validators}
+        ever = {validator.replica for one in self._epochs.all for validator in one.validators}
+        return sorted(now | {replica for replica in ever if self._home(replica).exists()})
+
+    def signs(self, header: Header) -> bool:
+        """Whether the set that this header names is the one in force at its height."""
+        if not self._is_in_force(header):
+            self._learn()  # the validators are running, and may have changed a moment ago
+        return self._is_in_force(header)
+
+    def _is_in_force(self, header: Header) -> bool:
+        return self._epochs.of(header) is self._epochs.at(header.height)
+
+    def _learn(self) -> None:
+        for home in sorted(self._folder.glob("validator-*")):
+            self._epochs.learn(_links(home / founding.JOURNAL_FILE))
+
+    def _home(self, replica: int) -> Path:
+        return founding.validator_home(self._folder, replica)
+
+
+def _links(path: Path) -> Sequence[Link]:
+    """What a journal begins with; a damaged one tells nothing, and another does."""
+    with suppress(sqlite3.Error, Damaged), closing(_open(path)) as connection:
+        rows = connection.execute("SELECT record FROM records ORDER BY seq LIMIT 1").fetchall()
+        for entry in Journal().open([bytes(row[0]) for row in rows]):
+            return entry.links if isinstance(entry, Stable) else ()
+    return ()
+
+
+def inspect(path: Path, number: int, start: Genesis, sets: Sets) -> Replica:
     """One replica's file, from the first byte to the last."""
-    walk = _Walk(start)
+    walk = _Walk(start, sets)
     altered = None
     try:
         with closing(_open(path)) as connection:
@@ -123,8 +166,9 @@ def subjects(folder: Path) -> dict[str, Counter[str]]:
 class _Walk:
     """Rebuilds a chain beside the one on disk and compares everything."""
 
-    def __init__(self, start: Genesis) -> None:
+    def __init__(self, start: Genesis, sets: Sets) -> None:
         self.start = start
+        self.sets = sets
         self.blocks: list[bytes] = []
         self.log = merkle.Frontier()
         self.map: dict[str, merkle_map.Node] = {}
@@ -167,6 +211,8 @@ class _Walk:
         before = self.blocks[-1] if self.blocks else self.start.chain
         _same(header.height, height, f"block {height}: header.height")
         _same(header.chain, self.start.chain, f"block {height}: header.chain")
+        if not self.sets.signs(header):
+            raise Altered(f"block {height}: header.validators is not the set in force there")
         _same(header.previous, before, f"block {height}: header.previous, or the block below,")
         return header
 
@@ -201,6 +247,8 @@ class _Walk:
 
     def _grow_map(self, data: Sequence[bytes]) -> None:
         """The map beside the one on disk, with a block more."""
+        if not data:
+            return  # an empty map has not even a root to be kept
         added = (
             (entries.decode(piece).booking_id, index, merkle.leaf_hash(piece))
             for index, piece in enumerate(data, self.log.size - len(data))

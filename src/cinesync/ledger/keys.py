@@ -4,7 +4,7 @@ Nonces are deterministic (RFC 6979), and s is the lower of its two values, so th
 spell a signature a second way. Signature bytes are never an identifier all the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -79,12 +79,22 @@ def _point(public_key: bytes) -> ec.EllipticCurvePublicKey | None:
 
 
 class KeyRing:
-    """The `Keys` of a replica or a client: its own private keys, and a check of everyone's."""
+    """The `Keys` of a replica or a client: its own private keys, and a check of everyone's.
 
-    def __init__(self, private_keys: Iterable[PrivateKey] = ()) -> None:
+    find: asked, once, for the private half of a key that is new.
+    """
+
+    def __init__(
+        self,
+        private_keys: Iterable[PrivateKey] = (),
+        find: Callable[[bytes], PrivateKey] | None = None,
+    ) -> None:
         self._private = {public_bytes(key): key for key in private_keys}
+        self._find = find
 
     def sign(self, public_key: bytes, payload: bytes) -> bytes:
+        if self._find is not None and public_key not in self._private:
+            self._private[public_key] = self._find(public_key)
         return sign(self._private[public_key], payload)
 
     def verify(self, public_key: bytes, payload: bytes, signature: bytes) -> bool:

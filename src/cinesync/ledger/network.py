@@ -5,10 +5,11 @@ is lost on the way is sent again by the consensus, so a queue that is full drops
 """
 
 import asyncio
+import socket
 import ssl
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -20,7 +21,8 @@ from cryptography.hazmat.primitives import serialization
 
 from cinesync.chassis import telemetry
 from cinesync.ledger import founding
-from cinesync.pbft.messages import FRAME_BYTES_MAX
+from cinesync.pbft.catch_up import LINKS_PER_ANSWER
+from cinesync.pbft.messages import FRAME_BYTES_MAX, Link, Links, encode
 
 log = telemetry.get_logger(__name__)
 
@@ -28,6 +30,8 @@ QUEUE_BYTES_MAX: Final = 32 * 1024 * 1024
 RECONNECT_SECONDS_FIRST: Final = 0.05
 RECONNECT_SECONDS_MAX: Final = 1.0
 CONNECT_SECONDS_MAX: Final = 5.0
+SILENT_SECONDS_MAX: Final = 5
+EPOCH_DIGITS_MAX: Final = 9
 READ_BYTES_MAX: Final = 256 * 1024
 _LENGTH: Final = struct.Struct(">I")
 
@@ -38,6 +42,8 @@ class Kind(Enum):
     CONSENSUS = b"p"
     QUERY = b"q"
     ANSWER = b"a"
+    HELLO = b"h"  # with the newest epoch that the peer knows
+    LINKS = b"l"  # how the validators changed since
 
 
 _KINDS: Final = {ord(kind.value): kind for kind in Kind}
@@ -93,8 +99,13 @@ def _context(protocol: int, home: Path) -> ssl.SSLContext:
     context.check_hostname = False  # the certificate's key says who it is
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(home / founding.AUTHORITY_FILE)
-    context.load_cert_chain(home / founding.CERTIFICATE_FILE, home / founding.KEY_FILE)
+    present(context, home / founding.KEY_FILE)
     return context
+
+
+def present(context: ssl.SSLContext, key_file: Path) -> None:
+    """Be the owner of this key in every connection from now on."""
+    context.load_cert_chain(founding.certificate_file(key_file), key_file)
 
 
 def peer_key(writer: asyncio.StreamWriter) -> bytes:
@@ -104,6 +115,18 @@ def peer_key(writer: asyncio.StreamWriter) -> bytes:
     return key.public_bytes(
         serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
     )
+
+
+def hello(epoch: int) -> bytes:
+    return pack(Kind.HELLO, b"%d" % epoch)
+
+
+def links_since(body: bytes, links: Sequence[Link]) -> bytes:
+    """The answer to a hello. Raises BadFrame."""
+    if not (body.isdigit() and len(body) <= EPOCH_DIGITS_MAX):
+        raise BadFrame("no number of an epoch")
+    epoch = int(body)
+    return pack(Kind.LINKS, encode(Links(tuple(links[epoch : epoch + LINKS_PER_ANSWER]))))
 
 
 def pack(kind: Kind, body: bytes) -> bytes:
@@ -171,12 +194,16 @@ class Sender:
 class Outgoing(Sender):
     """A connection to a validator that is made again whenever it breaks."""
 
-    def __init__(self, address: str, key: bytes, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, address: str, key: bytes, context: ssl.SSLContext, hello: Callable[[], bytes]
+    ) -> None:
         super().__init__()
+        self.address = address
         self.host, _, port = address.rpartition(":")
         self.port = int(port)
-        self._key = key
+        self.key = key
         self._context = context
+        self._hello = hello
         self.connected = False
 
     async def run(self, receive: Callable[[Kind, bytes], None]) -> None:
@@ -189,10 +216,14 @@ class Outgoing(Sender):
                         self.host, self.port, ssl=self._context, server_hostname=""
                     )
                 try:
-                    if peer_key(writer) == self._key:
+                    make_impatient(writer)
+                    writer.write(self._hello())
+                    if peer_key(writer) == self.key:
                         pause_seconds = RECONNECT_SECONDS_FIRST
                         self.connected = True
                         await self._talk(reader, writer, receive)
+                    else:  # it has another key now, or I do not know the newest set
+                        await first_links(reader, receive)
                 finally:
                     self.connected = False
                     await drop(writer)
@@ -213,6 +244,40 @@ class Outgoing(Sender):
         finally:
             flushing.cancel()
             await asyncio.gather(flushing, return_exceptions=True)
+
+
+async def first_links(reader: asyncio.StreamReader, receive: Callable[[Kind, bytes], None]) -> None:
+    """From one who may be anybody: how the validators changed proves itself, all else does not."""
+    async with asyncio.timeout(CONNECT_SECONDS_MAX):
+        async for kind, body in frames(reader):
+            if kind is Kind.LINKS:
+                receive(kind, body)
+            return
+
+
+async def tell_links(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, links: Sequence[Link]
+) -> None:
+    """To a stranger of our authority, who may have been a validator, or be one soon."""
+    async with asyncio.timeout(CONNECT_SECONDS_MAX):
+        async for kind, body in frames(reader):
+            if kind is not Kind.HELLO:
+                raise BadFrame("from nobody of this chain")
+            writer.write(links_since(body, links))
+            await writer.drain()
+            await reader.read(1)  # it hangs up first, having read
+            return
+
+
+def make_impatient(writer: asyncio.StreamWriter) -> None:
+    """Give a silent line up, on which TCP would wait for minutes after it is whole again."""
+    line = writer.get_extra_info("socket")
+    if line is None:
+        raise ConnectionResetError  # it has ended already
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * SILENT_SECONDS_MAX)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_SECONDS_MAX)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, SILENT_SECONDS_MAX)
 
 
 async def drop(writer: asyncio.StreamWriter) -> None:

@@ -6,7 +6,6 @@ from typing import Any, Final
 from cinesync.ledger import merkle
 from cinesync.ledger.chain import Chain, Placed
 from cinesync.ledger.network import Query, Standing
-from cinesync.pbft.messages import encode
 from cinesync.pbft.replica import Replica
 
 HEADERS_MAX: Final = 50
@@ -21,7 +20,6 @@ class Desk:
         self._asks: dict[str, Callable[[Query], Any]] = {
             "status": self._status,
             "attestation": self._attestation,
-            "links": self._links,
             "blocks": self._blocks,
             "block": self._block,
             "tail": self._tail,
@@ -57,10 +55,6 @@ class Desk:
         if word is None:
             return None
         return {"epoch": word.epoch, "signature": word.signature.hex()}
-
-    def _links(self, query: Query) -> list[str]:
-        """How the validators changed, up to epoch `first`."""
-        return [encode(link).hex() for link in self._replica.core.links[: query.first]]
 
     def _blocks(self, query: Query) -> list[dict[str, Any]]:
         """Headers above height `first`, at most `second`."""

@@ -41,7 +41,10 @@ class Reader:
         )
         header = headers.from_json(canonical.load(kept.sealed.header.encode()), "header")
         block = Block(header, blocks.split(kept.sealed.peaks), blocks.split(kept.sealed.leaves))
-        return block.receipt(self._client.genesis, [], certificate, kept.entry, kept.index)
+        links = self._client.epochs.up_to(certificate.epoch)
+        if len(links) < certificate.epoch:
+            raise ValidatorsAway  # who tell what this process does not know yet
+        return block.receipt(self._client.genesis, links, certificate, kept.entry, kept.index)
 
     async def standings(self) -> dict[int, Standing | None]:
         """Each validator's own word; those who do not answer have none."""

@@ -17,9 +17,10 @@ from cinesync.ledger.chain import Chain
 from cinesync.ledger.home import Home
 from cinesync.ledger.journal import open_journal, set_aside
 from cinesync.ledger.keys import KeyRing
-from cinesync.ledger.network import Answer, Kind, Outgoing, Query, Sender
+from cinesync.ledger.network import Answer, Kind, Query, Sender
+from cinesync.ledger.peers import Peers
 from cinesync.ledger.queries import Desk
-from cinesync.pbft.messages import Refused, Request, decode
+from cinesync.pbft.messages import Links, Refused, Request, decode
 from cinesync.pbft.ports import Parameters
 from cinesync.pbft.replica import Replica
 
@@ -41,7 +42,7 @@ class Replicator:
         self.replica = Replica(
             self.me,
             home.genesis.configuration,
-            KeyRing([home.key]),
+            KeyRing([home.key], home.private_key),
             self.ledger,
             records,
             nonce=secrets.randbits(52),
@@ -49,19 +50,20 @@ class Replicator:
         )
         self.ledger.configuration = lambda: self.replica.core.configuration
         self._desk = Desk(self.replica, self.ledger.chain)
-        self._validators: dict[int, Outgoing] = {}
+        self._context = network.server_context(home.folder)
+        self._peers = Peers(home, self._hear, lambda: network.hello(len(self.replica.core.links)))
+        self._arrived: dict[asyncio.StreamWriter, bytes] = {}
         self._clients: dict[str, list[Sender]] = defaultdict(list)
         self._pumping = False
         self._failed: asyncio.Future[None] | None = None
+        self._follow()
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Until cancelled. Raises what stops a validator: a disk that fails, or Diverged."""
         self._failed = asyncio.get_running_loop().create_future()
         host, _, port = self.home.addresses[self.me].rpartition(":")
-        context = network.server_context(self.home.folder)
-        server = await asyncio.start_server(self._accept, host, int(port), ssl=context)
-        tasks = [asyncio.create_task(self._tick())]
-        tasks += [asyncio.create_task(link.run(_ignore)) for link in self._connect()]
+        server = await asyncio.start_server(self._accept, host, int(port), ssl=self._context)
+        tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._peers.run())]
         self._schedule()
         on_ready()
         try:
@@ -76,36 +78,52 @@ class Replicator:
         self._journal.close()
         self.ledger.chain.close()
 
-    def _connect(self) -> list[Outgoing]:
-        context = network.client_context(self.home.folder)
-        for replica, address in self.home.addresses.items():
-            key = self.replica.core.configuration.key(replica)
-            if replica != self.me and key is not None:
-                self._validators[replica] = Outgoing(address, key, context)
-        return list(self._validators.values())
+    # who takes part
+
+    def _follow(self) -> None:
+        """A set is in force, or known, that was not: talk to its members, as a member of it."""
+        core = self.replica.core
+        self._following = core.configuration, core.newest
+        members = [*core.configuration.validators, *core.newest.validators]
+        self._peers.follow(one for one in members if one.replica != self.me)
+        mine = core.newest.key(self.me) or core.configuration.key(self.me)
+        if mine is not None:
+            for context in (self._context, self._peers.context):
+                network.present(context, self.home.key_file(mine))
+        for writer, key in self._arrived.items():
+            if self._who(key) is None:
+                writer.transport.abort()
+        where = {"epoch": core.configuration.epoch, "known": core.newest.epoch}
+        log.info("ledger.validators", **where, member=core.member)
 
     # what arrives
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            sender = self._who(network.peer_key(writer))
+            network.make_impatient(writer)
+            key = network.peer_key(writer)
+            self._arrived[writer] = key
+            sender = self._who(key)
             if sender is not None:
                 await self._listen(sender, reader, writer)
+            else:
+                await network.tell_links(reader, writer, self.replica.core.links)
         except (network.BadFrame, Refused, msgspec.DecodeError, ssl.SSLError, OSError) as error:
             log.warning("ledger.bad_peer", error=str(error))
         except asyncio.CancelledError:
             pass  # the validator stops
         finally:
+            self._arrived.pop(writer, None)
             await network.drop(writer)
 
     def _who(self, key: bytes) -> int | str | None:
-        configuration = self.replica.core.configuration
-        for validator in configuration.validators:
-            if validator.public_key == key:
-                return validator.replica
-        for client in configuration.clients:
-            if client.public_key == key:
-                return client.name
+        for configuration in self._following:
+            for validator in configuration.validators:
+                if validator.public_key == key:
+                    return validator.replica
+            for client in configuration.clients:
+                if client.public_key == key:
+                    return client.name
         return None
 
     async def _listen(
@@ -134,6 +152,18 @@ class Replicator:
             query = msgspec.json.decode(body, type=Query)
             answer = Answer(query.id, self._desk.answer(query))
             back.send(network.pack(Kind.ANSWER, msgspec.json.encode(answer)))
+        elif kind is Kind.HELLO:
+            back.send(network.links_since(body, self.replica.core.links))
+
+    def _hear(self, replica: int, kind: Kind, body: bytes) -> None:
+        """Validators answer each other over connections of their own, but for a hello."""
+        try:
+            brings_links = kind is Kind.LINKS and isinstance(decode(body), Links)
+        except Refused as error:
+            raise network.BadFrame(str(error)) from error
+        if brings_links:
+            self._guarded(lambda: self.replica.step(replica, body, clock.microseconds()))
+            self._schedule()
 
     async def _tick(self) -> None:
         while True:
@@ -156,6 +186,8 @@ class Replicator:
             for send in ready.sends:
                 self._send(send.to, network.pack(Kind.CONSENSUS, send.frame))
             self.replica.advance(ready)
+        if self._following != (self.replica.core.configuration, self.replica.core.newest):
+            self._follow()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """A disk that fails, or a state unlike the others', is the end of this validator."""
@@ -171,8 +203,7 @@ class Replicator:
 
     def _send(self, to: int | str, frame: bytes) -> None:
         if isinstance(to, int):
-            if to in self._validators:
-                self._validators[to].send(frame)
+            self._peers.send(to, frame)
             return
         for client in self._clients[to]:
             client.send(frame)
@@ -194,7 +225,3 @@ def _open_chain(home: Home) -> Chain:
         log.error("ledger.chain_damaged", error=str(error))  # noqa: TRY400 no traceback needed
         set_aside(path)
         return Chain(path)
-
-
-def _ignore(_kind: Kind, _body: bytes) -> None:
-    """Validators answer each other over connections of their own."""

@@ -7,7 +7,6 @@ from cinesync.ledger import blocks, completeness, entries, shapes
 from cinesync.ledger.blocks import Block
 from cinesync.ledger.client import Appended, LedgerClient, NoQuorum
 from cinesync.ledger.completeness import Completeness, Indexed
-from cinesync.ledger.entries import BadEntry
 from cinesync.ledger.headers import Header
 from cinesync.ledger.receipts import Certificate, attests
 from cinesync.ledger.shapes import Invalid
@@ -31,7 +30,7 @@ async def complete(
                 continue
             header, certificate = await _certified(client, height, await known(height))
             return _complete(client, header, certificate, booking_id, told)
-        except (Invalid, BadEntry, TimeoutError, NoQuorum, TypeError, KeyError, AttributeError):
+        except (Invalid, ValueError, TimeoutError, NoQuorum, TypeError, KeyError, AttributeError):
             continue
     raise NoQuorum(f"no validator proves what there is of booking {booking_id}")
 
@@ -50,7 +49,7 @@ def _complete(
 ) -> Completeness:
     found = Completeness(
         genesis=client.genesis,
-        links=[],
+        links=client.epochs.up_to(certificate.epoch),
         header=header,
         certificate=certificate,
         booking_id=booking_id,
@@ -89,6 +88,8 @@ async def seal(client: LedgerClient, appended: Appended) -> tuple[Block, Certifi
 def _certificate(
     client: LedgerClient, header: Header, words: Mapping[int, bytes]
 ) -> Certificate | None:
-    configuration = client.configuration
+    configuration = client.epochs.of(header)
+    if configuration is None:
+        return None
     good = {at: word for at, word in words.items() if attests(configuration, header, at, word)}
     return Certificate(configuration.epoch, good) if len(good) >= configuration.quorum else None

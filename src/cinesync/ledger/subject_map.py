@@ -18,7 +18,7 @@ SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS map (place TEXT PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS map_height (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
 """
-NODES_CHANGED_MAX: Final = 2_048
+NODES_CHANGED_MAX: Final = 8_192  # some 10 MB
 DEPTH_KEPT_MAX: Final = 3  # 4,369 nodes of about a kilobyte, which blocks ask for most
 VARIABLES_MAX: Final = 900
 

@@ -107,7 +107,7 @@ class Submitter:
                 older.append(one)
         if older:
             recorded += await self._older(older, block, certificate)
-        await self._db.run(service.finish, recorded, _sealed(block, certificate))
+        await self._db.run(service.finish, recorded, sealed(block, certificate))
         ENTRIES_FINAL.inc(len(recorded))
 
     async def _older(
@@ -136,7 +136,7 @@ def _recorded(one: Waiting, block: Block, index: int, receipt: str | None = None
     )
 
 
-def _sealed(block: Block, certificate: Certificate) -> Sealed:
+def sealed(block: Block, certificate: Certificate) -> Sealed:
     return Sealed(
         height=block.header.height,
         header=block.header.encoded.decode(),

@@ -9,19 +9,26 @@ import uvloop
 
 from cinesync.chassis import telemetry
 from cinesync.ledger import home
-from cinesync.ledger.replicator import Replicator
+from cinesync.ledger.replicator import PARAMETERS, Replicator
+from cinesync.pbft.ports import Parameters
 
 log = telemetry.get_logger(__name__)
 
 
-def main(folder: Path, on_ready: Callable[[], None] = lambda: None) -> None:
+def main(
+    folder: Path,
+    on_ready: Callable[[], None] = lambda: None,
+    parameters: Parameters = PARAMETERS,
+) -> None:
     """Until SIGTERM or SIGINT. Raises NoHome, and whatever stops a validator."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(folder, on_ready))
+        runner.run(_run(folder, on_ready, parameters))
 
 
-async def _run(folder: Path, on_ready: Callable[[], None]) -> None:
-    replicator = Replicator(home.load(folder))
+async def _run(
+    folder: Path, on_ready: Callable[[], None], parameters: Parameters = PARAMETERS
+) -> None:
+    replicator = Replicator(home.load(folder), parameters)
     running = asyncio.create_task(replicator.run(on_ready))
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

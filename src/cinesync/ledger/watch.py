@@ -7,6 +7,7 @@ from typing import Final
 
 from cinesync.ledger.client import LedgerClient, NoQuorum
 from cinesync.ledger.headers import Header
+from cinesync.ledger.membership import members
 
 PAUSE_SECONDS: Final = 1.0
 
@@ -36,10 +37,13 @@ async def follow(
 ) -> AsyncGenerator[Seen, None]:
     """A look whenever there is something new, for ever. Raises Broken."""
     trusted: Header | None = None
-    trouble = ""
+    trouble, epoch = "", 0
     while True:
         try:
             header = await _newest(client)
+            if client.configuration.epoch > epoch:
+                epoch = client.configuration.epoch
+                yield Seen(None, f"epoch {epoch}: validators {members(client.configuration)}")
             if header is not None and header != trusted:
                 await _check(client, trusted, header)
                 trusted = header

@@ -100,6 +100,7 @@ def on_links(core: Core, _sender: int | str, message: Links) -> None:
         ):
             core.configurations[epoch] = link.state.configuration
             core.links.append(link)
+            core.doubt_bound()
             core.compact = True
 
 
@@ -223,11 +224,12 @@ def on_probe_answer(core: Core, sender: int | str, message: ProbeAnswer) -> None
     """
     if not core.abstaining or core.abstain_until is not None or message.nonce != core.nonce:
         return
-    if sender not in core.others or not checkpoint.trusted(core, message.proof):
+    votes = isinstance(sender, int) and core.newest.key(sender) is not None
+    if not votes or not checkpoint.trusted(core, message.proof):
         return
     checkpoint.learn(core, message.proof)
     core.answers[sender] = message.proof.height
-    if len(core.answers) >= core.configuration.quorum:
+    if len(core.answers) >= core.newest.quorum:
         core.abstain_until = max(core.answers.values()) + 4 * core.parameters.window
         core.persist(Abstaining(core.abstain_until))
 

@@ -133,6 +133,7 @@ def _enter_epoch(core: Core, proof: StableProof, state: State) -> None:
     """The next set starts in view 0 with an empty log above a checkpoint its elders signed."""
     if len(core.links) < state.configuration.epoch:
         core.links.append(Link(proof, state))
+        core.doubt_bound()
     core.configuration = state.configuration
     core.configurations[state.configuration.epoch] = state.configuration
     core.change = None

@@ -111,6 +111,14 @@ class PbftClient:
             tuple(r.attestation for r in same if r.attestation is not None),
         )
 
+    def follow(self, configuration: Configuration) -> tuple[Send, ...]:
+        """The set has changed: what f liars of the old one said must not add to the new one's."""
+        self.configuration = configuration
+        for asked in self._asked.values():
+            asked.since = self._ticks
+            asked.replies.clear()
+        return tuple(send for asked in self._asked.values() for send in self._to_all(asked.request))
+
     def tick(self) -> tuple[Send, ...]:
         """Ask again for what has waited too long."""
         self._ticks += 1

@@ -128,8 +128,17 @@ class Core:
         return self.configuration.primary(self.view)
 
     @property
+    def newest(self) -> Configuration:
+        """The last set that I have proof of, though I may not stand in its epoch yet."""
+        return self.configurations[max(self.configurations)]
+
+    @property
     def others(self) -> list[int]:
-        return [v.replica for v in self.configuration.validators if v.replica != self.me]
+        """Whom I talk to: who is behind by whole epochs finds nobody of its own set any more."""
+        known = self.configuration.validators
+        if self.newest is not self.configuration:
+            known = tuple({v.replica: v for v in (*known, *self.newest.validators)}.values())
+        return [v.replica for v in known if v.replica != self.me]
 
     @property
     def patience(self) -> int:
@@ -159,6 +168,12 @@ class Core:
         """A quorum is at this checkpoint and I am not: catch_up goes there if I stay behind."""
         if self.transfer is None or self.transfer.proof.height < proof.height:
             self.transfer = Transfer(proof, self.ticks)
+
+    def doubt_bound(self) -> None:
+        """A newer set is known: the older one could not tell how high I may have signed."""
+        if self.abstaining:
+            self.abstain_until = None
+            self.answers.clear()
 
     def forget_patience(self) -> None:
         """A new primary owes nothing of what the old one let wait."""

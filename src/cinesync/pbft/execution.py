@@ -17,7 +17,8 @@ from cinesync.pbft.messages import (
 ACCEPTED: Final = b"accepted"
 REFUSED: Final = b"refused"
 SESSIONS_MAX: Final = 1_024
-EPOCHS_MAX: Final = 1_024
+EPOCHS_MAX: Final = 64  # a receipt holds every change before it
+VALIDATORS_MIN: Final = 4  # fewer tolerate no fault
 
 
 def decided(core: Core) -> tuple[Decided, ...]:
@@ -75,6 +76,7 @@ def _order_change(core: Core, wanted: Configuration | None) -> bytes | None:
         or wanted.epoch != core.configuration.epoch + 1
         or wanted.epoch > EPOCHS_MAX
         or not wanted.coherent
+        or wanted.size < VALIDATORS_MIN
         or len(core.sessions) + names > SESSIONS_MAX
     ):
         return REFUSED

@@ -71,10 +71,12 @@ class Configuration(Wire, frozen=True, gc=True, dict=True):
 
     @property
     def coherent(self) -> bool:
-        """Nobody is named twice: one validator, one vote."""
+        """Nobody is named twice, under two numbers or names either: one validator, one vote."""
         replicas = {validator.replica for validator in self.validators}
         names = {client.name for client in self.clients}
-        return len(replicas) == self.size and len(names) == len(self.clients)
+        keys = {v.public_key for v in self.validators} | {c.public_key for c in self.clients}
+        count = self.size + len(self.clients)
+        return len(replicas) + len(names) == len(keys) == count
 
     def primary(self, view: int) -> int:
         return self.validators[view % self.size].replica

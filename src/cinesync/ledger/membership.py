@@ -1,0 +1,198 @@
+"""`cinesync ledger propose`: an operator changes who validates, one validator at a time."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from cinesync.chassis import clock
+from cinesync.ledger import founding, home
+from cinesync.ledger.client import LedgerClient
+from cinesync.ledger.epochs import Epochs
+from cinesync.ledger.genesis import REPLICA_MAX, VALIDATORS_MAX, VALIDATORS_MIN
+from cinesync.ledger.model import first_sequence
+from cinesync.ledger.receipts import LINKS_MAX
+from cinesync.pbft.messages import Configuration, Validator
+
+WAIT_SECONDS_MAX: Final = 60.0
+ALIVE_SECONDS_MAX: Final = 5.0
+POLL_SECONDS: Final = 0.05
+
+Plan = Callable[[Epochs], Configuration]
+
+
+class ChangeRefused(Exception):
+    """The validators stay as they are; the message says why."""
+
+
+# the next set: pure
+
+
+def with_validator(now: Configuration, replica: int, key: bytes) -> Configuration:
+    """Raises ChangeRefused."""
+    if now.key(replica) is not None:
+        raise ChangeRefused(f"validator {replica} is one already")
+    if not 0 <= replica <= REPLICA_MAX or now.size >= VALIDATORS_MAX:
+        raise ChangeRefused(f"{VALIDATORS_MAX} validators at most, numbered up to {REPLICA_MAX}")
+    return _next(now, (*now.validators, Validator(replica, key)))
+
+
+def without_validator(now: Configuration, replica: int) -> Configuration:
+    """Raises ChangeRefused."""
+    _must_be_there(now, replica)
+    if now.size <= VALIDATORS_MIN:
+        raise ChangeRefused(f"{VALIDATORS_MIN} validators are the fewest that bear a fault")
+    return _next(now, tuple(v for v in now.validators if v.replica != replica))
+
+
+def with_key(now: Configuration, replica: int, key: bytes) -> Configuration:
+    """Raises ChangeRefused."""
+    _must_be_there(now, replica)
+    changed = (Validator(replica, key) if v.replica == replica else v for v in now.validators)
+    return _next(now, tuple(changed))
+
+
+def members(configuration: Configuration) -> str:
+    return ", ".join(str(validator.replica) for validator in configuration.validators)
+
+
+def _must_be_there(now: Configuration, replica: int) -> None:
+    if now.key(replica) is None:
+        raise ChangeRefused(f"there is no validator {replica}, only {members(now)}")
+
+
+def _next(now: Configuration, validators: tuple[Validator, ...]) -> Configuration:
+    if now.epoch >= LINKS_MAX:
+        raise ChangeRefused(f"a receipt holds at most {LINKS_MAX} changes of the validators")
+    return msgspec.structs.replace(now, epoch=now.epoch + 1, validators=validators)
+
+
+# plans: what an operator asks for, with the keys it takes, in the folder that has ca-key.pem
+
+
+def add(folder: Path, replica: int | None, address: str) -> Plan:
+    """With a new home, unless there is one from an earlier try."""
+
+    def plan(epochs: Epochs) -> Configuration:
+        chosen = _unused(epochs) if replica is None else replica
+        with_validator(epochs.newest, chosen, b"")  # before anything is made
+        place = founding.validator_home(folder, chosen)
+        if not place.exists():
+            founding.make_validator(folder, chosen)
+        known = home.read_addresses(founding.client_home(folder, founding.OPERATOR))
+        founding.place(folder, known | {chosen: address})
+        return with_validator(epochs.newest, chosen, home.load(place).public_key)
+
+    return plan
+
+
+def remove(replica: int) -> Plan:
+    return lambda epochs: without_validator(epochs.newest, replica)
+
+
+def rekey(folder: Path, replica: int) -> Plan:
+    """To a new key in its home, or one from an earlier try."""
+
+    def plan(epochs: Epochs) -> Configuration:
+        with_key(epochs.newest, replica, b"")
+        place = founding.validator_home(folder, replica)
+        used = {validator.public_key for one in epochs.all for validator in one.validators}
+        spare = home.load(place).key_files.keys() - used if place.exists() else set()
+        key = min(spare) if spare else founding.make_key(folder, replica)
+        return with_key(epochs.newest, replica, key)
+
+    return plan
+
+
+def _unused(epochs: Epochs) -> int:
+    """A number names one validator for ever."""
+    return 1 + max(validator.replica for one in epochs.all for validator in one.validators)
+
+
+# asking for it
+
+
+async def prepare(client: LedgerClient, plan: Plan) -> Configuration:
+    """What would be proposed; its keys are made. Raises ChangeRefused."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            await _know_the_newest(client)
+    except TimeoutError as error:
+        raise ChangeRefused("too few validators answer") from error
+    try:
+        return plan(client.epochs)
+    except (founding.FoundingFailed, home.NoHome) as error:
+        raise ChangeRefused(str(error)) from error
+
+
+async def propose(client: LedgerClient, plan: Plan) -> Configuration:
+    """The new set, once it is in force. Raises ChangeRefused."""
+    _must_be_operator(client)
+    wanted = await prepare(client, plan)
+    await _must_stay_alive(client, wanted)
+    client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
+    try:
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            if not await client.propose(wanted):
+                raise ChangeRefused("the validators refuse: another change is on its way")
+            await _until_in_force(client, wanted)
+    except TimeoutError as error:
+        what = f"not in force after {WAIT_SECONDS_MAX:.0f} s; it may be yet, so watch the ledger"
+        raise ChangeRefused(what) from error
+    return wanted
+
+
+def _must_be_operator(client: LedgerClient) -> None:
+    me = client.configuration.client(client.name)
+    if me is None or not me.operator:
+        operators = [one.name for one in client.configuration.clients if one.operator]
+        raise ChangeRefused(
+            f"{client.name} is no operator; only {', '.join(operators)} may propose"
+        )
+
+
+async def _know_the_newest(client: LedgerClient) -> None:
+    """The epoch that a quorum of its own members says is the newest."""
+    while True:
+        told = (await client.standings()).values()
+        newest = client.configuration
+        if sum(standing.epoch == newest.epoch for standing in told) >= newest.quorum:
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _must_stay_alive(client: LedgerClient, wanted: Configuration) -> None:
+    """A change that takes the quorum away could not be taken back: nobody could order that."""
+    alive = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ALIVE_SECONDS_MAX):
+            while alive < wanted.quorum:
+                answers = await client.standings()
+                alive = sum(wanted.key(replica) is not None for replica in answers)
+                await asyncio.sleep(POLL_SECONDS)
+    if alive < wanted.quorum:
+        raise ChangeRefused(
+            f"of validators {members(wanted)} only {alive} answer, and {wanted.quorum} must"
+        )
+
+
+async def _until_in_force(client: LedgerClient, wanted: Configuration) -> None:
+    while client.configuration.epoch < wanted.epoch:  # noqa: ASYNC110 a second, once in a year
+        await asyncio.sleep(POLL_SECONDS)
+    if client.epochs.all[wanted.epoch] != wanted:
+        raise ChangeRefused(f"another change came first: epoch {wanted.epoch} is not this one")
+
+
+async def ask(operator: Path, plan: Plan, *, only_prepare: bool = False) -> Configuration:
+    """As the client whose home this is. Raises NoHome, ChangeRefused."""
+    client = LedgerClient(home.load(operator))
+    running = asyncio.create_task(client.run())
+    try:
+        return await (prepare if only_prepare else propose)(client, plan)
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
