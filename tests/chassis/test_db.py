@@ -7,8 +7,9 @@ from asyncpg import UndefinedColumnError
 from sqlalchemy import text
 
 from cinesync.chassis import lease, migrate
-from cinesync.chassis.db import Transaction, open_database
+from cinesync.chassis.db import Database, Transaction, open_database
 from cinesync.chassis.postgres import Postgres
+from tests.conftest import MakeDatabase
 
 
 async def test_a_command_is_committed_and_its_result_returned(postgres: Postgres) -> None:
@@ -46,3 +47,22 @@ async def test_a_command_is_committed_and_its_result_returned(postgres: Postgres
     with pytest.raises(UndefinedColumnError, match="no_such_column"):
         await db.run(broken)
     await db.close()
+
+
+@pytest.mark.parametrize("takes_turns", [True, False])
+async def test_commands_that_take_turns_never_run_side_by_side(
+    make_database: MakeDatabase, *, takes_turns: bool
+) -> None:
+    plain = await make_database("tests.chassis.toy")
+    db = Database(plain.engine, plain.url, takes_turns=takes_turns)
+    running = most = 0
+
+    async def command(tx: Transaction) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await tx.execute(text("SELECT pg_sleep(0.02)"))
+        running -= 1
+
+    await asyncio.gather(*(db.run(command) for _ in range(4)))
+    assert (most == 1) is takes_turns

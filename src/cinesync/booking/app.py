@@ -46,7 +46,7 @@ class Settings:
 def build(environ: Mapping[str, str]) -> Service:
     """The booking service, not started yet."""
     settings = load(Settings, environ)
-    db = open_database(settings.database_url, application="cinesync booking")
+    db = open_database(settings.database_url, application="cinesync booking", takes_turns=True)
     terms = Terms(
         hold_seconds=settings.hold_seconds,
         extensions_max=settings.hold_extensions_max,

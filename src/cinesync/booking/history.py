@@ -138,7 +138,7 @@ async def bookings_page(
         is_older = bookings.c.created_at < created_at
         is_next = (bookings.c.created_at == created_at) & (bookings.c.booking_id < booking_id)
         statement = statement.where(is_older | is_next)
-    return [booking_of(row._mapping) for row in await tx.execute(statement)]  # noqa: SLF001
+    return [booking_of(row) for row in await tx.execute(statement)]
 
 
 @dataclass(frozen=True, slots=True)

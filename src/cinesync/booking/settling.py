@@ -93,8 +93,10 @@ async def _book(tx: Transaction, desk: _Desk, trying: dict[UUID, PaymentSuccess]
     claims = {hold_id: store.claims_of(desk.bookings[hold_id]) for hold_id in trying}
     every = [claim for wanted in claims.values() for claim in wanted]
     claimed = await store.claim_seats(tx, every, BOOKED, 0)
-    won = [hold_id for hold_id, wanted in claims.items() if claimed.issuperset(wanted)]
-    lost = [hold_id for hold_id in claims if hold_id not in won]
+    won: list[UUID] = []
+    lost: list[UUID] = []
+    for hold_id, wanted in claims.items():
+        (won if claimed.issuperset(wanted) else lost).append(hold_id)
     undo = [claim for hold_id in lost for claim in claims[hold_id] if claim in claimed]
     if undo:
         await store.free_seats(tx, undo)

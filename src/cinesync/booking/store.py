@@ -1,7 +1,7 @@
 """Statements about holds and bookings: one function, one statement, one question."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,7 @@ BOOKING_COLUMNS = (
     " expires_at, extensions, payment_id, payment_failure, late, confirmed_at, cancelled_at,"
     " cancel_reason, refund_cents, refunded_cents"
 )
+_BOOKING_FIELDS = tuple(field.name for field in fields(Booking))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -238,7 +239,7 @@ async def lock_run_out(tx: Transaction, grace_seconds: int, limit: int) -> list[
         .limit(limit)
         .with_for_update()
     )
-    return [booking_of(row._mapping) for row in await tx.execute(statement)]  # noqa: SLF001
+    return [booking_of(row) for row in await tx.execute(statement)]
 
 
 async def set_states(
@@ -293,7 +294,7 @@ async def set_cancelled(
         .where(bookings.c.state.in_(before))
         .returning(*bookings.c, func.now().label("read_at"))
     )
-    return [booking_of(row._mapping) for row in await tx.execute(statement)]  # noqa: SLF001
+    return [booking_of(row) for row in await tx.execute(statement)]
 
 
 async def set_expiry(tx: Transaction, booking: Booking, expires_at: datetime) -> bool:
@@ -354,8 +355,8 @@ def select_bookings() -> Select[Any]:
 
 
 def booking_of(row: Any) -> Booking:
-    """A row with every column and `read_at`."""
-    fields = dict(row)
-    fields["state"] = State(fields["state"])
-    fields["seats"] = [PricedSeat(**priced) for priced in fields["seats"]]
-    return Booking(**fields)
+    """A row with every column, in their order, and `read_at`."""
+    values = dict(zip(_BOOKING_FIELDS, row, strict=True))
+    values["state"] = State(values["state"])
+    values["seats"] = [PricedSeat(**priced) for priced in values["seats"]]
+    return Booking(**values)

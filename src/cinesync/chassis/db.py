@@ -7,7 +7,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -56,14 +56,24 @@ class FateUnknown(Unavailable):
 
 
 class Database:
-    """A service's own database. Commands are re-runnable and have no effect but SQL."""
+    """A service's own database. Commands are re-runnable and have no effect but SQL.
+
+    With `takes_turns`, this process's commands run one after the other: for batches that all meet
+    in the same few pages, where side by side they would only abort each other.
+    """
 
     def __init__(
-        self, engine: AsyncEngine, url: str, isolation: Isolation = "serializable"
+        self,
+        engine: AsyncEngine,
+        url: str,
+        isolation: Isolation = "serializable",
+        *,
+        takes_turns: bool = False,
     ) -> None:
         self.engine = engine
         self.url = url
         self._isolation = isolation
+        self._turn = asyncio.Lock() if takes_turns else None
         # Called after each commit that appended to the outbox.
         self.on_events: list[Callable[[], None]] = []
 
@@ -93,7 +103,7 @@ class Database:
         while True:
             committing = False
             try:
-                async with self._begun() as (tx, transaction):
+                async with self._turn or nullcontext(), self._begun() as (tx, transaction):
                     if run_key is not None and not await _insert_run_key(tx, run_key):
                         await transaction.rollback()
                         return results[-1]  # the COMMIT whose fate was lost had been applied
@@ -212,7 +222,9 @@ def sqlstate(error: BaseException) -> str | None:
     return getattr(getattr(error, "orig", error), "sqlstate", None)
 
 
-def open_database(url: str, *, pool_size: int = 6, application: str = "cinesync") -> Database:
+def open_database(
+    url: str, *, pool_size: int = 6, application: str = "cinesync", takes_turns: bool = False
+) -> Database:
     """A pool for `url`: postgresql://… or cockroachdb://…, `sslmode` and certificates included."""
     parsed, context = _driver_url(url)
     connect_args: dict[str, object] = {
@@ -237,7 +249,7 @@ def open_database(url: str, *, pool_size: int = 6, application: str = "cinesync"
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         connect_args=connect_args,
     )
-    return Database(engine, url)
+    return Database(engine, url, takes_turns=takes_turns)
 
 
 def _driver_url(url: str) -> tuple[URL, ssl.SSLContext | None]:

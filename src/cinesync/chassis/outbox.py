@@ -12,7 +12,7 @@ from cinesync.chassis.events import Event, Message, encode
 
 log = telemetry.get_logger(__name__)
 
-RELAY_BATCH_MAX = 500
+RELAY_BATCH_MAX = 100
 SWEEP_SECONDS = 1.0
 BACKOFF_SECONDS_MAX = 5.0
 LEASE_RENEW_SECONDS = lease.LEASE_SECONDS / 2
