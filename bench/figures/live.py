@@ -59,11 +59,12 @@ async def measure(system: System, load: Load) -> dict[str, Any]:
     sent = await _change(system, show_id, load)
     cpu = machine.spent(before, machine.cpu_seconds())
     process.stdin.write(b"!")
-    heard, lost = pickle.loads(await process.stdout.read())
+    heard, opened, lost = pickle.loads(await process.stdout.read())
     await process.wait()
     messages = max(sum(len(moments) for moments in heard.values()), 1)
     return {
-        **summary(sent, heard, count),
+        **summary(sent, heard, opened),
+        "asked_for": load.listeners,
         "lost": lost,
         "memory_mb": memory,
         "cpu_ms_each": {k: round(s * 1000 / messages, 4) for k, s in cpu.items()},

@@ -14,6 +14,7 @@ from typing import cast
 import uvloop
 
 CONNECTED_AT_ONCE = 200
+OPEN_SECONDS_MAX = 15.0
 READY = b"ready\n"
 ID = b"\nid: "
 SEATS = b"event: seats\n"
@@ -65,8 +66,8 @@ class Listener(asyncio.Protocol):
                 self._heard[int(event[start : event.index(b"\n", start)])].append(at)
 
 
-async def listen(plan: Plan) -> tuple[dict[int, "array[float]"], int]:
-    """Until told to stop: moments by version, and how many streams were lost."""
+async def listen(plan: Plan) -> tuple[dict[int, "array[float]"], int, int]:
+    """Until told to stop: moments by version, how many streams opened, and how many were lost."""
     heard: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
     lines = [f"GET {plan.path} HTTP/1.1", f"Host: {plan.host}", "Accept: text/event-stream"]
     request = "\r\n".join(lines).encode() + b"\r\n\r\n"
@@ -74,19 +75,24 @@ async def listen(plan: Plan) -> tuple[dict[int, "array[float]"], int]:
     for first in range(0, plan.count, CONNECTED_AT_ONCE):
         number = min(CONNECTED_AT_ONCE, plan.count - first)
         opening = [_open(plan, Listener(heard, request)) for _ in range(number)]
-        listeners += await asyncio.gather(*opening)
+        opened = await asyncio.gather(*opening, return_exceptions=True)
+        listeners += [listener for listener in opened if isinstance(listener, Listener)]
+        if len(listeners) < first + number:
+            break  # no more are let in
     gc.freeze()
     gc.disable()
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
     await asyncio.to_thread(sys.stdin.buffer.read, 1)
-    return dict(heard), sum(listener.is_lost for listener in listeners)
+    lost = sum(listener.is_lost for listener in listeners)
+    return dict(heard), len(listeners), lost
 
 
 async def _open(plan: Plan, listener: Listener) -> Listener:
     loop = asyncio.get_running_loop()
-    await loop.create_connection(lambda: listener, plan.host, plan.port)
-    await listener.opened
+    async with asyncio.timeout(OPEN_SECONDS_MAX):
+        await loop.create_connection(lambda: listener, plan.host, plan.port)
+        await listener.opened
     return listener
 
 

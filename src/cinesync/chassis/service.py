@@ -32,6 +32,9 @@ RESTART_SECONDS_MAX = 5.0
 SERVING_SECONDS_MAX = 15.0
 SHUTDOWN_PART_SECONDS_MAX = 3.0
 READY_CHECK_SECONDS = 3.0
+# Granian accepts no more at a time, and by default no more than its backlog: two thousand open
+# seat maps would shut the door to buyers.
+CONNECTIONS_MAX = 16_384
 
 
 class ServerEnded(RuntimeError):
@@ -184,6 +187,7 @@ class Process:
             port=self._settings.port,
             interface=Interfaces.ASGINL,
             backlog=2048,
+            backpressure=CONNECTIONS_MAX,
             websockets=False,
             log_level=LogLevels.error,  # its one warning is that embedding is new
         )
