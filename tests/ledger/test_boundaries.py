@@ -21,8 +21,8 @@ from tests.ledger.chains import entry
 from tests.ledger.quartet import until
 from tests.pbft.invariants import Watch
 
-STEPS = 16  # as many boundaries as a validator passes for an entry, and a few of the next one
-STEPS_OF_A_VIEW_CHANGE = 8
+STEPS = 12  # as many boundaries as a validator passes for an entry
+STEPS_OF_A_VIEW_CHANGE = 6
 PAUSE_SECONDS = 0.02  # between entries: the kills are the story
 WAIT_SECONDS_MAX = 240  # patience doubles when a busy machine lets views fail
 
