@@ -34,6 +34,7 @@ def say(what: str) -> None:
 @click.argument("names", nargs=-1, type=click.Choice([*FIGURES, *ALONE]))
 @click.option("--quick", is_flag=True, help="Small ones, to try: less than two minutes.")
 @click.option("--repeat", default=1, show_default=True, help="Runs, each on a fresh shop.")
+@click.option("--skip", multiple=True, type=click.Choice([*FIGURES, *ALONE]), help="Leave out.")
 @click.option("--rate", type=float, help="Of open loops, a second.")
 @click.option("--seconds", type=float, help="Of each loop.")
 @click.option("--connections", type=int, help="Of closed loops.")
@@ -42,6 +43,7 @@ def main(
     *,
     quick: bool,
     repeat: int,
+    skip: tuple[str, ...],
     rate: float | None,
     seconds: float | None,
     connections: int | None,
@@ -58,7 +60,8 @@ def main(
     }
     for number in range(repeat):
         runs.append({})
-        for name, figures in measured(chosen(names, first=number == 0, quick=quick), size):
+        wanted = chosen(names, first=number == 0, quick=quick)
+        for name, figures in measured([name for name in wanted if name not in skip], size):
             runs[-1][name] = figures
             if is_kept:
                 documents.save(results)
