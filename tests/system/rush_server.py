@@ -22,7 +22,8 @@ _init = db.Database.__init__
 _claim_seats = store.claim_seats
 
 
-def _read_committed(self: db.Database, engine: AsyncEngine, url: str) -> None:
+def _read_committed(self: db.Database, engine: AsyncEngine, url: str, **_: bool) -> None:
+    """Weaker isolation, and commands of one process side by side."""
     _init(self, engine, url, "read_committed")
 
 

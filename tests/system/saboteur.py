@@ -19,7 +19,7 @@ ORDER = Path(os.environ["SABOTAGE_FILE"])  # noqa: TID251 this is a test's own s
 
 SEEN = ORDER.with_suffix(".seen")
 
-_run = db.Database.run
+Run = Callable[..., Awaitable[Any]]
 
 
 def _name(command: Callable[..., Any]) -> str:
@@ -32,21 +32,27 @@ def _strike(moment: str, command: Callable[..., Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def sabotaged_run(
-    self: db.Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
-) -> Any:
-    async def command_then_strike(tx: db.Transaction, *inner: Any, **named: Any) -> Any:
-        result = await command(tx, *inner, **named)
-        _strike("before", command)
+def sabotaged(run_command: Run) -> Run:
+    """`Database.run`, or `run_repeatable`, with both moments in it."""
+
+    async def sabotaged_run(
+        self: db.Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+    ) -> Any:
+        async def command_then_strike(tx: db.Transaction, *inner: Any, **named: Any) -> Any:
+            result = await command(tx, *inner, **named)
+            _strike("before", command)
+            return result
+
+        with SEEN.open("a") as seen:
+            seen.write(f"{_name(command)}\n")
+        result = await run_command(self, command_then_strike, *args, **kwargs)
+        _strike("after", command)
         return result
 
-    with SEEN.open("a") as seen:
-        seen.write(f"{_name(command)}\n")
-    result = await _run(self, command_then_strike, *args, **kwargs)
-    _strike("after", command)
-    return result
+    return sabotaged_run
 
 
 if __name__ == "__main__":
-    db.Database.run = sabotaged_run  # type: ignore[method-assign]
+    for way in ("run", "run_repeatable"):
+        setattr(db.Database, way, sabotaged(getattr(db.Database, way)))
     run()

@@ -118,12 +118,17 @@ def grow(shop: Shop, show_id: str) -> None:
 
 
 async def buy(
-    url: str, show_id: str, outcome: Outcome, trust: ssl.SSLContext | None = None
+    url: str,
+    show_id: str,
+    outcome: Outcome,
+    everybody: asyncio.Barrier,
+    trust: ssl.SSLContext | None = None,
 ) -> None:
-    """One buyer: a seat of his choice, else the best there is, until he has one or none is left."""
+    """One buyer: the best seat there is, as soon as everybody is at the door."""
     async with httpx.AsyncClient(base_url=url, timeout=120, verify=trust or True) as http:
         answer = await http.post("/api/auth/guest", json={"email": f"{uuid4()}@example.org"})
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        await everybody.wait()
         hold = await _get_hold(http, show_id, outcome)
         if hold is None:
             outcome.refused += 1
@@ -173,8 +178,9 @@ def rush(
     outcome = Outcome()
 
     async def run() -> None:
-        buyers = (buy(urls[n % len(urls)], show_id, outcome, trust) for n in range(buyer_count))
-        await asyncio.gather(*buyers)
+        everybody = asyncio.Barrier(buyer_count)
+        doors = (urls[number % len(urls)] for number in range(buyer_count))
+        await asyncio.gather(*(buy(url, show_id, outcome, everybody, trust) for url in doors))
 
     asyncio.run(run())
     return outcome
