@@ -64,6 +64,7 @@ SLOW_FILES = frozenset(
         "pbft/test_simulation.py",
         "portability/test_faults.py",
         "portability/test_faults_booking.py",
+        "tests/test_gateway.py",
         "web/test_security.py",
         "web/test_session.py",
     }

@@ -25,7 +25,7 @@ async def echo(request: web.Request) -> web.Response:
 
 async def slow(_request: web.Request) -> web.Response:
     """Too late."""
-    await asyncio.sleep(5)
+    await asyncio.sleep(1)
     return web.Response()
 
 
