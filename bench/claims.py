@@ -110,6 +110,7 @@ GROWTH: Mapping[str, str] = {
 }
 
 AT_2000 = ("holds.spread.open.rate", 2_000.0)
+ONE_SHOW_AT_2000 = ("holds.one_show.open.rate", 2_000.0)
 AT_500 = (f"{STEADY}.rate", 500.0)
 
 TARGETS: Sequence[Target] = (
@@ -129,7 +130,7 @@ TARGETS: Sequence[Target] = (
         "≤",
         100,
         "ms",
-        given=AT_2000,
+        given=ONE_SHOW_AT_2000,
     ),
     Target("complete purchases/s, ledger included", "purchases.closed.per_second", "≥", 1_000),
     Target("CPU-ms for a purchase", "purchases.closed.cpu_ms_each.all", "≤", 1.5),
