@@ -35,18 +35,25 @@ QUICK = Load(entries=5_000, singles=50, failovers=1)
 FULL = Load(entries=40_000, singles=200, failovers=5)
 
 
-def entry() -> bytes:
-    """A payment as the ledger service writes one."""
+def entry(booking_id: str = "", kind: str = "payment.success") -> bytes:
+    """A payment as the ledger service writes one, of a booking of its own unless it is named."""
     fields = Entry(
         event_id=str(uuid4()),
-        kind="payment.success",
+        kind=kind,
         time=time.time_ns() // 1000,
-        booking_id=str(uuid4()),
+        booking_id=booking_id or str(uuid4()),
         facts={"amount_cents": 2400, "currency": "EUR", "payment_id": str(uuid4())},
         commitments={"customer_id": uuid4().hex * 2},
         format="cinesync-entry/1",
     )
     return fields.encode()
+
+
+def purchases(count: int) -> list[bytes]:
+    """Two entries each: the payment and the booking it became."""
+    booking_ids = [str(uuid4()) for _ in range(count)]
+    kinds = ("payment.success", "booking.confirmed")
+    return [entry(booking_id, kind) for booking_id in booking_ids for kind in kinds]
 
 
 class Validators:
@@ -95,7 +102,7 @@ async def everybody(client: LedgerClient) -> None:
 
 async def throughput(client: LedgerClient, count: int) -> dict[str, float]:
     """Full batches, four in flight."""
-    batches = [[entry() for _ in range(OPERATIONS_MAX)] for _ in range(count // OPERATIONS_MAX)]
+    batches = [purchases(OPERATIONS_MAX // 2) for _ in range(count // OPERATIONS_MAX)]
     gate = asyncio.Semaphore(4)
 
     async def submit(batch: list[bytes]) -> None:

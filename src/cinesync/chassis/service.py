@@ -15,7 +15,7 @@ from litestar import Litestar, Response, get
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from cinesync.chassis import clock, migrate, telemetry
+from cinesync.chassis import clock, memory, migrate, telemetry
 from cinesync.chassis.bus import Bus, EmbeddedBus, Listeners
 from cinesync.chassis.db import Database
 from cinesync.chassis.http import EXCEPTION_HANDLERS, Observed, service_app
@@ -121,6 +121,7 @@ class Process:
             stopping = asyncio.create_task(stop.wait())
             if not await _unless(stopping, self._start(prepare)):
                 return
+            memory.collect_seldom()
             server = self._server()
             serving = asyncio.create_task(server.serve(), name="http server")
             stack.push_async_callback(self._stop_serving, server, serving)
