@@ -1,6 +1,7 @@
 """Processes start, tell the truth about themselves, survive kills, and stop without losses."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -24,6 +25,15 @@ from tests.chassis.toy.child import PATIENCE_SECONDS, Child, free_port
 from tests.conftest import MakeDatabase
 
 Start = Callable[..., Child]
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """A process collects seldom for good; the tests after these do not."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 @pytest.fixture
