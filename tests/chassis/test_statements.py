@@ -39,6 +39,14 @@ async def test_text_and_core_share_a_transaction(db: Database) -> None:
 
 async def test_changes_are_counted(db: Database) -> None:
     async def command(tx: Transaction) -> list[int]:
+        copy = (
+            "INSERT INTO leases (name, owner, expires_at)"
+            " SELECT CAST('a' AS text), CAST('b' AS text), now()"
+        )
+        inside = "UPDATE leases SET owner = 'd' WHERE name IN (SELECT l.name FROM leases l)"
+        assert (await tx.execute(text(copy))).rowcount == 1
+        assert (await tx.execute(text(inside))).rowcount == 1
+        await tx.execute(text("DELETE FROM leases"))
         insert = "INSERT INTO leases (name, owner, expires_at) VALUES ('a', 'b', now())"
         inserted = (await tx.execute(text(insert))).rowcount
         updated = (await tx.execute(text("UPDATE leases SET owner = 'c'"))).rowcount

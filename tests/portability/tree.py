@@ -1,14 +1,12 @@
 """PostgreSQL's own parse tree of a statement, as something one can walk."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pgparse
 
-# SQLAlchemy's own rule for what is a bind in a text(): not a `::cast`, not escaped.
-BIND = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+from cinesync.chassis.statements import numbered
 
 Body = Mapping[str, Any]
 
@@ -33,15 +31,9 @@ class Node:
             node = node.parent
 
 
-def numbered(sql: str) -> str:
-    """`:name` binds as `$1`, `$2`, … which PostgreSQL's grammar knows."""
-    numbers: dict[str, int] = {}
-    return BIND.sub(lambda m: f"${numbers.setdefault(m[1], len(numbers) + 1)}", sql)
-
-
 def parse(sql: str) -> list[Node]:
     """The statements in `sql`. Raises pgparse.PGQueryError."""
-    statements = cast("list[dict[str, Any]]", pgparse.parse(numbered(sql)))
+    statements = cast("list[dict[str, Any]]", pgparse.parse(numbered(sql)[0]))
     return [_only(raw["stmt"], None) for raw in statements if raw.get("stmt")]
 
 

@@ -6,6 +6,7 @@ asyncpg (ADR 9).
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, overload
 
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 TEXTS_MAX = 2_000
 # SQLAlchemy's own rule for what is a bind in a text(): not a `::cast`, not escaped.
 BIND = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
-ANSWERS_ROWS = re.compile(r"\s*(SELECT|WITH|SHOW)\b|\bRETURNING\b", re.IGNORECASE)
+ANSWERS_ROWS = re.compile(r"\A\s*(SELECT|WITH|SHOW)\b|\bRETURNING\b", re.IGNORECASE)
 
 
 @lru_cache(TEXTS_MAX)
@@ -123,28 +124,25 @@ class Transaction:
         return Rows((), _count(status))
 
 
+def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """`:name` binds as `$1`, `$2`, … which PostgreSQL knows; and their names, in that order."""
+    numbers: dict[str, int] = {}
+    found = BIND.sub(lambda bind: f"${numbers.setdefault(bind[1], len(numbers) + 1)}", sql)
+    return found, tuple(numbers)
+
+
+@dataclass(frozen=True, slots=True)
 class _Compiled:
-    """PostgreSQL's numbered form of a text with named binds."""
+    """A text as asyncpg takes it."""
 
-    __slots__ = ("answers_rows", "names", "sql")
-
-    def __init__(self, sql: str) -> None:
-        names: list[str] = []
-
-        def number(bind: re.Match[str]) -> str:
-            name = bind[1]
-            if name not in names:
-                names.append(name)
-            return f"${names.index(name) + 1}"
-
-        self.sql = BIND.sub(number, sql)
-        self.names = tuple(names)
-        self.answers_rows = ANSWERS_ROWS.search(sql) is not None
+    sql: str
+    names: Sequence[str]
+    answers_rows: bool
 
 
 @lru_cache(TEXTS_MAX)
 def _compiled(sql: str) -> _Compiled:
-    return _Compiled(sql)
+    return _Compiled(*numbered(sql), answers_rows=ANSWERS_ROWS.search(sql) is not None)
 
 
 def _count(status: str) -> int:
