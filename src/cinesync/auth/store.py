@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
-
-from sqlalchemy import Row
 
 from cinesync.auth.model import (
     Attempt,
@@ -17,7 +15,7 @@ from cinesync.auth.model import (
     Role,
     Session,
 )
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.db import Row, Transaction, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +122,7 @@ async def replace_password_hash(
     return (await tx.execute(statement, values)).rowcount == 1
 
 
-def _customer(row: Row[Any]) -> Customer:
+def _customer(row: Row) -> Customer:
     return Customer(
         customer_id=row.customer_id,
         region=row.region,
@@ -333,7 +331,7 @@ async def delete_failures(tx: Transaction, failure_ids: Sequence[UUID]) -> None:
     await tx.execute(statement, {"failure_ids": list(failure_ids)})
 
 
-def _stretch(rows: Sequence[Row[Any]], limit: int) -> tuple[UUID | None, list[UUID]]:
+def _stretch(rows: Sequence[Row], limit: int) -> tuple[UUID | None, list[UUID]]:
     reached = rows[-1][0] if len(rows) == limit else None
     return reached, [row[0] for row in rows if row.is_over]
 

@@ -20,10 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cinesync.chassis import clock
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.statements import Transaction, text
+from cinesync.chassis.statements import Row, Transaction, text
 from cinesync.chassis.telemetry import DATABASE_RETRIES
 
-__all__ = ["Database", "Transaction", "open_database", "text"]
+__all__ = ["Database", "Row", "Transaction", "open_database", "text"]
 
 Isolation = Literal["serializable", "read_committed"]
 
@@ -105,7 +105,6 @@ class Database:
             try:
                 async with self._turn or nullcontext(), self._begun() as (tx, transaction):
                     if run_key is not None and not await _insert_run_key(tx, run_key):
-                        await transaction.rollback()
                         return results[-1]  # the COMMIT whose fate was lost had been applied
                     fate_unknown = False
                     results.append(await command(tx))
@@ -125,10 +124,8 @@ class Database:
         attempts = _Attempts()
         while True:
             try:
-                async with self._begun(readonly=True) as (tx, transaction):
-                    result = await query(tx, *args, **kwargs)
-                    await transaction.rollback()  # which costs less than to commit nothing
-                    return result
+                async with self._begun(readonly=True) as (tx, _):
+                    return await query(tx, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 what is not the database's is raised again
                 await attempts.pause_or_raise(error, fate_unknown=False)
 
@@ -144,6 +141,8 @@ class Database:
                 transaction = driver.transaction(isolation=self._isolation, readonly=readonly)
                 await transaction.start()
                 yield Transaction(connection, driver, self._isolation), transaction
+                if driver.is_in_transaction():
+                    await transaction.rollback()
             except asyncio.CancelledError:
                 await connection.invalidate()  # what it was doing, nobody waits for
                 raise
@@ -156,9 +155,8 @@ class Database:
 
     async def ping(self) -> None:
         """Raises when no connection can be had."""
-        async with self._begun(readonly=True) as (tx, transaction):
+        async with self._begun(readonly=True) as (tx, _):
             await tx.execute(text("SELECT 1"))
-            await transaction.rollback()
 
     async def close(self) -> None:
         """Close every pooled connection."""

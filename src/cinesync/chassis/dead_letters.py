@@ -6,9 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Row
-
-from cinesync.chassis.db import Database, Transaction, text
+from cinesync.chassis.db import Database, Row, Transaction, text
 
 LETTERS_MAX = 1000
 
@@ -103,5 +101,5 @@ async def _delete_letters(tx: Transaction, queue: str, event_ids: Sequence[UUID]
     await tx.execute(statement, {"queue": queue, "event_ids": sorted(event_ids)})
 
 
-def _letter(row: Row[tuple[str, UUID, str, bytes, str, datetime]]) -> DeadLetter:
+def _letter(row: Row) -> DeadLetter:
     return DeadLetter(row.queue, row.event_id, row.name, bytes(row.body), row.error, row.died_at)

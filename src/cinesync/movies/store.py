@@ -8,9 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row
 
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.db import Row, Transaction, text
 from cinesync.contracts.movies import Layout, LayoutSeat
 from cinesync.movies.model import SHOW_LENGTH_MAX, Auditorium, Daypart, Interval, Show, Theater
 
@@ -272,7 +271,7 @@ def _json(document: object) -> str:
     return msgspec.json.encode(document).decode()
 
 
-def _seat(row: Row[Any]) -> LayoutSeat:
+def _seat(row: Row) -> LayoutSeat:
     return LayoutSeat(
         seat=row.seat,
         row=row.row_label,
@@ -286,7 +285,7 @@ def _seat(row: Row[Any]) -> LayoutSeat:
     )
 
 
-def _room(row: Row[Any]) -> Room:
+def _room(row: Row) -> Room:
     return Room(
         Auditorium(
             auditorium_id=row.auditorium_id,

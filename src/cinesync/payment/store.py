@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Row
-
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.db import Row, Transaction, text
 from cinesync.payment.model import Begin, Charge, Patience, Payment, Refund, Status
 
 PAYMENT_COLUMNS: Final = (
@@ -21,7 +19,7 @@ REFUND_COLUMNS: Final = (
 )
 
 
-def _payment(row: Row[Any]) -> Payment:
+def _payment(row: Row) -> Payment:
     return Payment(
         payment_id=row.payment_id,
         customer_id=row.customer_id,
@@ -43,7 +41,7 @@ def _payment(row: Row[Any]) -> Payment:
     )
 
 
-def _refund(row: Row[Any]) -> Refund:
+def _refund(row: Row) -> Refund:
     return Refund(
         refund_id=row.refund_id,
         source=row.source,
