@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,9 +20,9 @@ from cinesync.booking.receipts import BookingReceipt
 from cinesync.booking.shop import Shop
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.db import Transaction
-from cinesync.chassis.http import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in
+from cinesync.chassis.http import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in, verified
 from cinesync.chassis.problems import Invalid, Problem
-from cinesync.chassis.tokens import Caller, Verifier
+from cinesync.chassis.tokens import Caller
 
 PAGE_MAX = 100
 KEY_SECONDS = 300
@@ -100,20 +101,19 @@ async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views
 
 @post("/holds/read", status_code=200)
 async def read_holds(
-    shop: TheShop, verifier: NamedDependency[Verifier], data: JSONBody[views.HoldQuestions]
+    shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldQuestions]
 ) -> views.HoldAnswers:
     """Several customers' holds at once, each with its own token: how payments ask for prices."""
-    callers = [await _caller_of(verifier, question.token) for question in data.items]
     found = await shop.db.read(store.find_bookings, [one.hold_id for one in data.items])
     answers: list[views.HoldAnswer] = []
-    for question, caller in zip(data.items, callers, strict=True):
-        booking = found.get(question.hold_id)
-        if isinstance(caller, Problem):
-            answers.append(views.HoldAnswer(caller.status, None))
-        elif booking is None or booking.customer_id != caller.customer_id:
-            answers.append(views.HoldAnswer(404, None))
+    for question in data.items:
+        try:
+            caller = await verified(request, question.token)
+            booking = service.own(found.get(question.hold_id), caller.customer_id)
+        except Problem as problem:
+            answers.append(views.HoldAnswer(problem.status, None))
         else:
-            answers.append(views.HoldAnswer(200, views.hold(booking, shop.terms)))
+            answers.append(views.HoldAnswer(HTTPStatus.OK, views.hold(booking, shop.terms)))
     return views.HoldAnswers(answers)
 
 
@@ -208,13 +208,6 @@ def router(shop: Shop) -> Router:
         ],
         dependencies={"shop": Provide(lambda: shop, sync_to_thread=False)},
     )
-
-
-async def _caller_of(verifier: Verifier, token: str) -> Caller | Problem:
-    try:
-        return await verifier.verify(token)
-    except Problem as problem:
-        return problem
 
 
 async def _page(

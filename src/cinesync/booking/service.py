@@ -212,8 +212,12 @@ async def sweep_run_out(tx: Transaction, grace_seconds: int, limit: int) -> int:
 
 
 async def find_own(tx: Transaction, booking_id: UUID, customer_id: UUID) -> Booking:
-    """A customer's own hold or booking; another's does not exist for them."""
-    booking = await store.find_booking(tx, booking_id)
+    """A customer's own hold or booking. Raises UnknownBooking."""
+    return own(await store.find_booking(tx, booking_id), customer_id)
+
+
+def own(booking: Booking | None, customer_id: UUID) -> Booking:
+    """Another's does not exist for them. Raises UnknownBooking."""
     if booking is None or booking.customer_id != customer_id:
         raise UnknownBooking
     return booking

@@ -109,21 +109,27 @@ async def signed_in(request: Request[Any, Any, Any]) -> Caller:
     Litestar runs two dependencies in a task group, which costs as much as verifying a known token
     a hundred times. A handler that asks here says so with `opt=SIGNED_IN`. Raises Unauthorized.
     """
-    verifier: Verifier = request.app.state.verifier
-    somebody = await _visitor(request, verifier)
+    somebody = await visitor(request)
     if somebody is None:
         raise Unauthorized
     return somebody
 
 
-async def _visitor(request: Request[Any, Any, Any], verifier: Verifier) -> Caller | None:
+async def visitor(request: Request[Any, Any, Any]) -> Caller | None:
+    """Who is asking, or None for nobody we know. Raises Unauthorized for a token that is bad."""
     header = request.headers.get("authorization")
     if header is None:
         return None
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthorized("The Authorization header takes the form `Bearer <token>`.")
-    return await verifier.verify(token.strip())
+    return await verified(request, token.strip())
+
+
+async def verified(request: Request[Any, Any, Any], token: str) -> Caller:
+    """Whose token it is. Raises Unauthorized, JwksUnavailable."""
+    verifier: Verifier = request.app.state.verifier
+    return await verifier.verify(token)
 
 
 def service_app(
@@ -134,9 +140,6 @@ def service_app(
     body_bytes_max: int = BODY_BYTES_MAX,
 ) -> Litestar:
     """A service's API with everything that all of them share; docs at /api/<name>/docs."""
-
-    async def visitor(request: Request[Any, Any, Any]) -> Caller | None:
-        return await _visitor(request, verifier)
 
     @get(f"/api/{name}/openapi.json", media_type=OPENAPI_TYPE, include_in_schema=False)
     async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
@@ -150,11 +153,7 @@ def service_app(
             create_static_files_router(path=assets, directories=[SWAGGER_ASSETS]),
         ],
         before_request=_require_json,
-        dependencies={
-            "caller": Provide(signed_in),
-            "visitor": Provide(visitor),
-            "verifier": Provide(lambda: verifier, sync_to_thread=False),
-        },
+        dependencies={"caller": Provide(signed_in), "visitor": Provide(visitor)},
         exception_handlers=EXCEPTION_HANDLERS,
         state=State({"verifier": verifier}),
         request_max_body_size=body_bytes_max,
