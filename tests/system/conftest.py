@@ -1,9 +1,12 @@
 """Whole shops, started once a session because a start fills a demo chain."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
+from tests.chassis.rabbitmq_server import RabbitMqServer, installed, temporary_server
+from tests.needs import need
 from tests.system.shop import Shop
 
 
@@ -13,3 +16,14 @@ def killable_shop() -> Iterator[Shop]:
     shop = Shop(module="tests.system.saboteur").start()
     yield shop
     shop.stop()
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[RabbitMqServer]:
+    """A real one, for the tests of one file: they kill it."""
+    need("the Debian package rabbitmq-server", present=installed())
+    server = temporary_server()
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.directory)

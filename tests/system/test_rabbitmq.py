@@ -4,21 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chassis.rabbitmq_server import RabbitMqServer, installed, temporary_server
-from tests.needs import need
+from tests.chassis.rabbitmq_server import RabbitMqServer
 from tests.system.shop import Shop
 from tests.system.test_crash import assert_books_are_whole, buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")]
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[RabbitMqServer]:
-    need("the Debian package rabbitmq-server", present=installed())
-    server = temporary_server()
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.chassis.rabbitmq_server import RabbitMqServer, installed, temporary_server
+from tests.chassis.rabbitmq_server import RabbitMqServer
 from tests.needs import need
 from tests.system.shop import Client, command, eventually
 from tests.system.split_shop import SplitShop
@@ -26,16 +26,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq, pytest.mark.xdist_group("s
 
 BUYERS = 2
 SEATS = 20
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[RabbitMqServer]:
-    need("the Debian package rabbitmq-server", present=installed())
-    server = temporary_server()
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(server.directory)
 
 
 @pytest.fixture(scope="module")
