@@ -1,5 +1,6 @@
 """The one place where time and chance enter; everything else is given them."""
 
+import os
 import time
 import uuid
 from datetime import UTC, datetime
@@ -19,6 +20,11 @@ def microseconds() -> int:
 def new_id() -> UUID:
     """A random UUID (RFC 9562 version 4)."""
     return uuid.uuid4()  # noqa: TID251 the one place
+
+
+def chance_hex(count: int) -> str:
+    """`count` random bytes as hexadecimal digits."""
+    return os.urandom(count).hex()
 
 
 def monotonic_seconds() -> float:

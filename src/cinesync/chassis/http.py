@@ -40,7 +40,6 @@ from litestar.types import (
     Scope,
     Send,
 )
-from opentelemetry import trace
 
 from cinesync.chassis import telemetry
 from cinesync.chassis.db import sqlstate
@@ -292,12 +291,11 @@ def _on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[byt
     if sqlstate(error) in NOT_TEXT_STATES:
         return problem_response(Invalid("A text may not contain the character NUL."))
     log.error("http.crashed", path=request.url.path, exc_info=error)
-    span = trace.get_current_span().get_span_context()
     body = {
         "type": "about:blank",
         "title": "Something broke on our side; it has been noted.",
         "status": 500,
-        "trace_id": trace.format_trace_id(span.trace_id),
+        "trace_id": telemetry.trace_id(telemetry.current_trace()),
     }
     return Response(msgspec.json.encode(body), status_code=500, media_type=PROBLEM_TYPE)
 

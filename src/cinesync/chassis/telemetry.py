@@ -4,11 +4,12 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TextIO
 
 import msgspec
 import structlog
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -34,6 +35,8 @@ BATCH_SIZE = Histogram(
 )
 
 _propagator = TraceContextTextMapPropagator()
+# A text of our own: keeping the trace in OpenTelemetry's context costs a request 20 µs.
+_traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 
 
 def configure_logging(
@@ -87,17 +90,14 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
 def _add_trace(
     _logger: object, _method: str, line: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    span = trace.get_current_span().get_span_context()
-    if span.is_valid and "trace_id" not in line:
-        line["trace_id"] = trace.format_trace_id(span.trace_id)
+    if (here := current_trace()) and "trace_id" not in line:
+        line["trace_id"] = trace_id(here)
     return line
 
 
 def current_trace() -> str:
-    """The W3C `traceparent` of what is running now, or an empty text."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier.get("traceparent", "")
+    """The `traceparent` (W3C Trace Context) of what is running now, or an empty text."""
+    return _traceparent.get()
 
 
 def trace_id(traceparent: str) -> str:
@@ -108,21 +108,20 @@ def trace_id(traceparent: str) -> str:
 @contextmanager
 def tracing(traceparent: str) -> Iterator[None]:
     """Continue `traceparent`; an empty or invalid one starts a new trace."""
-    parent = _propagator.extract({"traceparent": traceparent})
-    span = trace.get_current_span(parent).get_span_context()
-    if not span.is_valid:
-        span = _new_span_context()
-    token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(span), parent))
+    token = _traceparent.set((traceparent and _valid(traceparent)) or _new())
     try:
         yield
     finally:
-        context.detach(token)
+        _traceparent.reset(token)
 
 
-def _new_span_context() -> trace.SpanContext:
-    return trace.SpanContext(
-        trace_id=clock.new_id().int,
-        span_id=clock.new_id().int >> 64,
-        is_remote=False,
-        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
-    )
+def _valid(traceparent: str) -> str:
+    """As we write it ourselves, or an empty text."""
+    carrier: dict[str, str] = {}
+    span = trace.get_current_span(_propagator.extract({"traceparent": traceparent}))
+    _propagator.inject(carrier, trace.set_span_in_context(span))
+    return carrier.get("traceparent", "")
+
+
+def _new() -> str:
+    return f"00-{clock.chance_hex(16)}-{clock.chance_hex(8)}-01"
