@@ -2,7 +2,7 @@
 
 import itertools
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from cinesync.chassis import clock, migrate, tokens
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.http import service_app
 from cinesync.chassis.postgres import Postgres
+from cinesync.chassis.shortcuts import Shortcut, Shortcuts
 from cinesync.chassis.tokens import Verifier
 from tests.system.shop import Shop
 
@@ -71,7 +72,7 @@ SLOW_FILES = frozenset(
 )
 
 MakeDatabase = Callable[[str], Awaitable[Database]]
-MakeClient = Callable[[str, list[ControllerRouterHandler]], httpx.AsyncClient]
+MakeClient = Callable[..., httpx.AsyncClient]
 Sign = Callable[..., str]
 
 _numbers = itertools.count()
@@ -177,8 +178,11 @@ async def make_client(verifier: Verifier) -> AsyncIterator[MakeClient]:
     """A service's routes behind an HTTP client, in process."""
     clients: list[httpx.AsyncClient] = []
 
-    def make(name: str, routes: list[ControllerRouterHandler]) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(service_app(name, routes, verifier))  # type: ignore[arg-type]
+    def make(
+        name: str, routes: list[ControllerRouterHandler], shortcuts: Sequence[Shortcut] = ()
+    ) -> httpx.AsyncClient:
+        app = Shortcuts(shortcuts, verifier, service_app(name, routes, verifier))
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
         clients.append(httpx.AsyncClient(transport=transport, base_url="http://test"))
         return clients[-1]
 

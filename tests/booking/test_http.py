@@ -1,7 +1,7 @@
 """The HTTP contract of booking."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,8 +15,10 @@ from cinesync.booking import service, settling
 from cinesync.booking.model import HoldSeats, Terms
 from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
+from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
+from cinesync.chassis.db import Transaction
 from cinesync.chassis.http import encode_cursor
 from cinesync.contracts.movies import ShowScheduled
 from tests.booking.scenes import BoxOffice, called_off, changed, refunded, row, scheduled
@@ -67,7 +69,7 @@ def open_storefront(office: BoxOffice, make_client: MakeClient, sign: Sign) -> O
     shop = Shop(office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
 
     async def enter(role: str = "customer") -> Storefront:
-        http = make_client("booking", [router(shop)])
+        http = make_client("booking", [router(shop)], shortcuts(shop))
         customer_id = clock.new_id()
         http.headers["Authorization"] = f"Bearer {sign(customer_id, role)}"
         return Storefront(http, shop, office, customer_id)
@@ -423,32 +425,73 @@ async def test_new_prices_reach_the_seat_map(front: Storefront) -> None:
     assert (await front.get(path))["seats"][0]["price_cents"] == 1200
 
 
-async def test_many_at_once_are_answered_from_few_transactions(front: Storefront) -> None:
-    show = await front.office.schedule(scheduled())
-    ran = 0
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches of holds that went to the database."""
+    sizes: list[int] = []
     hold_seats = service.hold_seats
 
-    async def counted(*args: Any) -> Any:
-        nonlocal ran
-        ran += 1
-        return await hold_seats(*args)
+    async def counted(tx: Transaction, holds: Sequence[HoldSeats], *rest: Any) -> Any:
+        sizes.append(len(holds))
+        return await hold_seats(tx, holds, *rest)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "hold_seats", counted)
-        wishes = [
-            HoldSeats(
-                hold_id=clock.new_id(),
-                customer_id=clock.new_id(),
-                is_guest=False,
-                show_id=show.show_id,
-                best=1,
-            )
-            for _ in range(24)
-        ]
-        held = await asyncio.gather(*(front.shop.holds.submit(one) for one in wishes))
+    monkeypatch.setattr(service, "hold_seats", counted)
+    return sizes
+
+
+async def test_many_at_once_are_answered_from_few_transactions(
+    front: Storefront, batches: list[int]
+) -> None:
+    show = await front.office.schedule(scheduled())
+    wishes = [
+        HoldSeats(
+            hold_id=clock.new_id(),
+            customer_id=clock.new_id(),
+            is_guest=False,
+            show_id=show.show_id,
+            best=1,
+        )
+        for _ in range(24)
+    ]
+    held = await asyncio.gather(*(front.shop.hold(one) for one in wishes))
     seats = {priced.seat for one in held for priced in one.pick.seats}
     assert len(seats) == 24
-    assert ran == 1
+    assert batches == [24]
+
+
+async def test_what_was_refused_is_refused_again_without_asking_the_database(
+    front: Storefront, open_storefront: OpenStorefront, batches: list[int]
+) -> None:
+    show = await front.office.schedule(scheduled(row("A", 3)))
+    await front.states(show)
+    sold = await front.hold(show, "A1", "A2", "A3")
+    late = await open_storefront("guest")
+    two = {"show_id": str(show.show_id), "best": 2}
+    answers = [await late.http.post("/api/booking/holds", json=two) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {409}
+    assert answers[0].json() == answers[1].json() == answers[2].json()
+    assert batches == [1, 1]  # the one that got seats, the first that did not
+    late.http.headers["Authorization"] = "Bearer nonsense"
+    anybody = await late.http.post("/api/booking/holds", json=two)
+    assert anybody.status_code == 409, "it is no secret, and cheaper to tell than to check a token"
+    late = await open_storefront("guest")
+    one = {"show_id": str(show.show_id), "best": 1}
+    assert (await late.http.post("/api/booking/holds", json=one)).status_code == 409
+    assert batches == [1, 1, 1]
+    await front.http.delete(f"/api/booking/holds/{sold['hold_id']}")
+    assert (await late.http.post("/api/booking/holds", json=two)).status_code == 201
+
+
+async def test_a_refusal_that_is_about_the_customer_is_nobody_elses(
+    front: Storefront, open_storefront: OpenStorefront
+) -> None:
+    show = await front.office.schedule(scheduled(row("A", 6)))
+    await front.states(show)
+    greedy, fresh = await open_storefront("guest"), await open_storefront("guest")
+    body = {"show_id": str(show.show_id), "best": 2}
+    asked = [await one.http.post("/api/booking/holds", json=body) for one in (greedy, greedy)]
+    assert [answer.status_code for answer in asked] == [201, 422]
+    assert (await fresh.http.post("/api/booking/holds", json=body)).status_code == 201
 
 
 async def test_the_api_describes_itself(front: Storefront) -> None:

@@ -16,9 +16,10 @@ from cinesync.booking import live as live_module
 from cinesync.booking import seating
 from cinesync.booking.feed import Feed, Snapshot, Taken
 from cinesync.booking.live import Live, TooManyListeners
-from cinesync.booking.model import Terms, UnknownShow
+from cinesync.booking.model import HoldSeats, NotTogether, Terms, UnknownShow
 from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
+from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.contracts.booking import (
@@ -128,6 +129,11 @@ def parse(chunk: bytes) -> tuple[str, dict[str, Any]]:
     return name.removeprefix("event: "), body
 
 
+def changes(chunk: bytes) -> list[dict[str, str]]:
+    """The seats of each of several events."""
+    return [parse(part)[1]["seats"] for part in chunk.split(b"\n\n") if part]
+
+
 async def opened(live: Live, since: int | None = None) -> AsyncIterator[bytes]:
     """A stream whose first chunk, the pause before a retry, has been read."""
     stream = await live.listen(SHOW_ID, since)
@@ -183,7 +189,7 @@ async def test_held_seats_come_free_when_their_time_is_over(live: Live) -> None:
     assert await states(live) == {"A1": "held", "A2": "booked"}
     live.run_out(LATER)
     assert await states(live) == {"A2": "booked"}
-    told = [parse(await anext(stream))[1]["seats"] for _ in range(3)]
+    told = changes(await anext(stream))
     assert told == [{"A1": "held"}, {"A2": "booked"}, {"A1": "free"}]
 
 
@@ -227,8 +233,7 @@ async def test_lost_news_is_made_up_for_by_the_database(live: Live, database: Da
     database.taken = {"A1": Taken(ALICE, None), "A2": Taken(BOB, LATER)}
     await live.resync()
     assert await states(live) == {"A1": "booked", "A2": "held"}
-    assert parse(await anext(stream))[1]["seats"] == {"A2": "held"}
-    assert parse(await anext(stream))[1]["seats"] == {"A1": "booked"}
+    assert changes(await anext(stream)) == [{"A2": "held"}, {"A1": "booked"}]
 
 
 async def test_news_that_comes_while_the_database_is_read_is_not_lost(
@@ -324,14 +329,27 @@ async def test_a_slow_listener_is_dropped_and_can_resume(
 
 
 async def test_a_silent_line_is_kept_open(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_module, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(live_module, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(live_module, "HEARTBEAT_SECONDS", 0.0)
     stream = await opened(live, await version_of(live))
+    loop = asyncio.create_task(live.run())
     assert (await anext(stream)).startswith(b":")
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
+async def test_a_line_that_is_not_silent_needs_no_heartbeat(live: Live) -> None:
+    stream = await opened(live, await version_of(live))
     live.seats_held(held(ALICE, "A1"))
-    chunks = [await anext(stream)]
-    while chunks[-1].startswith(b":"):
-        chunks.append(await anext(stream))
-    assert parse(chunks[-1])[1]["seats"] == {"A1": "held"}
+    await live.beat()
+    assert b": still here" not in await anext(stream)
+
+
+async def test_what_waits_is_sent_at_once(live: Live) -> None:
+    stream = await opened(live, await version_of(live))
+    live.seats_held(held(ALICE, "A1"))
+    live.seats_held(held(BOB, "A2"))
+    assert changes(await anext(stream)) == [{"A1": "held"}, {"A2": "held"}]
 
 
 async def test_closing_ends_every_stream_and_opens_none(live: Live) -> None:
@@ -364,6 +382,57 @@ async def test_there_is_room_for_so_many_shows(
     assert (await live.seat_map(ALICE, Feed.states))[0] == first
 
 
+def wish(best: int) -> HoldSeats:
+    return HoldSeats(
+        hold_id=clock.new_id(),
+        customer_id=clock.new_id(),
+        is_guest=True,
+        show_id=SHOW_ID,
+        best=best,
+    )
+
+
+async def test_a_refusal_is_kept_until_the_seats_change(live: Live) -> None:
+    version = await version_of(live)
+    live.refused(wish(4), NotTogether(), version)
+    assert isinstance(live.refusal(SHOW_ID, wish(4).choice), NotTogether)
+    assert live.refusal(SHOW_ID, wish(3).choice) is None
+    live.seats_held(held(ALICE, "A1"))
+    assert live.refusal(SHOW_ID, wish(4).choice) is None
+
+
+async def test_a_refusal_of_seats_that_changed_meanwhile_is_not_kept(live: Live) -> None:
+    version = await version_of(live)
+    live.seats_held(held(ALICE, "A1"))
+    live.refused(wish(4), NotTogether(), version)
+    assert live.refusal(SHOW_ID, wish(4).choice) is None
+
+
+async def test_a_refusal_loads_the_seat_map_for_those_to_come(
+    live: Live, database: Database
+) -> None:
+    live.refused(wish(4), NotTogether(), None)
+    assert live.refusal(SHOW_ID, wish(4).choice) is None
+    version = await version_of(live)
+    assert database.reads == 1
+    live.refused(wish(4), NotTogether(), version)
+    assert live.refusal(SHOW_ID, wish(4).choice) is not None
+
+
+async def test_no_more_refusals_are_kept_than_said(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "REFUSALS_MAX", 2)
+    version = await version_of(live)
+    for best in (1, 2, 3):
+        live.refused(wish(best), NotTogether(), version)
+    assert [live.refusal(SHOW_ID, wish(best).choice) is not None for best in (1, 2, 3)] == [
+        True,
+        True,
+        False,
+    ]
+
+
 async def test_the_loop_frees_and_heals_by_itself(
     live: Live, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,9 +446,12 @@ async def test_the_loop_frees_and_heals_by_itself(
     await asyncio.gather(loop, return_exceptions=True)
 
 
-async def test_the_stream_is_served_over_http(office: BoxOffice, make_client: MakeClient) -> None:
+@pytest.mark.parametrize("short", [True, False])
+async def test_the_stream_is_served_over_http(
+    office: BoxOffice, make_client: MakeClient, *, short: bool
+) -> None:
     shop = Shop(office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
-    http = make_client("booking", [router(shop)])
+    http = make_client("booking", [router(shop)], shortcuts(shop) if short else ())
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
     path = f"/api/booking/shows/{show.show_id}/live"

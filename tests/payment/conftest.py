@@ -25,6 +25,7 @@ from cinesync.payment.gateways import Gateway
 from cinesync.payment.gateways.sandbox import Sandbox
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import Patience
+from cinesync.payment.shortcuts import shortcuts
 from cinesync.payment.sweep import Sweep
 from tests.bank.teller import SECRET, Teller, listening, serving_here
 from tests.conftest import MakeClient, MakeDatabase, Sign
@@ -274,7 +275,7 @@ def build_till(
         poll_seconds=0.01,
     )
     desk = routes.Desk(db, cashier, "http://shop")
-    client = make_client("payment", list(routes.routes(desk)))
+    client = make_client("payment", list(routes.routes(desk)), shortcuts(desk))
     return Till(db, holds, bank, gateway, cashier, sweep, client, sign, clock.new_id())
 
 

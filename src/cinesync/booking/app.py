@@ -10,6 +10,7 @@ from cinesync.booking.consumers import HANDLERS
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
+from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.bus import Listeners
 from cinesync.chassis.db import Database, open_database
@@ -64,9 +65,10 @@ def build(environ: Mapping[str, str]) -> Service:
         migrations="cinesync.booking.migrations",
         handlers=HANDLERS,
         listeners=listeners(shop),
+        shortcuts=shortcuts(shop),
         background=[shop.live.run, lambda: sweep(db)],
         drain=[shop.live.close],
-        close=[shop.holds.close],
+        close=[shop.close],
     )
 
 

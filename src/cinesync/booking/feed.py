@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.booking.model import Show
+from cinesync.booking.model import BookingError, Choice, Show
 from cinesync.booking.seating import Hall
 from cinesync.chassis import clock
 
@@ -63,23 +63,50 @@ Changed = dict[str, str]
 
 
 class Listener:
-    """One open stream. A None in its queue ends it."""
+    """One open stream."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[bytes | None] = asyncio.Queue(LISTENER_WAITING_MAX)
+        self._waiting: list[bytes] = []
+        self._ended = False
+        self._awake = asyncio.Event()
 
-    def end(self, last_words: bytes | None = None) -> None:
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has been given everything."""
+        return not self._waiting
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more: it does not keep up."""
+        return len(self._waiting) >= LISTENER_WAITING_MAX
+
+    def tell(self, message: bytes) -> None:
+        """Something to send."""
+        self._waiting.append(message)
+        self._awake.set()
+
+    def end(self, last_words: bytes = b"") -> None:
         """Nothing that waits is worth sending: it comes back and catches up."""
-        while not self.queue.empty():
-            self.queue.get_nowait()
-        if last_words is not None:
-            self.queue.put_nowait(last_words)
-        self.queue.put_nowait(None)
+        self._waiting = [last_words] if last_words else []
+        self._ended = True
+        self._awake.set()
+
+    async def next(self) -> bytes | None:
+        """All that waits, at once; None at the end."""
+        await self._awake.wait()
+        if self._waiting:
+            message = b"".join(self._waiting)
+            self._waiting.clear()
+            if not self._ended:
+                self._awake.clear()
+            return message
+        return None
 
 
 @dataclass(slots=True, eq=False)
 class Feed:
-    """A seat map with its recent past. `body` is its JSON, once somebody asked for it."""
+    """A seat map with its recent past. `body` is its JSON, once somebody asked for it; `refusals`
+    are the choices that it cannot give anybody."""
 
     show: Show
     hall: Hall
@@ -87,6 +114,7 @@ class Feed:
     version: int
     ring: deque[tuple[int, Changed]] = field(default_factory=lambda: deque(maxlen=RING_MAX))
     body: bytes | None = None
+    refusals: dict[Choice, BookingError] = field(default_factory=dict)
     listeners: set[Listener] = field(default_factory=set)
     # News that comes while the database is read may be older or newer than its answer: it is
     # applied again after it.
@@ -154,14 +182,15 @@ class Feed:
         """Tell all listeners. One that does not keep up is dropped; it comes back."""
         self.version = version
         self.body = None
+        self.refusals.clear()
         self.ring.append((version, changed))
         message = delta(version, changed)
         for listener in list(self.listeners):
-            if listener.queue.full():
+            if listener.is_full:
                 self.listeners.discard(listener)
                 listener.end()
             else:
-                listener.queue.put_nowait(message)
+                listener.tell(message)
 
     def catch_up(self, since: int | None) -> list[bytes]:
         """What happened after a version that this process gave out; else all there is."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -10,7 +10,15 @@ from uuid import UUID
 import msgspec
 
 from cinesync.booking.feed import Changed, Feed, Free, Listener, News, Snapshot, Take, Taken
-from cinesync.booking.model import Show, UnknownShow
+from cinesync.booking.model import (
+    BookingError,
+    Choice,
+    HoldSeats,
+    NotTogether,
+    SeatTaken,
+    Show,
+    UnknownShow,
+)
 from cinesync.chassis import clock
 from cinesync.chassis.problems import Unavailable
 from cinesync.contracts.booking import (
@@ -22,11 +30,14 @@ from cinesync.contracts.booking import (
 
 FEEDS_MAX = 500
 OVER_MAX = 10_000
+REFUSALS_MAX = 100
 HEARTBEAT_SECONDS = 15.0
+BEATS_AT_ONCE = 100  # or else nobody hears of a seat while thousands are told that nothing happened
+BEAT_PAUSE_SECONDS = 0.01
+STILL_HERE = b": still here\n\n"
 TICK_SECONDS = 1.0
 RESYNC_SECONDS = 5.0
 RETRY = b"retry: 2000\n\n"
-STILL_HERE = b": still here\n\n"
 FETCH_ANEW = b"event: show\ndata: {}\n\n"
 
 # A version is milliseconds since 1970 above these bits and the process's own number in them: it
@@ -85,13 +96,40 @@ class Live:
             for chunk in [RETRY, *feed.catch_up(since)]:
                 yield chunk
             while is_current and not self._closed:
-                message = await _next(listener)
+                message = await listener.next()
                 if message is None:
                     return
                 yield message
         finally:
             feed.listeners.discard(listener)
             self.listener_count -= 1
+
+    # What those who hold seats ask and tell.
+
+    def refusal(self, show_id: UUID, choice: Choice) -> BookingError | None:
+        """Why this choice was refused a moment ago, if the seat map is still the same."""
+        feed = self._feeds.get(show_id)
+        if feed is None:
+            return None
+        feed.asked_at = clock.monotonic_seconds()
+        return feed.refusals.get(choice)
+
+    def versions(self, show_ids: Iterable[UUID]) -> dict[UUID, int]:
+        """Of those that are kept here."""
+        feeds = {show_id: self._feeds.get(show_id) for show_id in show_ids}
+        return {show_id: feed.version for show_id, feed in feeds.items() if feed is not None}
+
+    def refused(self, wish: HoldSeats, reason: object, version: int | None) -> None:
+        """The database refused `wish` while the seat map was at `version`: so it will, until that
+        changes. A seat map that is not here yet is loaded: more will ask.
+        """
+        if not isinstance(reason, SeatTaken | NotTogether):
+            return  # it is about the customer or the hour, not about the seats
+        feed = self._feeds.get(wish.show_id)
+        if feed is None:
+            self._opening(wish.show_id)
+        elif feed.version == version and len(feed.refusals) < REFUSALS_MAX:
+            feed.refusals[wish.choice] = reason
 
     # What the bus calls, in every process.
 
@@ -128,14 +166,18 @@ class Live:
     # What the process does by itself.
 
     async def run(self) -> None:
-        """Free what ran out every second, resync every few; until cancelled."""
+        """Free what ran out every second, resync every few, then beat; until cancelled."""
         resync_at = clock.monotonic_seconds() + RESYNC_SECONDS
+        beat_at = clock.monotonic_seconds() + HEARTBEAT_SECONDS
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.run_out(clock.now())
             if clock.monotonic_seconds() >= resync_at:
                 await self.resync()
                 resync_at = clock.monotonic_seconds() + RESYNC_SECONDS
+            if clock.monotonic_seconds() >= beat_at:
+                await self.beat()
+                beat_at = clock.monotonic_seconds() + HEARTBEAT_SECONDS
 
     def run_out(self, now: datetime) -> None:
         """Free the seats whose holds ran out, without being told."""
@@ -151,6 +193,15 @@ class Live:
             else:
                 self._feeds.pop(feed.show.show_id, None)
 
+    async def beat(self) -> None:
+        """Say something to those who heard nothing, so that proxies keep the line open."""
+        everybody = [listener for feed in self._feeds.values() for listener in feed.listeners]
+        for first in range(0, len(everybody), BEATS_AT_ONCE):
+            for listener in everybody[first : first + BEATS_AT_ONCE]:
+                if listener.is_idle:
+                    listener.tell(STILL_HERE)
+            await asyncio.sleep(BEAT_PAUSE_SECONDS)
+
     async def close(self) -> None:
         """End every stream: an open one would keep the server from stopping."""
         self._closed = True
@@ -165,11 +216,19 @@ class Live:
             feed.asked_at = clock.monotonic_seconds()
             self._feeds.move_to_end(show_id)
             return feed
-        if show_id not in self._loading:
-            task = asyncio.create_task(self._open(show_id))
-            task.add_done_callback(lambda _: self._loading.pop(show_id, None))
-            self._loading[show_id] = task
-        return await asyncio.shield(self._loading[show_id])
+        return await asyncio.shield(self._opening(show_id))
+
+    def _opening(self, show_id: UUID) -> asyncio.Task[Feed]:
+        task = self._loading.get(show_id)
+        if task is None:
+            task = self._loading[show_id] = asyncio.create_task(self._open(show_id))
+            task.add_done_callback(lambda done: self._opened(show_id, done))
+        return task
+
+    def _opened(self, show_id: UUID, done: asyncio.Task[Feed]) -> None:
+        self._loading.pop(show_id, None)
+        if not done.cancelled():
+            done.exception()  # told to whoever waits, who may be nobody
 
     async def _open(self, show_id: UUID) -> Feed:
         self._early[show_id] = []
@@ -234,15 +293,6 @@ class Live:
         now = int(clock.now().timestamp() * 1000)
         self._milliseconds = max(now, self._milliseconds + 1)
         return self._milliseconds << PROCESS_BITS | self._number
-
-
-async def _next(listener: Listener) -> bytes | None:
-    """What comes next; a comment when nothing does, so that proxies keep the line open."""
-    try:
-        async with asyncio.timeout(HEARTBEAT_SECONDS):
-            return await listener.queue.get()
-    except TimeoutError:
-        return STILL_HERE
 
 
 def _terms_of(show: Show) -> tuple[int, bool]:

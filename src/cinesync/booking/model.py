@@ -179,6 +179,9 @@ class Terms:
     cancel_minutes_before: int = 120
 
 
+Choice = tuple[tuple[str, ...], int, str | None]  # seats, or how many of the best, and the zone
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldSeats:
     """A customer's wish: these `seats`, or the `best` so many side by side."""
@@ -191,6 +194,11 @@ class HoldSeats:
     best: int = 0
     zone: str | None = None
     trace: str = ""
+
+    @property
+    def choice(self) -> Choice:
+        """What is wished, whoever wishes it."""
+        return self.seats, self.best, self.zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

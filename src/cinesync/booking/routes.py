@@ -1,6 +1,6 @@
 """The HTTP door of booking."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -25,7 +25,10 @@ from cinesync.chassis.problems import Invalid, Problem
 from cinesync.chassis.tokens import Caller
 
 PAGE_MAX = 100
+SEAT_MAP_CACHING = "no-cache"  # keep it, and ask each time whether it still holds
 KEY_SECONDS = 300
+EVENTS_TYPE = "text/event-stream"
+EVENTS_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 VERSION_DIGITS_MAX = 16
 VERSION_MAX = 2**53
 
@@ -49,14 +52,20 @@ async def seats(
     shop: TheShop, show_id: FromPath[UUID], if_none_match: IfNoneMatch = None
 ) -> Response[bytes]:
     """The seats of a show with price and state. Its ETag is its version."""
-    version, body = await shop.live.seat_map(show_id, lambda feed: views.seat_map(feed, shop.terms))
-    headers = {"ETag": f'"{version}"', "Cache-Control": "no-cache"}
-    if if_none_match == headers["ETag"]:
+    tag, body = await seat_map(shop, show_id)
+    headers = {"etag": tag, "cache-control": SEAT_MAP_CACHING}
+    if if_none_match == tag:
         return Response(b"", status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
 
 
-@get("/shows/{show_id:uuid}/live", media_type="text/event-stream")
+async def seat_map(shop: Shop, show_id: UUID) -> tuple[str, bytes]:
+    """Its ETag (RFC 9110 section 8.8.3) and its JSON. Raises UnknownShow."""
+    version, body = await shop.live.seat_map(show_id, lambda feed: views.seat_map(feed, shop.terms))
+    return f'"{version}"', body
+
+
+@get("/shows/{show_id:uuid}/live", media_type=EVENTS_TYPE)
 async def live(
     shop: TheShop, show_id: FromPath[UUID], since: Since = None, last_event_id: LastEventId = None
 ) -> Stream:
@@ -65,12 +74,14 @@ async def live(
     `seats`: what changed. `snapshot`: every seat that is not free, when the version asked for
     is not known here. `show`: times or prices changed; fetch the seat map anew.
     """
-    known = last_event_id if last_event_id is not None else str(since)
+    stream = await listen(shop, show_id, last_event_id if last_event_id is not None else str(since))
+    return Stream(stream, media_type=EVENTS_TYPE, headers=EVENTS_HEADERS)
+
+
+async def listen(shop: Shop, show_id: UUID, known: str) -> AsyncIterator[bytes]:
+    """From the version `known` on, if that is one. Raises UnknownShow, TooManyListeners."""
     is_version = known.isdecimal() and known.isascii() and len(known) <= VERSION_DIGITS_MAX
-    version = int(known) if is_version else None
-    stream = await shop.live.listen(show_id, version)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(stream, media_type="text/event-stream", headers=headers)
+    return await shop.live.listen(show_id, int(known) if is_version else None)
 
 
 @post("/holds", opt=SIGNED_IN)
@@ -78,18 +89,27 @@ async def make_hold(
     shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldWish]
 ) -> views.HoldView:
     """Hold these seats, or the best so many side by side: all or none."""
-    caller = await signed_in(request)
-    wish = HoldSeats(
+    shop.check(data.show_id, data.choice)
+    return await hold(shop, await signed_in(request), data)
+
+
+async def hold(shop: Shop, caller: Caller, wish: views.HoldWish) -> views.HoldView:
+    """A new hold, whichever way it was asked for; `shop.check` comes before.
+
+    Everybody may know which seats are gone: to tell costs less than to look at a token.
+    """
+    seats, best, zone = wish.choice
+    command = HoldSeats(
         hold_id=clock.new_id(),
         customer_id=caller.customer_id,
         is_guest=caller.is_guest,
-        show_id=data.show_id,
-        seats=data.seats,
-        best=data.best or 0,
-        zone=data.zone,
+        show_id=wish.show_id,
+        seats=seats,
+        best=best,
+        zone=zone,
         trace=telemetry.current_trace(),
     )
-    return views.new_hold(await shop.holds.submit(wish), shop.terms)
+    return views.new_hold(await shop.hold(command), shop.terms)
 
 
 @get("/holds/{hold_id:uuid}")

@@ -7,7 +7,7 @@ from cinesync.booking import catalog, service, store
 from cinesync.booking.feed import Snapshot, Taken
 from cinesync.booking.halls import Halls
 from cinesync.booking.live import Live
-from cinesync.booking.model import HoldSeats, Terms
+from cinesync.booking.model import Choice, HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import Batcher
@@ -25,13 +25,30 @@ class Shop:
         self.signer = signer
         self.halls = Halls()
         self.live = Live(self._load, listeners_max=listeners_max)
-        self.holds: Batcher[HoldSeats, Held] = Batcher("booking.holds", self._hold)
+        self._holds: Batcher[HoldSeats, Held] = Batcher("booking.holds", self._hold)
+
+    def check(self, show_id: UUID, choice: Choice) -> None:
+        """Raises BookingError for a choice that is known not to be there."""
+        refusal = self.live.refusal(show_id, choice)
+        if refusal is not None:
+            raise refusal.with_traceback(None)  # it would grow with each telling
+
+    async def hold(self, wish: HoldSeats) -> Held:
+        """Seats. Raises BookingError, Overloaded."""
+        return await self._holds.submit(wish)
+
+    async def close(self) -> None:
+        """Answer who waits."""
+        await self._holds.close()
 
     async def _hold(self, holds: Sequence[HoldSeats]) -> Sequence[HoldResult]:
         """One transaction; who looks at this process's seat map sees the outcome at once."""
+        versions = self.live.versions([hold.show_id for hold in holds])
         try:
             results = await self.db.run(service.hold_seats, holds, self.halls, self.terms)
         except NothingHeld as refused:
+            for hold, result in zip(holds, refused.results, strict=True):
+                self.live.refused(hold, result, versions.get(hold.show_id))
             return refused.results
         self.live.seats_held([result.event for result in results if isinstance(result, Held)])
         return results

@@ -10,7 +10,7 @@ import msgspec
 
 from cinesync.booking.feed import FREE, Feed
 from cinesync.booking.history import RefusedPayment, Spending
-from cinesync.booking.model import SEATS_PER_HOLD_MAX, Booking, PricedSeat, Show, Terms
+from cinesync.booking.model import SEATS_PER_HOLD_MAX, Booking, Choice, PricedSeat, Show, Terms
 from cinesync.booking.receipts import BookingReceipt
 from cinesync.booking.service import Held
 from cinesync.chassis.tokens import TOKEN_CHARS_MAX
@@ -30,6 +30,11 @@ class HoldWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     seats: Annotated[tuple[Name, ...], msgspec.Meta(max_length=SEATS_NAMED_MAX)] = ()
     best: Annotated[int, msgspec.Meta(ge=1, le=SEATS_NAMED_MAX)] | None = None
     zone: Name | None = None
+
+    @property
+    def choice(self) -> Choice:
+        """As booking's model has it."""
+        return self.seats, self.best or 0, self.zone
 
 
 class HoldQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

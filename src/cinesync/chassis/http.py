@@ -116,13 +116,18 @@ async def signed_in(request: Request[Any, Any, Any]) -> Caller:
 
 async def visitor(request: Request[Any, Any, Any]) -> Caller | None:
     """Who is asking, or None for nobody we know. Raises Unauthorized for a token that is bad."""
-    header = request.headers.get("authorization")
-    if header is None:
+    verifier: Verifier = request.app.state.verifier
+    return await caller_of(request.headers.get("authorization"), verifier)
+
+
+async def caller_of(authorization: str | None, verifier: Verifier) -> Caller | None:
+    """Whose token an Authorization header shows (RFC 6750 section 2.1). Raises Unauthorized."""
+    if authorization is None:
         return None
-    scheme, _, token = header.partition(" ")
+    scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthorized("The Authorization header takes the form `Bearer <token>`.")
-    return await verified(request, token.strip())
+    return await verifier.verify(token.strip())
 
 
 async def verified(request: Request[Any, Any, Any], token: str) -> Caller:
@@ -234,18 +239,44 @@ async def _require_json(request: Request[Any, Any, Any]) -> Response[bytes] | No
     return problem_response(UnsupportedBody(f"Send {JSON_TYPE}, not {stated}."))
 
 
-def problem_response(problem: Problem) -> Response[bytes]:
-    """RFC 9457 over HTTP, with the headers that its status asks for."""
+class Broken(Problem):
+    """Something broke on our side; it has been noted."""
+
+    status = 500
+
+    @classmethod
+    def type_uri(cls) -> str:
+        """Nothing more can be said of it (RFC 9457 section 4.2.1)."""
+        return "about:blank"
+
+
+def problem_of(error: Exception, path: str) -> Problem:
+    """What a client may know of an error. What nobody thought of is logged."""
+    if isinstance(error, Problem):
+        return error
+    if sqlstate(error) in NOT_TEXT_STATES:
+        return Invalid("A text may not contain the character NUL.")
+    log.error("http.crashed", path=path, exc_info=error)
+    return Broken(trace_id=telemetry.trace_id(telemetry.current_trace()))
+
+
+def problem_headers(problem: Problem) -> dict[str, str]:
+    """The headers that its status asks for."""
     headers = {}
     if problem.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["www-authenticate"] = "Bearer"
     if "retry_after_seconds" in problem.members:
-        headers["Retry-After"] = str(problem.members["retry_after_seconds"])
+        headers["retry-after"] = str(problem.members["retry_after_seconds"])
+    return headers
+
+
+def problem_response(problem: Problem) -> Response[bytes]:
+    """RFC 9457 over HTTP."""
     return Response(
         msgspec.json.encode(problem.as_dict()),
         status_code=problem.status,
         media_type=PROBLEM_TYPE,
-        headers=headers,
+        headers=problem_headers(problem),
     )
 
 
@@ -288,16 +319,7 @@ def _on_unreadable(_request: Request[Any, Any, Any], error: Exception) -> Respon
 
 
 def _on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    if sqlstate(error) in NOT_TEXT_STATES:
-        return problem_response(Invalid("A text may not contain the character NUL."))
-    log.error("http.crashed", path=request.url.path, exc_info=error)
-    body = {
-        "type": "about:blank",
-        "title": "Something broke on our side; it has been noted.",
-        "status": 500,
-        "trace_id": telemetry.trace_id(telemetry.current_trace()),
-    }
-    return Response(msgspec.json.encode(body), status_code=500, media_type=PROBLEM_TYPE)
+    return problem_response(problem_of(error, request.url.path))
 
 
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
@@ -307,6 +329,11 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     RecursionError: _on_unreadable,
     Exception: _on_crash,
 }
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of that name, which is in lower case."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
 class Observed:
@@ -334,7 +361,7 @@ class Observed:
                 message["headers"] = [*message["headers"], (b"x-trace-id", trace_id)]
             await send(message)
 
-        with telemetry.tracing(_header(scope, b"traceparent")):
+        with telemetry.tracing(header(scope, b"traceparent") or ""):
             # Read here: pages send from threads of their own.
             trace_id = telemetry.trace_id(telemetry.current_trace()).encode()
             try:
@@ -356,7 +383,3 @@ class Observed:
             status=status,
             milliseconds=round(seconds * 1000, 2),
         )
-
-
-def _header(scope: Scope, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")

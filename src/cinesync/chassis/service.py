@@ -21,6 +21,7 @@ from cinesync.chassis.db import Database
 from cinesync.chassis.http import EXCEPTION_HANDLERS, Observed, service_app
 from cinesync.chassis.inbox import Handlers, Inbox
 from cinesync.chassis.outbox import Relay
+from cinesync.chassis.shortcuts import Shortcut, Shortcuts
 from cinesync.chassis.tokens import Verifier, jwks_over_http
 
 log = telemetry.get_logger(__name__)
@@ -69,6 +70,7 @@ class Service:
     migrations: str
     handlers: Handlers = field(default_factory=dict)
     listeners: Listeners = field(default_factory=dict)
+    shortcuts: Sequence[Shortcut] = ()
     background: Sequence[Background] = ()
     drain: Sequence[Background] = ()
     close: Sequence[Background] = ()
@@ -95,7 +97,10 @@ class Process:
         self._hurry = asyncio.Event()
         verifier = Verifier(jwks_over_http(f"{settings.auth_url}/api/auth/.well-known/jwks.json"))
         self._apps: dict[str, ASGIApp] = {
-            s.name: Observed(service_app(s.name, s.routes, verifier), s.name) for s in services
+            s.name: Observed(
+                Shortcuts(s.shortcuts, verifier, service_app(s.name, s.routes, verifier)), s.name
+            )
+            for s in services
         }
         self._pages = Observed(pages, "web") if pages else None
         door = Litestar(

@@ -16,6 +16,7 @@ from cinesync.payment.gateways.sandbox import Sandbox
 from cinesync.payment.gateways.stripe import open_stripe
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import Patience
+from cinesync.payment.shortcuts import shortcuts
 from cinesync.payment.sweep import Sweep
 
 
@@ -80,10 +81,12 @@ def build(environ: Mapping[str, str]) -> Service:
         )
         for gateway in gateways.values()
     ]
+    desk = routes.Desk(db, cashier, settings.shop_url)
     return Service(
         name="payment",
         database=db,
-        routes=routes.routes(routes.Desk(db, cashier, settings.shop_url)),
+        routes=routes.routes(desk),
+        shortcuts=shortcuts(desk),
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,
         background=[sweep.run for sweep in sweeps],

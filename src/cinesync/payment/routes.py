@@ -106,11 +106,18 @@ async def pay(
     ] = None,
 ) -> Response[PaymentView]:
     """Pay for a hold. 201 when decided (`success` or `failed`), 202 while it is pending."""
-    caller = await signed_in(request)
+    payment = await paid(desk, await signed_in(request), data, idempotency_key)
+    return Response(
+        view(payment), status_code=status_of(payment), headers={"location": location_of(payment)}
+    )
+
+
+async def paid(desk: Desk, caller: Caller, data: PayBody, idempotency_key: str | None) -> Payment:
+    """The payment, whichever way it was asked for. Raises KeyMissing, and as Cashier.pay."""
     if not idempotency_key or len(idempotency_key) > KEY_LENGTH_MAX:
         raise KeyMissing
     returns = bool(data.return_path and desk.shop_url)
-    payment = await desk.cashier.pay(
+    return await desk.cashier.pay(
         PayOrder(
             customer_id=caller.customer_id,
             bearer=caller.token,
@@ -121,11 +128,16 @@ async def pay(
             return_url=f"{desk.shop_url}{data.return_path}" if returns else "",
         )
     )
-    return Response(
-        view(payment),
-        status_code=202 if payment.status is Status.PENDING else 201,
-        headers={"Location": f"/api/payment/payments/{payment.payment_id}"},
-    )
+
+
+def status_of(payment: Payment) -> int:
+    """202 for what is not decided (RFC 9110 section 15.3.3)."""
+    return 202 if payment.status is Status.PENDING else 201
+
+
+def location_of(payment: Payment) -> str:
+    """Where it can be asked for."""
+    return f"/api/payment/payments/{payment.payment_id}"
 
 
 @get("/payments")

@@ -1,0 +1,53 @@
+"""Seat maps, live seats and holds: what everybody asks for when a film opens."""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from cinesync.booking import routes, views
+from cinesync.booking.shop import Shop
+from cinesync.chassis.shortcuts import Answer, Asked, Shortcut, bytes_answer, json_answer
+
+WISH = msgspec.json.Decoder(views.HoldWish)
+SINCE = re.compile(rb"since=(\d{1,15})")
+STREAM_HEADERS = [
+    (b"content-type", f"{routes.EVENTS_TYPE}; charset=utf-8".encode()),
+    *((name.encode(), value.encode()) for name, value in routes.EVENTS_HEADERS.items()),
+]
+
+
+def shortcuts(shop: Shop) -> Sequence[Shortcut]:
+    """Those under /api/booking."""
+
+    async def seats(asked: Asked) -> Answer | None:
+        [show_id] = asked.keys
+        tag, body = await routes.seat_map(shop, show_id)
+        headers = (b"etag", tag.encode()), (b"cache-control", routes.SEAT_MAP_CACHING.encode())
+        if asked.header(b"if-none-match") == tag:
+            return Answer(304, b"", headers)
+        return bytes_answer(200, body, *headers)
+
+    async def live(asked: Asked) -> Answer | None:
+        query = asked.scope["query_string"]
+        since = SINCE.fullmatch(query)
+        if query and not since:
+            return None
+        [show_id] = asked.keys
+        known = asked.header(b"last-event-id")
+        if known is None:
+            known = since[1].decode() if since else ""
+        return Answer(200, await routes.listen(shop, show_id, known), STREAM_HEADERS)
+
+    async def make_hold(asked: Asked) -> Answer | None:
+        wish = asked.json(WISH)
+        if wish is None:
+            return None
+        shop.check(wish.show_id, wish.choice)
+        return json_answer(201, await routes.hold(shop, await asked.caller(), wish))
+
+    return [
+        Shortcut("POST", "/api/booking/holds", make_hold),
+        Shortcut("GET", "/api/booking/shows/{show_id:uuid}/seats", seats),
+        Shortcut("GET", "/api/booking/shows/{show_id:uuid}/live", live),
+    ]

@@ -1,0 +1,206 @@
+"""The few commonest requests of a service, answered before Litestar (ADR 13).
+
+A shortcut answers what it understands completely. Everything else it declines, and the ordinary
+route of the same path answers: what is wrong with a request is told in one place only, and
+without shortcuts a service says the same, more slowly.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from cinesync.chassis.http import (
+    BODY_BYTES_MAX,
+    JSON_TYPE,
+    PROBLEM_TYPE,
+    caller_of,
+    header,
+    problem_headers,
+    problem_of,
+)
+from cinesync.chassis.problems import Problem, Unauthorized
+from cinesync.chassis.tokens import Caller, Verifier
+
+T = TypeVar("T")
+
+UUID_PARAMETER = re.compile(r"\{\w+:uuid\}")
+CANONICAL_UUID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"  # RFC 9562 section 4
+LENGTH_DIGITS_MAX = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request. `keys` are the UUIDs in its path."""
+
+    scope: Scope
+    keys: Sequence[UUID]
+    body: bytes
+    verifier: Verifier
+
+    def header(self, name: bytes) -> str | None:
+        """The first of that name, which is in lower case."""
+        return header(self.scope, name)
+
+    def json(self, decoder: msgspec.json.Decoder[T]) -> T | None:
+        """The body, or None when it is not as it should be."""
+        try:
+            return decoder.decode(self.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    async def caller(self) -> Caller:
+        """Who is asking. Raises Unauthorized."""
+        caller = await caller_of(self.header(b"authorization"), self.verifier)
+        if caller is None:
+            raise Unauthorized
+        return caller
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back. A body in parts is sent as they come, until the client leaves."""
+
+    status: int
+    body: bytes | AsyncIterator[bytes]
+    headers: Sequence[tuple[bytes, bytes]]
+
+
+Handler = Callable[[Asked], Awaitable[Answer | None]]
+
+
+def json_answer(status: int, body: object, *headers: tuple[bytes, bytes]) -> Answer:
+    """`body` as JSON."""
+    return _whole(status, msgspec.json.encode(body), JSON_TYPE, headers)
+
+
+def bytes_answer(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
+    """JSON that is there already."""
+    return _whole(status, body, JSON_TYPE, headers)
+
+
+def _whole(
+    status: int, body: bytes, media_type: str, headers: Sequence[tuple[bytes, bytes]]
+) -> Answer:
+    own = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
+    return Answer(status, body, [*headers, *own])
+
+
+class Shortcut:
+    """`handler` is tried for `path`, the template of an ordinary route; UUIDs may be in it."""
+
+    def __init__(self, method: str, path: str, handler: Handler) -> None:
+        self.method = method
+        self.path = path
+        self.handler = handler
+        self._pattern = re.compile(UUID_PARAMETER.sub(CANONICAL_UUID, path))
+
+    def match(self, scope: Any) -> tuple[str, ...] | None:
+        """What stands in the place of UUIDs; None when another route is asked for."""
+        if scope["method"] != self.method:
+            return None
+        found = self._pattern.fullmatch(scope["path"])
+        return found.groups() if found else None
+
+
+class Shortcuts:
+    """An ASGI app: the shortcuts, and behind them the service's own app."""
+
+    def __init__(self, shortcuts: Sequence[Shortcut], verifier: Verifier, app: ASGIApp) -> None:
+        self._shortcuts = shortcuts
+        self._verifier = verifier
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        for shortcut in self._shortcuts if scope["type"] == ScopeType.HTTP else ():
+            keys = shortcut.match(scope)
+            if keys is not None:
+                await self._try(shortcut, keys, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _try(
+        self, shortcut: Shortcut, keys: Sequence[str], scope: Any, receive: Receive, send: Send
+    ) -> None:
+        body = b""
+        if shortcut.method == "POST":
+            if not _is_small_json(scope):
+                await self._app(scope, receive, send)
+                return
+            body, receive = await _read(receive)
+        asked = Asked(scope, [UUID(key) for key in keys], body, self._verifier)
+        try:
+            answer = await shortcut.handler(asked)
+        except Exception as error:  # noqa: BLE001 as the ordinary routes do
+            answer = _problem_answer(problem_of(error, scope["path"]))
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        scope["path_template"] = shortcut.path
+        await send(
+            {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+        )
+        if isinstance(answer.body, bytes):
+            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        else:
+            await _stream(answer.body, receive, send)
+
+
+def _is_small_json(scope: Scope) -> bool:
+    length = header(scope, b"content-length") or ""
+    return (
+        header(scope, b"content-type") == JSON_TYPE
+        and length.isdecimal()
+        and len(length) <= LENGTH_DIGITS_MAX
+        and int(length) <= BODY_BYTES_MAX
+    )
+
+
+async def _read(receive: Receive) -> tuple[bytes, Receive]:
+    """The body, and what gives it again to who comes next."""
+    messages: list[Any] = []
+    while not messages or messages[-1].get("more_body"):
+        messages.append(await receive())
+    body = b"".join(message.get("body", b"") for message in messages)
+    again = iter(messages)
+
+    async def receive_again() -> Any:
+        message = next(again, None)
+        return message if message is not None else await receive()
+
+    return body, receive_again
+
+
+async def _stream(parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+    """Until they end or the client leaves, which only `receive` tells."""
+
+    async def pump() -> None:
+        async with aclosing(parts):  # type: ignore[type-var]  # ours are generators
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def until_gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = [asyncio.create_task(pump()), asyncio.create_task(until_gone())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _problem_answer(problem: Problem) -> Answer:
+    headers = [(name.encode(), value.encode()) for name, value in problem_headers(problem).items()]
+    return _whole(problem.status, msgspec.json.encode(problem.as_dict()), PROBLEM_TYPE, headers)
