@@ -163,7 +163,7 @@ async def test_a_running_relay_wakes_at_commit_and_outlives_an_outage(db: Databa
 async def test_a_running_relay_sweeps_for_what_nobody_woke_it_for(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "SWEEP_SECONDS_MAX", 0.01)
     bus = Post()
     running = asyncio.create_task(Relay("toy", db, bus, "me").run())
     db.on_events.clear()  # as a process that died between commit and wake
@@ -248,3 +248,21 @@ async def test_rows_delivered_long_ago_are_forgotten_and_no_others(db: Database)
     await db.run(age)
     assert await db.run(outbox.forget_sent) == 1
     assert await db.read(left) == {fresh, unsent}
+
+
+async def test_while_another_process_writes_sweeps_come_sooner(
+    db: Database,
+) -> None:
+    relay = Relay("toy", db, Post(), "owner")
+    rarely = relay.sweep_seconds
+    await db.run(outbox.append, [note()])
+    await relay.drain()
+    assert relay.sweep_seconds == rarely, "its own commits wake it"
+    db.on_events.clear()  # as if they were another's
+    await db.run(outbox.append, [note()])
+    await relay.drain()
+    assert relay.sweep_seconds == outbox.SWEEP_SECONDS_MIN
+    while relay.sweep_seconds < rarely:
+        before = relay.sweep_seconds
+        await relay.drain()
+        assert relay.sweep_seconds > before

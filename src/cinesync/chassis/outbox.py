@@ -13,7 +13,8 @@ from cinesync.chassis.events import Event, Message, encode
 log = telemetry.get_logger(__name__)
 
 RELAY_BATCH_MAX = 100
-SWEEP_SECONDS = 1.0
+SWEEP_SECONDS_MIN = 0.05  # while other processes write, whose commits wake nobody here
+SWEEP_SECONDS_MAX = 1.0
 BACKOFF_SECONDS_MAX = 5.0
 LEASE_RENEW_SECONDS = lease.LEASE_SECONDS / 2
 CLEANUP_SECONDS = 600.0
@@ -81,6 +82,7 @@ class Relay:
         self._owner = owner
         self._wake = asyncio.Event()
         self._leased_until = 0.0
+        self.sweep_seconds = SWEEP_SECONDS_MAX
         self._cleanup_at = 0.0
         # What the bus did not take rests for a while, and does not hold up the others: until when,
         # and for how long.
@@ -88,7 +90,8 @@ class Relay:
         db.on_events.append(self._wake.set)
 
     async def run(self) -> None:
-        """Relay until cancelled. Wakes at commit, and sweeps for rows a crash left behind."""
+        """Relay until cancelled. Wakes at commit, and sweeps for what other processes wrote or a
+        crash left behind."""
         backoff_seconds = 0.0
         while True:
             try:
@@ -102,10 +105,14 @@ class Relay:
 
     async def drain(self) -> bool:
         """Deliver all there is now. False: something was not taken and waits for another try."""
+        woken = self._wake.is_set()
         self._wake.clear()  # first: who is not the owner must not be woken again at once
         while await self._is_owner():
             await self._clean_up()
             messages = await self._db.read(unsent, RELAY_BATCH_MAX, self._still_resting())
+            if not woken:
+                self._hurry(others_write=bool(messages))
+                woken = True
             telemetry.EVENTS_WAITING.labels(self._service).set(len(messages) + len(self._resting))
             if not messages:
                 return not self._resting
@@ -123,6 +130,11 @@ class Relay:
         self._db.on_events.remove(self._wake.set)
         await self._db.run(lease.give_back, "relay", self._owner)
 
+    def _hurry(self, *, others_write: bool) -> None:
+        """A sweep looks again the sooner, the less long ago one found something."""
+        longer = min(self.sweep_seconds * 2, SWEEP_SECONDS_MAX)
+        self.sweep_seconds = SWEEP_SECONDS_MIN if others_write else longer
+
     def _still_resting(self) -> list[UUID]:
         now = asyncio.get_running_loop().time()
         return [event_id for event_id, (until, _) in self._resting.items() if until > now]
@@ -137,7 +149,7 @@ class Relay:
 
     async def _until_woken(self) -> None:
         try:
-            async with asyncio.timeout(SWEEP_SECONDS):
+            async with asyncio.timeout(self.sweep_seconds):
                 await self._wake.wait()
         except TimeoutError:
             return
