@@ -66,19 +66,23 @@ async def drive(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(pickle.dumps(plan))
-    await process.stdin.drain()
-    if await process.stdout.readline() != READY:
-        raise RuntimeError("the load generator did not start")
-    loop = asyncio.get_running_loop()
-    before, began = machine.cpu_seconds(extra_roots), loop.time()
-    process.stdin.write(b"!")
-    data = await process.stdout.read()
-    report: Report = pickle.loads(data)
-    if settled is not None:
-        await settled(report)
-    cpu = machine.spent(before, machine.cpu_seconds(extra_roots))
-    await process.wait()
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(pickle.dumps(plan))
+        await process.stdin.drain()
+        if await process.stdout.readline() != READY:
+            raise RuntimeError("the load generator did not start")
+        loop = asyncio.get_running_loop()
+        before, began = machine.cpu_seconds(extra_roots), loop.time()
+        process.stdin.write(b"!")
+        data = await process.stdout.read()
+        report: Report = pickle.loads(data)
+        if settled is not None:
+            await settled(report)
+        cpu = machine.spent(before, machine.cpu_seconds(extra_roots))
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()  # a load without a bench would go on
     return Outcome(report, {**cpu, machine.GENERATOR: report.cpu_seconds}, loop.time() - began)

@@ -12,7 +12,7 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 BATCH_MAX = 100
-WAITING_MAX = 10_000
+WAITING_MAX = 2_000  # some two seconds of work: who came later is told to try again
 
 
 class Overloaded(Unavailable):
