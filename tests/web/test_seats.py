@@ -27,6 +27,21 @@ def test_the_list_is_a_form_that_needs_no_script(visitor: FlaskClient) -> None:
     assert "open" in page
 
 
+def test_what_a_seat_is_called_cannot_become_markup(visitor: FlaskClient, world: World) -> None:
+    hostile = "'\"><script>&"
+    for name in ("seat", "zone", "kind", "row"):
+        world.layouts[SHOW][7][name] = f"{name}{hostile}"
+    world.taken[SHOW]["C4"] = hostile
+    page = visitor.get(f"/shows/{SHOW}").text
+    assert page.count("<script") == 1
+    assert hostile not in page
+    for name in ("seat", "zone", "kind", "row"):
+        assert (
+            f"{name}&#x27;&quot;&gt;&lt;script&gt;&amp;"
+            in page.replace("&#39;", "&#x27;").replace("&#34;", "&quot;").lower()
+        )
+
+
 def test_yen_have_no_minor_units(visitor: FlaskClient) -> None:
     assert "¥1,500" in visitor.get(f"/shows/{ROUND_SHOW}").text
 

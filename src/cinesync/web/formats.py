@@ -3,6 +3,7 @@
 import zlib
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -10,15 +11,18 @@ from babel.dates import format_date, format_datetime, format_time
 from babel.numbers import format_currency, get_currency_precision
 from flask import Flask, has_request_context, request
 from flask_babel import Babel, get_locale  # type: ignore[import-untyped]
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from cinesync.web.model import Show
 
 LOCALES = ["en-GB", "en-US"]
+WORDINGS_KEPT_MAX = 4_096
 
 
 def install(app: Flask) -> None:
     """Makes the filters known to the templates."""
-    Babel(app, default_locale="en_GB", locale_selector=_choose_locale)
+    Babel(app, default_locale="en_GB", locale_selector=_locale_of_request)
     for one in (
         money,
         clock_time,
@@ -35,17 +39,26 @@ def install(app: Flask) -> None:
         app.add_template_filter(one)
 
 
-def _choose_locale() -> str:
-    best = request.accept_languages.best_match(LOCALES) if has_request_context() else None
+def _locale_of_request() -> str:
+    return best_locale(request.headers.get("Accept-Language", "") if has_request_context() else "")
+
+
+@lru_cache(WORDINGS_KEPT_MAX)
+def best_locale(accept_language: str) -> str:
+    """What Babel calls the locale of a visitor whose browser sends that header."""
+    best = parse_accept_header(accept_language, LanguageAccept).best_match(LOCALES)
     return (best or LOCALES[0]).replace("-", "_")
 
 
 def money(cents: int, currency: str) -> str:
     """`cents` are minor units of `currency`: 1250 GBP is £12.50, 1250 JPY is ¥1,250."""
-    if not currency:
-        return ""
+    return _money(cents, currency, get_locale()) if currency else ""
+
+
+@lru_cache(WORDINGS_KEPT_MAX)  # a seat map names a few prices hundreds of times
+def _money(cents: int, currency: str, locale: Locale) -> str:
     amount = Decimal(cents).scaleb(-get_currency_precision(currency))
-    return format_currency(amount, currency, locale=get_locale())
+    return format_currency(amount, currency, locale=locale)
 
 
 def clock_time(at: datetime, time_zone: str) -> str:
@@ -53,11 +66,16 @@ def clock_time(at: datetime, time_zone: str) -> str:
 
 
 def day_long(day: date) -> str:
-    return format_date(day, format="full", locale=get_locale())
+    return _day(day, "full", get_locale())
 
 
 def day_short(day: date) -> str:
-    return format_date(day, format="EEE d MMM", locale=get_locale())
+    return _day(day, "EEE d MMM", get_locale())
+
+
+@lru_cache(WORDINGS_KEPT_MAX)
+def _day(day: date, pattern: str, locale: Locale) -> str:
+    return format_date(day, format=pattern, locale=locale)
 
 
 def moment(at: datetime, time_zone: str) -> str:

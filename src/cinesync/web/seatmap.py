@@ -41,6 +41,10 @@ class DrawnRow(Struct, frozen=True):
     label_right: tuple[float, float]
     seats: list[DrawnSeat]
 
+    @property
+    def is_one_zone(self) -> bool:
+        return len({one.seat.zone for one in self.seats}) == 1
+
 
 class Drawing(Struct, frozen=True):
     width: float

@@ -1,6 +1,7 @@
 """The seat map, and the hold of the seats chosen on it."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -8,16 +9,18 @@ from flask import Blueprint, make_response, redirect, render_template, request, 
 from werkzeug.wrappers import Response
 
 from cinesync.chassis import clock
-from cinesync.web import session
+from cinesync.web import seat_parts, session
 from cinesync.web.api import ApiProblem
+from cinesync.web.formats import money
 from cinesync.web.model import SEATS_PER_HOLD_MAX, SeatMap, alternatives_of
-from cinesync.web.seatmap import KIND_NAMES, STATE_NAMES, draw, seat_title
+from cinesync.web.seatmap import KIND_NAMES, draw
 from cinesync.web.session import api
 
 blueprint = Blueprint("seats", __name__)
 
 CONFLICT, RULE_BROKEN = 409, 422
 PARTY_DEFAULT = 2
+SEATS_KEPT_MAX = 30_000  # rendered ones, of half a kilobyte each
 
 
 @blueprint.get("/shows/<uuid:show_id>")
@@ -101,18 +104,20 @@ def _page(
 ) -> Response:
     seats = api().seats(show_id)
     closed = _why_closed(seats)
+    every = {seat.price_cents for seat in seats.seats}
+    prices = {cents: money(cents, seats.currency) for cents in every}
     body = render_template(
         "seats.html",
         show=api().show(show_id),
         seats=seats,
         drawing=draw(seats.seats),
-        chosen=frozenset(chosen),
         sentence=sentence or closed,
         is_open=not closed,
         party=_party(),
         seats_max=SEATS_PER_HOLD_MAX,
-        seat_title=seat_title,
-        state_names=STATE_NAMES,
+        prices=prices,
+        marks=partial(seat_parts.marks, prices),
+        boxes=partial(seat_parts.boxes, prices, frozenset(chosen)),
         kinds=sorted({seat.kind for seat in seats.seats}),
         kind_names=KIND_NAMES,
         rule=rule,
