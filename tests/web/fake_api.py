@@ -39,14 +39,7 @@ def build(world: World, ledger: fake_ledger.Ledger | None = None) -> Flask:
                 raise refused
         return None
 
-    @app.errorhandler(Refused)
-    def refuse(refused: Refused) -> tuple[Response, int]:
-        return jsonify(refused.body), refused.status
-
-    @app.errorhandler(HTTPException)
-    def unknown(error: HTTPException) -> tuple[str, int]:
-        return "plain text, not JSON", error.code or 500
-
+    _answers(app, world)
     _movies(app, world)
     _auth(app, world)
     _booking(app, world)
@@ -55,6 +48,21 @@ def build(world: World, ledger: fake_ledger.Ledger | None = None) -> Flask:
     if ledger is not None:
         fake_ledger.install(app, ledger)
     return app
+
+
+def _answers(app: Flask, world: World) -> None:
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.extend(world.headers)
+        return response
+
+    @app.errorhandler(Refused)
+    def refuse(refused: Refused) -> tuple[Response, int]:
+        return jsonify(refused.body), refused.status
+
+    @app.errorhandler(HTTPException)
+    def unknown(error: HTTPException) -> tuple[str, int]:
+        return "plain text, not JSON", error.code or 500
 
 
 def _page(items: list[dict[str, Any]]) -> Response:

@@ -61,6 +61,7 @@ class World:
     faults: dict[str, Refused] = field(default_factory=dict)
     garbled: set[str] = field(default_factory=set)
     requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)  # of every answer
     seat_map_extra: dict[str, Any] = field(default_factory=dict)
     version: int = 1
     expires_in: int = 900

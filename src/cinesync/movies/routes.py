@@ -43,7 +43,7 @@ Signed = NamedDependency[Caller]
 
 WORDS_MAX = 10
 CATALOGUE_SECONDS = 30  # how long a browser or a proxy may show films and theaters unasked
-SHOWS_SECONDS = 0  # seats left change: ask each time, mostly answered with 304
+SHOWS_SECONDS = 2  # seats left change, and trail sales by moments anyway
 
 Text = Annotated[str | None, QueryParameter(max_length=100)]
 Cursor = Annotated[
@@ -249,8 +249,7 @@ def fresh(request: Web, content: T, seconds: int) -> Response[T]:
     """The content with its ETag, or 304 when the client has it already (RFC 9110, 13.1.2)."""
     body = msgspec.json.encode(content)
     tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
-    caching = f"public, max-age={seconds}" if seconds else "no-cache"
-    headers: Mapping[str, str] = {"ETag": tag, "Cache-Control": caching}
+    headers: Mapping[str, str] = {"ETag": tag, "Cache-Control": f"public, max-age={seconds}"}
     known = [
         t.strip().removeprefix("W/") for t in request.headers.get("if-none-match", "").split(",")
     ]
