@@ -90,7 +90,7 @@ async def serve(
     services = build_services(names, environ)
     pages = None
     if "web" in names:
-        pages = _as_asgi(_app("web").build(environ))
+        pages = as_asgi(_app("web").build(environ))
     bus = _bus(environ) if services else EmbeddedBus()  # pages alone hear and say nothing
     process = Process(list(services.values()), process_settings, bus, pages)
 
@@ -234,13 +234,15 @@ def env_example() -> str:
     return "".join(lines)
 
 
-def _as_asgi(pages: "Flask") -> ASGIApp:
-    """The storefront in its threads.
+def as_asgi(pages: "Flask") -> ASGIApp:
+    """The storefront in its threads, behind the pages that are the same for everybody.
 
     a2wsgi hands what `receive` returns to the event loop from a thread, which takes a coroutine;
     Granian's is a bare awaitable, so every form would end in a TypeError.
     """
     from a2wsgi import WSGIMiddleware  # noqa: PLC0415
+
+    from cinesync.web.public import Front  # noqa: PLC0415
 
     wsgi_app = cast("WSGIApp", pages)
     bridge = cast("ASGIApp", WSGIMiddleware(wsgi_app, workers=PAGE_THREADS))
@@ -251,7 +253,7 @@ def _as_asgi(pages: "Flask") -> ASGIApp:
 
         await bridge(scope, receive_in_a_coroutine, send)
 
-    return app
+    return Front(app)
 
 
 def _bus(environ: Mapping[str, str]) -> Bus:

@@ -27,8 +27,12 @@ def test_every_answer_forbids_foreign_code_and_frames(visitor: FlaskClient, path
     assert "Strict-Transport-Security" not in headers
 
 
-def test_pages_are_not_stored_and_static_files_are(visitor: FlaskClient) -> None:
-    assert "no-store" in visitor.get("/").headers["Cache-Control"]
+def test_pages_of_somebody_are_not_stored_and_static_files_are(customer: FlaskClient) -> None:
+    for path in ("/", f"/shows/{SHOW}", "/account"):
+        assert customer.get(path).headers["Cache-Control"] == "private, no-store"
+    visitor = customer.application.test_client()
+    for path in ("/sign-in", f"/shows/{SHOW}", "/nowhere"):
+        assert visitor.get(path).headers["Cache-Control"] == "private, no-store"
     for path in ("/static/cinesync.css", "/bootstrap/static/css/bootstrap.min.css"):
         with visitor.get(path) as file:
             assert file.status_code == 200
@@ -72,6 +76,28 @@ def test_a_forged_form_is_refused_with_a_way_on(
     assert "This form has become too old" in page.text
     assert "To the movies" in page.text
     assert not any(one["method"] == "POST" for one in world.requests)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 303),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://localhost"}, 400),
+        ({"Sec-Fetch-Site": "cross-site"}, 400),
+        ({"Origin": "http://localhost"}, 303),
+        ({"Origin": "http://evil.example"}, 400),
+        ({"Origin": "null"}, 400),
+    ],
+)
+def test_seats_are_held_from_a_page_of_ours_without_a_token(
+    app: Flask, said: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seat map is the same for everybody, so it has no token of anyone's session."""
+    monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", value=True)
+    visitor = app.test_client()
+    page = visitor.post(f"/shows/{SHOW}/hold", data={"seat": "C4"}, headers=said)
+    assert page.status_code == status
+    assert visitor.post("/sign-in", data=GOOD, headers=said).status_code == 400
 
 
 @pytest.mark.parametrize(

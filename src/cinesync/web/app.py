@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import httpx
 from flask import Flask, g, request
 from flask_bootstrap import Bootstrap5
-from flask_wtf.csrf import CSRFProtect
 
 from cinesync.chassis import settings, telemetry, vouching
 from cinesync.web import (
@@ -47,7 +46,7 @@ def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -
     app = Flask("cinesync.web")
     app.config.update(
         SECRET_KEY=wanted.secret_key,
-        SESSION_COOKIE_NAME="cinesync",
+        SESSION_COOKIE_NAME=session.COOKIE_NAME,
         SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=FORM_BYTES_MAX,
         SEND_FILE_MAX_AGE_DEFAULT=STATIC_SECONDS,
@@ -57,7 +56,7 @@ def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -
     app.session_interface = session.Sessions()
     app.extensions["refreshes"] = session.Refreshes()
     _call_apis(app, open_client(wanted.api_url, transport), vouching.Vouching(wanted.secret_key))
-    for install in (Bootstrap5, CSRFProtect, formats.install, errors.install):
+    for install in (Bootstrap5, security.ForgeryGuard, formats.install, errors.install):
         install(app)
     for pages in (browse, seats, checkout, account, ledger):
         app.register_blueprint(pages.blueprint)

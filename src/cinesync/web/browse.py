@@ -9,6 +9,7 @@ from flask import Blueprint, render_template, request, url_for
 
 from cinesync.web.formats import days_from
 from cinesync.web.model import Show, shows_by_movie, shows_by_theater
+from cinesync.web.public import public
 from cinesync.web.session import api
 
 blueprint = Blueprint("browse", __name__)
@@ -18,6 +19,8 @@ MOVIE_FILTERS = ("type", "language", "certificate", "genre", "q", "city", "date"
 MOVIES_PER_PAGE = 24
 SHOWS_MAX = 100
 DAYS_SHOWN = 14
+# With the APIs' own freshness, "12 left" is 5 seconds old at most, and a film's facts 33.
+PAGE_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Programme:
 
 
 @blueprint.get("/")
+@public(PAGE_SECONDS, browsers="no-cache")
 def home() -> str:
     chosen = _chosen(MOVIE_FILTERS)
     paging = {"limit": str(MOVIES_PER_PAGE)} | _chosen(("after",))
@@ -47,6 +51,7 @@ def home() -> str:
 
 
 @blueprint.get("/movies/<uuid:movie_id>")
+@public(PAGE_SECONDS, browsers="no-cache")
 def movie(movie_id: UUID) -> str:
     city = _chosen(("city",))
     programme = _programme({"movie_id": str(movie_id)} | city)
@@ -61,6 +66,7 @@ def movie(movie_id: UUID) -> str:
 
 
 @blueprint.get("/theaters")
+@public(PAGE_SECONDS, browsers="no-cache")
 def theaters() -> str:
     city = _chosen(("city",))
     return render_template(
@@ -69,6 +75,7 @@ def theaters() -> str:
 
 
 @blueprint.get("/theaters/<uuid:theater_id>")
+@public(PAGE_SECONDS, browsers="no-cache")
 def theater(theater_id: UUID) -> str:
     programme = _programme({"theater_id": str(theater_id)})
     return render_template(
@@ -80,6 +87,7 @@ def theater(theater_id: UUID) -> str:
 
 
 @blueprint.get("/shows")
+@public(PAGE_SECONDS, browsers="no-cache")
 def shows() -> str:
     city = _chosen(("city",))
     programme = _programme(city)

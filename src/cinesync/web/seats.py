@@ -13,6 +13,7 @@ from cinesync.web import seat_parts, session
 from cinesync.web.api import ApiProblem
 from cinesync.web.formats import money
 from cinesync.web.model import SEATS_PER_HOLD_MAX, SeatMap, alternatives_of
+from cinesync.web.public import public
 from cinesync.web.seatmap import KIND_NAMES, draw
 from cinesync.web.session import api
 
@@ -20,10 +21,12 @@ blueprint = Blueprint("seats", __name__)
 
 CONFLICT, RULE_BROKEN = 409, 422
 PARTY_DEFAULT = 2
+PAGE_SECONDS = 1  # a browser's script makes up for it: the page's version is where it follows from
 SEATS_KEPT_MAX = 30_000  # rendered ones, of half a kilobyte each
 
 
 @blueprint.get("/shows/<uuid:show_id>")
+@public(PAGE_SECONDS)
 def seat_map(show_id: UUID) -> Response:
     return _page(str(show_id), chosen=request.args.getlist("seat"))
 

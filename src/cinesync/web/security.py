@@ -1,6 +1,11 @@
-"""Headers that keep a page to itself, and where a visitor may be sent."""
+"""Headers that keep a page to itself, forms of others, and where a visitor may be sent."""
+
+# mypy: allow-subclassing-any
+
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
+from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 # No inline script or style anywhere; Bootstrap's icons of form controls are data: images.
@@ -27,6 +32,9 @@ HEADERS = {
 }
 ONE_YEAR_SECONDS = 31_536_000
 
+# Forms on pages that are the same for everybody, which cannot have a token of somebody's session.
+FORMS_FOR_EVERYBODY = frozenset({"seats.hold"})
+
 
 def install(app: Flask, trusted_proxies: int) -> None:
     app.after_request(add_headers)
@@ -35,6 +43,28 @@ def install(app: Flask, trusted_proxies: int) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=count, x_proto=count, x_host=count
         )
+
+
+class ForgeryGuard(CSRFProtect):
+    """Refuses forms that another site sent. Raises CSRFError.
+
+    By the session's token; or, for a form on a page that is the same for everybody, by the
+    browser's own word that a page of ours sent it.
+    """
+
+    def protect(self, *, apply_exemptions: bool = False) -> None:
+        if request.endpoint in FORMS_FOR_EVERYBODY and is_from_our_page():
+            return
+        super().protect(apply_exemptions=apply_exemptions)
+
+
+def is_from_our_page() -> bool:
+    """By Fetch Metadata; over plain http browsers tell only the Origin."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin", "")
+    return bool(origin) and urlsplit(origin).netloc == request.host
 
 
 def add_headers(response: Response) -> Response:

@@ -18,6 +18,7 @@ from cinesync.chassis import clock
 from cinesync.web.api import Api, ApiProblem
 from cinesync.web.model import Hold, Show, Tokens
 
+COOKIE_NAME = "cinesync"
 REFRESH_BEFORE_SECONDS = 20
 REFRESH_SHARED_SECONDS = 60
 REFRESHES_REMEMBERED_MAX = 1_000
