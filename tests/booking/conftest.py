@@ -5,11 +5,18 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
+from cinesync.booking.model import Terms
+from cinesync.booking.routes import router
+from cinesync.booking.shop import Shop
+from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.tables import metadata
-from cinesync.chassis import migrate
+from cinesync.booking.tickets import TicketSigner
+from cinesync.chassis import clock, migrate
 from cinesync.chassis.db import Database, Transaction, open_database
 from cinesync.chassis.postgres import Postgres
 from tests.booking.scenes import BoxOffice
+from tests.booking.storefront import OpenStorefront, Storefront
+from tests.conftest import MakeClient, Sign
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +44,21 @@ async def _make(db: Database) -> None:
 async def _empty(tx: Transaction) -> None:
     for table in [*metadata.tables, "outbox", "inbox"]:
         await tx.execute(text(f"DELETE FROM {table}"))
+
+
+@pytest.fixture
+def open_storefront(office: BoxOffice, make_client: MakeClient, sign: Sign) -> OpenStorefront:
+    shop = Shop(office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
+
+    async def enter(role: str = "customer") -> Storefront:
+        http = make_client("booking", [router(shop)], shortcuts(shop))
+        customer_id = clock.new_id()
+        http.headers["Authorization"] = f"Bearer {sign(customer_id, role)}"
+        return Storefront(http, shop, office, customer_id)
+
+    return enter
+
+
+@pytest.fixture
+async def front(open_storefront: OpenStorefront) -> Storefront:
+    return await open_storefront()

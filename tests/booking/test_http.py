@@ -1,85 +1,17 @@
 """The HTTP contract of booking."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from cinesync.booking import service, settling
-from cinesync.booking.model import HoldSeats, Terms
-from cinesync.booking.routes import router
-from cinesync.booking.shop import Shop
-from cinesync.booking.shortcuts import shortcuts
-from cinesync.booking.tickets import TicketSigner
+from cinesync.booking import settling
 from cinesync.chassis import clock
-from cinesync.chassis.db import Transaction
 from cinesync.chassis.http import encode_cursor
-from cinesync.contracts.movies import ShowScheduled
-from tests.booking.scenes import BoxOffice, called_off, changed, refunded, row, scheduled
-from tests.conftest import MakeClient, Sign
-
-
-@dataclass
-class Storefront:
-    """A customer in front of the API, and what goes on behind it."""
-
-    http: httpx.AsyncClient
-    shop: Shop
-    office: BoxOffice
-    customer_id: UUID
-
-    @property
-    def token(self) -> str:
-        return self.http.headers["Authorization"].removeprefix("Bearer ")
-
-    async def hold(self, show: ShowScheduled, *seats: str) -> dict[str, Any]:
-        body = {"show_id": str(show.show_id), "seats": seats}
-        answer = await self.http.post("/api/booking/holds", json=body)
-        assert answer.status_code == 201, answer.text
-        made: dict[str, Any] = answer.json()
-        return made
-
-    async def book(self, show: ShowScheduled, *seats: str) -> dict[str, Any]:
-        hold = await self.hold(show, *seats)
-        await self.office.pay(await self.office.find(UUID(hold["hold_id"])))
-        return await self.get(f"/api/booking/bookings/{hold['hold_id']}")
-
-    async def get(self, path: str, **parameters: Any) -> dict[str, Any]:
-        answer = await self.http.get(path, params=parameters)
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    async def states(self, show: ShowScheduled) -> dict[str, str]:
-        seat_map = await self.get(f"/api/booking/shows/{show.show_id}/seats")
-        return {seat["seat"]: seat["state"] for seat in seat_map["seats"]}
-
-
-OpenStorefront = Callable[..., Awaitable[Storefront]]
-
-
-@pytest.fixture
-def open_storefront(office: BoxOffice, make_client: MakeClient, sign: Sign) -> OpenStorefront:
-    shop = Shop(office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
-
-    async def enter(role: str = "customer") -> Storefront:
-        http = make_client("booking", [router(shop)], shortcuts(shop))
-        customer_id = clock.new_id()
-        http.headers["Authorization"] = f"Bearer {sign(customer_id, role)}"
-        return Storefront(http, shop, office, customer_id)
-
-    return enter
-
-
-@pytest.fixture
-async def front(open_storefront: OpenStorefront) -> Storefront:
-    return await open_storefront()
+from tests.booking.scenes import called_off, changed, refunded, row, scheduled
+from tests.booking.storefront import OpenStorefront, Storefront
 
 
 async def test_a_seat_map_has_every_seat_with_price_and_state(front: Storefront) -> None:
@@ -423,75 +355,6 @@ async def test_new_prices_reach_the_seat_map(front: Storefront) -> None:
     await front.office.db.run(settling.change_shows, [event])
     front.shop.live.shows_changed([event])
     assert (await front.get(path))["seats"][0]["price_cents"] == 1200
-
-
-@pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the batches of holds that went to the database."""
-    sizes: list[int] = []
-    hold_seats = service.hold_seats
-
-    async def counted(tx: Transaction, holds: Sequence[HoldSeats], *rest: Any) -> Any:
-        sizes.append(len(holds))
-        return await hold_seats(tx, holds, *rest)
-
-    monkeypatch.setattr(service, "hold_seats", counted)
-    return sizes
-
-
-async def test_many_at_once_are_answered_from_few_transactions(
-    front: Storefront, batches: list[int]
-) -> None:
-    show = await front.office.schedule(scheduled())
-    wishes = [
-        HoldSeats(
-            hold_id=clock.new_id(),
-            customer_id=clock.new_id(),
-            is_guest=False,
-            show_id=show.show_id,
-            best=1,
-        )
-        for _ in range(24)
-    ]
-    held = await asyncio.gather(*(front.shop.hold(one) for one in wishes))
-    seats = {priced.seat for one in held for priced in one.pick.seats}
-    assert len(seats) == 24
-    assert batches == [24]
-
-
-async def test_what_was_refused_is_refused_again_without_asking_the_database(
-    front: Storefront, open_storefront: OpenStorefront, batches: list[int]
-) -> None:
-    show = await front.office.schedule(scheduled(row("A", 3)))
-    await front.states(show)
-    sold = await front.hold(show, "A1", "A2", "A3")
-    late = await open_storefront("guest")
-    two = {"show_id": str(show.show_id), "best": 2}
-    answers = [await late.http.post("/api/booking/holds", json=two) for _ in range(3)]
-    assert {answer.status_code for answer in answers} == {409}
-    assert answers[0].json() == answers[1].json() == answers[2].json()
-    assert batches == [1, 1]  # the one that got seats, the first that did not
-    late.http.headers["Authorization"] = "Bearer nonsense"
-    anybody = await late.http.post("/api/booking/holds", json=two)
-    assert anybody.status_code == 409, "it is no secret, and cheaper to tell than to check a token"
-    late = await open_storefront("guest")
-    one = {"show_id": str(show.show_id), "best": 1}
-    assert (await late.http.post("/api/booking/holds", json=one)).status_code == 409
-    assert batches == [1, 1, 1]
-    await front.http.delete(f"/api/booking/holds/{sold['hold_id']}")
-    assert (await late.http.post("/api/booking/holds", json=two)).status_code == 201
-
-
-async def test_a_refusal_that_is_about_the_customer_is_nobody_elses(
-    front: Storefront, open_storefront: OpenStorefront
-) -> None:
-    show = await front.office.schedule(scheduled(row("A", 6)))
-    await front.states(show)
-    greedy, fresh = await open_storefront("guest"), await open_storefront("guest")
-    body = {"show_id": str(show.show_id), "best": 2}
-    asked = [await one.http.post("/api/booking/holds", json=body) for one in (greedy, greedy)]
-    assert [answer.status_code for answer in asked] == [201, 422]
-    assert (await fresh.http.post("/api/booking/holds", json=body)).status_code == 201
 
 
 async def test_the_api_describes_itself(front: Storefront) -> None:
