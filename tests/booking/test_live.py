@@ -392,19 +392,40 @@ def wish(best: int) -> HoldSeats:
     )
 
 
-async def test_a_refusal_is_kept_until_the_seats_change(live: Live) -> None:
-    version = await version_of(live)
-    live.refused(wish(4), NotTogether(), version)
+async def test_a_refusal_is_kept_until_a_seat_comes_free(live: Live) -> None:
+    live.refused(wish(4), NotTogether(), await version_of(live))
     assert isinstance(live.refusal(SHOW_ID, wish(4).choice), NotTogether)
     assert live.refusal(SHOW_ID, wish(3).choice) is None
+    live.seats_held(held(ALICE, "A1"))
+    assert live.refusal(SHOW_ID, wish(4).choice) is not None
+    live.seats_released(released(ALICE, "A1"))
+    assert live.refusal(SHOW_ID, wish(4).choice) is None
+
+
+async def test_a_refusal_that_offers_other_seats_is_kept_until_any_seat_changes(
+    live: Live,
+) -> None:
+    live.refused(wish(4), NotTogether(alternatives=[["A1"]]), await version_of(live))
+    assert live.refusal(SHOW_ID, wish(4).choice) is not None
     live.seats_held(held(ALICE, "A1"))
     assert live.refusal(SHOW_ID, wish(4).choice) is None
 
 
-async def test_a_refusal_of_seats_that_changed_meanwhile_is_not_kept(live: Live) -> None:
-    version = await version_of(live)
+@pytest.mark.parametrize("offer", [[], [["A2"]]])
+async def test_a_refusal_from_before_a_change_is_not_kept(
+    live: Live, offer: list[list[str]]
+) -> None:
+    await states(live)
     live.seats_held(held(ALICE, "A1"))
-    live.refused(wish(4), NotTogether(), version)
+    version = await version_of(live)
+    live.seats_released(released(ALICE, "A1"))
+    live.refused(wish(4), NotTogether(alternatives=offer), version)
+    assert live.refusal(SHOW_ID, wish(4).choice) is None
+
+
+async def test_a_refusal_outlives_no_look_at_the_database(live: Live) -> None:
+    live.refused(wish(4), NotTogether(), await version_of(live))
+    await live.resync()
     assert live.refusal(SHOW_ID, wish(4).choice) is None
 
 
@@ -422,7 +443,7 @@ async def test_a_refusal_loads_the_seat_map_for_those_to_come(
 async def test_no_more_refusals_are_kept_than_said(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_module, "REFUSALS_MAX", 2)
+    monkeypatch.setattr(feeds, "REFUSALS_MAX", 2)
     version = await version_of(live)
     for best in (1, 2, 3):
         live.refused(wish(best), NotTogether(), version)

@@ -16,6 +16,7 @@ from cinesync.chassis import clock
 
 RING_MAX = 500
 LISTENER_WAITING_MAX = 100
+REFUSALS_MAX = 100
 
 FREE, HELD, BOOKED = "free", "held", "booked"
 
@@ -115,6 +116,7 @@ class Feed:
     ring: deque[tuple[int, Changed]] = field(default_factory=lambda: deque(maxlen=RING_MAX))
     body: bytes | None = None
     refusals: dict[Choice, BookingError] = field(default_factory=dict)
+    freed_version: int = 0  # the last one in which a seat came free
     listeners: set[Listener] = field(default_factory=set)
     # News that comes while the database is read may be older or newer than its answer: it is
     # applied again after it.
@@ -182,7 +184,7 @@ class Feed:
         """Tell all listeners. One that does not keep up is dropped; it comes back."""
         self.version = version
         self.body = None
-        self.refusals.clear()
+        self._forget_refusals(version, changed)
         self.ring.append((version, changed))
         message = delta(version, changed)
         for listener in list(self.listeners):
@@ -192,6 +194,21 @@ class Feed:
             else:
                 listener.tell(message)
 
+    def refuse(self, choice: Choice, reason: BookingError, version: int) -> None:
+        """The database refused `choice` after `version`: so it will, until a seat comes free; and
+        in the same words, while what it offers instead is the same.
+        """
+        since = self.version if _offers(reason) else self.freed_version
+        if version >= since and len(self.refusals) < REFUSALS_MAX:
+            self.refusals[choice] = reason
+
+    def _forget_refusals(self, version: int, changed: Changed) -> None:
+        if FREE in changed.values():
+            self.freed_version = version
+            self.refusals.clear()
+        for choice in [one for one, reason in self.refusals.items() if _offers(reason)]:
+            del self.refusals[choice]
+
     def catch_up(self, since: int | None) -> list[bytes]:
         """What happened after a version that this process gave out; else all there is."""
         versions = [version for version, _ in self.ring]
@@ -199,6 +216,10 @@ class Feed:
             missed = list(self.ring)[versions.index(since) + 1 :]
             return [delta(version, changed) for version, changed in missed]
         return [sse("snapshot", self.version, self.states())]
+
+
+def _offers(reason: BookingError) -> bool:
+    return bool(reason.members.get("alternatives"))
 
 
 def delta(version: int, changed: Changed) -> bytes:

@@ -30,7 +30,6 @@ from cinesync.contracts.booking import (
 
 FEEDS_MAX = 500
 OVER_MAX = 10_000
-REFUSALS_MAX = 100
 HEARTBEAT_SECONDS = 15.0
 BEATS_AT_ONCE = 100  # or else nobody hears of a seat while thousands are told that nothing happened
 BEAT_PAUSE_SECONDS = 0.01
@@ -107,7 +106,7 @@ class Live:
     # What those who hold seats ask and tell.
 
     def refusal(self, show_id: UUID, choice: Choice) -> BookingError | None:
-        """Why this choice was refused a moment ago, if the seat map is still the same."""
+        """Why this choice was refused a moment ago, if nothing has changed about that."""
         feed = self._feeds.get(show_id)
         if feed is None:
             return None
@@ -120,16 +119,16 @@ class Live:
         return {show_id: feed.version for show_id, feed in feeds.items() if feed is not None}
 
     def refused(self, wish: HoldSeats, reason: object, version: int | None) -> None:
-        """The database refused `wish` while the seat map was at `version`: so it will, until that
-        changes. A seat map that is not here yet is loaded: more will ask.
+        """The database refused `wish` when the seat map was at `version`, or was not here: then it
+        is loaded, because more will ask.
         """
         if not isinstance(reason, SeatTaken | NotTogether):
             return  # it is about the customer or the hour, not about the seats
         feed = self._feeds.get(wish.show_id)
         if feed is None:
             self._opening(wish.show_id)
-        elif feed.version == version and len(feed.refusals) < REFUSALS_MAX:
-            feed.refusals[wish.choice] = reason
+        elif version is not None:
+            feed.refuse(wish.choice, reason, version)
 
     # What the bus calls, in every process.
 
@@ -254,6 +253,7 @@ class Live:
         if snapshot is None or _terms_of(snapshot.show) != _terms_of(feed.show):
             self._drop(feed)
             return
+        feed.refusals.clear()  # what they rest on may be news that never came
         self._publish(feed, feed.heal(snapshot.taken))
         for news in replay:
             self._publish(feed, feed.apply(news))
