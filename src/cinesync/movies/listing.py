@@ -37,6 +37,35 @@ _SHOW = (
     " JOIN auditoriums AS a ON a.region = s.region AND a.auditorium_id = s.auditorium_id"
 )
 
+# A date begins up to 14 hours before that of UTC, and ends up to 12 after it: indexes know moments.
+_ON_DAY = (
+    "(CAST(:day AS date) IS NULL OR (s.local_date = CAST(:day AS date)"
+    " AND s.starts_at >= (CAST(:day AS date) - interval '14 hours') AT TIME ZONE 'UTC'"
+    " AND s.starts_at < (CAST(:day AS date) + interval '36 hours') AT TIME ZONE 'UTC'))"
+)
+_ON_SALE = (
+    "s.status = 'scheduled' AND s.starts_at > now()"
+    f" AND {_ON_DAY} AND (CAST(:after_id AS uuid) IS NULL OR (s.starts_at, s.show_id)"
+    " > (CAST(:after_start AS timestamptz), CAST(:after_id AS uuid)))"
+)
+_THERE = (
+    "(CAST(:theater_id AS uuid) IS NULL OR t.theater_id = CAST(:theater_id AS uuid))"
+    " AND (CAST(:city_key AS text) IS NULL OR t.city_key = CAST(:city_key AS text))"
+)
+# The next few of each theater, and of those the next few: however long the programme is.
+_NEXT_OF_THEATERS = (
+    "SELECT n.region, n.show_id, n.starts_at FROM theaters AS t CROSS JOIN LATERAL ("  # noqa: S608 constants
+    "SELECT s.region, s.show_id, s.starts_at FROM shows AS s"
+    f" WHERE s.region = t.region AND s.theater_id = t.theater_id AND {_ON_SALE}"
+    " ORDER BY s.starts_at ASC, s.show_id ASC LIMIT CAST(:limit AS bigint)) AS n"
+    f" WHERE {_THERE}"
+)
+_NEXT_OF_MOVIE = (
+    "SELECT s.region, s.show_id, s.starts_at FROM shows AS s"  # noqa: S608 constants
+    " JOIN theaters AS t ON t.region = s.region AND t.theater_id = s.theater_id"
+    f" WHERE s.movie_id = CAST(:movie_id AS uuid) AND {_ON_SALE} AND {_THERE}"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovieFilter:
@@ -73,7 +102,7 @@ async def movies(tx: Transaction, wanted: MovieFilter) -> list[MovieView]:
         " JOIN theaters AS t ON t.region = s.region AND t.theater_id = s.theater_id"
         " WHERE s.movie_id = e.movie_id AND s.status = 'scheduled' AND s.starts_at > now()"
         " AND (CAST(:city_key AS text) IS NULL OR t.city_key = CAST(:city_key AS text))"
-        " AND (CAST(:day AS date) IS NULL OR s.local_date = CAST(:day AS date))))"
+        f" AND {_ON_DAY}))"
         " AND (CAST(:after_id AS uuid) IS NULL OR (e.popularity, e.movie_id)"
         " < (CAST(:after_popularity AS bigint), CAST(:after_id AS uuid)))"
         " ORDER BY e.popularity DESC, e.movie_id DESC LIMIT CAST(:limit AS bigint)"
@@ -114,10 +143,18 @@ async def genres(tx: Transaction) -> list[str]:
 
 
 async def languages(tx: Transaction) -> list[str]:
-    """Every language in which a film was made or can be heard."""
+    """Every language in which a film was made or can be heard.
+
+    From one language of shows to the next by their index: there are a dozen in any number of shows.
+    """
     statement = text(
-        "SELECT language FROM events UNION SELECT language FROM shows"
-        " WHERE status = 'scheduled' AND starts_at > now() ORDER BY language ASC"
+        "WITH RECURSIVE heard AS (SELECT min(s.language) AS language FROM shows AS s"
+        " WHERE s.status = 'scheduled' UNION ALL SELECT (SELECT min(s.language) FROM shows AS s"
+        " WHERE s.status = 'scheduled' AND s.language > h.language) FROM heard AS h"
+        " WHERE h.language IS NOT NULL)"
+        " SELECT e.language FROM events AS e UNION SELECT h.language FROM heard AS h"
+        " WHERE EXISTS (SELECT 1 FROM shows AS s WHERE s.status = 'scheduled'"
+        " AND s.language = h.language AND s.starts_at > now()) ORDER BY language ASC"
     )
     return list((await tx.execute(statement)).scalars())
 
@@ -182,16 +219,12 @@ class ShowFilter:
 
 async def shows(tx: Transaction, wanted: ShowFilter) -> list[ShowView]:
     """Those that have not started and are not cancelled, the next one first."""
+    following = _NEXT_OF_THEATERS if wanted.movie_id is None else _NEXT_OF_MOVIE
     statement = text(
-        f"SELECT {_SHOW}"
-        " WHERE s.status = 'scheduled' AND s.starts_at > now()"
-        " AND (CAST(:movie_id AS uuid) IS NULL OR s.movie_id = CAST(:movie_id AS uuid))"
-        " AND (CAST(:theater_id AS uuid) IS NULL OR s.theater_id = CAST(:theater_id AS uuid))"
-        " AND (CAST(:city_key AS text) IS NULL OR t.city_key = CAST(:city_key AS text))"
-        " AND (CAST(:day AS date) IS NULL OR s.local_date = CAST(:day AS date))"
-        " AND (CAST(:after_id AS uuid) IS NULL OR (s.starts_at, s.show_id)"
-        " > (CAST(:after_start AS timestamptz), CAST(:after_id AS uuid)))"
-        " ORDER BY s.starts_at ASC, s.show_id ASC LIMIT CAST(:limit AS bigint)"
+        f"WITH following AS ({following}"
+        " ORDER BY starts_at ASC, show_id ASC LIMIT CAST(:limit AS bigint))"
+        f" SELECT {_SHOW} JOIN following AS f ON f.region = s.region AND f.show_id = s.show_id"
+        " ORDER BY s.starts_at ASC, s.show_id ASC"
     )
     names = ShowFilter.__dataclass_fields__
     found = await tx.execute(statement, {name: getattr(wanted, name) for name in names})

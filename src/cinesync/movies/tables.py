@@ -145,6 +145,13 @@ shows = Table(
     Index("shows_by_movie", "movie_id", "starts_at"),
     Index("shows_by_theater", "theater_id", "starts_at"),
     Index(
+        "shows_by_language",
+        "language",
+        "movie_id",
+        "starts_at",
+        postgresql_where=text("status = 'scheduled'"),
+    ),
+    Index(
         "shows_by_auditorium",
         "region",
         "auditorium_id",

@@ -1,0 +1,125 @@
+"""Two years of programme are listed as fast as two days: few of the shows are read."""
+
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Any
+
+import asyncpg
+import pytest
+
+from cinesync.chassis.db import Database, Transaction, text
+from cinesync.movies import listing
+from cinesync.movies.listing import MovieFilter, ShowFilter
+
+ROUNDS = 60
+READ_MAX_SHARE = 0.1
+MANY = """
+INSERT INTO shows (region, show_id, movie_id, theater_id, auditorium_id, layout_id, starts_at,
+    ends_at, free_at, local_date, format, language, subtitles, currency, prices_cents, seat_count,
+    status, revision)
+SELECT region, gen_random_uuid(), movie_id, theater_id, auditorium_id, layout_id,
+    starts_at + later, ends_at + later, free_at + later, (local_date + later)::date, format,
+    language, subtitles, currency, prices_cents, seat_count, status, revision
+FROM shows, (SELECT n * interval '2 days' AS later FROM generate_series(1, $1::bigint) n) l
+"""
+Ask = Callable[[Transaction], Awaitable[Any]]
+
+
+@pytest.fixture
+async def many(chain: Database) -> Database:
+    url = chain.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(url)
+    await connection.execute(MANY, ROUNDS)
+    await connection.execute("VACUUM ANALYZE shows")
+    await connection.close()
+    return chain
+
+
+async def shows_read(tx: Transaction, ask: Ask) -> tuple[Any, float]:
+    """The answer, and what share of the shows' rows and keys was looked at for it."""
+    answer = await ask(tx)
+    statement = text(
+        "SELECT sum(pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched("
+        "c.oid)) AS looks, max(c.reltuples) AS shows FROM pg_class AS c WHERE c.relname = 'shows'"
+        " OR c.oid IN (SELECT i.indexrelid FROM pg_index AS i"
+        " WHERE i.indrelid = CAST('shows' AS regclass))"
+    )
+    row = (await tx.execute(statement)).one()
+    assert row.shows > 1000
+    return answer, float(row.looks) / row.shows
+
+
+async def test_languages_of_shows_are_found_without_reading_them(many: Database) -> None:
+    before, _ = await many.read(shows_read, listing.languages)
+    answer, share = await many.read(shows_read, listing.languages)
+    assert answer == before == sorted(set(answer))
+    assert share < READ_MAX_SHARE
+
+
+@pytest.mark.parametrize("where", [{}, {"city_key": "london"}, {"day": True}])
+async def test_the_next_shows_are_found_without_reading_all(
+    many: Database, where: dict[str, Any], tomorrow: date
+) -> None:
+    wanted = ShowFilter(limit=5, **(where | ({"day": tomorrow} if "day" in where else {})))
+    found, share = await many.read(shows_read, lambda tx: listing.shows(tx, wanted))
+    assert [show.starts_at for show in found] == sorted(show.starts_at for show in found)
+    assert len(found) == wanted.limit
+    assert share < READ_MAX_SHARE
+
+
+async def test_films_of_a_day_are_found_without_reading_all_shows(
+    many: Database, tomorrow: date
+) -> None:
+    wanted = MovieFilter(day=tomorrow)
+    found, share = await many.read(shows_read, lambda tx: listing.movies(tx, wanted))
+    assert found
+    assert share < READ_MAX_SHARE
+
+
+async def test_only_languages_that_can_still_be_heard_are_listed(chain: Database) -> None:
+    """A language of films counts as well."""
+    await chain.run(_speak, "tlh", "now() - interval '1 minute'", "scheduled")
+    assert "tlh" not in await chain.read(listing.languages)
+    await chain.run(_speak, "tlh", "now() + interval '1 hour'", "cancelled")
+    assert "tlh" not in await chain.read(listing.languages)
+    await chain.run(_speak, "tlh", "now() + interval '1 hour'", "scheduled")
+    assert "tlh" in await chain.read(listing.languages)
+
+
+async def _speak(tx: Transaction, language: str, starts_at: str, status: str) -> None:
+    """One show is in that language, at that time."""
+    await tx.execute(
+        text(
+            f"UPDATE shows SET language = CAST(:language AS text), starts_at = {starts_at},"
+            f" ends_at = {starts_at} + interval '1 hour',"
+            f" free_at = {starts_at} + interval '2 hours', status = CAST(:status AS text)"
+            " WHERE show_id = (SELECT show_id FROM shows ORDER BY show_id ASC LIMIT 1)"
+        ),
+        {"language": language, "status": status},
+    )
+
+
+@pytest.mark.parametrize("zone_hours", [-12, 14])
+async def test_a_date_is_that_of_the_theater_wherever_it_is(
+    chain: Database, tomorrow: date, zone_hours: int
+) -> None:
+    """The first and the last minute of a date, at the ends of the world."""
+    show_ids = await chain.run(_at_both_ends, tomorrow, zone_hours)
+    found = await chain.read(listing.shows, ShowFilter(day=tomorrow, limit=5_000))
+    assert show_ids <= {show.show_id for show in found}
+
+
+async def _at_both_ends(tx: Transaction, day: date, zone_hours: int) -> set[Any]:
+    rows = await tx.execute(
+        text(
+            "UPDATE shows SET local_date = CAST(:day AS date), starts_at = t.starts_at,"
+            " ends_at = t.starts_at + interval '1 hour', free_at = t.starts_at + interval '2 hours'"
+            " FROM (SELECT n.show_id, (CAST(:day AS date) - CAST(:hours AS bigint)"
+            " * interval '1 hour' + n.at * interval '1439 minutes') AT TIME ZONE 'UTC' AS starts_at"
+            " FROM (SELECT show_id, row_number() OVER (ORDER BY show_id) - 1 AS at FROM shows"
+            " ORDER BY show_id ASC LIMIT 2) AS n) AS t"
+            " WHERE shows.show_id = t.show_id RETURNING shows.show_id"
+        ),
+        {"day": day, "hours": zone_hours},
+    )
+    return {row.show_id for row in rows}
