@@ -110,11 +110,18 @@ GROWTH: Mapping[str, str] = {
     "sold seats": "sold_seats",
     "purchases/s": "per_second",
     "CPU-ms for a purchase": "cpu_ms_each.all",
+    "PostgreSQL's part of it": "cpu_ms_each.postgres",
+    "p50 of a hold, ms": "hold.p50_ms",
     "p99 of a hold, ms": "hold.p99_ms",
+    "CPU-ms for a list of films": "lists.films.cpu_ms_each.all",
+    "CPU-ms for the filters": "lists.filters.cpu_ms_each.all",
+    "CPU-ms for the next show": "lists.next_show.cpu_ms_each.all",
+    "CPU-ms a second, idle": "idle_cpu_ms_per_second.all",
     "start, s": "start_seconds",
     "shop's memory, MB": "memory_mb.shop",
     "PostgreSQL's memory, MB": "memory_mb.postgres",
     "booking's database, MB": "booking_database_mb",
+    "written by SQL in, s": "written_seconds",
 }
 
 AT_2000 = ("holds.spread.open.rate", 2_000.0)

@@ -46,6 +46,18 @@ class System:
         self.stop()
         self._stack = self._start()
 
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Nothing but PostgreSQL runs, to write much into it; then all of it starts again."""
+        self.stop()
+        postgres = self._stack.postgres
+        postgres.start()
+        try:
+            yield
+        finally:
+            postgres.stop()
+            self._stack = self._start()
+
     def _start(self) -> Stack | Split:
         began = time.perf_counter()
         environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251

@@ -50,10 +50,10 @@ async def measure(system: System, load: Load) -> dict[str, Any]:
 
 async def _rush(system: System, books: purchases.Books, show_id: str, load: Load) -> Outcome:
     buyers = await purchases.buyers_of(system, system.door, [show_id], load.buyers)
-    await books.look()
+    in_ledger = await books.in_ledger()
 
     async def settled(report: Report) -> None:
-        await books.settle(report.answers["pay", 201])
+        await books.settle(in_ledger + report.answers["pay", 201])
 
     return await drive(plan_of(system.door, buyers, load), settled)
 

@@ -24,6 +24,7 @@ WARM_UP = 500
 SUSTAINABLE = 0.7  # of the most there are
 FASTER_WHEN_WARM = 2
 # An entry for the payment and one for the booking.
+CONFIRMED = "SELECT count(*) FROM bookings WHERE state = 'confirmed'"
 IN_LEDGER = "SELECT count(*) FROM submissions WHERE kind = $1 AND state = 'final'"
 
 
@@ -44,27 +45,24 @@ class Books:
     """How far the purchases are, asked of the databases."""
 
     def __init__(self, system: System) -> None:
-        self._system = system
-        self.confirmed = 0
-        self.in_ledger = 0
+        self._booking, self._ledger = system.database("booking"), system.database("ledger")
 
-    async def look(self) -> None:
-        """Count."""
-        booking, ledger = self._system.database("booking"), self._system.database("ledger")
-        statement = "SELECT count(*) FROM bookings WHERE state = 'confirmed'"
-        self.confirmed = await _value(booking, statement)
-        self.in_ledger = await _value(ledger, IN_LEDGER, "booking.confirmed")
+    async def confirmed(self) -> int:
+        """Bookings; among ten million sold seats, counting takes a second."""
+        return await _value(self._booking, CONFIRMED)
 
-    async def settle(self, paid: int) -> tuple[int, int]:
-        """Wait until `paid` more are confirmed and in the ledger; how many are, of each."""
-        confirmed, in_ledger = self.confirmed, self.in_ledger
+    async def in_ledger(self) -> int:
+        """Bookings as well: what is in the ledger was confirmed before."""
+        return await _value(self._ledger, IN_LEDGER, "booking.confirmed")
+
+    async def settle(self, in_ledger: int) -> int:
+        """Wait until so many are in the ledger; how many are."""
         deadline = asyncio.get_running_loop().time() + SETTLED_SECONDS_MAX
-        while asyncio.get_running_loop().time() < deadline:
-            await self.look()
-            if min(self.confirmed - confirmed, self.in_ledger - in_ledger) >= paid:
+        while (found := await self.in_ledger()) < in_ledger:
+            if asyncio.get_running_loop().time() > deadline:
                 break
             await asyncio.sleep(SETTLED_PAUSE_SECONDS)
-        return self.confirmed - confirmed, self.in_ledger - in_ledger
+        return found
 
 
 async def _value(url: str, statement: str, *values: Any) -> int:
@@ -118,15 +116,16 @@ async def run(
 ) -> dict[str, Any]:
     """Until what was paid is in the ledger; what probes paid counts as well."""
     books = Books(system)
-    await books.look()
-    counts: list[int] = []
+    confirmed, in_ledger = await books.confirmed(), await books.in_ledger()
 
     async def settled(report: Report) -> None:
         paid = report.answers["pay", 201] + (len((await probing).in_ledger) if probing else 0)
-        counts.extend(await books.settle(paid))
+        await books.settle(in_ledger + paid)
 
     outcome = await drive(plan, settled)
-    return summary(outcome, *counts)
+    return summary(
+        outcome, await books.confirmed() - confirmed, await books.in_ledger() - in_ledger
+    )
 
 
 def summary(outcome: Outcome, confirmed: int, in_ledger: int) -> dict[str, Any]:
