@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 
 from cinesync.booking import service
-from cinesync.booking.model import HoldSeats
+from cinesync.booking.feed import Feed
+from cinesync.booking.model import HoldSeats, Terms
+from cinesync.booking.service import Held
+from cinesync.booking.shop import Shop
+from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
+from cinesync.chassis.batcher import BATCH_MAX
 from cinesync.chassis.db import Transaction
 from tests.booking.scenes import row, scheduled
 from tests.booking.storefront import OpenStorefront, Storefront
@@ -81,3 +86,24 @@ async def test_a_refusal_that_is_about_the_customer_is_nobody_elses(
     asked = [await one.http.post("/api/booking/holds", json=body) for one in (greedy, greedy)]
     assert [answer.status_code for answer in asked] == [201, 422]
     assert (await fresh.http.post("/api/booking/holds", json=body)).status_code == 201
+
+
+async def test_who_waited_meanwhile_is_refused_without_asking_the_database_either(
+    front: Storefront, batches: list[int]
+) -> None:
+    shop = Shop(front.office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
+    show = await front.office.schedule(scheduled(row("A", 2)))
+    await shop.live.seat_map(show.show_id, Feed.states)
+    wishes = [
+        HoldSeats(
+            hold_id=clock.new_id(),
+            customer_id=clock.new_id(),
+            is_guest=False,
+            show_id=show.show_id,
+            best=1,
+        )
+        for _ in range(3 * BATCH_MAX)
+    ]
+    results = await asyncio.gather(*map(shop.hold, wishes), return_exceptions=True)
+    assert sum(isinstance(result, Held) for result in results) == 2
+    assert batches == [BATCH_MAX] * 2, "one with seats, one without; the third only hears of it"

@@ -42,6 +42,13 @@ class Shop:
         await self._holds.close()
 
     async def _hold(self, holds: Sequence[HoldSeats]) -> Sequence[HoldResult]:
+        """What became known while they waited needs no transaction."""
+        known = [self.live.refusal(hold.show_id, hold.choice) for hold in holds]
+        open_ones = [hold for hold, why in zip(holds, known, strict=True) if why is None]
+        results = iter(await self._ask(open_ones) if open_ones else ())
+        return [next(results) if why is None else why for why in known]
+
+    async def _ask(self, holds: Sequence[HoldSeats]) -> Sequence[HoldResult]:
         """One transaction; who looks at this process's seat map sees the outcome at once."""
         versions = self.live.versions([hold.show_id for hold in holds])
         try:
