@@ -14,7 +14,12 @@ from tests.browser.test_buy_a_ticket import (
     pay_with,
 )
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("shop")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.no_cover,  # what it visits runs in other processes
+    pytest.mark.xdist_group("shop"),
+]
 
 
 def reload_until(page: Page, text: str) -> None:

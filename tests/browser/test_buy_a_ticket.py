@@ -8,7 +8,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from cinesync.chassis.clock import new_id
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("shop")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.no_cover,  # what it visits runs in other processes
+    pytest.mark.xdist_group("shop"),
+]
 
 OpenPage = Callable[..., Page]
 FREE = '[data-seat][data-state="free"]:not([data-kind="wheelchair"], [data-kind="companion"])'

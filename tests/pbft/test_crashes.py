@@ -29,6 +29,7 @@ def _boundaries(node: int, *, change_view: bool) -> int:
     return _story(node, 10_000, change_view=change_view).boundaries
 
 
+@pytest.mark.no_cover  # it takes five times as long; the lives of the simulator visit as much
 @pytest.mark.parametrize("change_view", [False, True])
 @pytest.mark.parametrize("node", range(4))
 def test_a_kill_at_any_boundary_breaks_no_promise(node: int, *, change_view: bool) -> None:

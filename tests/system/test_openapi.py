@@ -11,7 +11,11 @@ from schemathesis.core.result import Ok
 
 from tests.system.shop import Client, Shop
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.no_cover,  # what it visits runs in other processes
+    pytest.mark.xdist_group("shop"),
+]
 
 SERVICES = ("auth", "movies", "booking", "payment", "ledger")
 FUZZ = settings(

@@ -19,7 +19,11 @@ import pytest
 from cinesync.up import free_port
 from tests.system.shop import Shop, eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("race")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.no_cover,  # what it visits runs in other processes
+    pytest.mark.xdist_group("race"),
+]
 
 BUYERS = 300
 SEATS = 100
