@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,15 @@ MakeClient = Callable[..., httpx.AsyncClient]
 Sign = Callable[..., str]
 
 _numbers = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Work out Unicode before coverage watches: five times as fast, and kept for later runs."""
+    if hasattr(config, "workerinput"):
+        with warnings.catch_warnings():
+            # It thinks of runs that do without it; this is none.
+            warnings.simplefilter("ignore", hypothesis.errors.HypothesisSideeffectWarning)
+            hypothesis.strategies.text().validate()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
