@@ -90,7 +90,10 @@ class Shop:
         shutil.rmtree(self.home.folder)
 
     def arm(self, moment: str, command: str) -> None:
-        """Have the shop kill itself at the next `command`."""
+        """Have the shop kill itself at the next `command`; it comes back at once, as after one
+        kill and not as after the tenth in a row."""
+        assert isinstance(self.stack, Stack)
+        self.stack.shop.restarts = 0
         self.order.write_text(f"{moment} {command}")
 
     def struck(self) -> bool:
