@@ -25,7 +25,7 @@ from cinesync.chassis.tokens import Verifier
 from tests.system.shop import Shop
 
 # Lints every statement that the tests run, and watches its transaction.
-pytest_plugins = ["tests.portability.profile", "tests.coverage_floor"]
+pytest_plugins = ["tests.portability.profile", "tests.coverage_floor", "tests.early_end"]
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("cinesync", deadline=None)

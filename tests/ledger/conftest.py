@@ -30,3 +30,10 @@ def quartet(tmp_path: Path) -> Iterator[Quartet]:
     made = Quartet(tmp_path / "ledger")
     yield made
     made.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One calm quartet for a run on several cores: its tests stay on one of them."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "calm" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("calm"))
