@@ -3,13 +3,16 @@ VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
 ARGS ?=
 
-.PHONY: help install up check fmt test test-fast system simulate bench lock
+.PHONY: help install components up check fmt test test-fast system simulate bench lock
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: ## Set up .venv with the command `cinesync`
 	@scripts/install
+
+components: install ## Set up what the tests run against beside Python
+	@scripts/components
 
 up: install ## Run a shop on http://127.0.0.1:8000 (ARGS="--port 9000 --data DIR" for others)
 	@exec $(VENV)/cinesync up $(ARGS)
@@ -24,16 +27,15 @@ fmt: install ## Format the code
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
 
-test: install ## All tests, with coverage
-	@scripts/components
+# One test process more than cores: many tests wait for other processes.
+test: install components ## All tests, with coverage
 	@rm -f .coverage .coverage.*
-	$(PYTEST) -n 2 --dist loadgroup --cov --cov-report= --durations=25 $(ARGS)
+	$(PYTEST) -n 3 --dist loadgroup --cov --cov-report= --durations=25 $(ARGS)
 
 test-fast: install ## The tests that take less than a minute together
 	$(PYTEST) -n 2 --dist loadgroup -m "not slow and not rabbitmq and not browser" $(ARGS)
 
-system: install ## Whole flows only: crash, race, browser
-	@scripts/components
+system: install components ## Whole flows only: crash, race, browser
 	$(PYTEST) -m "slow" $(ARGS)
 
 simulate: install ## Run SEEDS=10000 histories of the consensus under faults
