@@ -32,7 +32,6 @@ unix_socket_directories = '{socket}'
 unix_socket_permissions = 0700
 max_connections = 100
 shared_buffers = '256MB'
-wal_compression = on
 max_wal_size = '2GB'
 checkpoint_timeout = '15min'
 fsync = {durable}
