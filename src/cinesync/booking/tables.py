@@ -114,13 +114,6 @@ booking_seats = Table(
     Column("state", Text, nullable=False),
     Column("held_until", DateTime(timezone=True), nullable=False),
 )
-Index(
-    "booking_seats_held",
-    booking_seats.c.region,
-    booking_seats.c.show_id,
-    booking_seats.c.held_until,
-    postgresql_where=booking_seats.c.state == "held",
-)
 
 refused_payments = Table(
     "refused_payments",
