@@ -423,6 +423,16 @@ async def test_a_refusal_from_before_a_change_is_not_kept(
     assert live.refusal(SHOW_ID, wish(4).choice) is None
 
 
+async def test_a_refusal_from_before_the_seat_map_was_loaded_anew_is_not_kept(
+    live: Live,
+) -> None:
+    version = await version_of(live)
+    live.shows_changed([*held(ALICE, "A1")])
+    assert await version_of(live) > version
+    live.refused(wish(4), NotTogether(), version)
+    assert live.refusal(SHOW_ID, wish(4).choice) is None
+
+
 async def test_a_refusal_outlives_no_look_at_the_database(live: Live) -> None:
     live.refused(wish(4), NotTogether(), await version_of(live))
     await live.resync()

@@ -116,7 +116,7 @@ class Feed:
     ring: deque[tuple[int, Changed]] = field(default_factory=lambda: deque(maxlen=RING_MAX))
     body: bytes | None = None
     refusals: dict[Choice, BookingError] = field(default_factory=dict)
-    freed_version: int = 0  # the last one in which a seat came free
+    freed_version: int = field(init=False)  # the last one in which a seat came free, or the first
     listeners: set[Listener] = field(default_factory=set)
     # News that comes while the database is read may be older or newer than its answer: it is
     # applied again after it.
@@ -124,6 +124,7 @@ class Feed:
     asked_at: float = field(default_factory=clock.monotonic_seconds)
 
     def __post_init__(self) -> None:
+        self.freed_version = self.version
         self.ring.append((self.version, {}))
 
     def apply(self, news: News) -> Changed:
