@@ -1,7 +1,8 @@
 """The HTTP door of booking."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
@@ -89,15 +90,18 @@ async def make_hold(
     shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldWish]
 ) -> views.HoldView:
     """Hold these seats, or the best so many side by side: all or none."""
-    shop.check(data.show_id, data.choice)
-    return await hold(shop, await signed_in(request), data)
+    return await hold(shop, data, partial(signed_in, request))
 
 
-async def hold(shop: Shop, caller: Caller, wish: views.HoldWish) -> views.HoldView:
-    """A new hold, whichever way it was asked for; `shop.check` comes before.
+async def hold(
+    shop: Shop, wish: views.HoldWish, identify: Callable[[], Awaitable[Caller]]
+) -> views.HoldView:
+    """A new hold, whichever way it was asked for.
 
     Everybody may know which seats are gone: to tell costs less than to look at a token.
     """
+    shop.check(wish.show_id, wish.choice)
+    caller = await identify()
     seats, best, zone = wish.choice
     command = HoldSeats(
         hold_id=clock.new_id(),

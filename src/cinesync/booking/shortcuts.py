@@ -43,8 +43,7 @@ def shortcuts(shop: Shop) -> Sequence[Shortcut]:
         wish = asked.json(WISH)
         if wish is None:
             return None
-        shop.check(wish.show_id, wish.choice)
-        return json_answer(201, await routes.hold(shop, await asked.caller(), wish))
+        return json_answer(201, await routes.hold(shop, wish, asked.caller))
 
     return [
         Shortcut("POST", "/api/booking/holds", make_hold),
