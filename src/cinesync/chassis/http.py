@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -97,6 +98,16 @@ def decode_cursor(cursor: str, size: int) -> list[str]:
     if len(parts) != size or any("\x00" in part for part in parts):
         raise Invalid("`after` takes the `next` of an earlier answer.", field="after")
     return parts
+
+
+def etag_of(body: bytes) -> str:
+    """A tag that is the same for the same bytes (RFC 9110 section 8.8.3)."""
+    return f'"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def is_known(tag: str, if_none_match: str) -> bool:
+    """Whether the client has it already (RFC 9110 section 13.1.2)."""
+    return tag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}
 
 
 SIGNED_IN = {"signed_in": True}

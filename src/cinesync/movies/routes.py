@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from datetime import date as Date  # noqa: N812 `date` is a query parameter here
 from datetime import datetime
-from hashlib import blake2b
 from inspect import signature
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
@@ -18,7 +17,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.router import Router
 
 from cinesync.chassis.db import Database
-from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.http import Page, decode_cursor, encode_cursor, etag_of, is_known
 from cinesync.chassis.problems import Invalid
 from cinesync.chassis.tokens import Caller, require
 from cinesync.movies import listing, service
@@ -248,12 +247,9 @@ def router(db: Database) -> Router:
 def fresh(request: Web, content: T, seconds: int) -> Response[T]:
     """The content with its ETag, or 304 when the client has it already (RFC 9110, 13.1.2)."""
     body = msgspec.json.encode(content)
-    tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+    tag = etag_of(body)
     headers: Mapping[str, str] = {"ETag": tag, "Cache-Control": f"public, max-age={seconds}"}
-    known = [
-        t.strip().removeprefix("W/") for t in request.headers.get("if-none-match", "").split(",")
-    ]
-    if tag in known:
+    if is_known(tag, request.headers.get("if-none-match", "")):
         return Response(cast(T, None), status_code=304, headers=headers)
     return Response(cast(T, body), media_type="application/json", headers=headers)
 

@@ -10,17 +10,17 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any, ParamSpec
 
 from cachetools import TLRUCache
-from flask import Response, current_app, make_response, request, session
+from flask import Response, make_response, request, session
 from flask.typing import ResponseReturnValue
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cinesync.chassis import clock
+from cinesync.chassis.http import etag_of, is_known
 from cinesync.web.formats import best_locale
 from cinesync.web.session import COOKIE_NAME
 
@@ -61,7 +61,7 @@ def public(
 
 def _is_nobody() -> bool:
     """Nothing that belongs to anyone was there to be shown, and nothing was begun."""
-    return not session and current_app.config["SESSION_COOKIE_NAME"] not in request.cookies
+    return not session and COOKIE_NAME not in request.cookies
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Page:
     status: int
     headers: Headers
     body: bytes
-    tag: bytes = b""
+    tag: str = ""
     fresh_until_seconds: float = 0
 
     @property
@@ -79,10 +79,9 @@ class Page:
         """Anything else goes to the one who asked, and to nobody else."""
         return bool(self.tag)
 
-    async def give(self, known: bytes, send: Send) -> None:
+    async def give(self, known: str, send: Send) -> None:
         """`known` is the visitor's If-None-Match."""
-        tags = {tag.strip().removeprefix(b"W/") for tag in known.split(b",")}
-        if self.is_public and self.tag in tags:
+        if self.is_public and is_known(self.tag, known):
             headers = [(name, value) for name, value in self.headers if name not in OF_CONTENT]
             await _send(send, HTTPStatus.NOT_MODIFIED, headers, b"")
         else:
@@ -116,7 +115,7 @@ class Front:
             if not page.is_public and not is_first:
                 await self._app(scope, receive, send)
                 return
-        await page.give(_header(scope, b"if-none-match"), send)
+        await page.give(_header(scope, b"if-none-match").decode("latin-1"), send)
 
     async def _made(self, key: Key, scope: Scope) -> Page:
         """Whoever leaves, it is made for those who wait."""
@@ -132,9 +131,9 @@ class Front:
         seconds = _public_seconds(status, headers)
         if not seconds:
             return Page(status, headers, body)
-        tag = b'"%b"' % blake2b(body, digest_size=12).hexdigest().encode()
+        tag = etag_of(body)
         told = [(name, value) for name, value in headers if name != SURROGATE.encode()]
-        page = Page(status, [*told, (b"etag", tag)], body, tag, asked_seconds + seconds)
+        page = Page(status, [*told, (b"etag", tag.encode())], body, tag, asked_seconds + seconds)
         self._kept[key] = page
         return page
 
