@@ -27,9 +27,8 @@ SOLD_EVERY = timedelta(days=1)
 
 Url = Callable[[str], str]  # of a service's database
 
-# Superusers may; it ends with the connection.
+# For the time of a connection.
 SETTINGS = """
-SET wal_compression = off;
 SET maintenance_work_mem = '1GB';
 SET work_mem = '64MB'
 """

@@ -15,6 +15,7 @@ from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.batcher import BATCH_MAX
 from cinesync.chassis.db import Transaction
+from cinesync.contracts.movies import ShowScheduled
 from tests.booking.scenes import row, scheduled
 from tests.booking.storefront import OpenStorefront, Storefront
 
@@ -33,11 +34,9 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-async def test_many_at_once_are_answered_from_few_transactions(
-    front: Storefront, batches: list[int]
-) -> None:
-    show = await front.office.schedule(scheduled())
-    wishes = [
+def wishes_for(show: ShowScheduled, count: int) -> list[HoldSeats]:
+    """Of as many customers, one best seat each."""
+    return [
         HoldSeats(
             hold_id=clock.new_id(),
             customer_id=clock.new_id(),
@@ -45,8 +44,15 @@ async def test_many_at_once_are_answered_from_few_transactions(
             show_id=show.show_id,
             best=1,
         )
-        for _ in range(24)
+        for _ in range(count)
     ]
+
+
+async def test_many_at_once_are_answered_from_few_transactions(
+    front: Storefront, batches: list[int]
+) -> None:
+    show = await front.office.schedule(scheduled())
+    wishes = wishes_for(show, 24)
     held = await asyncio.gather(*(front.shop.hold(one) for one in wishes))
     seats = {priced.seat for one in held for priced in one.pick.seats}
     assert len(seats) == 24
@@ -94,16 +100,7 @@ async def test_who_waited_meanwhile_is_refused_without_asking_the_database_eithe
     shop = Shop(front.office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
     show = await front.office.schedule(scheduled(row("A", 2)))
     await shop.live.seat_map(show.show_id, Feed.states)
-    wishes = [
-        HoldSeats(
-            hold_id=clock.new_id(),
-            customer_id=clock.new_id(),
-            is_guest=False,
-            show_id=show.show_id,
-            best=1,
-        )
-        for _ in range(3 * BATCH_MAX)
-    ]
+    wishes = wishes_for(show, 3 * BATCH_MAX)
     results = await asyncio.gather(*map(shop.hold, wishes), return_exceptions=True)
     assert sum(isinstance(result, Held) for result in results) == 2
     assert batches == [BATCH_MAX] * 2, "one with seats, one without; the third only hears of it"

@@ -107,11 +107,8 @@ class Live:
 
     def refusal(self, show_id: UUID, choice: Choice) -> BookingError | None:
         """Why this choice was refused a moment ago, if nothing has changed about that."""
-        feed = self._feeds.get(show_id)
-        if feed is None:
-            return None
-        feed.asked_at = clock.monotonic_seconds()
-        return feed.refusals.get(choice)
+        feed = self._asked(show_id)
+        return feed.refusals.get(choice) if feed is not None else None
 
     def versions(self, show_ids: Iterable[UUID]) -> dict[UUID, int]:
         """Of those that are kept here."""
@@ -210,12 +207,16 @@ class Live:
 
     async def _feed(self, show_id: UUID) -> Feed:
         """Loaded once, however many ask."""
+        feed = self._asked(show_id)
+        return feed if feed is not None else await asyncio.shield(self._opening(show_id))
+
+    def _asked(self, show_id: UUID) -> Feed | None:
+        """What is kept here; somebody wants it."""
         feed = self._feeds.get(show_id)
         if feed is not None:
             feed.asked_at = clock.monotonic_seconds()
             self._feeds.move_to_end(show_id)
-            return feed
-        return await asyncio.shield(self._opening(show_id))
+        return feed
 
     def _opening(self, show_id: UUID) -> asyncio.Task[Feed]:
         task = self._loading.get(show_id)

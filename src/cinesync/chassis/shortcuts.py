@@ -78,7 +78,7 @@ Handler = Callable[[Asked], Awaitable[Answer | None]]
 
 def json_answer(status: int, body: object, *headers: tuple[bytes, bytes]) -> Answer:
     """`body` as JSON."""
-    return _whole(status, msgspec.json.encode(body), JSON_TYPE, headers)
+    return bytes_answer(status, msgspec.json.encode(body), *headers)
 
 
 def bytes_answer(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
@@ -102,12 +102,12 @@ class Shortcut:
         self.handler = handler
         self._pattern = re.compile(UUID_PARAMETER.sub(CANONICAL_UUID, path))
 
-    def match(self, scope: Any) -> tuple[str, ...] | None:
+    def match(self, scope: Any) -> list[UUID] | None:
         """What stands in the place of UUIDs; None when another route is asked for."""
         if scope["method"] != self.method:
             return None
         found = self._pattern.fullmatch(scope["path"])
-        return found.groups() if found else None
+        return [UUID(key) for key in found.groups()] if found else None
 
 
 class Shortcuts:
@@ -128,7 +128,7 @@ class Shortcuts:
         await self._app(scope, receive, send)
 
     async def _try(
-        self, shortcut: Shortcut, keys: Sequence[str], scope: Any, receive: Receive, send: Send
+        self, shortcut: Shortcut, keys: Sequence[UUID], scope: Any, receive: Receive, send: Send
     ) -> None:
         body = b""
         if shortcut.method == "POST":
@@ -136,7 +136,7 @@ class Shortcuts:
                 await self._app(scope, receive, send)
                 return
             body, receive = await _read(receive)
-        asked = Asked(scope, [UUID(key) for key in keys], body, self._verifier)
+        asked = Asked(scope, keys, body, self._verifier)
         try:
             answer = await shortcut.handler(asked)
         except Exception as error:  # noqa: BLE001 as the ordinary routes do

@@ -22,7 +22,6 @@ blueprint = Blueprint("seats", __name__)
 CONFLICT, RULE_BROKEN = 409, 422
 PARTY_DEFAULT = 2
 PAGE_SECONDS = 1  # a browser's script makes up for it: the page's version is where it follows from
-SEATS_KEPT_MAX = 30_000  # rendered ones, of half a kilobyte each
 
 
 @blueprint.get("/shows/<uuid:show_id>")
