@@ -11,7 +11,7 @@ from cinesync.chassis.problems import Unavailable
 C = TypeVar("C")
 R = TypeVar("R")
 
-BATCH_MAX = 100
+BATCH_MAX = 500
 WAITING_MAX = 2_000  # some two seconds of work: who came later is told to try again
 
 

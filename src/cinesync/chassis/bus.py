@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from cinesync.chassis import telemetry
@@ -66,8 +66,7 @@ class EmbeddedBus:
         grouped: dict[str, list[Message]] = defaultdict(list)
         for message in messages:
             grouped[message.name].append(message)
-        parts = await asyncio.gather(*(self._deliver(name, part) for name, part in grouped.items()))
-        return set().union(*parts)
+        return set().union(*await _all(self._deliver(name, part) for name, part in grouped.items()))
 
     async def close(self) -> None:
         """Nothing is in flight but the relays' own calls."""
@@ -76,16 +75,19 @@ class EmbeddedBus:
         return None
 
     async def _deliver(self, name: str, messages: Sequence[Message]) -> set[UUID]:
-        taken = {message.event_id for message in messages}
-        for inbox in self._inboxes[name]:
-            failures = await inbox.receive(messages)
-            for message in messages:
-                if message.event_id in failures and not await self._bury(
-                    inbox, message, failures[message.event_id]
-                ):
-                    taken.discard(message.event_id)
+        parts = await _all(self._consume(inbox, messages) for inbox in self._inboxes[name])
         self._tell_listeners(name, messages)  # last: who looks again sees what was committed
-        return taken
+        return {message.event_id for message in messages}.intersection(*parts)
+
+    async def _consume(self, inbox: Inbox, messages: Sequence[Message]) -> set[UUID]:
+        """What this consumer has committed or buried. Raises Unavailable."""
+        failures = await inbox.receive(messages)
+        return {
+            message.event_id
+            for message in messages
+            if message.event_id not in failures
+            or await self._bury(inbox, message, failures[message.event_id])
+        }
 
     async def _bury(self, inbox: Inbox, message: Message, error: Exception) -> bool:
         """Count a failure; True when the message went to the dead letters."""
@@ -103,3 +105,12 @@ class EmbeddedBus:
                 listener([decode(event_type, message.body) for message in messages])
             except Exception:
                 log.exception("listener.failed", event_name=name)
+
+
+async def _all(parts: Iterable[Coroutine[Any, Any, set[UUID]]]) -> list[set[UUID]]:
+    """Side by side, each to its end; then raises what the first one raised."""
+    results = await asyncio.gather(*parts, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return cast("list[set[UUID]]", results)

@@ -1,10 +1,12 @@
 """The one place where time and chance enter; everything else is given them."""
 
-import os
+import random
 import time
 import uuid
 from datetime import UTC, datetime
 from uuid import UUID
+
+_chance = random.Random()  # noqa: S311 seeded by the operating system
 
 
 def now() -> datetime:
@@ -22,9 +24,9 @@ def new_id() -> UUID:
     return uuid.uuid4()  # noqa: TID251 the one place
 
 
-def chance_hex(count: int) -> str:
-    """`count` random bytes as hexadecimal digits."""
-    return os.urandom(count).hex()
+def trace_bits(count: int) -> int:
+    """Random, but foreseeable for whoever saw enough of them: for traces, never for secrets."""
+    return _chance.getrandbits(count)
 
 
 def monotonic_seconds() -> float:

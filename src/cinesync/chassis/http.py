@@ -344,7 +344,10 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
 
 def header(scope: Scope, name: bytes) -> str | None:
     """The first header of that name, which is in lower case."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
 
 
 class Observed:
@@ -384,7 +387,7 @@ class Observed:
         # Labels from a small set each, whatever a client sends: every new value is kept for ever.
         route = scope.get("path_template") or "unmatched"
         method = method if method in METHODS else "other"
-        telemetry.HTTP_SECONDS.labels(self._service, method, route, str(status)).observe(seconds)
+        telemetry.http_seconds(self._service, method, route, status).observe(seconds)
         note = log.debug if route in UNLOGGED and status == HTTPStatus.OK else log.info
         note(
             "http.answered",

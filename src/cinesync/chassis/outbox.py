@@ -12,7 +12,7 @@ from cinesync.chassis.events import Event, Message, encode
 
 log = telemetry.get_logger(__name__)
 
-RELAY_BATCH_MAX = 100
+RELAY_BATCH_MAX = 500
 SWEEP_SECONDS_MIN = 0.05  # while other processes write, whose commits wake nobody here
 SWEEP_SECONDS_MAX = 1.0
 BACKOFF_SECONDS_MAX = 5.0

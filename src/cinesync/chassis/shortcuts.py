@@ -9,8 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -36,8 +35,7 @@ CANONICAL_UUID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"  # RFC 9562 sec
 LENGTH_DIGITS_MAX = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request. `keys` are the UUIDs in its path."""
 
     scope: Scope
@@ -64,8 +62,7 @@ class Asked:
         return caller
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What goes back. A body in parts is sent as they come, until the client leaves."""
 
     status: int

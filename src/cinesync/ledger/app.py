@@ -26,7 +26,7 @@ class Settings:
 def build(environ: Mapping[str, str]) -> Service:
     """The ledger service. Raises NoHome."""
     settings = chassis_settings.load(Settings, environ)
-    db = open_database(settings.database_url, application="cinesync ledger")
+    db = open_database(settings.database_url, application="cinesync ledger", takes_turns=True)
     place = home.load(Path(settings.ledger_home))
     client = LedgerClient(place)
     submitter = Submitter(db, client, place.client)
