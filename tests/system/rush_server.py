@@ -1,13 +1,15 @@
 """`cinesync serve` for the race: buyers meet, and RUSH_GUARDS=off takes away what makes I1 true.
 
-Every process waits a moment between looking at the seats and taking some, so that a rush of a
-few hundred buyers collides as one of many thousands does. With the guards off it believes what it
-saw: no primary key (the test drops it), no serializable isolation.
+No process takes its first seats before all have looked for theirs, and each waits a moment before
+it takes more, so that a rush of a few hundred buyers collides as one of many thousands does. With
+the guards off it believes what it saw: no primary key (the test drops it), no serializable
+isolation.
 """
 
 import asyncio
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +18,9 @@ from cinesync.booking import store
 from cinesync.chassis import db
 from cinesync.cli import run
 
+PROCESSES = int(os.environ["RUSH_PROCESSES"])  # noqa: TID251 these are a test's own settings
 MEETING_SECONDS = 0.05
+MEETING_SECONDS_MAX = 60.0
 
 _init = db.Database.__init__
 _claim_seats = store.claim_seats
@@ -27,11 +31,34 @@ def _read_committed(self: db.Database, engine: AsyncEngine, url: str, **_: bool)
     _init(self, engine, url, "read_committed")
 
 
+class Meeting:
+    """Of all processes, at a file that each makes longer by one byte."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._has_begun = False
+
+    async def attend(self, state: str) -> None:
+        """For everybody the first time, for a moment from then on; only for who holds seats."""
+        if self._has_begun or state != store.HELD:
+            await asyncio.sleep(MEETING_SECONDS)
+            return
+        self._has_begun = True
+        with self._file.open("a") as file:
+            file.write(".")
+        async with asyncio.timeout(MEETING_SECONDS_MAX):
+            while self._file.stat().st_size < PROCESSES:  # noqa: ASYNC110 others write it
+                await asyncio.sleep(MEETING_SECONDS / 10)
+
+
+meeting = Meeting(Path(os.environ["SABOTAGE_FILE"]).with_suffix(".met"))  # noqa: TID251 as above
+
+
 async def claim_guarded(
     tx: db.Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
 ) -> set[store.Claim]:
     """The production statement, a moment later."""
-    await asyncio.sleep(MEETING_SECONDS)
+    await meeting.attend(state)
     return await _claim_seats(tx, claims, state, hold_seconds)
 
 
@@ -39,7 +66,7 @@ async def claim_unguarded(
     tx: db.Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
 ) -> set[store.Claim]:
     """What the seats looked like a moment ago is believed."""
-    await asyncio.sleep(MEETING_SECONDS)
+    await meeting.attend(state)
     claims = list(claims)
     statement = text(
         "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"
@@ -60,7 +87,7 @@ async def claim_unguarded(
 
 
 if __name__ == "__main__":
-    if os.environ["RUSH_GUARDS"] == "on":  # noqa: TID251 this is a test's own setting
+    if os.environ["RUSH_GUARDS"] == "on":  # noqa: TID251 as above
         store.claim_seats = claim_guarded
     else:
         db.Database.__init__ = _read_committed  # type: ignore[method-assign, assignment]
