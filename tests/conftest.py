@@ -25,7 +25,12 @@ from cinesync.chassis.tokens import Verifier
 from tests.system.shop import Shop
 
 # Lints every statement that the tests run, and watches its transaction.
-pytest_plugins = ["tests.portability.profile", "tests.coverage_floor", "tests.early_end"]
+pytest_plugins = [
+    "tests.portability.profile",
+    "tests.coverage_floor",
+    "tests.early_end",
+    "tests.filled",
+]
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("cinesync", deadline=None)
@@ -202,8 +207,8 @@ async def make_client(verifier: Verifier) -> AsyncIterator[MakeClient]:
 
 
 @pytest.fixture(scope="session")
-def shop() -> Iterator[Shop]:
+def shop(filled: Path) -> Iterator[Shop]:
     """A whole shop, as `cinesync up` runs it, for tests that only buy and look."""
-    running = Shop(BANK_LATE_SECONDS="3").start()
+    running = Shop(filled, BANK_LATE_SECONDS="3").start()
     yield running
     running.stop()

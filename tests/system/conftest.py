@@ -1,7 +1,8 @@
-"""Whole shops, started once a session because a start fills a demo chain."""
+"""Whole shops, and the broker of those that have one."""
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,9 @@ from tests.system.shop import Shop
 
 
 @pytest.fixture(scope="session")
-def killable_shop() -> Iterator[Shop]:
+def killable_shop(filled: Path) -> Iterator[Shop]:
     """A shop whose processes kill themselves when told to."""
-    shop = Shop(module="tests.system.saboteur").start()
+    shop = Shop(filled, module="tests.system.saboteur").start()
     yield shop
     shop.stop()
 

@@ -43,11 +43,20 @@ def temporary_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="cinesync-shop-"))
 
 
-class Shop:
-    """Starts, watches, kills."""
+def copy_files(source: Path, folder: Path) -> None:
+    """All that is in `source`, with its owners: PostgreSQL's user among them."""
+    subprocess.run(["cp", "--archive", "--reflink=auto", f"{source}/.", str(folder)], check=True)
 
-    def __init__(self, *, module: str = "cinesync.cli", **environ: str) -> None:
+
+class Shop:
+    """Starts, watches, kills. It begins with a copy of `filled`, or with nothing."""
+
+    def __init__(
+        self, filled: Path | None = None, *, module: str = "cinesync.cli", **environ: str
+    ) -> None:
         folder = temporary_folder()
+        if filled is not None:
+            copy_files(filled, folder)
         self.order = folder / "sabotage"
         self.address = Address("127.0.0.1", free_port())
         base = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}  # noqa: TID251
@@ -232,3 +241,29 @@ class Client:
     def payment(self, payment_id: str) -> dict[str, Any]:
         payment: dict[str, Any] = self.get(f"/api/payment/payments/{payment_id}")
         return payment
+
+
+class Supervised:
+    """`cinesync up` itself, as an operator starts it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = Client(self.url)
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            command("up", f"--port={self.port}", f"--data={self.folder}"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == f"ready: {self.url}\n"
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        with self.process:
+            return self.process.wait(60)

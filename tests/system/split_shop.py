@@ -19,7 +19,7 @@ class SplitShop(Shop):
     def __init__(self, broker: RabbitMqServer, replicas: Mapping[str, int], **environ: str) -> None:
         self.broker = broker
         self._replicas = replicas
-        super().__init__(RABBITMQ_URL=broker.url, **environ)
+        super().__init__(None, RABBITMQ_URL=broker.url, **environ)
         self.url = self.stack.url
 
     def _build(self, environ: Mapping[str, str], module: str) -> Split:

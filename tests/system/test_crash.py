@@ -11,7 +11,15 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 import pytest
 
 from cinesync.up import VALIDATORS, free_port
-from tests.system.shop import Client, Shop, command, eventually, temporary_folder
+from tests.system.shop import (
+    Client,
+    Shop,
+    Supervised,
+    command,
+    copy_files,
+    eventually,
+    temporary_folder,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crash")]
 
@@ -84,35 +92,11 @@ def test_killing_a_process_under_load_loses_nothing(killable_shop: Shop, part: s
     assert_books_are_whole(killable_shop)
 
 
-class Supervised:
-    """`cinesync up` itself, as an operator starts it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.client = Client(self.url)
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            command("up", f"--port={self.port}", f"--data={self.folder}"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == f"ready: {self.url}\n"
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        with self.process:
-            return self.process.wait(60)
-
-
 @pytest.fixture(scope="module")
-def supervised() -> Iterator[Supervised]:
-    up = Supervised(temporary_folder())
+def supervised(filled: Path) -> Iterator[Supervised]:
+    folder = temporary_folder()
+    copy_files(filled, folder)
+    up = Supervised(folder)
     yield up
     up.client.close()
     up.end(signal.SIGTERM)

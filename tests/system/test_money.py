@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import asyncpg
@@ -14,8 +15,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("money")]
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[Shop]:
+def shop(filled: Path) -> Iterator[Shop]:
     shop = Shop(
+        filled,
         HOLD_SECONDS="6",
         BANK_LATE_SECONDS="10",
         PROVIDER_TIMEOUT_SECONDS="2",

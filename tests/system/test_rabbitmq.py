@@ -1,6 +1,7 @@
 """A whole shop over a real broker that is killed while it sells."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq, pytest.mark.xdist_group("r
 
 
 @pytest.fixture(scope="module")
-def shop(broker: RabbitMqServer) -> Iterator[Shop]:
-    shop = Shop(module="tests.system.saboteur", RABBITMQ_URL=broker.url).start()
+def shop(broker: RabbitMqServer, filled: Path) -> Iterator[Shop]:
+    shop = Shop(filled, module="tests.system.saboteur", RABBITMQ_URL=broker.url).start()
     yield shop
     shop.stop()
 

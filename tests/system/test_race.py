@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
@@ -48,10 +49,10 @@ class Outcome:
 
 
 @contextmanager
-def racing_shop(guards: str) -> Iterator[tuple[Shop, list[str]]]:
+def racing_shop(filled: Path, guards: str) -> Iterator[tuple[Shop, list[str]]]:
     """A shop of several API processes on the same databases, and their addresses."""
     settings = {"RUSH_GUARDS": guards, "RUSH_PROCESSES": str(PROCESSES)}
-    shop = Shop(module=SERVER, **settings).start()
+    shop = Shop(filled, module=SERVER, **settings).start()
     try:
         with more_processes(shop, PROCESSES - 1) as urls:
             yield shop, [shop.url, *urls]
@@ -212,8 +213,8 @@ def rush(
     return outcome
 
 
-def test_a_rush_over_several_processes_sells_every_seat_exactly_once() -> None:
-    with racing_shop("on") as (shop, urls):
+def test_a_rush_over_several_processes_sells_every_seat_exactly_once(filled: Path) -> None:
+    with racing_shop(filled, "on") as (shop, urls):
         show_id = shop.client().a_show(0, SEATS)["show_id"]
         shrink(shop, show_id)
         outcome = rush(urls, show_id)
@@ -223,8 +224,8 @@ def test_a_rush_over_several_processes_sells_every_seat_exactly_once() -> None:
     assert outcome.refused == BUYERS - SEATS
 
 
-def test_without_the_guards_the_same_rush_sells_seats_twice() -> None:
-    with racing_shop("off") as (shop, urls):
+def test_without_the_guards_the_same_rush_sells_seats_twice(filled: Path) -> None:
+    with racing_shop(filled, "off") as (shop, urls):
         show_id = shop.client().a_show(0, SEATS)["show_id"]
         shrink(shop, show_id)
         asyncio.run(drop_guard(shop))
