@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from asyncpg import UndefinedColumnError
+from asyncpg import InternalClientError, UndefinedColumnError
 from sqlalchemy import text
 
 from cinesync.chassis import lease, migrate
@@ -66,3 +66,21 @@ async def test_commands_that_take_turns_never_run_side_by_side(
 
     await asyncio.gather(*(db.run(command) for _ in range(4)))
     assert (most == 1) is takes_turns
+
+
+async def test_a_driver_that_lost_its_place_gets_another_connection(
+    make_database: MakeDatabase,
+) -> None:
+    """As asyncpg does when the server is killed between two of its messages."""
+    db = await make_database("booking")
+    servers: list[int] = []
+
+    async def lose_place_once(tx: Transaction) -> None:
+        servers.append((await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+        if len(servers) % 2:
+            raise InternalClientError("cannot switch to state 12; another operation is in progress")
+
+    await db.run(lose_place_once)
+    await db.read(lose_place_once)
+    first, second, third, fourth = servers
+    assert first != second == third != fourth

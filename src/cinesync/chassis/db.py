@@ -146,8 +146,8 @@ class Database:
             except asyncio.CancelledError:
                 await connection.invalidate()  # what it was doing, nobody waits for
                 raise
-            except BaseException:
-                if driver.is_closed():
+            except BaseException as error:
+                if driver.is_closed() or isinstance(error, asyncpg.InternalClientError):
                     await connection.invalidate()
                 elif driver.is_in_transaction():
                     await transaction.rollback()
@@ -212,7 +212,10 @@ def is_lost(error: Exception) -> bool:
         return True
     if isinstance(error, (InterfaceError, OperationalError)) and state is None:
         return True
-    return isinstance(error, (OSError, PoolTimeoutError, asyncpg.InterfaceError))
+    # A server that dies between two messages may leave asyncpg in the middle of an operation:
+    # "cannot switch to state 12; another operation (2) is in progress".
+    lost = (OSError, PoolTimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    return isinstance(error, lost)
 
 
 def sqlstate(error: BaseException) -> str | None:

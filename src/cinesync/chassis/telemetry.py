@@ -32,7 +32,7 @@ BATCH_SIZE = Histogram(
     "cinesync_batch_size",
     "Commands in one transaction.",
     ["batcher"],
-    buckets=(1, 2, 5, 10, 25, 50, 100),
+    buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500),
 )
 
 # prometheus_client looks a child up under a lock each time, after making texts of all labels.
