@@ -10,7 +10,7 @@ import rich_click as click
 from rich.console import Console
 
 from bench import machine
-from bench.figures import holds, purchases
+from bench.figures import holds, purchases, reads
 from bench.load import flows
 from bench.load.driver import drive
 from bench.load.flows import Fetch, Flow, Round
@@ -48,7 +48,8 @@ async def _holders(system: System, seconds: float) -> list[Flow]:
 async def _readers(system: System, _seconds: float) -> Round:
     shows = (await system.shows())[:20]
     paths = [f"/api/booking/shows/{show_id}/seats" for show_id in shows]
-    return Round([Fetch(request("GET", path, system.door.host)) for path in paths], 10_000_000)
+    asked = [request("GET", path, system.door.host, None, **reads.AS_BROWSERS) for path in paths]
+    return Round([Fetch(data) for data in asked], 10_000_000)
 
 
 LOADS: Mapping[str, Callable[[System, float], Awaitable[list[Flow] | Round]]] = {

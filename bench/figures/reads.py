@@ -22,6 +22,9 @@ PAGE_CONNECTIONS = 8
 CACHED_SHOWS = 20
 
 
+AS_BROWSERS = {"Accept_Encoding": "gzip, deflate, br, zstd"}
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """`cold` seat maps are read once each; the others as often as time allows."""
@@ -83,7 +86,7 @@ async def _most(
 ) -> dict[str, Any]:
     door = system.door
     asked = [
-        Fetch(request("GET", path, door.host, None, **own))
+        Fetch(request("GET", path, door.host, None, **{**AS_BROWSERS, **own}))
         for path, own in zip(paths, headers or [{} for _ in paths], strict=True)
     ]
     plan = Plan(door.host, door.port, Round(asked, count), connections, seconds=seconds)

@@ -48,13 +48,28 @@ async def test_a_seat_map_that_did_not_change_is_not_sent_again(front: Storefron
     path = f"/api/booking/shows/{show.show_id}/seats"
     first = await front.http.get(path)
     etag = first.headers["etag"]
-    assert etag == f'"{first.json()["version"]}"'
+    assert etag == f'W/"{first.json()["version"]}"'
     same = await front.http.get(path, headers={"If-None-Match": etag})
     assert (same.status_code, same.content) == (304, b"")
     await front.hold(show, "A1", "A2")
     newer = await front.http.get(path, headers={"If-None-Match": etag})
     assert newer.status_code == 200
     assert newer.json()["version"] > first.json()["version"]
+
+
+async def test_a_seat_map_is_compressed_for_who_can_read_that(front: Storefront) -> None:
+    show = await front.office.schedule(scheduled())
+    path = f"/api/booking/shows/{show.show_id}/seats"
+    codings = ("identity", "gzip;q=0", "gzip, deflate, br")
+    answers = [await front.http.get(path, headers={"Accept-Encoding": c}) for c in codings]
+    assert [a.headers.get("content-encoding") for a in answers] == [None, None, "gzip"]
+    assert {a.headers["vary"] for a in answers} == {"accept-encoding"}
+    assert len({a.text for a in answers}) == 1
+    lengths = [int(a.headers["content-length"]) for a in answers]
+    assert lengths[2] < lengths[0] == len(answers[0].content)
+    await front.hold(show, "A1")
+    newer = await front.http.get(path, headers={"Accept-Encoding": "gzip"})
+    assert newer.json()["version"] > answers[2].json()["version"]
 
 
 async def test_the_seat_map_follows_every_command_at_once(front: Storefront) -> None:

@@ -113,7 +113,7 @@ def cancelled(booking_id: UUID, *seats: str) -> list[BookingCancelled]:
 
 async def states(live: Live) -> dict[str, str]:
     _, body = await live.seat_map(SHOW_ID, Feed.states)
-    found: dict[str, str] = msgspec.json.decode(body)
+    found: dict[str, str] = msgspec.json.decode(body.plain)
     return found
 
 

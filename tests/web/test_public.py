@@ -100,12 +100,32 @@ async def test_a_page_that_is_known_is_not_sent_again(new_visitor: NewVisitor) -
     visitor = new_visitor()
     page = await visitor.get("/")
     assert page.headers["cache-control"] == "private, no-cache"
-    for tag in (page.headers["etag"], f'"other", W/{page.headers["etag"]}'):
+    for tag in (page.headers["etag"], f'"other", {page.headers["etag"]}'):
         again = await visitor.get("/", headers={"If-None-Match": tag})
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["etag"] == page.headers["etag"]
         assert "content-type" not in again.headers
     assert (await visitor.get("/", headers={"If-None-Match": '"other"'})).status_code == 200
+
+
+async def test_a_page_for_everybody_is_compressed_and_one_of_somebody_is_not(
+    new_visitor: NewVisitor,
+) -> None:
+    """What is somebody's has secrets in it (BREACH)."""
+    plain, small = [
+        await new_visitor().get("/", headers={"Accept-Encoding": coding})
+        for coding in ("identity", "gzip")
+    ]
+    assert "content-encoding" not in plain.headers
+    assert small.headers["content-encoding"] == "gzip"
+    assert small.text == plain.text
+    assert int(small.headers["content-length"]) < int(plain.headers["content-length"])
+    for page in (plain, small):
+        assert "accept-encoding" in page.headers["vary"]
+    customer = new_visitor()
+    await customer.post("/sign-in", data=GOOD)
+    own = await customer.get("/", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in own.headers
 
 
 async def test_an_error_is_not_kept(new_visitor: NewVisitor, world: World) -> None:

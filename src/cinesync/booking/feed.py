@@ -13,6 +13,7 @@ import msgspec
 from cinesync.booking.model import BookingError, Choice, Show
 from cinesync.booking.seating import Hall
 from cinesync.chassis import clock
+from cinesync.chassis.codings import Shared
 
 RING_MAX = 500
 LISTENER_WAITING_MAX = 100
@@ -114,7 +115,7 @@ class Feed:
     taken: dict[str, Taken]
     version: int
     ring: deque[tuple[int, Changed]] = field(default_factory=lambda: deque(maxlen=RING_MAX))
-    body: bytes | None = None
+    body: Shared | None = None
     refusals: dict[Choice, BookingError] = field(default_factory=dict)
     freed_version: int = field(init=False)  # the last one in which a seat came free, or the first
     listeners: set[Listener] = field(default_factory=set)

@@ -20,6 +20,7 @@ from cinesync.booking.model import (
     UnknownShow,
 )
 from cinesync.chassis import clock
+from cinesync.chassis.codings import Shared
 from cinesync.chassis.problems import Unavailable
 from cinesync.contracts.booking import (
     BookingCancelled,
@@ -72,11 +73,11 @@ class Live:
         self.listener_count = 0
         self._closed = False
 
-    async def seat_map(self, show_id: UUID, render: Callable[[Feed], Any]) -> tuple[int, bytes]:
+    async def seat_map(self, show_id: UUID, render: Callable[[Feed], Any]) -> tuple[int, Shared]:
         """Version and JSON, encoded once for each version. Raises UnknownShow."""
         feed = await self._feed(show_id)
         if feed.body is None:
-            feed.body = msgspec.json.encode(render(feed))
+            feed.body = Shared(msgspec.json.encode(render(feed)))
         return feed.version, feed.body
 
     async def listen(self, show_id: UUID, since: int | None) -> AsyncIterator[bytes]:

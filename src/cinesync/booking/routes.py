@@ -20,13 +20,23 @@ from cinesync.booking.model import Booking, HoldSeats, Show, State
 from cinesync.booking.receipts import BookingReceipt
 from cinesync.booking.shop import Shop
 from cinesync.chassis import clock, telemetry
+from cinesync.chassis.codings import VARY
 from cinesync.chassis.db import Transaction
-from cinesync.chassis.http import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in, verified
+from cinesync.chassis.http import (
+    SIGNED_IN,
+    Page,
+    decode_cursor,
+    encode_cursor,
+    is_known,
+    signed_in,
+    verified,
+    weak,
+)
 from cinesync.chassis.problems import Invalid, Problem
 from cinesync.chassis.tokens import Caller
 
 PAGE_MAX = 100
-SEAT_MAP_CACHING = "no-cache"  # keep it, and ask each time whether it still holds
+SEAT_MAP_CACHING = b"no-cache"  # keep it, and ask each time whether it still holds
 KEY_SECONDS = 300
 EVENTS_TYPE = "text/event-stream"
 EVENTS_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -39,7 +49,8 @@ Since = Annotated[
     int | None, QueryParameter(ge=0, le=VERSION_MAX, description="the version known already")
 ]
 LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID")]
-IfNoneMatch = Annotated[str | None, HeaderParameter(name="If-None-Match")]
+IfNoneMatch = Annotated[str, HeaderParameter(name="If-None-Match")]
+AcceptEncoding = Annotated[str, HeaderParameter(name="Accept-Encoding")]
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
 After = Annotated[str | None, QueryParameter(description="`next` of an earlier answer")]
 
@@ -50,20 +61,30 @@ After = Annotated[str | None, QueryParameter(description="`next` of an earlier a
     response_headers=[ResponseHeader(name="ETag", documentation_only=True)],
 )
 async def seats(
-    shop: TheShop, show_id: FromPath[UUID], if_none_match: IfNoneMatch = None
+    shop: TheShop,
+    show_id: FromPath[UUID],
+    if_none_match: IfNoneMatch = "",
+    accept_encoding: AcceptEncoding = "",
 ) -> Response[bytes]:
     """The seats of a show with price and state. Its ETag is its version."""
-    tag, body = await seat_map(shop, show_id)
-    headers = {"etag": tag, "cache-control": SEAT_MAP_CACHING}
-    if if_none_match == tag:
-        return Response(b"", status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    status, body, headers = await seat_map(shop, show_id, if_none_match, accept_encoding)
+    told = {name.decode(): value.decode() for name, value in headers}
+    return Response(body, status_code=status, media_type="application/json", headers=told)
 
 
-async def seat_map(shop: Shop, show_id: UUID) -> tuple[str, bytes]:
-    """Its ETag (RFC 9110 section 8.8.3) and its JSON. Raises UnknownShow."""
-    version, body = await shop.live.seat_map(show_id, lambda feed: views.seat_map(feed, shop.terms))
-    return f'"{version}"', body
+async def seat_map(
+    shop: Shop, show_id: UUID, if_none_match: str, accept_encoding: str
+) -> tuple[int, bytes, Sequence[tuple[bytes, bytes]]]:
+    """Status, JSON and headers. Raises UnknownShow."""
+    version, shared = await shop.live.seat_map(
+        show_id, lambda feed: views.seat_map(feed, shop.terms)
+    )
+    tag = f'"{version}"'
+    headers = (b"etag", weak(tag)), (b"cache-control", SEAT_MAP_CACHING)
+    if is_known(tag, if_none_match):
+        return 304, b"", [*headers, VARY]
+    body, coding = shared.coded(accept_encoding)
+    return 200, body, [*headers, *coding]
 
 
 @get("/shows/{show_id:uuid}/live", media_type=EVENTS_TYPE)

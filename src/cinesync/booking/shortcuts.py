@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 
 import msgspec
 
@@ -22,11 +23,11 @@ def shortcuts(shop: Shop) -> Sequence[Shortcut]:
 
     async def seats(asked: Asked) -> Answer | None:
         [show_id] = asked.keys
-        tag, body = await routes.seat_map(shop, show_id)
-        headers = (b"etag", tag.encode()), (b"cache-control", routes.SEAT_MAP_CACHING.encode())
-        if asked.header(b"if-none-match") == tag:
-            return Answer(304, b"", headers)
-        return bytes_answer(200, body, *headers)
+        known, coding = asked.header(b"if-none-match"), asked.header(b"accept-encoding")
+        status, body, headers = await routes.seat_map(shop, show_id, known or "", coding or "")
+        if status == HTTPStatus.NOT_MODIFIED:
+            return Answer(status, body, headers)
+        return bytes_answer(status, body, *headers)
 
     async def live(asked: Asked) -> Answer | None:
         query = asked.scope["query_string"]

@@ -105,6 +105,11 @@ def etag_of(body: bytes) -> str:
     return f'"{blake2b(body, digest_size=12).hexdigest()}"'
 
 
+def weak(tag: str) -> bytes:
+    """The tag of something that is sent in several codings (RFC 9110 section 8.8.1)."""
+    return f"W/{tag}".encode()
+
+
 def is_known(tag: str, if_none_match: str) -> bool:
     """Whether the client has it already (RFC 9110 section 13.1.2)."""
     return tag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}

@@ -35,6 +35,7 @@ BATCH_SIZE = Histogram(
     buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500),
 )
 
+
 # prometheus_client looks a child up under a lock each time, after making texts of all labels.
 @cache
 def http_seconds(service: str, method: str, route: str, status: int) -> Histogram:

@@ -64,6 +64,8 @@ def open_client(api_url: str, transport: httpx.BaseTransport | None = None) -> h
         transport=transport,
         # The pool is shared by all customers: it must not remember anyone's refresh cookie.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        # They are in the next room: to compress for each other would cost more than it saves.
+        headers={"Accept-Encoding": "identity"},
         timeout=httpx.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX),
         limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
     )

@@ -20,7 +20,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cinesync.chassis import clock
-from cinesync.chassis.http import etag_of, is_known
+from cinesync.chassis.codings import VARY, Shared
+from cinesync.chassis.http import etag_of, is_known, weak
 from cinesync.web.formats import best_locale
 from cinesync.web.session import COOKIE_NAME
 
@@ -30,7 +31,8 @@ PLACES = frozenset({"", "movies", "shows", "theaters"})  # first segments of add
 KEPT_BYTES_MAX = 64 * 1024 * 1024
 SURROGATE = "surrogate-control"
 MAX_AGE = re.compile(rb"max-age=(\d{1,6})")
-OF_CONTENT = frozenset({b"content-type", b"content-length"})  # what a 304 has none of
+LENGTH = b"content-length"
+OF_CONTENT = frozenset({b"content-type", LENGTH})  # what a 304 has none of
 
 Headers = Sequence[tuple[bytes, bytes]]
 Key = tuple[str, bytes, str, bytes]
@@ -70,7 +72,7 @@ class Page:
 
     status: int
     headers: Headers
-    body: bytes
+    body: Shared
     tag: str = ""
     fresh_until_seconds: float = 0
 
@@ -79,13 +81,19 @@ class Page:
         """Anything else goes to the one who asked, and to nobody else."""
         return bool(self.tag)
 
-    async def give(self, known: str, send: Send) -> None:
-        """`known` is the visitor's If-None-Match."""
-        if self.is_public and is_known(self.tag, known):
+    async def give(self, scope: Scope, send: Send) -> None:
+        """To a visitor who may have it already, and may read it compressed."""
+        if not self.is_public:
+            await _send(send, self.status, self.headers, self.body.plain)
+            return
+        if is_known(self.tag, _header(scope, b"if-none-match").decode("latin-1")):
             headers = [(name, value) for name, value in self.headers if name not in OF_CONTENT]
-            await _send(send, HTTPStatus.NOT_MODIFIED, headers, b"")
-        else:
-            await _send(send, self.status, self.headers, self.body)
+            await _send(send, HTTPStatus.NOT_MODIFIED, [*headers, VARY], b"")
+            return
+        body, coding = self.body.coded(_header(scope, b"accept-encoding").decode("latin-1"))
+        headers = [(name, value) for name, value in self.headers if name != LENGTH]
+        headers += [(LENGTH, b"%d" % len(body)), *coding]
+        await _send(send, self.status, headers, body)
 
 
 class Front:
@@ -98,7 +106,7 @@ class Front:
             KEPT_BYTES_MAX,
             ttu=lambda _key, page, _now: page.fresh_until_seconds,
             timer=now,
-            getsizeof=lambda page: len(page.body),
+            getsizeof=lambda page: len(page.body.plain),
         )
         self._making: dict[Key, asyncio.Task[Page]] = {}
 
@@ -115,7 +123,7 @@ class Front:
             if not page.is_public and not is_first:
                 await self._app(scope, receive, send)
                 return
-        await page.give(_header(scope, b"if-none-match").decode("latin-1"), send)
+        await page.give(scope, send)
 
     async def _made(self, key: Key, scope: Scope) -> Page:
         """Whoever leaves, it is made for those who wait."""
@@ -130,10 +138,11 @@ class Front:
         status, headers, body = await _answer_of(self._app, scope)
         seconds = _public_seconds(status, headers)
         if not seconds:
-            return Page(status, headers, body)
+            return Page(status, headers, Shared(body))
         tag = etag_of(body)
         told = [(name, value) for name, value in headers if name != SURROGATE.encode()]
-        page = Page(status, [*told, (b"etag", tag.encode())], body, tag, asked_seconds + seconds)
+        told.append((b"etag", weak(tag)))
+        page = Page(status, told, Shared(body), tag, asked_seconds + seconds)
         self._kept[key] = page
         return page
 
