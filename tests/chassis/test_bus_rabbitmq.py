@@ -9,13 +9,23 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import PublishError
 
-from cinesync.chassis import rabbitmq_link
+from cinesync.chassis import rabbitmq, rabbitmq_link
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.events import Message
-from cinesync.chassis.rabbitmq import RabbitMqBus
+from cinesync.chassis.rabbitmq import Feed, RabbitMqBus
 from cinesync.chassis.rabbitmq_publisher import Publisher
 from cinesync.chassis.rabbitmq_topology import Topology, persistent
-from tests.chassis.bus_house import House, Paid, Seen, eventually, message, paid, record, seen
+from tests.chassis.bus_house import (
+    House,
+    Paid,
+    Poison,
+    Seen,
+    eventually,
+    message,
+    paid,
+    record,
+    seen,
+)
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -259,3 +269,50 @@ async def test_a_poison_message_that_cannot_be_buried_goes_back_to_its_queue(
 
     await eventually(is_dead)
     assert [x.event_id for x in await letters.waiting([house.queue])] == [event.event_id]
+
+
+async def test_what_waits_for_another_try_is_not_acknowledged_with_what_came_after(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq, "RETRY_SECONDS_FIRST", 3.0)
+    failed_once = asyncio.Event()
+
+    async def fail_once(tx: Transaction, events: Sequence[Paid]) -> None:
+        if not failed_once.is_set():
+            failed_once.set()
+            raise Poison
+        await record(tx, events)
+
+    bus = await house.open_bus(fail_once)
+    first, second = paid(1), paid(2)
+    await bus.publish([message(first)])
+    await failed_once.wait()
+    await bus.publish([message(second)])
+
+    async def second_there() -> bool:
+        return second.event_id in await house.effects()
+
+    await eventually(second_there)
+    await bus.close()  # what was not acknowledged goes back
+    await house.open_bus(fail_once)
+    await house.settled([first, second])
+
+
+async def test_a_batch_that_ends_with_a_message_nobody_can_name_is_settled(
+    house: House, channel: AbstractChannel
+) -> None:
+    bus = await house.open_bus()
+    await bus.close()  # its queue stays
+    event = paid(1)
+    exchange = await channel.get_exchange(house.exchange, ensure=False)
+    for name in (str(event.event_id), "no UUID"):
+        sent = persistent(message(event).body, name, Paid.name)
+        await exchange.publish(sent, Paid.name)
+    queue = await channel.get_queue(house.queue, ensure=False)
+    arrived = [await queue.get(timeout=10) for _ in range(2)]
+    assert isinstance(bus, RabbitMqBus)
+    await Feed(house.inbox(), bus._publisher).handle(arrived)
+    await house.settled([event])
+    assert await queue.get(fail=False) is None, "and the channel still answers"
+    [letter] = await house.dead_letters().waiting([house.queue])
+    assert "UUID" in letter.error

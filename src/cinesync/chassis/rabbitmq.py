@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from itertools import chain
 from uuid import UUID
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
@@ -19,7 +20,7 @@ from cinesync.chassis.rabbitmq_topology import EXCHANGE, Topology, deliveries
 
 log = telemetry.get_logger(__name__)
 
-PREFETCH = 100
+PREFETCH = 500
 # A node killed within half a second of a quorum queue's declaration comes back without what was
 # confirmed into it (seen with 3.10: Ra writes its directory of queues to the disk that late). So a
 # new queue gets no events in its first moments: they are unroutable, and wait in the outbox.
@@ -51,10 +52,17 @@ class Feed:
                 await self._bury(message, "the message id is not a UUID")
             else:
                 by_id[event_id].append(message)
+        if not by_id:
+            return
         failures = await self._receive(
             [Message(i, same[0].type or "", same[0].body) for i, same in by_id.items()]
         )
         if failures is None:
+            return
+        if not failures and not self._later:
+            # One word for all that was delivered so far, of which none waits for another try.
+            last = max(chain(*by_id.values()), key=lambda message: message.delivery_tag or 0)
+            await last.ack(multiple=True)
             return
         for event_id, same in by_id.items():
             for message in same:
