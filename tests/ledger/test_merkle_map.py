@@ -26,7 +26,7 @@ class Map:
         made = merkle_map.update(self.load, {key: becomes(value) for key, value in values.items()})
         for place, node in made.items():
             if node is None:
-                del self.nodes[place]
+                self.nodes.pop(place, None)  # perhaps made and given up in one go
             else:
                 self.nodes[place] = node
 

@@ -6,8 +6,7 @@ The root follows from the content alone, whatever came first. Pure.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +17,7 @@ WIDTH: Final = 16
 DEPTH_MAX: Final = 64  # a key's digits
 HASH_BYTES: Final = 32
 EMPTY: Final = bytes(HASH_BYTES)  # what nothing hashes to
+UNTOLD: Final = EMPTY  # of a node whose hash is yet to be told to the one above
 ROOT: Final = ""
 DIGITS: Final = {digit: at for at, digit in enumerate("0123456789abcdef")}
 LEAF_DOMAIN: Final = b"cinesync/map-leaf/1\x00"
@@ -45,9 +45,11 @@ def leaf_hash(key: bytes, value: bytes) -> bytes:
     return hashlib.sha256(LEAF_DOMAIN + key + value).digest()
 
 
-def node_hash(node: Iterable[bytes]) -> bytes:
+def node_hash(node: Sequence[bytes]) -> bytes:
     """A leaf ends with its hash, and so does everything else."""
-    hashes = b"".join([child[-HASH_BYTES:] or EMPTY for child in node])
+    hashes = b"".join(node)
+    if len(hashes) != WIDTH * HASH_BYTES or b"" in node:  # not sixteen hashes
+        hashes = b"".join([child[-HASH_BYTES:] or EMPTY for child in node])
     return hashlib.sha256(NODE_DOMAIN + hashes).digest()
 
 
@@ -63,80 +65,71 @@ EMPTY_ROOT: Final = node_hash(new_node())
 
 
 def update(load: Load, changes: Mapping[bytes, Change]) -> dict[str, Node | None]:
-    """The nodes that are new, the root among them; None: there is none any more.
+    """The nodes that are new, the root among them; None: there is none, or none any more.
 
     Nodes that several changes share are read and hashed once, and read level by level.
     """
     made: dict[str, Node | None] = {}
-    levels: list[list[str]] = []
-    waiting = {ROOT: sorted((key.hex(), key) for key in changes)}
-    while waiting:
-        found = load(list(waiting))
-        levels.append(list(waiting))
+    some_left = False
+    waiting = {ROOT: [(key.hex(), key) for key in changes]}
+    for depth in range(DEPTH_MAX):
+        found = load([place for place in waiting if place not in made])
         deeper: dict[str, list[tuple[str, bytes]]] = {}
         for place, keys in waiting.items():
-            node = list(found.get(place) or new_node())
-            made[place] = node
-            for digit, group in _grouped(keys, len(place)):
-                at = DIGITS[digit]
-                if len(node[at]) == HASH_BYTES:
-                    deeper[place + digit] = group
+            node = made.get(place)
+            if node is None:
+                node = made[place] = list(found.get(place) or new_node())
+            for digits, key in keys:
+                at = DIGITS[digits[depth]]
+                child = node[at]
+                if len(child) == HASH_BYTES:
+                    deeper.setdefault(digits[: depth + 1], []).append((digits, key))
                 else:
-                    leaves = _changed(node[at], group, changes)
-                    node[at] = _planted(place + digit, leaves, made)
+                    node[at] = now = _changed(child, digits, key, changes[key], depth, made)
+                    some_left |= not now
+        if not deeper:
+            break
         waiting = deeper
-    for level in reversed(levels[1:]):
-        for place in level:
-            _settle(place, made)
+    for place in sorted(made, key=len, reverse=True)[:-1]:  # but for the root
+        _settle(place, made, some_left=some_left)
     return made
 
 
-def _grouped(
-    keys: list[tuple[str, bytes]], depth: int
-) -> Iterable[tuple[str, list[tuple[str, bytes]]]]:
-    if len(keys) == 1:
-        return [(keys[0][0][depth], keys)]
-    return [(digit, list(some)) for digit, some in groupby(keys, lambda pair: pair[0][depth])]
-
-
 def _changed(
-    child: bytes, group: list[tuple[str, bytes]], changes: Mapping[bytes, Change]
-) -> list[tuple[str, bytes]]:
-    """The leaves, in order, where there was one at most: each with its digits."""
-    if not child and len(group) == 1:
-        ((digits, key),) = group
-        value = changes[key](None)
-        return [(digits, _leaf(key, value))] if value is not None else []
-    leaves = {child[:HASH_BYTES].hex(): child} if child else {}
-    for digits, key in group:
-        before = leaves.pop(digits, None)
-        value = changes[key](before[HASH_BYTES:-HASH_BYTES] if before else None)
-        if value is not None:
-            leaves[digits] = _leaf(key, value)
-    return sorted(leaves.items())
+    child: bytes, digits: str, key: bytes, change: Change, depth: int, made: dict[str, Node | None]
+) -> bytes:
+    """What stands where there was a leaf at most."""
+    if child and child[:HASH_BYTES] != key:
+        value = change(None)
+        return child if value is None else _parted(child, digits, _leaf(key, value), depth, made)
+    value = change(child[HASH_BYTES:-HASH_BYTES] if child else None)
+    return b"" if value is None else _leaf(key, value)
 
 
 def _leaf(key: bytes, value: bytes) -> bytes:
     return key + value + leaf_hash(key, value)
 
 
-def _planted(place: str, leaves: list[tuple[str, bytes]], made: dict[str, Node | None]) -> bytes:
-    """The child that leaves of one prefix make."""
-    if len(leaves) <= 1:
-        return leaves[0][1] if leaves else b""
-    node = new_node()
-    for digit, group in _grouped(leaves, len(place)):
-        node[DIGITS[digit]] = _planted(place + digit, group, made)
-    made[place] = node
-    return node_hash(node)
+def _parted(
+    leaf: bytes, digits: str, other: bytes, depth: int, made: dict[str, Node | None]
+) -> bytes:
+    """Nodes down to where two leaves part; `digits` are the other's."""
+    held = leaf[:HASH_BYTES].hex()
+    while True:
+        depth += 1
+        node = made[digits[:depth]] = new_node()
+        if held[depth] != digits[depth]:
+            node[DIGITS[held[depth]]], node[DIGITS[digits[depth]]] = leaf, other
+            return UNTOLD
+        node[DIGITS[held[depth]]] = UNTOLD
 
 
-def _settle(place: str, made: dict[str, Node | None]) -> None:
-    """Tell the node above; a lone leaf moves up."""
+def _settle(place: str, made: dict[str, Node | None], *, some_left: bool) -> None:
+    """Tell the node above; a lone leaf, which there is only when another has left, moves up."""
     node, above = made[place], made[place[:-1]]
     assert node is not None
     assert above is not None
-    child = b"".join(node) if node.count(b"") >= WIDTH - 1 else None
+    child = b"".join(node) if some_left and node.count(b"") >= WIDTH - 1 else None
     if child is None or len(child) == HASH_BYTES:
         child = node_hash(node)
     else:
