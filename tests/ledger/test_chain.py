@@ -69,12 +69,34 @@ def test_an_event_that_is_there_is_not_appended_again(ledger: Ledger) -> None:
 
 def test_a_chain_is_the_same_after_it_was_opened_again(ledger: Ledger) -> None:
     grow(ledger, *range(7))
+    ledger.chain.commit()
     again = Ledger(founders(), Chain(ledger.chain.path))
     grow(ledger, 7, 8)
+    ledger.chain.commit()
     again.chain.close()
     again = Ledger(founders(), Chain(ledger.chain.path))
     assert head(again) == head(ledger)
     assert again.chain.log.root() == ledger.chain.log.root()
+    again.chain.close()
+
+
+def test_blocks_that_a_crash_took_from_the_file_are_applied_again(ledger: Ledger) -> None:
+    grow(ledger, 1, 2)
+    ledger.snapshot(1)
+    grow(ledger, 3)
+    grow(ledger, 4)
+    crashed = sqlite3.connect(f"{ledger.chain.path.as_uri()}?mode=ro", uri=True)
+    (height,) = crashed.execute("SELECT max(height) FROM blocks").fetchone()
+    crashed.close()
+    assert height == 1  # a transaction takes several, and this one has not ended
+    ledger.chain._connection.execute("ROLLBACK")
+    again = Ledger(founders(), Chain(ledger.chain.path))
+    grow(again, 3)
+    grow(again, 4)
+    assert head(again) == head(ledger)
+    again.chain.close()
+    again = Ledger(founders(), Chain(ledger.chain.path))
+    assert head(again) == head(ledger)
     again.chain.close()
 
 
@@ -213,6 +235,7 @@ def test_a_damaged_journal_is_set_aside(tmp_path: Path, harm: str) -> None:
 
 def test_a_block_that_cannot_be_stored_leaves_the_chain_as_it_was(ledger: Ledger) -> None:
     grow(ledger, 1)
+    ledger.chain.commit()
     kept = ledger.chain.headers(0, 10)
     ledger.chain._connection.execute("DROP TABLE entries")
     with pytest.raises(sqlite3.Error):
@@ -256,6 +279,7 @@ def test_a_map_that_was_not_written_back_catches_up(ledger: Ledger) -> None:
     grow(ledger, 4, 8)
     grow(ledger, 6)
     assert ledger.chain.map.height == 1
+    ledger.chain.commit()
     again = Ledger(founders(), Chain(ledger.chain.path))
     assert again.chain.map.height == 3
     assert again.chain.map.root == head(ledger).map_root
@@ -303,6 +327,7 @@ def test_a_chain_whose_map_is_another_blocks_is_damaged(ledger: Ledger) -> None:
     grow(ledger, 1)
     ledger.chain.settle()
     grow(ledger, 2)
+    ledger.chain.commit()
     connection = sqlite3.connect(ledger.chain.path)
     connection.execute("UPDATE map_height SET height = 2")
     connection.commit()
@@ -334,6 +359,7 @@ def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: Ledger) -> N
 
     for number in range(9):
         grow(ledger, number)
+        ledger.chain.commit()
         hashes = ledger.chain.chunk_hashes(ledger.chain.stream_end)
         assert hashes == read_again(ledger.chain)
         opened = Chain(ledger.chain.path)

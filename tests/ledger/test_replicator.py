@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,15 @@ async def test_four_in_one_loop_agree_and_answer(tmp_path: Path) -> None:
         assert await client.ask(1, "consistency", 0, 5) is None
         assert await client.ask(1, "inclusion", 5, 5) is None
         assert await client.ask(1, "anything") is None
+
+
+async def test_who_opens_the_file_soon_sees_what_was_appended(tmp_path: Path) -> None:
+    async with together(tmp_path) as (client, (first, *_)):
+        await client.submit([entry(1).encode()])
+        path = founding.validator_home(tmp_path, first.me) / founding.CHAIN_FILE
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as opened:
+            statement = "SELECT count(*) FROM entries"
+            await until(lambda: opened.execute(statement).fetchone() == (1,), "in the file")
 
 
 async def test_a_failing_disk_ends_a_validator_before_it_says_anything(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """A validator's copy of the chain, in SQLite: blocks, entries, the log's tree, and the map.
 
-Blocks are committed without an fsync: a validator that lost some applies them again from its
-journal. `settle` makes all of them durable, once for every checkpoint.
+A transaction takes the blocks of a second or so: they share pages. A validator that lost some of
+them applies them again from its journal, so there is no fsync either, until `settle` makes all of
+them durable, once for every checkpoint.
 """
 
 import hashlib
@@ -73,7 +74,13 @@ class Chain:
         self._catch_up()
 
     def close(self) -> None:
+        self.commit()
         self._connection.close()
+
+    def commit(self) -> None:
+        """Let others who open the file see all blocks so far."""
+        if self._connection.in_transaction:
+            self._connection.execute("COMMIT")
 
     def _remember(self) -> None:
         """What growing needs is kept in memory."""
@@ -107,7 +114,10 @@ class Chain:
     # write
 
     def add(self, header: Header, fresh: Sequence[tuple[entries.Entry, bytes]]) -> None:
-        """Append a block whose leaves `self.log` has already taken through `place`."""
+        """Append a block whose leaves `self.log` has already taken through `place`.
+
+        It is in the file with the next `commit`. An error takes all since the last one away.
+        """
         first = header.size - len(fresh)
         raw = header.encoded
         piece = record(raw, [data for _, data in fresh])
@@ -116,7 +126,7 @@ class Chain:
             (first + at, entry.event_id, entry.booking_id, header.height, data)
             for at, (entry, data) in enumerate(fresh)
         ]
-        with self._transaction():
+        with self._transaction(commits=False):
             self._connection.executemany("INSERT INTO nodes VALUES (?, ?, ?)", self._made)
             self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
             values = (header.height, raw, first, end)
@@ -170,14 +180,16 @@ class Chain:
         return subjects.value_of((one.index, merkle.leaf_hash(one.data)) for one in placed)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._connection.execute("BEGIN IMMEDIATE")
+    def _transaction(self, *, commits: bool = True) -> Iterator[sqlite3.Connection]:
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
+        if commits:
+            self.commit()
 
     # read
 

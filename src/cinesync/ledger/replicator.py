@@ -1,6 +1,7 @@
 """One validator, driven: what arrives is stepped, then persisted, then sent, then applied."""
 
 import asyncio
+import itertools
 import secrets
 import sqlite3
 import ssl
@@ -27,6 +28,7 @@ from cinesync.pbft.replica import Replica
 log = telemetry.get_logger(__name__)
 
 TICK_SECONDS: Final = 0.05
+COMMIT_TICKS: Final = 20  # how often others who open the chain's file see new blocks
 PARAMETERS: Final = Parameters(timeout_ticks=16)
 CONNECTIONS_PER_PEER_MAX: Final = 8
 
@@ -166,9 +168,11 @@ class Replicator:
             self._schedule()
 
     async def _tick(self) -> None:
-        while True:
+        for ticks in itertools.count(1):
             await asyncio.sleep(TICK_SECONDS)
             self._guarded(lambda: self.replica.tick(clock.microseconds()))
+            if ticks % COMMIT_TICKS == 0:
+                self._guarded(self.ledger.chain.commit)
             self._schedule()
 
     # what follows
