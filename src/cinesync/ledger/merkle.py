@@ -9,12 +9,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 Nodes = Callable[[int, int], bytes]
+Row = tuple[int, int, bytes]  # level, first index, the hashes from there on
+HASH_BYTES: Final = 32
 EMPTY: Final = hashlib.sha256().digest()
 PATH_MAX: Final = 64
 
 
 class BadProof(ValueError):
     """The path does not lead from here to there."""
+
+
+def split(packed: bytes) -> list[bytes]:
+    """Hashes that were kept one behind the other."""
+    return [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)]
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -45,14 +52,14 @@ class Frontier:
         self.size += 1
         return made
 
-    def extend(self, leaves: Sequence[bytes]) -> list[tuple[int, int, bytes]]:
+    def extend(self, leaves: Sequence[bytes]) -> list[Row]:
         """Grow by all of them, level by level; the same subtrees, the lowest first."""
         level, start, row = 0, self.size, list(leaves)
         self.size += len(row)
-        made: list[tuple[int, int, bytes]] = []
+        made: list[Row] = []
         fresh = []  # peaks, smallest first
         while row:
-            made += [(level, start + at, node) for at, node in enumerate(row)]
+            made.append((level, start, b"".join(row)))
             if start & 1:
                 start -= 1
                 row.insert(0, self.peaks.pop())

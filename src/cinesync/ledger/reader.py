@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from cinesync.ledger import blocks, canonical, headers, receipts, sealing
+from cinesync.ledger import canonical, headers, merkle, receipts, sealing
 from cinesync.ledger.blocks import Block
 from cinesync.ledger.client import LedgerClient, NoQuorum
 from cinesync.ledger.completeness import Completeness
@@ -40,7 +40,7 @@ class Reader:
             canonical.load(kept.sealed.certificate.encode()), "certificate"
         )
         header = headers.from_json(canonical.load(kept.sealed.header.encode()), "header")
-        block = Block(header, blocks.split(kept.sealed.peaks), blocks.split(kept.sealed.leaves))
+        block = Block(header, merkle.split(kept.sealed.peaks), merkle.split(kept.sealed.leaves))
         links = self._client.epochs.up_to(certificate.epoch)
         if len(links) < certificate.epoch:
             raise ValidatorsAway  # who tell what this process does not know yet
