@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from cinesync.chassis.problems import Problem, Unavailable
 
 SEQUENCES_RESERVED: Final = 2**32
@@ -51,8 +53,7 @@ class ValidatorsAway(Unavailable):
     """Too few validators answer right now; what is written waits for them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event as it goes into the chain. With its salt goes the way back to the person."""
 
     event_id: UUID
@@ -64,8 +65,7 @@ class Submission:
     occurred_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A submission whose receipt is not here yet."""
 
     event_id: UUID
@@ -74,8 +74,7 @@ class Waiting:
     entry: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where an event is in the log, as the block at `height` proves.
 
     `receipt` is its text if the entry was in the log before that block; else that can be made.

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Transaction
@@ -26,7 +25,7 @@ def _submission(event: Any) -> Submission:
     return Submission(
         event_id=event.event_id,
         kind=event.name,
-        booking_id=UUID(entry.booking_id),
+        booking_id=getattr(event, "booking_id", None) or event.hold_id,  # type: ignore[attr-defined]
         customer_id=event.customer_id,  # type: ignore[attr-defined]  # every event here has one
         salt=salt,
         entry=entry.encode(),
