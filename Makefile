@@ -45,6 +45,5 @@ bench: install ## Measure, and write bench/results
 	$(VENV)/python -m bench $(ARGS)
 
 lock: install ## Pin every dependency again
-	$(VENV)/python -m pip install --quiet uv
 	$(VENV)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --upgrade --quiet -o requirements.lock
