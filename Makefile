@@ -3,7 +3,7 @@ VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
 ARGS ?=
 
-.PHONY: help install components up check fmt test test-fast system simulate bench lock
+.PHONY: help install components compiled up check fmt test test-fast system simulate bench lock
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,10 @@ check: install ## Style, types, architecture
 fmt: install ## Format the code
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
+
+# Else each test process compiles all tests for itself, under coverage: five times as long.
+compiled: install
+	@$(PYTEST) --collect-only --quiet --no-cov >/dev/null || true # `make test` says why
 
 # One test process more than cores: many tests wait for other processes.
 test: install components ## All tests, with coverage
