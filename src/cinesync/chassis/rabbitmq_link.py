@@ -8,7 +8,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from cinesync.chassis import telemetry
+from cinesync.chassis import clock, telemetry
 
 log = telemetry.get_logger(__name__)
 
@@ -17,6 +17,9 @@ RPC_SECONDS_MAX = 10.0
 CLOSE_SECONDS_MAX = 5.0
 BACKOFF_SECONDS_FIRST = 0.1
 BACKOFF_SECONDS_MAX = 5.0
+# After a batch, a reader rests as long as that took: what comes one by one is then taken together,
+# the more so the busier the machine is. What comes after a pause is taken at once.
+REST_SECONDS_MAX = 0.1
 # How often an idle subscription asks the broker whether it still exists.
 WATCH_SECONDS = 15.0
 
@@ -147,7 +150,11 @@ class Subscription:
             await self._consume(channel)
             self.trouble = None
             while batch := await self._next_batch():
+                began_at = clock.monotonic_seconds()
                 await self._handle(batch)
+                if len(batch) < self._batch_max:
+                    took_seconds = clock.monotonic_seconds() - began_at
+                    await asyncio.sleep(min(took_seconds, REST_SECONDS_MAX))
             self.trouble = f"{self._name}: subscription lost"
         finally:
             await close_channel(channel)

@@ -4,8 +4,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum, auto
+from typing import cast
 from uuid import UUID
 
+import aiormq
 from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import DeliveryError, PublishError
@@ -124,9 +126,17 @@ class Publisher:
         self, channel: AbstractChannel, exchange: str, routing_key: str, message: AmqpMessage
     ) -> Fate:
         try:
-            to = await channel.get_exchange(exchange, ensure=False)
-            await to.publish(
-                message, routing_key, mandatory=True, timeout=self._publish_seconds_max
+            underlay = cast("aiormq.Channel", await channel.get_underlay_channel())
+            # aio-pika's own publish waits, one message after the other, until each is written out:
+            # 4 ms for each of a batch, under load. The confirms come together.
+            await underlay.basic_publish(
+                message.body,
+                exchange=exchange,
+                routing_key=routing_key,
+                properties=message.properties,
+                mandatory=True,
+                timeout=self._publish_seconds_max,
+                wait=False,
             )
         except PublishError:
             # The broker acknowledges what it could route nowhere; only the return tells.
