@@ -10,7 +10,7 @@ from bench.load.generator import Plan
 from bench.stock import Room, add_shows
 from bench.system import System
 
-CONNECTIONS = 64
+CONNECTIONS = 256
 OPEN_CONNECTIONS = 512
 SEED = 20261121
 SUSTAINABLE = 0.7  # of the most there are

@@ -14,7 +14,7 @@ from bench.load.driver import Outcome, drive
 from bench.load.generator import Plan, Report
 from bench.system import System
 
-CONNECTIONS = 64
+CONNECTIONS = 256
 OPEN_CONNECTIONS = 512
 PROBES_PER_SECOND = 4.0
 SEED = 20261121
