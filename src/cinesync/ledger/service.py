@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Transaction
@@ -25,7 +26,7 @@ def _submission(event: Any) -> Submission:
     return Submission(
         event_id=event.event_id,
         kind=event.name,
-        booking_id=getattr(event, "booking_id", None) or event.hold_id,  # type: ignore[attr-defined]
+        booking_id=UUID(entry.booking_id),
         customer_id=event.customer_id,  # type: ignore[attr-defined]  # every event here has one
         salt=salt,
         entry=entry.encode(),
