@@ -66,8 +66,9 @@ async def record(system: System, name: str, kind: str, seconds: float, picture: 
     plan = Plan(door.host, door.port, asked, purchases.CONNECTIONS, seconds=seconds + SPARE_SECONDS)
     driving = asyncio.create_task(drive(plan))
     process = await asyncio.create_subprocess_exec(
-        *("py-spy", "record", "--pid", str(busiest(kind)), "--output", str(picture)),
+        *("py-spy", "record", "--pid", str(busiest(kind)), "--output", picture.name),
         *("--duration", str(round(seconds)), "--rate", str(SAMPLES_PER_SECOND), "--nonblocking"),
+        cwd=picture.parent,  # the picture tells its own command
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
