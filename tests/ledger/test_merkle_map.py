@@ -26,7 +26,7 @@ class Map:
         made = merkle_map.update(self.load, {key: becomes(value) for key, value in values.items()})
         for place, node in made.items():
             if node is None:
-                self.nodes.pop(place, None)  # perhaps made and given up in one go
+                del self.nodes[place]
             else:
                 self.nodes[place] = node
 
@@ -165,6 +165,16 @@ def test_changes_of_a_batch_share_what_is_above_them() -> None:
     made.put({hashed(number): bytes([1] * 32) for number in range(100)})
     assert len(made.asked) == len(set(made.asked))
     assert len(made.asked) < 1 + 16 + 2 * 100
+
+
+def test_a_node_made_and_given_up_in_one_batch_was_never_there() -> None:
+    stays, comes = bytes.fromhex("ab" * 32), bytes.fromhex("ac" * 32)
+    held = Map()
+    held.put({stays: b"1"})
+    made = merkle_map.update(held.load, {comes: becomes(b"2"), stays: becomes(None)})
+    assert made.keys() == {merkle_map.ROOT}
+    held.put({comes: b"2", stays: None})
+    assert held.root == naive_root({comes: b"2"})
 
 
 def test_a_known_answer() -> None:

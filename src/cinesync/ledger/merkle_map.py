@@ -65,15 +65,17 @@ EMPTY_ROOT: Final = node_hash(new_node())
 
 
 def update(load: Load, changes: Mapping[bytes, Change]) -> dict[str, Node | None]:
-    """The nodes that are new, the root among them; None: there is none, or none any more.
+    """The nodes that are new, the root among them; None: there is none any more.
 
     Nodes that several changes share are read and hashed once, and read level by level.
     """
     made: dict[str, Node | None] = {}
+    stored: set[str] = set()
     some_left = False
     waiting = {ROOT: [(key.hex(), key) for key in changes]}
     for depth in range(DEPTH_MAX):
         found = load([place for place in waiting if place not in made])
+        stored |= found.keys()
         deeper: dict[str, list[tuple[str, bytes]]] = {}
         for place, keys in waiting.items():
             node = made.get(place)
@@ -92,7 +94,8 @@ def update(load: Load, changes: Mapping[bytes, Change]) -> dict[str, Node | None
         waiting = deeper
     for place in sorted(made, key=len, reverse=True)[:-1]:  # but for the root
         _settle(place, made, some_left=some_left)
-    return made
+    # What was made and given up in one go, nobody has to give up.
+    return {place: node for place, node in made.items() if node is not None or place in stored}
 
 
 def _changed(
