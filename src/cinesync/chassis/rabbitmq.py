@@ -52,14 +52,12 @@ class Feed:
                 await self._bury(message, "the message id is not a UUID")
             else:
                 by_id[event_id].append(message)
-        if not by_id:
-            return
         failures = await self._receive(
             [Message(i, same[0].type or "", same[0].body) for i, same in by_id.items()]
         )
         if failures is None:
             return
-        if not failures and not self._later:
+        if by_id and not failures and not self._later:
             # One word for all that was delivered so far, of which none waits for another try.
             last = max(chain(*by_id.values()), key=lambda message: message.delivery_tag or 0)
             await last.ack(multiple=True)
