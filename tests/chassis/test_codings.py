@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from cinesync.chassis.codings import GZIPPED, VARY, Shared, accepts_gzip
+from cinesync.chassis.codings import GZIPPED, HEADER_CHARS_MAX, VARY, Shared, accepts_gzip
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,10 @@ def test_it_is_compressed_once() -> None:
     assert gzip.decompress(body) == shared.plain
     assert headers == [VARY, GZIPPED]
     assert shared.coded("gzip, br")[0] is body
+
+
+def test_a_header_of_any_length_is_not_kept() -> None:
+    """A thousand of them would fill the memory."""
+    kept = accepts_gzip.cache_info().currsize
+    assert Shared(b"seat").coded("gzip," + "x" * HEADER_CHARS_MAX) == (b"seat", [VARY])
+    assert accepts_gzip.cache_info().currsize == kept

@@ -6,6 +6,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from cinesync.chassis.settings import SettingsError
+from cinesync.web import formats
 from cinesync.web.app import Settings, build, create_app
 from cinesync.web.security import safe_path
 from tests.web import fake_api, fake_world
@@ -197,3 +198,12 @@ def test_settings_name_what_is_missing() -> None:
     assert "SECRET_KEY" in str(missing.value)
     app = build({"API_URL": "http://127.0.0.1:1", "SECRET_KEY": "x"})
     assert app.test_client().get("/sign-in").status_code == 200
+
+
+def test_the_languages_of_a_browser_are_kept_in_part() -> None:
+    """Some thousands of them, each as long as a server lets through, would fill the memory."""
+    endless = "fr," + "x" * formats.LANGUAGES_CHARS_MAX
+    found = formats.best_locale(endless)
+    looked_up = formats._best_locale.cache_info()
+    assert formats.best_locale(endless + "y") == found
+    assert formats._best_locale.cache_info().hits == looked_up.hits + 1, "the same as before"

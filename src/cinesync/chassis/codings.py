@@ -11,6 +11,7 @@ from functools import lru_cache
 
 GZIP_LEVEL = 4  # a seat map of 56 kB becomes 4 in 0.6 ms; half of what is left would take 5 ms
 HEADERS_MAX = 1_000
+HEADER_CHARS_MAX = 200  # browsers send twenty; a server may let through hundreds of thousands
 
 VARY = (b"vary", b"accept-encoding")
 GZIPPED = (b"content-encoding", b"gzip")
@@ -25,7 +26,7 @@ class Shared:
 
     def coded(self, accept_encoding: str) -> tuple[bytes, Sequence[tuple[bytes, bytes]]]:
         """What such a client gets, and the headers that tell which it is."""
-        if not accepts_gzip(accept_encoding):
+        if len(accept_encoding) > HEADER_CHARS_MAX or not accepts_gzip(accept_encoding):
             return self.plain, [VARY]
         if not self._gzipped:
             self._gzipped = gzip.compress(self.plain, GZIP_LEVEL, mtime=0)

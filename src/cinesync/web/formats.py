@@ -18,6 +18,7 @@ from cinesync.web.model import Show
 
 LOCALES = ["en-GB", "en-US"]
 WORDINGS_KEPT_MAX = 4_096
+LANGUAGES_CHARS_MAX = 500  # of a header that may have hundreds of thousands, and would be kept
 
 
 def install(app: Flask) -> None:
@@ -43,9 +44,13 @@ def _locale_of_request() -> str:
     return best_locale(request.headers.get("Accept-Language", "") if has_request_context() else "")
 
 
-@lru_cache(WORDINGS_KEPT_MAX)
 def best_locale(accept_language: str) -> str:
     """What Babel calls the locale of a visitor whose browser sends that header."""
+    return _best_locale(accept_language[:LANGUAGES_CHARS_MAX])
+
+
+@lru_cache(WORDINGS_KEPT_MAX)
+def _best_locale(accept_language: str) -> str:
     best = parse_accept_header(accept_language, LanguageAccept).best_match(LOCALES)
     return (best or LOCALES[0]).replace("-", "_")
 
