@@ -82,6 +82,7 @@ class Home:
                     f" ({self.running().get('url', 'starting')}); stop it,"
                     " or choose another folder with --data."
                 ) from error
+            self.run_file.unlink(missing_ok=True)  # of one that was killed
             try:
                 yield
             finally:
@@ -101,12 +102,24 @@ class Home:
         self.run_file.write_text(json.dumps(facts))
 
     def running(self) -> dict[str, str]:
-        """What the running shop noted; empty when none runs."""
+        """What the running shop noted; empty when none runs, whatever one that was killed left."""
+        if not self._is_owned():
+            return {}
         try:
             facts: dict[str, str] = json.loads(self.run_file.read_text())
         except (OSError, ValueError):
             return {}
         return facts
+
+    def _is_owned(self) -> bool:
+        try:
+            with (self.folder / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # nobody was ever here
+        return False
 
     def log(self, name: str) -> IO[bytes]:
         """Append to a log; the one before is kept when it has grown too long."""
