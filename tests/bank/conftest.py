@@ -47,17 +47,17 @@ class Shop:
 
     def __init__(self, client: httpx.AsyncClient, prefix: str) -> None:
         self.http = client
-        self._prefix = prefix
+        self.prefix = prefix
 
     async def pay(
         self, token: str, key: str = "1", cents: int = 1200, **more: str
     ) -> httpx.Response:
         body = {"amount_cents": cents, "currency": "EUR", "token": token, **more}
-        headers = {"idempotency-key": self._prefix + key}
+        headers = {"idempotency-key": self.prefix + key}
         return await self.http.post("/charges", json=body, headers=headers)
 
     async def charges(self, key: str = "1") -> list[dict[str, Any]]:
-        answer = await self.http.get("/charges", params={"reference": self._prefix + key})
+        answer = await self.http.get("/charges", params={"reference": self.prefix + key})
         items: list[dict[str, Any]] = answer.json()["items"]
         return items
 
@@ -72,9 +72,9 @@ class Shop:
             lines += page["items"]
             after = page["next"]
         return [
-            (line["kind"], line["reference"].removeprefix(self._prefix), line["amount_cents"])
+            (line["kind"], line["reference"].removeprefix(self.prefix), line["amount_cents"])
             for line in lines
-            if line["reference"].startswith(self._prefix)
+            if line["reference"].startswith(self.prefix)
         ]
 
 

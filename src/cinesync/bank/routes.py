@@ -4,7 +4,7 @@ import asyncio
 import hmac
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 from typing import Annotated, Any
 
@@ -42,7 +42,11 @@ from cinesync.chassis.batcher import Batcher
 
 Cents = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_CENTS_MAX)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-Key = Annotated[str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=100)]
+BODY_BYTES_MAX = 16_384
+KEY_CHARS_MAX = 100
+Key = Annotated[
+    str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=KEY_CHARS_MAX)
+]
 
 
 class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +88,8 @@ class Desk:
         """The charge as JSON."""
         waits = charge.state is State.ACTION
         confirm_url = f"{self.public_url}/confirm/{charge.charge_id}" if waits else None
-        return asdict(charge) | {"confirm_url": confirm_url}
+        found: dict[str, Any] = msgspec.to_builtins(charge)
+        return found | {"confirm_url": confirm_url}
 
 
 TheDesk = NamedDependency[Desk]
@@ -93,8 +98,13 @@ TheDesk = NamedDependency[Desk]
 @post("/charges")
 async def charge(data: JSONBody[ChargeBody], key: Key, desk: TheDesk) -> dict[str, Any]:
     """Take money. The key is the shop's own name for the payment: `reference` from then on."""
-    plan = plan_of(data.token)
-    order = Order(key, data.amount_cents, data.currency, data.token, data.return_url)
+    return await charged(desk, data, key)
+
+
+async def charged(desk: Desk, body: ChargeBody, key: str) -> dict[str, Any]:
+    """The charge as JSON. Raises BankError."""
+    plan = plan_of(body.token)
+    order = Order(key, body.amount_cents, body.currency, body.token, body.return_url)
     taken = await desk.charges.submit(order)
     if plan.webhook_first:
         await desk.courier.deliver_of(taken.charge.charge_id)
@@ -177,9 +187,13 @@ def _page(found: Charge) -> str:
 async def check_key(
     connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
 ) -> None:
-    """A shop proves itself with the secret it shares with the bank."""
-    expected = f"Bearer {connection.app.state.desk.secret}"
-    if not hmac.compare_digest(connection.headers.get("authorization", ""), expected):
+    """As `check`."""
+    check(connection.app.state.desk, connection.headers.get("authorization", ""))
+
+
+def check(desk: Desk, authorization: str) -> None:
+    """A shop proves itself with the secret it shares with the bank. Raises NotAllowed."""
+    if not hmac.compare_digest(authorization, f"Bearer {desk.secret}"):
         raise NotAllowed
 
 
