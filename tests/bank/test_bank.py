@@ -5,9 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
+import pytest
 
 from cinesync.bank.books import Books, Delays, Taken
 from cinesync.bank.model import Order, State
+from cinesync.chassis import clock
 from tests.bank.conftest import Ear, Shop
 from tests.bank.teller import Teller, listening
 
@@ -171,6 +173,20 @@ async def test_the_books_survive_kill_9(own_teller: Teller, prefix: str) -> None
         assert Counter(line[1] for line in await shop.lines()) == {"a": 1, "b": 2, "c": 1}
         first = (await shop.charges("a"))[0]["charge_id"]
         assert (await shop.pay("tok_approve", "a")).json()["charge_id"] == first
+
+
+async def test_names_of_charges_rise_with_time_and_cannot_be_foreseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = Books(tmp_path / "books.sqlite3", Delays())
+    names = []
+    for second in range(3):
+        monkeypatch.setattr(clock, "microseconds", lambda second=second: second * 1_000_000)
+        taken = books.charge([Order(f"{second}{at}", 1, "EUR", "tok_approve") for at in range(5)])
+        names.append([one.charge.charge_id for one in taken if isinstance(one, Taken)])
+    books.close()
+    assert max(names[0]) < min(names[1]) <= max(names[1]) < min(names[2])
+    assert len({name[-20:] for batch in names for name in batch}) == 15
 
 
 async def test_an_unconfirmed_charge_ends_by_itself(tmp_path: Path, prefix: str) -> None:

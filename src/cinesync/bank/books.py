@@ -237,7 +237,7 @@ def _open(
     connection: sqlite3.Connection, order: Order, plan: Plan, copy: int, delays: Delays
 ) -> Charge:
     charge = Charge(
-        f"ch_{clock.new_id().hex}",
+        _new_charge_id(),
         order.reference,
         order.amount_cents,
         order.currency,
@@ -266,6 +266,12 @@ def _open(
     if plan.told_by_webhook:
         _notify(connection, charge, delays)
     return charge
+
+
+def _new_charge_id() -> str:
+    """Rises with time, so that indexes grow at their end; 74 random bits nobody guesses."""
+    milliseconds = clock.microseconds() // 1_000
+    return f"ch_{milliseconds:012x}{clock.new_id().hex[12:]}"
 
 
 def _due_at(state: State, delays: Delays) -> float | None:
