@@ -111,6 +111,12 @@ class Live:
         feed = self._asked(show_id)
         return feed.refusals.get(choice) if feed is not None else None
 
+    def expect(self, show_ids: Iterable[UUID]) -> None:
+        """Many ask for seats here at once: have the seat maps by the time that some are refused."""
+        for show_id in show_ids:
+            if self._asked(show_id) is None:
+                self._opening(show_id)
+
     def versions(self, show_ids: Iterable[UUID]) -> dict[UUID, int]:
         """Of those that are kept here."""
         feeds = {show_id: self._feeds.get(show_id) for show_id in show_ids}

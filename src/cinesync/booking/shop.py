@@ -1,5 +1,6 @@
 """What both doors stand in: the database, the batcher of holds, and the live seat maps."""
 
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -12,6 +13,9 @@ from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.db import Database, Transaction
+
+
+RUSH_WISHES = 10  # for one show in one batch: more will come, and most of them too late
 
 
 class Shop:
@@ -49,15 +53,20 @@ class Shop:
         return [next(results) if why is None else why for why in known]
 
     async def _ask(self, holds: Sequence[HoldSeats]) -> Sequence[HoldResult]:
-        """One transaction; who looks at this process's seat map sees the outcome at once."""
-        versions = self.live.versions([hold.show_id for hold in holds])
+        """One transaction; who looks at this process's seat map sees the outcome at once, and so
+        do those who wait for the next one.
+        """
+        wanted = Counter(hold.show_id for hold in holds)
+        self.live.expect(show_id for show_id, wishes in wanted.items() if wishes >= RUSH_WISHES)
+        versions = self.live.versions(wanted)
+        results: Sequence[HoldResult]
         try:
             results = await self.db.run(service.hold_seats, holds, self.halls, self.terms)
         except NothingHeld as refused:
-            for hold, result in zip(holds, refused.results, strict=True):
-                self.live.refused(hold, result, versions.get(hold.show_id))
-            return refused.results
+            results = refused.results
         self.live.seats_held([result.event for result in results if isinstance(result, Held)])
+        for hold, result in zip(holds, results, strict=True):
+            self.live.refused(hold, result, versions.get(hold.show_id))
         return results
 
     async def _load(self, show_id: UUID) -> Snapshot | None:
