@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -191,6 +191,30 @@ async def test_pages_get_what_is_no_api(db: Database) -> None:
         assert (await house.http.get(path)).status_code == 404
     assert (await house.http.get("/health/live")).json() == {"status": "live"}
     await house.http.aclose()
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("::1", {}, 200),
+        ("192.0.2.7", {}, 404),
+        ("127.0.0.1", {"X-Forwarded-For": "192.0.2.7"}, 404),
+        ("127.0.0.1", {"Forwarded": "for=192.0.2.7"}, 404),
+    ],
+)
+async def test_metrics_behind_a_public_door_are_told_on_its_own_machine_only(
+    db: Database, client: str, headers: Mapping[str, str], status: int
+) -> None:
+    async def pages(*_: object) -> None:
+        """What makes it public."""
+
+    built, _ = build(db, "inside")
+    for behind, expected in ((pages, status), (None, 200)):
+        process = Process([built], ProcessSettings(), pages=behind)
+        transport = httpx.ASGITransport(process, client=(client, 50_000))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            assert (await http.get("/metrics", headers=headers)).status_code == expected
 
 
 async def test_two_processes_without_a_name_do_not_own_the_same_lease(db: Database) -> None:

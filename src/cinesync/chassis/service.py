@@ -6,12 +6,14 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.embed import Server
-from litestar import Litestar, Response, get
+from litestar import Litestar, Request, Response, get
+from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -36,6 +38,7 @@ READY_CHECK_SECONDS = 3.0
 # Granian accepts no more at a time, and by default no more than its backlog: two thousand open
 # seat maps would shut the door to buyers.
 CONNECTIONS_MAX = 16_384
+FORWARDING = frozenset({"forwarded", "x-forwarded-for", "via"})  # what a proxy adds
 
 
 class ServerEnded(RuntimeError):
@@ -104,7 +107,7 @@ class Process:
         }
         self._pages = Observed(pages, "web") if pages else None
         door = Litestar(
-            [self._live(), self._ready(), _metrics],
+            [self._live(), self._ready(), _metrics(is_public=bool(services and pages))],
             exception_handlers=EXCEPTION_HANDLERS,
             openapi_config=None,
             logging_config=None,
@@ -270,10 +273,22 @@ class Process:
         return ready
 
 
-@get("/metrics")
-async def _metrics() -> Response[bytes]:
-    """Prometheus text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+def _metrics(*, is_public: bool) -> ControllerRouterHandler:
+    @get("/metrics")
+    async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Prometheus text format; a public door tells it on its own machine only."""
+        if is_public and not _is_from_here(request):
+            raise NotFoundException
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return metrics
+
+
+def _is_from_here(request: Request[Any, Any, Any]) -> bool:
+    """Asked by this machine itself, and not for somebody else."""
+    is_for_others = FORWARDING.intersection(request.headers)
+    client = request.client
+    return client is not None and not is_for_others and ip_address(client.host).is_loopback
 
 
 async def _unless(stopping: asyncio.Task[Any], work: Coroutine[Any, Any, None]) -> bool:
