@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 from cinesync import gateway
 from cinesync.control import CommandFailed, Control, Steps
 from cinesync.gateway import Gateway, Tls
+from cinesync.pulse import felt
 from cinesync.up import (
+    LIVE_PATH,
     READY_SECONDS_MAX,
     STOP_SECONDS_MAX,
     WATCH_SECONDS,
@@ -94,6 +96,7 @@ class Pool:
                 ["serve", service],
                 {**environ, "PORT": str(port), "INSTANCE": name},
                 home,
+                live_url=f"http://{LOOPBACK}:{port}{LIVE_PATH}",
             )
             for name, port in ((f"{service}-{n}", port) for n, port in enumerate(ports, 1))
         ]
@@ -204,11 +207,12 @@ class Split(Groundwork):
         )
 
     def watch(self, say: Callable[[str], None]) -> None:
-        """Until `stopping` is set: start again what ends, and do what is asked."""
-        while not self.stopping.wait(WATCH_SECONDS):
-            self.revive(self.children, say)
-            if self._control is not None:
-                self._control.tick()
+        """Until `stopping` is set: start again what ends or hangs, and do what is asked."""
+        with felt(lambda: self.children, say):
+            while not self.stopping.wait(WATCH_SECONDS):
+                self.revive(self.children, say)
+                if self._control is not None:
+                    self._control.tick()
 
     def obey(self, verb: str, name: str) -> Steps:
         """What the control socket can ask for. Raises CommandFailed."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from cinesync.chassis.postgres import PR_SET_PDEATHSIG, Postgres
+from cinesync.pulse import felt
 
 READY_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 30.0
@@ -32,6 +33,7 @@ LOG_BYTES_MAX = 20_000_000
 VALIDATORS = 4  # the fewest that outlive one liar or one crash: n = 3f + 1
 OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "SHOP_URL")
 READY_LINE = "cinesync-ready"
+LIVE_PATH = "/health/live"
 
 
 class UpFailed(RuntimeError):
@@ -138,6 +140,7 @@ class Child:
     environ: Mapping[str, str]
     home: Home
     module: str = "cinesync.cli"
+    live_url: str = ""
     restarts: int = 0
     started_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
@@ -174,6 +177,10 @@ class Child:
         """Whether it must be restarted."""
         return self._process is not None and self._process.poll() is not None
 
+    def is_serving(self) -> bool:
+        """Whether it has been ready, and has not ended."""
+        return self.ready.is_set() and not self.has_ended()
+
     def revive(self) -> bool:
         """Restart what has ended, after a pause that grows while it keeps ending early.
 
@@ -207,6 +214,11 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL, for one that hangs."""
+        if self._process is not None:
+            self._process.kill()
 
     def end(self) -> None:
         """SIGINT, without waiting."""
@@ -314,6 +326,7 @@ class Stack(Groundwork):
         super().__init__(home, address.url, {**environ, **own})
         self.address = address
         self.shop = Child("shop", ["serve", "all", "--demo"], self.environ, home)
+        self.shop.live_url = f"{address.url}{LIVE_PATH}"
 
     def start(self, say: Callable[[str], None]) -> None:
         """Raises UpFailed when the shop does not come up."""
@@ -337,9 +350,10 @@ class Stack(Groundwork):
         )
 
     def watch(self, say: Callable[[str], None]) -> None:
-        """Until `stopping` is set: whatever ends is started again."""
-        while not self.stopping.wait(WATCH_SECONDS):
-            self.revive([self.shop], say)
+        """Until `stopping` is set: whatever ends or hangs is started again."""
+        with felt(lambda: [self.shop], say):
+            while not self.stopping.wait(WATCH_SECONDS):
+                self.revive([self.shop], say)
 
     def stop(self) -> None:
         """The shop first: it needs the others."""

@@ -1,5 +1,6 @@
 """I3: kill -9 of any process at any step of a purchase loses nothing that was acknowledged."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import pytest
 
-from cinesync.up import VALIDATORS, free_port
+from cinesync import pulse
+from cinesync.up import VALIDATORS, Stack, free_port
 from tests.system.shop import (
     Client,
     Shop,
@@ -90,6 +92,20 @@ def test_killing_a_process_under_load_loses_nothing(killable_shop: Shop, part: s
     for booking_id, client in bought.items():
         assert client.confirmed(booking_id)["status"] == "confirmed"
     assert_books_are_whole(killable_shop)
+
+
+def test_a_shop_that_hangs_is_ended_and_begun_again(
+    killable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "PULSE_SECONDS", 0.1)
+    monkeypatch.setattr(pulse, "ANSWER_SECONDS_MAX", 2.0)
+    client = killable_shop.client().sign_up()
+    booking_id = buy(client, client.a_show()["show_id"])
+    assert isinstance(killable_shop.stack, Stack)
+    hung = killable_shop.stack.shop.pid
+    os.kill(hung, signal.SIGSTOP)
+    assert client.confirmed(booking_id)["status"] == "confirmed"
+    assert killable_shop.stack.shop.pid != hung
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.db import Database, Transaction
 
-
 RUSH_WISHES = 10  # for one show in one batch: more will come, and most of them too late
 
 

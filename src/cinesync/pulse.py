@@ -1,0 +1,70 @@
+"""Ends processes that hang: whoever watches for those that have ended starts them again."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import Protocol
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
+
+PULSE_SECONDS = 5.0
+ANSWER_SECONDS_MAX = 10.0
+SILENCES_MAX = 4  # one after the other: a minute, for which no overload keeps a loop busy
+
+_direct = build_opener(ProxyHandler({}))
+
+
+class Pulsing(Protocol):
+    """A process that answers for itself at `live_url`; without one, nobody asks."""
+
+    name: str
+    live_url: str
+
+    @property
+    def pid(self) -> int: ...
+
+    def is_serving(self) -> bool:
+        """Whether it has been ready, and has not ended."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+
+@contextmanager
+def felt(processes: Callable[[], Iterable[Pulsing]], say: Callable[[str], None]) -> Iterator[None]:
+    """Meanwhile, end those that do not answer, time after time."""
+    over = threading.Event()
+    thread = threading.Thread(target=_feel, args=(processes, say, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _feel(
+    processes: Callable[[], Iterable[Pulsing]], say: Callable[[str], None], over: threading.Event
+) -> None:
+    silences: Counter[int] = Counter()
+    while not over.wait(PULSE_SECONDS):
+        for process in processes():
+            if not process.live_url or not process.is_serving():
+                continue
+            pid = process.pid
+            silences[pid] = 0 if _answers(process.live_url) else silences[pid] + 1
+            if silences[pid] >= SILENCES_MAX and process.pid == pid and not over.is_set():
+                say(f"the {process.name} does not answer; it is ended")
+                process.kill()
+
+
+def _answers(url: str) -> bool:
+    """Whatever it says: its loop runs."""
+    try:
+        with _direct.open(url, timeout=ANSWER_SECONDS_MAX):
+            return True
+    except HTTPError:
+        return True
+    except (OSError, HTTPException):
+        return False
