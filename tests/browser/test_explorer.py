@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from threading import Thread
@@ -74,16 +75,23 @@ def width(request: pytest.FixtureRequest) -> int:
     return chosen
 
 
-@pytest.fixture
-def context(browser: Browser, url: str) -> Iterator[BrowserContext]:
-    """In the end, no script may have failed."""
+@contextmanager
+def watched(browser: Browser, url: str) -> Iterator[tuple[BrowserContext, list[str]]]:
+    """A window, and what went wrong in it: in the end, no script may have failed."""
     errors: list[str] = []
     made = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800})
     made.on("weberror", lambda problem: errors.append(str(problem.error)))
     made.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    yield made
+    yield made, errors
     made.close()
     assert [text for text in errors if "ERR_INTERNET_DISCONNECTED" not in text] == []
+
+
+@pytest.fixture
+def context(browser: Browser, url: str) -> Iterator[BrowserContext]:
+    """A test's own."""
+    with watched(browser, url) as (made, _):
+        yield made
 
 
 @pytest.fixture
@@ -91,6 +99,23 @@ def page(context: BrowserContext) -> Page:
     opened = context.new_page()
     opened.goto("/verify")
     return opened
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
+    """One for all who only call its scripts: to open one takes a hundred times the call."""
+    with watched(browser, url) as (made, errors):
+        opened = made.new_page()
+        opened.goto("/verify")
+        yield opened, errors
+
+
+@pytest.fixture
+def judge(window: tuple[Page, list[str]]) -> Iterator[Page]:
+    """Its scripts keep nothing from one call to the next."""
+    opened, errors = window
+    yield opened
+    assert errors == []
 
 
 def judged(
@@ -126,64 +151,64 @@ def agree(page: Page, files: list[bytes], *, complete: bool = False) -> list[str
 # good ones
 
 
-def test_receipts_of_every_entry_are_good(page: Page) -> None:
+def test_receipts_of_every_entry_are_good(judge: Page) -> None:
     made = chain()
     files = [made.receipt(index).encode() for index in range(11)]
     files.append(made.receipt(0, signers=(0, 1, 2, 3)).encode())
-    assert judged(page, files, made.genesis.encode()) == [None] * 12
+    assert judged(judge, files, made.genesis.encode()) == [None] * 12
 
 
-def test_receipts_follow_the_validators_from_set_to_set(page: Page) -> None:
+def test_receipts_follow_the_validators_from_set_to_set(judge: Page) -> None:
     made = reformed()
     files = [made.receipt(4, signers=(2, 3, 4)).encode()]
     made.elect((4, 5, 6, 7), signers=(2, 3, 4))
     made.grow(entry(101))
     files.append(made.receipt(5, signers=(5, 6, 7)).encode())
-    assert judged(page, files, founders().encode()) == [None, None]
+    assert judged(judge, files, founders().encode()) == [None, None]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 64, 130])
-def test_logs_of_any_size_verify(page: Page, size: int) -> None:
+def test_logs_of_any_size_verify(judge: Page, size: int) -> None:
     made = Chain()
     made.grow(*(entry(number) for number in range(size)))
     files = [made.receipt(index).encode() for index in {0, size // 2, size - 1}]
-    assert set(judged(page, files)) == {None}
+    assert set(judged(judge, files)) == {None}
 
 
 # altered ones
 
 
-def test_an_altered_byte_is_refused_where_python_refuses_it(page: Page) -> None:
+def test_an_altered_byte_is_refused_where_python_refuses_it(judge: Page) -> None:
     pieces = ((at, DATA[at]) for at in range(0, len(DATA), STEP))
     files = [
         DATA[:at] + piece + DATA[at + 1 :]
         for at, byte in pieces
         for piece in (bytes([byte ^ 1]), bytes([byte ^ 0x20]), b"")
     ]
-    assert None not in agree(page, files)
+    assert None not in agree(judge, files)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=map(str, count()))
-def test_a_refusal_has_pythons_words(page: Page, change: Change) -> None:
+def test_a_refusal_has_pythons_words(judge: Page, change: Change) -> None:
     value = GOOD.to_json()
     change(value)
-    (said,) = agree(page, [canonical.dump(value)])
+    (said,) = agree(judge, [canonical.dump(value)])
     if where(said) != "receipt.entry":  # whose shape each tells in its own words
         assert said == refusal(canonical.dump(value))
 
 
-def test_not_a_byte_may_be_added(page: Page) -> None:
+def test_not_a_byte_may_be_added(judge: Page) -> None:
     added = [b" ", b"\n", b"\x00", b"{}", b"\xef\xbb\xbf", b"\xff"]
     files = [file for one in added for file in (DATA + one, one + DATA)]
-    assert None not in agree(page, [*files, b"", b"[]", b"7", b"null", b" " * 1_048_577])
+    assert None not in agree(judge, [*files, b"", b"[]", b"7", b"null", b" " * 1_048_577])
 
 
-def test_json_has_one_spelling(page: Page) -> None:
+def test_json_has_one_spelling(judge: Page) -> None:
     files = [DATA.replace(b'"facts":{', b'"facts":{' + fact + b",", 1) for fact in FACTS]
-    assert None not in agree(page, files)
+    assert None not in agree(judge, files)
 
 
-def test_a_change_of_validators_is_checked_like_all_else(page: Page) -> None:
+def test_a_change_of_validators_is_checked_like_all_else(judge: Page) -> None:
     made = reformed()
     receipt = made.receipt(0, signers=(2, 3, 4))
     files = [made.receipt(0, signers=(0, 1, 2)).encode()]
@@ -198,10 +223,10 @@ def test_a_change_of_validators_is_checked_like_all_else(page: Page) -> None:
         digit = "0" if link[at] != "0" else "1"
         value["links"] = [link[:at] + digit + link[at + 1 :]]
         files.append(canonical.dump(value))
-    assert None not in agree(page, files)
+    assert None not in agree(judge, files)
 
 
-def test_a_link_of_another_epoch_or_with_too_few_votes_is_no_link(page: Page) -> None:
+def test_a_link_of_another_epoch_or_with_too_few_votes_is_no_link(judge: Page) -> None:
     early, few = chain(4), chain(4)
     early.configuration = Configuration(1, early.configuration.validators, ())
     early.elect((1, 2, 3, 4))
@@ -210,16 +235,16 @@ def test_a_link_of_another_epoch_or_with_too_few_votes_is_no_link(page: Page) ->
         made.grow(entry(100))
     files = [made.receipt(0, signers=(2, 3, 4)).encode() for made in (early, few)]
     wrong = "receipt.links[0]: not signed by a quorum of the validators before"
-    assert agree(page, files) == [wrong, wrong]
+    assert agree(judge, files) == [wrong, wrong]
 
 
-def test_a_link_has_one_spelling(page: Page) -> None:
+def test_a_link_has_one_spelling(judge: Page) -> None:
     value = reformed().receipt(0, signers=(2, 3, 4)).to_json()
     (link,) = value["links"]
     epoch = b"stableproof\x00".hex()
     assert epoch in link
     value["links"] = [link.replace(epoch, b"stableproof\xcc\x00".hex())]
-    said = agree(page, [canonical.dump(value)])
+    said = agree(judge, [canonical.dump(value)])
     assert said == ["receipt.links[0]: not the canonical encoding"]
 
 
@@ -238,55 +263,55 @@ def test_a_link_has_one_spelling(page: Page) -> None:
     ids=map(str, count()),
 )
 def test_not_even_a_quorum_makes_an_entry_of_anything(
-    page: Page, odd: dict[str, Any], what: str
+    judge: Page, odd: dict[str, Any], what: str
 ) -> None:
     made = Chain()
     made.grow(msgspec.structs.replace(entry(1), **odd))
-    (said,) = agree(page, [made.receipt(0).encode()])
+    (said,) = agree(judge, [made.receipt(0).encode()])
     assert str(said).startswith(f"receipt.entry: {what} ")
 
 
-def test_another_chain_is_not_the_pinned_one(page: Page, ledger: Ledger) -> None:
+def test_another_chain_is_not_the_pinned_one(judge: Page, ledger: Ledger) -> None:
     wrong = "receipt.genesis: not the pinned genesis: this is another chain"
     other = Chain(genesis=founders(5))
     other.grow(entry(1))
     pinned = ledger.chain.genesis.encode()
-    assert judged(page, [other.receipt(0, (0, 1, 2, 3)).encode()], pinned) == [wrong]
+    assert judged(judge, [other.receipt(0, (0, 1, 2, 3)).encode()], pinned) == [wrong]
 
 
 # all entries of a booking
 
 
-def test_all_entries_of_a_booking_and_their_absence_are_good(page: Page) -> None:
+def test_all_entries_of_a_booking_and_their_absence_are_good(judge: Page) -> None:
     made = Chain()
     made.grow(*(entry(number, booking=number // 2) for number in range(130)))
     asked = [made.completeness(str(UUID(int=booking))) for booking in range(0, 90, 7)]
     files = [found.encode() for found in asked]
     assert {len(found.entries) for found in asked} == {0, 2}
-    assert set(judged(page, files, made.genesis.encode(), complete=True)) == {None}
+    assert set(judged(judge, files, made.genesis.encode(), complete=True)) == {None}
 
 
-def test_what_python_refuses_of_a_bookings_entries_the_browser_refuses_too(page: Page) -> None:
+def test_what_python_refuses_of_a_bookings_entries_the_browser_refuses_too(judge: Page) -> None:
     changes = test_completeness.REFUSALS
     files = [test_completeness.altered(change) for change, _ in changes]
     files += [test_completeness.forged(entries) for entries in test_completeness.LIES.values()]
     absent = test_completeness.ABSENT.encode()
     files += [test_completeness.altered(c, absent) for c, _ in test_completeness.ABSENCES]
-    said = agree(page, files, complete=True)
+    said = agree(judge, files, complete=True)
     assert None not in said
     for one, file in zip(said, files, strict=True):
         if not str(where(one)).endswith(".entry"):  # whose shape each tells in its own words
             assert one == refusal(file, complete=True)
 
 
-def test_an_altered_byte_of_a_bookings_proof_is_refused(page: Page) -> None:
+def test_an_altered_byte_of_a_bookings_proof_is_refused(judge: Page) -> None:
     for data in (test_completeness.DATA, test_completeness.ABSENT.encode()):
         files = [
             data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
             for at in range(0, len(data), 2 * STEP)
             for bit in (1, 0x20)
         ]
-        agree(page, files, complete=True)
+        agree(judge, files, complete=True)
 
 
 def test_two_maps_at_one_height_are_fraud_in_the_browser_too(page: Page, tmp_path: Path) -> None:
