@@ -263,6 +263,9 @@ class Supervised:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == f"ready: {self.url}\n"
 
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
     def end(self, number: int) -> int:
         self.process.send_signal(number)
         with self.process:

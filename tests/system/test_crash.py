@@ -109,14 +109,32 @@ def test_a_shop_that_hangs_is_ended_and_begun_again(
 
 
 @pytest.fixture(scope="module")
-def supervised(filled: Path) -> Iterator[Supervised]:
+def command_line(filled: Path) -> Iterator[Supervised]:
+    """`cinesync up`, which tests leave running or not: a start takes as long as most of them."""
     folder = temporary_folder()
     copy_files(filled, folder)
     up = Supervised(folder)
     yield up
     up.client.close()
-    up.end(signal.SIGTERM)
+    if up.is_running():
+        up.end(signal.SIGTERM)
     shutil.rmtree(up.folder)
+
+
+@pytest.fixture
+def supervised(command_line: Supervised) -> Supervised:
+    """It runs."""
+    if not command_line.is_running():
+        command_line.start()
+    return command_line
+
+
+@pytest.fixture
+def stopped(command_line: Supervised) -> Supervised:
+    """It has ended."""
+    if command_line.is_running():
+        assert command_line.end(signal.SIGTERM) == 0
+    return command_line
 
 
 def children_of(pid: int) -> list[int]:
@@ -147,14 +165,6 @@ def test_killing_the_supervisor_takes_its_children_and_loses_nothing(
     assert client.confirmed(booking_id)["status"] == "confirmed"
 
 
-def test_sigterm_and_ctrl_c_stop_cleanly(supervised: Supervised) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        children = children_of(supervised.process.pid)
-        assert supervised.end(number) == 0
-        assert not any(map(is_alive, children))
-        supervised.start()
-
-
 def test_a_second_shop_on_the_same_data_is_refused_in_one_line(supervised: Supervised) -> None:
     second = subprocess.run(
         command("up", f"--port={free_port()}", f"--data={supervised.folder}"),
@@ -180,13 +190,18 @@ def test_a_port_that_is_taken_is_refused_in_one_line(
     assert "--port" in second.stderr
 
 
-def test_the_audit_of_a_stopped_shop_starts_what_it_needs(supervised: Supervised) -> None:
-    supervised.end(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sigterm_and_ctrl_c_stop_cleanly(supervised: Supervised, number: int) -> None:
+    children = children_of(supervised.process.pid)
+    assert supervised.end(number) == 0
+    assert not any(map(is_alive, children))
+
+
+def test_the_audit_of_a_stopped_shop_starts_what_it_needs(stopped: Supervised) -> None:
     audit = subprocess.run(
-        command("audit", "--settled", f"--data={supervised.folder}"),
+        command("audit", "--settled", f"--data={stopped.folder}"),
         capture_output=True,
         text=True,
         check=False,
     )
-    supervised.start()
     assert audit.returncode == 0, audit.stdout + audit.stderr
