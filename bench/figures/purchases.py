@@ -25,7 +25,10 @@ SUSTAINABLE = 0.7  # of the most there are
 FASTER_WHEN_WARM = 2
 # An entry for the payment and one for the booking.
 CONFIRMED = "SELECT count(*) FROM bookings WHERE state = 'confirmed'"
-IN_LEDGER = "SELECT count(*) FROM submissions WHERE kind = $1 AND state = 'final'"
+IN_LEDGER = (
+    "SELECT count(*) FROM submissions JOIN batches USING (batch_id)"
+    " WHERE kind = $1 AND height IS NOT NULL"
+)
 
 
 @dataclass(frozen=True, slots=True)

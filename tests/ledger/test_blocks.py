@@ -153,7 +153,7 @@ async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
     peaks = list(chain.log.peaks)
     block = Block(chain.grow(entry(2)), peaks, [merkle.leaf_hash(entry(2).encode())])
     certificate = chain.certify(block.header, (1, 2, 3))
-    kept = Kept(entry=entry(2).encode(), index=1, receipt=None, sealed=sealed(block, certificate))
+    kept = Kept(entry=entry(2).encode(), receipt=None, sealed=sealed(block, certificate))
     client.epochs, client.genesis = Epochs(chain.genesis), chain.genesis
     with pytest.raises(ValidatorsAway):
         Reader(client).receipt(kept)

@@ -16,9 +16,10 @@ from cinesync.chassis import clock
 from cinesync.chassis.db import Database, Transaction
 from cinesync.chassis.events import Event
 from cinesync.contracts.auth import CustomerErased
-from cinesync.ledger import completeness, entries, founding, home, receipts, routes, service
+from cinesync.ledger import completeness, entries, founding, home, receipts, routes, service, store
+from cinesync.ledger.application import OPERATIONS_MAX
 from cinesync.ledger.client import LedgerClient
-from cinesync.ledger.model import first_sequence
+from cinesync.ledger.model import Recorded, Sealed
 from cinesync.ledger.reader import Reader
 from cinesync.ledger.submitter import Submitter
 from tests.conftest import MakeClient, MakeDatabase
@@ -62,8 +63,8 @@ class Office:
 
         async def all_there() -> bool:
             rows = await self.select(
-                "SELECT count(*) AS found FROM submissions"
-                " WHERE event_id = ANY(CAST(:event_ids AS uuid[])) AND state = 'final'",
+                "SELECT count(*) AS found FROM submissions JOIN batches USING (batch_id)"
+                " WHERE event_id = ANY(CAST(:event_ids AS uuid[])) AND height IS NOT NULL",
                 event_ids=event_ids,
             )
             return bool(rows[0].found == len(event_ids))
@@ -146,7 +147,7 @@ async def test_an_event_is_in_the_log_once_though_a_crash_forgot_its_receipt(
 
     async def forget(tx: Transaction) -> None:
         await tx.execute(text("DELETE FROM receipts"))
-        await tx.execute(text("UPDATE submissions SET state = 'waiting'"))
+        await tx.execute(text("UPDATE batches SET height = NULL"))
 
     await office.db.run(forget)
     (after,) = await office.settled(event)
@@ -224,9 +225,64 @@ async def test_an_erased_customer_cannot_be_found_in_the_chain_any_more(
     receipts.verify(data, calm.genesis)
 
 
-async def test_a_sequence_is_never_used_again() -> None:
-    assert first_sequence(10, 0) == 10
-    assert first_sequence(10, 1_000) == 1_024_000
+async def test_what_is_recorded_again_is_in_no_second_batch(make_database: MakeDatabase) -> None:
+    db = await make_database("ledger")
+    first, second = paid(clock.new_id()), paid(clock.new_id())
+    await db.run(service.record, [first])
+    await db.run(service.record, [first])
+    await db.run(service.record, [first, second])
+    ((one, two),) = await db.read(service.waiting, 4)
+    assert (one.event_id, two.event_id) == (first.event_id, second.event_id)
+    assert one.batch_id != two.batch_id
+    assert await db.read(store.count_waiting) == 2
+
+
+async def test_many_at_once_fit_into_requests_the_oldest_first(make_database: MakeDatabase) -> None:
+    db = await make_database("ledger")
+    happened = [paid(clock.new_id()) for _ in range(2 * OPERATIONS_MAX + 1)]
+    for part in (happened[:1], happened[1:]):
+        await db.run(service.record, part)
+    parts = await db.read(service.waiting, 2)
+    assert [len(part) for part in parts] == [1, OPERATIONS_MAX]
+    assert parts[0][0].event_id == happened[0].event_id
+    everything = await db.read(service.waiting, 9)
+    assert sorted(len(part) for part in everything) == [1, OPERATIONS_MAX, OPERATIONS_MAX]
+    assert {one.event_id for part in everything for one in part} == {e.event_id for e in happened}
+
+
+async def test_a_batch_is_told_of_once_though_two_processes_finish_it(
+    make_database: MakeDatabase,
+) -> None:
+    db = await make_database("ledger")
+    events = [paid(clock.new_id()) for _ in range(3)]
+    await db.run(service.record, events)
+    (part,) = await db.read(service.waiting, 1)
+    recorded = [
+        Recorded(
+            event_id=one.event_id,
+            batch_id=one.batch_id,
+            kind=one.kind,
+            booking_id=one.booking_id,
+            height=height,
+            index=index,
+        )
+        for height in (7, 8)
+        for index, one in enumerate(part)
+    ]
+    for height, found in ((7, recorded[:3]), (8, recorded[3:])):
+        sealed = Sealed(height=height, header="h", certificate="c", peaks=b"", leaves=b"")
+        await db.run(service.finish, found, sealed)
+    assert await db.read(service.waiting, 1) == []
+
+    async def told(tx: Transaction) -> list[Any]:
+        rows = await tx.execute(text("SELECT body FROM outbox WHERE name = 'ledger.committed'"))
+        return [msgspec.json.decode(row.body)["height"] for row in rows]
+
+    assert await db.read(told) == [7]
+    kept = await db.read(store.kept, events[0].event_id)
+    assert kept is not None
+    assert kept.sealed is not None
+    assert kept.sealed.height == 7
 
 
 # to look at

@@ -44,6 +44,10 @@ class Block:
         at = index - self.first
         return 0 <= at < len(self.leaves) and self.leaves[at] == merkle.leaf_hash(entry)
 
+    def index_of(self, entry: bytes) -> int:
+        """Of an entry that it holds, in the log."""
+        return self.first + self.leaves.index(merkle.leaf_hash(entry))
+
     def receipt(
         self,
         genesis: Genesis,

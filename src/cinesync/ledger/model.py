@@ -1,8 +1,8 @@
 """What waits for the chain, what is in it, and what can go wrong for who asks: pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
@@ -12,13 +12,6 @@ from cinesync.chassis.problems import Problem, Unavailable
 
 SEQUENCES_RESERVED: Final = 2**32
 SEQUENCES_PER_MILLISECOND: Final = 1024
-
-
-class State(StrEnum):
-    """How far a submission is."""
-
-    WAITING = "waiting"
-    FINAL = "final"
 
 
 class LedgerError(Problem):
@@ -65,10 +58,18 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     occurred_at: datetime
 
 
+class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Submissions that were recorded together; the chain has all of them or none."""
+
+    batch_id: UUID
+    event_ids: Sequence[UUID]
+
+
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A submission whose receipt is not here yet."""
 
     event_id: UUID
+    batch_id: UUID
     kind: str
     booking_id: UUID
     entry: bytes
@@ -81,6 +82,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     event_id: UUID
+    batch_id: UUID
     kind: str
     booking_id: UUID
     height: int
@@ -104,9 +106,23 @@ class Kept:
     """All there is to prove an entry with: `receipt`, or what to put it together from."""
 
     entry: bytes
-    index: int
     receipt: str | None
     sealed: Sealed | None
+
+
+def joined(batches: Sequence[Batch], size_max: int) -> list[list[Batch]]:
+    """Batches in their order, in parts of at most `size_max` submissions; a batch stays whole."""
+    parts: list[list[Batch]] = []
+    room = 0
+    for batch in batches:
+        size = len(batch.event_ids)
+        assert size <= size_max, "batches are made to fit"
+        if size > room:
+            parts.append([])
+            room = size_max
+        parts[-1].append(batch)
+        room -= size
+    return parts
 
 
 def first_sequence(reserved: int, milliseconds: int) -> int:

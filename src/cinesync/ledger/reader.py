@@ -44,7 +44,8 @@ class Reader:
         links = self._client.epochs.up_to(certificate.epoch)
         if len(links) < certificate.epoch:
             raise ValidatorsAway  # who tell what this process does not know yet
-        return block.receipt(self._client.genesis, links, certificate, kept.entry, kept.index)
+        index = block.index_of(kept.entry)
+        return block.receipt(self._client.genesis, links, certificate, kept.entry, index)
 
     async def standings(self) -> dict[int, Standing | None]:
         """Each validator's own word; those who do not answer have none."""

@@ -15,7 +15,7 @@ from cinesync.chassis.db import Database
 from cinesync.chassis.http import Page, decode_cursor, encode_cursor
 from cinesync.chassis.problems import Invalid
 from cinesync.ledger import canonical, headers, store
-from cinesync.ledger.model import NoReceipt, NoReceiptYet, State, ValidatorsAway
+from cinesync.ledger.model import NoReceipt, NoReceiptYet, ValidatorsAway
 from cinesync.ledger.network import Standing
 from cinesync.ledger.queries import HEADERS_MAX
 from cinesync.ledger.reader import Reader
@@ -129,8 +129,7 @@ async def receipt(
     """The receipt of an event: one file that anyone can verify, for ever."""
     kept = await desk.db.read(store.kept, event_id)
     if kept is None:
-        state = await desk.db.read(store.state_of, event_id)
-        raise NoReceiptYet if state == State.WAITING else NoReceipt
+        raise NoReceiptYet if await desk.db.read(store.is_recorded, event_id) else NoReceipt
     found = desk.reader.receipt(kept)
     if form == "tlog-proof":
         return _file(tlog_proof(found).encode(), f"{event_id}.tlog-proof", "text/plain")

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from cinesync.chassis import clock, outbox
@@ -11,12 +11,29 @@ from cinesync.chassis.events import Event
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.ledger import CommittedEntry, LedgerCommitted
 from cinesync.ledger import entries, store
-from cinesync.ledger.model import Recorded, Sealed, Submission
+from cinesync.ledger.application import OPERATIONS_MAX
+from cinesync.ledger.model import Batch, Recorded, Sealed, Submission, Waiting, joined
+
+BATCHES_AT_ONCE_MAX: Final = 256
 
 
 async def record(tx: Transaction, happened: Sequence[Any]) -> None:
     """Keep events until the chain has them: nothing else waits for that."""
-    await store.insert_submissions(tx, [_submission(event) for event in happened])
+    for at in range(0, len(happened), OPERATIONS_MAX):
+        batch_id = clock.new_id()
+        part = [_submission(event) for event in happened[at : at + OPERATIONS_MAX]]
+        fresh = await store.insert_submissions(tx, batch_id, part)
+        if fresh:
+            await store.insert_batch(tx, Batch(batch_id=batch_id, event_ids=fresh))
+
+
+async def waiting(tx: Transaction, requests_max: int) -> list[list[Waiting]]:
+    """The oldest, as many as fit into so many requests, by request."""
+    batches = await store.waiting_batches(tx, BATCHES_AT_ONCE_MAX)
+    parts = joined(batches, OPERATIONS_MAX)[:requests_max]
+    event_ids = [event_id for part in parts for batch in part for event_id in batch.event_ids]
+    found = {one.event_id: one for one in await store.submissions(tx, event_ids)}
+    return [[found[e] for batch in part for e in batch.event_ids] for part in parts]
 
 
 def _submission(event: Any) -> Submission:
@@ -36,8 +53,8 @@ def _submission(event: Any) -> Submission:
 
 async def finish(tx: Transaction, recorded: Sequence[Recorded], sealed: Sealed) -> None:
     """Keep what receipts are made of and tell the others, once."""
-    fresh = await store.mark_final(tx, recorded)
-    new = [one for one in recorded if one.event_id in fresh]
+    fresh = await store.mark_final(tx, list({one.batch_id for one in recorded}), sealed.height)
+    new = [one for one in recorded if one.batch_id in fresh]
     if not new:
         return
     await store.insert_certificate(tx, sealed)

@@ -1,4 +1,4 @@
-"""Statements over submissions, receipts and certificates; one question each."""
+"""Statements over submissions, batches, receipts and certificates; one question each."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -6,6 +6,7 @@ from uuid import UUID
 from cinesync.chassis.db import Transaction, text
 from cinesync.ledger.model import (
     SEQUENCES_RESERVED,
+    Batch,
     Kept,
     Recorded,
     Sealed,
@@ -14,42 +15,62 @@ from cinesync.ledger.model import (
 )
 
 
-async def insert_submissions(tx: Transaction, submissions: Sequence[Submission]) -> None:
-    """An event is submitted once, with one salt."""
+async def insert_submissions(
+    tx: Transaction, batch_id: UUID, submissions: Sequence[Submission]
+) -> list[UUID]:
+    """An event is submitted once, with one salt; those that were not before."""
     statement = text(
         "INSERT INTO submissions"
-        " (event_id, kind, booking_id, customer_id, salt, entry, state, occurred_at)"
-        " SELECT t.event_id, t.kind, t.booking_id, t.customer_id, t.salt, t.entry, 'waiting',"
-        " t.occurred_at FROM unnest(CAST(:event_ids AS uuid[]), CAST(:kinds AS text[]),"
+        " (event_id, kind, booking_id, customer_id, salt, entry, occurred_at, batch_id)"
+        " SELECT t.event_id, t.kind, t.booking_id, t.customer_id, t.salt, t.entry, t.occurred_at,"
+        " CAST(:batch_id AS uuid) FROM unnest(CAST(:event_ids AS uuid[]), CAST(:kinds AS text[]),"
         " CAST(:booking_ids AS uuid[]), CAST(:customer_ids AS uuid[]), CAST(:salts AS bytea[]),"
         " CAST(:entries AS bytea[]), CAST(:times AS timestamptz[]))"
         " AS t(event_id, kind, booking_id, customer_id, salt, entry, occurred_at)"
-        " ON CONFLICT (event_id) DO NOTHING"
+        " ON CONFLICT (event_id) DO NOTHING RETURNING event_id"
     )
-    await tx.execute(
-        statement,
-        {
-            "event_ids": [one.event_id for one in submissions],
-            "kinds": [one.kind for one in submissions],
-            "booking_ids": [one.booking_id for one in submissions],
-            "customer_ids": [one.customer_id for one in submissions],
-            "salts": [one.salt for one in submissions],
-            "entries": [one.entry for one in submissions],
-            "times": [one.occurred_at for one in submissions],
-        },
-    )
+    values = {
+        "batch_id": batch_id,
+        "event_ids": [one.event_id for one in submissions],
+        "kinds": [one.kind for one in submissions],
+        "booking_ids": [one.booking_id for one in submissions],
+        "customer_ids": [one.customer_id for one in submissions],
+        "salts": [one.salt for one in submissions],
+        "entries": [one.entry for one in submissions],
+        "times": [one.occurred_at for one in submissions],
+    }
+    return [row.event_id for row in await tx.execute(statement, values)]
 
 
-async def waiting(tx: Transaction, limit: int) -> list[Waiting]:
+async def insert_batch(tx: Transaction, batch: Batch) -> None:
+    statement = text(
+        "INSERT INTO batches (batch_id, event_ids)"
+        " VALUES (CAST(:batch_id AS uuid), CAST(:event_ids AS uuid[]))"
+    )
+    await tx.execute(statement, {"batch_id": batch.batch_id, "event_ids": batch.event_ids})
+
+
+async def waiting_batches(tx: Transaction, limit: int) -> list[Batch]:
     """The oldest ones."""
     statement = text(
-        "SELECT event_id, kind, booking_id, entry FROM submissions WHERE state = 'waiting'"
-        " ORDER BY occurred_at ASC, event_id ASC LIMIT CAST(:limit AS bigint)"
+        "SELECT batch_id, event_ids FROM batches WHERE height IS NULL"
+        " ORDER BY recorded_at ASC, batch_id ASC LIMIT CAST(:limit AS bigint)"
     )
     rows = await tx.execute(statement, {"limit": limit})
+    return [Batch(batch_id=row.batch_id, event_ids=row.event_ids) for row in rows]
+
+
+async def submissions(tx: Transaction, event_ids: Sequence[UUID]) -> list[Waiting]:
+    """These, in any order."""
+    statement = text(
+        "SELECT event_id, batch_id, kind, booking_id, entry FROM submissions"
+        " WHERE event_id = ANY(CAST(:event_ids AS uuid[]))"
+    )
+    rows = await tx.execute(statement, {"event_ids": event_ids})
     return [
         Waiting(
             event_id=row.event_id,
+            batch_id=row.batch_id,
             kind=row.kind,
             booking_id=row.booking_id,
             entry=bytes(row.entry),
@@ -59,33 +80,26 @@ async def waiting(tx: Transaction, limit: int) -> list[Waiting]:
 
 
 async def count_waiting(tx: Transaction) -> int:
-    statement = text("SELECT count(*) AS waiting FROM submissions WHERE state = 'waiting'")
+    statement = text(
+        "SELECT CAST(COALESCE(sum(cardinality(event_ids)), 0) AS bigint) AS waiting"
+        " FROM batches WHERE height IS NULL"
+    )
     return int((await tx.execute(statement)).one().waiting)
 
 
-async def state_of(tx: Transaction, event_id: UUID) -> str | None:
-    statement = text("SELECT state FROM submissions WHERE event_id = CAST(:event_id AS uuid)")
-    row = (await tx.execute(statement, {"event_id": event_id})).first()
-    return row.state if row else None
+async def is_recorded(tx: Transaction, event_id: UUID) -> bool:
+    statement = text("SELECT kind FROM submissions WHERE event_id = CAST(:event_id AS uuid)")
+    return (await tx.execute(statement, {"event_id": event_id})).first() is not None
 
 
-async def mark_final(tx: Transaction, recorded: Sequence[Recorded]) -> set[UUID]:
-    """Note where they are; those that were not final before."""
+async def mark_final(tx: Transaction, batch_ids: Sequence[UUID], height: int) -> set[UUID]:
+    """Note which block proves them; those that were not final before."""
     statement = text(
-        "UPDATE submissions SET state = 'final', height = t.height, log_index = t.log_index"
-        " FROM unnest(CAST(:event_ids AS uuid[]), CAST(:heights AS bigint[]),"
-        " CAST(:indices AS bigint[])) AS t(event_id, height, log_index)"
-        " WHERE submissions.event_id = t.event_id AND submissions.state = 'waiting'"
-        " RETURNING submissions.event_id"
+        "UPDATE batches SET height = CAST(:height AS bigint)"
+        " WHERE batch_id = ANY(CAST(:batch_ids AS uuid[])) AND height IS NULL RETURNING batch_id"
     )
-    ordered = sorted(recorded, key=lambda one: one.event_id)
-    values = {
-        "event_ids": [one.event_id for one in ordered],
-        "heights": [one.height for one in ordered],
-        "indices": [one.index for one in ordered],
-    }
-    rows = await tx.execute(statement, values)
-    return {row.event_id for row in rows}
+    rows = await tx.execute(statement, {"height": height, "batch_ids": sorted(batch_ids)})
+    return {row.batch_id for row in rows}
 
 
 async def insert_receipts(tx: Transaction, recorded: Sequence[Recorded]) -> None:
@@ -137,10 +151,11 @@ async def certificate(tx: Transaction, height: int) -> str | None:
 async def kept(tx: Transaction, event_id: UUID) -> Kept | None:
     """What there is of an event that is in the chain."""
     statement = text(
-        "SELECT s.entry, s.log_index, r.receipt, c.height, c.header, c.certificate, c.peaks,"
-        " c.leaves FROM submissions AS s LEFT JOIN receipts AS r ON r.event_id = s.event_id"
-        " LEFT JOIN certificates AS c ON c.height = s.height AND c.leaves IS NOT NULL"
-        " WHERE s.event_id = CAST(:event_id AS uuid) AND s.state = 'final'"
+        "SELECT s.entry, r.receipt, c.height, c.header, c.certificate, c.peaks, c.leaves"
+        " FROM submissions AS s JOIN batches AS b ON b.batch_id = s.batch_id"
+        " LEFT JOIN receipts AS r ON r.event_id = s.event_id"
+        " LEFT JOIN certificates AS c ON c.height = b.height AND c.leaves IS NOT NULL"
+        " WHERE s.event_id = CAST(:event_id AS uuid) AND b.height IS NOT NULL"
     )
     row = (await tx.execute(statement, {"event_id": event_id})).first()
     if row is None:
@@ -152,9 +167,7 @@ async def kept(tx: Transaction, event_id: UUID) -> Kept | None:
         peaks=bytes(row.peaks),
         leaves=bytes(row.leaves),
     )
-    return Kept(
-        entry=bytes(row.entry), index=row.log_index, receipt=row.receipt, sealed=sealed or None
-    )
+    return Kept(entry=bytes(row.entry), receipt=row.receipt, sealed=sealed or None)
 
 
 async def forget_customers(tx: Transaction, customer_ids: Sequence[UUID]) -> None:

@@ -9,7 +9,6 @@ from prometheus_client import Counter, Gauge
 from cinesync.chassis import clock, lease, telemetry
 from cinesync.chassis.db import Database
 from cinesync.ledger import canonical, service, store
-from cinesync.ledger.application import OPERATIONS_MAX
 from cinesync.ledger.blocks import Block
 from cinesync.ledger.client import LedgerClient, NoQuorum
 from cinesync.ledger.model import Recorded, Sealed, Waiting, first_sequence
@@ -20,7 +19,6 @@ log = telemetry.get_logger(__name__)
 
 LEASE: Final = "ledger.submitter"
 REQUESTS_AT_ONCE_MAX: Final = 4
-ENTRIES_AT_ONCE_MAX: Final = REQUESTS_AT_ONCE_MAX * OPERATIONS_MAX
 POLL_SECONDS_MIN: Final = 0.1
 POLL_SECONDS_MAX: Final = 0.8
 STANDBY_SECONDS: Final = 1.0
@@ -65,13 +63,13 @@ class Submitter:
         self._client.start_from(first_sequence(reserved, milliseconds))
         pause_seconds = POLL_SECONDS_MIN
         while await self._lease():
-            found = await self._db.read(store.waiting, ENTRIES_AT_ONCE_MAX)
-            ENTRIES_WAITING.set(len(found))
-            if found and not await self._while_leased(self._deliver(found)):
+            parts = await self._db.read(service.waiting, REQUESTS_AT_ONCE_MAX)
+            ENTRIES_WAITING.set(sum(len(part) for part in parts))
+            if parts and not await self._while_leased(self._deliver(parts)):
                 return
             # A little later there are more, and a large batch costs like a small one.
-            pause_seconds = POLL_SECONDS_MIN if found else min(2 * pause_seconds, POLL_SECONDS_MAX)
-            if len(found) < ENTRIES_AT_ONCE_MAX:
+            pause_seconds = POLL_SECONDS_MIN if parts else min(2 * pause_seconds, POLL_SECONDS_MAX)
+            if len(parts) < REQUESTS_AT_ONCE_MAX:
                 await asyncio.sleep(pause_seconds)
 
     async def _while_leased(self, work: Coroutine[Any, Any, None]) -> bool:
@@ -90,8 +88,7 @@ class Submitter:
             await asyncio.gather(task, return_exceptions=True)
         return True
 
-    async def _deliver(self, found: Sequence[Waiting]) -> None:
-        parts = [found[at : at + OPERATIONS_MAX] for at in range(0, len(found), OPERATIONS_MAX)]
+    async def _deliver(self, parts: Sequence[Sequence[Waiting]]) -> None:
         async with asyncio.TaskGroup() as tasks:
             for part in parts:
                 tasks.create_task(self._deliver_part(part))
@@ -128,6 +125,7 @@ class Submitter:
 def _recorded(one: Waiting, block: Block, index: int, receipt: str | None = None) -> Recorded:
     return Recorded(
         event_id=one.event_id,
+        batch_id=one.batch_id,
         kind=one.kind,
         booking_id=one.booking_id,
         height=block.header.height,

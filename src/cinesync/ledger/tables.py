@@ -1,8 +1,8 @@
 """The tables of the ledger service's database, as the migrations make them."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
-    CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
@@ -28,20 +28,27 @@ submissions = Table(
     Column("customer_id", Uuid),
     Column("salt", LargeBinary),
     Column("entry", LargeBinary, nullable=False),
-    Column("state", Text, nullable=False),
     Column("occurred_at", Moment, nullable=False),
     Column("submitted_at", Moment, nullable=False),
-    Column("height", BigInteger),
-    Column("log_index", BigInteger),
-    CheckConstraint("state IN ('waiting', 'final')", name="submissions_state"),
-)
-Index(
-    "submissions_waiting",
-    submissions.c.occurred_at,
-    submissions.c.event_id,
-    postgresql_where=text("state = 'waiting'"),
+    Column("batch_id", Uuid, nullable=False),
 )
 Index("submissions_of_customer", submissions.c.customer_id)
+
+# Recorded together, submitted together, final together: a submission is written once.
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch_id", Uuid, primary_key=True),
+    Column("event_ids", ARRAY(Uuid), nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+    Column("height", BigInteger),
+)
+Index(
+    "batches_waiting",
+    batches.c.recorded_at,
+    batches.c.batch_id,
+    postgresql_where=text("height IS NULL"),
+)
 
 receipts = Table(
     "receipts",
