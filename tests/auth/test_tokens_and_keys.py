@@ -16,6 +16,7 @@ from cinesync.auth.model import KeyRules
 from cinesync.auth.vault import SealBroken, Vault
 from cinesync.chassis import clock
 from cinesync.chassis.problems import Unauthorized
+from cinesync.chassis.tokens import Verifier
 from tests.auth.conftest import JWKS, SECRET, Auth, OpenAuth
 
 RULES = KeyRules(
@@ -54,6 +55,19 @@ async def test_a_token_says_what_others_need_and_no_more(auth: Auth) -> None:
     assert claims["exp"] - claims["iat"] == 900
     again = (await auth.login("ada@example.org")).json()["access_token"]
     assert _part(again, 1)["jti"] != claims["jti"]
+
+
+async def test_a_token_is_not_verified_where_it_was_made(
+    auth: Auth, open_auth: OpenAuth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await open_auth(beside=auth)
+    first = await _token(auth)
+    for one in (auth, other):
+        await one.verifier.verify(first)  # fetches the keys
+    token = (await auth.login("ada@example.org")).json()["access_token"]
+    there = await other.verifier.verify(token)
+    monkeypatch.setattr(Verifier, "_verify", None)
+    assert await auth.verifier.verify(token) == there
 
 
 async def test_the_published_keys_are_public_and_named(auth: Auth) -> None:
@@ -227,7 +241,8 @@ async def test_a_process_that_lost_its_database_does_not_sign_beyond_its_keys(
     ring = KeyRing(auth.db, Vault(SECRET), RULES)
     await ring.refresh()
     customer_id = clock.new_id()
-    assert await ring.sign(customer_id, "customer", MINUTE)
+    signed = await ring.sign(customer_id, "customer", MINUTE)
+    assert (signed.customer_id, signed.role) == (customer_id, "customer")
     ring._own = [key for key in ring._own if key.signs_until < key.signs_from]
     with pytest.raises(NoSigningKey):
         await ring.sign(customer_id, "customer", MINUTE)

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -70,6 +71,33 @@ async def test_a_token_seen_before_is_not_verified_again(
     caller = await verifier.verify(token)
     monkeypatch.setattr(jwt, "decode", None)
     assert await verifier.verify(token) is caller
+
+
+async def test_a_token_made_in_this_process_is_not_verified_at_all() -> None:
+    issuer = Issuer("k")
+    verifier = Verifier(issuer.fetch, pause_seconds=0)
+    await verifier.verify(issuer.sign("k"))  # fetches the keys
+    expires_at = int(clock.now().timestamp()) + 900
+    ours = Caller(CUSTOMER, "guest", expires_at, "a token of ours")
+    verifier.remember(ours)
+    assert await verifier.verify(ours.token) is ours
+    verifier.remember(replace(ours, expires_at=0))
+    with pytest.raises(Unauthorized, match="expired"):
+        await verifier.verify(ours.token)
+
+
+async def test_a_withdrawn_key_stops_working_also_when_every_token_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    issuer = Issuer("good", "stolen")
+    verifier = Verifier(issuer.fetch, pause_seconds=0)
+    theirs = issuer.sign("stolen")
+    await verifier.verify(theirs)
+    del issuer.keys["stolen"]
+    await verifier.verify(theirs)  # the issuer is not asked each time
+    monkeypatch.setattr(tokens, "KEYS_SECONDS_MAX", -1.0)
+    with pytest.raises(Unauthorized):
+        await verifier.verify(theirs)
 
 
 async def test_an_expired_token_is_refused_cached_or_not(

@@ -62,9 +62,9 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`access_token` is good for `lifetime`; `refresh_token` goes into the cookie."""
+    """`access` is good for `lifetime`; `refresh_token` goes into the cookie."""
 
-    access_token: str = field(repr=False)
+    access: Caller = field(repr=False)
     lifetime: timedelta
     refresh_token: str | None = field(default=None, repr=False)
 
@@ -276,9 +276,9 @@ class Desk:
     async def _grant(self, customer: Customer, token: RefreshToken | None = None) -> Grant:
         is_guest = customer.role == "guest"
         lifetime = self._rules.guest_lifetime if is_guest else self._rules.access_lifetime
-        access_token = await self._ring.sign(customer.customer_id, customer.role, lifetime)
+        access = await self._ring.sign(customer.customer_id, customer.role, lifetime)
         cookie = None if token is None else self._vault.refresh_text(token)
-        return Grant(access_token, lifetime, cookie)
+        return Grant(access, lifetime, cookie)
 
     async def _run_guests(self, guests: Sequence[NewCustomer]) -> list[Customer]:
         """An on-sale brings guests by the hundred; together they cost one commit."""

@@ -16,7 +16,7 @@ from cinesync.auth.vault import SealBroken, Vault
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.db import Database, Transaction
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.tokens import ALGORITHM, ISSUER, TOKEN_TYPE
+from cinesync.chassis.tokens import ALGORITHM, ISSUER, TOKEN_TYPE, Caller
 
 log = telemetry.get_logger(__name__)
 
@@ -70,24 +70,26 @@ class KeyRing:
         assert self._jwks is not None
         return self._jwks
 
-    async def sign(self, customer_id: UUID, role: Role, lifetime: timedelta) -> str:
-        """An access token (RFC 9068). Raises NoSigningKey."""
+    async def sign(self, customer_id: UUID, role: Role, lifetime: timedelta) -> Caller:
+        """An access token (RFC 9068), and whose it is. Raises NoSigningKey."""
         if self._jwks is None:
             await self._first_look()
         now = clock.now()
         own = signing_key(self._own, now)
         if own is None:
             raise NoSigningKey(retry_after_seconds=2)
+        expires_at = int((now + lifetime).timestamp())
         claims = {
             "iss": ISSUER,
             "sub": str(customer_id),
             "role": role,
             "iat": int(now.timestamp()),
-            "exp": int((now + lifetime).timestamp()),
+            "exp": expires_at,
             "jti": str(clock.new_id()),
         }
         header = {"alg": ALGORITHM, "kid": own.key_id, "typ": TOKEN_TYPE}
-        return jwt.encode(header, claims, own.key, algorithms=[ALGORITHM])
+        token = jwt.encode(header, claims, own.key, algorithms=[ALGORITHM])
+        return Caller(customer_id, role, expires_at, token)
 
     async def _first_look(self) -> None:
         async with self._looking:

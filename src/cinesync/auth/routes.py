@@ -22,6 +22,7 @@ from cinesync.auth.model import (
     ForeignOrigin,
     Role,
 )
+from cinesync.chassis.http import know
 from cinesync.chassis.tokens import Caller
 from cinesync.chassis.vouching import HEADER as VISITOR_HEADER
 from cinesync.chassis.vouching import Vouching
@@ -129,9 +130,12 @@ class Door:
             samesite="lax",
         )
 
-    def answer(self, grant: Grant) -> Response[TokenAnswer]:
-        """The access token for the page, the refresh token for the browser alone."""
-        body = TokenAnswer(grant.access_token, int(grant.lifetime.total_seconds()))
+    def answer(self, request: AnyRequest, grant: Grant) -> Response[TokenAnswer]:
+        """The access token for the page, the refresh token for the browser alone. What is made
+        here need not be verified here.
+        """
+        know(request, grant.access)
+        body = TokenAnswer(grant.access.token, int(grant.lifetime.total_seconds()))
         cookies = [self.cookie(grant.refresh_token)] if grant.refresh_token else []
         return Response(body, headers=NO_STORE, cookies=cookies, status_code=200)
 
@@ -175,19 +179,22 @@ async def login(
     data: JSONBody[SignIn], desk: TheDesk, door: TheDoor, request: AnyRequest
 ) -> Response[TokenAnswer]:
     """Sign in: an access token, and a refresh token in a cookie."""
-    return door.answer(await desk.sign_in(data.email, data.password, door.address(request)))
+    grant = await desk.sign_in(data.email, data.password, door.address(request))
+    return door.answer(request, grant)
 
 
 @post("/guest", status_code=200)
-async def guest(data: JSONBody[GuestEntry], desk: TheDesk, door: TheDoor) -> Response[TokenAnswer]:
+async def guest(
+    data: JSONBody[GuestEntry], desk: TheDesk, door: TheDoor, request: AnyRequest
+) -> Response[TokenAnswer]:
     """Buy without an account: a token good for one purchase."""
-    return door.answer(await desk.admit_guest(data.email))
+    return door.answer(request, await desk.admit_guest(data.email))
 
 
 @post("/refresh", status_code=200)
 async def refresh(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[TokenAnswer]:
     """Exchange the refresh cookie for a new access token and a new cookie."""
-    return door.answer(await desk.refresh(request.cookies.get(REFRESH_COOKIE)))
+    return door.answer(request, await desk.refresh(request.cookies.get(REFRESH_COOKIE)))
 
 
 @post("/logout", status_code=204)

@@ -152,6 +152,12 @@ async def verified(request: Request[Any, Any, Any], token: str) -> Caller:
     return await verifier.verify(token)
 
 
+def know(request: Request[Any, Any, Any], caller: Caller) -> None:
+    """Whose token this process has just made."""
+    verifier: Verifier = request.app.state.verifier
+    verifier.remember(caller)
+
+
 def service_app(
     name: str,
     routes: Sequence[ControllerRouterHandler],

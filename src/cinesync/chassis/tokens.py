@@ -59,7 +59,7 @@ class Verifier:
 
     Keys are fetched when a token names an unknown one, at most every `pause_seconds`, so that
     made-up key ids cannot make us hammer the issuer; and every few minutes, so that a key the
-    issuer has withdrawn stops working.
+    issuer has withdrawn stops working, also for tokens that were seen before.
     """
 
     def __init__(self, fetch_jwks: FetchJwks, *, pause_seconds: float = JWKS_PAUSE_SECONDS) -> None:
@@ -74,13 +74,19 @@ class Verifier:
     async def verify(self, token: str) -> Caller:
         """Raises Unauthorized for a bad token, JwksUnavailable when keys cannot be had."""
         caller = self._cache.get(token)
-        if caller is None:
+        if caller is None or self._keys_are_old():
             caller = await self._verify(token)
-            self._remember(token, caller)
+            self.remember(caller)
         if caller.expires_at <= clock.now().timestamp():
             self._cache.pop(token, None)
             raise Unauthorized("The access token has expired.")
         return caller
+
+    def remember(self, caller: Caller) -> None:
+        """Their token is good: it was verified, or made in this very process."""
+        self._cache[caller.token] = caller
+        if len(self._cache) > CACHE_MAX:
+            self._cache.popitem(last=False)
 
     async def _verify(self, token: str) -> Caller:
         if len(token) > TOKEN_CHARS_MAX:
@@ -95,7 +101,7 @@ class Verifier:
 
     async def _key(self, key_id: str) -> ECKey:
         """Raises KeyError for a key the issuer does not have."""
-        if key_id not in self._keys or _age(self._fetched_at) > KEYS_SECONDS_MAX:
+        if key_id not in self._keys or self._keys_are_old():
             async with self._fetching:
                 await self._refresh(key_id)
         return self._keys[key_id]
@@ -116,10 +122,8 @@ class Verifier:
         if key_id not in self._keys and self._tried_at > self._fetched_at:
             raise JwksUnavailable(retry_after_seconds=2)
 
-    def _remember(self, token: str, caller: Caller) -> None:
-        self._cache[token] = caller
-        if len(self._cache) > CACHE_MAX:
-            self._cache.popitem(last=False)
+    def _keys_are_old(self) -> bool:
+        return _age(self._fetched_at) > KEYS_SECONDS_MAX
 
 
 def _age(since: float) -> float:
