@@ -52,6 +52,31 @@ async def test_what_arrives_during_a_batch_runs_together_in_the_next_in_order() 
     assert answers == ["a done", "b done", "c done", "d done", "e done"]
 
 
+async def test_while_more_than_a_batch_waits_others_run_beside_it() -> None:
+    kitchen = Kitchen()
+    batcher = Batcher("kitchen", kitchen.run, batch_max=2, at_once=3)
+    orders = submitted(batcher, *"abcdefghi")
+    await until(lambda: len(kitchen.batches) == 3)
+    assert kitchen.batches == [["a", "b"], ["c", "d"], ["e", "f"]]
+    closing = asyncio.create_task(batcher.close())
+    kitchen.gate.set()
+    await closing
+    assert [order.result() for order in orders] == [f"{order} done" for order in "abcdefghi"]
+    assert sorted(kitchen.batches[3:]) == [["g", "h"], ["i"]]
+
+
+async def test_a_batch_beside_others_that_is_cancelled_takes_only_its_own_along() -> None:
+    kitchen = Kitchen()
+    batcher = Batcher("kitchen", kitchen.run, batch_max=1, at_once=2)
+    orders = submitted(batcher, *"abc")
+    await until(lambda: len(kitchen.batches) == 2)
+    next(iter(batcher._runners)).cancel()
+    kitchen.gate.set()
+    answers = await asyncio.gather(*orders, return_exceptions=True)
+    assert sum(isinstance(answer, asyncio.CancelledError) for answer in answers) == 1
+    assert answers[2] == "c done"
+
+
 async def test_an_idle_batcher_starts_again() -> None:
     kitchen = Kitchen()
     kitchen.gate.set()

@@ -22,6 +22,8 @@ class Overloaded(Unavailable):
 class Batcher(Generic[C, R]):
     """Runs commands in batches of at most `batch_max`, in arrival order, with no added delay.
 
+    While more than a batch waits, up to `at_once` of them run side by side.
+
     `run_batch` answers one result per command; an exception in a result's place is raised to
     the one who submitted that command. When a whole batch fails, each command is tried alone.
     """
@@ -33,13 +35,15 @@ class Batcher(Generic[C, R]):
         *,
         batch_max: int = BATCH_MAX,
         waiting_max: int = WAITING_MAX,
+        at_once: int = 1,
     ) -> None:
         self._name = name
         self._run_batch = run_batch
         self._batch_max = batch_max
         self._waiting_max = waiting_max
+        self._at_once = at_once
         self._waiting: list[tuple[C, asyncio.Future[R]]] = []
-        self._runner: asyncio.Task[None] | None = None
+        self._runners: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def submit(self, command: C) -> R:
@@ -48,18 +52,21 @@ class Batcher(Generic[C, R]):
             raise Overloaded(retry_after_seconds=1)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
-        if self._runner is None:
+        if not self._runners or self._is_behind():
             # In a context of its own: a batch belongs to no single request's trace.
-            self._runner = asyncio.get_running_loop().create_task(
+            runner = asyncio.get_running_loop().create_task(
                 self._run(), name=f"batcher {self._name}", context=contextvars.Context()
             )
+            self._runners.add(runner)
         return await future
 
     async def close(self) -> None:
         """Take nothing new, and finish what waits."""
         self._closed = True
-        if self._runner is not None:
-            await self._runner
+        await asyncio.gather(*self._runners)
+
+    def _is_behind(self) -> bool:
+        return len(self._waiting) > self._batch_max and len(self._runners) < self._at_once
 
     async def _run(self) -> None:
         batch: list[tuple[C, asyncio.Future[R]]] = []
@@ -75,9 +82,12 @@ class Batcher(Generic[C, R]):
                     results = await self._results([command for command, _ in batch])
                     _answer([future for _, future in batch], results)
         finally:
-            self._runner = None
+            runner = asyncio.current_task()
+            assert runner is not None
+            self._runners.remove(runner)
             # Only when cancelled is anybody left: nobody waits for ever.
-            for _, future in [*batch, *self._waiting]:
+            left = batch if self._runners else [*batch, *self._waiting]
+            for _, future in left:
                 future.cancel()
 
     async def _results(self, commands: Sequence[C]) -> Sequence[R | Exception]:

@@ -16,6 +16,7 @@ from cinesync.payment.model import BookingAway, Hold, HoldNotPayable, UnknownHol
 
 PATH: Final = "/api/booking/holds/read"
 BATCH_MAX: Final = 50
+AT_ONCE: Final = 4  # they read, and do not meet
 PAYABLE: Final = "held"
 
 
@@ -49,7 +50,7 @@ class Holds:
 
     def __init__(self, booking: Peer) -> None:
         self._booking = booking
-        self._questions = Batcher("payment.holds", self._ask, batch_max=BATCH_MAX)
+        self._questions = Batcher("payment.holds", self._ask, batch_max=BATCH_MAX, at_once=AT_ONCE)
 
     async def read(self, hold_id: UUID, token: str) -> Hold:
         """Raises UnknownHold, HoldNotPayable, Unauthorized, Forbidden, BookingAway."""
