@@ -12,6 +12,8 @@ from cinesync import pulse
 from cinesync.up import Child, Home, free_port
 from tests.system.shop import eventually
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 10
 
 

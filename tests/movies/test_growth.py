@@ -11,6 +11,8 @@ from cinesync.chassis.db import Database, Transaction, text
 from cinesync.movies import listing
 from cinesync.movies.listing import MovieFilter, ShowFilter
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 60
 READ_MAX_SHARE = 0.1
 MANY = """
