@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 from cinesync import gateway
 from cinesync.control import CommandFailed, Control, Steps
 from cinesync.gateway import Gateway, Tls
-from cinesync.pulse import felt
 from cinesync.up import (
     LIVE_PATH,
     READY_SECONDS_MAX,
@@ -206,13 +205,10 @@ class Split(Groundwork):
             }
         )
 
-    def watch(self, say: Callable[[str], None]) -> None:
-        """Until `stopping` is set: start again what ends or hangs, and do what is asked."""
-        with felt(lambda: self.children, say):
-            while not self.stopping.wait(WATCH_SECONDS):
-                self.revive(self.children, say)
-                if self._control is not None:
-                    self._control.tick()
+    def tick(self) -> None:
+        """Do what is asked."""
+        if self._control is not None:
+            self._control.tick()
 
     def obey(self, verb: str, name: str) -> Steps:
         """What the control socket can ask for. Raises CommandFailed."""

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,7 +212,7 @@ class Child:
         try:
             self._process.wait(STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill()
             self._process.wait()
 
     def kill(self) -> None:
@@ -302,12 +302,26 @@ class Groundwork:
         self.bank.start()
         self.postgres.start()
 
-    def revive(self, children: Iterable[Child], say: Callable[[str], None]) -> None:
-        """Start again what has ended: PostgreSQL, the bank, the validators and `children`."""
+    @property
+    def children(self) -> Sequence[Child]:
+        """What is to run, beside the groundwork."""
+        return ()
+
+    def watch(self, say: Callable[[str], None]) -> None:
+        """Until `stopping` is set: start again what ends or hangs, and do what is asked."""
+        with felt(lambda: self.children, say):
+            while not self.stopping.wait(WATCH_SECONDS):
+                self._revive(say)
+                self.tick()
+
+    def tick(self) -> None:
+        """What else is to be done now and then; it never waits for long."""
+
+    def _revive(self, say: Callable[[str], None]) -> None:
         if not self.postgres.is_running():
             say("PostgreSQL ended; starting it again")
             self.postgres.start()
-        for child in (self.bank, *self.validators, *children):
+        for child in (self.bank, *self.validators, *self.children):
             if not self.stopping.is_set() and child.has_ended() and child.revive():
                 say(f"the {child.name} ended; it was started again")
 
@@ -325,8 +339,14 @@ class Stack(Groundwork):
         own = {"HOST": address.host, "PORT": str(address.port)}
         super().__init__(home, address.url, {**environ, **own})
         self.address = address
-        self.shop = Child("shop", ["serve", "all", "--demo"], self.environ, home)
-        self.shop.live_url = f"{address.url}{LIVE_PATH}"
+        live_url = f"{address.url}{LIVE_PATH}"
+        arguments = ["serve", "all", "--demo"]
+        self.shop = Child("shop", arguments, self.environ, home, live_url=live_url)
+
+    @property
+    def children(self) -> Sequence[Child]:
+        """What is to run, beside the groundwork."""
+        return [self.shop]
 
     def start(self, say: Callable[[str], None]) -> None:
         """Raises UpFailed when the shop does not come up."""
@@ -348,12 +368,6 @@ class Stack(Groundwork):
                 "postgres_pid": self.postgres.pid,
             }
         )
-
-    def watch(self, say: Callable[[str], None]) -> None:
-        """Until `stopping` is set: whatever ends or hangs is started again."""
-        with felt(lambda: [self.shop], say):
-            while not self.stopping.wait(WATCH_SECONDS):
-                self.revive([self.shop], say)
 
     def stop(self) -> None:
         """The shop first: it needs the others."""
