@@ -76,7 +76,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Where an event is in the log, as the block at `height` proves.
+    """Where an event is in the log, as a block proves.
 
     `receipt` is its text if the entry was in the log before that block; else that can be made.
     """
@@ -85,7 +85,6 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     batch_id: UUID
     kind: str
     booking_id: UUID
-    height: int
     index: int
     receipt: str | None = None
 

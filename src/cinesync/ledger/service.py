@@ -59,7 +59,7 @@ async def finish(tx: Transaction, recorded: Sequence[Recorded], sealed: Sealed) 
         return
     await store.insert_certificate(tx, sealed)
     if whole := [one for one in new if one.receipt is not None]:
-        await store.insert_receipts(tx, whole)
+        await store.insert_receipts(tx, whole, sealed.height)
     await outbox.append(tx, [_committed(new, sealed.height)])
 
 

@@ -102,14 +102,14 @@ async def mark_final(tx: Transaction, batch_ids: Sequence[UUID], height: int) ->
     return {row.batch_id for row in rows}
 
 
-async def insert_receipts(tx: Transaction, recorded: Sequence[Recorded]) -> None:
+async def insert_receipts(tx: Transaction, recorded: Sequence[Recorded], height: int) -> None:
     """Whole, of what was in the log before the block that proves it."""
     statement = text(
         "INSERT INTO receipts (event_id, booking_id, height, log_index, receipt)"
-        " SELECT t.event_id, t.booking_id, t.height, t.log_index, t.receipt"
+        " SELECT t.event_id, t.booking_id, CAST(:height AS bigint), t.log_index, t.receipt"
         " FROM unnest(CAST(:event_ids AS uuid[]), CAST(:booking_ids AS uuid[]),"
-        " CAST(:heights AS bigint[]), CAST(:indices AS bigint[]), CAST(:receipts AS text[]))"
-        " AS t(event_id, booking_id, height, log_index, receipt)"
+        " CAST(:indices AS bigint[]), CAST(:receipts AS text[]))"
+        " AS t(event_id, booking_id, log_index, receipt)"
         " ON CONFLICT (event_id) DO NOTHING"
     )
     await tx.execute(
@@ -117,7 +117,7 @@ async def insert_receipts(tx: Transaction, recorded: Sequence[Recorded]) -> None
         {
             "event_ids": [one.event_id for one in recorded],
             "booking_ids": [one.booking_id for one in recorded],
-            "heights": [one.height for one in recorded],
+            "height": height,
             "indices": [one.index for one in recorded],
             "receipts": [one.receipt for one in recorded],
         },

@@ -99,7 +99,7 @@ class Submitter:
         recorded, older = [], []
         for one, index in zip(part, appended.indices, strict=True):
             if block.holds(index, one.entry):
-                recorded.append(_recorded(one, block, index))
+                recorded.append(_recorded(one, index))
             else:
                 older.append(one)
         if older:
@@ -117,18 +117,17 @@ class Submitter:
             if receipt.entry.encode() != one.entry:
                 log.error("ledger.differs", event_id=str(one.event_id))  # the chain's word stands
         return [
-            _recorded(one, block, receipt.index, receipt.encode().decode())
+            _recorded(one, receipt.index, receipt.encode().decode())
             for one, receipt in zip(part, receipts, strict=True)
         ]
 
 
-def _recorded(one: Waiting, block: Block, index: int, receipt: str | None = None) -> Recorded:
+def _recorded(one: Waiting, index: int, receipt: str | None = None) -> Recorded:
     return Recorded(
         event_id=one.event_id,
         batch_id=one.batch_id,
         kind=one.kind,
         booking_id=one.booking_id,
-        height=block.header.height,
         index=index,
         receipt=receipt,
     )
