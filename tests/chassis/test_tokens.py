@@ -52,6 +52,16 @@ class Issuer:
         return jwt.encode(header, claims, self.keys[kid], algorithms=["ES256"])
 
 
+async def withdrawn() -> tuple[Issuer, Verifier, str]:
+    """A token that was good when the verifier saw it; its issuer has withdrawn the key since."""
+    issuer = Issuer("good", "stolen")
+    verifier = Verifier(issuer.fetch, pause_seconds=0)
+    theirs = issuer.sign("stolen")
+    await verifier.verify(theirs)
+    del issuer.keys["stolen"]
+    return issuer, verifier, theirs
+
+
 def part(value: object) -> str:
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
@@ -89,11 +99,7 @@ async def test_a_token_made_in_this_process_is_not_verified_at_all() -> None:
 async def test_a_withdrawn_key_stops_working_also_when_every_token_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    issuer = Issuer("good", "stolen")
-    verifier = Verifier(issuer.fetch, pause_seconds=0)
-    theirs = issuer.sign("stolen")
-    await verifier.verify(theirs)
-    del issuer.keys["stolen"]
+    _, verifier, theirs = await withdrawn()
     await verifier.verify(theirs)  # the issuer is not asked each time
     monkeypatch.setattr(tokens, "KEYS_SECONDS_MAX", -1.0)
     with pytest.raises(Unauthorized):
@@ -224,11 +230,7 @@ async def test_without_the_pause_each_made_up_key_id_would_ask_the_issuer() -> N
 async def test_a_withdrawn_key_stops_working_cached_tokens_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    issuer = Issuer("good", "stolen")
-    verifier = Verifier(issuer.fetch, pause_seconds=0)
-    theirs = issuer.sign("stolen")
-    await verifier.verify(theirs)
-    del issuer.keys["stolen"]
+    issuer, verifier, theirs = await withdrawn()
     monkeypatch.setattr(tokens, "KEYS_SECONDS_MAX", -1.0)
     await verifier.verify(issuer.sign("good"))
     with pytest.raises(Unauthorized):
