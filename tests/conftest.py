@@ -28,7 +28,7 @@ from tests.system.shop import Shop
 pytest_plugins = [
     "tests.portability.profile",
     "tests.coverage_floor",
-    "tests.coverage_cost",
+    "tests.coverage_care",
     "tests.early_end",
     "tests.filled",
 ]
