@@ -1,14 +1,14 @@
 """I1 stands on one primary key: with it no seat is sold twice, without it one is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from cinesync.booking import settling, store
-from cinesync.booking.model import HoldSeats, SeatTaken
+from cinesync.booking.model import HoldSeats, SeatTaken, Show
 from cinesync.booking.service import Held, HoldResult
 from cinesync.booking.store import Claim
 from cinesync.chassis.db import Database, Transaction
@@ -38,20 +38,20 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every buyer has looked at the seats before any of them takes one."""
     arrived = 0
     everybody = asyncio.Event()
-    look = store.taken_names
+    look = store.shows_and_taken
 
     async def look_and_wait(
-        tx: Transaction, keys: Sequence[tuple[str, UUID]]
-    ) -> Mapping[UUID, list[str]]:
+        tx: Transaction, show_ids: Iterable[UUID]
+    ) -> tuple[dict[UUID, Show], dict[UUID, set[str]]]:
         nonlocal arrived
-        seen = await look(tx, keys)
+        seen = await look(tx, show_ids)
         arrived += 1
         if arrived == BUYERS:
             everybody.set()
         await everybody.wait()
         return seen
 
-    monkeypatch.setattr(store, "taken_names", look_and_wait)
+    monkeypatch.setattr(store, "shows_and_taken", look_and_wait)
 
 
 async def _claim_unguarded(

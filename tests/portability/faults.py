@@ -79,45 +79,29 @@ def loss_error() -> asyncpg.PostgresError:
     )
 
 
-class FaultyTransaction:
-    """asyncpg's transaction with a COMMIT that may fail in every known way."""
-
-    def __init__(self, inner: Any, connection: asyncpg.Connection, plan: Plan) -> None:
-        self._inner = inner
-        self._connection = connection
-        self._plan = plan
-
-    async def start(self) -> None:
-        """BEGIN, as it is."""
-        await self._inner.start()
-
-    async def rollback(self) -> None:
-        """ROLLBACK, as it is."""
-        await self._inner.rollback()
-
-    async def commit(self) -> None:
-        """COMMIT, with the planned fault."""
-        fault = self._plan.at_commit()
-        if fault is Fault.LOSS_BEFORE_COMMIT:
-            self._connection.terminate()
-            raise loss_error()
-        if fault in {Fault.RETRY_AT_COMMIT, Fault.UNKNOWN_NOT_APPLIED}:
-            await self._inner.rollback()
-            raise retry_error() if fault is Fault.RETRY_AT_COMMIT else unknown_error()
-        await self._inner.commit()
-        if fault is Fault.UNKNOWN_APPLIED:
-            raise unknown_error()
-        if fault is Fault.LOSS_AFTER_COMMIT:
-            self._connection.terminate()
-            raise loss_error()
-
-
 def strike(connection: asyncpg.Connection, plan: Plan) -> None:
     """Fail a statement, if it is its turn."""
     fault = plan.at_statement()
     if fault is Fault.RETRY:
         raise retry_error()
     if fault is Fault.LOSS:
+        connection.terminate()
+        raise loss_error()
+
+
+async def commit(connection: Any, plan: Plan) -> None:
+    """COMMIT, with the planned fault."""
+    fault = plan.at_commit()
+    if fault is Fault.LOSS_BEFORE_COMMIT:
+        connection.terminate()
+        raise loss_error()
+    if fault in {Fault.RETRY_AT_COMMIT, Fault.UNKNOWN_NOT_APPLIED}:
+        await connection.execute("ROLLBACK")
+        raise retry_error() if fault is Fault.RETRY_AT_COMMIT else unknown_error()
+    await asyncpg.Connection.execute(connection, "COMMIT")
+    if fault is Fault.UNKNOWN_APPLIED:
+        raise unknown_error()
+    if fault is Fault.LOSS_AFTER_COMMIT:
         connection.terminate()
         raise loss_error()
 
@@ -138,12 +122,11 @@ def faulty_connection(plan: Plan) -> type[Any]:
 
         async def execute(self, query: str, *args: Any, **kwargs: Any) -> Any:
             """Before each statement that answers none; BEGIN and COMMIT come this way too."""
-            if not query.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+            if query == "COMMIT":
+                return await commit(self, plan)
+            if "INSERT" in query or not query.startswith(("BEGIN", "ROLLBACK")):
                 strike(self, plan)
             return await super().execute(query, *args, **kwargs)
-
-        def transaction(self, *args: Any, **kwargs: Any) -> Any:
-            return FaultyTransaction(super().transaction(*args, **kwargs), self, plan)
 
     return FaultyConnection
 

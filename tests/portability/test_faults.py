@@ -76,10 +76,7 @@ async def test_without_the_run_key_a_lost_commit_happens_twice(
 ) -> None:
     db, plan = faulty
 
-    async def always_fresh(tx: Transaction, run_key: object) -> bool:
-        return True
-
-    monkeypatch.setattr(db_module, "_insert_run_key", always_fresh)
+    monkeypatch.setattr(db_module, "KEY_IS_THERE", "never said")
     event = paid(1)
 
     async def only_the_effect(tx: Transaction) -> None:

@@ -33,7 +33,7 @@ def _strike(moment: str, command: Callable[..., Any]) -> None:
 
 
 def sabotaged(run_command: Run) -> Run:
-    """`Database.run`, or `run_repeatable`, with both moments in it."""
+    """One of `Database`'s ways to run a command, with both moments in it."""
 
     async def sabotaged_run(
         self: db.Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
@@ -53,6 +53,6 @@ def sabotaged(run_command: Run) -> Run:
 
 
 if __name__ == "__main__":
-    for way in ("run", "run_repeatable"):
+    for way in ("run", "run_repeatable", "run_aside"):
         setattr(db.Database, way, sabotaged(getattr(db.Database, way)))
     run()

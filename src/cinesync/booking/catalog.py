@@ -189,7 +189,7 @@ async def find_shows(tx: Transaction, show_ids: Iterable[UUID]) -> Mapping[UUID,
         " WHERE show_id = ANY(CAST(:show_ids AS uuid[]))"
     )
     rows = await tx.execute(statement, {"show_ids": sorted(set(show_ids))})
-    return {row.show_id: _show(row) for row in rows}
+    return {row.show_id: show_of(row) for row in rows}
 
 
 async def find_seats(tx: Transaction, layout_id: UUID) -> list[LayoutSeat]:
@@ -240,5 +240,6 @@ def _json(value: Mapping[str, int]) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _show(row: Mapping[str, Any]) -> Show:
+def show_of(row: Mapping[str, Any]) -> Show:
+    """A row with every column and `read_at`."""
     return Show(**row)

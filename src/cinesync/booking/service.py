@@ -76,10 +76,7 @@ async def _open_counter(
     tx: Transaction, holds: Sequence[HoldSeats], halls: Halls, terms: Terms
 ) -> Counter:
     """Read once for the whole batch what its decisions rest on."""
-    shows = await catalog.find_shows(tx, [hold.show_id for hold in holds])
-    keys = [(show.region, show.show_id) for show in shows.values()]
-    names = await store.taken_names(tx, keys)
-    taken = {show_id: set(names.get(show_id, ())) for show_id in shows}
+    shows, taken = await store.shows_and_taken(tx, [hold.show_id for hold in holds])
     held = await store.held_counts(
         tx,
         [hold.customer_id for hold in holds],

@@ -30,7 +30,7 @@ class _Desk:
 
     bookings: dict[UUID, Booking]
     shows: dict[UUID, Show]
-    refused_ids: set[UUID]
+    refused_ids: set[UUID] = field(default_factory=set)
     confirmed: list[BookingConfirmed] = field(default_factory=list)
     refused: list[BookingRefused] = field(default_factory=list)
 
@@ -39,6 +39,12 @@ class _Desk:
             return Verdict.KNOWN
         booking = self.bookings.get(payment.hold_id)
         return judge(payment, booking, self.shows.get(booking.show_id) if booking else None)
+
+    def is_plain(self, payment: PaymentSuccess) -> bool:
+        """It pays a live hold: no payment of that one can have been refused for good."""
+        booking = self.bookings.get(payment.hold_id)
+        is_live = booking is not None and booking.status is State.HELD
+        return is_live and self.judge(payment) is Verdict.CONFIRM
 
     def confirm(self, payment: PaymentSuccess) -> None:
         booking = self.bookings[payment.hold_id]
@@ -55,8 +61,10 @@ async def confirm_bookings(tx: Transaction, payments: Sequence[PaymentSuccess]) 
     free; all else goes back (I5)."""
     bookings = await store.lock_bookings(tx, [payment.hold_id for payment in payments])
     shows = await catalog.find_shows(tx, [booking.show_id for booking in bookings.values()])
-    refused_ids = await history.refused_ids(tx, [payment.payment_id for payment in payments])
-    desk = _Desk(dict(bookings), dict(shows), refused_ids)
+    desk = _Desk(dict(bookings), dict(shows))
+    doubtful = [payment.payment_id for payment in payments if not desk.is_plain(payment)]
+    if doubtful:
+        desk.refused_ids = await history.refused_ids(tx, doubtful)
     waiting = list(payments)
     while waiting:
         waiting = await _settle(tx, desk, waiting)

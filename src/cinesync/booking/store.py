@@ -20,8 +20,9 @@ from sqlalchemy import (
     select,
 )
 
+from cinesync.booking.catalog import SHOW_COLUMNS, show_of
 from cinesync.booking.counter import Pick
-from cinesync.booking.model import Booking, PricedSeat, State
+from cinesync.booking.model import Booking, PricedSeat, Show, State
 from cinesync.booking.tables import booking_seats, bookings
 from cinesync.chassis.db import Transaction, text
 
@@ -143,18 +144,23 @@ async def taken_seats(tx: Transaction, keys: Sequence[tuple[str, UUID]]) -> list
     return [TakenSeat(*row) for row in await tx.execute(statement)]
 
 
-async def taken_names(
-    tx: Transaction, keys: Sequence[tuple[str, UUID]]
-) -> Mapping[UUID, list[str]]:
-    """The same as `taken_seats`, as names by show: a rush asks for it in every transaction."""
+async def shows_and_taken(
+    tx: Transaction, show_ids: Iterable[UUID]
+) -> tuple[dict[UUID, Show], dict[UUID, set[str]]]:
+    """Shows by their ids alone, and the names of their taken seats: a hold asks for both."""
     statement = text(
-        "SELECT show_id, array_agg(seat) AS seats FROM booking_seats"
-        " WHERE region = ANY(CAST(:regions AS text[])) AND show_id = ANY(CAST(:show_ids AS uuid[]))"
-        " AND (state = 'booked' OR held_until > now()) GROUP BY show_id"
+        f"SELECT {SHOW_COLUMNS}, now() AS read_at,"  # noqa: S608 a constant
+        " ARRAY(SELECT seat FROM booking_seats WHERE booking_seats.region = shows.region"
+        " AND booking_seats.show_id = shows.show_id"
+        " AND (booking_seats.state = 'booked' OR booking_seats.held_until > now())) AS taken"
+        " FROM shows WHERE show_id = ANY(CAST(:show_ids AS uuid[]))"
     )
-    regions, show_ids = {region for region, _ in keys}, {show_id for _, show_id in keys}
-    parameters = {"regions": sorted(regions), "show_ids": sorted(show_ids)}
-    return {row.show_id: row.seats for row in await tx.execute(statement, parameters)}
+    shows, taken = {}, {}
+    for row in await tx.execute(statement, {"show_ids": sorted(set(show_ids))}):
+        columns = dict(row)
+        taken[row.show_id] = set(columns.pop("taken"))
+        shows[row.show_id] = show_of(columns)
+    return shows, taken
 
 
 async def held_counts(

@@ -26,6 +26,9 @@ from cinesync.chassis.telemetry import DATABASE_RETRIES
 __all__ = ["Database", "Row", "Transaction", "open_database", "text"]
 
 Isolation = Literal["serializable", "read_committed"]
+LEVELS = {"serializable": "SERIALIZABLE", "read_committed": "READ COMMITTED"}
+INSERT_RUN_KEY = "INSERT INTO run_keys (run_key) VALUES ('{}') ON CONFLICT (run_key) DO NOTHING"
+KEY_IS_THERE = "INSERT 0 0"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,13 +83,15 @@ class Database:
     async def run(self, command: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Commit `command` once, from the start as often as the database asks for it.
 
-        Each run carries a key of its own under a primary key. When a COMMIT's fate is lost, the
-        next attempt inserts the same key first: a duplicate waits for, and then proves, the
-        earlier commit; otherwise the command runs again in that very transaction.
+        Each run carries a key of its own under a primary key, inserted with its BEGIN. When a
+        COMMIT's fate is lost, the next attempt inserts the same key: a duplicate waits for, and
+        then proves, the earlier commit; otherwise the command runs again in that very transaction.
 
         Raises DatabaseAway, Contended or FateUnknown (503) when the retries are used up.
         """
-        return await self._run(clock.new_id(), lambda tx: command(tx, *args, **kwargs))
+        return await self._run(
+            lambda tx: command(tx, *args, **kwargs), run_key=clock.new_id(), turn=self._turn
+        )
 
     async def run_repeatable(self, command: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `run`, without a key: for commands of which a second run changes nothing.
@@ -94,22 +99,32 @@ class Database:
         After a lost COMMIT the answer is the second run's. Consumers are of this kind: their inbox
         rows do what the key does.
         """
-        return await self._run(None, lambda tx: command(tx, *args, **kwargs))
+        return await self._run(lambda tx: command(tx, *args, **kwargs), turn=self._turn)
 
-    async def _run(self, run_key: UUID | None, command: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run_aside(self, command: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `run_repeatable`, without waiting for a turn: for rows that nobody else writes."""
+        return await self._run(lambda tx: command(tx, *args, **kwargs))
+
+    async def _run(
+        self,
+        command: Callable[[Transaction], Awaitable[T]],
+        *,
+        run_key: UUID | None = None,
+        turn: asyncio.Lock | None = None,
+    ) -> T:
         attempts = _Attempts()
         results: list[T] = []
         fate_unknown = False
         while True:
             committing = False
             try:
-                async with self._turn or nullcontext(), self._begun() as (tx, transaction):
-                    if run_key is not None and not await _insert_run_key(tx, run_key):
+                async with turn or nullcontext(), self._begun(run_key) as tx:
+                    if not tx.key_is_new:
                         return results[-1]  # the COMMIT whose fate was lost had been applied
                     fate_unknown = False
                     results.append(await command(tx))
                     committing = True
-                    await transaction.commit()
+                    await tx.commit()
             except Exception as error:  # noqa: BLE001 what is not the database's is raised again
                 fate_unknown = fate_unknown or (committing and is_lost(error))
                 await attempts.pause_or_raise(error, fate_unknown=fate_unknown)
@@ -124,25 +139,27 @@ class Database:
         attempts = _Attempts()
         while True:
             try:
-                async with self._begun(readonly=True) as (tx, _):
+                async with self._begun(readonly=True) as tx:
                     return await query(tx, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 what is not the database's is raised again
                 await attempts.pause_or_raise(error, fate_unknown=False)
 
     @asynccontextmanager
     async def _begun(
-        self, *, readonly: bool = False
-    ) -> AsyncIterator[tuple[Transaction, asyncpg.transaction.Transaction]]:
+        self, run_key: UUID | None = None, *, readonly: bool = False
+    ) -> AsyncIterator[Transaction]:
         """A connection in a transaction; rolled back unless it was ended inside."""
+        begin = f"BEGIN ISOLATION LEVEL {LEVELS[self._isolation]}{' READ ONLY' * readonly}"
+        if run_key is not None:  # in one message: a turn is as long as its round trips
+            begin += f"; {INSERT_RUN_KEY.format(run_key)}"
         async with self.engine.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
             assert driver is not None, "connected"
             try:
-                transaction = driver.transaction(isolation=self._isolation, readonly=readonly)
-                await transaction.start()
-                yield Transaction(connection, driver, self._isolation), transaction
+                key_is_new = await driver.execute(begin) != KEY_IS_THERE
+                yield Transaction(connection, driver, self._isolation, key_is_new=key_is_new)
                 if driver.is_in_transaction():
-                    await transaction.rollback()
+                    await driver.execute("ROLLBACK")
             except asyncio.CancelledError:
                 await connection.invalidate()  # what it was doing, nobody waits for
                 raise
@@ -150,25 +167,17 @@ class Database:
                 if driver.is_closed() or isinstance(error, asyncpg.InternalClientError):
                     await connection.invalidate()
                 elif driver.is_in_transaction():
-                    await transaction.rollback()
+                    await driver.execute("ROLLBACK")
                 raise
 
     async def ping(self) -> None:
         """Raises when no connection can be had."""
-        async with self._begun(readonly=True) as (tx, _):
+        async with self._begun(readonly=True) as tx:
             await tx.execute(text("SELECT 1"))
 
     async def close(self) -> None:
         """Close every pooled connection."""
         await self.engine.dispose()
-
-
-async def _insert_run_key(tx: Transaction, run_key: UUID) -> bool:
-    statement = text(
-        "INSERT INTO run_keys (run_key) VALUES (CAST(:run_key AS uuid))"
-        " ON CONFLICT (run_key) DO NOTHING RETURNING run_key"
-    )
-    return (await tx.execute(statement, {"run_key": run_key})).first() is not None
 
 
 async def forget_run_keys(tx: Transaction) -> int:

@@ -118,7 +118,7 @@ class Relay:
                 return not self._resting
             taken = await self._bus.publish(messages)
             if taken:
-                await self._db.run_repeatable(mark_sent, list(taken))
+                await self._db.run_aside(mark_sent, list(taken))
                 telemetry.EVENTS_RELAYED.labels(self._service).inc(len(taken))
             self._rest(messages, taken)
         self._resting.clear()
@@ -166,8 +166,8 @@ class Relay:
         now = asyncio.get_running_loop().time()
         if now >= self._cleanup_at:
             self._cleanup_at = now + CLEANUP_SECONDS
-            await self._db.run_repeatable(forget_sent)
-            await self._db.run_repeatable(forget_run_keys)
+            await self._db.run_aside(forget_sent)
+            await self._db.run_aside(forget_run_keys)
 
 
 def _longer(backoff_seconds: float) -> float:

@@ -93,10 +93,13 @@ class Rows(list[Any]):
 class Transaction:
     """A connection in a transaction that `Database` began and will end."""
 
-    def __init__(self, connection: AsyncConnection, driver: Any, isolation: str) -> None:
+    def __init__(
+        self, connection: AsyncConnection, driver: Any, isolation: str, *, key_is_new: bool
+    ) -> None:
         self._connection = connection
         self._driver = driver
         self.isolation = isolation
+        self.key_is_new = key_is_new
         self.has_events = False
 
     @overload
@@ -122,6 +125,10 @@ class Transaction:
             return Rows(rows, len(rows))
         status = await self._driver.execute(compiled.sql, *values)
         return Rows((), _count(status))
+
+    async def commit(self) -> None:
+        """For `Database` alone, which began it."""
+        await self._driver.execute("COMMIT")
 
 
 def numbered(sql: str) -> tuple[str, tuple[str, ...]]:

@@ -82,9 +82,10 @@ async def settle_payments(
     tx: Transaction, reports: Sequence[Report]
 ) -> list[Payment | PaymentError]:
     """Fold what providers said into payments, captures, refunds of surplus, and events."""
-    before = await store.lock_payments(tx, [report.payment_id for report in reports])
+    ids = [report.payment_id for report in reports]
+    before, seen = await store.lock_with_captures(tx, ids)
     known = [report for report in reports if _is_ours(report, before)]
-    after = await _fold(tx, before, known)
+    after = await _fold(tx, before, seen, known)
     return [
         after[report.payment_id] if _is_ours(report, before) else UnknownPayment()
         for report in reports
@@ -95,12 +96,14 @@ async def receive_events(
     tx: Transaction, events: Sequence[ProviderEvent]
 ) -> list[Payment | PaymentError]:
     """`settle_payments` for notices; one that was received before changes nothing."""
-    before = await store.lock_payments(tx, [event.report.payment_id for event in events])
+    ids = [event.report.payment_id for event in events]
+    before, seen = await store.lock_with_captures(tx, ids)
     ours = {_name(event): event for event in events if _is_ours(event.report, before)}
     fresh = await store.insert_provider_events(
         tx, [(*name, event.report.payment_id) for name, event in ours.items()]
     )
-    after = await _fold(tx, before, [ours[name].report for name in ours if name in fresh])
+    reports = [ours[name].report for name in ours if name in fresh]
+    after = await _fold(tx, before, seen, reports)
     return [
         after[event.report.payment_id] if _is_ours(event.report, before) else UnknownPayment()
         for event in events
@@ -117,10 +120,12 @@ def _is_ours(report: Report, payments: Mapping[UUID, Payment]) -> bool:
 
 
 async def _fold(
-    tx: Transaction, before: Mapping[UUID, Payment], reports: Sequence[Report]
+    tx: Transaction,
+    before: Mapping[UUID, Payment],
+    seen: dict[UUID, set[str]],
+    reports: Sequence[Report],
 ) -> dict[UUID, Payment]:
     after = dict(before)
-    seen = await store.captures_of(tx, list(before))
     judged: list[Judged] = []
     for report in reports:
         result = judge(after[report.payment_id], seen[report.payment_id], report)

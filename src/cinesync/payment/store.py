@@ -121,6 +121,21 @@ async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UU
     return {row.payment_id: _payment(row) for row in rows}
 
 
+async def lock_with_captures(
+    tx: Transaction, payment_ids: Sequence[UUID]
+) -> tuple[dict[UUID, Payment], dict[UUID, set[str]]]:
+    """The same, and the charges known to be captured, by payment."""
+    statement = text(
+        f"SELECT {PAYMENT_COLUMNS},"  # noqa: S608 a constant
+        " ARRAY(SELECT charge_id FROM captures WHERE captures.payment_id = p.payment_id)"
+        " AS captured FROM payments p WHERE p.payment_id = ANY(CAST(:payment_ids AS uuid[]))"
+        " ORDER BY p.payment_id ASC FOR UPDATE"
+    )
+    rows = await tx.execute(statement, {"payment_ids": sorted(set(payment_ids))})
+    captured = {row.payment_id: set(row.captured) for row in rows}
+    return {row.payment_id: _payment(row) for row in rows}, captured
+
+
 async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     """One payment."""
     statement = text(
@@ -171,18 +186,6 @@ async def update_payments(tx: Transaction, payments: Sequence[Payment]) -> None:
         "refunded": [p.refunded_cents for p in ordered],
     }
     await tx.execute(statement, values)
-
-
-async def captures_of(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, set[str]]:
-    """The charges known to be captured, by payment."""
-    statement = text(
-        "SELECT payment_id, charge_id FROM captures"
-        " WHERE payment_id = ANY(CAST(:payment_ids AS uuid[]))"
-    )
-    known: dict[UUID, set[str]] = {payment_id: set() for payment_id in payment_ids}
-    for row in await tx.execute(statement, {"payment_ids": sorted(set(payment_ids))}):
-        known[row.payment_id].add(row.charge_id)
-    return known
 
 
 @dataclass(frozen=True, slots=True)
