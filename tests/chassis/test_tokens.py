@@ -31,9 +31,12 @@ class Issuer:
         self.foreign: list[dict[str, Any]] = []
         self.asked = 0
         self.failure: Exception | None = None
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def fetch(self) -> dict[str, Any]:
         self.asked += 1
+        await self.answers.wait()
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
@@ -201,6 +204,26 @@ async def test_claims_that_are_not_ours_are_refused(changes: dict[str, Any]) -> 
         await Verifier(issuer.fetch).verify(issuer.sign("k", **changes))
 
 
+async def test_while_old_keys_are_looked_at_again_one_waits_and_nobody_is_verified_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    issuer = Issuer("k")
+    verifier = Verifier(issuer.fetch, pause_seconds=0)
+    token = issuer.sign("k")
+    caller = await verifier.verify(token)
+    monkeypatch.setattr(tokens, "KEYS_SECONDS_MAX", -1.0)
+    monkeypatch.setattr(jwt, "decode", None)
+    issuer.answers.clear()
+    first = asyncio.create_task(verifier.verify(token))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        assert await verifier.verify(token) is caller
+    assert not first.done()
+    issuer.answers.set()
+    assert await first is caller
+    assert issuer.asked == 2
+
+
 async def test_a_new_key_is_fetched_when_a_token_names_it() -> None:
     issuer = Issuer("old")
     verifier = Verifier(issuer.fetch, pause_seconds=0)
@@ -221,10 +244,11 @@ async def test_made_up_key_ids_do_not_hammer_the_issuer() -> None:
 async def test_without_the_pause_each_made_up_key_id_would_ask_the_issuer() -> None:
     issuer = Issuer("k")
     verifier = Verifier(issuer.fetch, pause_seconds=0)
+    await verifier.verify(issuer.sign("k"))
     for n in range(5):
         with pytest.raises(Unauthorized):
             await verifier.verify(Issuer(f"made up {n}").sign(f"made up {n}"))
-    assert issuer.asked == 5
+    assert issuer.asked == 1 + 5
 
 
 async def test_a_withdrawn_key_stops_working_cached_tokens_too(

@@ -73,8 +73,10 @@ class Verifier:
 
     async def verify(self, token: str) -> Caller:
         """Raises Unauthorized for a bad token, JwksUnavailable when keys cannot be had."""
+        if _age(self._fetched_at) > KEYS_SECONDS_MAX and not self._fetching.locked():
+            await self._fetch()  # only one waits for it; the others know enough
         caller = self._cache.get(token)
-        if caller is None or self._keys_are_old():
+        if caller is None:
             caller = await self._verify(token)
             self.remember(caller)
         if caller.expires_at <= clock.now().timestamp():
@@ -101,29 +103,27 @@ class Verifier:
 
     async def _key(self, key_id: str) -> ECKey:
         """Raises KeyError for a key the issuer does not have."""
-        if key_id not in self._keys or self._keys_are_old():
-            async with self._fetching:
-                await self._refresh(key_id)
+        if key_id not in self._keys:
+            await self._fetch()
+        # While the issuer is away the keys we have go on working.
+        if key_id not in self._keys and self._tried_at > self._fetched_at:
+            raise JwksUnavailable(retry_after_seconds=2)
         return self._keys[key_id]
 
-    async def _refresh(self, key_id: str) -> None:
-        if _age(self._tried_at) >= self._pause_seconds:
+    async def _fetch(self) -> None:
+        async with self._fetching:
+            if _age(self._tried_at) < self._pause_seconds:
+                return
             self._tried_at = clock.monotonic_seconds()
             try:
                 keys = _usable(await self._fetch_jwks())
             except Exception as error:  # noqa: BLE001 whatever it is, it is not the token's fault
                 log.warning("jwks.unavailable", reason=repr(error))
-            else:
-                self._fetched_at = clock.monotonic_seconds()
-                if not self._keys.keys() <= keys.keys():
-                    self._cache.clear()
-                self._keys = keys
-        # While the issuer is away the keys we have go on working.
-        if key_id not in self._keys and self._tried_at > self._fetched_at:
-            raise JwksUnavailable(retry_after_seconds=2)
-
-    def _keys_are_old(self) -> bool:
-        return _age(self._fetched_at) > KEYS_SECONDS_MAX
+                return
+            self._fetched_at = clock.monotonic_seconds()
+            if not self._keys.keys() <= keys.keys():
+                self._cache.clear()
+            self._keys = keys
 
 
 def _age(since: float) -> float:
