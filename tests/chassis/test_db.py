@@ -68,6 +68,20 @@ async def test_commands_that_take_turns_never_run_side_by_side(
     assert (most == 1) is takes_turns
 
 
+async def test_what_runs_aside_waits_for_no_turn(make_database: MakeDatabase) -> None:
+    plain = await make_database("tests.chassis.toy")
+    db = Database(plain.engine, plain.url, takes_turns=True)
+
+    async def one(tx: Transaction) -> int:
+        return int((await tx.execute(text("SELECT 1"))).scalar_one())
+
+    async def meanwhile(tx: Transaction) -> int:
+        async with asyncio.timeout(10):
+            return await db.run_aside(one) + await one(tx)
+
+    assert await db.run(meanwhile) == 2
+
+
 async def test_a_driver_that_lost_its_place_gets_another_connection(
     make_database: MakeDatabase,
 ) -> None:
