@@ -78,6 +78,16 @@ async def test_films_of_a_day_are_found_without_reading_all_shows(
     assert share < READ_MAX_SHARE
 
 
+@pytest.mark.parametrize("language", ["en", "fr", "tlh"])
+async def test_films_in_a_language_are_found_without_reading_all_shows(
+    many: Database, language: str
+) -> None:
+    wanted = MovieFilter(language=language)
+    found, share = await many.read(shows_read, lambda tx: listing.movies(tx, wanted))
+    assert bool(found) is (language != "tlh")
+    assert share < READ_MAX_SHARE
+
+
 async def test_only_languages_that_can_still_be_heard_are_listed(chain: Database) -> None:
     """A language of films counts as well."""
     await chain.run(_speak, "tlh", "now() - interval '1 minute'", "scheduled")
