@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -35,8 +35,7 @@ BOOKING_COLUMNS = (
 _BOOKING_FIELDS = tuple(field.name for field in fields(Booking))
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Claim:
+class Claim(NamedTuple):
     """One seat of one show for one booking; orders as the primary key does."""
 
     region: str
