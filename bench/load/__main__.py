@@ -9,6 +9,7 @@ import time
 import uvloop
 
 from bench.load.generator import Plan, Report, Run
+from bench.load.pipe import tell
 
 READY = b"ready\n"
 
@@ -32,8 +33,7 @@ async def work(plan: Plan) -> Report:
 def main() -> None:
     """The whole process."""
     plan: Plan = pickle.load(sys.stdin.buffer)
-    report = uvloop.run(work(plan))
-    pickle.dump(report, sys.stdout.buffer)
+    tell(uvloop.run(work(plan)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import cast
 
 import uvloop
 
+from bench.load.pipe import tell
+
 CONNECTED_AT_ONCE = 200
 OPEN_SECONDS_MAX = 15.0
 READY = b"ready\n"
@@ -101,4 +103,4 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     plan: Plan = pickle.load(sys.stdin.buffer)
-    pickle.dump(uvloop.run(listen(plan)), sys.stdout.buffer)
+    tell(uvloop.run(listen(plan)))
