@@ -159,6 +159,28 @@ def test_a_server_that_never_gets_ready_is_not_waited_for_for_ever(
     server.stop()
 
 
+def test_a_server_that_hears_nothing_is_ended_all_the_same(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Postgres(prepared, durable=False)
+    server.start()
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr(postgres, "STOP_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(
+        postgres,
+        "STOP_HOW",
+        tuple((how, 0.3) for how, _ in postgres.STOP_HOW[:-1]) + postgres.STOP_HOW[-1:],
+    )
+    server.stop()
+    assert not Path(f"/proc/{pid}").exists()
+    again = Postgres(prepared, durable=False)
+    again.start()
+    assert again.is_running()
+    again.stop()
+
+
 @pytest.mark.parametrize("name", ["x" * 120, "it's", "a,b", 'a"b'])
 def test_a_path_that_cannot_hold_a_socket_gets_one_elsewhere(tmp_path: Path, name: str) -> None:
     server = Postgres(tmp_path / name)

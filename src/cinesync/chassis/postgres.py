@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote
@@ -22,7 +23,9 @@ POSTGRES_BIN_PATH = (
 SYSTEM_USER = "cinesync-postgres"
 SOCKET_CHARS_MAX = 90
 START_SECONDS_MAX = 120.0
-STOP_SECONDS_MAX = 60.0
+# Fast, immediate, and for one that hears nothing; each for so many seconds.
+STOP_HOW = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
+STOP_AGAIN_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
 
 CONFIGURATION = """\
@@ -106,13 +109,25 @@ class Postgres:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Fast shutdown: open transactions are rolled back, everything committed is kept."""
+        """Fast shutdown: open transactions are rolled back, everything committed is kept.
+
+        So it is when a server has to be told more plainly, by what is in its log.
+        """
         if self._process is None:
             return
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            self._process.wait(STOP_SECONDS_MAX)
+        for how, seconds in STOP_HOW:
+            self._ask_to_end(self._process, how, seconds)
         self._process = None
+
+    def _ask_to_end(
+        self, process: subprocess.Popen[bytes], how: signal.Signals, seconds: float
+    ) -> None:
+        """Again and again: one that has only begun may sleep a minute over the first time."""
+        deadline = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < deadline:
+            process.send_signal(how)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_AGAIN_SECONDS)
 
     def stop_leftover(self) -> None:
         """Stop a server that still runs on this folder; nobody owns it any more."""
