@@ -14,7 +14,8 @@ from bench import machine
 from bench.load import flows
 from bench.load.caller import Caller
 from bench.load.latency import summarise
-from bench.load.listeners import READY, Plan
+from bench.load.listeners import Plan
+from bench.load.pipe import READY
 from bench.stock import Room, add_shows
 from bench.system import System
 

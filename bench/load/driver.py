@@ -10,8 +10,8 @@ from typing import Any
 from bench import machine
 from bench.load.generator import Plan, Report
 from bench.load.latency import summarise
+from bench.load.pipe import READY
 
-READY = b"ready\n"
 Settled = Callable[[Report], Awaitable[None]]
 
 

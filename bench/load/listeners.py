@@ -2,9 +2,7 @@
 
 import asyncio
 import gc
-import pickle
 import resource
-import sys
 import time
 from array import array
 from collections import defaultdict
@@ -13,11 +11,10 @@ from typing import cast
 
 import uvloop
 
-from bench.load.pipe import tell
+from bench.load import pipe
 
 CONNECTED_AT_ONCE = 200
 OPEN_SECONDS_MAX = 15.0
-READY = b"ready\n"
 ID = b"\nid: "
 SEATS = b"event: seats\n"
 
@@ -83,9 +80,7 @@ async def listen(plan: Plan) -> tuple[dict[int, "array[float]"], int, int]:
             break  # no more are let in
     gc.freeze()
     gc.disable()
-    sys.stdout.buffer.write(READY)
-    sys.stdout.buffer.flush()
-    await asyncio.to_thread(sys.stdin.buffer.read, 1)
+    await pipe.wait_for_the_word()
     lost = sum(listener.is_lost for listener in listeners)
     return dict(heard), len(listeners), lost
 
@@ -102,5 +97,4 @@ def main() -> None:
     """The whole process."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    plan: Plan = pickle.load(sys.stdin.buffer)
-    tell(uvloop.run(listen(plan)))
+    pipe.tell(uvloop.run(listen(pipe.plan())))
