@@ -116,18 +116,9 @@ class Postgres:
         if self._process is None:
             return
         for how, seconds in STOP_HOW:
-            self._ask_to_end(self._process, how, seconds)
+            _ask_to_end(self._process, how, seconds)
+        self._process.wait(0)  # raises TimeoutExpired for one that cannot even be killed
         self._process = None
-
-    def _ask_to_end(
-        self, process: subprocess.Popen[bytes], how: signal.Signals, seconds: float
-    ) -> None:
-        """Again and again: one that has only begun may sleep a minute over the first time."""
-        deadline = time.monotonic() + seconds
-        while process.poll() is None and time.monotonic() < deadline:
-            process.send_signal(how)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_AGAIN_SECONDS)
 
     def stop_leftover(self) -> None:
         """Stop a server that still runs on this folder; nobody owns it any more."""
@@ -214,6 +205,15 @@ def _system_user() -> str | None:
         command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
         subprocess.run([*command, SYSTEM_USER], check=True, capture_output=True)  # noqa: S603
     return SYSTEM_USER
+
+
+def _ask_to_end(process: subprocess.Popen[bytes], how: signal.Signals, seconds: float) -> None:
+    """Again and again: one that has only begun may sleep a minute over the first time."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        process.send_signal(how)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_AGAIN_SECONDS)
 
 
 def _first_number(pid_file: Path) -> int | None:
