@@ -14,6 +14,10 @@ PAYMENT_COLUMNS: Final = (
     " p.amount_cents, p.currency, p.status, p.charge_id, p.failure_reason, p.confirm_url,"
     " p.refund_asked_cents, p.refunded_cents, p.trace, p.created_at, p.settled_at"
 )
+LOCKED: Final = (
+    "FROM payments p WHERE p.payment_id = ANY(CAST(:payment_ids AS uuid[]))"
+    " ORDER BY p.payment_id ASC FOR UPDATE"
+)
 REFUND_COLUMNS: Final = (
     "refund_id, source, payment_id, provider, charge_id, amount_cents, currency, reason, surplus"
 )
@@ -112,11 +116,7 @@ async def payments_by_keys(
 
 async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
     """Payments in key order, so that two who settle never wait for each other in a ring."""
-    statement = text(
-        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
-        " WHERE p.payment_id = ANY(CAST(:payment_ids AS uuid[]))"
-        " ORDER BY p.payment_id ASC FOR UPDATE"
-    )
+    statement = text(f"SELECT {PAYMENT_COLUMNS} {LOCKED}")
     rows = await tx.execute(statement, {"payment_ids": sorted(set(payment_ids))})
     return {row.payment_id: _payment(row) for row in rows}
 
@@ -126,10 +126,9 @@ async def lock_with_captures(
 ) -> tuple[dict[UUID, Payment], dict[UUID, set[str]]]:
     """The same, and the charges known to be captured, by payment."""
     statement = text(
-        f"SELECT {PAYMENT_COLUMNS},"  # noqa: S608 a constant
+        f"SELECT {PAYMENT_COLUMNS},"  # noqa: S608 constants
         " ARRAY(SELECT charge_id FROM captures WHERE captures.payment_id = p.payment_id)"
-        " AS captured FROM payments p WHERE p.payment_id = ANY(CAST(:payment_ids AS uuid[]))"
-        " ORDER BY p.payment_id ASC FOR UPDATE"
+        f" AS captured {LOCKED}"
     )
     rows = await tx.execute(statement, {"payment_ids": sorted(set(payment_ids))})
     captured = {row.payment_id: set(row.captured) for row in rows}
