@@ -111,11 +111,11 @@ def on_shop(name: str, system: System, size: Size) -> dict[str, Any]:
 
 
 def attempt(name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The figures; a failure is told, and the others go on."""
-    began = time.perf_counter()
+    """The figures, and the machine's pace before; a failure is told, and the others go on."""
+    pace_ms, began = machine.pace_ms(), time.perf_counter()
     say(name)
     try:
-        return work()
+        return work() | {"pace_ms": pace_ms}
     except Exception as error:  # noqa: BLE001 half an hour of other figures must not be lost
         err.print_exception()
         return {"failed": repr(error)}

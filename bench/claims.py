@@ -104,6 +104,18 @@ CPU: Mapping[str, str] = {
     "purchase, one process on RabbitMQ": "rabbitmq.closed.cpu_ms_each",
 }
 
+PROCESSORS: Mapping[str, str] = {
+    "holds, spread, closed loop": "holds.spread.closed",
+    "attempts on one show, closed loop": "holds.one_show.closed",
+    "the hot show": "hot",
+    "purchases, closed loop": "purchases.closed",
+    "purchases, open loop": "purchases.open",
+    "purchases, the baseline's": "baseline.purchases",
+    "seat maps, cached": "seat_maps.cached",
+    "seat maps, unchanged (304)": "seat_maps.unchanged",
+    "purchases, split on RabbitMQ": "split.closed",
+}
+
 LEVELS = ("100", "10000", "100000")
 GROWTH: Mapping[str, str] = {
     "shows": "shows",

@@ -72,6 +72,7 @@ def tables(results: Results) -> str:
         report.targets_table(runs, claims.TARGETS),
         report.figures_table(runs, claims.ROWS),
         report.cpu_table(runs, claims.CPU),
+        report.processors_table(runs, claims.PROCESSORS),
         report.levels_table(runs, "growth", claims.LEVELS, claims.GROWTH),
     ]
     return "\n".join(text for text in found if text)

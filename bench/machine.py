@@ -2,12 +2,14 @@
 
 import os
 import platform
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PACE_STEPS = 3_000_000
 GENERATOR = "generator"
 BENCH = "bench"
 
@@ -56,6 +58,32 @@ def describe() -> dict[str, str | int]:
         "python": platform.python_version(),
         "kernel": platform.release(),
     }
+
+
+def pace_ms() -> float:
+    """A fixed piece of Python work, by the clock: how fast the machine is just now."""
+    began, total = time.perf_counter(), 0
+    for step in range(PACE_STEPS):
+        total += step * step % 7
+    return round((time.perf_counter() - began) * 1000, 1)
+
+
+def processor_ticks() -> dict[str, int]:
+    """What all processors together did since the machine started (proc(5), `cpu` in /proc/stat).
+
+    `stolen` they would have worked, had the host not given them to other machines.
+    """
+    line = (PROC / "stat").read_text().partition("\n")[0]
+    user, nice, system, idle, disk, irq, softirq, stolen = (int(n) for n in line.split()[1:9])
+    busy = user + nice + system + irq + softirq
+    return {"busy": busy, "idle": idle, "disk": disk, "stolen": stolen}
+
+
+def percent(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, float]:
+    """Of the time between two looks."""
+    ticks = {state: count - before[state] for state, count in after.items()}
+    every = max(sum(ticks.values()), 1)
+    return {state: round(100 * count / every, 1) for state, count in ticks.items()}
 
 
 def cpu_seconds(extra_roots: Collection[int] = ()) -> dict[str, float]:

@@ -95,6 +95,21 @@ def cpu_table(runs: Sequence[Results], paths: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def processors_table(runs: Sequence[Results], paths: Mapping[str, str]) -> str:
+    """What all processors did meanwhile; a path's first part is where the machine's pace stands."""
+    lines = [
+        "| Meanwhile | a fixed piece of Python, ms | % busy | idle | waiting for disks | stolen |",
+        "|---|---|---|---|---|---|",
+    ]
+    for title, path in paths.items():
+        states = ("busy", "idle", "disk", "stolen")
+        if values(runs, f"{path}.processors.busy"):
+            places = [f"{path.split('.')[0]}.pace_ms", *(f"{path}.processors.{s}" for s in states)]
+            cells = [written(values(runs, place)) for place in places]
+            lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n" if len(lines) > 2 else ""
+
+
 def levels_table(
     runs: Sequence[Results], root: str, levels: Sequence[str], rows: Mapping[str, str]
 ) -> str:

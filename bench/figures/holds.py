@@ -96,4 +96,5 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "latency": outcome.latencies()["hold"],
         "cpu_ms_each": outcome.cpu_ms_each(answered),
         "statuses": outcome.statuses(),
+        "processors": outcome.processors,
     }

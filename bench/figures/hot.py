@@ -79,6 +79,7 @@ def summary(outcome: Outcome, load: Load, facts: Mapping[str, Any]) -> dict[str,
         "lag": outcome.lag(),
         "cpu_ms_each": outcome.cpu_ms_each(load.buyers),
         "statuses": outcome.statuses(),
+        "processors": outcome.processors,
     }
 
 

@@ -13,8 +13,8 @@ from bench.load.latency import summarise
 from bench.load.wire import request
 from bench.system import System
 
-LOOK_SECONDS = 0.01
-LOOK_AT_LEDGER_SECONDS = 0.05
+LOOK_SECONDS = 0.03
+LOOK_AT_LEDGER_SECONDS = 0.1
 WAIT_SECONDS_MAX = 60.0
 
 now = time.perf_counter

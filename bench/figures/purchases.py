@@ -14,13 +14,13 @@ from bench.load.driver import Outcome, drive
 from bench.load.generator import Plan, Report
 from bench.system import System
 
-CONNECTIONS = 256
+CONNECTIONS = 512
 OPEN_CONNECTIONS = 512
-PROBES_PER_SECOND = 4.0
+PROBES_PER_SECOND = 2.0
 SEED = 20261121
 SETTLED_SECONDS_MAX = 120.0
 SETTLED_PAUSE_SECONDS = 0.1
-WARM_UP = 500
+WARM_UP = 1_500
 SUSTAINABLE = 0.7  # of the most there are
 FASTER_WHEN_WARM = 2
 # An entry for the payment and one for the booking.
@@ -155,4 +155,5 @@ def answers(outcome: Outcome) -> dict[str, Any]:
         "pay": times.get("pay"),
         "lag": outcome.lag(),
         "statuses": outcome.statuses(),
+        "processors": outcome.processors,
     }

@@ -99,6 +99,7 @@ async def _most(
         "latency": outcome.latencies().get("get"),
         "cpu_ms_each": outcome.cpu_ms_each(done),
         "statuses": outcome.statuses(),
+        "processors": outcome.processors,
     }
 
 

@@ -17,11 +17,15 @@ Settled = Callable[[Report], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A report, CPU seconds by kind of process, and seconds until everything had settled."""
+    """A report, CPU seconds by kind of process, and seconds until everything had settled.
+
+    `processors` tells in percent what they did meanwhile, whoever they did it for.
+    """
 
     report: Report
     cpu_seconds: Mapping[str, float]
     settled_seconds: float
+    processors: Mapping[str, float]
 
     def count(self, step: str, status: int) -> int:
         """Answers of a status."""
@@ -75,14 +79,18 @@ async def drive(
             raise RuntimeError("the load generator did not start")
         loop = asyncio.get_running_loop()
         before, began = machine.cpu_seconds(extra_roots), loop.time()
+        ticks_before = machine.processor_ticks()
         process.stdin.write(b"!")
         data = await process.stdout.read()
         report: Report = pickle.loads(data)
         if settled is not None:
             await settled(report)
+        processors = machine.percent(ticks_before, machine.processor_ticks())
+        settled_seconds = loop.time() - began
         cpu = machine.spent(before, machine.cpu_seconds(extra_roots))
         await process.wait()
     finally:
         if process.returncode is None:
             process.kill()  # a load without a bench would go on
-    return Outcome(report, {**cpu, machine.GENERATOR: report.cpu_seconds}, loop.time() - began)
+    cpu[machine.GENERATOR] = report.cpu_seconds
+    return Outcome(report, cpu, settled_seconds, processors)

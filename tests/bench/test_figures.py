@@ -21,7 +21,12 @@ def outcome(answers: dict[tuple[str, int], int], seconds: float = 2.0) -> Outcom
         answers=Counter(answers),
         latencies={step: array("d", [0.01, 0.02]) for step in steps},
     )
-    return Outcome(report, {"shop": 1.0, "bench": 9.0, "generator": 0.5}, settled_seconds=4.0)
+    return Outcome(
+        report,
+        {"shop": 1.0, "bench": 9.0, "generator": 0.5},
+        settled_seconds=4.0,
+        processors={"busy": 90.0},
+    )
 
 
 def test_a_sold_out_answer_counts_as_answered_and_trouble_does_not() -> None:

@@ -51,6 +51,20 @@ def test_a_process_named_as_another_root_counts_with_its_descendants() -> None:
     assert kinds == {10: "bench", 20: "rabbitmq", 21: "rabbitmq"}
 
 
+def test_the_time_of_all_processors_is_told_in_percent() -> None:
+    before = {"busy": 100, "idle": 50, "disk": 0, "stolen": 7}
+    after = {"busy": 160, "idle": 60, "disk": 0, "stolen": 37}
+    assert machine.percent(before, after) == {"busy": 60, "idle": 10, "disk": 0, "stolen": 30}
+
+
+def test_processors_that_worked_were_busy() -> None:
+    before = machine.processor_ticks()
+    assert machine.pace_ms() > 0
+    spent = machine.percent(before, machine.processor_ticks())
+    assert spent["busy"] > 0
+    assert sum(spent.values()) == pytest.approx(100, abs=0.3)
+
+
 def test_work_done_here_is_seen() -> None:
     before, begun = machine.cpu_seconds(), os.times().user
     while os.times().user < begun + 0.1:

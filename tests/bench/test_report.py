@@ -35,6 +35,15 @@ def test_cpu_time_is_told_by_kind_of_process() -> None:
     assert "hold" not in table
 
 
+def test_what_the_processors_did_stands_beside_the_pace_of_the_machine() -> None:
+    states = {"busy": 60.0, "idle": 9.5, "disk": 0.5, "stolen": 30.0}
+    runs = [{"buy": {"pace_ms": 610.0, "closed": {"processors": states}}}]
+    table = report.processors_table(runs, {"purchases": "buy.closed", "holds": "hold.closed"})
+    assert "| purchases | 610 | 60 | 9.5 | 0.5 | 30 |" in table
+    assert "holds" not in table
+    assert report.processors_table(RUNS, {"purchases": "buy.closed"}) == ""
+
+
 def test_a_ratio_is_taken_within_each_run() -> None:
     assert report.ratios(RUNS, "buy.rate", "base") == [24, 25, 11]
 
