@@ -68,7 +68,7 @@ async def test_commands_that_take_turns_never_run_side_by_side(
     assert (most == 1) is takes_turns
 
 
-async def test_what_runs_aside_waits_for_no_turn(make_database: MakeDatabase) -> None:
+async def test_one_statement_waits_for_no_turn(make_database: MakeDatabase) -> None:
     plain = await make_database("tests.chassis.toy")
     db = Database(plain.engine, plain.url, takes_turns=True)
 
@@ -77,9 +77,25 @@ async def test_what_runs_aside_waits_for_no_turn(make_database: MakeDatabase) ->
 
     async def meanwhile(tx: Transaction) -> int:
         async with asyncio.timeout(10):
-            return await db.run_aside(one) + await one(tx)
+            return await db.run_one(one) + await one(tx)
 
     assert await db.run(meanwhile) == 2
+
+
+async def test_one_statement_is_a_serializable_transaction_and_there_is_no_second(
+    make_database: MakeDatabase,
+) -> None:
+    db = await make_database("tests.chassis.toy")
+
+    async def isolation(tx: Transaction) -> str:
+        return str((await tx.execute(text("SHOW transaction_isolation"))).scalar_one())
+
+    async def twice(tx: Transaction) -> str:
+        return await isolation(tx) + await isolation(tx)
+
+    assert await db.run_one(isolation) == "serializable"
+    with pytest.raises(RuntimeError, match="one statement"):
+        await db.run_one(twice)
 
 
 async def test_a_driver_that_lost_its_place_gets_another_connection(
@@ -96,5 +112,6 @@ async def test_a_driver_that_lost_its_place_gets_another_connection(
 
     await db.run(lose_place_once)
     await db.read(lose_place_once)
-    first, second, third, fourth = servers
-    assert first != second == third != fourth
+    await db.run_one(lose_place_once)
+    first, second, third, fourth, fifth, sixth = servers
+    assert first != second == third != fourth == fifth != sixth

@@ -12,12 +12,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from cinesync.chassis import db
+from cinesync.chassis import db, outbox
 from cinesync.cli import run
 
 ORDER = Path(os.environ["SABOTAGE_FILE"])  # noqa: TID251 this is a test's own setting
 
 SEEN = ORDER.with_suffix(".seen")
+
+# What writes with one statement, which is its own COMMIT; the others of one statement are reads.
+WRITES_OF_ONE = (outbox.mark_sent, outbox.forget_sent, db.forget_run_keys)
 
 Run = Callable[..., Awaitable[Any]]
 
@@ -52,7 +55,26 @@ def sabotaged(run_command: Run) -> Run:
     return sabotaged_run
 
 
+def sabotaged_one(run_one: Run) -> Run:
+    """`Database.run_one` with both moments around what it writes."""
+
+    async def sabotaged_run_one(
+        self: db.Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+    ) -> Any:
+        if command not in WRITES_OF_ONE:
+            return await run_one(self, command, *args, **kwargs)
+        with SEEN.open("a") as seen:
+            seen.write(f"{_name(command)}\n")
+        _strike("before", command)
+        result = await run_one(self, command, *args, **kwargs)
+        _strike("after", command)
+        return result
+
+    return sabotaged_run_one
+
+
 if __name__ == "__main__":
-    for way in ("run", "run_repeatable", "run_aside"):
+    for way in ("run", "run_repeatable"):
         setattr(db.Database, way, sabotaged(getattr(db.Database, way)))
+    setattr(db.Database, "run_one", sabotaged_one(db.Database.run_one))  # noqa: B010 a method
     run()

@@ -98,7 +98,7 @@ async def seed_demo(database: Database) -> None:
     """Somebody to sign in as in each role; those that exist stay as they are."""
     for name, role in DEMO_ROLES.items():
         email = fold_email(f"{name}@cinesync.example")
-        if await database.read(store.find_credentials, email.norm) is None:
+        if await database.run_one(store.find_credentials, email.norm) is None:
             customer = NewCustomer(
                 customer_id=clock.new_id(),
                 region=DEFAULT_REGION,

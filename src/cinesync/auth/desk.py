@@ -192,7 +192,7 @@ class Desk:
 
     async def profile(self, caller: Caller) -> Customer:
         """Raises NotFound."""
-        return (await self._db.read(service.get_credentials, caller.customer_id)).customer
+        return (await self._db.run_one(service.get_credentials, caller.customer_id)).customer
 
     async def update_profile(
         self, caller: Caller, change: ProfileChange, address: str
@@ -202,7 +202,7 @@ class Desk:
         Raises InvalidFields, NotFound, and for a new password WrongCredentials, Forbidden for a
         guest, TooMany, HashersBusy.
         """
-        known = await self._db.read(service.get_credentials, caller.customer_id)
+        known = await self._db.run_one(service.get_credentials, caller.customer_id)
         email = fold_email(known.customer.email)
         fields = Fields()
         name = fields.check("name", fold_name, change.name)

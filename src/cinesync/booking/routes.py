@@ -140,7 +140,7 @@ async def hold(
 @get("/holds/{hold_id:uuid}")
 async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views.HoldView:
     """A hold of yours, whatever has become of it."""
-    booking = await shop.db.read(service.find_own, hold_id, caller.customer_id)
+    booking = await shop.db.run_one(service.find_own, hold_id, caller.customer_id)
     return views.hold(booking, shop.terms)
 
 
@@ -149,7 +149,7 @@ async def read_holds(
     shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldQuestions]
 ) -> views.HoldAnswers:
     """Several customers' holds at once, each with its own token: how payments ask for prices."""
-    found = await shop.db.read(store.find_bookings, [one.hold_id for one in data.items])
+    found = await shop.db.run_one(store.find_bookings, [one.hold_id for one in data.items])
     answers: list[views.HoldAnswer] = []
     for question in data.items:
         try:
@@ -201,7 +201,7 @@ async def list_bookings(
 @get("/bookings/stats")
 async def stats(shop: TheShop, caller: Who) -> views.StatsView:
     """How many seats you bought, and what you spent, by month and currency."""
-    months: list[Spending] = await shop.db.read(history.spending, caller.customer_id)
+    months: list[Spending] = await shop.db.run_one(history.spending, caller.customer_id)
     return views.stats(months)
 
 

@@ -8,7 +8,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cinesync.chassis import clock
 from cinesync.chassis.problems import Unavailable
@@ -101,16 +101,26 @@ class Database:
         """
         return await self._run(lambda tx: command(tx, *args, **kwargs), turn=self._turn)
 
-    async def run_aside(self, command: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Like `run_repeatable`, without waiting for a turn: for rows that nobody else writes."""
-        return await self._run(lambda tx: command(tx, *args, **kwargs))
+    async def run_one(self, command: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the one statement of `command`, a transaction by itself: a third of the round trips.
+
+        No key and no turn: for reads, and for rows that nobody else writes, of which a second run
+        changes nothing. Retried like `run`. Raises RuntimeError for a second statement.
+        """
+
+        async def once() -> T:
+            async with self._connected() as (connection, driver):
+                tx = Transaction(connection, driver, self._isolation, is_one_statement=True)
+                return await command(tx, *args, **kwargs)
+
+        return await _retried(once)
 
     async def _run(
         self,
         command: Callable[[Transaction], Awaitable[T]],
         *,
+        turn: asyncio.Lock | None,
         run_key: UUID | None = None,
-        turn: asyncio.Lock | None = None,
     ) -> T:
         attempts = _Attempts()
         results: list[T] = []
@@ -136,13 +146,12 @@ class Database:
 
     async def read(self, query: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `query` in a serializable read-only transaction; retried like `run`."""
-        attempts = _Attempts()
-        while True:
-            try:
-                async with self._begun(readonly=True) as tx:
-                    return await query(tx, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001 what is not the database's is raised again
-                await attempts.pause_or_raise(error, fate_unknown=False)
+
+        async def once() -> T:
+            async with self._begun(readonly=True) as tx:
+                return await query(tx, *args, **kwargs)
+
+        return await _retried(once)
 
     @asynccontextmanager
     async def _begun(
@@ -152,12 +161,18 @@ class Database:
         begin = f"BEGIN ISOLATION LEVEL {LEVELS[self._isolation]}{' READ ONLY' * readonly}"
         if run_key is not None:  # in one message: a turn is as long as its round trips
             begin += f"; {INSERT_RUN_KEY.format(run_key)}"
+        async with self._connected() as (connection, driver):
+            key_is_new = await driver.execute(begin) != KEY_IS_THERE
+            yield Transaction(connection, driver, self._isolation, key_is_new=key_is_new)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, Any]]:
+        """A connection and asyncpg's own; it goes back without a transaction, or not at all."""
         async with self.engine.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
             assert driver is not None, "connected"
             try:
-                key_is_new = await driver.execute(begin) != KEY_IS_THERE
-                yield Transaction(connection, driver, self._isolation, key_is_new=key_is_new)
+                yield connection, driver
                 if driver.is_in_transaction():
                     await driver.execute("ROLLBACK")
             except asyncio.CancelledError:
@@ -172,8 +187,8 @@ class Database:
 
     async def ping(self) -> None:
         """Raises when no connection can be had."""
-        async with self._begun(readonly=True) as tx:
-            await tx.execute(text("SELECT 1"))
+        async with self._connected() as (_, driver):
+            await driver.execute("SELECT 1")
 
     async def close(self) -> None:
         """Close every pooled connection."""
@@ -203,6 +218,16 @@ class _Attempts:
             raise (FateUnknown() if fate_unknown else refusal) from error
         await asyncio.sleep(random.uniform(0, self._backoff_seconds))  # noqa: S311 jitter
         self._backoff_seconds = min(self._backoff_seconds * 2, BACKOFF_SECONDS_MAX)
+
+
+async def _retried(once: Callable[[], Awaitable[T]]) -> T:
+    """As often as it helps, where a second run changes nothing."""
+    attempts = _Attempts()
+    while True:
+        try:
+            return await once()
+        except Exception as error:  # noqa: BLE001 what is not the database's is raised again
+            await attempts.pause_or_raise(error, fate_unknown=False)
 
 
 def _refusal(error: Exception) -> Unavailable | None:

@@ -109,21 +109,28 @@ class Relay:
         self._wake.clear()  # first: who is not the owner must not be woken again at once
         while await self._is_owner():
             await self._clean_up()
-            messages = await self._db.read(unsent, RELAY_BATCH_MAX, self._still_resting())
+            self._wake.clear()
+            messages = await self._db.run_one(unsent, RELAY_BATCH_MAX, self._still_resting())
             if not woken:
                 self._hurry(others_write=bool(messages))
                 woken = True
-            telemetry.EVENTS_WAITING.labels(self._service).set(len(messages) + len(self._resting))
-            if not messages:
+            if messages:
+                await self._carry(messages)
+            telemetry.EVENTS_WAITING.labels(self._service).set(len(self._resting))
+            if len(messages) < RELAY_BATCH_MAX and not self._wake.is_set():
                 return not self._resting
-            taken = await self._bus.publish(messages)
-            if taken:
-                await self._db.run_aside(mark_sent, list(taken))
-                telemetry.EVENTS_RELAYED.labels(self._service).inc(len(taken))
-            self._rest(messages, taken)
         self._resting.clear()
         telemetry.EVENTS_WAITING.labels(self._service).set(0)
         return True
+
+    async def _carry(self, messages: Sequence[Message]) -> None:
+        waiting = len(messages) + len(self._resting)
+        telemetry.EVENTS_WAITING.labels(self._service).set(waiting)
+        taken = await self._bus.publish(messages)
+        if taken:
+            await self._db.run_one(mark_sent, list(taken))
+            telemetry.EVENTS_RELAYED.labels(self._service).inc(len(taken))
+        self._rest(messages, taken)
 
     async def close(self) -> None:
         """Hand the work back."""
@@ -166,8 +173,8 @@ class Relay:
         now = asyncio.get_running_loop().time()
         if now >= self._cleanup_at:
             self._cleanup_at = now + CLEANUP_SECONDS
-            await self._db.run_aside(forget_sent)
-            await self._db.run_aside(forget_run_keys)
+            await self._db.run_one(forget_sent)
+            await self._db.run_one(forget_run_keys)
 
 
 def _longer(backoff_seconds: float) -> float:

@@ -91,13 +91,24 @@ class Rows(list[Any]):
 
 
 class Transaction:
-    """A connection in a transaction that `Database` began and will end."""
+    """A connection in a transaction that `Database` began and will end.
+
+    With `is_one_statement` none was begun: the first statement is one, and there is no second.
+    """
 
     def __init__(
-        self, connection: AsyncConnection, driver: Any, isolation: str, *, key_is_new: bool
+        self,
+        connection: AsyncConnection,
+        driver: Any,
+        isolation: str,
+        *,
+        key_is_new: bool = True,
+        is_one_statement: bool = False,
     ) -> None:
         self._connection = connection
         self._driver = driver
+        self._is_one_statement = is_one_statement
+        self._is_over = False
         self.isolation = isolation
         self.key_is_new = key_is_new
         self.has_events = False
@@ -116,6 +127,9 @@ class Transaction:
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Rows | CursorResult[Any]:
         """Run one statement. Raises asyncpg's errors for text, SQLAlchemy's for Core."""
+        if self._is_over:
+            raise RuntimeError("the one statement of this transaction has run")
+        self._is_over = self._is_one_statement
         if not isinstance(statement, TextClause):
             return await self._connection.execute(statement, parameters)
         compiled = _compiled(statement.text)

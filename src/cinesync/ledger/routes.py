@@ -75,7 +75,7 @@ async def status(desk: TheDesk) -> StatusView:
     return StatusView(
         chain=desk.reader.chain,
         height=height,
-        waiting=await desk.db.read(store.count_waiting),
+        waiting=await desk.db.run_one(store.count_waiting),
         validators=[_validator(replica, told) for replica, told in standings.items()],
     )
 
@@ -106,7 +106,7 @@ async def block(height: FromPath[int], desk: TheDesk) -> BlockView:
     if not 1 <= height <= INTEGER_MAX:
         raise Invalid("heights begin with 1")
     found = await desk.reader.block(height)
-    certificate = await desk.db.read(store.certificate, height)
+    certificate = await desk.db.run_one(store.certificate, height)
     kept = msgspec.json.decode(certificate) if certificate else None
     return _view(found["header"], [_entry(one) for one in found["entries"]], kept)
 
@@ -127,9 +127,9 @@ async def receipt(
     form: Annotated[str, QueryParameter(pattern="^(json|tlog-proof)$")] = "json",
 ) -> Response[bytes]:
     """The receipt of an event: one file that anyone can verify, for ever."""
-    kept = await desk.db.read(store.kept, event_id)
+    kept = await desk.db.run_one(store.kept, event_id)
     if kept is None:
-        raise NoReceiptYet if await desk.db.read(store.is_recorded, event_id) else NoReceipt
+        raise NoReceiptYet if await desk.db.run_one(store.is_recorded, event_id) else NoReceipt
     found = desk.reader.receipt(kept)
     if form == "tlog-proof":
         return _file(tlog_proof(found).encode(), f"{event_id}.tlog-proof", "text/plain")
@@ -141,7 +141,7 @@ async def completeness(booking_id: FromPath[UUID], desk: TheDesk) -> Response[by
     """All entries of a booking and the proof that there are no others: one file, also for none."""
 
     async def known(height: int) -> Certificate | None:
-        kept = await desk.db.read(store.certificate, height)
+        kept = await desk.db.run_one(store.certificate, height)
         return certificate_from_json(canonical.load(kept.encode()), "kept") if kept else None
 
     found = await desk.reader.completeness(str(booking_id), known)

@@ -100,7 +100,7 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
         after_id=movie_id,
         limit=limit + 1,
     )
-    found = await db.read(listing.movies, wanted)
+    found = await db.run_one(listing.movies, wanted)
     last = found[limit - 1] if len(found) > limit else None
     cursor = encode_cursor(str(last.popularity), str(last.movie_id)) if last else None
     return fresh(request, Page(found[:limit], cursor), CATALOGUE_SECONDS)
@@ -109,7 +109,7 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
 @get("/movies/{movie_id:uuid}")
 async def get_movie(request: Web, db: Db, movie_id: FromPath[UUID]) -> Response[MovieView]:
     """One film."""
-    movie = await db.read(listing.movie, movie_id)
+    movie = await db.run_one(listing.movie, movie_id)
     if movie is None:
         raise NoSuchMovie(movie_id=str(movie_id))
     return fresh(request, movie, CATALOGUE_SECONDS)
@@ -121,8 +121,8 @@ async def get_filters(request: Web, db: Db) -> Response[Filters]:
     filters = Filters(
         types=TYPES,
         certificates=CERTIFICATES,
-        genres=await db.read(listing.genres),
-        languages=await db.read(listing.languages),
+        genres=await db.run_one(listing.genres),
+        languages=await db.run_one(listing.languages),
     )
     return fresh(request, filters, CATALOGUE_SECONDS)
 
@@ -135,7 +135,7 @@ async def list_theaters(
     last_seen = decode_cursor(after, 3) if after else None
     if last_seen:
         _as_uuid(last_seen[2])
-    found = await db.read(listing.theaters, _city_key(city), last_seen, limit + 1)
+    found = await db.run_one(listing.theaters, _city_key(city), last_seen, limit + 1)
     last = found[limit - 1] if len(found) > limit else None
     cursor = encode_cursor(last.city, last.name, str(last.theater_id)) if last else None
     return fresh(request, Page(found[:limit], cursor), CATALOGUE_SECONDS)
@@ -144,10 +144,10 @@ async def list_theaters(
 @get("/theaters/{theater_id:uuid}")
 async def get_theater(request: Web, db: Db, theater_id: FromPath[UUID]) -> Response[TheaterPage]:
     """A theater and its auditoriums."""
-    theater = await db.read(listing.theater, theater_id)
+    theater = await db.run_one(listing.theater, theater_id)
     if theater is None:
         raise NoSuchTheater(theater_id=str(theater_id))
-    rooms = await db.read(listing.auditoriums, theater_id)
+    rooms = await db.run_one(listing.auditoriums, theater_id)
     fields = {name: getattr(theater, name) for name in TheaterView.__dataclass_fields__}
     return fresh(request, TheaterPage(**fields, auditoriums=rooms), CATALOGUE_SECONDS)
 
@@ -155,7 +155,7 @@ async def get_theater(request: Web, db: Db, theater_id: FromPath[UUID]) -> Respo
 @get("/cities")
 async def list_cities(request: Web, db: Db) -> Response[Page[CityView]]:
     """Every city with a theater, on one page."""
-    return fresh(request, Page(await db.read(listing.cities), None), CATALOGUE_SECONDS)
+    return fresh(request, Page(await db.run_one(listing.cities), None), CATALOGUE_SECONDS)
 
 
 @get("/shows")
@@ -180,7 +180,7 @@ async def list_shows(
         after_id=show_id,
         limit=limit + 1,
     )
-    found = await db.read(listing.shows, wanted)
+    found = await db.run_one(listing.shows, wanted)
     last = found[limit - 1] if len(found) > limit else None
     cursor = encode_cursor(last.starts_at.isoformat(), str(last.show_id)) if last else None
     return fresh(request, Page(found[:limit], cursor), SHOWS_SECONDS)
@@ -255,7 +255,7 @@ def fresh(request: Web, content: T, seconds: int) -> Response[T]:
 
 
 async def _show(db: Database, show_id: UUID) -> ShowView:
-    show = await db.read(listing.show, show_id)
+    show = await db.run_one(listing.show, show_id)
     if show is None:
         raise NoSuchShow(show_id=str(show_id))
     return show

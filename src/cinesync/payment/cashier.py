@@ -74,7 +74,7 @@ class Cashier:
             hold = await self._holds.read(order.hold_id, order.bearer)
         except Problem:
             # A repeated order is answered even when its hold is paid, gone or out of reach.
-            earlier = await self._db.read(store.payments_by_keys, [order.key])
+            earlier = await self._db.run_one(store.payments_by_keys, [order.key])
             if order.key not in earlier:
                 raise
             return _repeated(earlier[order.key], order)

@@ -148,7 +148,7 @@ async def payments(
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> Page[PaymentView]:
     """One's own payments, the newest first."""
-    found = await desk.db.read(
+    found = await desk.db.run_one(
         store.payments_of_customer, caller.customer_id, _before(after), limit + 1
     )
     page = found[:limit]
@@ -160,7 +160,7 @@ async def payment_by_id(
     payment_id: FromPath[UUID], caller: TheCaller, desk: TheDesk
 ) -> PaymentView:
     """One payment: one's own, or anyone's for managers and auditors."""
-    payment = await desk.db.read(store.find_payment, payment_id)
+    payment = await desk.db.run_one(store.find_payment, payment_id)
     if payment is None or not _may_read(caller, payment):
         raise UnknownPayment
     return view(payment)

@@ -29,7 +29,7 @@ class Sweep:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            if await self.db.read(store.is_anything_due, self.gateway.name):
+            if await self.db.run_one(store.is_anything_due, self.gateway.name):
                 await self.ask_once()
                 await self.refund_once()
             else:
