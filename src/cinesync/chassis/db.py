@@ -7,7 +7,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -128,13 +128,14 @@ class Database:
         while True:
             committing = False
             try:
-                async with turn or nullcontext(), self._begun(run_key) as tx:
+                async with _Turn(turn) as ours, self._begun(run_key) as tx:
                     if not tx.key_is_new:
                         return results[-1]  # the COMMIT whose fate was lost had been applied
                     fate_unknown = False
                     results.append(await command(tx))
                     committing = True
                     await tx.commit()
+                    ours.end()  # giving the connection back waits for the loop once more
             except Exception as error:  # noqa: BLE001 what is not the database's is raised again
                 fate_unknown = fate_unknown or (committing and is_lost(error))
                 await attempts.pause_or_raise(error, fate_unknown=fate_unknown)
@@ -199,6 +200,27 @@ async def forget_run_keys(tx: Transaction) -> int:
     """Delete keys so old that nobody can still be retrying; how many."""
     statement = text("DELETE FROM run_keys WHERE ran_at < now() - interval '1 hour'")
     return (await tx.execute(statement)).rowcount
+
+
+class _Turn:
+    """Ours until it is over, at the latest when the block ends; without a lock, nobody waits."""
+
+    def __init__(self, lock: asyncio.Lock | None) -> None:
+        self._lock = lock
+
+    async def __aenter__(self) -> "_Turn":
+        if self._lock is not None:
+            await self._lock.acquire()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Whoever waits goes on."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 class _Attempts:
