@@ -106,6 +106,22 @@ async def test_events_are_relayed_oldest_first_and_once(db: Database) -> None:
     assert bus.calls == [[early.event_id, late.event_id]]
 
 
+async def test_what_commits_during_a_turn_is_carried_by_the_next(db: Database) -> None:
+    """No sweep is waited for."""
+    [first] = await write(db, note())
+    meanwhile: list[UUID] = []
+
+    class BusyPost(Post):
+        async def publish(self, messages: Sequence[Message]) -> set[UUID]:
+            if not meanwhile:
+                meanwhile.extend(await write(db, note()))
+            return await super().publish(messages)
+
+    bus = BusyPost()
+    assert await Relay("toy", db, bus, "me").drain() is True
+    assert bus.calls == [[first], meanwhile]
+
+
 async def test_what_was_not_taken_rests_and_does_not_hold_up_the_others(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
