@@ -43,7 +43,10 @@ class Programme:
 
 
 async def begin(url: Url, room: Room) -> Programme:
-    """Take the demo chain's shows out: nothing is on sale but what is added."""
+    """Take the demo chain's shows out: nothing is on sale but what is added.
+
+    Holds of earlier figures go as well, or they would run out and be swept meanwhile.
+    """
     programme = Programme(uuid4(), room)
     counts = []
     for service in _SHOWS:
@@ -52,6 +55,7 @@ async def begin(url: Url, room: Room) -> Programme:
             counts.append(await connection.fetchval("SELECT count(*) FROM bench_patterns"))
             await connection.execute("DELETE FROM shows")
             if service == "booking":
+                await connection.execute(_NO_HOLDS)
                 await add_seats(connection, programme.layout_id, room, ZONE)
     assert counts[0] == counts[1], "booking sells what movies plans"
     return programme
@@ -138,6 +142,11 @@ async def _connected(url: Url, service: str) -> AsyncIterator[asyncpg.Connection
 _PATTERNS = """
 CREATE TABLE bench_patterns AS
 SELECT shows.*, row_number() OVER (ORDER BY md5(show_id::text)) - 1 AS place FROM shows
+"""
+
+_NO_HOLDS = """
+DELETE FROM booking_seats WHERE state = 'held';
+DELETE FROM bookings WHERE state = 'held'
 """
 
 # How each goes, and how it comes back. References stand on keys; keys have indexes of their own.

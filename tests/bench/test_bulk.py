@@ -123,6 +123,14 @@ async def test_the_rest_of_a_show_can_be_bought_and_no_more(chain: Chain) -> Non
         await _held(chain.databases["booking"], show_id)
 
 
+async def test_what_was_held_before_is_not_held_any_more(chain: Chain) -> None:
+    [old] = await chain.query("booking", "SELECT show_id FROM shows LIMIT 1")
+    assert await _held(chain.databases["booking"], str(old["show_id"]))
+    await grow(chain, 1)
+    for table in ("bookings", "booking_seats"):
+        assert await chain.query("booking", f"SELECT 1 FROM {table} WHERE state = 'held'") == []
+
+
 async def _held(booking: Database, show_id: str) -> Sequence[str]:
     wish = HoldSeats(
         hold_id=clock.new_id(),
