@@ -26,6 +26,7 @@ from cinesync.contracts.movies import ShowCancelled, ShowChanged
 
 SWEEP_GRACE_SECONDS = 60
 SWEEP_PAUSE_SECONDS = 10
+SWEEP_REST_SECONDS = 0.2  # between full batches: after a rush, buyers want the same turns
 SWEEP_BATCH_MAX = 200
 
 
@@ -88,4 +89,4 @@ async def sweep(db: Database) -> None:
     """Tidy up holds that ran out, in bounded batches; until cancelled."""
     while True:
         swept = await db.run(service.sweep_run_out, SWEEP_GRACE_SECONDS, SWEEP_BATCH_MAX)
-        await asyncio.sleep(0 if swept == SWEEP_BATCH_MAX else SWEEP_PAUSE_SECONDS)
+        await asyncio.sleep(SWEEP_REST_SECONDS if swept == SWEEP_BATCH_MAX else SWEEP_PAUSE_SECONDS)
