@@ -35,6 +35,11 @@ def _strike(moment: str, command: Callable[..., Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _note(command: Callable[..., Any]) -> None:
+    with SEEN.open("a") as seen:
+        seen.write(f"{_name(command)}\n")
+
+
 def sabotaged(run_command: Run) -> Run:
     """One of `Database`'s ways to run a command, with both moments in it."""
 
@@ -46,8 +51,7 @@ def sabotaged(run_command: Run) -> Run:
             _strike("before", command)
             return result
 
-        with SEEN.open("a") as seen:
-            seen.write(f"{_name(command)}\n")
+        _note(command)
         result = await run_command(self, command_then_strike, *args, **kwargs)
         _strike("after", command)
         return result
@@ -63,8 +67,7 @@ def sabotaged_one(run_one: Run) -> Run:
     ) -> Any:
         if command not in WRITES_OF_ONE:
             return await run_one(self, command, *args, **kwargs)
-        with SEEN.open("a") as seen:
-            seen.write(f"{_name(command)}\n")
+        _note(command)
         _strike("before", command)
         result = await run_one(self, command, *args, **kwargs)
         _strike("after", command)
@@ -74,7 +77,10 @@ def sabotaged_one(run_one: Run) -> Run:
 
 
 if __name__ == "__main__":
-    for way in ("run", "run_repeatable"):
-        setattr(db.Database, way, sabotaged(getattr(db.Database, way)))
-    setattr(db.Database, "run_one", sabotaged_one(db.Database.run_one))  # noqa: B010 a method
+    for way, sabotage in (
+        ("run", sabotaged),
+        ("run_repeatable", sabotaged),
+        ("run_one", sabotaged_one),
+    ):
+        setattr(db.Database, way, sabotage(getattr(db.Database, way)))
     run()

@@ -8,7 +8,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -208,7 +208,7 @@ class _Turn:
     def __init__(self, lock: asyncio.Lock | None) -> None:
         self._lock = lock
 
-    async def __aenter__(self) -> "_Turn":
+    async def __aenter__(self) -> Self:
         if self._lock is not None:
             await self._lock.acquire()
         return self
