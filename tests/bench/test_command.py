@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench import __main__ as command
-from bench import flame, suite
+from bench import flame, machine, suite
 from bench.figures import purchases, reads
 from bench.suite import Size
 
@@ -20,7 +20,9 @@ def test_a_quick_look_does_without_what_takes_long_unless_it_was_asked_for() -> 
     assert command.chosen(("split",), quick=True) == ["split"]
 
 
-def test_a_failing_figure_does_not_take_the_others_with_it() -> None:
+def test_a_failing_figure_does_not_take_the_others_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "PACE_STEPS", 10_000)
+
     def fail() -> dict[str, int]:
         raise RuntimeError("no shop")
 
