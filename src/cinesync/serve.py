@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 from uuid import UUID
@@ -210,7 +211,10 @@ async def _with_letters(
             await db.close()
 
 
-QUEUES = [f"{name}.{event.name}" for event, names in CONSUMERS.items() for name in names]
+QUEUES_OF = {
+    event.name: [f"{name}.{event.name}" for name in names] for event, names in CONSUMERS.items()
+}
+QUEUES = list(chain.from_iterable(QUEUES_OF.values()))
 
 
 def all_settings() -> dict[str, list[settings.SettingDoc]]:
@@ -260,8 +264,7 @@ def _bus(environ: Mapping[str, str]) -> Bus:
     chosen = settings.load(BusSettings, environ)
     if not chosen.rabbitmq_url:
         return EmbeddedBus()
-    unheard = [event.name for event, consumers in CONSUMERS.items() if not consumers]
-    return RabbitMqBus(chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange, unheard=unheard)
+    return RabbitMqBus(chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange, consumers=QUEUES_OF)
 
 
 async def prepare_demo(services: Mapping[str, Service]) -> None:

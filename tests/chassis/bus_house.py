@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +131,9 @@ class House:
         """Where the till's events wait."""
         return f"{self.till_name}.{Paid.name}"
 
-    def make_bus(self, *, prefetch: int = 100, unheard: Sequence[str] = ()) -> Bus:
+    def make_bus(
+        self, *, prefetch: int = 100, consumers: Mapping[str, Sequence[str]] | None = None
+    ) -> Bus:
         """A bus of its own, as another process would have it; not started, not closed."""
         if self.broker_url is None:
             return EmbeddedBus(deliveries_max=DELIVERIES_MAX)
@@ -140,12 +142,12 @@ class House:
             exchange=self.exchange,
             deliveries_max=DELIVERIES_MAX,
             prefetch=prefetch,
-            unheard=unheard,
+            consumers=consumers,
         )
 
-    def inbox(self, handler: Handler = record) -> Inbox:
-        """The till's consumer."""
-        return Inbox(self.till_name, Paid, handler, self.till)
+    def inbox(self, handler: Handler = record, *, service: str | None = None) -> Inbox:
+        """The till's consumer, or that of another `service` with the till's database."""
+        return Inbox(service or self.till_name, Paid, handler, self.till)
 
     async def open_bus(self, handler: Handler = record, *, prefetch: int = 100) -> Bus:
         """A running bus that feeds the till; closed at the end of the test."""

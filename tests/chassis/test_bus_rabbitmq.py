@@ -1,7 +1,7 @@
 """What only a broker can do to us: returns, lost consumers, deleted queues, killed consumers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import aio_pika
 import aiormq
@@ -41,9 +41,11 @@ async def channel(house: House) -> AsyncIterator[AbstractChannel]:
         yield await connection.channel(on_return_raises=True)
 
 
-async def publisher_bus(house: House, *, unheard: Sequence[str] = ()) -> RabbitMqBus:
+async def publisher_bus(
+    house: House, consumers: Mapping[str, Sequence[str]] | None = None
+) -> RabbitMqBus:
     """A running bus that consumes nothing."""
-    bus = house.make_bus(unheard=unheard)
+    bus = house.make_bus(consumers=consumers)
     await house.start(bus)
     assert isinstance(bus, RabbitMqBus)
     return bus
@@ -76,9 +78,54 @@ async def test_without_raising_returns_an_unroutable_event_would_count_as_sent(
 
 
 async def test_an_event_that_nobody_needs_to_hear_is_sent_without_a_queue(house: House) -> None:
-    bus = await publisher_bus(house, unheard=[Seen.name])
+    bus = await publisher_bus(house, {Seen.name: []})
     whisper, sale = seen(1), paid(1)
     assert await bus.publish([message(whisper), message(sale)]) == {whisper.event_id}
+
+
+async def test_an_event_waits_for_a_consumer_that_has_never_started(house: House) -> None:
+    """Without the publisher's own declaration it counts as routed when the first has it."""
+    await house.open_bus()
+    late = house.inbox(service=f"late{house.till_name}")
+    bus = await publisher_bus(house, {Paid.name: [house.queue, late.queue]})
+    event = paid(1)
+    assert await bus.publish([message(event)]) == {event.event_id}
+    latecomer = house.make_bus()
+    latecomer.subscribe(late)
+    await house.start(latecomer)
+
+    async def both_have_it() -> bool:
+        return await house.effects() == [event.event_id] * 2
+
+    await eventually(both_have_it)
+
+
+async def test_no_process_uses_a_queue_while_another_lets_it_settle(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = asyncio.Semaphore(0)
+
+    async def settle_for_ever() -> None:
+        waiting.release()
+        await asyncio.Future()
+
+    monkeypatch.setattr(Topology, "_let_settle", staticmethod(settle_for_ever))
+    buses = [house.make_bus(consumers={Paid.name: [house.queue]}) for _ in range(2)]
+    for bus in buses:
+        publishing = asyncio.create_task(bus.publish([message(paid(1))]))
+        is_waiting = asyncio.create_task(waiting.acquire())
+        done, _ = await asyncio.wait({publishing, is_waiting}, return_when=asyncio.FIRST_COMPLETED)
+        assert done == {is_waiting}
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        await bus.close()
+
+
+async def test_looking_for_dead_letters_declares_nothing(house: House) -> None:
+    assert await house.dead_letters().waiting([house.queue]) == []
+    assert await house.dead_letters().replay(house.queue) == 0
+    bus = await publisher_bus(house)
+    assert await bus._publishing.consumer_count(Topology.dead_queue(house.queue)) is None
 
 
 async def test_an_id_is_never_in_flight_twice(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from uuid import UUID
 
@@ -21,10 +21,6 @@ from cinesync.chassis.rabbitmq_topology import EXCHANGE, Topology, deliveries
 log = telemetry.get_logger(__name__)
 
 PREFETCH = 500
-# A node killed within half a second of a quorum queue's declaration comes back without what was
-# confirmed into it (seen with 3.10: Ra writes its directory of queues to the disk that late). So a
-# new queue gets no events in its first moments: they are unroutable, and wait in the outbox.
-NEW_QUEUE_SECONDS = 1.5
 RECONNECT_SECONDS = 1.0
 CLOSE_SECONDS_MAX = 30.0
 RETRY_SECONDS_FIRST = 0.1
@@ -113,7 +109,9 @@ class Feed:
 class RabbitMqBus:
     """At least once through quorum queues; listeners through a queue of each process.
 
-    `unheard` names the events that may have no consumer: their being returned is no failure.
+    `consumers` names the queues of each event. Nothing is published before they are all there, so
+    that an event loses none of its consumers to being the first; one that needs none may be
+    returned, which is no failure.
     """
 
     def __init__(
@@ -123,7 +121,7 @@ class RabbitMqBus:
         exchange: str = EXCHANGE,
         prefetch: int = PREFETCH,
         deliveries_max: int = DELIVERIES_MAX,
-        unheard: Collection[str] = (),
+        consumers: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._topology = Topology(exchange)
         self._prefetch = prefetch
@@ -131,7 +129,7 @@ class RabbitMqBus:
         # Two connections: a broker under pressure stops publishers, and must not stop consumers.
         self._publishing = Link(url, "cinesync publisher")
         self._consuming = Link(url, "cinesync consumer")
-        self._publisher = Publisher(self._publishing, self._topology, unheard=unheard)
+        self._publisher = Publisher(self._publishing, self._topology, consumers or {})
         self._feeds: list[Feed] = []
         self._subscriptions: list[Subscription] = []
         self._listeners: dict[str, list[tuple[type[Event], Listener]]] = defaultdict(list)
@@ -142,12 +140,8 @@ class RabbitMqBus:
         feed = Feed(inbox, self._publisher, deliveries_max=self._deliveries_max)
 
         async def declare(channel: AbstractChannel) -> AbstractQueue:
-            is_new = await self._consuming.consumer_count(inbox.queue) is None
-            queue = await self._topology.declare_queue(channel, inbox.queue)
-            if is_new:
-                await asyncio.sleep(NEW_QUEUE_SECONDS)
-            await self._topology.bind(queue, inbox.event_type.name)
-            return queue
+            await self._topology.establish(self._consuming, {inbox.queue: inbox.event_type.name})
+            return await channel.get_queue(inbox.queue, ensure=False)
 
         feed.subscription = Subscription(
             self._consuming, inbox.queue, declare, feed.handle, batch_max=self._prefetch

@@ -53,7 +53,8 @@ class BrokerDeadLetters:
         await self._link.close()
 
     async def _take(self, channel: AbstractChannel, queue: str) -> list[AbstractIncomingMessage]:
-        await self._topology.declare_exchanges(channel)
+        if await self._link.consumer_count(self._topology.dead_queue(queue)) is None:
+            return []  # looking creates nothing: services do, in an order that matters
         dead = await self._topology.declare_dead_queue(channel, queue)
         taken: list[AbstractIncomingMessage] = []
         while len(taken) < LETTERS_MAX:

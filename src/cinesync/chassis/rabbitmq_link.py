@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
@@ -22,6 +23,8 @@ BACKOFF_SECONDS_MAX = 5.0
 REST_SECONDS_MAX = 0.1
 # How often an idle subscription asks the broker whether it still exists.
 WATCH_SECONDS = 15.0
+
+T = TypeVar("T")
 
 Declare = Callable[[AbstractChannel], Awaitable[AbstractQueue]]
 Handle = Callable[[Sequence[AbstractIncomingMessage]], Awaitable[None]]
@@ -54,13 +57,25 @@ class Link:
 
     async def consumer_count(self, queue: str) -> int | None:
         """How many consume `queue`; None when there is no such queue."""
+        found = await self._look(
+            lambda probe: probe.declare_queue(queue, passive=True, timeout=RPC_SECONDS_MAX)
+        )
+        return None if found is None else found.declaration_result.consumer_count or 0
+
+    async def has_exchange(self, name: str) -> bool:
+        """Whether there is an exchange called `name`."""
+        found = await self._look(
+            lambda probe: probe.declare_exchange(name, passive=True, timeout=RPC_SECONDS_MAX)
+        )
+        return found is not None
+
+    async def _look(self, passively: Callable[[AbstractChannel], Awaitable[T]]) -> T | None:
+        """None when there is no such thing: the broker closes the channel of who asks for it."""
         probe = await self.channel()
         try:
-            found = await probe.declare_queue(queue, passive=True, timeout=RPC_SECONDS_MAX)
+            return await passively(probe)
         except ChannelNotFoundEntity:
             return None
-        else:
-            return found.declaration_result.consumer_count or 0
         finally:
             await close_channel(probe)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import cast
 from uuid import UUID
@@ -44,13 +44,14 @@ class Publisher:
         self,
         link: Link,
         topology: Topology,
+        consumers: Mapping[str, Sequence[str]],
         *,
-        unheard: Collection[str] = (),
         publish_seconds_max: float = PUBLISH_SECONDS_MAX,
     ) -> None:
         self._link = link
         self._topology = topology
-        self._unheard = frozenset(unheard)
+        self._queues = {queue: name for name, queues in consumers.items() for queue in queues}
+        self._unheard = frozenset(name for name, queues in consumers.items() if not queues)
         self._publish_seconds_max = publish_seconds_max
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
@@ -103,6 +104,8 @@ class Publisher:
             try:
                 channel = await self._link.channel(on_return_raises=True)
                 await self._topology.declare_exchanges(channel)
+                # An event counts as routed when one of its queues got it: all must be there.
+                await self._topology.establish(self._link, self._queues)
             except Exception as error:
                 raise BrokerAway(retry_after_seconds=2) from error
             self._channel = channel

@@ -1,6 +1,7 @@
 """What lives in the broker: exchanges, quorum queues, dead letters, and the messages in them."""
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 
 from cinesync.chassis.bus import DELIVERIES_MAX
-from cinesync.chassis.rabbitmq_link import RPC_SECONDS_MAX
+from cinesync.chassis.rabbitmq_link import RPC_SECONDS_MAX, Link, close_channel
 
 EXCHANGE = "cinema.events"
 # The broker's own limit catches what our count cannot: a message that kills its consumer. Every
@@ -20,6 +21,10 @@ BROKER_DELIVERIES_MAX = 4 * DELIVERIES_MAX
 # would be dropped; -1 (none) is refused by RabbitMQ 3.
 DEAD_DELIVERIES_MAX = 1_000_000_000
 LISTENER_BACKLOG_MAX = 10_000
+# A node killed within half a second of a quorum queue's declaration comes back without what was
+# confirmed into it (seen with 3.10: Ra writes its directory of queues to the disk that late). So a
+# new queue gets no events in its first moments: they are unroutable, and wait in the outbox.
+NEW_QUEUE_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,38 @@ class Topology:
             self.exchange, ExchangeType.TOPIC, durable=True, timeout=RPC_SECONDS_MAX
         )
 
-    async def declare_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
-        """`queue` with its dead-letter queue behind it; not bound to any event yet."""
-        await self.declare_exchanges(channel)
+    async def establish(self, link: Link, queues: Mapping[str, str]) -> None:
+        """From now on each of `queues` gets every event of the name it is mapped to.
+
+        What is there already stays as it is; other processes may do the same meanwhile.
+        """
+        are_settled = [await self._is_settled(link, queue) for queue in queues]
+        channel = await link.channel()
+        try:
+            await self.declare_exchanges(channel)
+            declared = [await self._declare_queue(channel, queue) for queue in queues]
+            if not all(are_settled):
+                await self._let_settle()
+            for queue in declared:
+                await queue.bind(self.exchange, queues[queue.name], timeout=RPC_SECONDS_MAX)
+                await channel.declare_exchange(
+                    _settled_mark(queue.name), durable=True, timeout=RPC_SECONDS_MAX
+                )
+        finally:
+            await close_channel(channel)
+
+    @staticmethod
+    async def _is_settled(link: Link, queue: str) -> bool:
+        """Whether some process has let it settle: it may still be asleep for that."""
+        return await link.has_exchange(_settled_mark(queue)) and (
+            await link.consumer_count(queue) is not None
+        )
+
+    @staticmethod
+    async def _let_settle() -> None:
+        await asyncio.sleep(NEW_QUEUE_SECONDS)
+
+    async def _declare_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
         await self.declare_dead_queue(channel, queue)
         return await channel.declare_queue(
             queue,
@@ -65,10 +99,6 @@ class Topology:
             },
             timeout=RPC_SECONDS_MAX,
         )
-
-    async def bind(self, queue: AbstractQueue, name: str) -> None:
-        """From now on `queue` gets the events called `name`."""
-        await queue.bind(self.exchange, name, timeout=RPC_SECONDS_MAX)
 
     async def declare_dead_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
         """Where `queue`'s dead letters wait for a person."""
@@ -95,6 +125,11 @@ class Topology:
         for name in sorted(names):
             await declared.bind(exchange, name, timeout=RPC_SECONDS_MAX)
         return declared
+
+
+def _settled_mark(queue: str) -> str:
+    """An exchange that carries nothing: a broker tells nobody what is bound, but what exists."""
+    return f"{queue}.settled"
 
 
 def persistent(
