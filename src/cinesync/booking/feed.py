@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -132,7 +132,7 @@ class Feed:
         """The seats whose state it changes."""
         if self.replay is not None:
             self.replay.append(news)
-        before = self.states()
+        before = self._states_of(news.seats)
         if isinstance(news, Take):
             self._take(news)
         else:
@@ -174,10 +174,13 @@ class Feed:
 
     def states(self) -> Changed:
         """Every seat that is not free."""
-        return {seat: taken.state for seat, taken in self.taken.items()}
+        return self._states_of(self.taken)
+
+    def _states_of(self, seats: Iterable[str]) -> Changed:
+        return {seat: self.taken[seat].state for seat in seats if seat in self.taken}
 
     def _since(self, before: Changed, seats: Sequence[str]) -> Changed:
-        after = {seat: self.taken[seat].state for seat in seats if seat in self.taken}
+        after = self._states_of(seats)
         return {
             seat: after.get(seat, FREE) for seat in seats if after.get(seat) != before.get(seat)
         }
