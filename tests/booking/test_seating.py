@@ -276,6 +276,25 @@ def test_best_is_the_best_of_all_there_is(house: tuple[Hall, set[str]], count: i
     assert best == (ranked[0].seats if ranked else None)
 
 
+@given(houses(), st.integers(1, 4))
+def test_what_a_hall_remembers_is_what_it_would_find(
+    house: tuple[Hall, set[str]], count: int
+) -> None:
+    hall, taken = house
+    asked = [(count, None), (1, None), (count, "front"), (count, None), (count, "front")]
+    remembered = [seating.best_together(hall, taken, *each) for each in asked]
+    anew = [seating.best_together(arrange(hall.seats.values()), taken, *each) for each in asked]
+    assert remembered == anew
+
+
+def test_a_hall_remembers_only_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seating, "PLACES_KEPT_MAX", 3)
+    hall = arrange(row("A", 9))
+    for seat in hall.seats:
+        seating.best_together(hall, {seat}, 2, None)
+        assert len(hall._places) <= 3
+
+
 @given(houses(), st.data())
 def test_alternatives_are_the_nearest_of_all_there_are(
     house: tuple[Hall, set[str]], data: st.DataObject

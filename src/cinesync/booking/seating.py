@@ -1,7 +1,7 @@
 """Where people may sit: side by side, near the middle, no single seat left over. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from math import hypot
 
@@ -27,7 +27,12 @@ BEST_DEPTH = 0.62
 # worse for each, so that a rush fills rows instead of leaving one seat in each.
 ODD_REST_COST = 0.3
 
+# Of what is remembered about one hall: a rush on it sees some hundreds of stretches.
+PLACES_KEPT_MAX = 1_000
+
 Seats = tuple[str, ...]
+# How many are stranded by seats, and how far off they are: the smaller, the better.
+Place = tuple[int, float, Seats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,19 @@ class Hall:
     depths: Sequence[tuple[float, float]]
     cost: Mapping[str, float]
     companions: Mapping[str, Seats]
+    _places: dict[tuple[Seats, int, str | None], Place | None] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def best_in(self, stretch: Seats, count: int, zone: str | None) -> Place | None:
+        """The best place for `count` people in free neighbours, found once: a hall does not
+        change, and most of its shows have the same stretches free."""
+        key = (stretch, count, zone)
+        if key not in self._places:
+            if len(self._places) == PLACES_KEPT_MAX:
+                self._places.clear()
+            self._places[key] = min(_places(self, stretch, count, zone), default=None)
+        return self._places[key]
 
     def outside(self, zones: Set[str]) -> list[str]:
         """The seats of all other zones."""
@@ -126,20 +144,19 @@ def blocks(run: Seats, taken: Collection[str], count: int) -> Iterator[Block]:
 
 def best_together(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats | None:
     """The block nearest to the best spot; one that strands nobody goes before one that does."""
-    best: tuple[int, float, Seats] | None = None
+    best: Place | None = None
     for run, nearest in zip(hall.runs, hall.nearest, strict=True):
         if best is not None and best[0] == 0 and best[1] < nearest:
             break  # no run from here on can do better
         for stretch in stretches(run, taken):
-            for rank in _ranked(hall, stretch, count, zone):
-                best = rank if best is None or rank < best else best
+            place = hall.best_in(stretch, count, zone)
+            if place is not None and (best is None or place < best):
+                best = place
     return best[2] if best else None
 
 
-def _ranked(
-    hall: Hall, stretch: Seats, count: int, zone: str | None
-) -> Iterator[tuple[int, float, Seats]]:
-    """Every way to seat `count` people there: the fewer stranded and the nearer, the smaller."""
+def _places(hall: Hall, stretch: Seats, count: int, zone: str | None) -> Iterator[Place]:
+    """Every way to seat `count` people there."""
     spare = len(stretch) - count
     costs = [hall.cost[seat] for seat in stretch]
     for start in range(spare + 1):
