@@ -70,8 +70,7 @@ async def chain(make_database: MakeDatabase) -> Chain:
 
 async def _scheduled(tx: Transaction) -> list[ShowScheduled]:
     rows = await tx.execute(text("SELECT body FROM outbox WHERE name = 'show.scheduled'"))
-    events = [decode(ShowScheduled, bytes(row.body)) for row in rows]
-    return [event for event in events if isinstance(event, ShowScheduled)]
+    return [decode(ShowScheduled, row.body) for row in rows]
 
 
 async def grow(chain: Chain, *counts: int) -> list[str]:

@@ -42,6 +42,12 @@ def test_name_and_version_travel_beside_the_fields() -> None:
     assert envelope["event_id"] == str(HELD.event_id)
 
 
+def test_the_order_of_the_fields_is_the_senders_business() -> None:
+    envelope = msgspec.json.decode(events.encode(HELD))
+    turned = dict(reversed(envelope.items()))
+    assert events.decode(SeatsHeld, msgspec.json.encode(turned)) == HELD
+
+
 def test_a_field_that_came_later_is_ignored() -> None:
     envelope = msgspec.json.decode(events.encode(HELD)) | {"popcorn": True}
     assert events.decode(SeatsHeld, msgspec.json.encode(envelope)) == HELD

@@ -53,7 +53,7 @@ async def unsent(tx: Transaction, limit: int, resting: Sequence[UUID] = ()) -> l
         " ORDER BY occurred_at ASC, event_id ASC LIMIT CAST(:limit AS bigint)"
     )
     rows = await tx.execute(statement, {"limit": limit, "resting": list(resting)})
-    return [Message(row.event_id, row.name, bytes(row.body)) for row in rows]
+    return [Message(*row) for row in rows]
 
 
 async def mark_sent(tx: Transaction, event_ids: Sequence[UUID]) -> None:
