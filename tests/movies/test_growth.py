@@ -115,7 +115,8 @@ async def _speak(tx: Transaction, language: str, starts_at: str, status: str) ->
 async def test_a_date_is_that_of_the_theater_wherever_it_is(
     chain: Database, tomorrow: date, zone_hours: int
 ) -> None:
-    """The first and the last minute of a date, at the ends of the world."""
+    """The first and the last minute of a date, at the ends of the world; at a second at which no
+    other show begins."""
     show_ids = await chain.run(_at_both_ends, tomorrow, zone_hours)
     found = await chain.read(listing.shows, ShowFilter(day=tomorrow, limit=5_000))
     assert show_ids <= {show.show_id for show in found}
@@ -127,7 +128,8 @@ async def _at_both_ends(tx: Transaction, day: date, zone_hours: int) -> set[Any]
             "UPDATE shows SET local_date = CAST(:day AS date), starts_at = t.starts_at,"
             " ends_at = t.starts_at + interval '1 hour', free_at = t.starts_at + interval '2 hours'"
             " FROM (SELECT n.show_id, (CAST(:day AS date) - CAST(:hours AS bigint)"
-            " * interval '1 hour' + n.at * interval '1439 minutes') AT TIME ZONE 'UTC' AS starts_at"
+            " * interval '1 hour' + n.at * interval '1439 minutes' + interval '13 seconds')"
+            " AT TIME ZONE 'UTC' AS starts_at"
             " FROM (SELECT show_id, row_number() OVER (ORDER BY show_id) - 1 AS at FROM shows"
             " ORDER BY show_id ASC LIMIT 2) AS n) AS t"
             " WHERE shows.show_id = t.show_id RETURNING shows.show_id"
