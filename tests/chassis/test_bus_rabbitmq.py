@@ -13,7 +13,8 @@ from cinesync.chassis import rabbitmq, rabbitmq_link
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.events import Message
 from cinesync.chassis.rabbitmq import Feed, RabbitMqBus
-from cinesync.chassis.rabbitmq_publisher import Publisher
+from cinesync.chassis.rabbitmq_link import Link
+from cinesync.chassis.rabbitmq_publisher import BrokerAway, Publisher
 from cinesync.chassis.rabbitmq_topology import Topology, persistent
 from tests.chassis.bus_house import (
     House,
@@ -119,6 +120,25 @@ async def test_no_process_uses_a_queue_while_another_lets_it_settle(
         publishing.cancel()
         await asyncio.gather(publishing, return_exceptions=True)
         await bus.close()
+
+
+async def test_a_publisher_that_cannot_open_leaves_no_channel_behind(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(self: Topology, link: Link, queues: Mapping[str, str]) -> None:
+        raise OSError
+
+    bus = await publisher_bus(house)
+    monkeypatch.setattr(Topology, "establish", refuse)
+    await bus._publisher.close()
+    assert bus._publishing._connection is not None
+    transport = bus._publishing._connection.transport
+    assert transport is not None
+    before = len(transport.connection.channels)
+    for _ in range(3):
+        with pytest.raises(BrokerAway):
+            await bus.publish([message(paid(1))])
+    assert len(transport.connection.channels) == before
 
 
 async def test_looking_for_dead_letters_declares_nothing(house: House) -> None:

@@ -54,7 +54,7 @@ class BrokerDeadLetters:
 
     async def _take(self, channel: AbstractChannel, queue: str) -> list[AbstractIncomingMessage]:
         if await self._link.consumer_count(self._topology.dead_queue(queue)) is None:
-            return []  # looking creates nothing: services do, in an order that matters
+            return []  # nothing has died there, and looking creates nothing
         dead = await self._topology.declare_dead_queue(channel, queue)
         taken: list[AbstractIncomingMessage] = []
         while len(taken) < LETTERS_MAX:

@@ -102,10 +102,9 @@ class Publisher:
             if self._channel is not None and not self._channel.is_closed and self._link.is_open:
                 return self._channel
             try:
-                channel = await self._link.channel(on_return_raises=True)
-                await self._topology.declare_exchanges(channel)
                 # An event counts as routed when one of its queues got it: all must be there.
                 await self._topology.establish(self._link, self._queues)
+                channel = await self._link.channel(on_return_raises=True)
             except Exception as error:
                 raise BrokerAway(retry_after_seconds=2) from error
             self._channel = channel
