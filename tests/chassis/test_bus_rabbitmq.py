@@ -129,6 +129,7 @@ async def test_a_publisher_that_cannot_open_leaves_no_channel_behind(
         raise OSError
 
     bus = await publisher_bus(house)
+    await bus._publisher.open()  # it opens by itself, and may be about to
     monkeypatch.setattr(Topology, "establish", refuse)
     await bus._publisher.close()
     assert bus._publishing._connection is not None
