@@ -1,8 +1,5 @@
 """Problems carry their title, type and members; clocks are the one way to time and chance."""
 
-from datetime import UTC
-
-from cinesync.chassis import clock
 from cinesync.chassis.problems import Problem, TooMany
 
 
@@ -37,11 +34,3 @@ def test_a_problem_without_detail_says_its_title() -> None:
 
 def test_a_problem_without_docstring_says_its_name() -> None:
     assert Nameless.title() == "Nameless"
-
-
-def test_time_is_utc_ids_are_random_and_durations_never_negative() -> None:
-    before = clock.monotonic_seconds()
-    assert clock.now().tzinfo is UTC
-    assert clock.new_id().version == 4
-    assert clock.new_id() != clock.new_id()
-    assert clock.monotonic_seconds() >= before

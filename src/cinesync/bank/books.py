@@ -269,9 +269,7 @@ def _open(
 
 
 def _new_charge_id() -> str:
-    """Rises with time, so that indexes grow at their end; 74 random bits nobody guesses."""
-    milliseconds = clock.microseconds() // 1_000
-    return f"ch_{milliseconds:012x}{clock.new_id().hex[12:]}"
+    return f"ch_{clock.new_id().hex}"
 
 
 def _due_at(state: State, delays: Delays) -> float | None:

@@ -1,12 +1,43 @@
 """The one place where time and chance enter; everything else is given them."""
 
+import os
 import random
+import struct
 import time
-import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
+# A uuid.UUID to everybody, made, compared and written in C: the driver's own.
+from asyncpg.pgproto.pgproto import UUID as _FastUUID  # noqa: N811 a class
+
+POOL_IDS = 400
+# The lower 80 bits of RFC 9562, section 5.7.
+_VERSION_7 = 0x7 << 76 | 0b10 << 62
+_RANDOM = (1 << 80) - 1 & ~(0xF << 76 | 0b11 << 62)
 _chance = random.Random()  # noqa: S311 seeded by the operating system
+
+
+class _Pool:
+    """80 bits at a time of the operating system's chance, fetched for many ids at once."""
+
+    def __init__(self) -> None:
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)  # or both would draw the same
+
+    def forget(self) -> None:
+        """What is left of it."""
+        self._rest: Iterator[tuple[bytes]] = iter(())
+
+    def draw(self) -> int:
+        """Of these bits, once."""
+        for (drawn,) in self._rest:  # one step of an iterator: no two threads draw the same
+            return int.from_bytes(drawn)
+        self._rest = struct.iter_unpack("10s", os.urandom(10 * POOL_IDS))
+        return self.draw()
+
+
+_pool = _Pool()
 
 
 def now() -> datetime:
@@ -20,8 +51,14 @@ def microseconds() -> int:
 
 
 def new_id() -> UUID:
-    """A random UUID (RFC 9562 version 4)."""
-    return uuid.uuid4()  # noqa: TID251 the one place
+    """A UUID that rises with time, by the millisecond (RFC 9562 version 7); 74 bits are random.
+
+    What is made together stands together in every index. It tells when it was made.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | _pool.draw() & _RANDOM | _VERSION_7
+    made: UUID = _FastUUID(value.to_bytes(16))
+    return made
 
 
 def trace_bits(count: int) -> int:

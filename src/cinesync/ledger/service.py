@@ -21,7 +21,9 @@ async def record(tx: Transaction, happened: Sequence[Any]) -> None:
     """Keep events until the chain has them: nothing else waits for that."""
     for at in range(0, len(happened), OPERATIONS_MAX):
         batch_id = clock.new_id()
-        part = [_submission(event) for event in happened[at : at + OPERATIONS_MAX]]
+        events = happened[at : at + OPERATIONS_MAX]
+        salts = _salts(len(events))
+        part = [_submission(event, salt) for event, salt in zip(events, salts, strict=True)]
         fresh = await store.insert_submissions(tx, batch_id, part)
         if fresh:
             await store.insert_batch(tx, Batch(batch_id=batch_id, event_ids=fresh))
@@ -36,9 +38,15 @@ async def waiting(tx: Transaction, requests_max: int) -> list[list[Waiting]]:
     return [[found[e] for batch in part for e in batch.event_ids] for part in parts]
 
 
-def _submission(event: Any) -> Submission:
+def _salts(count: int) -> list[bytes]:
+    """The operating system is asked once."""
+    size = entries.SALT_BYTES
+    together = secrets.token_bytes(count * size)
+    return [together[at : at + size] for at in range(0, len(together), size)]
+
+
+def _submission(event: Any, salt: bytes) -> Submission:
     assert isinstance(event, Event)
-    salt = secrets.token_bytes(entries.SALT_BYTES)
     entry = entries.entry_of(event.name, event, salt)
     return Submission(
         event_id=event.event_id,
