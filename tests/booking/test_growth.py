@@ -1,9 +1,9 @@
-"""A hold reads its own rows, however many others hold seats just now."""
+"""A hold reads little, however many others hold seats just now or have them already."""
 
 from uuid import UUID
 
 from cinesync.booking import store
-from cinesync.chassis import clock
+from cinesync.chassis import clock, migrate
 from cinesync.chassis.db import Transaction, text
 from tests.booking.scenes import BoxOffice, scheduled
 
@@ -19,6 +19,11 @@ SELECT region, gen_random_uuid(), gen_random_uuid(), show_id, seats, total_cents
     created_at, expires_at, 0, false, 0, 0
 FROM (SELECT * FROM bookings LIMIT 1) AS b, generate_series(1, CAST(:holds AS bigint))
 """
+OTHER_SEATS = """
+INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)
+SELECT b.region, gen_random_uuid(), b.seat, b.booking_id, b.state, b.held_until
+FROM booking_seats AS b, generate_series(1, CAST(:shows AS bigint))
+"""
 
 
 async def held_and_read(tx: Transaction, customer_id: UUID) -> tuple[int, int]:
@@ -26,12 +31,12 @@ async def held_and_read(tx: Transaction, customer_id: UUID) -> tuple[int, int]:
     batch of them and others.
     """
     batch = [customer_id, *(clock.new_id() for _ in range(BATCH))]
-    before = await looked_at(tx)
+    before = await looks_at_bookings(tx)
     held = await store.held_counts(tx, batch, batch)
-    return held.get(customer_id, 0), await looked_at(tx) - before
+    return held.get(customer_id, 0), await looks_at_bookings(tx) - before
 
 
-async def looked_at(tx: Transaction) -> int:
+async def looks_at_bookings(tx: Transaction) -> int:
     """Rows and keys, by this connection so far."""
     statement = text(
         "SELECT sum(pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched("
@@ -52,3 +57,54 @@ async def test_a_rush_in_a_new_shop_does_not_make_holds_dearer(office: BoxOffice
     held, looks = await office.db.read(held_and_read, first.customer_id)
     assert held == len(first.seats)
     assert looks < READ_MAX
+
+
+async def taken_and_fetched(tx: Transaction, show_id: UUID) -> tuple[set[str], int]:
+    """The show's taken seats, and how many of their rows were fetched for that."""
+    before = await fetched_seats(tx)
+    _, taken = await store.shows_and_taken(tx, [show_id])
+    return taken[show_id], await fetched_seats(tx) - before
+
+
+async def fetched_seats(tx: Transaction) -> int:
+    """Rows of seats, by this connection so far."""
+    statement = text(
+        "SELECT pg_stat_get_xact_tuples_returned(i.indrelid)"
+        " + pg_stat_get_xact_tuples_fetched(i.indrelid)"
+        " + pg_stat_get_xact_tuples_fetched(i.indexrelid)"
+        " FROM pg_index AS i WHERE i.indrelid = CAST('booking_seats' AS regclass)"
+    )
+    return int((await tx.execute(statement)).scalar_one())
+
+
+async def test_what_is_taken_is_told_by_the_key_alone(office: BoxOffice) -> None:
+    show = await office.schedule(scheduled())
+    holds = [await office.hold(show, best=2) for _ in range(5)]
+    await office.execute(OTHER_SEATS, shows=HOLDS // 10)
+    async with office.db.engine.connect() as connection:
+        await connection.execute(text("VACUUM ANALYZE booking_seats"))
+    taken, fetched = await office.db.read(taken_and_fetched, show.show_id)
+    assert taken == {seat for hold in holds for seat in hold.seat_names}
+    assert not fetched
+
+
+async def test_a_key_without_what_is_taken_gets_it(office: BoxOffice) -> None:
+    [before] = await keys_of_seats(office)
+    await office.execute(
+        "ALTER TABLE booking_seats DROP CONSTRAINT booking_seats_pkey,"
+        " ADD CONSTRAINT booking_seats_pkey PRIMARY KEY (region, show_id, seat)"
+    )
+    await office.execute("UPDATE alembic_version SET version_num = '0002'")
+    await migrate.upgrade(office.db, "cinesync.booking.migrations", "tests")
+    assert await keys_of_seats(office) == [before]
+    assert before.endswith("(region, show_id, seat) INCLUDE (state, held_until)")
+
+
+async def keys_of_seats(office: BoxOffice) -> list[str]:
+    """Every index of the seats."""
+
+    async def read(tx: Transaction) -> list[str]:
+        statement = text("SELECT indexdef FROM pg_indexes WHERE tablename = 'booking_seats'")
+        return [row.indexdef for row in await tx.execute(statement)]
+
+    return await office.db.read(read)
