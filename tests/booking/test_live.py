@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,6 +9,7 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cinesync.booking import feed as feeds
 from cinesync.booking import live as live_module

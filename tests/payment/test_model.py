@@ -1,6 +1,5 @@
 """The rules of money, without any IO."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -8,6 +7,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cinesync.payment import model
 from cinesync.payment.model import (

@@ -1,11 +1,14 @@
 """What a hold and a booking are, how they change, and what can be wrong with a request: pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
 
 from cinesync.chassis.problems import Problem
 from cinesync.contracts.payment import PaymentSuccess
@@ -201,8 +204,7 @@ class HoldSeats:
         return self.seats, self.best, self.zone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Show:
+class Show(msgspec.Struct, frozen=True, kw_only=True):
     """A show as booking sells it. `read_at` is the database's clock when it was read."""
 
     region: str
@@ -249,8 +251,7 @@ class PricedSeat:
     price_cents: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booking:
+class Booking(msgspec.Struct, frozen=True, kw_only=True):
     """A hold, or the booking it became. `read_at` is the database's clock when it was read."""
 
     region: str

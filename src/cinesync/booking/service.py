@@ -1,9 +1,11 @@
 """The commands on holds and bookings. Each is re-runnable and has no effect but SQL."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from cinesync.booking import catalog, store
 from cinesync.booking.counter import Counter, Pick

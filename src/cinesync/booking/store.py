@@ -1,7 +1,7 @@
 """Statements about holds and bookings: one function, one statement, one question."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -32,7 +32,7 @@ BOOKING_COLUMNS = (
     " expires_at, extensions, payment_id, payment_failure, late, confirmed_at, cancelled_at,"
     " cancel_reason, refund_cents, refunded_cents"
 )
-_BOOKING_FIELDS = tuple(field.name for field in fields(Booking))
+_BOOKING_FIELDS = Booking.__struct_fields__
 
 
 class Claim(NamedTuple):

@@ -281,7 +281,7 @@ def booking_detail(
 
 
 def _booking_fields(it: Booking, show: Show, terms: Terms) -> dict[str, Any]:
-    """The names of both dataclasses say what goes where; three things are worked out."""
+    """The names of the fields say what goes where; three things are worked out."""
     worked_out = {
         "seats": it.seat_names,
         "priced_seats": it.seats,

@@ -2,11 +2,14 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
 
 from cinesync.chassis.problems import Problem, Unavailable
 
@@ -175,8 +178,7 @@ class Begin:
         return self.customer_id, self.idempotency_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
+class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """A row of table `payments`.
 
     `charge_id` is the charge it waits for or succeeded with. `refund_asked_cents` counts all

@@ -1,10 +1,10 @@
 """The commands of the payment room. Each takes a batch and runs in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from msgspec.structs import replace
 from prometheus_client import Counter
 
 from cinesync.chassis import clock, outbox
