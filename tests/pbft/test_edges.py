@@ -1,6 +1,7 @@
 """Corners that storms seldom reach: one replica, one message, one answer."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import pytest
 from msgspec.structs import replace
@@ -35,11 +36,12 @@ from cinesync.pbft.messages import (
     encode,
     payload,
 )
+from cinesync.pbft.replica import Send
 from cinesync.pbft.sessions import SessionTable
 from tests.pbft.fakes import FakeKeys, configuration
 from tests.pbft.liars import resigned
 from tests.pbft.simulate import finish, lose
-from tests.pbft.world import KEYS, PARAMETERS, TICK, World
+from tests.pbft.world import KEYS, PARAMETERS, TICK, Node, World, kind
 
 STATUS = Status(epoch=0, view=0, active=True, executed=0, stable=0)
 LIE = StableProof(0, 8, digest(Block(1, ())), ())
@@ -57,6 +59,19 @@ def _after(blocks: int, seed: int = 1, spares: int = 0) -> World:
         world.ask(b"%d" % index)
         world.run(4 * TICK)
     return world
+
+
+def _overhear(world: World, me: int) -> list[bytes]:
+    """The kinds of what this node sends from now on."""
+    heard: list[bytes] = []
+
+    def tell(_node: Node, sends: Iterable[Send]) -> Iterable[Send]:
+        for send in sends:
+            heard.append(kind(send.frame))
+            yield send
+
+    world.nodes[me].tell = tell
+    return heard
 
 
 def _proposal(world: World, block: Block | None, *, view: int = 0, height: int = 1) -> PrePrepare:
@@ -146,6 +161,35 @@ def test_requests_above_the_limit_must_come_again() -> None:
     for sequence in range(1, 80):
         world.deliver("ada", 1, encode(_request(sequence=sequence)))
     assert len(_core(world).pending) == world.parameters.pending_max
+
+
+def test_what_the_primary_never_heard_of_is_handed_to_it() -> None:
+    world = World(1)
+    world.network.cut = {("ada", 0)}
+    world.ask(b"x")
+    assert world.run_until(lambda: len(world.outcomes) == 1, PARAMETERS.timeout_ticks * TICK)
+    assert {_core(world, at).view for at in range(4)} == {0}
+
+
+def test_each_primary_is_handed_a_request_once() -> None:
+    world = World(1)
+    heard = _overhear(world, 3)
+    world.network.lose = {(b"request", 0), (b"request", 1)}
+    world.ask(b"x")
+    assert world.run_until(lambda: _core(world, 3).view == 1, 2 * PARAMETERS.timeout_ticks * TICK)
+    assert heard.count(b"request") == 1
+    assert world.run_until(lambda: _core(world, 3).view == 2, 4 * PARAMETERS.timeout_ticks * TICK)
+    assert heard.count(b"request") == 2
+
+
+def test_what_the_primary_has_proposed_is_not_handed_to_it() -> None:
+    world = World(1)
+    heard = _overhear(world, 1)
+    world.network.lose = {(b"commit", to) for to in world.nodes}
+    world.ask(b"x")
+    world.run(PARAMETERS.timeout_ticks * TICK)
+    assert b"prepare" in heard
+    assert b"request" not in heard
 
 
 def test_an_old_state_is_answered_with_the_newer_proof() -> None:

@@ -9,7 +9,7 @@ from tests.pbft.liars import Forger
 from tests.pbft.planted import BUGS, Bug, planted
 from tests.pbft.simulate import lying, play
 
-SEEDS_MAX = 400
+SEEDS_MAX = 1_000
 SCENES = {
     "the lowest view wins in O": scripts.highest_view,
     "O is not checked": scripts.unjustified_choice,

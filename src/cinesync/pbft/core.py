@@ -41,6 +41,7 @@ class Waiting:
 
     request: Request
     since: int
+    handed: bool = False  # to this primary, by me
 
 
 @dataclass(slots=True)
@@ -178,7 +179,7 @@ class Core:
     def forget_patience(self) -> None:
         """A new primary owes nothing of what the old one let wait."""
         for waiting in self.pending.values():
-            waiting.since = self.ticks
+            waiting.since, waiting.handed = self.ticks, False
         self.change_since = self.ticks
 
     def reply(self, client: str, cached: Cached) -> None:

@@ -26,19 +26,29 @@ BLOCK_OVERHEAD: Final = 16
 
 
 def on_request(core: Core, sender: int | str, request: Request) -> None:
-    """Answer it again, or wait for it; a backup hands it to the primary (4.1)."""
+    """Answer it again, or wait for it. The client has asked the primary too (4.1)."""
     cached = core.sessions.cached(request)
     if cached is not None:
         if isinstance(sender, str):
             core.reply(request.client, cached)
         return
-    known = core.pending.get(request.key)
-    if known is None:
-        if len(core.pending) >= core.parameters.pending_max or not _acceptable(core, request):
-            return
+    if request.key in core.pending or len(core.pending) >= core.parameters.pending_max:
+        return
+    if _acceptable(core, request):
         core.pending[request.key] = Waiting(request, core.ticks)
-    if isinstance(sender, str) and core.primary != core.me:
-        core.send(core.primary, request)
+
+
+def on_tick(core: Core) -> None:
+    """What the primary has not proposed by half of its patience it may never have heard of."""
+    if not core.active or core.primary == core.me:
+        return
+    since = core.ticks - core.patience // 2
+    late = [one for one in core.pending.values() if one.since <= since and not one.handed]
+    proposed = _keys(_ahead(core).values()) if late else set()
+    for waiting in late:
+        waiting.handed = True
+        if waiting.request.key not in proposed:
+            core.send(core.primary, waiting.request)
 
 
 def _acceptable(core: Core, request: Request) -> bool:
@@ -105,7 +115,7 @@ def _fills(core: Core, requests: Sequence[Request]) -> bool:
 
 def _unproposed(core: Core, ahead: Iterable[Block | None]) -> Iterator[Request]:
     """The oldest requests that are in no block on its way, up to a block's limits."""
-    in_flight = {request.key for block in ahead if block is not None for request in block.requests}
+    in_flight = _keys(ahead)
     room, count = core.parameters.block_bytes_max, 0
     for key, waiting in core.pending.items():
         if key in in_flight:
@@ -115,6 +125,10 @@ def _unproposed(core: Core, ahead: Iterable[Block | None]) -> Iterator[Request]:
         if count > 1 and (room < 0 or count > core.parameters.block_requests_max):
             return
         yield waiting.request
+
+
+def _keys(blocks: Iterable[Block | None]) -> set[tuple[str, int]]:
+    return {request.key for block in blocks if block is not None for request in block.requests}
 
 
 def _time_before(core: Core, height: int) -> int:

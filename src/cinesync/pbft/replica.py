@@ -123,6 +123,7 @@ class Replica:
         self.core.now = now
         self.core.ticks += 1
         view_change.on_tick(self.core)
+        ordering.on_tick(self.core)
         catch_up.on_tick(self.core)
 
     def ready(self) -> Ready:
