@@ -38,7 +38,10 @@ def spread(laid: Wires, tmp_path: Path) -> Iterator[Quartet]:
 
 
 class Writing:
-    """One entry after the other, as long as it goes on."""
+    """One entry after the other, as long as it goes on.
+
+    With checkpoints so close, whoever fetches a state must not find it gone again at once.
+    """
 
     def __init__(self, client: LedgerClient) -> None:
         self._client = client
@@ -48,6 +51,7 @@ class Writing:
         while True:
             appended = await self._client.submit([entry(len(self.told)).encode()])
             self.told += appended.indices
+            await asyncio.sleep(0.02)
 
     async def more(self, count: int = 40) -> None:
         """That many, which is far more than a window of heights."""

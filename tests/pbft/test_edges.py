@@ -200,6 +200,15 @@ def test_an_old_state_is_answered_with_the_newer_proof() -> None:
     assert core.outbox == [(3, core.log.stable)]
 
 
+def test_newer_checkpoints_do_not_put_off_a_transfer() -> None:
+    core = _core(World(1))
+    core.await_state(LIE)
+    core.ticks += catch_up.PATIENCE_TICKS
+    core.await_state(replace(LIE, height=LIE.height + PARAMETERS.interval))
+    catch_up.fetch_state(core)
+    assert core.outbox == [(core.others[0], FetchState(LIE.height + PARAMETERS.interval))]
+
+
 def test_chunks_that_are_not_kept_are_not_sent() -> None:
     core = _core(_after(2))
     core.outbox.clear()

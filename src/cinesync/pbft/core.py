@@ -167,8 +167,11 @@ class Core:
 
     def await_state(self, proof: StableProof) -> None:
         """A quorum is at this checkpoint and I am not: catch_up goes there if I stay behind."""
-        if self.transfer is None or self.transfer.proof.height < proof.height:
+        behind = self.transfer
+        if behind is None:
             self.transfer = Transfer(proof, self.ticks)
+        elif behind.proof.height < proof.height:  # patience is not begun anew: they may be quick
+            self.transfer = Transfer(proof, behind.since, asked=behind.asked)
 
     def doubt_bound(self) -> None:
         """A newer set is known: the older one could not tell how high I may have signed."""
