@@ -1,9 +1,9 @@
 """Holding seats: all or none, once, by the database's clock."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from cinesync.booking import service, settling
 from cinesync.booking.model import (

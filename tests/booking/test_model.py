@@ -1,6 +1,5 @@
 """The table of states, and the judgement on money that arrives: pure."""
 
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -153,9 +152,7 @@ def test_a_broken_rule_is_named() -> None:
 
 
 def _judge(payment: dict[str, Any], booking: dict[str, Any], show: dict[str, Any]) -> Verdict:
-    return judge(
-        dataclasses.replace(PAYMENT, **payment), replace(BOOKING, **booking), replace(SHOW, **show)
-    )
+    return judge(replace(PAYMENT, **payment), replace(BOOKING, **booking), replace(SHOW, **show))
 
 
 LATE = {"read_at": BOOKING.expires_at}

@@ -42,8 +42,7 @@ EFFECTS_DDL = (
 _numbers = itertools.count()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paid(Event):
+class Paid(Event, frozen=True, kw_only=True):
     """Somebody paid."""
 
     name: ClassVar[str] = "test.paid"
@@ -51,8 +50,7 @@ class Paid(Event):
     amount: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen(Event):
+class Seen(Event, frozen=True, kw_only=True):
     """Somebody looked; nobody has to care."""
 
     name: ClassVar[str] = "test.seen"

@@ -200,6 +200,6 @@ async def test_a_batch_belongs_to_no_single_requests_trace() -> None:
     kitchen = Kitchen()
     kitchen.gate.set()
     batcher = Batcher("kitchen", kitchen.run)
-    with telemetry.tracing(""):
+    with telemetry.Tracing(""):
         await batcher.submit("a")
     assert kitchen.traces == [""]

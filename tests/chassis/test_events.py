@@ -1,6 +1,6 @@
 """Events and their bytes."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import ClassVar
 from uuid import UUID
@@ -12,8 +12,7 @@ from cinesync.chassis import events
 from cinesync.chassis.events import Event, UnknownEvent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatsHeld(Event):
+class SeatsHeld(Event, frozen=True, kw_only=True):
     """Seats are kept for somebody."""
 
     name: ClassVar[str] = "seats.held"

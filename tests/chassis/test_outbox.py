@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from cinesync.chassis import clock, events, lease, outbox, telemetry
@@ -79,7 +79,7 @@ async def test_an_event_is_there_when_its_change_is_and_not_otherwise(db: Databa
 
 async def test_the_trace_goes_with_the_event_unless_it_has_one(db: Database) -> None:
     own = replace(note(), trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-    with telemetry.tracing(""):
+    with telemetry.Tracing(""):
         here = telemetry.current_trace()
         await write(db, note(minutes=-1), own)
     first, second = await db.read(outbox.unsent, 10)

@@ -55,7 +55,7 @@ async def peer(url: str) -> AsyncIterator[Peer]:
 
 
 async def test_a_call_carries_body_query_headers_and_trace(peer: Peer) -> None:
-    with telemetry.tracing(TRACE):
+    with telemetry.Tracing(TRACE):
         answer = await peer.call("POST", "/echo", body={"a": 1}, params={"b": "2"})
     assert answer.status == 201
     assert answer.json() == {"query": {"b": "2"}, "key": "secret", "trace": TRACE, "body": {"a": 1}}

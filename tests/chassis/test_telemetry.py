@@ -29,16 +29,16 @@ def written() -> Iterator[io.StringIO]:
 
 
 def test_a_trace_is_continued_and_left_again() -> None:
-    with telemetry.tracing(PARENT):
+    with telemetry.Tracing(PARENT):
         assert telemetry.current_trace() == PARENT
     assert telemetry.current_trace() == ""
 
 
 @pytest.mark.parametrize("header", ["", "garbage", "00-" + "0" * 32 + "-b7ad6b7169203331-01"])
 def test_without_a_valid_trace_a_new_one_begins(header: str) -> None:
-    with telemetry.tracing(header):
+    with telemetry.Tracing(header):
         first = telemetry.trace_id(telemetry.current_trace())
-    with telemetry.tracing(header):
+    with telemetry.Tracing(header):
         second = telemetry.trace_id(telemetry.current_trace())
     assert first != second
     assert len(first) == len(second) == 32
@@ -49,7 +49,7 @@ def test_a_trace_id_of_nothing_is_empty() -> None:
 
 
 def test_every_line_is_json_with_the_trace(written: io.StringIO) -> None:
-    with telemetry.tracing(PARENT):
+    with telemetry.Tracing(PARENT):
         telemetry.get_logger("cinesync.test").info("seat.held", seat="F7")
         logging.getLogger("somebody.else").warning("plain %s", "text")
     ours, theirs = [json.loads(line) for line in written.getvalue().splitlines()]

@@ -24,11 +24,8 @@ _SHOW_FIELDS = (
     "time_zone", "auditorium_name", "starts_at", "ends_at", "format", "language", "currency",
 )  # fmt: skip
 
-SHOW_COLUMNS = (
-    "region, show_id, movie_id, movie_title, theater_id, theater_name, city, time_zone,"
-    " auditorium_name, starts_at, ends_at, format, language, currency, prices_cents, layout_id,"
-    " revision, cancelled"
-)
+_FIELDS = Show.__struct_fields__
+SHOW_COLUMNS = ", ".join("now() AS read_at" if name == "read_at" else name for name in _FIELDS)
 
 
 async def insert_layouts(tx: Transaction, layout_ids: Iterable[UUID]) -> set[UUID]:
@@ -185,7 +182,7 @@ async def take_early_changes(tx: Transaction, show_ids: Iterable[UUID]) -> list[
 async def find_shows(tx: Transaction, show_ids: Iterable[UUID]) -> Mapping[UUID, Show]:
     """Shows by their id alone, with the database's clock."""
     statement = text(
-        f"SELECT {SHOW_COLUMNS}, now() AS read_at FROM shows"  # noqa: S608 a constant
+        f"SELECT {SHOW_COLUMNS} FROM shows"  # noqa: S608 a constant
         " WHERE show_id = ANY(CAST(:show_ids AS uuid[]))"
     )
     rows = await tx.execute(statement, {"show_ids": sorted(set(show_ids))})
@@ -240,6 +237,6 @@ def _json(value: Mapping[str, int]) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def show_of(row: Mapping[str, Any]) -> Show:
-    """A row with every column and `read_at`."""
-    return Show(**row)
+def show_of(row: Iterable[Any]) -> Show:
+    """A row that begins with SHOW_COLUMNS."""
+    return Show(**dict(zip(_FIELDS, row, strict=False)))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
+
 from cinesync.booking import model, seating
 from cinesync.booking.model import (
     BookingError,
@@ -19,8 +21,7 @@ from cinesync.booking.model import (
 from cinesync.booking.seating import Hall
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
+class Pick(msgspec.Struct, frozen=True):
     """The seats that a wish gets if the database agrees."""
 
     hold: HoldSeats

@@ -185,8 +185,7 @@ class Terms:
 Choice = tuple[tuple[str, ...], int, str | None]  # seats, or how many of the best, and the zone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldSeats:
+class HoldSeats(msgspec.Struct, frozen=True, kw_only=True):
     """A customer's wish: these `seats`, or the `best` so many side by side."""
 
     hold_id: UUID
@@ -242,8 +241,7 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class PricedSeat:
+class PricedSeat(msgspec.Struct, frozen=True):
     """A seat with the price it was held at."""
 
     seat: str

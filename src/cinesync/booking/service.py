@@ -1,10 +1,10 @@
 """The commands on holds and bookings. Each is re-runnable and has no effect but SQL."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import replace
 
 from cinesync.booking import catalog, store
@@ -33,8 +33,7 @@ from cinesync.chassis.db import Transaction
 from cinesync.contracts.booking import BookingCancelled, SeatsHeld, SeatsReleased
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """Seats are held: the answer to HoldSeats."""
 
     pick: Pick

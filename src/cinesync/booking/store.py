@@ -148,7 +148,7 @@ async def shows_and_taken(
 ) -> tuple[dict[UUID, Show], dict[UUID, set[str]]]:
     """Shows by their ids alone, and the names of their taken seats: a hold asks for both."""
     statement = text(
-        f"SELECT {SHOW_COLUMNS}, now() AS read_at,"  # noqa: S608 a constant
+        f"SELECT {SHOW_COLUMNS},"  # noqa: S608 a constant
         " ARRAY(SELECT seat FROM booking_seats WHERE booking_seats.region = shows.region"
         " AND booking_seats.show_id = shows.show_id"
         " AND (booking_seats.state = 'booked' OR booking_seats.held_until > now())) AS taken"
@@ -156,9 +156,8 @@ async def shows_and_taken(
     )
     shows, taken = {}, {}
     for row in await tx.execute(statement, {"show_ids": sorted(set(show_ids))}):
-        columns = dict(row)
-        taken[row.show_id] = set(columns.pop("taken"))
-        shows[row.show_id] = show_of(columns)
+        show = show_of(row)
+        shows[show.show_id], taken[show.show_id] = show, set(row["taken"])
     return shows, taken
 
 
@@ -180,7 +179,7 @@ async def held_counts(
     )
     parameters = {"customer_ids": sorted(set(customer_ids)), "guest_ids": sorted(set(guest_ids))}
     rows = await tx.execute(statement, parameters)
-    return {row.customer_id: row.seat_count for row in rows}
+    return dict(rows)
 
 
 async def insert_holds(
@@ -210,7 +209,7 @@ async def insert_holds(
         "currencies": [pick.show.currency for pick in picks],
     }
     rows = await tx.execute(statement, parameters)
-    return {row.booking_id: row.expires_at for row in rows}
+    return dict(rows)
 
 
 async def lock_bookings(tx: Transaction, booking_ids: Iterable[UUID]) -> Mapping[UUID, Booking]:

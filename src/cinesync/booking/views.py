@@ -50,16 +50,14 @@ class HoldQuestions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     items: Annotated[tuple[HoldQuestion, ...], msgspec.Meta(max_length=HOLDS_READ_MAX)]
 
 
-@dataclass(frozen=True, slots=True)
-class HoldAnswer:
+class HoldAnswer(msgspec.Struct, frozen=True):
     """`status` is the one that reading this hold alone would have had."""
 
     status: int
     hold: "HoldView | None"
 
 
-@dataclass(frozen=True, slots=True)
-class HoldAnswers:
+class HoldAnswers(msgspec.Struct, frozen=True):
     items: Sequence[HoldAnswer]
 
 
@@ -99,8 +97,7 @@ class SeatMapView:
     seats: Sequence[SeatView]
 
 
-@dataclass(frozen=True, slots=True)
-class HoldView:
+class HoldView(msgspec.Struct, frozen=True):
     """`status` is one of held, released, expired, confirmed, cancelled. `server_time` lets a
     countdown run true on a client whose clock is wrong."""
 

@@ -1,7 +1,6 @@
 """The shape every domain event has, and its bytes on the wire."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, TypeVar
 from uuid import UUID
@@ -9,8 +8,7 @@ from uuid import UUID
 import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A past-tense fact. `event_id` is its identity everywhere: outbox, inbox, bus, ledger.
 
     `trace` is the W3C `traceparent` of the request that caused it. Commands that run in batches
@@ -32,8 +30,7 @@ class UnknownEvent(ValueError):
     """A message whose name or schema version nobody here understands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """An event as it travels: its bytes, beside what a bus needs without decoding them."""
 
     event_id: UUID

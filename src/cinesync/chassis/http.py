@@ -386,7 +386,7 @@ class Observed:
                 message["headers"] = [*message["headers"], (b"x-trace-id", trace_id)]
             await send(message)
 
-        with telemetry.tracing(header(scope, b"traceparent") or ""):
+        with telemetry.Tracing(header(scope, b"traceparent") or ""):
             # Read here: pages send from threads of their own.
             trace_id = telemetry.trace_id(telemetry.current_trace()).encode()
             try:

@@ -28,7 +28,7 @@ async def insert_fresh(tx: Transaction, queue: str, event_ids: Sequence[UUID]) -
         " ON CONFLICT (queue, event_id) DO NOTHING RETURNING event_id"
     )
     rows = await tx.execute(statement, {"queue": queue, "event_ids": sorted(set(event_ids))})
-    return {row.event_id for row in rows}
+    return set(rows.scalars())
 
 
 async def insert_dead_letter(tx: Transaction, queue: str, message: Message, error: str) -> None:

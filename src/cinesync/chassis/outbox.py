@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from cinesync.chassis import lease, telemetry
 from cinesync.chassis.bus import Bus

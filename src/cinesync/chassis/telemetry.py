@@ -2,8 +2,6 @@
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import TextIO
@@ -114,14 +112,17 @@ def trace_id(traceparent: str) -> str:
     return traceparent[3:35]
 
 
-@contextmanager
-def tracing(traceparent: str) -> Iterator[None]:
+class Tracing:
     """Continue `traceparent`; an empty or invalid one starts a new trace."""
-    token = _traceparent.set((traceparent and _valid(traceparent)) or _new())
-    try:
-        yield
-    finally:
-        _traceparent.reset(token)
+
+    def __init__(self, traceparent: str) -> None:
+        self._traceparent = (traceparent and _valid(traceparent)) or _new()
+
+    def __enter__(self) -> None:
+        self._token = _traceparent.set(self._traceparent)
+
+    def __exit__(self, *_error: object) -> None:
+        _traceparent.reset(self._token)
 
 
 def _valid(traceparent: str) -> str:

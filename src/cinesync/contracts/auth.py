@@ -1,14 +1,12 @@
 """What the auth service tells the others."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
 from cinesync.chassis.events import Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomerRegistered(Event):
+class CustomerRegistered(Event, frozen=True, kw_only=True):
     """Somebody has an account now. Carries no personal data."""
 
     name: ClassVar[str] = "customer.registered"
@@ -17,8 +15,7 @@ class CustomerRegistered(Event):
     role: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomerErased(Event):
+class CustomerErased(Event, frozen=True, kw_only=True):
     """An account and its personal data are gone; others forget what they copied."""
 
     name: ClassVar[str] = "customer.erased"

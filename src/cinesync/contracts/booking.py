@@ -1,7 +1,6 @@
 """What the booking service tells the others: seats, and the bookings made of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
@@ -9,8 +8,7 @@ from uuid import UUID
 from cinesync.chassis.events import Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatsHeld(Event):
+class SeatsHeld(Event, frozen=True, kw_only=True):
     """Seats are kept for one customer until `expires_at`. Patches the live seat maps."""
 
     name: ClassVar[str] = "seats.held"
@@ -22,8 +20,7 @@ class SeatsHeld(Event):
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatsReleased(Event):
+class SeatsReleased(Event, frozen=True, kw_only=True):
     """A customer gave held seats back before the hold expired."""
 
     name: ClassVar[str] = "seats.released"
@@ -34,8 +31,7 @@ class SeatsReleased(Event):
     seats: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookingConfirmed(Event):
+class BookingConfirmed(Event, frozen=True, kw_only=True):
     """Seats are paid for. `late` tells that the hold had expired and the seats were reclaimed."""
 
     name: ClassVar[str] = "booking.confirmed"
@@ -51,8 +47,7 @@ class BookingConfirmed(Event):
     late: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookingCancelled(Event):
+class BookingCancelled(Event, frozen=True, kw_only=True):
     """A booking ended and its seats are free; `refund_cents` of its payment go back.
 
     `reason` is "customer" or "show".
@@ -71,8 +66,7 @@ class BookingCancelled(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookingRefused(Event):
+class BookingRefused(Event, frozen=True, kw_only=True):
     """A payment could not become a booking and goes back whole.
 
     `reason` is "seats_gone", "already_paid", "released_show", "unknown_hold" or "wrong_amount".

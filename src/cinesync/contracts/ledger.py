@@ -18,8 +18,7 @@ class CommittedEntry:
     index: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerCommitted(Event):
+class LedgerCommitted(Event, frozen=True, kw_only=True):
     """These entries are in the log, as the header at `height` proves.
 
     An entry is told of once; entries come by the batch, since there are more of them than of

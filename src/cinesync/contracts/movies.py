@@ -39,8 +39,7 @@ class Layout:
     seats: Sequence[LayoutSeat]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShowScheduled(Event):
+class ShowScheduled(Event, frozen=True, kw_only=True):
     """A show can be sold from now on.
 
     Carries all a seller needs, layout included. `prices_cents` is per zone, in minor units of
@@ -67,8 +66,7 @@ class ShowScheduled(Event):
     layout: Layout
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShowChanged(Event):
+class ShowChanged(Event, frozen=True, kw_only=True):
     """A show moved in time or changed its prices; seats and room stay.
 
     `revision` grows by one with each change, so that a late older change is recognised.
@@ -84,8 +82,7 @@ class ShowChanged(Event):
     prices_cents: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShowCancelled(Event):
+class ShowCancelled(Event, frozen=True, kw_only=True):
     """A show will not take place: its bookings are cancelled and refunded."""
 
     name: ClassVar[str] = "show.cancelled"

@@ -1,14 +1,12 @@
 """What the payment service tells the others: money taken, not taken, given back."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
 from cinesync.chassis.events import Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentSuccess(Event):
+class PaymentSuccess(Event, frozen=True, kw_only=True):
     """The provider captured `amount_cents` for a hold."""
 
     name: ClassVar[str] = "payment.success"
@@ -21,8 +19,7 @@ class PaymentSuccess(Event):
     provider: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentFailed(Event):
+class PaymentFailed(Event, frozen=True, kw_only=True):
     """The provider took nothing; the hold stays and may be paid in another way."""
 
     name: ClassVar[str] = "payment.failed"
@@ -33,8 +30,7 @@ class PaymentFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentRefunded(Event):
+class PaymentRefunded(Event, frozen=True, kw_only=True):
     """`amount_cents` of a payment went back. `reason` is that of the event that asked for it.
 
     `surplus` money was captured beside the payment itself: no booking ever stood for it.

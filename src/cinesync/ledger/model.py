@@ -65,7 +65,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     event_ids: Sequence[UUID]
 
 
-class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Waiting(msgspec.Struct, frozen=True, gc=False):
     """A submission whose receipt is not here yet."""
 
     event_id: UUID

@@ -39,7 +39,7 @@ async def insert_submissions(
         "entries": [one.entry for one in submissions],
         "times": [one.occurred_at for one in submissions],
     }
-    return [row.event_id for row in await tx.execute(statement, values)]
+    return (await tx.execute(statement, values)).scalars()
 
 
 async def insert_batch(tx: Transaction, batch: Batch) -> None:
@@ -67,16 +67,7 @@ async def submissions(tx: Transaction, event_ids: Sequence[UUID]) -> list[Waitin
         " WHERE event_id = ANY(CAST(:event_ids AS uuid[]))"
     )
     rows = await tx.execute(statement, {"event_ids": event_ids})
-    return [
-        Waiting(
-            event_id=row.event_id,
-            batch_id=row.batch_id,
-            kind=row.kind,
-            booking_id=row.booking_id,
-            entry=bytes(row.entry),
-        )
-        for row in rows
-    ]
+    return [Waiting(*row) for row in rows]
 
 
 async def count_waiting(tx: Transaction) -> int:

@@ -1,8 +1,9 @@
 """Takes a payment: hold, pending row, provider, decision. Two transactions, both in batches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.batcher import Batcher
@@ -27,8 +28,7 @@ from cinesync.payment.model import (
 log = telemetry.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayOrder:
+class PayOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What a customer asks for. `bearer` is the access token they showed."""
 
     customer_id: UUID

@@ -1,7 +1,6 @@
 """Asks the booking service what holds cost; prices never come from the client."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
@@ -20,8 +19,7 @@ AT_ONCE: Final = 4  # they read, and do not meet
 PAYABLE: Final = "held"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """One customer's own hold, asked for with the customer's own access token."""
 
     hold_id: UUID

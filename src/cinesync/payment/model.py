@@ -120,8 +120,7 @@ class ChargeState(StrEnum):
     DECLINED = "declined"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's taking of money. `charge_id` is the provider's name for it."""
 
     charge_id: str
@@ -132,8 +131,7 @@ class Charge:
     confirm_url: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What became known of a payment: its charges, or that there is none and why."""
 
     provider: str
@@ -150,8 +148,7 @@ class ProviderEvent:
     report: Report
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """The seats to be paid for, as the booking service prices them."""
 
     hold_id: UUID
@@ -160,8 +157,7 @@ class Hold:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
+class Begin(msgspec.Struct, frozen=True, kw_only=True):
     """A customer wants to pay. `fingerprint` tells two uses of one key apart."""
 
     payment_id: UUID
@@ -244,8 +240,7 @@ class RefundAsk:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """A payment after a report, and the money that this report brought to light."""
 
     payment: Payment

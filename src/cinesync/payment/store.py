@@ -9,11 +9,8 @@ from uuid import UUID
 from cinesync.chassis.db import Row, Transaction, text
 from cinesync.payment.model import Begin, Charge, Patience, Payment, Refund, Status
 
-PAYMENT_COLUMNS: Final = (
-    "p.payment_id, p.customer_id, p.idempotency_key, p.fingerprint, p.hold_id, p.provider,"
-    " p.amount_cents, p.currency, p.status, p.charge_id, p.failure_reason, p.confirm_url,"
-    " p.refund_asked_cents, p.refunded_cents, p.trace, p.created_at, p.settled_at"
-)
+_PAYMENT_FIELDS: Final = Payment.__struct_fields__
+PAYMENT_COLUMNS: Final = ", ".join(f"p.{name}" for name in _PAYMENT_FIELDS)
 LOCKED: Final = (
     "FROM payments p WHERE p.payment_id = ANY(CAST(:payment_ids AS uuid[]))"
     " ORDER BY p.payment_id ASC FOR UPDATE"
@@ -24,25 +21,10 @@ REFUND_COLUMNS: Final = (
 
 
 def _payment(row: Row) -> Payment:
-    return Payment(
-        payment_id=row.payment_id,
-        customer_id=row.customer_id,
-        hold_id=row.hold_id,
-        provider=row.provider,
-        amount_cents=row.amount_cents,
-        currency=row.currency,
-        status=Status(row.status),
-        created_at=row.created_at,
-        idempotency_key=row.idempotency_key,
-        fingerprint=row.fingerprint,
-        charge_id=row.charge_id,
-        failure_reason=row.failure_reason,
-        confirm_url=row.confirm_url,
-        refund_asked_cents=row.refund_asked_cents,
-        refunded_cents=row.refunded_cents,
-        settled_at=row.settled_at,
-        trace=row.trace,
-    )
+    """A row that begins with PAYMENT_COLUMNS."""
+    values = dict(zip(_PAYMENT_FIELDS, row, strict=False))
+    values["status"] = Status(values["status"])
+    return Payment(**values)
 
 
 def _refund(row: Row) -> Refund:
@@ -96,7 +78,7 @@ async def insert_payments(
         "ask_before": patience.ask_before_seconds,
     }
     rows = await tx.execute(statement, values)
-    return {row.payment_id: row.created_at for row in rows}
+    return dict(rows)
 
 
 async def payments_by_keys(
@@ -131,8 +113,8 @@ async def lock_with_captures(
         f" AS captured {LOCKED}"
     )
     rows = await tx.execute(statement, {"payment_ids": sorted(set(payment_ids))})
-    captured = {row.payment_id: set(row.captured) for row in rows}
-    return {row.payment_id: _payment(row) for row in rows}, captured
+    captured = {row["payment_id"]: set(row["captured"]) for row in rows}
+    return {row["payment_id"]: _payment(row) for row in rows}, captured
 
 
 async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:

@@ -99,5 +99,5 @@ class Traced:
 
     def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
         given = environ.get("HTTP_TRACEPARENT") or telemetry.current_trace()
-        with telemetry.tracing(given):
+        with telemetry.Tracing(given):
             return self._inner(environ, start_response)

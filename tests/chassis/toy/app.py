@@ -27,8 +27,7 @@ log = telemetry.get_logger(__name__)
 MIGRATIONS = "tests.chassis.toy.migrations"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoteTaken(Event):
+class NoteTaken(Event, frozen=True, kw_only=True):
     """Somebody left a note."""
 
     name: ClassVar[str] = "note.taken"

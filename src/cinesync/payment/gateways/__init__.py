@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+import msgspec
+
 from cinesync.payment.model import Charge, Payment, ProviderEvent, Refund
 
 
@@ -16,8 +18,7 @@ class GatewayRefused(Exception):
     """A clear no: nothing happened, and nothing will."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChargeOrder:
+class ChargeOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Money to take. `payment_id` is the provider's idempotency key."""
 
     payment_id: UUID
