@@ -1,6 +1,5 @@
 """Events and their bytes."""
 
-from dataclasses import field
 from datetime import UTC, datetime
 from typing import ClassVar
 from uuid import UUID
@@ -19,7 +18,7 @@ class SeatsHeld(Event, frozen=True, kw_only=True):
     version: ClassVar[int] = 2
 
     show_id: UUID
-    seats: tuple[str, ...] = field(default=())
+    seats: tuple[str, ...] = ()
 
 
 HELD = SeatsHeld(
