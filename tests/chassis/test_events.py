@@ -34,6 +34,15 @@ def test_an_event_survives_the_wire() -> None:
     assert events.decode(SeatsHeld, events.encode(HELD)) == HELD
 
 
+def test_its_bytes_are_what_they_always_were() -> None:
+    assert events.encode(HELD) == (
+        b'{"name":"seats.held","version":2,"event_id":"00000000-0000-0000-0000-000000000001",'
+        b'"occurred_at":"2026-01-02T03:04:05.678901Z",'
+        b'"trace":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",'
+        b'"show_id":"00000000-0000-0000-0000-000000000002","seats":["F7","F8"]}'
+    )
+
+
 def test_name_and_version_travel_beside_the_fields() -> None:
     envelope = msgspec.json.decode(events.encode(HELD))
     assert (envelope["name"], envelope["version"]) == ("seats.held", 2)
