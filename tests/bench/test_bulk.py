@@ -10,7 +10,7 @@ import pytest
 from bench import bulk
 from bench.stock import Room
 from cinesync.booking import service, settling
-from cinesync.booking.halls import Halls
+from cinesync.booking.kept import Kept
 from cinesync.booking.model import HoldSeats, Terms
 from cinesync.booking.service import Held
 from cinesync.chassis import clock
@@ -138,7 +138,7 @@ async def _held(booking: Database, show_id: str) -> Sequence[str]:
         show_id=UUID(show_id),
         best=1,
     )
-    [result] = await booking.run(service.hold_seats, [wish], Halls(), TERMS)
+    [result] = await booking.run(service.hold_seats, [wish], Kept(), TERMS)
     assert isinstance(result, Held)
     return result.event.seats
 

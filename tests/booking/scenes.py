@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from cinesync.booking import service, settling, store
-from cinesync.booking.halls import Halls
+from cinesync.booking.kept import Kept
 from cinesync.booking.model import Booking, BookingError, HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.chassis import clock
@@ -150,7 +150,7 @@ class BoxOffice:
 
     db: Database
     terms: Terms = field(default_factory=Terms)
-    halls: Halls = field(default_factory=Halls)
+    kept: Kept = field(default_factory=Kept)
 
     async def schedule(self, *shows: ShowScheduled) -> ShowScheduled:
         await self.db.run(settling.schedule_shows, shows)
@@ -158,7 +158,7 @@ class BoxOffice:
 
     async def try_hold(self, *holds: HoldSeats) -> list[HoldResult]:
         try:
-            return await self.db.run(service.hold_seats, holds, self.halls, self.terms)
+            return await self.db.run(service.hold_seats, holds, self.kept, self.terms)
         except NothingHeld as refused:
             return refused.results
 

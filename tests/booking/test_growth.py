@@ -62,8 +62,8 @@ async def test_a_rush_in_a_new_shop_does_not_make_holds_dearer(office: BoxOffice
 async def taken_and_fetched(tx: Transaction, show_id: UUID) -> tuple[set[str], int]:
     """The show's taken seats, and how many of their rows were fetched for that."""
     before = await fetched_seats(tx)
-    _, taken = await store.shows_and_taken(tx, [show_id])
-    return taken[show_id], await fetched_seats(tx) - before
+    [sale] = await store.sales_of(tx, [show_id])
+    return sale.taken, await fetched_seats(tx) - before
 
 
 async def fetched_seats(tx: Transaction) -> int:

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from cinesync.booking import settling, store
-from cinesync.booking.model import HoldSeats, SeatTaken, Show
+from cinesync.booking.model import HoldSeats, SeatTaken
 from cinesync.booking.service import Held, HoldResult
-from cinesync.booking.store import Claim
+from cinesync.booking.store import Claim, Sale
 from cinesync.chassis.db import Database, Transaction
 from tests.booking.scenes import BoxOffice, paid, scheduled, seats_of, wish
 from tests.conftest import MakeDatabase
@@ -38,11 +38,9 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every buyer has looked at the seats before any of them takes one."""
     arrived = 0
     everybody = asyncio.Event()
-    look = store.shows_and_taken
+    look = store.sales_of
 
-    async def look_and_wait(
-        tx: Transaction, show_ids: Iterable[UUID]
-    ) -> tuple[dict[UUID, Show], dict[UUID, set[str]]]:
+    async def look_and_wait(tx: Transaction, show_ids: Iterable[UUID]) -> list[Sale]:
         nonlocal arrived
         seen = await look(tx, show_ids)
         arrived += 1
@@ -51,7 +49,7 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
         await everybody.wait()
         return seen
 
-    monkeypatch.setattr(store, "shows_and_taken", look_and_wait)
+    monkeypatch.setattr(store, "sales_of", look_and_wait)
 
 
 async def _claim_unguarded(

@@ -99,9 +99,7 @@ async def test_a_batch_that_is_refused_whole_writes_nothing(office: BoxOffice) -
     await office.hold(show, "A1", "A2")
 
     async def attempt() -> None:
-        await office.db.run(
-            service.hold_seats, [wish(show, "A1", "A2")], office.halls, office.terms
-        )
+        await office.db.run(service.hold_seats, [wish(show, "A1", "A2")], office.kept, office.terms)
 
     with pytest.raises(service.NothingHeld) as refused:
         await attempt()

@@ -27,8 +27,8 @@ BEST_DEPTH = 0.62
 # worse for each, so that a rush fills rows instead of leaving one seat in each.
 ODD_REST_COST = 0.3
 
-# Of what is remembered about one hall: a rush on it sees some hundreds of stretches.
-PLACES_KEPT_MAX = 1_000
+# Of what is remembered about one hall: a rush on it sees each run in a dozen states.
+PLACES_KEPT_MAX = 4_000
 
 Seats = tuple[str, ...]
 # How many are stranded by seats, and how far off they are: the smaller, the better.
@@ -52,18 +52,23 @@ class Hall:
     depths: Sequence[tuple[float, float]]
     cost: Mapping[str, float]
     companions: Mapping[str, Seats]
-    _places: dict[tuple[Seats, int, str | None], Place | None] = field(
+    _places: dict[tuple[int, bytes, int, str | None], Place | None] = field(
         default_factory=dict, compare=False, repr=False
     )
 
-    def best_in(self, stretch: Seats, count: int, zone: str | None) -> Place | None:
-        """The best place for `count` people in free neighbours, found once: a hall does not
-        change, and most of its shows have the same stretches free."""
-        key = (stretch, count, zone)
+    def best_in(
+        self, run_index: int, taken: Collection[str], count: int, zone: str | None
+    ) -> Place | None:
+        """The best place for `count` people in a run, found once for each state of it: a hall does
+        not change, and its shows are sold in much the same order."""
+        run = self.runs[run_index]
+        key = (run_index, bytes(map(taken.__contains__, run)), count, zone)
         if key not in self._places:
             if len(self._places) == PLACES_KEPT_MAX:
                 self._places.clear()
-            self._places[key] = min(_places(self, stretch, count, zone), default=None)
+            free = stretches(run, taken)
+            places = (place for one in free for place in _places(self, one, count, zone))
+            self._places[key] = min(places, default=None)
         return self._places[key]
 
     def outside(self, zones: Set[str]) -> list[str]:
@@ -145,13 +150,12 @@ def blocks(run: Seats, taken: Collection[str], count: int) -> Iterator[Block]:
 def best_together(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats | None:
     """The block nearest to the best spot; one that strands nobody goes before one that does."""
     best: Place | None = None
-    for run, nearest in zip(hall.runs, hall.nearest, strict=True):
+    for run_index, nearest in enumerate(hall.nearest):
         if best is not None and best[0] == 0 and best[1] < nearest:
             break  # no run from here on can do better
-        for stretch in stretches(run, taken):
-            place = hall.best_in(stretch, count, zone)
-            if place is not None and (best is None or place < best):
-                best = place
+        place = hall.best_in(run_index, taken, count, zone)
+        if place is not None and (best is None or place < best):
+            best = place
     return best[2] if best else None
 
 

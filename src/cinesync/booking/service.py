@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cinesync.booking import catalog, store
 from cinesync.booking.counter import Counter, Pick
-from cinesync.booking.halls import Halls
+from cinesync.booking.kept import Kept
 from cinesync.booking.model import (
     NEXT,
     Booking,
@@ -52,14 +52,14 @@ class NothingHeld(Exception):
 
 
 async def hold_seats(
-    tx: Transaction, holds: Sequence[HoldSeats], halls: Halls, terms: Terms
+    tx: Transaction, holds: Sequence[HoldSeats], kept: Kept, terms: Terms
 ) -> list[HoldResult]:
     """Hold all or none of each customer's seats; one answer for each, in order.
 
     Conflicts within the batch are decided in memory, in arrival order; with other processes by
     the primary key, whatever was read before. Raises NothingHeld when all are refused.
     """
-    counter = await _open_counter(tx, holds, halls, terms)
+    counter = await _open_counter(tx, holds, kept, terms)
     decided = [counter.decide(hold) for hold in holds]
     picks = [pick for pick in decided if isinstance(pick, Pick)]
     gone = await _claim_all_or_none(tx, picks, terms)
@@ -74,20 +74,22 @@ async def hold_seats(
 
 
 async def _open_counter(
-    tx: Transaction, holds: Sequence[HoldSeats], halls: Halls, terms: Terms
+    tx: Transaction, holds: Sequence[HoldSeats], kept: Kept, terms: Terms
 ) -> Counter:
     """Read once for the whole batch what its decisions rest on."""
-    shows, taken = await store.shows_and_taken(tx, [hold.show_id for hold in holds])
+    sales = await store.sales_of(tx, [hold.show_id for hold in holds])
+    shows = await kept.shows(tx, sales)
+    taken = {sale.show_id: sale.taken for sale in sales}
     held = await store.held_counts(
         tx,
         [hold.customer_id for hold in holds],
         [hold.customer_id for hold in holds if hold.is_guest],
     )
-    by_layout = {show.layout_id: await halls.get(tx, show.layout_id) for show in shows.values()}
+    halls = {show.layout_id: await kept.hall(tx, show.layout_id) for show in shows.values()}
     for show in shows.values():
-        unpriced = by_layout[show.layout_id].outside(show.prices_cents.keys())
+        unpriced = halls[show.layout_id].outside(show.prices_cents.keys())
         taken[show.show_id].update(unpriced)
-    return Counter(shows, by_layout, taken, dict(held), terms)
+    return Counter(shows, halls, taken, dict(held), terms)
 
 
 async def _claim_all_or_none(

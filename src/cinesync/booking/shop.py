@@ -6,7 +6,7 @@ from uuid import UUID
 
 from cinesync.booking import catalog, service, store
 from cinesync.booking.feed import Snapshot, Taken
-from cinesync.booking.halls import Halls
+from cinesync.booking.kept import Kept
 from cinesync.booking.live import Live
 from cinesync.booking.model import Choice, HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld
@@ -26,7 +26,7 @@ class Shop:
         self.db = db
         self.terms = terms
         self.signer = signer
-        self.halls = Halls()
+        self.kept = Kept()
         self.live = Live(self._load, listeners_max=listeners_max)
         self._holds: Batcher[HoldSeats, Held] = Batcher("booking.holds", self._hold)
 
@@ -60,7 +60,7 @@ class Shop:
         versions = self.live.versions(wanted)
         results: Sequence[HoldResult]
         try:
-            results = await self.db.run(service.hold_seats, holds, self.halls, self.terms)
+            results = await self.db.run(service.hold_seats, holds, self.kept, self.terms)
         except NothingHeld as refused:
             results = refused.results
         self.live.seats_held([result.event for result in results if isinstance(result, Held)])
@@ -75,7 +75,7 @@ class Shop:
         show = (await catalog.find_shows(tx, [show_id])).get(show_id)
         if show is None:
             return None
-        hall = await self.halls.get(tx, show.layout_id)
+        hall = await self.kept.hall(tx, show.layout_id)
         taken = {
             seat.seat: Taken(seat.booking_id, None if seat.is_booked else seat.held_until)
             for seat in await store.taken_seats(tx, [(show.region, show_id)])

@@ -20,13 +20,13 @@ from sqlalchemy import (
     select,
 )
 
-from cinesync.booking.catalog import SHOW_COLUMNS, show_of
 from cinesync.booking.counter import Pick
-from cinesync.booking.model import Booking, PricedSeat, Show, State
+from cinesync.booking.model import Booking, PricedSeat, State
 from cinesync.booking.tables import booking_seats, bookings
 from cinesync.chassis.db import Transaction, text
 
 HELD, BOOKED = "held", "booked"
+UNIT_SEPARATOR = "\x1f"
 BOOKING_COLUMNS = (
     "region, booking_id, customer_id, show_id, seats, total_cents, currency, state, created_at,"
     " expires_at, extensions, payment_id, payment_failure, late, confirmed_at, cancelled_at,"
@@ -53,6 +53,21 @@ class TakenSeat:
     booking_id: UUID
     is_booked: bool
     held_until: datetime
+
+
+class Sale(msgspec.Struct, frozen=True):
+    """How a show's sale stands. Nothing else of a show changes without its revision."""
+
+    show_id: UUID
+    revision: int
+    cancelled: bool
+    read_at: datetime
+    taken_names: str
+
+    @property
+    def taken(self) -> set[str]:
+        """The names of seats that are nobody else's to have now."""
+        return set(self.taken_names.split(UNIT_SEPARATOR)) if self.taken_names else set()
 
 
 async def claim_seats(
@@ -143,22 +158,20 @@ async def taken_seats(tx: Transaction, keys: Sequence[tuple[str, UUID]]) -> list
     return [TakenSeat(*row) for row in await tx.execute(statement)]
 
 
-async def shows_and_taken(
-    tx: Transaction, show_ids: Iterable[UUID]
-) -> tuple[dict[UUID, Show], dict[UUID, set[str]]]:
-    """Shows by their ids alone, and the names of their taken seats: a hold asks for both."""
+async def sales_of(tx: Transaction, show_ids: Iterable[UUID]) -> list[Sale]:
+    """Shows by their ids alone, and what is taken of them: a hold asks for both.
+
+    The names go as one text, which costs both sides less than an array of a hundred.
+    """
     statement = text(
-        f"SELECT {SHOW_COLUMNS},"  # noqa: S608 a constant
-        " ARRAY(SELECT seat FROM booking_seats WHERE booking_seats.region = shows.region"
-        " AND booking_seats.show_id = shows.show_id"
-        " AND (booking_seats.state = 'booked' OR booking_seats.held_until > now())) AS taken"
+        "SELECT show_id, revision, cancelled, now() AS read_at, coalesce("
+        "(SELECT string_agg(seat, chr(31)) FROM booking_seats"
+        " WHERE booking_seats.region = shows.region AND booking_seats.show_id = shows.show_id"
+        " AND (booking_seats.state = 'booked' OR booking_seats.held_until > now())), '')"
         " FROM shows WHERE show_id = ANY(CAST(:show_ids AS uuid[]))"
     )
-    shows, taken = {}, {}
-    for row in await tx.execute(statement, {"show_ids": sorted(set(show_ids))}):
-        show = show_of(row)
-        shows[show.show_id], taken[show.show_id] = show, set(row["taken"])
-    return shows, taken
+    rows = await tx.execute(statement, {"show_ids": sorted(set(show_ids))})
+    return [Sale(*row) for row in rows]
 
 
 async def held_counts(
