@@ -211,7 +211,8 @@ class BoxOffice:
         starts_at = clock.now() + timedelta(minutes=minutes)
         ends_at = starts_at + timedelta(minutes=120)
         await self.execute(
-            "UPDATE shows SET starts_at = :starts_at, ends_at = :ends_at WHERE show_id = :id",
+            "UPDATE shows SET starts_at = :starts_at, ends_at = :ends_at, revision = revision + 1"
+            " WHERE show_id = :id",
             id=show.show_id,
             starts_at=starts_at,
             ends_at=ends_at,
