@@ -22,7 +22,7 @@ ISSUER = "cinesync"
 ALGORITHM = "ES256"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 a media type, RFC 9068 section 2.1
 TOKEN_CHARS_MAX = 2_000
-CACHE_MAX = 50_000
+CACHE_MAX = 200_000  # some 160 MB, when so many come before their tokens expire
 JWKS_PAUSE_SECONDS = 1.0
 KEYS_SECONDS_MAX = 300.0
 
