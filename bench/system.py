@@ -16,8 +16,10 @@ from bench.load import generator
 from bench.load.flows import Ask, Door
 from bench.load.generator import Run
 from bench.load.wire import request
-from cinesync.split import Plan, Split
-from cinesync.up import Address, Home, Stack, free_port
+from cinesync.supervisor.address import Address, free_port
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.embedded import EmbeddedShop
+from cinesync.supervisor.split import Plan, Split
 
 LISTENERS_MAX = 6_000
 GUEST_CONNECTIONS = 16
@@ -58,15 +60,15 @@ class System:
             postgres.stop()
             self._stack = self._start()
 
-    def _start(self) -> Stack | Split:
+    def _start(self) -> EmbeddedShop | Split:
         began = time.perf_counter()
         environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
         environ |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **self._environ}
-        home = Home(self._folder)
+        home = DataFolder(self._folder)
         if self._split:
-            stack: Stack | Split = Split(home, self._address, environ, Plan({}, plain=True))
+            stack: EmbeddedShop | Split = Split(home, self._address, environ, Plan({}, plain=True))
         else:
-            stack = Stack(home, self._address, environ)
+            stack = EmbeddedShop(home, self._address, environ)
         try:
             stack.start(self._say)
         except BaseException:
@@ -81,9 +83,9 @@ class System:
         return Door(self._address.host, self._address.port)
 
     @property
-    def home(self) -> Home:
+    def home(self) -> DataFolder:
         """Its folder."""
-        return Home(self._folder)
+        return DataFolder(self._folder)
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -154,7 +156,7 @@ def running(say: Say, *, split: bool = False, **environ: str) -> Iterator[System
     """A shop in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as name:
         folder = Path(name)
-        with Home(folder).owned():
+        with DataFolder(folder).owned():
             system = System(folder, say, environ, split=split)
             try:
                 yield system

@@ -19,9 +19,9 @@ from litestar.types import ControllerRouterHandler
 from cinesync.chassis import clock, migrate, tokens
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.http import service_app
-from cinesync.chassis.postgres import Postgres
 from cinesync.chassis.shortcuts import Shortcut, Shortcuts
 from cinesync.chassis.tokens import Verifier
+from cinesync.supervisor.postgres import Postgres
 from tests.system.shop import Shop
 
 # Lints every statement that the tests run, and watches its transaction.
@@ -52,7 +52,7 @@ SLOW_FILES = frozenset(
         "booking/test_money.py",
         "chassis/test_bus.py",
         "chassis/test_bus_crash.py",
-        "chassis/test_postgres.py",
+        "supervisor/test_postgres.py",
         "chassis/test_outbox.py",
         "chassis/test_service.py",
         "ledger/test_completeness.py",
@@ -72,7 +72,7 @@ SLOW_FILES = frozenset(
         "pbft/test_simulation.py",
         "portability/test_faults.py",
         "portability/test_faults_booking.py",
-        "tests/test_gateway.py",
+        "supervisor/test_caddyfile.py",
         "web/test_security.py",
         "web/test_session.py",
     }

@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from cinesync.chassis.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres
 from tests.system.shop import Supervised, eventually
 
 FOLDER = pytest.StashKey[Path]()

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.load.flows import Door
-from cinesync.up import Child, Home, free_port
+from cinesync.supervisor.address import free_port
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.managed_process import ManagedProcess
 
 # A worker for each of two cores; other numbers were not compared.
 WORKERS = 2
@@ -18,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def running(home: Home, environ: Mapping[str, str], database_url: str) -> Iterator[Door]:
+def running(home: DataFolder, environ: Mapping[str, str], database_url: str) -> Iterator[Door]:
     """Its door, for as long as it is needed; `environ` is the shop's."""
     door = Door("127.0.0.1", free_port(), holds="/holds", payments="/payments")
     own = {
@@ -31,7 +33,7 @@ def running(home: Home, environ: Mapping[str, str], database_url: str) -> Iterat
     arguments += ["--host", door.host, "--port", str(door.port), "--no-ws"]
     arguments += ["--workers", str(WORKERS), "--blocking-threads", str(THREADS)]
     arguments += ["--log-level", "error"]
-    child = Child("baseline", arguments, {**environ, **own}, home, module="granian")
+    child = ManagedProcess("baseline", arguments, {**environ, **own}, home, module="granian")
     child.start()
     try:
         _await_ready(door, child)
@@ -40,7 +42,7 @@ def running(home: Home, environ: Mapping[str, str], database_url: str) -> Iterat
         child.stop()
 
 
-def _await_ready(door: Door, child: Child) -> None:
+def _await_ready(door: Door, child: ManagedProcess) -> None:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline and not child.has_ended():
         try:

@@ -16,7 +16,10 @@ from cinesync.ledger import entries, founding, home, receipts
 from cinesync.ledger.application import OPERATIONS_MAX
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.entries import Entry
-from cinesync.up import VALIDATORS, Child, Home, free_ports
+from cinesync.supervisor.address import free_ports
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.infrastructure import VALIDATORS
+from cinesync.supervisor.managed_process import ManagedProcess
 
 PAUSE_SECONDS = 0.02
 VERIFICATIONS = 200
@@ -62,11 +65,11 @@ class Validators:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "ledger"
         founding.init(self.folder, [f"127.0.0.1:{port}" for port in free_ports(VALIDATORS)])
-        shop = Home(folder)
+        shop = DataFolder(folder)
         shop.logs.mkdir(parents=True, exist_ok=True)
         environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
         self.children = [
-            Child(name, ["validator", f"--home={self.folder / name}"], environ, shop)
+            ManagedProcess(name, ["validator", f"--home={self.folder / name}"], environ, shop)
             for name in (f"validator-{number}" for number in range(VALIDATORS))
         ]
         for child in self.children:

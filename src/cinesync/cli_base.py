@@ -8,7 +8,8 @@ from pathlib import Path
 import rich_click as click
 from rich.console import Console
 
-from cinesync.up import UpFailed, borrowed
+from cinesync.supervisor.embedded import borrowed
+from cinesync.supervisor.errors import UpFailed
 
 DEFAULT_DATA = Path("~/.cinesync")
 

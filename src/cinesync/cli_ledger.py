@@ -90,7 +90,7 @@ def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...
     ca-key.pem and client-operator off line. genesis.json is what auditors pin.
     """
     from cinesync.ledger import founding  # noqa: PLC0415
-    from cinesync.up import free_ports  # noqa: PLC0415
+    from cinesync.supervisor.address import free_ports  # noqa: PLC0415
 
     chosen = addresses or [f"127.0.0.1:{port}" for port in free_ports(validators)]
     try:
@@ -181,7 +181,7 @@ def propose_add_command(
     brings itself up to date. Its key and certificate need ca-key.pem.
     """
     from cinesync.ledger import membership  # noqa: PLC0415
-    from cinesync.up import free_port  # noqa: PLC0415
+    from cinesync.supervisor.address import free_port  # noqa: PLC0415
 
     where = address or f"127.0.0.1:{free_port()}"
     folder = data.expanduser() / "ledger"

@@ -7,7 +7,10 @@ import rich_click as click
 from rich.table import Table
 
 from cinesync.cli_base import Refused, data_option, environ, err, say
-from cinesync.up import Address, Home, UpFailed, up
+from cinesync.supervisor.address import Address
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.embedded import up
+from cinesync.supervisor.errors import UpFailed
 
 
 @click.command("up")
@@ -55,7 +58,7 @@ def up_command(
         if not split:
             up(data, address, environ(), say, _welcome)
             return
-        from cinesync.split import Plan, up_split  # noqa: PLC0415 an embedded shop needs no Caddy
+        from cinesync.supervisor.split import Plan, up_split  # noqa: PLC0415 an embedded shop needs no Caddy
 
         up_split(data, address, environ(), Plan(counts, plain), say, _welcome)
     except UpFailed as error:
@@ -81,9 +84,9 @@ def restart_command(service: str, data: Path) -> None:
     A new process is ready before an old one ends, so that no request fails and no seat map
     stays dark. SERVICE: auth, movies, booking, payment, ledger or web.
     """
-    from cinesync.control import CommandFailed, ask  # noqa: PLC0415
+    from cinesync.supervisor.control_socket import CommandFailed, ask  # noqa: PLC0415
 
-    facts = Home(data).running()
+    facts = DataFolder(data).running()
     if "control" not in facts:
         raise Refused(f"No split shop runs on {data}; `cinesync up --split` starts one.")
     try:

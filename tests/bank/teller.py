@@ -17,7 +17,7 @@ import msgspec
 
 from cinesync.bank.app import Settings, serve
 from cinesync.bank.books import Delays
-from cinesync.up import free_port
+from cinesync.supervisor.address import free_port
 
 SECRET = "a secret between the shop and the bank"
 PROGRAM = """

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from bench.baseline import app, counter, stock
 from bench.baseline.models import Payment
-from cinesync.chassis.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres
 from tests.conftest import Sign
 
 SEATS = 8

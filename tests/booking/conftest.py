@@ -13,7 +13,7 @@ from cinesync.booking.tables import metadata
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock, migrate
 from cinesync.chassis.db import Database, Transaction, open_database
-from cinesync.chassis.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres
 from tests.booking.scenes import BoxOffice
 from tests.booking.storefront import OpenStorefront, Storefront
 from tests.conftest import MakeClient, Sign

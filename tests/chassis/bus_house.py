@@ -24,9 +24,9 @@ from cinesync.chassis.dead_letters import DatabaseDeadLetters, DeadLetters
 from cinesync.chassis.events import Event, Message, encode
 from cinesync.chassis.inbox import Handler, Inbox
 from cinesync.chassis.outbox import Relay
-from cinesync.chassis.postgres import Postgres
 from cinesync.chassis.rabbitmq import RabbitMqBus
 from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
+from cinesync.supervisor.postgres import Postgres
 from tests.chassis.rabbitmq_server import RabbitMqServer
 
 BUS_KINDS = ["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)]

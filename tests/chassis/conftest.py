@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from cinesync.chassis.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres
 from tests.chassis.bus_house import BUS_KINDS, House, open_house
 from tests.chassis.rabbitmq_server import (
     DEBIAN_PACKAGE,

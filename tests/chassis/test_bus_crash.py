@@ -13,9 +13,9 @@ from cinesync.chassis import db
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.events import Message
 from cinesync.chassis.inbox import Inbox
-from cinesync.chassis.postgres import Postgres
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.rabbitmq import RabbitMqBus
+from cinesync.supervisor.postgres import Postgres
 from tests.chassis.bus_house import (
     BUS_KINDS,
     DELIVERIES_MAX,

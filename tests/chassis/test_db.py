@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from cinesync.chassis import lease, migrate
 from cinesync.chassis.db import Database, Transaction, open_database
-from cinesync.chassis.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
 
 

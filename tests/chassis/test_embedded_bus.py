@@ -9,7 +9,7 @@ import pytest
 from cinesync.chassis.db import Database, DatabaseAway
 from cinesync.chassis.events import Message
 from cinesync.chassis.inbox import Inbox
-from cinesync.chassis.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres
 from tests.chassis.bus_house import House, Paid, message, open_house, paid, record
 
 PATIENCE_SECONDS = 30.0

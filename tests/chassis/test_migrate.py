@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from cinesync.chassis import alembic_steps, lease, migrate
 from cinesync.chassis.db import Database, Transaction, open_database
 from cinesync.chassis.migrate import MigrationBusy
-from cinesync.chassis.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
 
 TOY = "tests.chassis.toy.migrations"

@@ -18,8 +18,8 @@ from cinesync.chassis import clock, lease, service
 from cinesync.chassis.bus import EmbeddedBus
 from cinesync.chassis.db import Database, Transaction, open_database
 from cinesync.chassis.events import Message
-from cinesync.chassis.postgres import Postgres
 from cinesync.chassis.service import Process, ProcessSettings, Service
+from cinesync.supervisor.postgres import Postgres
 from tests.chassis.toy.app import Toy, build, count_notes, readings, take_note
 from tests.chassis.toy.child import PATIENCE_SECONDS, Child, free_port
 from tests.conftest import MakeDatabase

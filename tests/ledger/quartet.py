@@ -13,7 +13,7 @@ from cinesync.chassis import clock
 from cinesync.ledger import founding, home
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.model import first_sequence
-from cinesync.up import free_ports
+from cinesync.supervisor.address import free_ports
 
 CHILD = """
 import sys

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.postgres import PR_SET_PDEATHSIG
 from cinesync.ledger import network, validator
 from cinesync.ledger.journal import Journal
 from cinesync.ledger.network import Sender
 from cinesync.ledger.replicator import Replicator
 from cinesync.pbft.ports import Parameters
+from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
 
 SAID = "said"
 BOUNDARIES = ("before write", "after write", "after send")

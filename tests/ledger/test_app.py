@@ -9,10 +9,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from cinesync import up
 from cinesync.chassis.settings import SettingsError
 from cinesync.ledger import app, founding, tables
 from cinesync.ledger.consumers import HANDLERS
+from cinesync.supervisor import infrastructure
 from tests.conftest import MakeDatabase
 
 ENVIRON = {"DATABASE_URL": "postgresql://nobody@localhost/none"}
@@ -28,11 +28,11 @@ async def test_the_service_is_built_from_its_settings(tmp_path: Path) -> None:
 
 
 def test_up_runs_every_validator_whose_home_is_there(tmp_path: Path) -> None:
-    assert up._validators_in(tmp_path) == []
+    assert infrastructure._validators_in(tmp_path) == []
     founding.init(tmp_path, ["127.0.0.1:1"] * 4)
     founding.make_validator(tmp_path, 10)
     (tmp_path / "validator-2").rename(tmp_path / "validator-2.away")
-    assert up._validators_in(tmp_path) == [0, 1, 3, 10]
+    assert infrastructure._validators_in(tmp_path) == [0, 1, 3, 10]
     with pytest.raises(founding.FoundingFailed, match="exists already"):
         founding.make_validator(tmp_path, 10)
     with pytest.raises(founding.FoundingFailed, match="no ledger in"):

@@ -15,7 +15,7 @@ from cinesync.chassis import clock
 from cinesync.ledger import founding, home, inspection
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.model import first_sequence
-from cinesync.up import free_ports
+from cinesync.supervisor.address import free_ports
 from tests.ledger import saboteur
 from tests.ledger.chains import entry
 from tests.ledger.quartet import until

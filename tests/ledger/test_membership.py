@@ -21,7 +21,7 @@ from cinesync.ledger.reader import Reader
 from cinesync.ledger.receipts import Certificate, Receipt
 from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.messages import Attestation, Configuration, payload
-from cinesync.up import free_port
+from cinesync.supervisor.address import free_port
 from tests.ledger.chains import Chain, entry, founders, replaced
 from tests.ledger.quartet import Quartet, until
 

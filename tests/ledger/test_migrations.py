@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from cinesync.chassis import alembic_steps, clock, migrate
 from cinesync.chassis.db import Database, Transaction, open_database, text
-from cinesync.chassis.postgres import Postgres
 from cinesync.ledger import service, store
+from cinesync.supervisor.postgres import Postgres
 
 PACKAGE = "cinesync.ledger.migrations"
 SUBMISSION = (

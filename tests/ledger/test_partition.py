@@ -8,7 +8,7 @@ import pytest
 
 from cinesync.ledger import inspection
 from cinesync.ledger.client import LedgerClient
-from cinesync.up import free_ports
+from cinesync.supervisor.address import free_ports
 from tests.ledger import wires
 from tests.ledger.chains import entry
 from tests.ledger.quartet import Quartet, until

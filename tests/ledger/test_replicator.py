@@ -17,7 +17,7 @@ from cinesync.ledger.model import first_sequence
 from cinesync.ledger.network import BadFrame, Kind, Query, Sender
 from cinesync.ledger.replicator import Replicator
 from cinesync.pbft.messages import FRAME_BYTES_MAX, Refused
-from cinesync.up import free_ports
+from cinesync.supervisor.address import free_ports
 from tests.ledger.chains import entry
 from tests.ledger.quartet import until
 

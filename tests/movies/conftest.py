@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 
 from cinesync.chassis import clock
 from cinesync.chassis.db import Database, open_database
-from cinesync.chassis.postgres import Postgres
 from cinesync.movies.routes import router
 from cinesync.movies.seeding import seed_chain
+from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeClient, MakeDatabase
 
 DAYS = 2

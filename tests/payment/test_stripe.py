@@ -17,7 +17,7 @@ from cinesync.payment.cashier import Cashier
 from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused
 from cinesync.payment.gateways.stripe import Stripe, open_stripe
 from cinesync.payment.model import BadSignature, Charge, ChargeState, Payment, Refund, Status
-from cinesync.up import free_port
+from cinesync.supervisor.address import free_port
 from tests.conftest import MakeClient
 from tests.needs import need
 from tests.payment.conftest import PATIENCE, Till, open_holds

@@ -10,7 +10,7 @@ from cinesync.chassis.bus import EmbeddedBus
 from cinesync.chassis.db import Database, Transaction, open_database
 from cinesync.chassis.inbox import Inbox
 from cinesync.chassis.outbox import Relay
-from cinesync.chassis.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres
 from tests.chassis.bus_house import (
     Paid,
     Seen,

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from cinesync.chassis import migrate
 from cinesync.chassis.db import Database, Transaction, open_database
-from cinesync.chassis.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres
 from tests.portability import profile
 from tests.portability.profile import Profile
 

@@ -16,8 +16,10 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import httpx
 
-from cinesync.split import Split
-from cinesync.up import Address, Home, Stack, free_port
+from cinesync.supervisor.address import Address, free_port
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.embedded import EmbeddedShop
+from cinesync.supervisor.split import Split
 
 WAIT_SECONDS_MAX = 90.0
 ATTEMPT_PAUSE_SECONDS = 0.1
@@ -61,14 +63,14 @@ class Shop:
         self.address = Address("127.0.0.1", free_port())
         base = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}  # noqa: TID251
         base |= {"SABOTAGE_FILE": str(self.order), "LOG_LEVEL": "INFO", **environ}
-        self.home = Home(folder)
+        self.home = DataFolder(folder)
         self.stack = self._build(base, module)
         self.url = self.address.url
         self._clients: list[Client] = []
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
-    def _build(self, environ: Mapping[str, str], module: str) -> Stack | Split:
-        stack = Stack(self.home, self.address, environ)
+    def _build(self, environ: Mapping[str, str], module: str) -> EmbeddedShop | Split:
+        stack = EmbeddedShop(self.home, self.address, environ)
         stack.shop.module = module
         return stack
 
@@ -101,7 +103,7 @@ class Shop:
     def arm(self, moment: str, command: str) -> None:
         """Have the shop kill itself at the next `command`; it comes back at once, as after one
         kill and not as after the tenth in a row."""
-        assert isinstance(self.stack, Stack)
+        assert isinstance(self.stack, EmbeddedShop)
         self.stack.shop.restarts = 0
         self.order.write_text(f"{moment} {command}")
 

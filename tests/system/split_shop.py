@@ -5,8 +5,8 @@ import signal
 import ssl
 from collections.abc import Mapping
 
-from cinesync.split import Plan, Split
-from cinesync.up import Child
+from cinesync.supervisor.managed_process import ManagedProcess
+from cinesync.supervisor.split import Plan, Split
 from tests.chassis.rabbitmq_server import RabbitMqServer
 from tests.system.shop import Shop
 
@@ -29,7 +29,7 @@ class SplitShop(Shop):
         """The shop's own CA."""
         return ssl.create_default_context(cafile=self.stack.authority)
 
-    def child(self, name: str) -> Child:
+    def child(self, name: str) -> ManagedProcess:
         """A process by its name: booking-1, bank, validator-0, gateway."""
         children = [*self.stack.children, *self.stack.validators, self.stack.bank]
         return next(child for child in children if child.name == name)

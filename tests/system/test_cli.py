@@ -17,7 +17,9 @@ from cinesync.chassis.inbox import insert_dead_letter
 from cinesync.cli import main, run
 from cinesync.ledger import canonical
 from cinesync.serve import SERVICES
-from cinesync.up import Groundwork, Home, UpFailed
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.infrastructure import Infrastructure
 from tests.system.shop import Shop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
@@ -180,7 +182,7 @@ def test_a_ledger_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path
         assert refused.exit_code != 0
         assert "another version of CineSync" in " ".join(refused.output.split())
     with pytest.raises(UpFailed, match="move the data folder away"):
-        Groundwork(Home(tmp_path), "http://127.0.0.1:1", {}).start_validators()
+        Infrastructure(DataFolder(tmp_path), "http://127.0.0.1:1", {}).start_validators()
     assert chain.read_bytes() == kept
 
 

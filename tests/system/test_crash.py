@@ -11,8 +11,10 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import pytest
 
-from cinesync import pulse
-from cinesync.up import VALIDATORS, Stack, free_port
+from cinesync.supervisor import watchdog
+from cinesync.supervisor.address import free_port
+from cinesync.supervisor.embedded import EmbeddedShop
+from cinesync.supervisor.infrastructure import VALIDATORS
 from tests.system.shop import (
     Client,
     Shop,
@@ -97,11 +99,11 @@ def test_killing_a_process_under_load_loses_nothing(killable_shop: Shop, part: s
 def test_a_shop_that_hangs_is_ended_and_begun_again(
     killable_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pulse, "PULSE_SECONDS", 0.1)
-    monkeypatch.setattr(pulse, "ANSWER_SECONDS_MAX", 2.0)
+    monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "ANSWER_SECONDS_MAX", 2.0)
     client = killable_shop.client().sign_up()
     booking_id = buy(client, client.a_show()["show_id"])
-    assert isinstance(killable_shop.stack, Stack)
+    assert isinstance(killable_shop.stack, EmbeddedShop)
     hung = killable_shop.stack.shop.pid
     os.kill(hung, signal.SIGSTOP)
     assert client.confirmed(booking_id)["status"] == "confirmed"

@@ -18,7 +18,7 @@ import asyncpg
 import httpx
 import pytest
 
-from cinesync.up import free_port
+from cinesync.supervisor.address import free_port
 from tests.system.shop import Shop, eventually
 
 pytestmark = [

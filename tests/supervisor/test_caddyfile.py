@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from cinesync.cli import PORTS
-from cinesync.gateway import Gateway, caddyfile
-from cinesync.split import SERVICES, caddy_path
-from cinesync.up import free_port
+from cinesync.supervisor.address import free_port
+from cinesync.supervisor.caddyfile import Gateway, caddyfile
+from cinesync.supervisor.split import SERVICES, caddy_path
 from tests.system.shop import eventually
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = Gateway(
     names=["localhost", "127.0.0.1"],
     port=8000,

@@ -86,7 +86,7 @@ _BALANCED = Template("""\
 """)
 
 _FILE = Template("""\
-# Made by cinesync (src/cinesync/gateway.py).
+# Made by cinesync (src/cinesync/supervisor/caddyfile.py).
 {
 	admin off
 	persist_config off

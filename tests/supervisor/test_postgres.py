@@ -12,8 +12,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from cinesync.chassis import postgres
-from cinesync.chassis.postgres import Postgres, PostgresFailed
+from cinesync.supervisor import postgres
+from cinesync.supervisor.postgres import Postgres, PostgresFailed
 
 PATIENCE_SECONDS = 60
 
@@ -77,7 +77,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_the_server_ends_with_its_parent_even_when_that_is_killed(prepared: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from cinesync.chassis.postgres import Postgres\n"
+        "from cinesync.supervisor.postgres import Postgres\n"
         "server = Postgres(Path(sys.argv[1]), durable=False); server.start()\n"
         "print(server.pid, flush=True); time.sleep(600)"
     )

@@ -17,30 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cinesync import gateway
-from cinesync.control import CommandFailed, Control, Steps
-from cinesync.gateway import Gateway, Tls
-from cinesync.up import (
-    LIVE_PATH,
-    READY_SECONDS_MAX,
-    STOP_SECONDS_MAX,
-    WATCH_SECONDS,
-    Address,
-    Child,
-    Groundwork,
-    Home,
-    UpFailed,
-    check_port,
-    free_ports,
-    log_end,
-)
+from cinesync.supervisor import caddyfile
+from cinesync.supervisor.address import Address, check_port, free_ports
+from cinesync.supervisor.caddyfile import Gateway, Tls
+from cinesync.supervisor.control_socket import CommandFailed, Control, Steps
+from cinesync.supervisor.data_folder import DataFolder, log_end
+from cinesync.supervisor.embedded import LIVE_PATH, READY_SECONDS_MAX
+from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.infrastructure import WATCH_SECONDS, Infrastructure
+from cinesync.supervisor.managed_process import STOP_SECONDS_MAX, ManagedProcess
 
 SERVICES = ("auth", "movies", "booking", "payment", "ledger", "web")
 FILL = ("movies", "auth")  # what fills the demo chain
 # PostgreSQL here takes 100 connections and a process opens up to eight.
 REPLICAS_MAX = 10
 DRAIN_SECONDS = 3.0
-NOTICE_SECONDS = 2.0 * gateway.HEALTH_SECONDS
+NOTICE_SECONDS = 2.0 * caddyfile.HEALTH_SECONDS
 BROKER_SECONDS_MAX = 10.0
 LOOPBACK = "127.0.0.1"
 TRUSTED = f"{LOOPBACK},::1"
@@ -74,7 +66,7 @@ class Plan:
         return self.replicas.get(service, 1)
 
 
-class Caddy(Child):
+class Caddy(ManagedProcess):
     """The gateway's process."""
 
     def command(self) -> list[str]:
@@ -86,11 +78,11 @@ class Pool:
     """One service: its replicas and one place more."""
 
     def __init__(
-        self, service: str, ports: Sequence[int], environ: Mapping[str, str], home: Home
+        self, service: str, ports: Sequence[int], environ: Mapping[str, str], home: DataFolder
     ) -> None:
         self.service = service
         self.places = [
-            Child(
+            ManagedProcess(
                 name,
                 ["serve", service],
                 {**environ, "PORT": str(port), "INSTANCE": name},
@@ -105,7 +97,7 @@ class Pool:
         self.addresses = [f"{LOOPBACK}:{port}" for port in ports]
 
     @property
-    def spare(self) -> Child:
+    def spare(self) -> ManagedProcess:
         """The place that is free."""
         return next(place for place in self.places if place not in self.replicas)
 
@@ -129,11 +121,11 @@ class Pool:
         yield f"{self.service} is new: {', '.join(child.name for child in self.replicas)}"
 
 
-class Split(Groundwork):
+class Split(Infrastructure):
     """Everything a shop needs on one machine, each part a process of its own."""
 
     def __init__(
-        self, home: Home, address: Address, environ: Mapping[str, str], plan: Plan
+        self, home: DataFolder, address: Address, environ: Mapping[str, str], plan: Plan
     ) -> None:
         sizes = {service: plan.count(service) + 1 for service in SERVICES}
         inner_port, *ports = free_ports(1 + sum(sizes.values()))
@@ -178,7 +170,7 @@ class Split(Groundwork):
         self._control: Control | None = None
 
     @property
-    def children(self) -> list[Child]:
+    def children(self) -> list[ManagedProcess]:
         """What is to run, beside the groundwork."""
         return [*(child for pool in self.pools.values() for child in pool.replicas), self.gateway]
 
@@ -186,7 +178,7 @@ class Split(Groundwork):
         """Raises UpFailed when the shop does not come up."""
         check_port(self._address)
         self._caddyfile.parent.mkdir(mode=0o700, exist_ok=True)
-        self._caddyfile.write_text(gateway.caddyfile(self._gateway))
+        self._caddyfile.write_text(caddyfile.caddyfile(self._gateway))
         say("starting the bank, four validators and PostgreSQL")
         self.bank.start()
         self.start_validators()
@@ -242,7 +234,10 @@ class Split(Groundwork):
 
 
 def _check_alive(
-    children: Iterable[Child], late: Sequence[Child], deadline: float, home: Home
+    children: Iterable[ManagedProcess],
+    late: Sequence[ManagedProcess],
+    deadline: float,
+    home: DataFolder,
 ) -> None:
     ended = next((child for child in children if child.has_ended()), None)
     if ended is None and time.monotonic() > deadline:
@@ -265,7 +260,7 @@ def up_split(
     _check_broker(environ.get("RABBITMQ_URL", ""))
     if plan.plain and address.host not in {LOOPBACK, "localhost", "::1"}:
         raise UpFailed("Plain HTTP is for this machine only: leave --host out, or --plain.")
-    home = Home(folder)
+    home = DataFolder(folder)
     with home.owned():
         shop = Split(home, address, environ, plan)
         for name in (signal.SIGINT, signal.SIGTERM):
@@ -354,7 +349,7 @@ def _pause(seconds: float) -> Iterator[None]:
         yield None
 
 
-def _until_ready(child: Child) -> Iterator[None]:
+def _until_ready(child: ManagedProcess) -> Iterator[None]:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while not child.ready.is_set():
         if child.has_ended() or time.monotonic() > deadline:
@@ -362,7 +357,7 @@ def _until_ready(child: Child) -> Iterator[None]:
         yield None
 
 
-def _until_ended(child: Child) -> Iterator[None]:
+def _until_ended(child: ManagedProcess) -> Iterator[None]:
     deadline = time.monotonic() + DRAIN_SECONDS + STOP_SECONDS_MAX
     while not child.has_ended():
         if time.monotonic() > deadline:

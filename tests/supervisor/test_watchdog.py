@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cinesync import pulse
-from cinesync.up import Child, Home, free_port
+from cinesync.supervisor import watchdog
+from cinesync.supervisor.address import free_port
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.managed_process import ManagedProcess
 from tests.system.shop import eventually
 
 pytestmark = pytest.mark.slow
@@ -19,23 +21,23 @@ ROUNDS = 10
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "PULSE_SECONDS", 0.01)
-    monkeypatch.setattr(pulse, "ANSWER_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(watchdog, "ANSWER_SECONDS_MAX", 0.2)
 
 
-Open = Callable[[], Child]
+Open = Callable[[], ManagedProcess]
 
 
 @pytest.fixture
 def open_child(tmp_path: Path) -> Iterator[Open]:
     """Servers that know no /health/live, and answer 404."""
-    children: list[Child] = []
-    home = Home(tmp_path)
+    children: list[ManagedProcess] = []
+    home = DataFolder(tmp_path)
     home.logs.mkdir()
 
-    def begin() -> Child:
+    def begin() -> ManagedProcess:
         port = free_port()
-        child = Child(
+        child = ManagedProcess(
             f"server-{len(children)}",
             [str(port), "--bind", "127.0.0.1"],
             {"PYTHONUNBUFFERED": "1"},
@@ -45,7 +47,7 @@ def open_child(tmp_path: Path) -> Iterator[Open]:
         )
         child.start()
         children.append(child)
-        eventually(lambda: pulse._answers(child.live_url), "listening")
+        eventually(lambda: watchdog._answers(child.live_url), "listening")
         child.ready.set()
         return child
 
@@ -60,7 +62,7 @@ def test_one_that_hangs_is_ended_and_one_that_answers_is_not(open_child: Open) -
     well, hung = open_child(), open_child()
     os.kill(hung.pid, signal.SIGSTOP)
     said: list[str] = []
-    with pulse.felt(lambda: [well, hung], said.append):
+    with watchdog.watched(lambda: [well, hung], said.append):
         eventually(hung.has_ended, "ended")
         assert not well.has_ended()
     assert said == ["the server-1 does not answer; it is ended"]
@@ -74,11 +76,11 @@ def test_only_silence_after_silence_ends_it(
 
     def every_fourth(_url: str) -> bool:
         asked.release()
-        return asked._value % pulse.SILENCES_MAX == 0
+        return asked._value % watchdog.UNANSWERED_MAX == 0
 
-    monkeypatch.setattr(pulse, "_answers", every_fourth)
-    with pulse.felt(lambda: [child], lambda _: None):
-        eventually(lambda: asked._value > ROUNDS * pulse.SILENCES_MAX, "asked")
+    monkeypatch.setattr(watchdog, "_answers", every_fourth)
+    with watchdog.watched(lambda: [child], lambda _: None):
+        eventually(lambda: asked._value > ROUNDS * watchdog.UNANSWERED_MAX, "asked")
         assert not child.has_ended()
 
 
@@ -88,6 +90,6 @@ def test_one_that_is_not_ready_yet_may_be_silent(open_child: Open) -> None:
     starting.ready.clear()
     for child in (starting, hung):
         os.kill(child.pid, signal.SIGSTOP)
-    with pulse.felt(lambda: [starting, hung], lambda _: None):
+    with watchdog.watched(lambda: [starting, hung], lambda _: None):
         eventually(hung.has_ended, "ended")
         assert not starting.has_ended()

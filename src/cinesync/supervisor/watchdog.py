@@ -9,14 +9,14 @@ from typing import Protocol
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
-PULSE_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 ANSWER_SECONDS_MAX = 10.0
-SILENCES_MAX = 4  # one after the other: a minute, for which no overload keeps a loop busy
+UNANSWERED_MAX = 4  # one after the other: a minute, for which no overload keeps a loop busy
 
 _direct = build_opener(ProxyHandler({}))
 
 
-class Pulsing(Protocol):
+class Watchable(Protocol):
     """A process that answers for itself at `live_url`; without one, nobody asks."""
 
     name: str
@@ -33,10 +33,12 @@ class Pulsing(Protocol):
 
 
 @contextmanager
-def felt(processes: Callable[[], Iterable[Pulsing]], say: Callable[[str], None]) -> Iterator[None]:
+def watched(
+    processes: Callable[[], Iterable[Watchable]], say: Callable[[str], None]
+) -> Iterator[None]:
     """Meanwhile, end those that do not answer, time after time."""
     over = threading.Event()
-    thread = threading.Thread(target=_feel, args=(processes, say, over), daemon=True)
+    thread = threading.Thread(target=_watch, args=(processes, say, over), daemon=True)
     thread.start()
     try:
         yield
@@ -44,17 +46,17 @@ def felt(processes: Callable[[], Iterable[Pulsing]], say: Callable[[str], None])
         over.set()
 
 
-def _feel(
-    processes: Callable[[], Iterable[Pulsing]], say: Callable[[str], None], over: threading.Event
+def _watch(
+    processes: Callable[[], Iterable[Watchable]], say: Callable[[str], None], over: threading.Event
 ) -> None:
-    silences: Counter[int] = Counter()
-    while not over.wait(PULSE_SECONDS):
+    unanswered: Counter[int] = Counter()
+    while not over.wait(CHECK_SECONDS):
         for process in processes():
             if not process.live_url or not process.is_serving():
                 continue
             pid = process.pid
-            silences[pid] = 0 if _answers(process.live_url) else silences[pid] + 1
-            if silences[pid] >= SILENCES_MAX and process.pid == pid and not over.is_set():
+            unanswered[pid] = 0 if _answers(process.live_url) else unanswered[pid] + 1
+            if unanswered[pid] >= UNANSWERED_MAX and process.pid == pid and not over.is_set():
                 say(f"the {process.name} does not answer; it is ended")
                 process.kill()
 

@@ -1,0 +1,92 @@
+"""A shop's data folder: its lock, secrets, logs, and what runs on it."""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from cinesync.supervisor.errors import UpFailed
+
+LOG_BYTES_MAX = 20_000_000
+
+
+class DataFolder:
+    """A data folder: one shop's databases, books, logs and secrets."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().absolute()
+        self.logs = self.folder / "logs"
+        self.run_file = self.folder / "run.json"
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Keep others out while we run. Raises UpFailed when somebody is in already."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / "lock").open("a")
+        except OSError as error:
+            raise UpFailed(f"{self.folder} cannot be used: {error.strerror}.") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UpFailed(
+                    f"A shop already runs on {self.folder}"
+                    f" ({self.running().get('url', 'starting')}); stop it,"
+                    " or choose another folder with --data."
+                ) from error
+            self.run_file.unlink(missing_ok=True)  # of one that was killed
+            try:
+                yield
+            finally:
+                self.run_file.unlink(missing_ok=True)
+
+    def secret(self, name: str) -> str:
+        """A random secret made once and kept, readable by its owner only."""
+        path = self.folder / f"{name}.secret"
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(48))
+        return path.read_text()
+
+    def note_running(self, facts: Mapping[str, object]) -> None:
+        """Tell other commands where the running shop is."""
+        self.run_file.write_text(json.dumps(facts))
+
+    def running(self) -> dict[str, str]:
+        """What the running shop noted; empty when none runs, whatever one that was killed left."""
+        if not self._is_owned():
+            return {}
+        try:
+            facts: dict[str, str] = json.loads(self.run_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return facts
+
+    def _is_owned(self) -> bool:
+        try:
+            with (self.folder / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # nobody was ever here
+        return False
+
+    def log(self, name: str) -> IO[bytes]:
+        """Append to a log; the one before is kept when it has grown too long."""
+        path = self.logs / f"{name}.log"
+        if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+            path.rename(path.with_suffix(".log.1"))
+        return path.open("ab")
+
+
+def log_end(path: Path) -> str:
+    """The last line: what a traceback or a log ends with."""
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else "it ended without a word"

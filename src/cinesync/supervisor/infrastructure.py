@@ -1,0 +1,125 @@
+"""What every shop on one machine needs: PostgreSQL, the bank and the validators."""
+
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from cinesync.supervisor.address import free_ports
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.managed_process import ManagedProcess
+from cinesync.supervisor.postgres import Postgres
+from cinesync.supervisor.watchdog import watched
+
+WATCH_SECONDS = 0.2
+VALIDATORS = 4  # the fewest that outlive one liar or one crash: n = 3f + 1
+OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "SHOP_URL")
+
+
+class Infrastructure:
+    """What every shop on one machine stands on: PostgreSQL, the bank and the validators.
+
+    `url` is where the shop's own parts reach each other.
+    """
+
+    def __init__(self, home: DataFolder, url: str, environ: Mapping[str, str]) -> None:
+        self.home = home
+        self.postgres = Postgres(home.folder / "postgres")
+        self.ledger = home.folder / "ledger"
+        numbers = _validators_in(self.ledger) or range(VALIDATORS)
+        bank_port, *validator_ports = free_ports(1 + len(numbers))
+        self._validator_ports = dict(zip(numbers, validator_ports, strict=True))
+        bank_secret = home.secret("bank")
+        self.environ = {
+            **environ,
+            "SECRET_KEY": home.secret("shop"),
+            "DATABASE_URL": self.postgres.url(),
+            "BANK_URL": f"http://127.0.0.1:{bank_port}",
+            "BANK_SECRET": bank_secret,
+            "LEDGER_HOME": str(self.ledger / "client-ledger"),
+            **dict.fromkeys(OWN_URLS, url),
+        }
+        self.bank = ManagedProcess(
+            "bank",
+            [
+                "bank",
+                f"--port={bank_port}",
+                f"--data={home.folder / 'bank.sqlite'}",
+                f"--webhook-url={url}/api/payment/webhooks/sandbox",
+            ],
+            self.environ,
+            home,
+        )
+        self.validators = [
+            ManagedProcess(name, ["validator", f"--home={self.ledger / name}"], self.environ, home)
+            for name in (f"validator-{number}" for number in numbers)
+        ]
+        self.stopping = threading.Event()
+
+    def start_validators(self) -> None:
+        """Found the ledger the first time, and tell its homes today's ports."""
+        from cinesync.ledger import founding, home  # noqa: PLC0415 loads while the bank does
+
+        addresses = {at: f"127.0.0.1:{port}" for at, port in self._validator_ports.items()}
+        if (self.ledger / founding.GENESIS_FILE).exists():
+            self._check_ledger()
+            known = home.read_addresses(founding.client_home(self.ledger))
+            founding.place(self.ledger, known | addresses)
+        else:
+            shutil.rmtree(self.ledger, ignore_errors=True)  # begun, but never founded
+            founding.init(self.ledger, list(addresses.values()))
+        for validator in self.validators:
+            validator.start()
+
+    def _check_ledger(self) -> None:
+        """Raises UpFailed before anything of another version's ledger is touched."""
+        from cinesync.ledger import chain, founding  # noqa: PLC0415 see start_validators
+
+        try:
+            for file in sorted(self.ledger.glob(f"validator-*/{founding.CHAIN_FILE}")):
+                chain.check_file(file)
+        except chain.OldFormat as error:
+            raise UpFailed(str(error)) from error
+
+    def start_books(self) -> None:
+        """Only what holds data, for commands that look into a stopped shop."""
+        self.bank.start()
+        self.postgres.start()
+
+    @property
+    def children(self) -> Sequence[ManagedProcess]:
+        """What is to run, beside the groundwork."""
+        return ()
+
+    def watch(self, say: Callable[[str], None]) -> None:
+        """Until `stopping` is set: start again what ends or hangs, and do what is asked."""
+        with watched(lambda: self.children, say):
+            while not self.stopping.wait(WATCH_SECONDS):
+                self._revive(say)
+                self.tick()
+
+    def tick(self) -> None:
+        """What else is to be done now and then; it never waits for long."""
+
+    def _revive(self, say: Callable[[str], None]) -> None:
+        if not self.postgres.is_running():
+            say("PostgreSQL ended; starting it again")
+            self.postgres.start()
+        for child in (self.bank, *self.validators, *self.children):
+            if not self.stopping.is_set() and child.has_ended() and child.revive():
+                say(f"the {child.name} ended; it was started again")
+
+    def stop(self) -> None:
+        """In the order in which they need each other."""
+        for child in (*self.validators, self.bank):
+            child.stop()
+        self.postgres.stop()
+
+
+def _validators_in(ledger: Path) -> list[int]:
+    """By number, the homes that a founded ledger has on this machine."""
+    if not (ledger / "genesis.json").exists():
+        return []
+    numbers = (home.name.removeprefix("validator-") for home in ledger.glob("validator-*"))
+    return sorted(int(number) for number in numbers if number.isdecimal())

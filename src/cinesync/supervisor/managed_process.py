@@ -1,0 +1,125 @@
+"""A process that is kept alive: started again when it ends, ended when we end."""
+
+import ctypes
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
+
+STOP_SECONDS_MAX = 30.0
+RESTART_PAUSE_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
+STEADY_SECONDS = 30.0
+READY_LINE = "cinesync-ready"
+
+
+@dataclass
+class ManagedProcess:
+    """A process we keep alive: restarted when it ends, dead when we are."""
+
+    name: str
+    arguments: Sequence[str]
+    environ: Mapping[str, str]
+    home: DataFolder
+    module: str = "cinesync.cli"
+    live_url: str = ""
+    restarts: int = 0
+    started_at: float = 0.0
+    ready: threading.Event = field(default_factory=threading.Event)
+    _process: subprocess.Popen[bytes] | None = None
+    _due_at: float | None = None
+
+    def start(self) -> None:
+        """Begin, or begin again."""
+        self.started_at = time.monotonic()
+        self.ready.clear()
+        with self.home.log(self.name) as log:
+            self._process = subprocess.Popen(  # noqa: S603 our own command
+                self.command(),
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is ours to pass on
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 Python code between fork and exec is this line
+            )
+        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+
+    def command(self) -> list[str]:
+        """What is run."""
+        return [sys.executable, "-m", self.module, *self.arguments]
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        assert self._process is not None, "started"
+        return self._process.pid
+
+    def has_ended(self) -> bool:
+        """Whether it must be restarted."""
+        return self._process is not None and self._process.poll() is not None
+
+    def is_serving(self) -> bool:
+        """Whether it has been ready, and has not ended."""
+        return self.ready.is_set() and not self.has_ended()
+
+    def revive(self) -> bool:
+        """Restart what has ended, after a pause that grows while it keeps ending early.
+
+        False: it is not time yet.
+        """
+        now = time.monotonic()
+        if self._due_at is None:
+            if now - self.started_at > STEADY_SECONDS:
+                self.restarts = 0
+            pauses = RESTART_PAUSE_SECONDS
+            self._due_at = now + pauses[min(self.restarts, len(pauses) - 1)]
+        if now < self._due_at:
+            return False
+        self._due_at = None
+        self.restarts += 1
+        self.start()
+        return True
+
+    def drain(self) -> None:
+        """SIGTERM: it serves for its DRAIN_SECONDS more, and ends."""
+        assert self._process is not None, "started"
+        self._process.terminate()
+
+    def stop(self) -> None:
+        """SIGINT: at once; and SIGKILL for one that does not listen."""
+        self.end()
+        if self._process is None:
+            return
+        try:
+            self._process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL, for one that hangs."""
+        if self._process is not None:
+            self._process.kill()
+
+    def end(self) -> None:
+        """SIGINT, without waiting."""
+        if self._process is not None and not self.has_ended():
+            self._process.send_signal(signal.SIGINT)
+
+    def _read(self, stdout: IO[bytes]) -> None:
+        with stdout:
+            for line in stdout:
+                if line.strip().decode() == READY_LINE:
+                    self.ready.set()
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec (prctl(2)): orphans would keep the ports and the data."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
