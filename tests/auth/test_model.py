@@ -1,6 +1,5 @@
-"""The pure rules: what may be typed, where requests come from, sessions and key windows."""
+"""The pure rules: what may be typed, waits, sessions and key windows."""
 
-import string
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cinesync.auth.addresses import client_address, parse_networks
 from cinesync.auth.model import (
     CLOCK_SKEW,
     Email,
@@ -191,47 +189,7 @@ def test_all_wrong_fields_are_named_at_once() -> None:
     Fields().raise_if_wrong()
 
 
-# --- Where a request comes from ---------------------------------------------------------------
-
-PROXIES = parse_networks("10.0.0.0/8, 2001:db8:ffff::/48")
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded_for", "address"),
-    [
-        ("198.51.100.1", "", "198.51.100.1"),
-        ("198.51.100.1", "203.0.113.9", "198.51.100.1"),  # not our proxy: its claim is not read
-        ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
-        ("10.0.0.1", "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
-        ("10.0.0.1", "203.0.113.9, garbage", "10.0.0.1"),
-        ("10.0.0.1", "10.0.0.3", "10.0.0.3"),
-        ("10.0.0.1", "", "10.0.0.1"),
-        ("::ffff:198.51.100.1", "", "198.51.100.1"),
-        ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::1", "", "2001:db8:1:2::/64"),
-        ("2001:db8:ffff::1", "2001:db8:7::9", "2001:db8:7::/64"),
-        ("", "", "unknown"),
-        ("/run/socket", "1.2.3.4", "unknown"),
-    ],
-)
-def test_the_address_is_the_first_hop_that_is_no_proxy_of_ours(
-    peer: str, forwarded_for: str, address: str
-) -> None:
-    assert client_address(peer, forwarded_for, PROXIES) == address
-
-
-@relaxed
-@given(st.text(alphabet=string.printable), st.ip_addresses())
-def test_no_claim_of_a_stranger_changes_where_they_come_from(claim: str, stranger: object) -> None:
-    alone = client_address(str(stranger), "", ())
-    assert client_address(str(stranger), claim, ()) == alone
-    assert client_address("10.0.0.1", f"{claim}, 203.0.113.9", PROXIES) == "203.0.113.9"
-
-
-def test_networks_that_are_none_are_refused() -> None:
-    assert parse_networks(" ") == ()
-    with pytest.raises(ValueError, match="nonsense"):
-        parse_networks("10.0.0.0/8, nonsense")
+# --- Waits -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("wait_seconds", "told"), [(8.2, 9), (3, 3), (0, 1)])

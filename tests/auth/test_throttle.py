@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cinesync.chassis.vouching import HEADER, Vouching
+from cinesync.chassis.client_address import VISITOR_HEADER, VisitorSignature
 from tests.auth.conftest import PASSWORD, SECRET, Auth, OpenAuth
 
 LIMITS = {"FAILURES_PER_ACCOUNT_MAX": "3", "FAILURES_PER_ADDRESS_MAX": "6"}
@@ -191,25 +191,25 @@ async def test_behind_our_proxy_each_client_is_counted_alone(open_auth: OpenAuth
     assert (await auth.login("b@example.org", headers=innocent)).status_code == 401
 
 
-async def test_the_storefront_vouches_for_its_visitors_and_nobody_else_can(
+async def test_the_storefront_states_its_visitors_addresses_and_nobody_else_can(
     open_auth: OpenAuth,
 ) -> None:
     auth = await open_auth(**LIMITS)
-    ours, made_up = Vouching(SECRET), Vouching("a guess")
+    ours, made_up = VisitorSignature(SECRET), VisitorSignature("a guess")
 
     async def attempt(value: str) -> int:
-        return (await auth.login("a@example.org", headers={HEADER: value})).status_code
+        return (await auth.login("a@example.org", headers={VISITOR_HEADER: value})).status_code
 
     for n in range(6):
-        guilty = {HEADER: ours.vouch("203.0.113.1")}
+        guilty = {VISITOR_HEADER: ours.sign("203.0.113.1")}
         assert (await auth.login(f"a{n}@example.org", headers=guilty)).status_code == 401
-    assert await attempt(ours.vouch("203.0.113.1")) == 429
-    assert await attempt(ours.vouch("203.0.113.2")) == 401
+    assert await attempt(ours.sign("203.0.113.1")) == 429
+    assert await attempt(ours.sign("203.0.113.2")) == 401
     for n in range(6):
-        forged = {HEADER: made_up.vouch(f"203.0.113.{n}")}
+        forged = {VISITOR_HEADER: made_up.sign(f"203.0.113.{n}")}
         assert (await auth.login(f"b{n}@example.org", headers=forged)).status_code == 401
     for forged_value in (
-        made_up.vouch("203.0.113.9"),
+        made_up.sign("203.0.113.9"),
         "203.0.113.9",
         "203.0.113.9 ",
         " ",

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Annotated
 
 from cinesync.auth import service, store
-from cinesync.auth.addresses import Network, parse_networks
 from cinesync.auth.desk import Desk, Rules
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.model import (
@@ -23,10 +22,10 @@ from cinesync.auth.routes import Door, auth_router
 from cinesync.auth.upkeep import Upkeep
 from cinesync.auth.vault import SECRET_LENGTH_MIN, Vault
 from cinesync.chassis import clock
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import SettingsError, load
-from cinesync.chassis.vouching import Vouching
 
 DEFAULT_REGION = "local"
 KEY_AHEAD_SHARE = 10  # a key is published for a tenth of its life before it signs
@@ -69,7 +68,7 @@ DEMO_ROLES: Mapping[str, Role] = {
 def build(environ: Mapping[str, str]) -> Service:
     """Raises SettingsError."""
     settings = load(Settings, environ)
-    networks = _check(settings)
+    addresses = _check(settings)
     database = open_database(settings.database_url, application="cinesync auth")
     vault = Vault(settings.secret_key)
     ring = KeyRing(database, vault, _key_rules(settings))
@@ -81,8 +80,7 @@ def build(environ: Mapping[str, str]) -> Service:
     rules = _rules(settings)
     desk = Desk(database, vault, ring, passwords, rules)
     is_https = settings.shop_url.startswith("https://")
-    vouching = Vouching(settings.secret_key)
-    door = Door(networks, vouching, is_https=is_https, cookie_seconds=settings.refresh_seconds)
+    door = Door(addresses, is_https=is_https, cookie_seconds=settings.refresh_seconds)
     upkeep = Upkeep(database, rules.failures.window, settings.upkeep_seconds)
     return Service(
         name="auth",
@@ -111,19 +109,19 @@ async def seed_demo(database: Database) -> None:
             await database.run(service.ensure_account, customer)
 
 
-def _check(settings: Settings) -> tuple[Network, ...]:
+def _check(settings: Settings) -> ClientAddresses:
     """Raises SettingsError naming everything that is out of range."""
     numbers = {name: value for name, value in asdict(settings).items() if isinstance(value, int)}
     problems = [f"{name.upper()} must be at least 1" for name, n in numbers.items() if n < 1]
     if len(settings.secret_key) < SECRET_LENGTH_MIN:
         problems.append(f"SECRET_KEY must have at least {SECRET_LENGTH_MIN} characters")
     try:
-        networks = parse_networks(settings.trusted_proxies)
-    except ValueError as error:
-        problems.append(f"TRUSTED_PROXIES: {error}")
+        addresses = ClientAddresses(settings.trusted_proxies, settings.secret_key)
+    except SettingsError as error:
+        problems.append(str(error))
     if problems:
         raise SettingsError("; ".join(problems))
-    return networks
+    return addresses
 
 
 def _rules(settings: Settings) -> Rules:

@@ -1,6 +1,5 @@
 """The auth service's HTTP door."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -14,7 +13,6 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
-from cinesync.auth.addresses import Network, client_address
 from cinesync.auth.desk import Desk, Grant, ProfileChange
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.model import (
@@ -22,10 +20,9 @@ from cinesync.auth.model import (
     ForeignOrigin,
     Role,
 )
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.http import know
 from cinesync.chassis.tokens import Caller
-from cinesync.chassis.vouching import HEADER as VISITOR_HEADER
-from cinesync.chassis.vouching import Vouching
 
 REFRESH_COOKIE = "cinesync_refresh"
 PATH = "/api/auth"
@@ -94,29 +91,16 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 
 
 class Door:
-    """What the door itself must know: which proxies to believe, and what a cookie looks like."""
+    """What the door itself must know: who is asking from where, and what a cookie looks like."""
 
-    def __init__(
-        self,
-        trusted_proxies: Sequence[Network],
-        vouching: Vouching,
-        *,
-        is_https: bool,
-        cookie_seconds: int,
-    ) -> None:
-        self._trusted_proxies = trusted_proxies
-        self._vouching = vouching
+    def __init__(self, addresses: ClientAddresses, *, is_https: bool, cookie_seconds: int) -> None:
+        self._addresses = addresses
         self._is_https = is_https
         self._cookie_seconds = cookie_seconds
 
     def address(self, request: AnyRequest) -> str:
-        """Where the request really comes from; the storefront says whom it speaks for."""
-        visitor = self._vouching.read(request.headers.get(VISITOR_HEADER))
-        if visitor is not None:
-            return client_address(visitor, "", ())
-        peer = request.client.host if request.client else ""
-        forwarded_for = ",".join(request.headers.getall("x-forwarded-for", []))
-        return client_address(peer, forwarded_for, self._trusted_proxies)
+        """Where the request really comes from."""
+        return self._addresses.of(request.scope)
 
     def cookie(self, refresh_token: str | None) -> Cookie:
         """None deletes it."""

@@ -8,7 +8,8 @@ import httpx
 from flask import Flask, g, request
 from flask_bootstrap import Bootstrap5
 
-from cinesync.chassis import settings, telemetry, vouching
+from cinesync.chassis import settings, telemetry
+from cinesync.chassis.client_address import VISITOR_HEADER, VisitorSignature
 from cinesync.web import (
     account,
     browse,
@@ -55,7 +56,8 @@ def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -
     )
     app.session_interface = session.Sessions()
     app.extensions["refreshes"] = session.Refreshes()
-    _call_apis(app, open_client(wanted.api_url, transport), vouching.Vouching(wanted.secret_key))
+    client = open_client(wanted.api_url, transport)
+    _call_apis(app, client, VisitorSignature(wanted.secret_key))
     for install in (Bootstrap5, security.ForgeryGuard, formats.install, errors.install):
         install(app)
     for pages in (browse, seats, checkout, account, ledger):
@@ -66,13 +68,13 @@ def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -
     return app
 
 
-def _call_apis(app: Flask, client: httpx.Client, voucher: vouching.Vouching) -> None:
+def _call_apis(app: Flask, client: httpx.Client, signature: VisitorSignature) -> None:
     def headers() -> dict[str, str]:
-        # The auth service throttles by address: it must see the visitor's, not ours.
+        # The services limit by address: they must see the visitor's, not ours.
         return {
             "traceparent": telemetry.current_trace(),
             "X-Forwarded-For": request.remote_addr or "",
-            vouching.HEADER: voucher.vouch(request.remote_addr or ""),
+            VISITOR_HEADER: signature.sign(request.remote_addr or ""),
         }
 
     api = Api(client, headers)

@@ -1,0 +1,106 @@
+"""The address of the client behind a request: what every service limits and logs by.
+
+Three may say it. The connection's peer is always true. A proxy of ours (`TRUSTED_PROXIES`) adds
+the hop before it to X-Forwarded-For; what stands left of the first hop that is no proxy of ours is
+the client's own claim and is never read. The storefront calls the APIs for all its visitors from
+one address and states the visitor's, signed with SECRET_KEY, so that nobody else can.
+"""
+
+import hmac
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from cinesync.chassis.settings import SettingsError
+
+VISITOR_HEADER = "X-Cinesync-Visitor"
+FORWARDED_HOPS_MAX = 20
+FORWARDED_CHARS_MAX = 2_000
+IPV6_CUSTOMER_BITS = 64  # one household has at least a /64 to choose addresses from
+ADDRESSES_CACHED_MAX = 4_000
+
+UNKNOWN = "unknown"
+_VISITOR_KEY = VISITOR_HEADER.lower().encode()
+
+Network = IPv4Network | IPv6Network
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Comma-separated addresses or CIDR blocks. Raises ValueError."""
+    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+class VisitorSignature:
+    """Signs a visitor's address in the storefront, and verifies it in the services."""
+
+    def __init__(self, secret_key: str) -> None:
+        self._key = hmac.digest(secret_key.encode(), b"cinesync 1: visitors' addresses", "sha256")
+
+    def sign(self, address: str) -> str:
+        """The value of the header VISITOR_HEADER."""
+        return f"{address} {self._mac(address)}"
+
+    def verify(self, header: str | None) -> str | None:
+        """The address that the storefront states, or None for anybody else's statement."""
+        address, _, mac = (header or "").partition(" ")
+        is_ours = hmac.compare_digest(mac.encode(), self._mac(address).encode())
+        return address if is_ours else None
+
+    def _mac(self, address: str) -> str:
+        return hmac.digest(self._key, address.encode(), "sha256").hex()
+
+
+class ClientAddresses:
+    """Tells the client's address of each request to a service."""
+
+    def __init__(self, trusted_proxies: str, secret_key: str) -> None:
+        """`trusted_proxies` is the setting TRUSTED_PROXIES. Raises SettingsError."""
+        try:
+            self._trusted = parse_networks(trusted_proxies)
+        except ValueError as error:
+            raise SettingsError(f"TRUSTED_PROXIES: {error}") from error
+        self._signature = VisitorSignature(secret_key)
+
+    def of(self, scope: Any) -> str:
+        """Of a request's ASGI scope: an address, an IPv6 network of one customer, or UNKNOWN."""
+        visitor, forwarded_for = None, []
+        for name, value in scope["headers"]:
+            if name == _VISITOR_KEY and visitor is None:
+                visitor = self._signature.verify(value.decode("latin-1"))
+            elif name == b"x-forwarded-for":
+                forwarded_for.append(value.decode("latin-1"))
+        if visitor is not None:
+            return client_address(visitor, "", ())
+        peer = scope["client"][0] if scope.get("client") else ""
+        # The right end of the list is the one that proxies wrote.
+        hops = ",".join(forwarded_for)[-FORWARDED_CHARS_MAX:] if self._trusted else ""
+        return client_address(peer, hops, self._trusted)
+
+
+@lru_cache(ADDRESSES_CACHED_MAX)
+def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
+    """From the right, the first hop that is no proxy of ours."""
+    hops = [*forwarded_for.split(",")[-FORWARDED_HOPS_MAX:], peer] if forwarded_for else [peer]
+    address = peer
+    for hop in reversed(hops):
+        try:
+            parsed = ip_address(hop.strip())
+        except ValueError:
+            break
+        address = str(parsed)
+        if not any(parsed in network for network in trusted):
+            break
+    return _as_one_customer(address)
+
+
+def _as_one_customer(address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return UNKNOWN
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((parsed.packed, IPV6_CUSTOMER_BITS), strict=False))
