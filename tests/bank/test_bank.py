@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
+import pytest
 
 from cinesync.bank.books import Books, Delays, Taken
 from cinesync.bank.model import Order, State
@@ -98,6 +99,19 @@ async def test_a_holder_confirms_on_a_page(shop: Shop, ear: Ear) -> None:
         again = await browser.post(waiting["confirm_url"], data={"answer": "no"})
         assert "captured" in again.text
     assert (await ear.hears(1))[0]["type"] == "charge.captured"
+
+
+@pytest.mark.parametrize(("currency", "written"), [("JPY", "1505 JPY"), ("KWD", "1.505 KWD")])
+async def test_the_page_writes_amounts_with_the_currencys_own_decimals(
+    shop: Shop, currency: str, written: str
+) -> None:
+    waiting = (await shop.pay("tok_3ds", cents=1505, currency=currency)).json()
+    async with httpx.AsyncClient() as browser:
+        assert f"Pay {written}?" in (await browser.get(waiting["confirm_url"])).text
+
+
+async def test_a_currency_that_does_not_exist_is_refused(shop: Shop) -> None:
+    assert (await shop.pay("tok_approve", currency="QQQ")).status_code == 400
 
 
 async def test_a_holder_may_refuse(shop: Shop, ear: Ear) -> None:

@@ -129,9 +129,15 @@ def test_trailers_come_before_the_film() -> None:
 
 def test_every_zone_of_a_room_has_a_price() -> None:
     card = {"standard": 1000, "premium": 1500, "vip": 3000}
-    assert priced(card, None, ["standard", "premium"]) == {"standard": 1000, "premium": 1500}
-    assert priced(card, {"standard": 1}, ["standard"]) == {"standard": 1}
+    assert priced(card, None, ["standard", "premium"], "USD") == {"standard": 1000, "premium": 1500}
+    assert priced(card, {"standard": 1}, ["standard"], "USD") == {"standard": 1}
     with pytest.raises(ShowUnfit, match="no price for balcony"):
-        priced(card, None, ["balcony"])
+        priced(card, None, ["balcony"], "USD")
     with pytest.raises(ShowUnfit, match="no zone vip; it has standard"):
-        priced(card, {"vip": 1}, ["standard"])
+        priced(card, {"vip": 1}, ["standard"], "USD")
+
+
+def test_a_price_that_no_card_can_pay_is_refused() -> None:
+    assert priced({}, {"standard": 5_120}, ["standard"], "KWD") == {"standard": 5_120}
+    with pytest.raises(ShowUnfit, match=r"5\.124 KWD for standard .* multiples of 0\.010 KWD"):
+        priced({}, {"standard": 5_124}, ["standard"], "KWD")

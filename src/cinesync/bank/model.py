@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-AMOUNT_CENTS_MAX: Final = 100_000_000
+AMOUNT_CENTS_MAX: Final = 100_000_000_000
 STATEMENT_LINES_MAX: Final = 500
 WEBHOOK_ATTEMPTS_MAX: Final = 200
 

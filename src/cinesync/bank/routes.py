@@ -39,6 +39,7 @@ from cinesync.bank.model import (
 )
 from cinesync.bank.webhooks import Courier
 from cinesync.chassis.batcher import Batcher
+from cinesync.chassis.money import decimals, plain
 
 Cents = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_CENTS_MAX)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -56,6 +57,10 @@ class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
     token: Name
     return_url: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+    def __post_init__(self) -> None:
+        """Raises UnknownCurrency."""
+        decimals(self.currency)
 
 
 class RefundBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,7 +177,7 @@ def live() -> dict[str, str]:
 
 
 def _page(found: Charge) -> str:
-    amount = f"{found.amount_cents / 100:.2f} {escape(found.currency)}"
+    amount = escape(plain(found.amount_cents, found.currency))
     form = (
         '<form method="post"><button name="answer" value="yes">Yes, pay</button> '
         '<button name="answer" value="no">No</button></form>'

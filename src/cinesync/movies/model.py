@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
+from cinesync.chassis import money
 from cinesync.chassis.problems import Problem
 from cinesync.movies.text import normal
 
@@ -21,7 +22,7 @@ ZONES = ("front", "standard", "premium", "balcony", "sofa", "vip")
 TRAILERS = timedelta(minutes=15)
 CLEANING = timedelta(minutes=20)
 SHOW_LENGTH_MAX = timedelta(hours=10)
-PRICE_CENTS_MAX = 1_000_000
+PRICE_CENTS_MAX = 1_000_000_000  # minor units: Rp 50,000.00 is 5,000,000 of them
 
 
 class MoviesError(Problem):
@@ -273,9 +274,15 @@ def ends_at(starts_at: datetime, running_minutes: int) -> datetime:
 
 
 def priced(
-    card: Mapping[str, int], overrides: Mapping[str, int] | None, zones: Iterable[str]
+    card: Mapping[str, int],
+    overrides: Mapping[str, int] | None,
+    zones: Iterable[str],
+    currency: str,
 ) -> dict[str, int]:
-    """The price of each zone in minor units. Raises ShowUnfit for zones the room has not."""
+    """The price of each zone in minor units.
+
+    Raises ShowUnfit for zones the room has not, and for prices that no card can pay.
+    """
     wanted = sorted(set(zones))
     unknown = sorted(set(overrides or ()) - set(wanted))
     if unknown:
@@ -283,6 +290,7 @@ def priced(
             f"This room has no zone {', '.join(unknown)}; it has {', '.join(wanted)}.",
             field="prices_cents",
         )
+    _refuse_unpayable(overrides or {}, currency)
     prices = {zone: card[zone] for zone in wanted if zone in card} | dict(overrides or {})
     missing = [zone for zone in wanted if zone not in prices]
     if missing:
@@ -291,3 +299,14 @@ def priced(
             field="prices_cents",
         )
     return prices
+
+
+def _refuse_unpayable(prices_cents: Mapping[str, int], currency: str) -> None:
+    step = money.payable_step(currency)
+    for zone, cents in prices_cents.items():
+        if cents % step:
+            raise ShowUnfit(
+                f"{money.plain(cents, currency)} for {zone} cannot be paid by card; prices in"
+                f" {currency} are multiples of {money.plain(step, currency)}.",
+                field="prices_cents",
+            )

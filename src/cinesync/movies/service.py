@@ -156,7 +156,8 @@ def zone_prices(
     """The price of each zone of a room at a time. Raises ShowUnfit."""
     part = daypart(room.theater.local(starts_at))
     card = cards.get((room.auditorium.format, part), {})
-    return priced(card, overrides, {seat.zone for seat in layout.seats})
+    zones = {seat.zone for seat in layout.seats}
+    return priced(card, overrides, zones, room.theater.currency)
 
 
 async def publish_shows(
@@ -219,7 +220,7 @@ async def change_show(tx: Transaction, show_id: UUID, command: ChangeShow) -> No
         changed = moved(show, command.starts_at, room.theater)
         await _refuse_overlap(tx, room, changed)
     if command.prices_cents is not None:
-        prices = priced(show.prices_cents, command.prices_cents, show.prices_cents)
+        prices = priced(show.prices_cents, command.prices_cents, show.prices_cents, show.currency)
         changed = replace(changed, prices_cents=prices)
     if changed != show:
         await _save(tx, replace(changed, revision=show.revision + 1))

@@ -1,19 +1,20 @@
 """Dates and money as people read them: in the theater's time zone, in the visitor's locale."""
 
 import zlib
+from copy import copy
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
-from babel.numbers import format_currency, get_currency_precision
+from babel.numbers import get_currency_precision
 from flask import Flask, has_request_context, request
 from flask_babel import Babel, get_locale  # type: ignore[import-untyped]
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
+from cinesync.chassis.money import decimals, in_major_units
 from cinesync.web.model import Show
 
 LOCALES = ["en-GB", "en-US"]
@@ -36,6 +37,8 @@ def install(app: Flask) -> None:
         spoken,
         initial,
         seed,
+        decimals,
+        usual_decimals,
     ):
         app.add_template_filter(one)
 
@@ -56,14 +59,27 @@ def _best_locale(accept_language: str) -> str:
 
 
 def money(cents: int, currency: str) -> str:
-    """`cents` are minor units of `currency`: 1250 GBP is £12.50, 1250 JPY is ¥1,250."""
+    """`cents` are minor units of `currency`: 1250 GBP is £12.50, 1250 JPY is ¥1,250.
+
+    `static/money.js` writes amounts in the same way.
+    """
     return _money(cents, currency, get_locale()) if currency else ""
 
 
 @lru_cache(WORDINGS_KEPT_MAX)  # a seat map names a few prices hundreds of times
 def _money(cents: int, currency: str, locale: Locale) -> str:
-    amount = Decimal(cents).scaleb(-get_currency_precision(currency))
-    return format_currency(amount, currency, locale=locale)
+    amount = in_major_units(cents, currency)
+    pattern = copy(locale.currency_formats["standard"])
+    is_whole = amount == amount.to_integral_value()
+    shown = usual_decimals(currency) if is_whole else decimals(currency)
+    pattern.frac_prec = (shown, shown)
+    text: str = pattern.apply(amount, locale, currency=currency, currency_digits=False)
+    return text
+
+
+def usual_decimals(currency: str) -> int:
+    """The decimals of a whole amount: none where people leave them out (CLDR), else ISO's."""
+    return min(get_currency_precision(currency), decimals(currency))
 
 
 def clock_time(at: datetime, time_zone: str) -> str:

@@ -2,6 +2,7 @@
 // The list stays the truth: what is ticked there is what the form sends.
 
 import { follow } from "./live.js";
+import { moneyWriter } from "./money.js";
 import { enableZoom } from "./zoom.js";
 
 const STATES = { free: "free", held: "in someone's basket", booked: "sold", chosen: "your choice" };
@@ -17,8 +18,7 @@ const choice = form.querySelector("[data-choice]");
 const announce = document.querySelector("[data-announce]:not(.hold-strip *)");
 const seats = new Map([...drawing.querySelectorAll("[data-seat]")].map((g) => [g.dataset.seat, g]));
 const boxes = new Map([...form.querySelectorAll("[name=seat]")].map((box) => [box.value, box]));
-const money = new Intl.NumberFormat(document.documentElement.lang, { style: "currency", currency: form.dataset.currency });
-const minorUnits = 10 ** money.resolvedOptions().maximumFractionDigits;
+const money = moneyWriter(document.documentElement.lang, form.dataset);
 
 const say = (text) => { announce.textContent = text; };
 const chosen = () => [...boxes.values()].filter((box) => box.checked);
@@ -52,7 +52,7 @@ function sum() {
   const ticked = chosen();
   const cents = ticked.reduce((total, box) => total + Number(box.dataset.cents), 0);
   choice.textContent = ticked.length
-    ? `${ticked.map((box) => box.value).join(", ")}: ${money.format(cents / minorUnits)}`
+    ? `${ticked.map((box) => box.value).join(", ")}: ${money(cents)}`
     : "Choose your seats on the map.";
 }
 
