@@ -125,8 +125,7 @@ async def test_a_huge_body_is_refused(auth: Auth) -> None:
 
 async def test_unknown_fields_are_refused_so_that_nobody_registers_as_manager(auth: Auth) -> None:
     answer = await auth.register("ada@example.org", role="manager")
-    assert answer.status_code == 422
-    assert "role" in answer.text
+    assert (answer.status_code, answer.json()["members"]) == (400, ["role"])
 
 
 async def test_name_and_phone_change_and_the_rest_stays(auth: Auth) -> None:

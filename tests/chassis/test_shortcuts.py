@@ -12,6 +12,7 @@ from litestar import Request, get, post
 from litestar.params import FromPath
 from litestar.types import Receive, Scope, Send
 
+from cinesync.chassis.bodies import READS_BODY
 from cinesync.chassis.http import Observed, service_app
 from cinesync.chassis.problems import TooMany
 from cinesync.chassis.shortcuts import Answer, Asked, Shortcut, Shortcuts, json_answer
@@ -21,7 +22,7 @@ KEY = UUID("01961d40-0000-7000-8000-00000000000a")
 NUMBERS = msgspec.json.Decoder(list[int])
 
 
-@post("/api/toy/sums", status_code=200)
+@post("/api/toy/sums", status_code=200, opt=READS_BODY)
 async def add_slowly(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """The ordinary route, which takes anything."""
     return {"slowly": await request.json()}

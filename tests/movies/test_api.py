@@ -273,9 +273,8 @@ async def test_a_manager_plans_moves_and_cancels_a_show(
         {"prices_cents": {}},
         {"language": "English"},
         {"running_minutes": 0},
-        {"seats": 5},
     ],
-    ids=["empty", "id", "no zone", "negative", "no price", "language", "minutes", "unknown"],
+    ids=["empty", "id", "no zone", "negative", "no price", "language", "minutes"],
 )
 async def test_a_wrong_show_is_refused(
     client: httpx.AsyncClient, sign: Sign, body: dict[str, Any]

@@ -22,8 +22,9 @@ from cinesync.bank.books import Books, Delays, Taken
 from cinesync.bank.model import BankError, Order
 from cinesync.bank.shortcuts import shortcuts
 from cinesync.bank.webhooks import Courier
-from cinesync.chassis import memory
+from cinesync.chassis import bodies, memory
 from cinesync.chassis.batcher import Batcher
+from cinesync.chassis.bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.shortcuts import Shortcuts
 from cinesync.chassis.tokens import Verifier
 
@@ -109,11 +110,17 @@ def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.E
     app = Litestar(
         route_handlers=routes.routers(),
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
-        exception_handlers={BankError: routes.explain},
+        before_request=bodies.refuse_needless,
+        exception_handlers={
+            BankError: routes.explain,
+            UnknownMember: routes.explain_body,
+            NoBodyTaken: routes.explain_body,
+        },
         state=State({"desk": desk}),
         openapi_config=None,
         request_max_body_size=routes.BODY_BYTES_MAX,
     )
+    bodies.check(app)
     return Shortcuts(shortcuts(desk), Verifier(_no_keys), app)
 
 

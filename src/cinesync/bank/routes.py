@@ -39,6 +39,7 @@ from cinesync.bank.model import (
 )
 from cinesync.bank.webhooks import Courier
 from cinesync.chassis.batcher import Batcher
+from cinesync.chassis.bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.money import decimals, plain
 
 Cents = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_CENTS_MAX)]
@@ -206,6 +207,14 @@ def explain(_request: Request[Any, Any, Any], error: BankError) -> Response[dict
     """A refusal as JSON; `code` is for programs."""
     body = {"code": type(error).__name__, "title": error.__doc__ or "", "detail": str(error)}
     return Response(body, status_code=error.status)
+
+
+def explain_body(
+    _request: Request[Any, Any, Any], problem: UnknownMember | NoBodyTaken
+) -> Response[dict[str, str]]:
+    """The same for a body with more in it than is asked for."""
+    told = {"code": type(problem).__name__, "title": problem.title(), "detail": problem.detail}
+    return Response(told, status_code=problem.status)
 
 
 def routers() -> Sequence[Router]:

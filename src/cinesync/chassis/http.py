@@ -42,7 +42,7 @@ from litestar.types import (
     Send,
 )
 
-from cinesync.chassis import telemetry
+from cinesync.chassis import bodies, telemetry
 from cinesync.chassis.db import sqlstate
 from cinesync.chassis.problems import Invalid, Problem, Unauthorized
 from cinesync.chassis.tokens import Caller, Verifier
@@ -178,7 +178,7 @@ def service_app(
             openapi,
             create_static_files_router(path=assets, directories=[SWAGGER_ASSETS]),
         ],
-        before_request=_require_json,
+        before_request=_check_body,
         dependencies={"caller": Provide(signed_in), "visitor": Provide(visitor)},
         exception_handlers=EXCEPTION_HANDLERS,
         state=State({"verifier": verifier}),
@@ -187,6 +187,7 @@ def service_app(
         logging_config=None,
     )
     _document(app)
+    bodies.check(app)
     return app
 
 
@@ -253,10 +254,14 @@ def _document(app: Litestar) -> None:
             handler.security = [{}, {"bearer": []}]
 
 
-async def _require_json(request: Request[Any, Any, Any]) -> Response[bytes] | None:
-    """Other kinds of body are the ones a foreign page can send without asking (CORS)."""
+async def _check_body(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+    """A body is JSON: others are the ones a foreign page can send without asking (CORS).
+
+    Where no body is taken, none may come with something to say.
+    """
     stated = request.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
     if stated == JSON_TYPE or request.headers.get("content-length", "0") == "0":
+        await bodies.refuse_needless(request)
         return None
     return problem_response(UnsupportedBody(f"Send {JSON_TYPE}, not {stated}."))
 
@@ -309,6 +314,8 @@ def _on_problem(_request: Request[Any, Any, Any], problem: Problem) -> Response[
 def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     if isinstance(error, ValidationException):
         fields = [_field(e) for e in error.extra] if isinstance(error.extra, list) else []
+        if unknown := bodies.unknown_member(fields):
+            return problem_response(unknown)
         detail = "; ".join(f"{field['key']}: {field['message']}" for field in fields)
         return problem_response(Invalid(detail or error.detail, errors=fields))
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -13,6 +13,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from cinesync.chassis.bodies import READS_BODY
 from cinesync.chassis.db import Database
 from cinesync.chassis.http import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in
 from cinesync.chassis.problems import Invalid
@@ -166,7 +167,7 @@ async def payment_by_id(
     return view(payment)
 
 
-@post("/webhooks/{provider:str}", status_code=204)
+@post("/webhooks/{provider:str}", status_code=204, opt=READS_BODY)
 async def webhook(provider: FromPath[str], request: Request[Any, Any, Any], desk: TheDesk) -> None:
     """A provider tells us something. 204 only after it is committed; repetitions are harmless."""
     gateway = desk.cashier.gateway(provider)

@@ -1,0 +1,1 @@
+"""Attacks on the shop, each as a test that fails when its guard is off."""
