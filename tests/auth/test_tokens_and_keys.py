@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import hashlib
 import hmac
 import json
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from joserfc import jwt
@@ -50,7 +52,7 @@ async def test_a_token_says_what_others_need_and_no_more(auth: Auth) -> None:
     token = await _token(auth)
     header, claims = _part(token, 0), _part(token, 1)
     assert (header["alg"], header["typ"]) == ("ES256", "at+jwt")
-    assert set(claims) == {"iss", "sub", "role", "iat", "exp", "jti"}
+    assert set(claims) == {"iss", "sub", "role", "email_key", "iat", "exp", "jti"}
     assert claims["iss"] == "cinesync"
     assert claims["exp"] - claims["iat"] == 900
     again = (await auth.login("ada@example.org")).json()["access_token"]
@@ -241,8 +243,26 @@ async def test_a_process_that_lost_its_database_does_not_sign_beyond_its_keys(
     ring = KeyRing(auth.db, Vault(SECRET), RULES)
     await ring.refresh()
     customer_id = clock.new_id()
-    signed = await ring.sign(customer_id, "customer", MINUTE)
+    signed = await ring.sign(customer_id, "customer", MINUTE, UUID(int=9))
     assert (signed.customer_id, signed.role) == (customer_id, "customer")
     ring._own = [key for key in ring._own if key.signs_until < key.signs_from]
     with pytest.raises(NoSigningKey):
-        await ring.sign(customer_id, "customer", MINUTE)
+        await ring.sign(customer_id, "customer", MINUTE, UUID(int=9))
+
+
+async def test_tokens_of_one_email_carry_one_key_that_does_not_tell_it(auth: Auth) -> None:
+    await auth.register("ada@example.org")
+    answers = [
+        await auth.login("ada@example.org"),
+        await auth.post("refresh"),
+        await auth.post("guest", {"email": "ADA@Example.org "}),
+    ]
+    signed = [await auth.verifier.verify(answer.json()["access_token"]) for answer in answers]
+    [key] = {caller.email_key for caller in signed}
+    other = await auth.post("guest", {"email": "grace@example.org"})
+    assert key is not None
+    assert key != (await auth.verifier.verify(other.json()["access_token"])).email_key
+    # As other processes, which did not make the token, read it.
+    elsewhere = await auth.verifier._verify(signed[0].token)
+    assert elsewhere.email_key == key
+    assert key != UUID(bytes=hashlib.sha256(b"ada@example.org").digest()[:16])

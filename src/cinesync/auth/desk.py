@@ -154,7 +154,8 @@ class Desk:
         fields = Fields()
         folded_email = fields.check("email", fold_email, email)
         fields.raise_if_wrong()
-        return await self._grant(await self._guests.submit(self._newcomer(folded_email, "guest")))
+        guest = await self._guests.submit(self._newcomer(folded_email, "guest"))
+        return await self._grant(guest, folded_email)
 
     async def sign_in(self, email: str, password: str, address: str) -> Grant:
         """Raises WrongCredentials, whatever was wrong; TooMany, HashersBusy, InvalidFields."""
@@ -167,7 +168,7 @@ class Desk:
             token = await self._open_session(proven, attempt)
             if token is not None:
                 SIGN_INS.labels("let in").inc()
-                return await self._grant(proven.customer, token)
+                return await self._grant(proven.customer, folded, token)
         raise WrongCredentials
 
     async def refresh(self, text: str | None) -> Grant:
@@ -182,7 +183,9 @@ class Desk:
         if continued.customer is None:
             raise SessionOver
         following = RefreshToken(token.session_id, continued.generation)
-        return await self._grant(continued.customer, following)
+        return await self._grant(
+            continued.customer, fold_email(continued.customer.email), following
+        )
 
     async def sign_out(self, text: str | None) -> None:
         """Ends the session of a refresh token; anything else has ended already."""
@@ -273,10 +276,13 @@ class Desk:
             service.open_session, clock.new_id(), proven, attempt, self._rules.sessions
         )
 
-    async def _grant(self, customer: Customer, token: RefreshToken | None = None) -> Grant:
+    async def _grant(
+        self, customer: Customer, email: Email, token: RefreshToken | None = None
+    ) -> Grant:
         is_guest = customer.role == "guest"
         lifetime = self._rules.guest_lifetime if is_guest else self._rules.access_lifetime
-        access = await self._ring.sign(customer.customer_id, customer.role, lifetime)
+        email_key = self._vault.email_key(email.norm)
+        access = await self._ring.sign(customer.customer_id, customer.role, lifetime, email_key)
         cookie = None if token is None else self._vault.refresh_text(token)
         return Grant(access, lifetime, cookie)
 

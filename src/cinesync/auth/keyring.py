@@ -70,7 +70,9 @@ class KeyRing:
         assert self._jwks is not None
         return self._jwks
 
-    async def sign(self, customer_id: UUID, role: Role, lifetime: timedelta) -> Caller:
+    async def sign(
+        self, customer_id: UUID, role: Role, lifetime: timedelta, email_key: UUID
+    ) -> Caller:
         """An access token (RFC 9068), and whose it is. Raises NoSigningKey."""
         if self._jwks is None:
             await self._first_look()
@@ -83,13 +85,14 @@ class KeyRing:
             "iss": ISSUER,
             "sub": str(customer_id),
             "role": role,
+            "email_key": str(email_key),
             "iat": int(now.timestamp()),
             "exp": expires_at,
             "jti": str(clock.new_id()),
         }
         header = {"alg": ALGORITHM, "kid": own.key_id, "typ": TOKEN_TYPE}
         token = jwt.encode(header, claims, own.key, algorithms=[ALGORITHM])
-        return Caller(customer_id, role, expires_at, token)
+        return Caller(customer_id, role, expires_at, token, email_key)
 
     async def _first_look(self) -> None:
         async with self._looking:

@@ -41,6 +41,7 @@ class Vault:
         self._seal = AESGCM(_derive(secret, b"cinesync auth 1: seal signing keys"))
         self._refresh_key = _derive(secret, b"cinesync auth 1: refresh tokens")
         self._account_key = _derive(secret, b"cinesync auth 1: account names in failures")
+        self._email_key = _derive(secret, b"cinesync auth 1: e-mail addresses in tokens")
 
     def seal(self, plain: bytes, label: str) -> bytes:
         """AES-256-GCM, its nonce in front; opens only under the same `label`."""
@@ -75,6 +76,10 @@ class Vault:
     def account_key(self, email_norm: str) -> str:
         """Stands for an e-mail in the failures: people type passwords into the wrong field."""
         return hmac.digest(self._account_key, email_norm.encode(), "sha256")[:ID_BYTES].hex()
+
+    def email_key(self, email_norm: str) -> UUID:
+        """Stands for an e-mail address in tokens, so that others can count by it."""
+        return UUID(bytes=hmac.digest(self._email_key, email_norm.encode(), "sha256")[:ID_BYTES])
 
     def _refresh_mac(self, body: bytes) -> bytes:
         return hmac.digest(self._refresh_key, body, "sha256")

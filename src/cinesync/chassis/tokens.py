@@ -31,12 +31,17 @@ FetchJwks = Callable[[], Awaitable[dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking. `token` is what they showed, to be forwarded to other services."""
+    """Who is asking. `token` is what they showed, to be forwarded to other services.
+
+    `email_key` stands for their e-mail address, the same for a guest and an account of one
+    address; tokens from before it was issued have none.
+    """
 
     customer_id: UUID
     role: str
     expires_at: int
     token: str
+    email_key: UUID | None = None
 
     @property
     def is_guest(self) -> bool:
@@ -140,7 +145,14 @@ def _caller(header: dict[str, Any], claims: dict[str, Any], token: str) -> Calle
     """Raises KeyError, TypeError or ValueError for claims that are not ours."""
     if header.get("typ") != TOKEN_TYPE or claims["iss"] != ISSUER:
         raise ValueError("not an access token of ours")
-    return Caller(UUID(str(claims["sub"])), str(claims["role"]), int(claims["exp"]), token)
+    email_key = claims.get("email_key")
+    return Caller(
+        customer_id=UUID(str(claims["sub"])),
+        role=str(claims["role"]),
+        expires_at=int(claims["exp"]),
+        token=token,
+        email_key=None if email_key is None else UUID(str(email_key)),
+    )
 
 
 def jwks_over_http(url: str) -> FetchJwks:
