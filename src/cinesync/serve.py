@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cinesync.chassis import clock, migrate, settings
 from cinesync.chassis.bus import Bus, EmbeddedBus
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters
 from cinesync.chassis.rabbitmq import RabbitMqBus
@@ -93,7 +94,12 @@ async def serve(
     if "web" in names:
         pages = as_asgi(_app("web").build(environ))
     bus = _bus(environ) if services else EmbeddedBus()  # pages alone hear and say nothing
-    process = Process(list(services.values()), process_settings, bus, pages)
+    addresses = ClientAddresses(
+        process_settings.trusted_proxies,
+        environ.get("SECRET_KEY", ""),
+        key=process_settings.visitor_key,
+    )
+    process = Process(list(services.values()), process_settings, bus, pages, addresses)
 
     async def prepare_all() -> None:
         if prepare is not None:

@@ -9,11 +9,14 @@ from sqlalchemy import Connection
 
 from cinesync.auth import tables, upkeep
 from cinesync.auth.app import DEMO_PASSWORD, DEMO_ROLES, Settings, build, seed_demo
+from cinesync.chassis.audit_log import AUDIT_LOG_DDL
 from cinesync.chassis.migrate import CHASSIS_DDL
 from cinesync.chassis.settings import SettingsError, describe
 from tests.auth.conftest import SECRET, Auth
 
-CHASSIS_TABLES = {ddl.split()[5] for ddl in CHASSIS_DDL if ddl.startswith("CREATE TABLE")}
+CHASSIS_TABLES = {
+    ddl.split()[5] for ddl in (*CHASSIS_DDL, *AUDIT_LOG_DDL) if ddl.startswith("CREATE TABLE")
+}
 
 
 async def test_the_migrated_database_is_the_one_in_tables(auth: Auth) -> None:
@@ -99,5 +102,5 @@ async def test_the_api_describes_itself(auth: Auth) -> None:
     paths = answer.json()["paths"]
     assert set(paths) == {
         f"/api/auth/{name}" for name in ("register", "login", "guest", "refresh", "logout", "me")
-    } | {"/api/auth/.well-known/jwks.json"}
+    } | {"/api/auth/audit-log", "/api/auth/.well-known/jwks.json"}
     assert (await auth.browser.get("/api/auth/docs")).status_code == 200

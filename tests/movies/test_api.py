@@ -9,8 +9,11 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from cinesync.chassis.audit_log_api import audit_log_route
+from cinesync.chassis.db import Database
 from cinesync.chassis.http import encode_cursor
-from tests.conftest import Sign
+from cinesync.movies.routes import router
+from tests.conftest import MakeClient, Sign
 
 API = "/api/movies"
 
@@ -261,6 +264,43 @@ async def test_a_manager_plans_moves_and_cancels_a_show(
     assert show["show_id"] not in {item["show_id"] for item in listed}
     again = await client.post(f"{path}/cancel", json={"reason": "Snow"}, headers=manager)
     assert again.status_code == 409
+
+
+async def test_what_a_manager_does_to_a_show_stands_in_the_audit_log(
+    chain: Database, make_client: MakeClient, sign: Sign, tomorrow: date
+) -> None:
+    client = make_client("movies", [router(chain), audit_log_route("movies", chain)])
+    manager_id = uuid4()
+    manager = {"Authorization": f"Bearer {sign(manager_id, 'manager')}"}
+    day = tomorrow + timedelta(days=20)
+    body = {
+        "movie_id": (await items(client, "/movies", q="wizard oz"))[0]["movie_id"],
+        "auditorium_id": await _room(client),
+        "starts_at": f"{day}T19:30:00Z",
+    }
+    made = (await client.post(f"{API}/shows", json=body, headers=manager)).json()
+    path = f"{API}/shows/{made['show_id']}"
+    change = {"starts_at": f"{day}T21:00:00Z", "prices_cents": {"front": 123}}
+    assert (await client.patch(path, json=change, headers=manager)).status_code == 200
+    assert (await client.patch(path, json=change, headers=manager)).status_code == 200  # as it is
+    await client.post(f"{path}/cancel", json={"reason": "Snow"}, headers=manager)
+    query = {"object": f"show:{made['show_id']}"}
+    answer = await client.get(f"{API}/audit-log", params=query, headers=manager)
+    planned, moved, priced, cancelled = answer.json()["items"][::-1]
+    actors = {(one["actor_id"], one["actor_role"]) for one in (planned, moved, priced, cancelled)}
+    assert actors == {(str(manager_id), "manager")}
+    assert (planned["action"], planned["before"]) == ("show.scheduled", None)
+    assert (moved["action"], moved["before"]["starts_at"], moved["after"]["starts_at"]) == (
+        "show.moved",
+        f"{day}T19:30:00Z",
+        f"{day}T21:00:00Z",
+    )
+    assert priced["action"] == "show.prices_changed"
+    assert priced["before"]["prices_cents"]["front"] != 123
+    assert priced["after"]["prices_cents"]["front"] == 123
+    assert (cancelled["action"], cancelled["reason"]) == ("show.cancelled", "Snow")
+    assert cancelled["before"]["status"] == "scheduled"
+    assert cancelled["after"] == {"status": "cancelled"}
 
 
 @pytest.mark.parametrize(

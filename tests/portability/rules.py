@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.portability.tree import Node, strings, walk
 
@@ -49,6 +50,7 @@ REFUSED_FUNCTIONS: Mapping[str, str] = {
     "array_shuffle": "not in PostgreSQL 15",
     "array_sample": "not in PostgreSQL 15",
 }
+APPEND_ONLY = frozenset({"audit_log"})
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 REFUSED_TYPES = frozenset(
     {"json", "citext", "money", "hstore", "ltree", "xml", "tid", "xid", "cid"}
@@ -86,6 +88,19 @@ def refused_function(node: Node, _schema: Schema) -> Iterator[str]:
         yield f"{name}: no advisory locks; a lease row"
     elif name in REFUSED_FUNCTIONS:
         yield f"{name}: {REFUSED_FUNCTIONS[name]}"
+
+
+def append_only(node: Node, _schema: Schema) -> Iterator[str]:
+    """What happened stays told: rows of these tables are neither changed nor deleted."""
+    if node.kind in {"UpdateStmt", "DeleteStmt", "TruncateStmt"}:
+        named = [node.body.get("relation", {}), *relations(node.body.get("relations"))]
+        for table in APPEND_ONLY.intersection(one.get("relname", "") for one in named):
+            yield f"{table} is append-only"
+
+
+def relations(listed: Any) -> list[dict[str, Any]]:
+    """The tables that TRUNCATE lists."""
+    return [item["RangeVar"] for item in listed or ()]
 
 
 def named_columns(node: Node, _schema: Schema) -> Iterator[str]:
@@ -262,6 +277,7 @@ STATEMENT_RULES: Mapping[str, Rule] = {
     for rule in (
         refused_statement,
         refused_function,
+        append_only,
         named_columns,
         system_columns,
         one_plain_arbiter,

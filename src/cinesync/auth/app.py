@@ -22,6 +22,7 @@ from cinesync.auth.routes import Door, auth_router
 from cinesync.auth.upkeep import Upkeep
 from cinesync.auth.vault import SECRET_LENGTH_MIN, Vault
 from cinesync.chassis import clock
+from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
@@ -85,7 +86,7 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="auth",
         database=database,
-        routes=[auth_router(desk, ring, door)],
+        routes=[auth_router(desk, ring, door), audit_log_route("auth", database)],
         migrations="cinesync.auth.migrations",
         background=[ring.run, upkeep.run],
         close=[desk.close, passwords.close],

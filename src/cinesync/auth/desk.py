@@ -35,6 +35,7 @@ from cinesync.auth.model import (
 from cinesync.auth.passwords import HashersBusy, Passwords
 from cinesync.auth.vault import RefreshToken, Vault
 from cinesync.chassis import clock, telemetry
+from cinesync.chassis.audit_log import Actor
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.db import Database
 from cinesync.chassis.problems import Forbidden, Problem
@@ -144,7 +145,8 @@ class Desk:
                 folded_email, "customer", folded_name, folded_phone, password_hash
             )
             try:
-                return await self._db.run(service.register, applicant)
+                by = Actor(applicant.role, applicant.customer_id, address)
+                return await self._db.run(service.register, applicant, by)
             except EmailTaken:
                 await self._db.run(service.note_failure, attempt)
                 raise
@@ -171,12 +173,14 @@ class Desk:
                 return await self._grant(proven.customer, folded, token)
         raise WrongCredentials
 
-    async def refresh(self, text: str | None) -> Grant:
+    async def refresh(self, text: str | None, address: str) -> Grant:
         """The next tokens for a refresh token. Raises SessionOver."""
         token = self._vault.read_refresh(text) if text else None
         if token is None:
             raise SessionOver
-        continued = await self._db.run(service.continue_session, token, self._rules.sessions)
+        continued = await self._db.run(
+            service.continue_session, token, self._rules.sessions, address
+        )
         REFRESHES.labels(continued.step.name.lower()).inc()
         if continued.step is Step.REVOKE:
             log.warning("session.revoked_after_reuse", session_id=str(token.session_id))
@@ -187,11 +191,11 @@ class Desk:
             continued.customer, fold_email(continued.customer.email), following
         )
 
-    async def sign_out(self, text: str | None) -> None:
+    async def sign_out(self, text: str | None, address: str) -> None:
         """Ends the session of a refresh token; anything else has ended already."""
         token = self._vault.read_refresh(text) if text else None
         if token is not None:
-            await self._db.run(service.end_session, token)
+            await self._db.run(service.end_session, token, address)
 
     async def profile(self, caller: Caller) -> Customer:
         """Raises NotFound."""
@@ -228,10 +232,7 @@ class Desk:
             raise Forbidden("A guest has no password.")
         proven = await self._prove(attempt, fold_email(known.customer.email).norm, current)
         new_hash = await self._passwords.hash(password)
-        customer_id = known.customer.customer_id
-        if not await self._db.run(
-            service.change_password, customer_id, proven.password_hash or "", new_hash
-        ):
+        if not await self._db.run(service.change_password, proven, new_hash, attempt.address):
             raise WrongCredentials
         token = await self._open_session(Credentials(known.customer, new_hash), attempt)
         if token is None:
@@ -254,7 +255,7 @@ class Desk:
             stored = known.password_hash if known else None
             verdict = await self._passwords.verify(password, stored)
             if known is None or not verdict.is_right:
-                await self._db.run(service.note_failure, attempt)
+                await self._db.run(service.fail_sign_in, attempt, known)
                 SIGN_INS.labels("wrong").inc()
                 raise WrongCredentials
         if verdict.better_hash is None:

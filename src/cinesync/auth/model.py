@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Literal, ParamSpec, TypeVar, cast
 from uuid import UUID
 
@@ -42,6 +42,17 @@ COMMON_PASSWORDS = frozenset(
         "cinesync",
     }
 )
+
+
+class AuditAction(StrEnum):
+    """What the audit log of this service tells of."""
+
+    ACCOUNT_REGISTERED = "account.registered"
+    SIGNED_IN = "session.signed_in"
+    SIGN_IN_FAILED = "session.sign_in_failed"
+    SIGNED_OUT = "session.signed_out"
+    REFRESH_REUSED = "session.refresh_token_reused"
+    PASSWORD_CHANGED = "account.password_changed"  # noqa: S105 an action
 
 
 class AuthError(Problem):

@@ -178,13 +178,15 @@ async def guest(
 @post("/refresh", status_code=200)
 async def refresh(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[TokenAnswer]:
     """Exchange the refresh cookie for a new access token and a new cookie."""
-    return door.answer(request, await desk.refresh(request.cookies.get(REFRESH_COOKIE)))
+    return door.answer(
+        request, await desk.refresh(request.cookies.get(REFRESH_COOKIE), door.address(request))
+    )
 
 
 @post("/logout", status_code=204)
 async def logout(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[None]:
     """Sign out. Always works."""
-    await desk.sign_out(request.cookies.get(REFRESH_COOKIE))
+    await desk.sign_out(request.cookies.get(REFRESH_COOKIE), door.address(request))
     return Response(None, cookies=[door.cookie(None)])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from cinesync.auth import store
+from cinesync.auth import audit_entries, store
 from cinesync.auth.model import (
     Attempt,
     Credentials,
@@ -18,7 +18,8 @@ from cinesync.auth.model import (
     step,
 )
 from cinesync.auth.vault import RefreshToken
-from cinesync.chassis import clock, outbox
+from cinesync.chassis import audit_log, clock, outbox
+from cinesync.chassis.audit_log import OPERATOR, Actor
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.problems import NotFound
 from cinesync.contracts.auth import CustomerRegistered
@@ -33,7 +34,7 @@ class Continuation:
     generation: int = 0
 
 
-async def register(tx: Transaction, customer: NewCustomer) -> Customer:
+async def register(tx: Transaction, customer: NewCustomer, by: Actor) -> Customer:
     """A new account. Raises EmailTaken."""
     if not await store.claim_email(tx, customer):
         raise EmailTaken
@@ -45,6 +46,8 @@ async def register(tx: Transaction, customer: NewCustomer) -> Customer:
         role=customer.role,
     )
     await outbox.append(tx, [event])
+    entry = audit_entries.registered(customer.customer_id, customer.role, by)
+    await audit_log.append(tx, [entry])
     return registered[customer.customer_id]
 
 
@@ -55,7 +58,7 @@ async def ensure_account(tx: Transaction, customer: NewCustomer) -> Customer:
     become a manager by it.
     """
     known = await store.find_credentials(tx, customer.email.norm)
-    return known.customer if known else await register(tx, customer)
+    return known.customer if known else await register(tx, customer, OPERATOR)
 
 
 async def admit_guests(tx: Transaction, guests: Sequence[NewCustomer]) -> list[Customer]:
@@ -93,6 +96,12 @@ async def note_failure(tx: Transaction, attempt: Attempt) -> None:
     await store.insert_failure(tx, clock.new_id(), attempt)
 
 
+async def fail_sign_in(tx: Transaction, attempt: Attempt, known: Credentials | None) -> None:
+    """A password was wrong, or there was no such account."""
+    await note_failure(tx, attempt)
+    await audit_log.append(tx, [audit_entries.sign_in_failed(attempt, known)])
+
+
 async def open_session(
     tx: Transaction, session_id: UUID, proven: Credentials, attempt: Attempt, rules: SessionRules
 ) -> RefreshToken | None:
@@ -106,24 +115,27 @@ async def open_session(
         return None
     await store.forgive(tx, attempt)
     await store.insert_session(tx, session_id, customer_id, attempt.address, rules.idle_max)
+    entry = audit_entries.signed_in(known.customer, session_id, attempt.address)
+    await audit_log.append(tx, [entry])
     return RefreshToken(session_id, 1)
 
 
 async def continue_session(
-    tx: Transaction, token: RefreshToken, rules: SessionRules
+    tx: Transaction, token: RefreshToken, rules: SessionRules, address: str
 ) -> Continuation:
     """Use a refresh token once; what it meets is `model.step`'s to say."""
     session = await store.find_session(tx, token.session_id, rules.grace)
     if session is None:
         return Continuation(Step.REFUSE)
     next_step = step(session, token.generation)
+    owner = await store.find_credentials_by_id(tx, session.customer_id)
+    if next_step is Step.REFUSE or owner is None:
+        return Continuation(Step.REFUSE)
     if next_step is Step.REVOKE:
         await store.revoke_session(tx, session.session_id)
-    if next_step in {Step.REVOKE, Step.REFUSE}:
+        entry = audit_entries.refresh_reused(owner.customer, session.session_id, address)
+        await audit_log.append(tx, [entry])
         return Continuation(next_step)
-    owner = await store.find_credentials_by_id(tx, session.customer_id)
-    if owner is None:
-        return Continuation(Step.REFUSE)
     if next_step is Step.REPEAT:
         return Continuation(next_step, owner.customer, session.generation)
     if not await store.rotate_session(tx, session, rules.idle_max, rules.age_max):
@@ -131,9 +143,13 @@ async def continue_session(
     return Continuation(next_step, owner.customer, session.generation + 1)
 
 
-async def end_session(tx: Transaction, token: RefreshToken) -> None:
+async def end_session(tx: Transaction, token: RefreshToken, address: str) -> None:
     """Sign out: any token of the family ends it."""
-    await store.revoke_session(tx, token.session_id)
+    customer_id = await store.revoke_session(tx, token.session_id)
+    owner = customer_id and await store.find_credentials_by_id(tx, customer_id)
+    if owner:
+        entry = audit_entries.signed_out(owner.customer, token.session_id, address)
+        await audit_log.append(tx, [entry])
 
 
 async def get_credentials(tx: Transaction, customer_id: UUID) -> Credentials:
@@ -154,9 +170,15 @@ async def update_profile(
     return customer
 
 
-async def change_password(tx: Transaction, customer_id: UUID, old_hash: str, new_hash: str) -> bool:
+async def change_password(
+    tx: Transaction, proven: Credentials, new_hash: str, address: str
+) -> bool:
     """Ends every session: whoever else had one has none. False: it was changed meanwhile."""
-    if not await store.replace_password_hash(tx, customer_id, old_hash, new_hash):
+    customer = proven.customer
+    if not await store.replace_password_hash(
+        tx, customer.customer_id, proven.password_hash or "", new_hash
+    ):
         return False
-    await store.revoke_sessions_of(tx, customer_id)
+    await store.revoke_sessions_of(tx, customer.customer_id)
+    await audit_log.append(tx, [audit_entries.password_changed(customer, address)])
     return True

@@ -12,6 +12,7 @@ from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.tickets import TicketSigner
+from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.bus import Listeners
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
@@ -62,7 +63,7 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="booking",
         database=db,
-        routes=[router(shop)],
+        routes=[router(shop), audit_log_route("booking", db)],
         migrations="cinesync.booking.migrations",
         handlers=HANDLERS,
         listeners=listeners(shop),

@@ -3,7 +3,8 @@
 Three may say it. The connection's peer is always true. A proxy of ours (`TRUSTED_PROXIES`) adds
 the hop before it to X-Forwarded-For; what stands left of the first hop that is no proxy of ours is
 the client's own claim and is never read. The storefront calls the APIs for all its visitors from
-one address and states the visitor's, signed with SECRET_KEY, so that nobody else can.
+one address and states the visitor's, signed with a key derived from SECRET_KEY, so that nobody else
+can; a service without SECRET_KEY is given that key alone (`VISITOR_KEY`).
 """
 
 import hmac
@@ -31,11 +32,17 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
+def visitor_key(secret_key: str) -> str:
+    """What signs visitors' addresses; it tells nothing about the secret."""
+    return hmac.digest(secret_key.encode(), b"cinesync 1: visitors' addresses", "sha256").hex()
+
+
 class VisitorSignature:
     """Signs a visitor's address in the storefront, and verifies it in the services."""
 
-    def __init__(self, secret_key: str) -> None:
-        self._key = hmac.digest(secret_key.encode(), b"cinesync 1: visitors' addresses", "sha256")
+    def __init__(self, secret_key: str = "", *, key: str = "") -> None:
+        """With the secret, or with the key that is derived from it."""
+        self._key = (key or visitor_key(secret_key)).encode()
 
     def sign(self, address: str) -> str:
         """The value of the header VISITOR_HEADER."""
@@ -54,19 +61,21 @@ class VisitorSignature:
 class ClientAddresses:
     """Tells the client's address of each request to a service."""
 
-    def __init__(self, trusted_proxies: str, secret_key: str) -> None:
+    def __init__(self, trusted_proxies: str = "", secret_key: str = "", *, key: str = "") -> None:
         """`trusted_proxies` is the setting TRUSTED_PROXIES. Raises SettingsError."""
         try:
             self._trusted = parse_networks(trusted_proxies)
         except ValueError as error:
             raise SettingsError(f"TRUSTED_PROXIES: {error}") from error
-        self._signature = VisitorSignature(secret_key)
+        # Nobody signs with an empty secret: the storefront's word is then worth nothing.
+        is_known = bool(secret_key or key)
+        self._signature = VisitorSignature(secret_key, key=key) if is_known else None
 
     def of(self, scope: Any) -> str:
         """Of a request's ASGI scope: an address, an IPv6 network of one customer, or UNKNOWN."""
         visitor, forwarded_for = None, []
         for name, value in scope["headers"]:
-            if name == _VISITOR_KEY and visitor is None:
+            if name == _VISITOR_KEY and visitor is None and self._signature is not None:
                 visitor = self._signature.verify(value.decode("latin-1"))
             elif name == b"x-forwarded-for":
                 forwarded_for.append(value.decode("latin-1"))

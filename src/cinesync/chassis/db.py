@@ -115,7 +115,9 @@ class Database:
         async def once() -> T:
             async with self._connected() as (connection, driver):
                 tx = Transaction(connection, driver, self._isolation, is_one_statement=True)
-                return await command(tx, *args, **kwargs)
+                result = await command(tx, *args, **kwargs)
+            self._tell(tx)
+            return result
 
         return await _retried(once)
 
@@ -127,27 +129,31 @@ class Database:
         run_key: UUID | None = None,
     ) -> T:
         attempts = _Attempts()
-        results: list[T] = []
+        runs: list[tuple[T, Transaction]] = []
         fate_unknown = False
         while True:
             committing = False
             try:
                 async with _Turn(turn) as ours, self._begun(run_key) as tx:
-                    if not tx.key_is_new:
-                        return results[-1]  # the COMMIT whose fate was lost had been applied
-                    fate_unknown = False
-                    results.append(await command(tx))
-                    committing = True
-                    await tx.commit()
+                    if tx.key_is_new:
+                        fate_unknown = False
+                        runs.append((await command(tx), tx))
+                        committing = True
+                        await tx.commit()
+                    # Else the COMMIT whose fate was lost had been applied.
                     ours.end()  # giving the connection back waits for the loop once more
             except Exception as error:  # noqa: BLE001 what is not the database's is raised again
                 fate_unknown = fate_unknown or (committing and is_lost(error))
                 await attempts.pause_or_raise(error, fate_unknown=fate_unknown)
                 continue
-            if tx.has_events:
-                for wake in self.on_events:
-                    wake()
-            return results[-1]
+            result, committed = runs[-1]
+            self._tell(committed)
+            return result
+
+    def _tell(self, committed: Transaction) -> None:
+        """Who waits for what this transaction did."""
+        for told in (*committed.after_commit, *(self.on_events if committed.has_events else ())):
+            told()
 
     async def read(self, query: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `query` in a serializable read-only transaction; retried like `run`."""

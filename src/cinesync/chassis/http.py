@@ -14,10 +14,12 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 from litestar import Litestar, Request, Response, get
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import (
@@ -43,6 +45,7 @@ from litestar.types import (
 )
 
 from cinesync.chassis import bodies, telemetry
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import sqlstate
 from cinesync.chassis.problems import Invalid, Problem, Unauthorized
 from cinesync.chassis.tokens import Caller, Verifier
@@ -61,6 +64,7 @@ OPENAPI_TYPE = "application/vnd.oai.openapi+json"
 SWAGGER_ASSETS = Path(importlib.util.find_spec("flask_swagger_ui").origin or "").parent / "dist"  # type: ignore[union-attr]
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_GONE = 499
+NOT_QUERY = frozenset({"db", "request", "caller", "data"})  # what a handler takes beside its query
 UNLOGGED = frozenset({"/health/live", "/health/ready", "/metrics"})  # asked every second
 NOT_TEXT_STATES = frozenset({"22021", "22P05"})
 
@@ -158,11 +162,27 @@ def know(request: Request[Any, Any, Any], caller: Caller) -> None:
     verifier.remember(caller)
 
 
+def refuse_unknown_query(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """A misspelt filter must not look like an answer: refuse what the handler does not take."""
+    takes = inspect.signature(handler.fn).parameters.keys() - NOT_QUERY
+    takes -= connection.path_params.keys()
+    unknown = sorted(set(connection.query_params) - takes)
+    if unknown:
+        allowed = ", ".join(sorted(takes)) or "none"
+        raise Invalid(
+            f"There is no query parameter {', '.join(unknown)} here; there is: {allowed}.",
+            field=unknown[0],
+        )
+
+
 def service_app(
     name: str,
     routes: Sequence[ControllerRouterHandler],
     verifier: Verifier,
     *,
+    addresses: ClientAddresses | None = None,
     body_bytes_max: int = BODY_BYTES_MAX,
 ) -> Litestar:
     """A service's API with everything that all of them share; docs at /api/<name>/docs."""
@@ -181,7 +201,7 @@ def service_app(
         before_request=_check_body,
         dependencies={"caller": Provide(signed_in), "visitor": Provide(visitor)},
         exception_handlers=EXCEPTION_HANDLERS,
-        state=State({"verifier": verifier}),
+        state=State({"verifier": verifier, "addresses": addresses or ClientAddresses()}),
         request_max_body_size=body_bytes_max,
         openapi_config=_openapi(name, assets),
         logging_config=None,

@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from cinesync.chassis import clock, memory, migrate, telemetry
 from cinesync.chassis.bus import Bus, EmbeddedBus, Listeners
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database
 from cinesync.chassis.http import EXCEPTION_HANDLERS, Observed, service_app
 from cinesync.chassis.inbox import Handlers, Inbox
@@ -52,6 +53,10 @@ class ProcessSettings:
     host: Annotated[str, "address to listen on"] = "127.0.0.1"
     port: Annotated[int, "port to listen on"] = 8000
     auth_url: Annotated[str, "where the auth service answers"] = "http://127.0.0.1:8000"
+    trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
+    visitor_key: Annotated[
+        str, "proves whose address the storefront passes on; empty: derived from SECRET_KEY"
+    ] = ""
     instance: Annotated[str, "this process's own stable name; empty: its host and port"] = ""
     drain_seconds: Annotated[
         float, "after SIGTERM, not ready but serving for so long, until balancers have noticed"
@@ -88,6 +93,7 @@ class Process:
         settings: ProcessSettings,
         bus: Bus | None = None,
         pages: ASGIApp | None = None,
+        addresses: ClientAddresses | None = None,
     ) -> None:
         self._services = services
         self._settings = settings
@@ -101,7 +107,12 @@ class Process:
         verifier = Verifier(jwks_over_http(f"{settings.auth_url}/api/auth/.well-known/jwks.json"))
         self._apps: dict[str, ASGIApp] = {
             s.name: Observed(
-                Shortcuts(s.shortcuts, verifier, service_app(s.name, s.routes, verifier)), s.name
+                Shortcuts(
+                    s.shortcuts,
+                    verifier,
+                    service_app(s.name, s.routes, verifier, addresses=addresses),
+                ),
+                s.name,
             )
             for s in services
         }

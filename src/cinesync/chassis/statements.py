@@ -5,7 +5,7 @@ asyncpg (ADR 9).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, overload
@@ -112,6 +112,8 @@ class Transaction:
         self.isolation = isolation
         self.key_is_new = key_is_new
         self.has_events = False
+        # Called once, when the changes of this transaction are there to stay.
+        self.after_commit: list[Callable[[], None]] = []
 
     @overload
     async def execute(  # type: ignore[overload-overlap]  # the narrower type comes first

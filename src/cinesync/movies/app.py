@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cinesync.chassis import settings
+from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.db import open_database
 from cinesync.chassis.service import Service
 from cinesync.movies.consumers import HANDLERS
@@ -25,7 +26,7 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="movies",
         database=db,
-        routes=[router(db)],
+        routes=[router(db), audit_log_route("movies", db)],
         migrations="cinesync.movies.migrations",
         handlers=HANDLERS,
     )

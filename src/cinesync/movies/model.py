@@ -85,6 +85,16 @@ class Change(StrEnum):
     CANCEL = "cancel"
 
 
+class AuditAction(StrEnum):
+    """What the audit log of this service tells of."""
+
+    SHOW_SCHEDULED = "show.scheduled"
+    SHOW_MOVED = "show.moved"
+    PRICES_CHANGED = "show.prices_changed"
+    SHOW_CANCELLED = "show.cancelled"
+    MOVIES_IMPORTED = "movies.imported"
+
+
 NEXT: Mapping[tuple[Status, Change], Status] = {
     (Status.SCHEDULED, Change.EDIT): Status.SCHEDULED,
     (Status.SCHEDULED, Change.CANCEL): Status.CANCELLED,

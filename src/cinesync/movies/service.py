@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from cinesync.chassis import clock, outbox
+from cinesync.chassis import audit_log, clock, outbox
+from cinesync.chassis.audit_log import OPERATOR, SYSTEM, Actor
 from cinesync.chassis.db import Transaction
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed
 from cinesync.contracts.movies import Layout, ShowCancelled, ShowChanged, ShowScheduled
@@ -14,6 +16,7 @@ from cinesync.movies import catalogue, store
 from cinesync.movies.model import (
     CLEANING,
     SHOW_LENGTH_MAX,
+    AuditAction,
     Change,
     ChangeShow,
     Interval,
@@ -60,6 +63,15 @@ async def tell_movies(tx: Transaction, movies: Sequence[Movie]) -> Told:
     }
     await catalogue.add(tx, new)
     await catalogue.save(tx, changed)
+    if new or changed:
+        entry = audit_log.Entry(
+            actor=OPERATOR,
+            action=AuditAction.MOVIES_IMPORTED,
+            object_kind="catalogue",
+            object_id="movies",
+            after={"added": len(new), "changed": sorted(changed)},
+        )
+        await audit_log.append(tx, [entry])
     return Told(len(new), len(changed), len(known) - len(changed))
 
 
@@ -77,7 +89,7 @@ async def introduce_movies(tx: Transaction, movies: Sequence[Movie]) -> int:
     return len(by_key) - len(known)
 
 
-async def schedule_show(tx: Transaction, command: ScheduleShow) -> UUID:
+async def schedule_show(tx: Transaction, command: ScheduleShow, by: Actor = SYSTEM) -> UUID:
     """Raises NoSuchMovie, NoSuchAuditorium, ShowOverlaps or ShowUnfit."""
     film = await catalogue.film(tx, command.movie_id)
     if film is None:
@@ -113,6 +125,8 @@ async def schedule_show(tx: Transaction, command: ScheduleShow) -> UUID:
         {command.movie_id: film["title"]},
         seats,
     )
+    after_it = _programme(planned) | {"prices_cents": planned.prices_cents}
+    await audit_log.append(tx, [_entry(by, AuditAction.SHOW_SCHEDULED, planned, after=after_it)])
     return planned.show_id
 
 
@@ -210,7 +224,9 @@ def _scheduled(
     )
 
 
-async def change_show(tx: Transaction, show_id: UUID, command: ChangeShow) -> None:
+async def change_show(
+    tx: Transaction, show_id: UUID, command: ChangeShow, by: Actor = SYSTEM
+) -> None:
     """Raises NoSuchShow, ShowOver, ShowOverlaps or ShowUnfit. Changing nothing tells nobody."""
     show = await _open_show(tx, show_id, Change.EDIT)
     room = await _room(tx, show.auditorium_id)
@@ -224,6 +240,7 @@ async def change_show(tx: Transaction, show_id: UUID, command: ChangeShow) -> No
         changed = replace(changed, prices_cents=prices)
     if changed != show:
         await _save(tx, replace(changed, revision=show.revision + 1))
+        await audit_log.append(tx, _changes(by, show, changed))
 
 
 def moved(show: Show, starts_at: datetime, theater: Theater) -> Show:
@@ -238,7 +255,7 @@ def moved(show: Show, starts_at: datetime, theater: Theater) -> Show:
     )
 
 
-async def cancel_show(tx: Transaction, show_id: UUID, reason: str) -> None:
+async def cancel_show(tx: Transaction, show_id: UUID, reason: str, by: Actor = SYSTEM) -> None:
     """Raises NoSuchShow or ShowOver."""
     show = await _open_show(tx, show_id, Change.CANCEL)
     cancelled = replace(
@@ -256,6 +273,58 @@ async def cancel_show(tx: Transaction, show_id: UUID, reason: str) -> None:
         reason=reason,
     )
     await outbox.append(tx, [event])
+    entry = _entry(
+        by,
+        AuditAction.SHOW_CANCELLED,
+        show,
+        before={"status": show.status} | _programme(show),
+        after={"status": cancelled.status},
+        reason=reason,
+    )
+    await audit_log.append(tx, [entry])
+
+
+def _changes(by: Actor, old: Show, new: Show) -> list[audit_log.Entry]:
+    """One entry for each kind of change."""
+    entries = []
+    if new.starts_at != old.starts_at:
+        before, after_it = _programme(old), _programme(new)
+        entries.append(_entry(by, AuditAction.SHOW_MOVED, old, before=before, after=after_it))
+    if new.prices_cents != old.prices_cents:
+        before = {"prices_cents": old.prices_cents, "currency": old.currency}
+        after_it = {"prices_cents": new.prices_cents, "currency": new.currency}
+        entries.append(_entry(by, AuditAction.PRICES_CHANGED, old, before=before, after=after_it))
+    return entries
+
+
+def _programme(show: Show) -> dict[str, Any]:
+    """What runs, where and when."""
+    return {
+        "movie_id": show.movie_id,
+        "auditorium_id": show.auditorium_id,
+        "starts_at": show.starts_at,
+        "ends_at": show.ends_at,
+    }
+
+
+def _entry(
+    by: Actor,
+    action: AuditAction,
+    show: Show,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> audit_log.Entry:
+    return audit_log.Entry(
+        actor=by,
+        action=action,
+        object_kind="show",
+        object_id=show.show_id,
+        before=before,
+        after=after,
+        reason=reason,
+    )
 
 
 async def count_booked(tx: Transaction, events: Sequence[BookingConfirmed]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cinesync.chassis import settings as chassis_settings
+from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.db import open_database
 from cinesync.chassis.peer import Peer
 from cinesync.chassis.service import Service
@@ -85,7 +86,7 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="payment",
         database=db,
-        routes=routes.routes(desk),
+        routes=[*routes.routes(desk), audit_log_route("payment", db)],
         shortcuts=shortcuts(desk),
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,

@@ -1,0 +1,17 @@
+"""The audit trail: who did what to what."""
+
+from alembic import op
+
+from cinesync.chassis.audit_log import AUDIT_LOG_DDL
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    for statement in AUDIT_LOG_DDL:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    raise NotImplementedError
