@@ -128,12 +128,12 @@ def bank_command(port: int, data: Path, webhook_url: str, late_seconds: float) -
 
     It takes no real money. BANK_SECRET signs its webhooks and is the shop's key to it.
     """
-    from cinesync.bank.app import Settings, run  # noqa: PLC0415
+    from cinesync.bank.app import Secrets, Settings, run  # noqa: PLC0415
     from cinesync.bank.books import Delays  # noqa: PLC0415
+    from cinesync.chassis.settings import load  # noqa: PLC0415
 
-    secret = environ().get("BANK_SECRET")
-    if not secret:
-        raise Refused("BANK_SECRET is not set; the shop and the bank must share it.")
+    with clear_settings_errors():
+        secret = load(Secrets, environ()).bank_secret
     delays = Delays(late_seconds=late_seconds)
     run(Settings(port=port, data=data, webhook_url=webhook_url, secret=secret, delays=delays))
 

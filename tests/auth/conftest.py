@@ -20,7 +20,7 @@ from cinesync.chassis.service import Service
 from cinesync.chassis.tokens import Verifier
 from tests.conftest import MakeDatabase
 
-SECRET = "a secret that only tests know"
+SECRET = "a secret that only the tests know of"
 PASSWORD = "popcorn-and-a-movie"
 JWKS = "/api/auth/.well-known/jwks.json"
 

@@ -202,7 +202,9 @@ async def test_with_another_secret_the_old_keys_verify_and_a_new_one_signs(
 ) -> None:
     before = await open_auth()
     old = await _token(before)
-    after = await open_auth(beside=before, SECRET_KEY="quite another secret")
+    after = await open_auth(
+        beside=before, SECRET_KEY="quite another secret, as long as it has to be"
+    )
     new = (await after.login("ada@example.org")).json()["access_token"]
     assert _part(new, 0)["kid"] != _part(old, 0)["kid"]
     assert (await after.me(old)).status_code == 200
@@ -230,11 +232,6 @@ def test_a_seal_opens_only_with_its_secret_its_label_and_whole() -> None:
     ):
         with pytest.raises(SealBroken):
             other.open(data, label)
-
-
-def test_a_short_secret_is_no_secret() -> None:
-    with pytest.raises(ValueError, match="SECRET_KEY"):
-        Vault("short")
 
 
 async def test_a_process_that_lost_its_database_does_not_sign_beyond_its_keys(

@@ -53,8 +53,8 @@ def test_a_ticket_fits_a_qr_code() -> None:
 async def test_the_service_is_wired_from_its_settings(office: BoxOffice) -> None:
     environ = {
         "DATABASE_URL": office.db.url,
-        "SECRET_KEY": "a secret",
-        "EARLIER_SECRET_KEYS": "older,oldest",
+        "SECRET_KEY": "a secret that is as long as it has to be",
+        "EARLIER_SECRET_KEYS": "an older secret of ours,the oldest secret of all",
         "HOLD_SECONDS": "60",
     }
     service = app.build(environ)

@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 
 from cinesync.chassis import settings
-from cinesync.chassis.settings import SettingsError
+from cinesync.chassis.settings import Secret, SettingsError
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,46 @@ def test_everything_wrong_is_named_at_once() -> None:
 def test_an_empty_secret_is_no_secret(blank: str) -> None:
     with pytest.raises(SettingsError, match="SECRET_KEY is not set"):
         settings.load(Cinema, {"SECRET_KEY": blank})
+
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@dataclass(frozen=True)
+class Safe:
+    """Secrets of each kind."""
+
+    key: Annotated[str, "signs things", Secret()]
+    provider_key: Annotated[str, "opens the provider", Secret(bytes_min=0, prefixes=("sk_",))] = ""
+    former: Annotated[str, "still verify", Secret(bytes_min=16, is_list=True)] = ""
+
+
+def test_a_secret_is_read_and_never_shown() -> None:
+    safe = settings.load(
+        Safe, {"KEY": SECRET, "PROVIDER_KEY": "sk_1", "FORMER": f"{SECRET},{SECRET}"}
+    )
+    assert (safe.key, safe.provider_key) == (SECRET, "sk_1")
+    assert SECRET not in repr(safe)
+    assert "sk_1" not in repr(safe)
+    assert settings.load(Safe, {"KEY": SECRET, "FORMER": ""}).former == ""
+    assert [doc.kind for doc in settings.describe(Safe)] == ["a secret"] * 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({"KEY": ""}, "KEY is not set (signs things)"),
+        ({"KEY": "x"}, "KEY is too short: at least 32 random bytes (signs things)"),
+        ({"KEY": "abab" * 10}, "KEY is not random: always the same few characters (signs things)"),
+        ({"KEY": SECRET[:31]}, "KEY is too short: at least 32 random bytes (signs things)"),
+        ({"PROVIDER_KEY": "pk_1"}, "PROVIDER_KEY does not begin with sk_ (opens the provider)"),
+        ({"FORMER": f"{SECRET},x"}, "FORMER is too short: at least 16 random bytes (still verify)"),
+    ],
+)
+def test_a_weak_secret_is_refused_and_not_repeated(wrong: dict[str, str], what: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(Safe, {"KEY": SECRET} | wrong)
+    assert str(caught.value) == what
 
 
 def test_settings_are_listed_for_people() -> None:

@@ -196,7 +196,9 @@ def test_settings_name_what_is_missing() -> None:
     with pytest.raises(SettingsError, match="API_URL") as missing:
         build({})
     assert "SECRET_KEY" in str(missing.value)
-    app = build({"API_URL": "http://127.0.0.1:1", "SECRET_KEY": "x"})
+    app = build(
+        {"API_URL": "http://127.0.0.1:1", "SECRET_KEY": "a secret that is as long as it has to be"}
+    )
     assert app.test_client().get("/sign-in").status_code == 200
 
 

@@ -20,13 +20,13 @@ from cinesync.auth.model import (
 from cinesync.auth.passwords import HashCost, Passwords, argon2id
 from cinesync.auth.routes import Door, auth_router
 from cinesync.auth.upkeep import Upkeep
-from cinesync.auth.vault import SECRET_LENGTH_MIN, Vault
+from cinesync.auth.vault import Vault
 from cinesync.chassis import clock
 from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
-from cinesync.chassis.settings import SettingsError, load
+from cinesync.chassis.settings import Secret, SettingsError, load
 
 DEFAULT_REGION = "local"
 KEY_AHEAD_SHARE = 10  # a key is published for a tenth of its life before it signs
@@ -37,8 +37,9 @@ class Settings:
     """What operators decide."""
 
     database_url: Annotated[str, "the auth service's own database"]
-    secret_key: Annotated[str, "at least 16 random characters; the same in every process"]
+    secret_key: Annotated[str, "at least 32 random bytes; the same in every process", Secret()]
     shop_url: Annotated[str, "where browsers find the shop; https makes cookies Secure"] = ""
+    shop_name: Annotated[str, "as customers know it; no password may contain it"] = "CineSync"
     region: Annotated[str, "where new accounts are kept"] = DEFAULT_REGION
     trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
     access_seconds: Annotated[int, "life of an access token"] = 15 * 60
@@ -97,7 +98,7 @@ async def seed_demo(database: Database) -> None:
     """Somebody to sign in as in each role; those that exist stay as they are."""
     for name, role in DEMO_ROLES.items():
         email = fold_email(f"{name}@cinesync.example")
-        if await database.run_one(store.find_credentials, email.norm) is None:
+        if await database.run_one(store.find_credentials, email) is None:
             customer = NewCustomer(
                 customer_id=clock.new_id(),
                 region=DEFAULT_REGION,
@@ -114,8 +115,6 @@ def _check(settings: Settings) -> ClientAddresses:
     """Raises SettingsError naming everything that is out of range."""
     numbers = {name: value for name, value in asdict(settings).items() if isinstance(value, int)}
     problems = [f"{name.upper()} must be at least 1" for name, n in numbers.items() if n < 1]
-    if len(settings.secret_key) < SECRET_LENGTH_MIN:
-        problems.append(f"SECRET_KEY must have at least {SECRET_LENGTH_MIN} characters")
     try:
         addresses = ClientAddresses(settings.trusted_proxies, settings.secret_key)
     except SettingsError as error:
@@ -128,6 +127,7 @@ def _check(settings: Settings) -> ClientAddresses:
 def _rules(settings: Settings) -> Rules:
     return Rules(
         region=settings.region,
+        shop_name=settings.shop_name,
         access_lifetime=timedelta(seconds=settings.access_seconds),
         guest_lifetime=timedelta(seconds=settings.guest_seconds),
         sessions=SessionRules(

@@ -29,9 +29,9 @@ from cinesync.auth.model import (
     WrongCredentials,
     fold_email,
     fold_name,
-    fold_password,
     fold_phone,
 )
+from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import HashersBusy, Passwords
 from cinesync.auth.vault import RefreshToken, Vault
 from cinesync.chassis import clock, telemetry
@@ -55,6 +55,7 @@ class Rules:
     """What the settings decide."""
 
     region: str
+    shop_name: str
     access_lifetime: timedelta
     guest_lifetime: timedelta
     sessions: SessionRules
@@ -133,7 +134,9 @@ class Desk:
         """Raises InvalidFields, EmailTaken, TooMany, HashersBusy."""
         fields = Fields()
         folded_email = fields.check("email", fold_email, email)
-        folded_password = fields.check("password", fold_password, password, folded_email)
+        folded_password = fields.check(
+            "password", fold_password, password, folded_email, self._rules.shop_name
+        )
         folded_name = fields.check("name", fold_name, name)
         folded_phone = fields.check("phone", fold_phone, phone)
         fields.raise_if_wrong()
@@ -166,7 +169,7 @@ class Desk:
         fields.raise_if_wrong()
         attempt = self._attempt(folded.norm, address)
         for _ in range(PROOFS_MAX):
-            proven = await self._prove(attempt, folded.norm, password)
+            proven = await self._prove(attempt, folded, password)
             token = await self._open_session(proven, attempt)
             if token is not None:
                 SIGN_INS.labels("let in").inc()
@@ -216,7 +219,9 @@ class Desk:
         phone = fields.check("phone", fold_phone, change.phone)
         password = None
         if change.password is not None:
-            password = fields.check("password", fold_password, change.password, email)
+            password = fields.check(
+                "password", fold_password, change.password, email, self._rules.shop_name
+            )
         fields.raise_if_wrong()
         token = None
         if password is not None:
@@ -230,7 +235,7 @@ class Desk:
     ) -> str:
         if known.password_hash is None:
             raise Forbidden("A guest has no password.")
-        proven = await self._prove(attempt, fold_email(known.customer.email).norm, current)
+        proven = await self._prove(attempt, fold_email(known.customer.email), current)
         new_hash = await self._passwords.hash(password)
         if not await self._db.run(service.change_password, proven, new_hash, attempt.address):
             raise WrongCredentials
@@ -239,7 +244,7 @@ class Desk:
             raise WrongCredentials
         return self._vault.refresh_text(token)
 
-    async def _prove(self, attempt: Attempt, email_norm: str, password: str) -> Credentials:
+    async def _prove(self, attempt: Attempt, email: Email, password: str) -> Credentials:
         """The same work and the same answer, whether or not there is such an account."""
         if len(password) > PASSWORD_LENGTH_MAX:
             raise InvalidFields({"password": f"at most {PASSWORD_LENGTH_MAX} characters"})
@@ -247,7 +252,7 @@ class Desk:
         async with self._accounts.through(account), self._addresses.through(attempt.address):
             try:
                 known = await self._db.read(
-                    service.admit_sign_in, attempt, email_norm, self._rules.failures
+                    service.admit_sign_in, attempt, email, self._rules.failures
                 )
             except Problem:
                 SIGN_INS.labels("not admitted").inc()

@@ -1,6 +1,7 @@
 """What an account is, what may be typed into it, and how long sessions and keys live. Pure."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Literal, ParamSpec, TypeVar, cast
 from uuid import UUID
+
+import idna
 
 from cinesync.chassis.problems import Invalid, Problem, TooMany
 
@@ -20,28 +23,6 @@ PHONE_DIGITS_MIN = 6
 PHONE_DIGITS_MAX = 15  # E.164
 
 Role = Literal["customer", "guest", "staff", "manager", "auditor"]
-
-# The most used ones that are long enough; NIST asks to refuse those.
-COMMON_PASSWORDS = frozenset(
-    {
-        "12345678",
-        "123456789",
-        "1234567890",
-        "password",
-        "password1",
-        "qwertyui",
-        "qwertyuiop",
-        "1q2w3e4r",
-        "iloveyou",
-        "football",
-        "baseball",
-        "superman",
-        "sunshine",
-        "princess",
-        "trustno1",
-        "cinesync",
-    }
-)
 
 
 class AuditAction(StrEnum):
@@ -99,6 +80,11 @@ class Email:
     address: str
     norm: str
 
+    @property
+    def spelling(self) -> str:
+        """What was `norm` once; accounts whose `norm` another one has are still found by it."""
+        return unicodedata.normalize("NFKC", self.address.lower())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
@@ -138,14 +124,17 @@ class Credentials:
 
 
 def fold_email(text: str) -> Email:
-    """One mailbox, one `norm`: NFKC, trimmed, lower case. Raises ValueError saying what is right.
+    """One mailbox, one `norm`: NFKC, trimmed, case folded, its domain in ASCII (RFC 5890).
 
     NFKC first, because it turns look-alikes (full-width letters, a no-break space) into what they
-    look like; checked after it, so that nothing forbidden can appear through it.
+    look like; checked after it, so that nothing forbidden can appear through it. Raises ValueError
+    saying what is right.
     """
     address = unicodedata.normalize("NFKC", text).strip()
-    norm = unicodedata.normalize("NFKC", address.lower())
-    local, at, domain = norm.rpartition("@")
+    shown_local, at, shown_domain = address.rpartition("@")
+    domain = _ascii_domain(shown_domain)
+    local = _fold_local(shown_local)
+    norm = f"{local}@{domain}"
     labels = domain.split(".")
     is_right = (
         bool(at)
@@ -153,13 +142,35 @@ def fold_email(text: str) -> Email:
         and 0 < len(local) <= EMAIL_LOCAL_LENGTH_MAX
         and all(_is_atom(part) for part in local.split("."))
         and len(labels) > 1
-        and all(_is_label(label) for label in labels)
+        and all(_is_label(label) for label in (*labels, *shown_domain.split(".")))
     )
     if not is_right:
         raise ValueError("one address, like name@example.org")
     return Email(address, norm)
 
 
+def _fold_local(local: str) -> str:
+    """As Unicode's NFKC_Casefold: nothing invisible may part two names that look the same."""
+    visible = _INVISIBLE.sub("", local)
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold())
+
+
+def _ascii_domain(domain: str) -> str:
+    """`bücher.example` and `xn--bcher-kva.example` are one name; also one that no longer may be."""
+    try:
+        return idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        labels = unicodedata.normalize("NFKC", domain.lower()).split(".")
+    return ".".join(
+        label if label.isascii() else f"xn--{label.encode('punycode', 'replace').decode()}"
+        for label in labels
+    )
+
+
+# Marks and letters of Unicode's Default_Ignorable_Code_Point: variation selectors, fillers.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _ATOM_PUNCTUATION = frozenset("!#$%&'*+-/=?^_`{|}~")
 
 
@@ -179,19 +190,6 @@ def _is_label(label: str) -> bool:
 
 def _is_word(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN"
-
-
-def fold_password(password: str, email: Email | None = None) -> str:
-    """The text that is hashed (NFKC, as NIST SP 800-63B asks). Raises ValueError."""
-    folded = unicodedata.normalize("NFKC", password)
-    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
-        raise ValueError(f"{PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters")
-    lowered = folded.lower()
-    if email is not None and lowered.strip() in {email.norm, email.norm.partition("@")[0]}:
-        raise ValueError("something other than your e-mail")
-    if lowered in COMMON_PASSWORDS or len(set(folded)) == 1:
-        raise ValueError("something harder to guess; this one is on every list")
-    return folded
 
 
 def fold_name(text: str) -> str:

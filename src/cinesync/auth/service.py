@@ -9,6 +9,7 @@ from cinesync.auth.model import (
     Attempt,
     Credentials,
     Customer,
+    Email,
     EmailTaken,
     FailureLimits,
     NewCustomer,
@@ -57,7 +58,7 @@ async def ensure_account(tx: Transaction, customer: NewCustomer) -> Customer:
     An existing one keeps its role and password: whoever registered a demo address first must not
     become a manager by it.
     """
-    known = await store.find_credentials(tx, customer.email.norm)
+    known = await store.find_credentials(tx, customer.email)
     return known.customer if known else await register(tx, customer, OPERATOR)
 
 
@@ -75,7 +76,7 @@ async def admit(tx: Transaction, attempt: Attempt, limits: FailureLimits) -> Non
 
 
 async def admit_sign_in(
-    tx: Transaction, attempt: Attempt, email_norm: str, limits: FailureLimits
+    tx: Transaction, attempt: Attempt, email: Email, limits: FailureLimits
 ) -> Credentials | None:
     """What to check the password against. Raises TooMany for the address or the account.
 
@@ -85,10 +86,10 @@ async def admit_sign_in(
     await admit(tx, attempt, limits)
     most, window = limits.per_account, limits.window
     wait = await store.account_wait(tx, attempt, most, window, only_here=False)
-    if wait and await store.has_signed_in_from(tx, email_norm, attempt.address):
+    if wait and await store.has_signed_in_from(tx, email, attempt.address):
         wait = await store.account_wait(tx, attempt, most, window, only_here=True)
     refuse_if_throttled(wait)
-    return await store.find_credentials(tx, email_norm)
+    return await store.find_credentials(tx, email)
 
 
 async def note_failure(tx: Transaction, attempt: Attempt) -> None:

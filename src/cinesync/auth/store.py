@@ -10,6 +10,7 @@ from cinesync.auth.model import (
     Attempt,
     Credentials,
     Customer,
+    Email,
     KeyWindow,
     NewCustomer,
     Role,
@@ -72,15 +73,19 @@ async def insert_customers(
     return {row.customer_id: _customer(row) for row in await tx.execute(statement, values)}
 
 
-async def find_credentials(tx: Transaction, email_norm: str) -> Credentials | None:
-    """The account with this e-mail; guests have none."""
+async def find_credentials(tx: Transaction, email: Email) -> Credentials | None:
+    """The account with this e-mail; guests have none.
+
+    Two accounts from before all spellings were one are told apart by the spelling.
+    """
     statement = text(
         "SELECT c.region, c.customer_id, c.email, c.name, c.phone, c.role, c.created_at,"
         " c.password_hash FROM customer_emails AS e"
         " JOIN customers_local AS c ON c.region = e.region AND c.customer_id = e.customer_id"
-        " WHERE e.email_norm = CAST(:email_norm AS text)"
+        " WHERE e.email_norm IN (CAST(:spelling AS text), CAST(:email_norm AS text))"
+        " ORDER BY e.email_norm = CAST(:email_norm AS text) ASC LIMIT 1"
     )
-    row = (await tx.execute(statement, {"email_norm": email_norm})).one_or_none()
+    row = (await tx.execute(statement, _names(email))).one_or_none()
     return None if row is None else Credentials(_customer(row), row.password_hash)
 
 
@@ -120,6 +125,10 @@ async def replace_password_hash(
     )
     values = {"customer_id": customer_id, "old_hash": old_hash, "new_hash": new_hash}
     return (await tx.execute(statement, values)).rowcount == 1
+
+
+def _names(email: Email) -> dict[str, str]:
+    return {"email_norm": email.norm, "spelling": email.spelling}
 
 
 def _customer(row: Row) -> Customer:
@@ -196,15 +205,15 @@ async def rotate_session(
     return (await tx.execute(statement, values)).rowcount == 1
 
 
-async def has_signed_in_from(tx: Transaction, email_norm: str, address: str) -> bool:
+async def has_signed_in_from(tx: Transaction, email: Email, address: str) -> bool:
     """Whether this account's owner was here lately; signing out does not change that."""
     statement = text(
         "SELECT s.session_id FROM customer_emails AS e"
         " JOIN sessions AS s ON s.customer_id = e.customer_id"
-        " WHERE e.email_norm = CAST(:email_norm AS text)"
+        " WHERE e.email_norm IN (CAST(:spelling AS text), CAST(:email_norm AS text))"
         " AND s.address = CAST(:address AS text) AND s.expires_at > now() LIMIT 1"
     )
-    values = {"email_norm": email_norm, "address": address}
+    values = {**_names(email), "address": address}
     return (await tx.execute(statement, values)).first() is not None
 
 

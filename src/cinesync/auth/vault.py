@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-SECRET_LENGTH_MIN = 16
 NONCE_BYTES = 12
 MAC_BYTES = 32
 ID_BYTES = 16
@@ -35,8 +34,6 @@ class Vault:
     """Keys derived from one secret (RFC 5869), one for each purpose."""
 
     def __init__(self, secret_key: str) -> None:
-        if len(secret_key) < SECRET_LENGTH_MIN:
-            raise ValueError(f"SECRET_KEY: at least {SECRET_LENGTH_MIN} random characters")
         secret = secret_key.encode()
         self._seal = AESGCM(_derive(secret, b"cinesync auth 1: seal signing keys"))
         self._refresh_key = _derive(secret, b"cinesync auth 1: refresh tokens")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import uvloop
@@ -25,8 +25,16 @@ from cinesync.bank.webhooks import Courier
 from cinesync.chassis import bodies, memory
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.bodies import NoBodyTaken, UnknownMember
+from cinesync.chassis.settings import Secret
 from cinesync.chassis.shortcuts import Shortcuts
 from cinesync.chassis.tokens import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the bank reads from the environment, beside its command line."""
+
+    bank_secret: Annotated[str, "the shop's API key, signs webhooks; the shop has it too", Secret()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ class Settings:
     port: int
     data: Path
     webhook_url: str
-    secret: str
+    secret: str = field(repr=False)
     host: str = "127.0.0.1"
     public_url: str = ""
     hang_seconds: float = 30.0

@@ -16,7 +16,7 @@ from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.bus import Listeners
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
-from cinesync.chassis.settings import load
+from cinesync.chassis.settings import Secret, load
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
@@ -29,6 +29,8 @@ SWEEP_GRACE_SECONDS = 60
 SWEEP_PAUSE_SECONDS = 10
 SWEEP_REST_SECONDS = 0.2  # between full batches: after a rush, buyers want the same turns
 SWEEP_BATCH_MAX = 200
+# A key that may be replaced for being too short still has to be named here.
+FORMER_SECRETS = Secret(bytes_min=16, is_list=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,10 @@ class Settings:
     """What booking reads from the environment."""
 
     database_url: Annotated[str, "booking's own database"]
-    secret_key: Annotated[str, "the secret that the ticket key is derived from"]
-    earlier_secret_keys: Annotated[str, "former secrets, by commas: their tickets stay valid"] = ""
+    secret_key: Annotated[str, "the secret that the ticket key is derived from", Secret()]
+    earlier_secret_keys: Annotated[
+        str, "former secrets, by commas: their tickets stay valid", FORMER_SECRETS
+    ] = ""
     hold_seconds: Annotated[int, "how long seats are held"] = 600
     hold_extensions_max: Annotated[int, "how often a hold can be extended"] = 2
     held_seats_max: Annotated[int, "seats that one customer can hold at once"] = 20

@@ -9,6 +9,7 @@ from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.db import open_database
 from cinesync.chassis.peer import Peer
 from cinesync.chassis.service import Service
+from cinesync.chassis.settings import Secret
 from cinesync.payment import routes
 from cinesync.payment.cashier import Cashier
 from cinesync.payment.consumers import HANDLERS
@@ -20,6 +21,10 @@ from cinesync.payment.model import Patience
 from cinesync.payment.shortcuts import shortcuts
 from cinesync.payment.sweep import Sweep
 
+# https://docs.stripe.com/keys and https://docs.stripe.com/webhooks
+STRIPE_API_KEY = Secret(bytes_min=0, prefixes=("sk_test_", "sk_live_", "rk_test_", "rk_live_"))
+STRIPE_WEBHOOK_SECRET = Secret(prefixes=("whsec_",))
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -28,9 +33,11 @@ class Settings:
     database_url: Annotated[str, "the payment service's own database"]
     booking_url: Annotated[str, "where the booking service answers"]
     bank_url: Annotated[str, "where the sandbox bank answers; empty: no sandbox"] = ""
-    bank_secret: Annotated[str, "shared with the sandbox bank: its API key, signs webhooks"] = ""
-    stripe_secret_key: Annotated[str, "turns Stripe on"] = ""
-    stripe_webhook_secret: Annotated[str, "signs Stripe's webhooks"] = ""
+    bank_secret: Annotated[
+        str, "shared with the sandbox bank: its API key, signs webhooks", Secret()
+    ] = ""
+    stripe_secret_key: Annotated[str, "turns Stripe on", STRIPE_API_KEY] = ""
+    stripe_webhook_secret: Annotated[str, "signs Stripe's webhooks", STRIPE_WEBHOOK_SECRET] = ""
     stripe_api_url: Annotated[str, "another address for Stripe's API, for tests"] = ""
     shop_url: Annotated[str, "where card holders come back to, e.g. https://shop.example"] = ""
     provider_timeout_seconds: Annotated[float, "how long a provider may take to answer"] = 6.0
@@ -48,10 +55,23 @@ class Settings:
     payment_poll_seconds: Annotated[float, "how often the sweep looks"] = 0.5
 
     def __post_init__(self) -> None:
+        self._check_secrets()
         if self.payment_absent_after_seconds <= self.provider_timeout_seconds:
             raise chassis_settings.SettingsError(
                 "PAYMENT_ABSENT_AFTER_SECONDS must exceed PROVIDER_TIMEOUT_SECONDS: a charge may"
                 " still be on its way to the provider"
+            )
+
+    def _check_secrets(self) -> None:
+        """A provider without its secret would believe notices that anybody can make."""
+        if self.bank_url and not self.bank_secret:
+            raise chassis_settings.SettingsError(
+                "BANK_SECRET is not set; with BANK_URL the shop and the bank must share it"
+            )
+        if self.stripe_secret_key and not self.stripe_webhook_secret:
+            raise chassis_settings.SettingsError(
+                "STRIPE_WEBHOOK_SECRET is not set; Stripe shows it (whsec_…) beside the endpoint"
+                " for its webhooks"
             )
 
     def patience(self) -> Patience:

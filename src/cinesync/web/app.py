@@ -33,7 +33,7 @@ STATIC_SECONDS = 300
 @dataclass(frozen=True)
 class Settings:
     api_url: Annotated[str, "Where the APIs answer: the gateway, or this very process."]
-    secret_key: Annotated[str, "Signs the visitors' session cookies."]
+    secret_key: Annotated[str, "Signs the visitors' session cookies.", settings.Secret()]
     web_trusted_proxies: Annotated[int, "Proxies whose X-Forwarded-* headers are believed."] = 0
 
 
