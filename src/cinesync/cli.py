@@ -17,6 +17,7 @@ from cinesync.cli_base import (
     data_option,
     environ,
     err,
+    known_encoding,
     out,
     say,
     shop_settings,
@@ -190,17 +191,33 @@ def import_group() -> None:
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     help="Write one line for every value mended and record refused.",
 )
+@click.option(
+    "--encoding",
+    default="utf-8",
+    show_default=True,
+    callback=known_encoding,
+    help="How the file's letters are written; a byte order mark counts for more.",
+)
+@click.option(
+    "--misread",
+    type=click.Choice(["mac-roman"]),
+    help="Read texts again that somebody read as Mac Roman before: LÈon becomes Léon.",
+)
 @data_option
-def import_movies_command(file: Path, report_file: Path | None, data: Path) -> None:
+def import_movies_command(
+    file: Path, report_file: Path | None, encoding: str, misread: str | None, data: Path
+) -> None:
     """Import films from FILE, JSON or CSV.
 
     Cleans what can be cleaned and refuses the rest, naming line, field and what would be right.
+    A text that is right stays as it is; each title that was read in another way is told.
     Each batch is all or nothing; importing a file again changes nothing. Exit code 1 when records
     were refused.
     """
     from cinesync import serve  # noqa: PLC0415
     from cinesync.movies.importer import ImportReport, import_movies  # noqa: PLC0415
     from cinesync.movies.reading import BrokenFile  # noqa: PLC0415
+    from cinesync.movies.text import Misread  # noqa: PLC0415
 
     with shop_settings(data) as settings, Progress(console=err, transient=True) as progress:
         task = progress.add_task(f"importing {file.name}", total=None)
@@ -211,16 +228,31 @@ def import_movies_command(file: Path, report_file: Path | None, data: Path) -> N
         )
         try:
             asyncio.run(
-                serve.with_service("movies", settings, lambda db: import_movies(db, file, report))
+                serve.with_service(
+                    "movies",
+                    settings,
+                    lambda db: import_movies(
+                        db,
+                        file,
+                        report,
+                        encoding=encoding,
+                        misread=Misread(misread) if misread else None,
+                    ),
+                )
             )
         except BrokenFile as error:
             raise Refused(str(error)) from error
     if report_file is not None:
         report_file.write_text(
-            "".join(f"{line}\n" for line in (*report.repairs, *report.lines(file.name)))
+            "".join(
+                f"{line}\n" for line in (*report.repairs, *report.doubts, *report.lines(file.name))
+            )
         )
-    for line in [] if report_file else report.lines(file.name):
+    told = [] if report_file else [*report.title_repairs(), *report.doubts]
+    for line in [*told, *([] if report_file else report.lines(file.name))]:
         click.echo(line, err=True)
+    if report.doubts:
+        click.echo("Titles that were read as Mac Roman are mended with --misread mac-roman.")
     click.echo(report.summary())
     sys.exit(1 if report.rejections else 0)
 

@@ -1,5 +1,6 @@
 """What every command of the command line stands on: its errors, its data folder, its settings."""
 
+import codecs
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,17 @@ data_option = click.option(
 
 class Refused(click.ClickException):
     """What was asked cannot be done; one line says why."""
+
+
+def known_encoding(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    """The encoding as Python calls it. Raises click.BadParameter."""
+    try:
+        "".encode(name)
+        return codecs.lookup(name).name
+    except LookupError as error:
+        raise click.BadParameter(
+            f"There is no text encoding {name}; there are utf-8, utf-16, cp1252, mac-roman, …"
+        ) from error
 
 
 def say(what: str) -> None:

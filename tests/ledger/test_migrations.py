@@ -5,14 +5,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from sqlalchemy import Connection
 
-from cinesync.chassis import alembic_steps, clock, migrate
+from cinesync.chassis import clock, migrate
 from cinesync.chassis.db import Database, Transaction, open_database, text
 from cinesync.ledger import service, store
 from cinesync.supervisor.postgres import Postgres
+from tests.migrating import upgrade_to
 
 PACKAGE = "cinesync.ledger.migrations"
 SUBMISSION = (
@@ -36,24 +34,9 @@ async def db(postgres: Postgres) -> AsyncIterator[Database]:
     """As it was before there were batches."""
     opened = open_database(postgres.url("ledger_of_before"))
     await migrate.create_if_missing(opened)
-    await upgrade_to(opened, "0002")
+    await upgrade_to(opened, PACKAGE, "0002")
     yield opened
     await opened.close()
-
-
-async def upgrade_to(db: Database, revision: str) -> None:
-    def run(connection: Connection) -> None:
-        script = alembic_steps._script(PACKAGE)
-
-        def steps(now: Any, _context: Any) -> Any:
-            return script._upgrade_revs(revision, now)
-
-        with EnvironmentContext(Config(), script, fn=steps) as environment:
-            environment.configure(connection=connection, transactional_ddl=False)
-            environment.run_migrations()
-
-    async with db.engine.connect() as connection:
-        await connection.run_sync(run)
 
 
 async def execute(tx: Transaction, statement: str, /, **values: Any) -> None:
@@ -73,7 +56,7 @@ async def test_what_was_final_stays_so_and_what_waited_waits(db: Database) -> No
     waits = await submission(db, b"waits", "waiting", None)
     await db.run(execute, RECEIPT, event_id=whole)
     await db.run(execute, BLOCK)
-    await upgrade_to(db, "0004")
+    await upgrade_to(db, PACKAGE, "0004")
     await db.run(execute, "UPDATE alembic_version SET version_num = '0003'")  # it was interrupted
     await migrate.upgrade(db, PACKAGE, "tests")
 

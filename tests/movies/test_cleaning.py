@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cinesync.movies.certificates import CERTIFICATES
 from cinesync.movies.cleaning import (
     Cleaned,
     Record,
@@ -16,7 +17,7 @@ from cinesync.movies.cleaning import (
     duplicate,
     not_a_record,
 )
-from cinesync.movies.model import CERTIFICATES, TYPES, Movie
+from cinesync.movies.model import TYPES, Movie
 from tests.movies.conftest import relaxed
 
 FULL = {
@@ -88,7 +89,13 @@ def test_a_title_alone_is_enough() -> None:
         ("The Land Girls (1998)", "The Land Girls"),
         ("Summer of (1971)", "Summer of (1971)"),
         ("Precious (Based on a Novel)", "Precious (Based on a Novel)"),
-        ("LÈon", "Léon"),
+        ("LÃ©on", "Léon"),
+        ("LÈon", "LÈon"),
+        ("$", "$"),
+        ("¿", "¿"),
+        ("أحمد\u200f", "أحمد\u200f"),
+        ("evil\u202egnp.", "evilgnp."),
+        ("a\u2066b\u2069", "ab"),
     ],
 )
 def test_titles_are_mended(raw: object, title: str) -> None:
@@ -141,7 +148,10 @@ def test_concerts_type_and_language_are_recognised() -> None:
         ({"Title": "Caf\ufffd"}, "cannot be read; save the file as UTF-8"),
         ({"Title": "x" * 301}, "301 characters are too many; use at most 300"),
         ({"Director": ["A"]}, "Director: ['A'] is not a text"),
-        ({"MPAA Rating": "XXL"}, "MPAA Rating: 'XXL' is not a rating; use one of G, PG"),
+        (
+            {"MPAA Rating": "XXL"},
+            "MPAA Rating: 'XXL' is not a rating; use one of G, PG",
+        ),
         ({"Running Time min": -5}, "-5 is not possible; write a whole number of minutes, 1 to 600"),
         ({"Running Time min": "long"}, "'long' is not a number"),
         ({"Running Time min": True}, "True is not a number"),

@@ -15,6 +15,7 @@ from cinesync.movies.cleaning import Cleaned, Record, clean
 from cinesync.movies.importer import ImportReport, import_movies
 from cinesync.movies.model import Movie
 from cinesync.movies.reading import BrokenFile, records
+from cinesync.movies.text import Misread
 
 DATA = Path(__file__).parent / "data"
 
@@ -35,7 +36,7 @@ def real_list(tmp_path: Path) -> Path:
 async def test_the_real_list_is_imported_but_for_two_records(db: Database, real_list: Path) -> None:
     seen: list[int] = []
     report = ImportReport(on_progress=lambda so_far: seen.append(so_far.read_count))
-    await import_movies(db, real_list, report)
+    await import_movies(db, real_list, report, misread=Misread.MAC_ROMAN)
     assert report.summary() == (
         "3201 records: 3199 accepted (3199 new, 0 changed, 0 known), 68 values mended, 2 rejected."
     )
@@ -80,7 +81,7 @@ async def test_a_second_import_changes_nothing(db: Database, real_list: Path) ->
 
 async def test_the_report_of_a_messy_list_is_as_agreed(db: Database) -> None:
     report = ImportReport()
-    await import_movies(db, DATA / "messy.csv", report)
+    await import_movies(db, DATA / "messy.csv", report, misread=Misread.MAC_ROMAN)
     lines = [*report.lines("messy.csv"), *report.repairs, report.summary()]
     assert "\n".join(lines) + "\n" == (DATA / "messy.report.txt").read_text(encoding="utf-8")
 

@@ -60,10 +60,22 @@ def test_films_are_the_same_by_title_and_year() -> None:
     assert Movie(title="Drei").key() == ("drei", 0)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("मेला", "माला"), ("Pelé", "Pele"), ("がん", "かん"), ("$", "€"), ("C", "C++"), ("!", "?")],
+)
+def test_films_differ_by_every_sign_of_their_titles(one: str, other: str) -> None:
+    assert Movie(title=one).key() != Movie(title=other).key()
+
+
 def test_a_film_is_found_with_and_without_spaces() -> None:
     assert Movie(title="Spider-Man", director="Sam Raimi").search_text() == (
         "spider man sam raimi spiderman"
     )
+
+
+def test_a_title_without_letters_is_found_as_it_is() -> None:
+    assert Movie(title="$").search_text() == " $"
 
 
 def test_silence_erases_nothing() -> None:

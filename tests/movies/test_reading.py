@@ -98,8 +98,8 @@ def test_a_csv_row_of_another_length_is_rejected_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"Name,Director\nA,B\n", "a.csv:1: The first line names the columns; Title is not among"),
-        (b"", "a.csv:1: The first line names the columns"),
+        (b"Name,Director\nA,B\n", "a.csv:1: This line names the columns; Title is not among"),
+        (b"", "a.csv:1: This line names the columns"),
         (b'Title\nA\n"B\n', "a.csv:3: This is not CSV: unexpected end of data"),
         (b"Title\n" + b"x" * 200_000, "a.csv:2: This is not CSV: field larger than"),
         (b"Title\nA\nAm\xe9lie\n", "a.csv:3: Byte 0xE9 is not UTF-8"),
@@ -121,3 +121,43 @@ def test_too_many_records_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(reading, "RECORDS_MAX", 1)
     with pytest.raises(BrokenFile, match="More than 1 records"):
         list(records(write(tmp_path, "a.json", '[{"Title": "A"}, {"Title": "B"}]')))
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_may_end_as_any_machine_ends_them(tmp_path: Path, end: str) -> None:
+    table = end.join(("Title,Director", "A,B", "C,D", ""))
+    assert titles(write(tmp_path, "a.csv", table)) == [(2, "A"), (3, "C")]
+    records_ = end.join(("[", '{"Title": "A"},', '{"Title": "C"}]'))
+    assert titles(write(tmp_path, "a.json", records_)) == [(2, "A"), (3, "C")]
+
+
+def test_a_line_end_across_two_chunks_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 6)
+    assert titles(write(tmp_path, "a.csv", "Title\r\nA\r\nB\r\n")) == [(2, "A"), (3, "B")]
+
+
+def test_a_spreadsheets_line_for_the_delimiter_is_understood(tmp_path: Path) -> None:
+    table = "sep=;\r\nTitle;Director\r\nA, B;C\r\n"
+    assert titles(write(tmp_path, "a.csv", table)) == [(3, "A, B")]
+    with pytest.raises(BrokenFile, match=r"a\.csv:2: This line names the columns"):
+        titles(write(tmp_path, "a.csv", "sep=;\nName\n"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "mac-roman"])
+def test_a_file_is_read_in_the_encoding_it_has(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path, "a.csv", "Title\nAmélie\n".encode(encoding))
+    (item,) = records(path, encoding)
+    assert isinstance(item, Record)
+    assert item.fields["Title"] == "Amélie"
+
+
+def test_a_byte_order_mark_counts_for_more_than_what_was_said(tmp_path: Path) -> None:
+    assert titles(write(tmp_path, "a.csv", "Title\nAmélie\n".encode("utf-16"))) == [(2, "Amélie")]
+
+
+def test_a_wrong_encoding_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", b"Title\rA\r\x81\r")
+    with pytest.raises(BrokenFile, match=r"a\.csv:3: Byte 0x81 is not cp1252; save the file as"):
+        list(records(path, "cp1252"))

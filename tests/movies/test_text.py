@@ -4,8 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinesync.movies.text import normal, readable
+from cinesync.movies.text import Misread, identity, normal, readable
 from tests.movies.conftest import relaxed
+
+
+@pytest.mark.parametrize(
+    ("broken", "meant"),
+    [
+        ("LÃ©on", "Léon"),
+        ("Tom &amp; Jerry", "Tom & Jerry"),
+        ("Caf&amp;eacute; <i>Society</i>", "Café Society"),
+        ("  The\tHelix...  Loaded \x00", "The Helix... Loaded"),
+        ('Jeff ""King Jeff"" Hollins', 'Jeff "King Jeff" Hollins'),
+    ],
+)
+def test_text_broken_by_files_reads_as_it_was_meant(broken: str, meant: str) -> None:
+    assert readable(broken) == meant
 
 
 @pytest.mark.parametrize(
@@ -18,15 +32,11 @@ from tests.movies.conftest import relaxed
         ("I Love You Ö Don't Touch Me!", "I Love You … Don't Touch Me!"),
         ("Die F‰lscher", "Die Fälscher"),
         ("Obsluhoval jsem anglickÈho kr·le", "Obsluhoval jsem anglického krále"),
-        ("LÃ©on", "Léon"),
-        ("Tom &amp; Jerry", "Tom & Jerry"),
-        ("Caf&amp;eacute; <i>Society</i>", "Café Society"),
-        ("  The\tHelix...  Loaded \x00", "The Helix... Loaded"),
-        ('Jeff ""King Jeff"" Hollins', 'Jeff "King Jeff" Hollins'),
     ],
 )
-def test_text_broken_by_files_reads_as_it_was_meant(broken: str, meant: str) -> None:
-    assert readable(broken) == meant
+def test_letters_read_as_mac_roman_are_read_again_when_asked(broken: str, meant: str) -> None:
+    assert readable(broken) == broken
+    assert readable(broken, Misread.MAC_ROMAN) == meant
 
 
 @pytest.mark.parametrize(
@@ -45,6 +55,29 @@ def test_text_broken_by_files_reads_as_it_was_meant(broken: str, meant: str) -> 
         "Fräulein Smillas Gespür für Schnee",
         "3 < 5 > 2",
         "M*A*S*H",
+        "WALL·E",
+        "È stata la mano di Dio",
+        "Nº 9",
+        "50€",
+        "À bout de souffle",
+        "Á",
+        "½",
+        "2½",
+        "¡Átame!",
+        "Þór",
+        "CORAÇÃO",
+        "NÃO",
+        "IRMÃ",
+        "DeÁngelo",
+        "Ωμέγα 5Ω",
+        "1ª Dª María",
+        "«Le Dîner»",
+        "मेला",
+        "I <heart> NY",
+        "R&REG and Q&copy",
+        "AT&T",
+        "نور\u200f",
+        "می\u200cخواهم",
     ],
 )
 def test_text_that_is_right_is_left_alone(text: str) -> None:
@@ -71,3 +104,16 @@ def test_normal_text_has_no_wildcards_and_stays_normal(text: str) -> None:
 def test_texts_read_as_equal_are_equal() -> None:
     assert normal("Ocean’s  ELEVEN") == normal("oceans eleven")
     assert normal("Amélie & Co.") == "amelie and co"
+
+
+def test_search_folds_accents_and_vowel_points_but_no_letters() -> None:
+    assert normal("Pelé") == normal("pele")
+    assert normal("مُحَمَّد") == normal("محمد")
+    assert normal("मेला") != normal("माला")
+    assert normal("がん") != normal("かん")
+
+
+@relaxed
+@given(st.text(max_size=80))
+def test_an_identity_is_its_own(text: str) -> None:
+    assert identity(identity(text)) == identity(text)

@@ -2,14 +2,17 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import TypeVar
 
-from cinesync.movies.model import CERTIFICATES, TYPES, Movie
+from cinesync.movies.certificates import BOARDS, certificate
+from cinesync.movies.model import TYPES, Movie
 from cinesync.movies.release import DateUnreadable, read_date
-from cinesync.movies.text import readable
+from cinesync.movies.text import Misread, readable, without_mac_roman
 
 T = TypeVar("T")
 
@@ -24,15 +27,6 @@ RELEASE_DATE = "Release Date"
 
 _NO_TITLE = frozenset({"", "n/a", "nan", "null", "none"})  # but there is a film named Unknown
 _NOTHING = _NO_TITLE | frozenset({"-", "--", "?", "na", "nil", "unknown"})
-_CERTIFICATES = {re.sub(r"[\W_]", "", c).lower(): c for c in CERTIFICATES} | {
-    "open": "Not Rated",  # the source's word for a film released without asking the MPAA
-    "unrated": "Not Rated",
-    "nr": "Not Rated",
-    "ur": "Not Rated",
-    "gp": "PG",  # PG's name until 1972
-    "m": "PG",  # and until 1970
-    "x": "NC-17",  # renamed in 1990
-}
 _ARTICLE_LAST = re.compile(r"(.+), (The|An?)", re.IGNORECASE)
 _EDITION = re.compile(r" \((?:IMAX|[\w' ]+ (?:Release|Cut|Edition))\)$", re.IGNORECASE)
 _YEAR_LAST = re.compile(r"(.+) \(((?:19|20)\d\d)\)")
@@ -75,11 +69,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """A film, and what had to be mended in its record."""
+    """A film, what had to be mended in its record, and what may be wrong and was left alone."""
 
     line: int
     movie: Movie
     repairs: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class _Unusable(ValueError):
@@ -94,9 +89,12 @@ class _Unusable(ValueError):
 class _Reader:
     """Reads the fields of one record, gathering faults and repairs."""
 
-    def __init__(self, fields: Mapping[str, object], newest_year: int) -> None:
+    def __init__(
+        self, fields: Mapping[str, object], newest_year: int, misread: Misread | None
+    ) -> None:
         self._fields = fields
         self.newest_year = newest_year
+        self.misread = misread
         self.faults: list[Fault] = []
         self.repairs: list[str] = []
 
@@ -114,17 +112,26 @@ class _Reader:
         return result
 
 
-def clean(record: Record, newest_year: int) -> Cleaned | Rejection:
+def clean(record: Record, newest_year: int, misread: Misread | None = None) -> Cleaned | Rejection:
     """The film in a record. Years after `newest_year` were written with two digits once."""
-    reader = _Reader(record.fields, newest_year)
-    title = reader.read(TITLE, _title)
+    reader = _Reader(record.fields, newest_year, misread)
+    title = reader.read(TITLE, partial(_title, misread=misread))
     if title is None and not reader.faults:
         reader.faults.append(Fault(TITLE, "there is none", "give the film's title"))
     released = _release_date(reader)
     movie = _movie(reader, _without_year(title or "", released), released)
     if reader.faults:
         return Rejection(record.line, tuple(reader.faults))
-    return Cleaned(record.line, movie, tuple(reader.repairs))
+    doubts = () if misread else tuple(_doubts(movie))
+    return Cleaned(record.line, movie, tuple(reader.repairs), doubts)
+
+
+def _doubts(movie: Movie) -> Iterator[str]:
+    """Texts that look like Latin letters read as Mac Roman, and may be meant all the same."""
+    for field, text in ((TITLE, movie.title), ("Director", movie.director or "")):
+        meant = without_mac_roman(text)
+        if meant != text:
+            yield f"{field}: {shown(text)} is kept; it may be {shown(meant)}, read as Mac Roman"
 
 
 def duplicate(cleaned: Cleaned, first_line: int) -> Rejection:
@@ -147,7 +154,8 @@ def shown(value: object) -> str:
 
 
 def _movie(reader: _Reader, title: str, released: date | None) -> Movie:
-    genre = reader.read("Major Genre", _name)
+    name = partial(_name, misread=reader.misread)
+    genre = reader.read("Major Genre", name)
     stated_type = reader.read("Type", _type)
     return Movie(
         title=title,
@@ -157,10 +165,10 @@ def _movie(reader: _Reader, title: str, released: date | None) -> Movie:
         certificate=reader.read("MPAA Rating", _certificate),
         genre=genre,
         running_minutes=reader.read("Running Time min", _running_minutes),
-        director=reader.read("Director", _name),
-        distributor=reader.read("Distributor", _name),
-        source=reader.read("Source", _name),
-        creative_type=reader.read("Creative Type", _name),
+        director=reader.read("Director", name),
+        distributor=reader.read("Distributor", name),
+        source=reader.read("Source", name),
+        creative_type=reader.read("Creative Type", name),
         tomatoes_percent=reader.read("Rotten Tomatoes Rating", _percent),
         imdb_tenths=reader.read("IMDB Rating", _tenths),
         imdb_votes=reader.read("IMDB Votes", _votes),
@@ -186,12 +194,12 @@ def _release_date(reader: _Reader) -> date | None:
     return reader.read(RELEASE_DATE, rule)
 
 
-def _title(value: object) -> str:
+def _title(value: object, misread: Misread | None) -> str:
     """Numbers are titles too: 300, 1941, 2012."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _Unusable(f"{shown(value)} is not a text", "give the film's title")
     whole = isinstance(value, float) and value.is_integer()
-    title = _legible(str(int(value)) if whole else str(value), TITLE_CHARACTERS_MAX)
+    title = _legible(str(int(value)) if whole else str(value), TITLE_CHARACTERS_MAX, misread)
     if article := _ARTICLE_LAST.fullmatch(title):
         title = f"{article[2].capitalize()} {article[1]}"
     return _EDITION.sub("", title)
@@ -205,15 +213,16 @@ def _without_year(title: str, released: date | None) -> str:
     return title
 
 
-def _name(value: object) -> str:
+def _name(value: object, misread: Misread | None) -> str:
     if not isinstance(value, str):
         raise _Unusable(f"{shown(value)} is not a text", "write a text or leave it empty")
-    return _legible(value, NAME_CHARACTERS_MAX)
+    return _legible(value, NAME_CHARACTERS_MAX, misread)
 
 
-def _legible(value: str, characters_max: int) -> str:
-    text = readable(value)
-    if "\ufffd" in text or not any(c.isalnum() for c in text):
+def _legible(value: str, characters_max: int, misread: Misread | None) -> str:
+    """There are films named $ and …; a text of question marks only was letters once."""
+    text = readable(value, misread)
+    if "\ufffd" in text or not any(map(_is_seen, text)):
         raise _Unusable(
             f"{shown(value)} cannot be read", "save the file as UTF-8 and write it again"
         )
@@ -222,10 +231,16 @@ def _legible(value: str, characters_max: int) -> str:
     return text
 
 
+def _is_seen(char: str) -> bool:
+    return char not in "?!-–—_." and unicodedata.category(char)[0] not in "CZ"
+
+
 def _certificate(value: object) -> str:
-    known = _CERTIFICATES.get(re.sub(r"[\W_]", "", str(value)).lower())
+    known = certificate(str(value))
     if known is None:
-        raise _Unusable(f"{shown(value)} is not a rating", f"use one of {', '.join(CERTIFICATES)}")
+        first, *others = BOARDS
+        boards = f"{', '.join(BOARDS[first])}, or one of {', '.join(others)}"
+        raise _Unusable(f"{shown(value)} is not a rating", f"use one of {boards}")
     return known
 
 

@@ -17,6 +17,7 @@ import msgspec
 from cinesync.movies.cleaning import Cleaned, Record, clean
 from cinesync.movies.model import Movie, merged
 from cinesync.movies.reading import records
+from cinesync.movies.text import Misread
 
 FILMS_MAX = 140
 FILMS_PER_GENRE_MAX = 22
@@ -67,7 +68,9 @@ def main(source: str) -> None:
     """Write data/films.json, one film a line."""
     curation = msgspec.json.decode((DATA / "curation.json").read_bytes(), type=Curation)
     cleaned = [
-        clean(item, NEWEST_YEAR) for item in records(Path(source)) if isinstance(item, Record)
+        clean(item, NEWEST_YEAR, Misread.MAC_ROMAN)
+        for item in records(Path(source))
+        if isinstance(item, Record)
     ]
     movies = curated((item.movie for item in cleaned if isinstance(item, Cleaned)), curation)
     lines = ",\n".join(msgspec.json.encode(movie).decode() for movie in movies)

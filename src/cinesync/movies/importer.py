@@ -11,6 +11,7 @@ from cinesync.chassis.db import Database
 from cinesync.movies import service
 from cinesync.movies.cleaning import (
     RELEASE_DATE,
+    TITLE,
     Cleaned,
     Record,
     Rejection,
@@ -18,8 +19,9 @@ from cinesync.movies.cleaning import (
     duplicate,
 )
 from cinesync.movies.model import Movie
-from cinesync.movies.reading import records
+from cinesync.movies.reading import UTF_8, records
 from cinesync.movies.release import newest_year, stated_year
+from cinesync.movies.text import Misread
 
 BATCH_MAX = 500
 
@@ -28,7 +30,7 @@ BATCH_MAX = 500
 class ImportReport:
     """What became of each record, while it happens; `on_progress` is called after each batch.
 
-    `record_count` is that of the whole file; `repairs` are lines for people.
+    `record_count` is that of the whole file; `repairs` and `doubts` are lines for people.
     """
 
     on_progress: Callable[["ImportReport"], None] = lambda _report: None
@@ -39,6 +41,7 @@ class ImportReport:
     unchanged_count: int = 0
     rejections: list[Rejection] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def accepted_count(self) -> int:
@@ -51,6 +54,10 @@ class ImportReport:
             for fault in rejection.faults:
                 yield f"{file_name}:{rejection.line}: {fault}"
 
+    def title_repairs(self) -> list[str]:
+        """The lines of `repairs` that tell how a title was read."""
+        return [repair for repair in self.repairs if f": {TITLE}: " in repair]
+
     def summary(self) -> str:
         """The outcome in one sentence."""
         return (
@@ -60,18 +67,28 @@ class ImportReport:
         )
 
 
-async def import_movies(db: Database, path: Path, report: ImportReport) -> None:
+async def import_movies(
+    db: Database,
+    path: Path,
+    report: ImportReport,
+    *,
+    encoding: str = UTF_8,
+    misread: Misread | None = None,
+) -> None:
     """Fill `report`. A second import of the same file changes nothing.
+
+    `encoding` is that of the file's bytes; `misread` is what had happened to its letters before.
 
     The whole file is read once before anything is written: to see that it can be read, and which
     years its films are of. Raises BrokenFile.
     """
-    newest = await asyncio.to_thread(_newest_year, path, report)
+    newest = await asyncio.to_thread(_newest_year, path, encoding, report)
     first_lines: dict[tuple[str, int], int] = {}
     batch: list[Movie] = []
-    for item in records(path):
+    for item in records(path, encoding):
         report.read_count += 1
-        movie = _accept(item, newest, first_lines, report)
+        result = clean(item, newest, misread) if isinstance(item, Record) else item
+        movie = _accept(result, first_lines, report)
         if movie is not None:
             batch.append(movie)
         if len(batch) == BATCH_MAX:
@@ -80,9 +97,9 @@ async def import_movies(db: Database, path: Path, report: ImportReport) -> None:
     await _tell(db, batch, report)
 
 
-def _newest_year(path: Path, report: ImportReport) -> int:
+def _newest_year(path: Path, encoding: str, report: ImportReport) -> int:
     films_by_year: Counter[int] = Counter()
-    for item in records(path):
+    for item in records(path, encoding):
         report.record_count += 1
         if isinstance(item, Record):
             year = stated_year(str(item.fields.get(RELEASE_DATE)))
@@ -91,16 +108,15 @@ def _newest_year(path: Path, report: ImportReport) -> int:
 
 
 def _accept(
-    item: Record | Rejection,
-    newest: int,
+    result: Cleaned | Rejection,
     first_lines: dict[tuple[str, int], int],
     report: ImportReport,
 ) -> Movie | None:
-    result = clean(item, newest) if isinstance(item, Record) else item
     if isinstance(result, Cleaned):
         first_line = first_lines.setdefault(result.movie.key(), result.line)
         if first_line == result.line:
             report.repairs += [f"line {result.line}: {repair}" for repair in result.repairs]
+            report.doubts += [f"line {result.line}: {doubt}" for doubt in result.doubts]
             return result.movie
         result = duplicate(result, first_line)
     report.rejections.append(result)

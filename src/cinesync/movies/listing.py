@@ -1,5 +1,6 @@
 """The lists that clients read: films, theaters, cities and shows, page by page."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,8 +11,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import RowMapping
 
 from cinesync.chassis.db import Transaction, text
+from cinesync.movies.certificates import CERTIFICATES
 from cinesync.movies.store import prices
 from cinesync.movies.views import AuditoriumView, CityView, MovieView, ShowView, TheaterView
+
+_WILDCARDS = re.compile(r"[%_\\]")
 
 _MOVIE = (
     "e.movie_id, e.title, e.type, e.language, e.certificate, e.genre, e.running_minutes,"
@@ -114,8 +118,7 @@ async def movies(tx: Transaction, wanted: MovieFilter) -> list[MovieView]:
             "language": wanted.language,
             "certificate": wanted.certificate,
             "genre": wanted.genre,
-            # Words have no wildcard and no backslash: see text.normal.
-            "patterns": [f"%{word}%" for word in wanted.words] if wanted.words else None,
+            "patterns": [_containing(word) for word in wanted.words] if wanted.words else None,
             "on_sale": wanted.showing or wanted.city_key is not None or wanted.day is not None,
             "city_key": wanted.city_key,
             "day": wanted.day,
@@ -140,6 +143,13 @@ async def genres(tx: Transaction) -> list[str]:
     """Every genre that a film has."""
     statement = text("SELECT DISTINCT genre FROM events WHERE genre IS NOT NULL ORDER BY genre ASC")
     return list((await tx.execute(statement)).scalars())
+
+
+async def certificates(tx: Transaction) -> list[str]:
+    """Every rating that a film has, the boards' own order first."""
+    statement = text("SELECT DISTINCT certificate FROM events WHERE certificate IS NOT NULL")
+    found = set((await tx.execute(statement)).scalars())
+    return [*(one for one in CERTIFICATES if one in found), *sorted(found.difference(CERTIFICATES))]
 
 
 async def languages(tx: Transaction) -> list[str]:
@@ -236,6 +246,12 @@ async def show(tx: Transaction, show_id: UUID) -> ShowView | None:
     statement = text(f"SELECT {_SHOW} WHERE s.show_id = CAST(:show_id AS uuid)")
     row = (await tx.execute(statement, {"show_id": show_id})).mappings().first()
     return _show(row) if row else None
+
+
+def _containing(word: str) -> str:
+    """The pattern of LIKE for texts with this word; its wildcards are letters."""
+    escaped = _WILDCARDS.sub(lambda sign: "\\" + sign[0], word)
+    return f"%{escaped}%"
 
 
 def _movie(row: RowMapping) -> MovieView:

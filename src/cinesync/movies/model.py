@@ -12,10 +12,9 @@ from msgspec import Meta, Struct
 
 from cinesync.chassis import money
 from cinesync.chassis.problems import Problem
-from cinesync.movies.text import normal
+from cinesync.movies.text import identity, normal
 
 TYPES = ("film", "live", "concert")
-CERTIFICATES = ("G", "PG", "PG-13", "R", "NC-17", "Not Rated")
 FORMATS = ("2D", "3D", "IMAX", "Atmos")
 ZONES = ("front", "standard", "premium", "balcony", "sofa", "vip")
 
@@ -150,15 +149,16 @@ class Movie:
     imdb_votes: int | None = None
 
     def key(self) -> tuple[str, int]:
-        """What makes two records the same film: the title's letters, and year (0 when unknown)."""
-        return normal(self.title).replace(
-            " ", ""
-        ), self.release_date.year if self.release_date else 0
+        """What makes two records the same film: its title, and year (0 when unknown)."""
+        return identity(self.title), self.release_date.year if self.release_date else 0
 
     def search_text(self) -> str:
-        """What a search looks through; the title without spaces too, for `spiderman`."""
+        """What a search looks through; the title without spaces too, for `spiderman`.
+
+        A title without letters, such as `$`, stands there as it is.
+        """
         words = normal(f"{self.title} {self.director or ''}")
-        return f"{words} {self.key()[0]}"
+        return f"{words} {normal(self.title).replace(' ', '') or identity(self.title)}"
 
 
 def merged(known: Movie, told: Movie) -> Movie:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,16 @@ from cinesync.movies.cleaning import TITLE, Fault, Record, Rejection, not_a_reco
 CHUNK_BYTES = 64 * 1024
 RECORD_CHARACTERS_MAX = 64 * 1024
 RECORDS_MAX = 1_000_000
+MARK_BYTES_MAX = 3
+UTF_8 = "utf-8"
 _SEPARATORS = " \t\r\n,"
+_DELIMITER_LINE = re.compile(r'"?sep=(.)"?\s*')  # what Excel writes and reads before the header
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_MARKED_NAMES = {UTF_8: "UTF-8", "utf-8-sig": "UTF-8"}
 
 
 class BrokenFile(Exception):
@@ -22,11 +32,14 @@ class BrokenFile(Exception):
         super().__init__(f"{path.name}:{line}: {sentence}")
 
 
-def records(path: Path) -> Iterator[Record | Rejection]:
-    """Everything in the file, in its order, with lines. Raises BrokenFile."""
+def records(path: Path, encoding: str = UTF_8) -> Iterator[Record | Rejection]:
+    """Everything in the file, in its order, with lines. Raises BrokenFile.
+
+    A byte order mark of UTF-16 or UTF-8 counts for more than `encoding`.
+    """
     try:
         read = _csv_records if path.suffix.lower() in {".csv", ".tsv"} else _json_records
-        for count, record in enumerate(read(path), 1):
+        for count, record in enumerate(read(path, encoding), 1):
             if count > RECORDS_MAX:
                 raise BrokenFile(path, 1, f"More than {RECORDS_MAX} records; split the file.")
             yield record
@@ -34,31 +47,48 @@ def records(path: Path) -> Iterator[Record | Rejection]:
         raise BrokenFile(path, 1, f"The file cannot be opened: {error.strerror}.") from error
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Decoded lines; a very long one in parts."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _lines(path: Path, encoding: str) -> Iterator[str]:
+    """Decoded lines that end in a line feed, whatever ended them; a very long one in parts."""
     line = 1
     with path.open("rb") as file:
-        while chunk := file.readline(CHUNK_BYTES):
+        encoding = _marked(file.peek(MARK_BYTES_MAX)) or encoding
+        decoder = io.IncrementalNewlineDecoder(
+            codecs.getincrementaldecoder(encoding)(), translate=True
+        )
+        chunk = None
+        while chunk != b"":
+            chunk = file.read(CHUNK_BYTES)
             try:
-                text = decoder.decode(chunk)
+                text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                byte = error.object[error.start]
-                raise BrokenFile(
-                    path, line, f"Byte 0x{byte:02X} is not UTF-8; save the file as UTF-8."
-                ) from error
-            line += chunk.endswith(b"\n")
-            yield text
-    if decoder.getstate()[0]:
-        raise BrokenFile(path, line, "The file ends in the middle of a letter; it was cut off.")
+                raise _undecodable(path, line, encoding, error, is_end=not chunk) from error
+            line += text.count("\n")
+            yield from io.StringIO(text, newline="\n")
+
+
+def _marked(start: bytes) -> str | None:
+    """The encoding that a byte order mark tells (Unicode Standard, section 23.8)."""
+    return next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+
+
+def _undecodable(
+    path: Path, line: int, encoding: str, error: UnicodeDecodeError, *, is_end: bool
+) -> BrokenFile:
+    before = error.object[: error.start].decode(encoding, errors="ignore")
+    line += len(re.findall("\r\n?|\n", before))
+    if is_end:
+        return BrokenFile(path, line, "The file ends in the middle of a letter; it was cut off.")
+    wrong = f"Byte 0x{error.object[error.start]:02X} is not {_MARKED_NAMES.get(encoding, encoding)}"
+    right = "save the file as UTF-8, or name the encoding it has"
+    return BrokenFile(path, line, f"{wrong}; {right}.")
 
 
 class _JsonText:
     """A window on the file that knows on which line it begins."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str) -> None:
         self._path = path
-        self._lines = _lines(path)
+        self._lines = _lines(path, encoding)
         self._decoder = json.JSONDecoder()
         self._buffer = ""
         self._ended = False
@@ -113,9 +143,9 @@ class _JsonText:
         self._buffer = self._buffer[count:]
 
 
-def _json_records(path: Path) -> Iterator[Record | Rejection]:
-    text = _JsonText(path)
-    is_array = text.skip(_SEPARATORS[:4] + "\ufeff") == "["
+def _json_records(path: Path, encoding: str) -> Iterator[Record | Rejection]:
+    text = _JsonText(path, encoding)
+    is_array = text.skip(_SEPARATORS[:4]) == "["
     if is_array:
         text.take(1)
     while (first := text.skip(_SEPARATORS)) and first != "]":
@@ -139,28 +169,32 @@ def _sentence(error: json.JSONDecodeError) -> str:
     return f"This is not JSON: {error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})."
 
 
-def _csv_records(path: Path) -> Iterator[Record | Rejection]:
-    lines = _csv_lines(path)
-    header = next(lines, "").removeprefix("\ufeff")
-    delimiter = max(",;\t", key=header.count)
+def _csv_records(path: Path, encoding: str) -> Iterator[Record | Rejection]:
+    lines = _csv_lines(path, encoding)
+    header, lines_before = next(lines, ""), 1
+    if stated := _DELIMITER_LINE.fullmatch(header):
+        header, lines_before = next(lines, ""), 2
+    delimiter = stated[1] if stated else max(",;\t", key=header.count)
     names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
     if TITLE not in names:
-        raise BrokenFile(path, 1, f"The first line names the columns; {TITLE} is not among them.")
+        raise BrokenFile(
+            path, lines_before, f"This line names the columns; {TITLE} is not among them."
+        )
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    line = 2
+    line = lines_before + 1
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 yield _csv_record(line, names, cells)
-            line = reader.line_num + 2  # the reader has not seen the header
+            line = lines_before + reader.line_num + 1  # the reader has not seen the header
     except csv.Error as error:
         raise BrokenFile(path, line, f"This is not CSV: {error}.") from error
 
 
-def _csv_lines(path: Path) -> Iterator[str]:
+def _csv_lines(path: Path, encoding: str) -> Iterator[str]:
     """Whole lines: the reader counts them, and refuses those that are too long."""
     waiting = io.StringIO()
-    for part in _lines(path):
+    for part in _lines(path, encoding):
         waiting.write(part)
         if part.endswith("\n") or waiting.tell() > csv.field_size_limit():
             yield waiting.getvalue()

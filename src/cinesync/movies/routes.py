@@ -26,9 +26,9 @@ from cinesync.chassis.http import (
 from cinesync.chassis.problems import Invalid
 from cinesync.chassis.tokens import Caller, require
 from cinesync.movies import listing, service
+from cinesync.movies.certificates import CERTIFICATES
 from cinesync.movies.listing import MovieFilter, ShowFilter
 from cinesync.movies.model import (
-    CERTIFICATES,
     TYPES,
     CancelShow,
     ChangeShow,
@@ -37,7 +37,7 @@ from cinesync.movies.model import (
     NoSuchTheater,
     ScheduleShow,
 )
-from cinesync.movies.text import normal
+from cinesync.movies.text import identity, normal
 from cinesync.movies.views import CityView, Filters, MovieView, ShowView, TheaterPage, TheaterView
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ async def get_filters(request: Web, db: Db) -> Response[Filters]:
     """What the filters of films can be set to."""
     filters = Filters(
         types=TYPES,
-        certificates=CERTIFICATES,
+        certificates=await db.run_one(listing.certificates),
         genres=await db.run_one(listing.genres),
         languages=await db.run_one(listing.languages),
     )
@@ -278,7 +278,9 @@ def _language(value: str | None) -> str | None:
 
 
 def _words(q: str | None) -> list[str] | None:
-    return normal(q or "").split()[:WORDS_MAX] or None
+    """What to look for; signs alone are looked for as they are."""
+    asked = q or ""
+    return normal(asked).split()[:WORDS_MAX] or identity(asked).split()[:WORDS_MAX] or None
 
 
 def _city_key(city: str | None) -> str | None:
