@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -11,6 +10,7 @@ import rich_click as click
 from rich.progress import Progress
 from rich.table import Table
 
+from cinesync.cli_audit import audit_command
 from cinesync.cli_base import (
     Refused,
     clear_settings_errors,
@@ -19,14 +19,12 @@ from cinesync.cli_base import (
     err,
     known_encoding,
     out,
-    say,
     shop_settings,
 )
 from cinesync.cli_ledger import ledger_group, validator_command, verify_command
 from cinesync.cli_up import restart_command, up_command
 
 if TYPE_CHECKING:
-    from cinesync.audit import Report
     from cinesync.chassis.dead_letters import DeadLetter
 
 # Each service and the port it has by itself.
@@ -137,45 +135,6 @@ def bank_command(port: int, data: Path, webhook_url: str, late_seconds: float) -
         secret = load(Secrets, environ()).bank_secret
     delays = Delays(late_seconds=late_seconds)
     run(Settings(port=port, data=data, webhook_url=webhook_url, secret=secret, delays=delays))
-
-
-@main.command("audit")
-@click.option("--settled", is_flag=True, help="Money that stays pending is a violation too.")
-@data_option
-def audit_command(data: Path, *, settled: bool) -> None:
-    """Prove the books: no seat sold twice, money conserved, nothing stuck, all in the ledger.
-
-    Recomputed from the databases and the bank's own statement, while the shop runs or when it is
-    stopped. Exit code 1 when a promise is broken, 2 when the books cannot be read.
-    """
-    from cinesync import audit, serve  # noqa: PLC0415
-
-    with shop_settings(data) as settings:
-        report = asyncio.run(
-            serve.with_books(settings, partial(audit.audit, settled=settled, say=say))
-        )
-    _print_audit(report)
-    sys.exit(1 if report.findings else 0)
-
-
-def _print_audit(report: "Report") -> None:
-    click.echo(f"seats booked: {report.seats_booked}   payments: {report.payments}")
-    for currency, sums in sorted(report.sums.items()):
-        click.echo(
-            f"{currency}: captured {sums.captured_cents} = booked {sums.booked_cents}"
-            f" + refunded {sums.refunded_cents} + pending {sums.pending_cents}"
-        )
-    click.echo(f"bank statement: {report.bank}")
-    for finding in sorted(report.findings):
-        click.echo(f"{finding.promise} BROKEN: {finding.what}")
-    if report.ledger_entries is None:
-        click.echo("ledger: not checked, its validators are not on this machine")
-    else:
-        click.echo(
-            f"ledger: {report.ledger_entries} entries, {report.missing_entries} on their way"
-        )
-    if not report.findings:
-        click.echo("every promise that was checked holds")
 
 
 @main.group("import")
@@ -355,7 +314,14 @@ def _print_ready() -> None:
     sys.stdout.flush()
 
 
-for command in (up_command, restart_command, validator_command, verify_command, ledger_group):
+for command in (
+    up_command,
+    restart_command,
+    audit_command,
+    validator_command,
+    verify_command,
+    ledger_group,
+):
     main.add_command(command)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cinesync.supervisor.embedded import borrowed
 from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.postgres import PostgresFailed
 
 DEFAULT_DATA = Path("~/.cinesync")
 
@@ -57,8 +58,25 @@ def shop_settings(data: Path) -> Iterator[Mapping[str, str]]:
     try:
         with borrowed(data, environ()) as settings, clear_settings_errors():
             yield settings
-    except UpFailed as error:
+    except (UpFailed, PostgresFailed) as error:
         raise Refused(str(error)) from error
+
+
+@contextmanager
+def readable_books() -> Iterator[None]:
+    """Databases that are away, empty or of another version, in one line."""
+    import asyncpg  # noqa: PLC0415 `up` starts faster without it
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    from cinesync.chassis.problems import Unavailable  # noqa: PLC0415
+
+    drivers = (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError)
+    try:
+        yield
+    except (Unavailable, OSError, *drivers) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        hint = "is the database there, and migrated (`cinesync migrate`)?"
+        raise Refused(f"The books cannot be read: {said}; {hint}") from error
 
 
 @contextmanager

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from a2wsgi.wsgi_typing import WSGIApp
     from flask import Flask
 
-    from cinesync.audit import Books
+    from cinesync.audit.books import Books
 
 SERVICES = ("auth", "movies", "booking", "payment", "ledger")
 ALL = (*SERVICES, "web")
@@ -109,40 +109,52 @@ async def serve(
 
 
 async def with_books(environ: Mapping[str, str], look: Callable[["Books"], Awaitable[T]]) -> T:
-    """Open every database and the sandbox bank, look, close."""
-    from cinesync.audit import Books  # noqa: PLC0415
+    """Open every database, the providers and the broker, look, close."""
+    from cinesync.audit.books import AuditSettings, Books  # noqa: PLC0415
     from cinesync.payment import app as payment  # noqa: PLC0415
 
-    services = build_services(list(SERVICES), environ)
-    others = {name: services[name].database for name in ("auth", "movies", "ledger")}
-    payment_settings = settings.load(payment.Settings, environ_of("payment", environ))
-    gateways = payment.build_gateways(payment_settings)
-    gateway = gateways.get("sandbox")
+    chosen = settings.load(AuditSettings, environ)
+    databases = _databases(environ)
+    gateways = payment.build_gateways(
+        settings.load(payment.Settings, environ_of("payment", environ))
+    )
+    broker = _broker_letters(environ)
+    books = Books(
+        databases,
+        gateways,
+        broker,
+        QUEUES,
+        _ledger_folder(environ),
+        is_running=chosen.shop_is_running,
+        overdue_seconds=chosen.audit_overdue_seconds,
+    )
     try:
-        return await look(
-            Books(
-                services["booking"].database,
-                services["payment"].database,
-                others,
-                gateway,
-                _ledger_folder(environ),
-            )
-        )
+        return await look(books)
     finally:
-        for provider in gateways.values():
-            await provider.close()
-        for service in services.values():
-            for hook in (*service.close, service.database.close):
-                await hook()
+        for gateway in gateways.values():
+            await gateway.close()
+        for db in databases.values():
+            await db.close()
+        if broker is not None:
+            await broker.close()
+
+
+def _databases(environ: Mapping[str, str]) -> dict[str, Database]:
+    return {name: open_database(environ_of(name, environ)["DATABASE_URL"]) for name in SERVICES}
+
+
+def _broker_letters(environ: Mapping[str, str]) -> BrokerDeadLetters | None:
+    chosen = settings.load(BusSettings, environ)
+    if not chosen.rabbitmq_url:
+        return None
+    return BrokerDeadLetters(chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange)
 
 
 def _ledger_folder(environ: Mapping[str, str]) -> Path | None:
     """Where the validators' homes are, when they are on this machine."""
-    from cinesync.ledger.founding import GENESIS_FILE  # noqa: PLC0415
-
     home = environ.get("LEDGER_HOME")
     folder = Path(home).parent if home else None
-    return folder if folder and (folder / GENESIS_FILE).exists() else None
+    return folder if folder and folder.exists() else None
 
 
 async def with_service(
@@ -200,16 +212,13 @@ async def replay(environ: Mapping[str, str], event_ids: Collection[UUID] | None)
 async def _with_letters(
     environ: Mapping[str, str], work: Callable[[DeadLetters], Awaitable[T]]
 ) -> T:
-    chosen = settings.load(BusSettings, environ)
-    if chosen.rabbitmq_url:
-        broker = BrokerDeadLetters(chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange)
+    broker = _broker_letters(environ)
+    if broker is not None:
         try:
             return await work(broker)
         finally:
             await broker.close()
-    databases = {
-        name: open_database(environ_of(name, environ)["DATABASE_URL"]) for name in SERVICES
-    }
+    databases = _databases(environ)
     try:
         return await work(DatabaseDeadLetters(databases))
     finally:
@@ -225,8 +234,11 @@ QUEUES = list(chain.from_iterable(QUEUES_OF.values()))
 
 def all_settings() -> dict[str, list[settings.SettingDoc]]:
     """What each part reads from the environment."""
+    from cinesync.audit.books import AuditSettings  # noqa: PLC0415
+
     kinds: dict[str, type[Any]] = {"every process": ProcessSettings, "the bus": BusSettings}
     kinds |= {name: _app(name).Settings for name in ALL}
+    kinds["the audit"] = AuditSettings
     return {part: settings.describe(kind) for part, kind in kinds.items()}
 
 

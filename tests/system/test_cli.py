@@ -44,8 +44,29 @@ def cinesync(shop: Shop) -> Cinesync:
 def test_the_audit_of_a_running_shop_compares_the_banks_statement(cinesync: Cinesync) -> None:
     result = cinesync("audit")
     assert result.exit_code == 0, result.output
-    assert "bank statement: agrees" in result.output
-    assert "every promise that was checked holds" in result.output
+    assert "I2 bank statement: passed: sandbox agrees" in result.output
+    assert "every promise holds" in result.output
+
+
+def test_an_audit_for_programs_is_one_document(cinesync: Cinesync) -> None:
+    result = cinesync("audit", "--json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["exit_code"]) == (0, 0)
+    assert [check["outcome"] for check in report["checks"]] == ["passed"] * 5
+
+
+def test_books_that_cannot_be_read_are_told_in_one_line(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server without a shop's databases."""
+    settings = shop.stack.environ | {"PAYMENT_DATABASE_URL": shop.stack.postgres.url("nowhere")}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["cinesync", "audit"])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 2
+    assert 'database "nowhere" does not exist' in capsys.readouterr().err
 
 
 def test_a_second_import_changes_nothing_and_names_the_refused_line(

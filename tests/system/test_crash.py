@@ -207,3 +207,4 @@ def test_the_audit_of_a_stopped_shop_starts_what_it_needs(stopped: Supervised) -
         check=False,
     )
     assert audit.returncode == 0, audit.stdout + audit.stderr
+    assert "I2 bank statement: passed: sandbox agrees" in audit.stdout

@@ -31,6 +31,11 @@ class BrokerDeadLetters:
                 await close_channel(channel)
         return found
 
+    async def undelivered(self, queues: Sequence[str]) -> int:
+        """How many messages wait in `queues` for their consumers."""
+        counts = [await self._link.message_count(queue) for queue in queues]
+        return sum(count or 0 for count in counts)
+
     async def replay(self, queue: str, event_ids: Collection[UUID] | None = None) -> int:
         """Straight to `queue`, past the exchange: its other consumers have had them.
 

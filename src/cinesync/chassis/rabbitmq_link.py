@@ -62,6 +62,13 @@ class Link:
         )
         return None if found is None else found.declaration_result.consumer_count or 0
 
+    async def message_count(self, queue: str) -> int | None:
+        """How many messages of `queue` are ready for a consumer; None: there is no such queue."""
+        found = await self._look(
+            lambda probe: probe.declare_queue(queue, passive=True, timeout=RPC_SECONDS_MAX)
+        )
+        return None if found is None else found.declaration_result.message_count or 0
+
     async def has_exchange(self, name: str) -> bool:
         """Whether there is an exchange called `name`."""
         found = await self._look(

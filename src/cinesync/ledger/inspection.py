@@ -5,7 +5,7 @@ It reads the validators' files, so it runs where they are, beside running valida
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cinesync.ledger import canonical, entries, founding, genesis, headers, merkle, merkle_map
 from cinesync.ledger.chain import check_format, record_size
-from cinesync.ledger.entries import BadEntry, Entry
+from cinesync.ledger.entries import BadEntry
 from cinesync.ledger.epochs import Epochs
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
@@ -110,7 +110,7 @@ class Sets:
 
 def _links(path: Path) -> Sequence[Link]:
     """What a journal begins with; a damaged one tells nothing, and another does."""
-    with suppress(sqlite3.Error, Damaged), closing(_open(path)) as connection:
+    with suppress(sqlite3.Error, Damaged), closing(open_file(path)) as connection:
         rows = connection.execute("SELECT record FROM records ORDER BY seq LIMIT 1").fetchall()
         for entry in Journal().open([bytes(row[0]) for row in rows]):
             return entry.links if isinstance(entry, Stable) else ()
@@ -122,7 +122,7 @@ def inspect(path: Path, number: int, start: Genesis, sets: Sets) -> Replica:
     walk = _Walk(start, sets)
     altered = None
     try:
-        with closing(_open(path)) as connection:
+        with closing(open_file(path)) as connection:
             check_format(connection, path)
             walk.all(connection)
     except Altered as error:
@@ -130,37 +130,6 @@ def inspect(path: Path, number: int, start: Genesis, sets: Sets) -> Replica:
     except sqlite3.Error as error:
         altered = f"cannot be read after block {len(walk.blocks)}: {error}"
     return Replica(number, walk.blocks, walk.log.size, altered)
-
-
-def entries_of(folder: Path) -> Iterator[Entry]:
-    """Every entry of the longest sound replica, for other audits. Raises Altered if none is."""
-    sound = [replica for replica in audit(folder).replicas if replica.altered is None]
-    if not sound:
-        raise Altered("no replica is sound")
-    longest = max(sound, key=lambda replica: replica.entry_count)
-    path = founding.validator_home(folder, longest.number) / founding.CHAIN_FILE
-    with closing(_open(path)) as connection:
-        for row in connection.execute(ENTRIES):
-            yield entries.decode(row[4])
-
-
-SUBJECTS: Final[Mapping[str, str]] = {
-    "payment.success": "payment_id",
-    "payment.refunded": "refund_id",
-    "booking.confirmed": "booking_id",
-    "booking.cancelled": "booking_id",
-}
-
-
-def subjects(folder: Path) -> dict[str, Counter[str]]:
-    """How often each payment, refund, booking and cancellation is in the ledger, by kind (I4)."""
-    found: dict[str, Counter[str]] = {kind: Counter() for kind in SUBJECTS}
-    for entry in entries_of(folder):
-        name = SUBJECTS.get(entry.kind)
-        if name is not None:
-            subject = entry.booking_id if name == "booking_id" else str(entry.facts[name])
-            found[entry.kind][subject] += 1
-    return found
 
 
 class _Walk:
@@ -221,19 +190,21 @@ class _Walk:
         if row is None or row[0] != index:
             raise Altered(f"entry {index} of block {header.height} is missing")
         _, event_id, booking_id, height, data = row
-        made = self.log.append(merkle.leaf_hash(bytes(data)))
+        if not isinstance(data, bytes):
+            raise Altered(f"entry {index} (event {event_id}, block {header.height})")
+        made = self.log.append(merkle.leaf_hash(data))
         stored = [
             (level, at, bytes(node)) for level, at, node in connection.execute(NODES, (index + 1,))
         ]
         if stored != made:
             raise Altered(f"entry {index} (event {event_id}, block {header.height})")
         try:
-            entry = entries.decode(bytes(data))
+            entry = entries.decode(data)
         except BadEntry as error:
             raise Altered(f"entry {index} (event {event_id}): {error}") from error
         columns = (entry.event_id, entry.booking_id, header.height)
         _same((event_id, booking_id, height), columns, f"entry {index}: its columns")
-        return bytes(data)
+        return data
 
     def _block(self, header: Header, data: Sequence[bytes]) -> None:
         root = merkle.root_of(merkle.leaf_hash(piece) for piece in data)
@@ -273,7 +244,8 @@ def _same(stored: object, right: object, what: str) -> None:
         raise Altered(f"{what} was altered")
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def open_file(path: Path) -> sqlite3.Connection:
+    """Read only. Raises sqlite3.Error."""
     if not path.exists():
         raise sqlite3.OperationalError("there is no file")
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)

@@ -1,6 +1,6 @@
 """The money seen by an auditor: totals, one line a payment, and our books beside the provider's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -10,6 +10,7 @@ from cinesync.payment.gateways import Gateway, StatementLine
 
 LINES_MAX: Final = 1000
 TROUBLES_MAX: Final = 100
+FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,28 +62,38 @@ async def money_by_payment(tx: Transaction, after: UUID | None, limit: int) -> l
     ]
 
 
-async def contradictions(tx: Transaction, limit: int) -> list[str]:
-    """Payments whose captures, refunds and status do not fit together; none, if all is well."""
+async def contradictions(
+    tx: Transaction, limit: int, after: UUID = FIRST, last: UUID = LAST
+) -> list[str]:
+    """Payments whose captures, refunds and status do not fit together; none, if all is well.
+
+    Of those above `after`, up to `last`: a page costs what it holds.
+    """
     statement = text(
         "SELECT p.payment_id, p.status, p.amount_cents, p.refund_asked_cents, p.refunded_cents,"
         " c.kept, c.surplus, r.asked, r.done, r.surplus_asked FROM payments p"
         " LEFT JOIN (SELECT payment_id,"
         " SUM(CASE WHEN surplus THEN 0 ELSE amount_cents END) AS kept,"
         " SUM(CASE WHEN surplus THEN amount_cents ELSE 0 END) AS surplus"
-        " FROM captures GROUP BY payment_id) c ON c.payment_id = p.payment_id"
+        " FROM captures WHERE payment_id > CAST(:after AS uuid)"
+        " AND payment_id <= CAST(:last AS uuid)"
+        " GROUP BY payment_id) c ON c.payment_id = p.payment_id"
         " LEFT JOIN (SELECT payment_id,"
         " SUM(CASE WHEN surplus THEN 0 ELSE amount_cents END) AS asked,"
         " SUM(CASE WHEN status = 'done' AND NOT surplus THEN amount_cents ELSE 0 END) AS done,"
         " SUM(CASE WHEN surplus THEN amount_cents ELSE 0 END) AS surplus_asked"
-        " FROM refunds GROUP BY payment_id) r ON r.payment_id = p.payment_id"
-        " WHERE COALESCE(c.kept, 0)"
+        " FROM refunds WHERE payment_id > CAST(:after AS uuid)"
+        " AND payment_id <= CAST(:last AS uuid)"
+        " GROUP BY payment_id) r ON r.payment_id = p.payment_id"
+        " WHERE p.payment_id > CAST(:after AS uuid) AND p.payment_id <= CAST(:last AS uuid)"
+        " AND (COALESCE(c.kept, 0)"
         " <> CASE WHEN p.status IN ('pending', 'failed') THEN 0 ELSE p.amount_cents END"
         " OR COALESCE(c.surplus, 0) <> COALESCE(r.surplus_asked, 0)"
         " OR p.refund_asked_cents <> COALESCE(r.asked, 0)"
-        " OR p.refunded_cents <> COALESCE(r.done, 0)"
+        " OR p.refunded_cents <> COALESCE(r.done, 0))"
         " ORDER BY p.payment_id ASC LIMIT CAST(:limit AS bigint)"
     )
-    rows = await tx.execute(statement, {"limit": limit})
+    rows = await tx.execute(statement, {"limit": limit, "after": after, "last": last})
     return [
         f"payment {row.payment_id} ({row.status}, {row.amount_cents}): captured {row.kept or 0},"
         f" surplus {row.surplus or 0}, refunds asked {row.asked or 0}, done {row.done or 0},"
@@ -102,7 +113,8 @@ class Reconciliation:
 
     captured_cents: dict[str, int] = field(default_factory=dict)
     refunded_cents: dict[str, int] = field(default_factory=dict)
-    in_flight: list[str] = field(default_factory=list)
+    in_flight: list[str] = field(default_factory=list)  # the first of `in_flight_count`
+    in_flight_count: int = 0
     troubles: list[str] = field(default_factory=list)
 
 
@@ -113,21 +125,28 @@ class _Entry:
     is_final: bool
 
 
-async def reconcile(db: Database, gateway: Gateway) -> Reconciliation:
-    """Reads the provider's whole statement. Raises GatewayAway."""
+async def reconcile(
+    db: Database, gateway: Gateway, progress: Callable[[int], None] = lambda _: None
+) -> Reconciliation:
+    """Reads the provider's whole statement, and tells how many lines so far. Raises GatewayAway."""
     result = Reconciliation()
     counted = {"capture": 0, "refund": 0}
-    after = ""
+    after, read = "", 0
     while True:
         lines, after = await gateway.statement(after)
         captures = await db.read(_captures, gateway.name, _names(lines, "capture"))
         refunds = await db.read(_refunds, gateway.name, _names(lines, "refund"))
         pending = await db.read(_pending, [line.reference for line in lines])
+        before = len(result.in_flight)
         for line in lines:
             ours = (captures if line.kind == "capture" else refunds).get(line.entry_id)
             counted[line.kind] += ours is not None and ours.is_final
             excused = result.in_flight if line.reference in pending else result.troubles
             _compare(line, ours, excused, result)
+        result.in_flight_count += len(result.in_flight) - before
+        del result.in_flight[TROUBLES_MAX:]
+        read += len(lines)
+        progress(read)
         if not after:
             break
     expected = await db.read(_counts, gateway.name)

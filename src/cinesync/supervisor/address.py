@@ -25,6 +25,14 @@ class Address:
         host = f"[{self.reachable}]" if ":" in self.reachable else self.reachable
         return f"http://{host}:{self.port}"
 
+    def answers(self) -> bool:
+        """Whether somebody listens there now."""
+        try:
+            socket.create_connection((self.reachable, self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
 
 def free_port() -> int:
     """A port nobody listens on at this moment."""

@@ -116,6 +116,6 @@ def borrowed(folder: Path, environ: Mapping[str, str]) -> Iterator[Mapping[str, 
     with home.owned():
         try:
             stack.start_books()
-            yield stack.environ
+            yield {**stack.environ, "SHOP_IS_RUNNING": "false"}
         finally:
             stack.stop()

@@ -2,10 +2,11 @@
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cinesync.supervisor.address import free_ports
+from cinesync.supervisor.address import Address, free_ports
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.managed_process import ManagedProcess
@@ -13,6 +14,8 @@ from cinesync.supervisor.postgres import Postgres
 from cinesync.supervisor.watchdog import watched
 
 WATCH_SECONDS = 0.2
+BANK_SECONDS_MAX = 20.0
+POLL_SECONDS = 0.05
 VALIDATORS = 4  # the fewest that outlive one liar or one crash: n = 3f + 1
 OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "SHOP_URL")
 
@@ -29,6 +32,7 @@ class Infrastructure:
         self.ledger = home.folder / "ledger"
         numbers = _validators_in(self.ledger) or range(VALIDATORS)
         bank_port, *validator_ports = free_ports(1 + len(numbers))
+        self._bank_port = bank_port
         self._validator_ports = dict(zip(numbers, validator_ports, strict=True))
         bank_secret = home.secret("bank")
         self.environ = {
@@ -83,9 +87,16 @@ class Infrastructure:
             raise UpFailed(str(error)) from error
 
     def start_books(self) -> None:
-        """Only what holds data, for commands that look into a stopped shop."""
+        """Only what holds data, for commands that look into a stopped shop.
+
+        A bank that does not start is for the command to find: it may not need one.
+        """
         self.bank.start()
         self.postgres.start()
+        address = Address("127.0.0.1", self._bank_port)
+        deadline = time.monotonic() + BANK_SECONDS_MAX
+        while not address.answers() and not self.bank.has_ended() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     @property
     def children(self) -> Sequence[ManagedProcess]:

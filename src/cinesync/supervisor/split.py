@@ -226,7 +226,7 @@ class Split(Infrastructure):
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self.stopping.wait(0.05):
             late = [child for child in services if not child.ready.is_set()]
-            if not late and _listens(self._address):
+            if not late and self._address.answers():
                 say("telling booking of all shows")
                 asyncio.run(_until_told(self.postgres.url, deadline, self.stopping))
                 return
@@ -333,14 +333,6 @@ async def _until_told(
     finally:
         await movies.close()
         await booking.close()
-
-
-def _listens(address: Address) -> bool:
-    try:
-        socket.create_connection((address.reachable, address.port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _pause(seconds: float) -> Iterator[None]:

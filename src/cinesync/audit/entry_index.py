@@ -1,0 +1,100 @@
+"""Entries of the ledger by kind and subject, sorted in a file of its own while an audit runs."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from cinesync.audit.facts import BY_NAME
+from cinesync.ledger.entries import Entry
+
+SCHEMA: Final = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+CREATE TABLE entries (
+    kind TEXT NOT NULL, subject TEXT NOT NULL, place INTEGER NOT NULL, sentence TEXT NOT NULL
+);
+"""
+LAST: Final = "g"  # above every UUID
+
+
+class Place(StrEnum):
+    """Where an entry was found. What waits is named by who still has it."""
+
+    CHAIN = "the chain"
+    JOURNAL = "the validators' journals"
+    SUBMITTER = "the ledger service"
+    OUTBOX = "an outbox"
+
+
+PLACES: Final = tuple(Place)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One entry about a subject."""
+
+    place: Place
+    sentence: str
+
+
+class EntryIndex:
+    """Filled first, then read in ranges, by one thread at a time. Its file goes with its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = sqlite3.connect(
+            folder / "entries.sqlite", isolation_level=None, check_same_thread=False
+        )
+        self._connection.executescript(SCHEMA)
+        self._connection.execute("BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def forget_chain(self) -> None:
+        """Begin again with another replica."""
+        self._connection.execute("DELETE FROM entries WHERE place = 0")
+
+    def add(self, place: Place, entries: Iterable[Entry]) -> None:
+        """Those of kinds that databases answer for; the others are no business of ours."""
+        at = PLACES.index(place)
+        rows = (
+            (entry.kind, kind.subject(entry), at, kind.of_entry(entry))
+            for entry in entries
+            if (kind := BY_NAME.get(entry.kind)) is not None
+        )
+        self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", rows)
+
+    def sort(self) -> None:
+        """Once everything is in."""
+        self._connection.execute("COMMIT")
+        self._connection.execute("CREATE INDEX by_subject ON entries (kind, subject)")
+
+    def between(
+        self, kind: str, after: str, last: str, limit: int | None = None
+    ) -> dict[str, Sequence[Seen]]:
+        """By subject, in their order: those above `after`, up to `last`, `limit` subjects."""
+        statement = (
+            "SELECT subject, place, sentence FROM entries"
+            " WHERE kind = ? AND subject > ? AND subject <= ? ORDER BY subject"
+        )
+        found: dict[str, list[Seen]] = defaultdict(list)
+        with closing(self._connection.execute(statement, (kind, after, last))) as rows:
+            for subject, place, sentence in rows:
+                if subject not in found and len(found) == limit:
+                    break
+                found[subject].append(Seen(PLACES[place], sentence))
+        return dict(found)

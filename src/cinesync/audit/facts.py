@@ -1,0 +1,168 @@
+"""What the ledger must say of each payment, refund, booking and cancellation, as one sentence.
+
+The same sentence is made of a row of a service's database and of an entry of the ledger: what
+differs is then told in words.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from cinesync.ledger.entries import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One row of a service's database that must be in the ledger."""
+
+    subject: UUID
+    sentence: str
+    happened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of entries: where its rows are, and how rows and entries are told.
+
+    `rows` is a page by key: subject, happened_at, and whatever `of_row` needs.
+    """
+
+    name: str
+    database: Literal["payment", "booking"]
+    rows: str
+    subject: Callable[[Entry], str]
+    of_row: Callable[[Any], str]
+    of_entry: Callable[[Entry], str]
+
+    def fact(self, row: Any) -> Fact:
+        return Fact(row.subject, self.of_row(row), row.happened_at)
+
+
+def _page(columns: str, table: str, key: str, condition: str) -> str:
+    return (
+        f"SELECT {key} AS subject, {columns} FROM {table}"  # noqa: S608 constants
+        f" WHERE {key} > CAST(:after AS uuid) AND {condition}"
+        f" ORDER BY {key} ASC LIMIT CAST(:limit AS bigint)"
+    )
+
+
+def _fact(entry: Entry, name: str) -> Any:
+    return entry.facts.get(name, "nothing")
+
+
+def _seats(entry: Entry) -> str:
+    seats = entry.facts.get("seats")
+    return " ".join(sorted(seats)) if isinstance(seats, list) else "nothing"
+
+
+def _row_seats(row: Any) -> str:
+    seats = msgspec.json.decode(row.seats) if isinstance(row.seats, str) else row.seats
+    return " ".join(sorted(item["seat"] for item in seats))
+
+
+def _paid(amount: Any, currency: Any, provider: Any, hold_id: Any) -> str:
+    return f"{amount} {currency} by {provider} for hold {hold_id}"
+
+
+def _refunded(amount: Any, currency: Any, payment_id: Any) -> str:
+    return f"{amount} {currency} of payment {payment_id}"
+
+
+def _confirmed(total: Any, currency: Any, payment_id: Any, show_id: Any, seats: str) -> str:
+    return f"{total} {currency} of payment {payment_id} for show {show_id}, seats {seats}"
+
+
+KINDS: Final = (
+    Kind(
+        "payment.success",
+        "payment",
+        _page(
+            "amount_cents, currency, provider, hold_id,"
+            " COALESCE(settled_at, created_at) AS happened_at",
+            "payments",
+            "payment_id",
+            "status IN ('success', 'partially_refunded', 'refunded')",
+        ),
+        lambda entry: str(_fact(entry, "payment_id")),
+        lambda row: _paid(row.amount_cents, row.currency, row.provider, row.hold_id),
+        lambda entry: _paid(
+            _fact(entry, "amount_cents"),
+            _fact(entry, "currency"),
+            _fact(entry, "provider"),
+            entry.booking_id,
+        ),
+    ),
+    Kind(
+        "payment.refunded",
+        "payment",
+        _page(
+            "amount_cents, currency, payment_id, COALESCE(done_at, created_at) AS happened_at",
+            "refunds",
+            "refund_id",
+            "status = 'done'",
+        ),
+        lambda entry: str(_fact(entry, "refund_id")),
+        lambda row: _refunded(row.amount_cents, row.currency, row.payment_id),
+        lambda entry: _refunded(
+            _fact(entry, "amount_cents"), _fact(entry, "currency"), _fact(entry, "payment_id")
+        ),
+    ),
+    Kind(
+        "booking.confirmed",
+        "booking",
+        _page(
+            "total_cents, currency, payment_id, show_id, seats,"
+            " COALESCE(confirmed_at, created_at) AS happened_at",
+            "bookings",
+            "booking_id",
+            "state IN ('confirmed', 'cancelled')",
+        ),
+        lambda entry: entry.booking_id,
+        lambda row: _confirmed(
+            row.total_cents, row.currency, row.payment_id, row.show_id, _row_seats(row)
+        ),
+        lambda entry: _confirmed(
+            _fact(entry, "total_cents"),
+            _fact(entry, "currency"),
+            _fact(entry, "payment_id"),
+            _fact(entry, "show_id"),
+            _seats(entry),
+        ),
+    ),
+    Kind(
+        "booking.cancelled",
+        "booking",
+        _page(
+            "refund_cents, currency, payment_id, COALESCE(cancelled_at, created_at) AS happened_at",
+            "bookings",
+            "booking_id",
+            "state = 'cancelled'",
+        ),
+        lambda entry: entry.booking_id,
+        lambda row: _refunded(row.refund_cents, row.currency, row.payment_id),
+        lambda entry: _refunded(
+            _fact(entry, "refund_cents"), _fact(entry, "currency"), _fact(entry, "payment_id")
+        ),
+    ),
+    Kind(
+        "booking.refused",
+        "booking",
+        _page(
+            "refund_cents, currency, hold_id, reason, refused_at AS happened_at",
+            "refused_payments",
+            "payment_id",
+            "TRUE",
+        ),
+        lambda entry: str(_fact(entry, "payment_id")),
+        lambda row: f"{row.refund_cents} {row.currency} for hold {row.hold_id}: {row.reason}",
+        lambda entry: (
+            f"{_fact(entry, 'refund_cents')} {_fact(entry, 'currency')}"
+            f" for hold {entry.booking_id}: {_fact(entry, 'reason')}"
+        ),
+    ),
+)
+BY_NAME: Final[Mapping[str, Kind]] = {kind.name: kind for kind in KINDS}

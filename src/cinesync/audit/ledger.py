@@ -1,0 +1,253 @@
+"""I4: each payment, refund, booking and cancellation is in the ledger exactly once, and as it was.
+
+The ledger is read first and sorted into a file, then the databases, page by page beside it. So
+what the ledger has and a database lacks is no matter of timing; what a database has and the ledger
+lacks may be on its way, and then somebody has it: an outbox, the ledger service, or a journal.
+
+| The ledger lacks it, and | it counts as |
+|---|---|
+| a quorum decided it, in a journal | there: validators apply it when they start |
+| it is young, and the shop is running | on its way |
+| an outbox, a queue or the ledger service has it | not made: nobody can tell yet |
+| nobody has it | a broken promise |
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from cinesync.audit.books import PAGE, Books, pages
+from cinesync.audit.entry_index import LAST, EntryIndex, Place, Seen
+from cinesync.audit.facts import BY_NAME, KINDS, Fact, Kind
+from cinesync.audit.results import Failed, Findings, NotMade, Outcome, Progress
+from cinesync.chassis import clock
+from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.events import by_name, decode
+from cinesync.contracts import CONSUMERS
+from cinesync.ledger import entries
+from cinesync.ledger.chain import OldFormat
+from cinesync.ledger.entries import Entry
+from cinesync.ledger.inspection import Altered
+from cinesync.ledger.log_reader import LogRead, Unreadable, decided_entries, read_log
+from cinesync.ledger.shapes import Invalid
+from cinesync.ledger.store import submissions
+
+BATCH_PAGE: Final = 500
+EVENTS: Final = by_name(CONSUMERS)
+RECORDED: Final = frozenset({Place.CHAIN, Place.JOURNAL})
+
+
+class BatchKey(NamedTuple):
+    """The order in which the ledger service submits."""
+
+    recorded_at: datetime
+    batch_id: UUID
+
+
+class Comparison:
+    """Facts of the databases beside entries of the ledger, subject by subject."""
+
+    def __init__(self, *, young_since: datetime) -> None:
+        self._young_since = young_since
+        self.findings = Findings()
+        self.lost = Findings()  # what nobody has, unless an undelivered event says otherwise
+        self.young = 0
+        self.held = 0
+        self._places: set[Place] = set()
+        self._oldest: datetime | None = None
+
+    def compare(
+        self, kind: Kind, facts: Sequence[Fact], seen: Mapping[str, Sequence[Seen]]
+    ) -> None:
+        """A range of subjects, whole."""
+        known = set()
+        for fact in facts:
+            known.add(str(fact.subject))
+            self._compare_one(kind, fact, seen.get(str(fact.subject), ()))
+        for subject in seen.keys() - known:
+            count = sum(one.place in RECORDED for one in seen[subject])
+            if count:
+                times = f"{kind.name} of {subject} is in the ledger {count} times"
+                self.findings.add(f"{times}, but our books do not know it")
+
+    def _compare_one(self, kind: Kind, fact: Fact, seen: Sequence[Seen]) -> None:
+        what = f"{kind.name} of {fact.subject}"
+        recorded = [one for one in seen if one.place is Place.CHAIN] or [
+            one for one in seen if one.place is Place.JOURNAL
+        ][:1]  # each validator has a journal
+        if len(recorded) > 1:
+            self.findings.add(f"{what} is in the ledger {len(recorded)} times")
+        for one in recorded:
+            if one.sentence != fact.sentence:
+                self.findings.add(
+                    f"{what}: the ledger says {one.sentence}, our books say {fact.sentence}"
+                )
+        if not recorded:
+            self._miss(what, fact, {one.place for one in seen})
+
+    def _miss(self, what: str, fact: Fact, places: set[Place]) -> None:
+        if fact.happened_at > self._young_since:
+            self.young += 1
+        elif places:
+            self.held += 1
+            self._places |= places
+            self._oldest = min(self._oldest or fact.happened_at, fact.happened_at)
+        else:
+            self.lost.add(f"{what} is not in the ledger, and nobody has it to bring it there")
+
+    @property
+    def told_young(self) -> str:
+        return f"{self.young} entries are on their way" if self.young else ""
+
+    @property
+    def told_held(self) -> str:
+        if self._oldest is None:
+            return ""
+        where = " and ".join(sorted(self._places))
+        return (
+            f"{self.held} entries wait in {where}, the oldest since {self._oldest:%Y-%m-%d %H:%M}"
+            " UTC: let the shop run with its validators, and audit again"
+        )
+
+
+async def check(books: Books, progress: Progress) -> Outcome:
+    """Both directions, facts and amounts."""
+    if books.ledger is None:
+        return NotMade("the validators are not on this machine; run it where one of them is")
+    with tempfile.TemporaryDirectory(prefix="cinesync-audit-") as folder:
+        try:
+            with EntryIndex(Path(folder)) as index:
+                return await _check(books, books.ledger, index, progress)
+        except Altered as error:
+            return Failed("no replica of the ledger is sound", (str(error),))
+        except (Unreadable, OldFormat, Invalid, OSError) as error:
+            return NotMade(f"the ledger in {books.ledger} cannot be read: {error}")
+
+
+async def _check(books: Books, folder: Path, index: EntryIndex, progress: Progress) -> Outcome:
+    log = await _load(books, folder, index, progress)
+    now = clock.now()
+    young = timedelta(seconds=books.overdue_seconds if books.is_running else 0)
+    compared = Comparison(young_since=now - young)
+    compared.findings.extend(log.findings)
+    read = log.entries
+    for kind in KINDS:
+        async for facts, seen in _side_by_side(books, kind, index):
+            compared.compare(kind, facts, seen)
+            read += len(facts)
+            progress(read)
+    return await _judge(books, log, compared)
+
+
+async def _judge(books: Books, log: LogRead, compared: Comparison) -> Outcome:
+    """What is lost is a broken promise, unless the broker may still have it."""
+    reasons = [compared.told_held] if compared.held else []
+    if compared.lost.count:
+        undelivered = await _undelivered(books)
+        if undelivered:
+            reasons.append(f"{compared.lost.count} entries are missing, and {undelivered}")
+        else:
+            compared.findings.extend(compared.lost.found)
+    if reasons and not compared.findings.count:
+        return NotMade("; ".join(reasons))
+    figures = {"entries": log.entries, "blocks": log.blocks, "waiting": compared.held}
+    seen = f"{log.entries} entries in {log.blocks} blocks"
+    return compared.findings.outcome(seen, on_its_way=compared.told_young, figures=figures)
+
+
+async def _load(books: Books, folder: Path, index: EntryIndex, progress: Progress) -> LogRead:
+    """Everything that is in the chain or on its way there.
+
+    An entry moves from an outbox to the ledger service and on to the chain: asked in this order,
+    it is found at least once.
+    """
+    count = 0
+
+    def take(block: list[Entry]) -> None:
+        nonlocal count
+        index.add(Place.CHAIN, block)
+        count += len(block)
+        progress(count)
+
+    for name in ("payment", "booking"):
+        async for events in pages(books.databases[name], _unsent, lambda row: row[0]):
+            index.add(Place.OUTBOX, [entry_of_body(name, body) for _, name, body in events])
+    async for waiting in _at_the_submitter(books):
+        index.add(Place.SUBMITTER, waiting)
+    index.add(Place.JOURNAL, await asyncio.to_thread(lambda: list(decided_entries(folder))))
+    log = await asyncio.to_thread(read_log, folder, index.forget_chain, take)
+    await asyncio.to_thread(index.sort)
+    return log
+
+
+def entry_of_body(name: str, body: bytes) -> Entry:
+    """The entry that the ledger service will make of an event; its salt matters to nobody here."""
+    return entries.entry_of(name, decode(EVENTS[name], body), bytes(entries.SALT_BYTES))
+
+
+async def _unsent(tx: Transaction, after: UUID, limit: int) -> list[tuple[UUID, str, bytes]]:
+    statement = text(
+        "SELECT event_id, name, body FROM outbox WHERE sent_at IS NULL"
+        " AND event_id > CAST(:after AS uuid) AND name = ANY(CAST(:names AS text[]))"
+        " ORDER BY event_id ASC LIMIT CAST(:limit AS bigint)"
+    )
+    values = {"after": after, "names": sorted(BY_NAME), "limit": limit}
+    return [(r.event_id, r.name, bytes(r.body)) for r in await tx.execute(statement, values)]
+
+
+async def _at_the_submitter(books: Books) -> AsyncIterator[list[Entry]]:
+    """What the ledger service has and no block proves yet."""
+    ledger = books.databases["ledger"]
+    after = BatchKey(datetime.fromtimestamp(0, UTC), UUID(int=0))
+    while batches := await ledger.read(_waiting_batches, after, BATCH_PAGE):
+        after = batches[-1][0]
+        event_ids = [event_id for _, ids in batches for event_id in ids]
+        yield [entries.decode(one.entry) for one in await ledger.read(submissions, event_ids)]
+
+
+async def _waiting_batches(
+    tx: Transaction, after: BatchKey, limit: int
+) -> list[tuple[BatchKey, Sequence[UUID]]]:
+    statement = text(
+        "SELECT recorded_at, batch_id, event_ids FROM batches WHERE height IS NULL"
+        " AND (recorded_at, batch_id) > (CAST(:at AS timestamptz), CAST(:batch_id AS uuid))"
+        " ORDER BY recorded_at ASC, batch_id ASC LIMIT CAST(:limit AS bigint)"
+    )
+    values = {"at": after.recorded_at, "batch_id": after.batch_id, "limit": limit}
+    rows = await tx.execute(statement, values)
+    return [(BatchKey(row.recorded_at, row.batch_id), row.event_ids) for row in rows]
+
+
+async def _side_by_side(
+    books: Books, kind: Kind, index: EntryIndex
+) -> AsyncIterator[tuple[list[Fact], Mapping[str, Sequence[Seen]]]]:
+    """A page of facts, and all entries in the range that the page spans; then what is above."""
+    after = ""
+    async for page in pages(books.databases[kind.database], _facts, lambda one: one.subject, kind):
+        last = str(page[-1].subject)
+        yield page, index.between(kind.name, after, last)
+        after = last
+    while rest := index.between(kind.name, after, LAST, limit=PAGE):
+        yield [], rest
+        after = max(rest)
+
+
+async def _facts(tx: Transaction, after: UUID, limit: int, kind: Kind) -> list[Fact]:
+    rows = await tx.execute(text(kind.rows), {"after": after, "limit": limit})
+    return [kind.fact(row) for row in rows]
+
+
+async def _undelivered(books: Books) -> str:
+    """Why events may still reach the ledger service through the broker; empty when they cannot."""
+    if books.broker is None:
+        return ""
+    queues = [queue for queue in books.queues if queue.startswith("ledger.")]
+    try:
+        count = await books.broker.undelivered(queues)
+    except Exception as error:  # noqa: BLE001 every kind of refusal is the same to an auditor
+        return f"RabbitMQ does not say what it holds ({error!r})"
+    return f"{count} events wait in RabbitMQ for the ledger service" if count else ""

@@ -1,0 +1,36 @@
+"""I3: no event waits that its consumer could not handle, in a database or in the broker."""
+
+from collections import Counter
+
+from cinesync.audit.books import Books
+from cinesync.audit.results import Findings, NotMade, Outcome, Progress
+from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.dead_letters import LETTERS_MAX
+
+
+async def check(books: Books, progress: Progress) -> Outcome:
+    """Dead letters of every queue, wherever they are kept."""
+    findings = Findings()
+    for name, db in books.databases.items():
+        findings.extend(f"{name}: {line}" for line in await db.read(_dead_letters))
+    if books.broker is not None:
+        try:
+            letters = await books.broker.waiting(books.queues)
+        except Exception as error:  # noqa: BLE001 every kind of refusal leaves the check unmade
+            return NotMade(f"RabbitMQ does not show its dead letters ({error!r})")
+        for queue, count in sorted(Counter(letter.queue for letter in letters).items()):
+            more = " or more" if count >= LETTERS_MAX else ""
+            findings.add(f"broker: {_told(queue, count, more)}")
+    progress(findings.count)
+    return findings.outcome(f"dead letters in {findings.count} queues")
+
+
+async def _dead_letters(tx: Transaction) -> list[str]:
+    statement = text(
+        "SELECT queue, count(*) AS letters FROM dead_letters GROUP BY queue ORDER BY queue ASC"
+    )
+    return [_told(row.queue, row.letters) for row in await tx.execute(statement)]
+
+
+def _told(queue: str, count: int, more: str = "") -> str:
+    return f"{count}{more} dead letters of {queue} wait (cinesync queues dead)"

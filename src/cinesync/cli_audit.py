@@ -1,0 +1,83 @@
+"""`cinesync audit`: every check with its outcome, for people or for programs."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cinesync.cli_base import data_option, err, readable_books, say, shop_settings
+
+if TYPE_CHECKING:
+    from cinesync.audit.results import Report, Result
+    from cinesync.audit.runner import Watch
+
+
+@click.command("audit")
+@click.option("--settled", is_flag=True, help="What stays on its way for a minute is a violation.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@data_option
+def audit_command(data: Path, *, settled: bool, as_json: bool) -> None:
+    """Prove the books: no seat sold twice, money conserved, nothing stuck, all in the ledger.
+
+    Recomputed from the databases, the providers' own statements and the validators' disks, while
+    the shop runs or when it is stopped. Each check is passed, failed or not made. Exit code 0:
+    all are passed. 1: a promise is broken. 3: none is, but a check could not be made. 2: the books
+    cannot be read at all.
+    """
+    from cinesync import serve  # noqa: PLC0415
+    from cinesync.audit.runner import audit  # noqa: PLC0415
+
+    with shop_settings(data) as settings, readable_books(), _watching() as watch:
+        look = partial(audit, settled=settled, say=say, watch=watch)
+        report = asyncio.run(serve.with_books(settings, look))
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        _print(report)
+    sys.exit(report.exit_code)
+
+
+@contextmanager
+def _watching() -> Iterator["Watch"]:
+    """What is being checked, how many rows so far and for how long, on stderr."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("reading the books", total=None)
+
+        def watch(name: str, count: int) -> None:
+            progress.update(task, description=f"checking {name}: {count:,} rows")
+
+        yield watch
+
+
+def _print(report: "Report") -> None:
+    from cinesync.audit.results import EXIT_FAILED, EXIT_PASSED  # noqa: PLC0415
+
+    for result in report.results:
+        for line in _lines(result):
+            click.echo(line)
+    if report.exit_code == EXIT_PASSED:
+        click.echo("every promise holds")
+    elif report.exit_code != EXIT_FAILED:
+        click.echo("no promise is seen broken, but not every check was made")
+
+
+def _lines(result: "Result") -> Iterator[str]:
+    from cinesync.audit.results import Failed, NotMade, Passed  # noqa: PLC0415
+
+    name = f"{result.promise} {result.name}"
+    match result.outcome:
+        case Passed(seen, on_its_way):
+            yield f"{name}: passed: {seen}" + (f"; {on_its_way}" if on_its_way else "")
+        case Failed(seen, findings):
+            yield f"{name}: FAILED: {seen}"
+            yield from (f"{result.promise} BROKEN: {finding}" for finding in findings)
+        case NotMade(reason):
+            yield f"{name}: NOT MADE: {reason}"

@@ -1,0 +1,204 @@
+"""All entries of a ledger on this machine, checked on the way, in the memory of one block.
+
+For other audits: `inspection` checks every byte of every replica, tree and map included; this
+reads one replica, rebuilds its log up to every header's root, and holds every header beside those
+of the other replicas. A replica that is not whole makes room for the next.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from cinesync.ledger import canonical, entries, founding, genesis, headers, inspection, merkle
+from cinesync.ledger.chain import check_format
+from cinesync.ledger.entries import BadEntry, Entry
+from cinesync.ledger.genesis import Genesis
+from cinesync.ledger.headers import Header
+from cinesync.ledger.inspection import Altered, Sets
+from cinesync.ledger.shapes import Invalid
+from cinesync.pbft.log import Accepted, Content, Damaged, Journal
+from cinesync.pbft.messages import Block, Decided, digest
+
+# As bytes, whatever somebody made of them.
+HEADERS: Final = "SELECT height, CAST(header AS BLOB) FROM blocks ORDER BY height"
+ENTRIES: Final = "SELECT CAST(data AS BLOB) FROM entries ORDER BY idx"
+SIZE: Final = "SELECT max(idx) FROM entries"
+
+
+class Unreadable(Exception):
+    """No replica's file can be read; the message says why of each."""
+
+
+@dataclass(slots=True)
+class LogRead:
+    """Which replica was read, how much it holds, and what is wrong with others."""
+
+    replica: int = -1
+    blocks: int = 0
+    entries: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+def read_log(
+    folder: Path, begin: Callable[[], None], take: Callable[[list[Entry]], None]
+) -> LogRead:
+    """Give every entry of the longest sound replica to `take`, block by block.
+
+    `begin` is called before the first of each replica that is tried: forget what came before.
+    Raises OSError, Invalid (genesis), OldFormat, Unreadable, and Altered when none is sound.
+    """
+    start = genesis.load((folder / founding.GENESIS_FILE).read_bytes())
+    sets, findings, is_altered = Sets(folder, start), list[str](), False
+    order = sorted(sets.replicas(), key=lambda replica: _size(folder, replica), reverse=True)
+    for replica in order:
+        begin()
+        others = [other for other in order if other != replica]
+        walk = _Walk(folder, start, sets, replica, others)
+        try:
+            walk.run(take)
+        except Altered as error:
+            findings.append(f"replica {replica}: {error}")
+            is_altered = True
+            continue
+        except sqlite3.Error as error:
+            findings.append(f"replica {replica}: cannot be read after block {walk.blocks}: {error}")
+            continue
+        findings += walk.findings
+        return LogRead(replica, walk.blocks, walk.log.size, findings)
+    raise (Altered if is_altered else Unreadable)("; ".join(["no replica is sound", *findings]))
+
+
+def decided_entries(folder: Path) -> Iterator[Entry]:
+    """What a quorum decided and the journals hold, whether the chain's file has it yet or not."""
+    for home in sorted(folder.glob("validator-*")):
+        with suppress(sqlite3.Error, Damaged):
+            for block in _decided_blocks(home / founding.JOURNAL_FILE):
+                for request in block.requests:
+                    yield from (entries.decode(data) for data in request.operations)
+
+
+def _decided_blocks(path: Path) -> list[Block]:
+    with closing(inspection.open_file(path)) as connection:
+        rows = connection.execute("SELECT record FROM records ORDER BY seq").fetchall()
+    known: dict[bytes, Block | None] = {}
+    found: list[Block] = []
+    for entry in Journal().open([bytes(row[0]) for row in rows]):
+        match entry:
+            case Accepted() if entry.pre_prepare.block is not None:
+                known[entry.pre_prepare.digest] = entry.pre_prepare.block
+            case Content():
+                known[digest(entry.block)] = entry.block
+            case Decided():
+                block = entry.block or known.get(entry.digest)
+                found += [block] if block is not None else []
+    return found
+
+
+def _size(folder: Path, replica: int) -> int:
+    with suppress(sqlite3.Error):
+        path = founding.validator_home(folder, replica) / founding.CHAIN_FILE
+        with closing(inspection.open_file(path)) as connection:
+            (last,) = connection.execute(SIZE).fetchone()
+            return -1 if last is None else int(last)
+    return -2
+
+
+class _Walk:
+    """One replica from the genesis on, beside the headers of the others."""
+
+    def __init__(
+        self, folder: Path, start: Genesis, sets: Sets, replica: int, others: Sequence[int]
+    ) -> None:
+        self._folder = folder
+        self._start = start
+        self._sets = sets
+        self._replica = replica
+        self._others = others
+        self._before = start.chain
+        self.blocks = 0
+        self.log = merkle.Frontier()
+        self.findings: list[str] = []
+
+    def run(self, take: Callable[[list[Entry]], None]) -> None:
+        """Raises Altered, sqlite3.Error."""
+        with ExitStack() as stack:
+            path = founding.validator_home(self._folder, self._replica) / founding.CHAIN_FILE
+            connection = stack.enter_context(closing(inspection.open_file(path)))
+            check_format(connection, path)
+            connection.execute("BEGIN")  # one moment, while validators go on writing
+            beside = self._beside(stack)
+            rows = connection.execute(ENTRIES)
+            for height, raw in connection.execute(HEADERS):
+                self._compare(height, raw, beside)
+                header = self._header(height, raw)
+                data = [row[0] for row in islice(rows, header.size - self.log.size)]
+                take(self._entries(header, data))
+                self.blocks, self._before = height, header.hash
+            if rows.fetchone() is not None:
+                raise Altered(f"entry {self.log.size} is in no block")
+
+    def _beside(self, stack: ExitStack) -> dict[int, Iterator[Any]]:
+        """The headers of the other replicas; one that cannot be opened is a finding."""
+        found: dict[int, Iterator[Any]] = {}
+        for replica in self._others:
+            path = founding.validator_home(self._folder, replica) / founding.CHAIN_FILE
+            try:
+                connection = stack.enter_context(closing(inspection.open_file(path)))
+                found[replica] = connection.execute(HEADERS)
+            except sqlite3.Error as error:
+                self.findings.append(f"replica {replica}: cannot be read: {error}")
+        return found
+
+    def _compare(self, height: int, raw: bytes, beside: dict[int, Iterator[Any]]) -> None:
+        """Replicas may be behind each other, but not differ. Raises Altered if I am the odd one."""
+        differs, agrees = [], 1
+        for replica, rows in list(beside.items()):
+            try:
+                row = next(rows, None)
+            except sqlite3.Error as error:
+                self.findings.append(f"replica {replica}: cannot be read: {error}")
+                row = None
+            if row is None:
+                del beside[replica]
+            elif (row[0], row[1]) != (height, raw):
+                differs.append(replica)
+            else:
+                agrees += 1
+        if len(differs) > agrees:
+            raise Altered(f"block {height} is not what the others have")
+        for replica in differs:
+            del beside[replica]
+            what = f"block {height} is not what replica {self._replica} has"
+            self.findings.append(f"replica {replica}: {what}")
+
+    def _header(self, height: int, raw: bytes) -> Header:
+        try:
+            header = headers.from_json(canonical.load(raw), "header")
+        except (Invalid, canonical.NotCanonical) as error:
+            raise Altered(f"block {height}: {error}") from error
+        if not header.height == height == self.blocks + 1 or header.size < self.log.size:
+            raise Altered(f"after block {self.blocks}: the height or the size was altered")
+        if header.chain != self._start.chain or header.previous != self._before:
+            raise Altered(f"block {height}: header.previous, or the block below, was altered")
+        if not self._sets.signs(header):
+            raise Altered(f"block {height}: header.validators is not the set in force there")
+        return header
+
+    def _entries(self, header: Header, data: Sequence[bytes]) -> list[Entry]:
+        if self.log.size + len(data) != header.size:
+            at = self.log.size + len(data)
+            raise Altered(f"entry {at} of block {header.height} is missing")
+        leaves = [merkle.leaf_hash(piece) for piece in data]
+        first = self.log.size
+        self.log.extend(leaves)
+        if merkle.root_of(leaves) != header.entries_root or self.log.root() != header.root:
+            where = f"entries {first} to {header.size - 1} of block {header.height}"
+            raise Altered(f"{where}: one was altered, or the header")
+        try:
+            return [entries.decode(piece) for piece in data]
+        except BadEntry as error:
+            raise Altered(f"block {header.height}: {error}") from error

@@ -1,0 +1,208 @@
+"""Books and a ledger with as many sales as a test wants, made without a shop."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from cinesync.audit.books import Books
+from cinesync.audit.results import Outcome
+from cinesync.chassis import clock, outbox
+from cinesync.chassis.db import Database, Transaction, text
+from cinesync.contracts.booking import BookingConfirmed
+from cinesync.contracts.payment import PaymentSuccess
+from cinesync.ledger import entries, founding, genesis
+from cinesync.ledger.application import OPERATIONS_MAX, Ledger
+from cinesync.ledger.chain import Chain
+from cinesync.ledger.service import record
+from cinesync.pbft.messages import Request
+
+START = 1_700_000_000_000_000
+REGION, CENTS = "eu", 2400
+Sale = tuple[PaymentSuccess, BookingConfirmed]
+
+
+def a_sale(at: datetime, number: int = 0) -> Sale:
+    """A payment and the booking of two seats that it paid for."""
+    hold, payment, customer = clock.new_id(), clock.new_id(), clock.new_id()
+    who: dict[str, Any] = {"customer_id": customer, "payment_id": payment, "currency": "EUR"}
+    return (
+        PaymentSuccess(
+            event_id=clock.new_id(),
+            occurred_at=at,
+            hold_id=hold,
+            amount_cents=CENTS,
+            provider="sandbox",
+            **who,
+        ),
+        BookingConfirmed(
+            event_id=clock.new_id(),
+            occurred_at=at,
+            booking_id=hold,
+            show_id=UUID(int=1 + number // 50),
+            region=REGION,
+            seats=(f"F{2 * (number % 50)}", f"F{2 * (number % 50) + 1}"),
+            total_cents=CENTS,
+            late=False,
+            **who,
+        ),
+    )
+
+
+async def keep_payments(tx: Transaction, sold: Sequence[Sale]) -> None:
+    """As the payment service has them."""
+    rows = {
+        "ids": [paid.payment_id for paid, _ in sold],
+        "holds": [paid.hold_id for paid, _ in sold],
+        "customers": [paid.customer_id for paid, _ in sold],
+        "times": [paid.occurred_at for paid, _ in sold],
+        "cents": CENTS,
+    }
+    of = (
+        "FROM unnest(CAST(:ids AS uuid[]), CAST(:holds AS uuid[]), CAST(:customers AS uuid[]),"
+        " CAST(:times AS timestamptz[])) AS t(id, hold, customer, at)"
+    )
+    await tx.execute(
+        text(
+            "INSERT INTO payments (payment_id, customer_id, idempotency_key, fingerprint, hold_id,"
+            " hold_expires_at, provider, amount_cents, currency, status, charge_id, failure_reason,"
+            " confirm_url, refund_asked_cents, refunded_cents, trace, created_at, settled_at,"
+            " checks, next_check_at)"
+            " SELECT t.id, t.customer, CAST(t.id AS text), '', t.hold, t.at, 'sandbox',"
+            " CAST(:cents AS bigint), 'EUR', 'success', CAST(t.id AS text), '', '', 0, 0, '',"
+            f" t.at, t.at, 0, t.at {of}"
+        ),
+        rows,
+    )
+    await tx.execute(
+        text(
+            "INSERT INTO captures (provider, charge_id, payment_id, amount_cents, currency,"
+            " surplus, captured_at) SELECT 'sandbox', CAST(t.id AS text), t.id,"
+            f" CAST(:cents AS bigint), 'EUR', FALSE, t.at {of}"
+        ),
+        rows,
+    )
+
+
+async def keep_bookings(tx: Transaction, sold: Sequence[Sale]) -> None:
+    """As the booking service has them."""
+    values: dict[str, Any] = {
+        "ids": [booked.booking_id for _, booked in sold],
+        "payments": [booked.payment_id for _, booked in sold],
+        "customers": [booked.customer_id for _, booked in sold],
+        "shows": [booked.show_id for _, booked in sold],
+        "times": [booked.occurred_at for _, booked in sold],
+        "seats": [
+            msgspec.json.encode(
+                [{"seat": seat, "price_cents": CENTS // 2} for seat in booked.seats]
+            ).decode()
+            for _, booked in sold
+        ],
+        "cents": CENTS,
+        "region": REGION,
+    }
+    await tx.execute(
+        text(
+            "INSERT INTO bookings (region, booking_id, customer_id, show_id, seats, total_cents,"
+            " currency, state, created_at, expires_at, extensions, payment_id, late, confirmed_at,"
+            " refund_cents, refunded_cents)"
+            " SELECT CAST(:region AS text), t.id, t.customer, t.show, CAST(t.seats AS jsonb),"
+            " CAST(:cents AS bigint), 'EUR', 'confirmed', t.at, t.at, 0, t.payment, FALSE, t.at,"
+            " 0, 0 FROM unnest(CAST(:ids AS uuid[]), CAST(:payments AS uuid[]),"
+            " CAST(:customers AS uuid[]), CAST(:shows AS uuid[]), CAST(:times AS timestamptz[]),"
+            " CAST(:seats AS text[])) AS t(id, payment, customer, show, at, seats)"
+        ),
+        values,
+    )
+    marks = [(booked, seat) for _, booked in sold for seat in booked.seats]
+    await tx.execute(
+        text(
+            "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"
+            " SELECT CAST(:region AS text), t.show, t.seat, t.id, 'booked', now()"
+            " FROM unnest(CAST(:shows AS uuid[]), CAST(:seats AS text[]), CAST(:ids AS uuid[]))"
+            " AS t(show, seat, id)"
+        ),
+        {
+            "region": REGION,
+            "shows": [booked.show_id for booked, _ in marks],
+            "seats": [seat for _, seat in marks],
+            "ids": [booked.booking_id for booked, _ in marks],
+        },
+    )
+
+
+def operations(sold: Iterable[Sale]) -> list[bytes]:
+    """Their entries, as the ledger service makes them."""
+    events = (event for sale in sold for event in sale)
+    return [entries.entry_of(event.name, event, bytes(32)).encode() for event in events]
+
+
+@dataclass
+class Sold:
+    """The databases of a shop and its ledger, both made of the same sales."""
+
+    databases: dict[str, Database]
+    folder: Path
+    sales: list[Sale] = field(default_factory=list)
+
+    def found(self, sold: Sequence[Sale], replicas: int = 4) -> None:
+        """A ledger with these in it, on every replica."""
+        start = founding.init(self.folder, ["127.0.0.1:1"] * 4)
+        self.grow(start, sold, replicas)
+
+    def grow(self, start: genesis.Genesis, sold: Sequence[Sale], replicas: int = 4) -> None:
+        data = operations(sold)
+        for replica in range(replicas):
+            path = founding.validator_home(self.folder, replica) / founding.CHAIN_FILE
+            ledger = Ledger(start, Chain(path))
+            for at in range(0, len(data), OPERATIONS_MAX):
+                height = ledger.chain.height + 1
+                request = Request("ledger", height, tuple(data[at : at + OPERATIONS_MAX]))
+                ledger.apply(height, START + height, [request])
+            ledger.chain.close()
+
+    @property
+    def genesis(self) -> genesis.Genesis:
+        return genesis.load((self.folder / founding.GENESIS_FILE).read_bytes())
+
+    async def keep(self, sold: Sequence[Sale]) -> None:
+        """In the databases."""
+        await self.databases["payment"].run(keep_payments, sold)
+        await self.databases["booking"].run(keep_bookings, sold)
+        self.sales += sold
+
+    async def leave_in_outbox(self, sale: Sale) -> None:
+        await self.databases["payment"].run(outbox.append, [sale[0]])
+        await self.databases["booking"].run(outbox.append, [sale[1]])
+
+    async def hand_to_submitter(self, sale: Sale) -> None:
+        await self.databases["ledger"].run(record, sale)
+
+    async def change(self, service: str, statement: str, **values: Any) -> None:
+        async def command(tx: Transaction) -> None:
+            await tx.execute(text(statement), values)
+
+        await self.databases[service].run(command)
+
+    def books(self, **more: Any) -> Books:
+        given: dict[str, Any] = {
+            "gateways": {},
+            "broker": None,
+            "queues": [],
+            "ledger": self.folder,
+        }
+        return Books(self.databases, **{**given, **more})
+
+    async def outcome(
+        self, check: Callable[..., Any], counted: list[int] | None = None, **more: Any
+    ) -> Outcome:
+        made: Outcome = await check(self.books(**more), (counted or []).append)
+        return made
+
+
+def hours_ago(hours: int) -> datetime:
+    return clock.now() - timedelta(hours=hours)

@@ -1,0 +1,98 @@
+"""How checks become a report and an exit code."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from cinesync.audit import runner
+from cinesync.audit.books import Books
+from cinesync.audit.results import (
+    FINDINGS_MAX,
+    Check,
+    Failed,
+    Findings,
+    NotMade,
+    Outcome,
+    Passed,
+    Report,
+    Result,
+)
+
+GOOD, LATE = Passed("all"), Passed("all", "1 entry is on its way")
+BAD, AWAY = Failed("all", ("seat F7",)), NotMade("the bank does not answer")
+
+Run = Callable[..., Awaitable[Report]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """An audit whose one check comes to these outcomes, one look after the other."""
+    monkeypatch.setattr(runner, "LOOK_PAUSE_SECONDS", 0.0)
+
+    async def audit(looks: Sequence[Outcome], *, settled: bool = False) -> Report:
+        left: Iterator[Outcome] = iter(looks)
+
+        async def look(_books: Books, _progress: Any) -> Outcome:
+            return next(left)
+
+        monkeypatch.setattr(runner, "CHECKS", (Check("I1", "seats", look),))
+        books = Books({}, {}, None, (), None)
+        return await runner.audit(books, settled=settled, say=lambda _: None)
+
+    return audit
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ([GOOD, LATE], 0),
+        ([GOOD, AWAY], 3),
+        ([GOOD, BAD, AWAY], 1),
+        ([BAD], 1),
+    ],
+)
+def test_not_made_is_no_success_and_a_broken_promise_outweighs_it(
+    outcomes: Sequence[Outcome], code: int
+) -> None:
+    report = Report([Result("I1", "seats", outcome) for outcome in outcomes])
+    assert report.exit_code == report.to_json()["exit_code"] == code
+
+
+async def test_a_finding_that_does_not_last_is_none(run: Run) -> None:
+    passing = Failed("all", ("seat F7", "seat F8"))
+    (result,) = (await run([passing, BAD, Failed("all", ("seat G1",))])).results
+    assert isinstance(result.outcome, Passed)
+    (result,) = (await run([passing, BAD, passing, BAD])).results
+    assert result.outcome == BAD
+    assert (await run([BAD, GOOD])).exit_code == 0
+
+
+async def test_settled_waits_for_what_is_on_its_way_and_then_fails_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await run([LATE])).exit_code == 0
+    assert (await run([LATE, LATE, AWAY, GOOD], settled=True)).exit_code == 0
+    monkeypatch.setattr(runner, "SETTLE_SECONDS_MAX", 0.0)
+    (result,) = (await run([LATE], settled=True)).results
+    assert isinstance(result.outcome, Failed)
+    assert result.outcome.findings == ("1 entry is on its way, still after a minute",)
+    assert (await run([AWAY], settled=True)).exit_code == 3
+
+
+def test_a_report_for_programs_says_the_same() -> None:
+    results = [Result("I1", "seats", LATE), Result("I2", "bank", AWAY), Result("I3", "dead", BAD)]
+    checks = Report(results).to_json()["checks"]
+    assert [check["outcome"] for check in checks] == ["passed", "not made", "failed"]
+    assert checks[0]["on_its_way"] == "1 entry is on its way"
+    assert checks[1]["reason"] == "the bank does not answer"
+    assert checks[2]["findings"] == ["seat F7"]
+
+
+def test_findings_beyond_the_first_are_counted() -> None:
+    findings = Findings()
+    findings.extend(f"seat {number}" for number in range(FINDINGS_MAX + 3))
+    outcome = findings.outcome("all")
+    assert isinstance(outcome, Failed)
+    assert len(outcome.findings) == FINDINGS_MAX
+    assert outcome.seen == "all; 3 more findings are left out"
