@@ -57,13 +57,13 @@ class Auth:
 
     @property
     def ring(self) -> KeyRing:
-        ring = self.service.background[0].__self__  # type: ignore[attr-defined]
+        ring = self.service.loops()[0].run.__self__  # type: ignore[attr-defined]
         assert isinstance(ring, KeyRing)
         return ring
 
     @property
     def upkeep(self) -> Upkeep:
-        upkeep = self.service.background[1].__self__  # type: ignore[attr-defined]
+        upkeep = self.service.loops()[1].run.__self__  # type: ignore[attr-defined]
         assert isinstance(upkeep, Upkeep)
         return upkeep
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.batcher import Batcher, Overloaded
+from cinesync.chassis.batcher import Batcher, BrokenOff, Overloaded
 from cinesync.chassis.problems import NotFound, Unavailable
 
 Answers = Sequence[str | Exception]
@@ -73,7 +73,7 @@ async def test_a_batch_beside_others_that_is_cancelled_takes_only_its_own_along(
     next(iter(batcher._runners)).cancel()
     kitchen.gate.set()
     answers = await asyncio.gather(*orders, return_exceptions=True)
-    assert sum(isinstance(answer, asyncio.CancelledError) for answer in answers) == 1
+    assert sum(isinstance(answer, BrokenOff) for answer in answers) == 1
     assert answers[2] == "c done"
 
 
@@ -193,7 +193,22 @@ async def test_nobody_waits_for_ever_when_closing_is_broken_off() -> None:
         await asyncio.wait_for(batcher.close(), 0.01)
     async with asyncio.timeout(10):
         await asyncio.wait(tasks)
-    assert all(task.cancelled() for task in tasks)
+    assert all(isinstance(task.exception(), BrokenOff) for task in tasks)
+
+
+async def test_what_a_batch_waited_for_is_cancelled_and_nobody_else() -> None:
+    """A CancelledError out of a batch would end the loops that wait for it, in silence."""
+
+    async def broken(_: Sequence[str]) -> Sequence[str]:
+        elsewhere = asyncio.get_running_loop().create_future()
+        elsewhere.cancel()
+        return [await elsewhere]
+
+    batcher = Batcher("kitchen", broken)
+    with pytest.raises(BrokenOff):
+        await batcher.submit("a")
+    with pytest.raises(BrokenOff):
+        await batcher.submit("b")
 
 
 async def test_a_batch_belongs_to_no_single_requests_trace() -> None:

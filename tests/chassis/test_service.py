@@ -147,6 +147,21 @@ async def test_a_bus_that_is_away_is_told_but_keeps_nobody_from_selling(
     }
 
 
+async def test_what_is_degraded_is_told_and_what_cannot_be_finished_is_not_begun(
+    house: Inside,
+) -> None:
+    house.process._health.degraded = {"disk": "only 400 MB are free"}
+    answer = await house.http.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    house.process._health.closed = {"toy.relay": "no success for 61 s"}
+    answer = await house.http.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "status": "not ready",
+        "troubles": {"disk": "only 400 MB are free", "toy.relay": "no success for 61 s"},
+    }
+
+
 async def test_what_cannot_be_told_yet_does_not_keep_a_process_from_starting(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,26 +258,6 @@ async def test_a_process_runs_until_told_to_stop_and_closes_everything_once(db: 
     assert toy.over.is_set()
     assert toy.beats > 0
     assert await lease.held(db, "relay", "somebody else"), "it handed its lease back"
-
-
-async def test_a_loop_that_ends_or_crashes_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "RESTART_SECONDS_FIRST", 0.0)
-    runs: list[int] = []
-    enough = asyncio.Event()
-
-    async def stumble() -> None:
-        runs.append(len(runs))
-        if len(runs) == 4:
-            enough.set()
-        if len(runs) % 2:
-            raise RuntimeError("stumbled")
-
-    running = asyncio.create_task(service._keep_running(stumble))
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await enough.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
 
 
 async def test_a_taken_port_is_said_and_not_shared(db: Database) -> None:

@@ -30,7 +30,10 @@ STRIPE = {
 async def test_the_service_is_built_from_its_settings() -> None:
     service = app.build(ENVIRON)
     assert (service.name, service.handlers) == ("payment", HANDLERS)
-    assert len(service.background) == 1
+    assert [loop.name for loop in service.loops()] == [
+        "payment.sweep.sandbox",
+        "payment.provider.sandbox",
+    ]
     for hook in service.close:
         await hook()
     await service.database.close()
@@ -38,7 +41,7 @@ async def test_the_service_is_built_from_its_settings() -> None:
 
 async def test_stripe_is_there_only_when_it_has_a_key() -> None:
     service = app.build(ENVIRON | STRIPE)
-    assert len(service.background) == 2
+    assert len(service.background) == 4
     for hook in service.close:
         await hook()
     await service.database.close()

@@ -23,6 +23,7 @@ from cinesync.auth.upkeep import Upkeep
 from cinesync.auth.vault import Vault
 from cinesync.chassis import clock
 from cinesync.chassis.audit_log_api import audit_log_route
+from cinesync.chassis.background import Loop
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
@@ -89,7 +90,10 @@ def build(environ: Mapping[str, str]) -> Service:
         database=database,
         routes=[auth_router(desk, ring, door), audit_log_route("auth", database)],
         migrations="cinesync.auth.migrations",
-        background=[ring.run, upkeep.run],
+        background=[
+            Loop("auth.keys", ring.run),
+            Loop("auth.upkeep", upkeep.run, settings.upkeep_seconds),
+        ],
         close=[desk.close, passwords.close],
     )
 

@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 from cinesync.auth import store
 from cinesync.auth.model import KeyRules, KeyWindow, Role, plan_key, signing_key
 from cinesync.auth.vault import SealBroken, Vault
-from cinesync.chassis import clock, telemetry
+from cinesync.chassis import background, clock, telemetry
 from cinesync.chassis.db import Database, Transaction
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.tokens import ALGORITHM, ISSUER, TOKEN_TYPE, Caller
@@ -51,6 +51,7 @@ class KeyRing:
         """Look for new keys, and make the next one in time, until cancelled."""
         while True:
             await self.refresh()
+            background.succeeded()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def refresh(self) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from cinesync.auth import store
+from cinesync.chassis import background
 from cinesync.chassis.db import Database
 
 STRETCH_ROWS = 1_000
@@ -27,6 +28,7 @@ class Upkeep:
         while True:
             await self.forget_sessions()
             await self.forget_failures()
+            background.succeeded()
             await asyncio.sleep(self._pause_seconds)
 
     async def forget_sessions(self) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from cinesync.bank.model import BankError, Order
 from cinesync.bank.shortcuts import shortcuts
 from cinesync.bank.webhooks import Courier
 from cinesync.chassis import bodies, memory
+from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.settings import Secret
@@ -91,12 +92,10 @@ async def serve(settings: Settings) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        deliveries = asyncio.create_task(courier.run(settings.poll_seconds))
-        deliveries.add_done_callback(lambda _: stop())
+        loops = Loops()
+        loops.start(Loop("bank.webhooks", partial(courier.run, settings.poll_seconds)))
         await server.serve()
-        deliveries.cancel()
-        with suppress(asyncio.CancelledError):
-            await deliveries
+        await loops.close()
     books.close()
 
 

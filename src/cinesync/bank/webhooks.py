@@ -6,7 +6,7 @@ import httpx
 
 from cinesync.bank.books import Books, Webhook
 from cinesync.bank.model import retry_seconds, sign
-from cinesync.chassis import clock
+from cinesync.chassis import background, clock
 
 BATCH_MAX = 50
 HTTP_OK = range(200, 300)
@@ -30,6 +30,7 @@ class Courier:
             await asyncio.to_thread(self._books.settle_due)
             due = await asyncio.to_thread(self._books.webhooks_due, BATCH_MAX)
             await asyncio.gather(*(self.deliver(webhook) for webhook in due))
+            background.succeeded()
             if len(due) < BATCH_MAX:
                 await asyncio.sleep(poll_seconds)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from cinesync.booking import service
@@ -12,7 +13,9 @@ from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.tickets import TicketSigner
+from cinesync.chassis import background
 from cinesync.chassis.audit_log_api import audit_log_route
+from cinesync.chassis.background import Loop
 from cinesync.chassis.bus import Listeners
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
@@ -24,7 +27,9 @@ from cinesync.contracts.booking import (
     SeatsReleased,
 )
 from cinesync.contracts.movies import ShowCancelled, ShowChanged
+from cinesync.contracts.payment import PaymentSuccess
 
+CONFIRMING = f"booking.{PaymentSuccess.name}"  # the consumer that makes bookings of payments
 SWEEP_GRACE_SECONDS = 60
 SWEEP_PAUSE_SECONDS = 10
 SWEEP_REST_SECONDS = 0.2  # between full batches: after a rush, buyers want the same turns
@@ -72,7 +77,12 @@ def build(environ: Mapping[str, str]) -> Service:
         handlers=HANDLERS,
         listeners=listeners(shop),
         shortcuts=shortcuts(shop),
-        background=[shop.live.run, lambda: sweep(db)],
+        background=[
+            Loop("booking.live", shop.live.run),
+            Loop("booking.sweep", partial(sweep, db), SWEEP_PAUSE_SECONDS),
+        ],
+        vital=[CONFIRMING],
+        intake=shop.intake,
         drain=[shop.live.close],
         close=[shop.close],
     )
@@ -94,4 +104,5 @@ async def sweep(db: Database) -> None:
     """Tidy up holds that ran out, in bounded batches; until cancelled."""
     while True:
         swept = await db.run(service.sweep_run_out, SWEEP_GRACE_SECONDS, SWEEP_BATCH_MAX)
+        background.succeeded()
         await asyncio.sleep(SWEEP_REST_SECONDS if swept == SWEEP_BATCH_MAX else SWEEP_PAUSE_SECONDS)

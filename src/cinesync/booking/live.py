@@ -19,7 +19,7 @@ from cinesync.booking.model import (
     Show,
     UnknownShow,
 )
-from cinesync.chassis import clock
+from cinesync.chassis import background, clock
 from cinesync.chassis.codings import Shared
 from cinesync.chassis.problems import Unavailable
 from cinesync.contracts.booking import (
@@ -181,6 +181,7 @@ class Live:
             if clock.monotonic_seconds() >= beat_at:
                 await self.beat()
                 beat_at = clock.monotonic_seconds() + HEARTBEAT_SECONDS
+            background.succeeded()
 
     def run_out(self, now: datetime) -> None:
         """Free the seats whose holds ran out, without being told."""

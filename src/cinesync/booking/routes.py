@@ -148,7 +148,11 @@ async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views
 async def read_holds(
     shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldQuestions]
 ) -> views.HoldAnswers:
-    """Several customers' holds at once, each with its own token: how payments ask for prices."""
+    """Several customers' holds at once, each with its own token: how payments ask for prices.
+
+    Refused while payments could not be made into bookings (NotTaking).
+    """
+    shop.intake.check()
     found = await shop.db.run_one(store.find_bookings, [one.hold_id for one in data.items])
     answers: list[views.HoldAnswer] = []
     for question in data.items:

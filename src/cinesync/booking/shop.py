@@ -13,6 +13,7 @@ from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.health import Intake
 
 RUSH_WISHES = 10  # for one show in one batch: more will come, and most of them too late
 
@@ -26,6 +27,7 @@ class Shop:
         self.db = db
         self.terms = terms
         self.signer = signer
+        self.intake = Intake()
         self.kept = Kept()
         self.live = Live(self._load, listeners_max=listeners_max)
         self._holds: Batcher[HoldSeats, Held] = Batcher("booking.holds", self._hold)

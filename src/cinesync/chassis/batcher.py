@@ -19,6 +19,10 @@ class Overloaded(Unavailable):
     """More people are asking than we can answer at once; please try again."""
 
 
+class BrokenOff(Unavailable):
+    """We were interrupted in the middle of this; look before you try again."""
+
+
 class Batcher(Generic[C, R]):
     """Runs commands in batches of at most `batch_max`, in arrival order, with no added delay.
 
@@ -85,10 +89,10 @@ class Batcher(Generic[C, R]):
             runner = asyncio.current_task()
             assert runner is not None
             self._runners.remove(runner)
-            # Only when cancelled is anybody left: nobody waits for ever.
+            # Only when it was broken off is anybody left: nobody waits for ever, and nobody else
+            # is cancelled for it.
             left = batch if self._runners else [*batch, *self._waiting]
-            for _, future in left:
-                future.cancel()
+            _answer([future for _, future in left], [BrokenOff(retry_after_seconds=1)] * len(left))
 
     async def _results(self, commands: Sequence[C]) -> Sequence[R | Exception]:
         telemetry.BATCH_SIZE.labels(self._name).observe(len(commands))
@@ -106,6 +110,7 @@ class Batcher(Generic[C, R]):
 
 
 def _answer(futures: Sequence[asyncio.Future[R]], results: Sequence[R | Exception]) -> None:
+    """Those who still wait."""
     for future, result in zip(futures, results, strict=True):
         if future.done():
             continue

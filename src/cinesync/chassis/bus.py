@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 from uuid import UUID
 
 from cinesync.chassis import telemetry
+from cinesync.chassis.background import Loops
 from cinesync.chassis.events import Event, Message, decode
 from cinesync.chassis.inbox import Inbox
 
@@ -22,6 +23,10 @@ Listeners = Mapping[type[Event], Listener]
 
 class Bus(Protocol):
     """At least once, in any order; what it took reaches every consumer or the dead letters."""
+
+    @property
+    def loops(self) -> Loops:
+        """What it runs in the background."""
 
     def subscribe(self, inbox: Inbox) -> None:
         """Feed a consumer; before `start`."""
@@ -47,6 +52,7 @@ class EmbeddedBus:
     """Delivers within one process: a row counts as taken when every consumer has committed it."""
 
     deliveries_max: int = DELIVERIES_MAX
+    loops: Loops = field(default_factory=Loops)  # none: the relays drive it
     _inboxes: dict[str, list[Inbox]] = field(default_factory=lambda: defaultdict(list))
     _listeners: dict[str, list[tuple[type[Event], Listener]]] = field(
         default_factory=lambda: defaultdict(list)

@@ -48,6 +48,8 @@ SERIALIZATION_STATES = frozenset({"40001", "40P01", "55P03"})
 # The server is starting, stopping, full, or the connection broke: nothing was committed.
 OUTAGE_STATES = frozenset({"57P01", "57P02", "57P03", "53300", "40003"})
 CONNECTION_CLASS = "08"
+# The disk is full, memory ran out, a file cannot be read or written: nobody's request is wrong.
+RESOURCE_CLASSES = ("53", "58")
 
 
 class DatabaseAway(Unavailable):
@@ -56,6 +58,10 @@ class DatabaseAway(Unavailable):
 
 class Contended(Unavailable):
     """Too many people want the same thing at this moment; please try again."""
+
+
+class DatabaseFull(Unavailable):
+    """Our database has no room to write this down right now; please try again in a moment."""
 
 
 class FateUnknown(Unavailable):
@@ -246,7 +252,8 @@ class _Attempts:
         if refusal is None:
             raise error
         DATABASE_RETRIES.labels(type(refusal).__name__).inc()
-        if clock.monotonic_seconds() > self._deadline:
+        # Room does not come within milliseconds: who can wait tries again later.
+        if isinstance(refusal, DatabaseFull) or clock.monotonic_seconds() > self._deadline:
             raise (FateUnknown() if fate_unknown else refusal) from error
         await asyncio.sleep(random.uniform(0, self._backoff_seconds))  # noqa: S311 jitter
         self._backoff_seconds = min(self._backoff_seconds * 2, BACKOFF_SECONDS_MAX)
@@ -264,8 +271,11 @@ async def _retried(once: Callable[[], Awaitable[T]]) -> T:
 
 def _refusal(error: Exception) -> Unavailable | None:
     """What to tell a client when retries run out, or None when retrying cannot help."""
-    if sqlstate(error) in SERIALIZATION_STATES:
+    state = sqlstate(error) or ""
+    if state in SERIALIZATION_STATES:
         return Contended(retry_after_seconds=1)
+    if state.startswith(RESOURCE_CLASSES) and state not in OUTAGE_STATES:
+        return DatabaseFull(retry_after_seconds=5)
     return DatabaseAway(retry_after_seconds=2) if is_lost(error) else None
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from cinesync.chassis import lease, telemetry
+from cinesync.chassis import background, lease, telemetry
 from cinesync.chassis.bus import Bus
 from cinesync.chassis.db import Database, Transaction, forget_run_keys, text
 from cinesync.chassis.events import Event, Message, encode
@@ -78,6 +78,7 @@ class Relay:
 
     def __init__(self, service: str, db: Database, bus: Bus, owner: str) -> None:
         self._service = service
+        self.name = f"{service}.relay"
         self._db = db
         self._bus = bus
         self._owner = owner
@@ -100,6 +101,7 @@ class Relay:
                 backoff_seconds = 0.0
             except Exception as error:  # noqa: BLE001 the relay outlives every outage
                 backoff_seconds = _longer(backoff_seconds)
+                background.failed(error)
                 log.warning("relay.waiting", service=self._service, reason=str(error))
             await asyncio.sleep(backoff_seconds)
             await self._until_woken()
@@ -118,10 +120,12 @@ class Relay:
             if messages:
                 await self._carry(messages)
             telemetry.EVENTS_WAITING.labels(self._service).set(len(self._resting))
+            background.succeeded()
             if len(messages) < RELAY_BATCH_MAX and not self._wake.is_set():
                 return not self._resting
         self._resting.clear()
         telemetry.EVENTS_WAITING.labels(self._service).set(0)
+        background.succeeded()  # it stands by
         return True
 
     async def _carry(self, messages: Sequence[Message]) -> None:

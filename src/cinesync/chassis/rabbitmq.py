@@ -9,12 +9,13 @@ from uuid import UUID
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from cinesync.chassis import telemetry
+from cinesync.chassis import background, telemetry
+from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.bus import DELIVERIES_MAX, Listener
 from cinesync.chassis.events import Event, Message, decode
 from cinesync.chassis.inbox import Inbox
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.rabbitmq_link import Link, Subscription
+from cinesync.chassis.rabbitmq_link import WATCH_SECONDS, Link, Subscription
 from cinesync.chassis.rabbitmq_publisher import BrokerAway, Publisher
 from cinesync.chassis.rabbitmq_topology import EXCHANGE, Topology, deliveries
 
@@ -75,6 +76,7 @@ class Feed:
                 return await self._inbox.receive(messages)
             except Unavailable as error:
                 # Not the messages' fault: they wait here, and no delivery is counted.
+                background.failed(error)
                 log.warning("bus.waiting", queue=self._inbox.queue, reason=str(error))
                 if self.subscription is not None and self.subscription.is_stopping:
                     return None
@@ -133,7 +135,7 @@ class RabbitMqBus:
         self._feeds: list[Feed] = []
         self._subscriptions: list[Subscription] = []
         self._listeners: dict[str, list[tuple[type[Event], Listener]]] = defaultdict(list)
-        self._tasks: list[asyncio.Task[None]] = []
+        self.loops = Loops()
 
     def subscribe(self, inbox: Inbox) -> None:
         """Feed a consumer; before `start`."""
@@ -157,8 +159,11 @@ class RabbitMqBus:
         """Begin to deliver. A broker that is away is waited for, in the background."""
         if self._listeners:
             self._subscriptions.append(self._listening())
-        self._tasks = [asyncio.create_task(s.run()) for s in self._subscriptions]
-        self._tasks.append(asyncio.create_task(self._stay_connected()))
+        idle = WATCH_SECONDS  # a quiet queue is looked at so often
+        self.loops.start(
+            *(Loop(s.name, s.run, idle, ends_by_itself=True) for s in self._subscriptions)
+        )
+        self.loops.start(Loop("bus.connection", self._stay_connected))
 
     async def publish(self, messages: Sequence[Message]) -> set[UUID]:
         """The ids that are safe with the broker now. Raises BrokerAway."""
@@ -168,12 +173,7 @@ class RabbitMqBus:
         """Finish the running batches; unacknowledged messages go back to their queues."""
         for subscription in self._subscriptions:
             subscription.stop()
-        if self._tasks:
-            self._tasks[-1].cancel()
-            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS_MAX)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.loops.close(seconds=CLOSE_SECONDS_MAX)
         for feed in self._feeds:
             await feed.close()
         await self._publisher.close()
@@ -191,7 +191,9 @@ class RabbitMqBus:
         while True:
             try:
                 await self._publisher.open()
+                background.succeeded()
             except BrokerAway as error:
+                background.failed(error.__cause__ or error)
                 log.warning("bus.away", reason=repr(error.__cause__))
             await asyncio.sleep(RECONNECT_SECONDS)
 

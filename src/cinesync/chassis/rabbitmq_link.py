@@ -9,7 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from cinesync.chassis import clock, telemetry
+from cinesync.chassis import background, clock, telemetry
 
 log = telemetry.get_logger(__name__)
 
@@ -128,7 +128,7 @@ class Subscription:
         watch_seconds: float = WATCH_SECONDS,
     ) -> None:
         self._link = link
-        self._name = name
+        self.name = name
         self._declare = declare
         self._handle = handle
         self._batch_max = batch_max
@@ -147,8 +147,9 @@ class Subscription:
                 await self._subscribe_once()
                 backoff_seconds = BACKOFF_SECONDS_FIRST
             except Exception as error:  # noqa: BLE001 the subscription outlives every outage
-                self.trouble = f"{self._name}: {type(error).__name__}"
-                log.warning("bus.resubscribing", queue=self._name, reason=repr(error))
+                self.trouble = f"{self.name}: {type(error).__name__}"
+                background.failed(error)
+                log.warning("bus.resubscribing", queue=self.name, reason=repr(error))
                 backoff_seconds = min(backoff_seconds * 2, BACKOFF_SECONDS_MAX)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(backoff_seconds):
@@ -171,13 +172,15 @@ class Subscription:
         try:
             await self._consume(channel)
             self.trouble = None
+            background.succeeded()
             while batch := await self._next_batch():
                 began_at = clock.monotonic_seconds()
                 await self._handle(batch)
+                background.succeeded()
                 if len(batch) < self._batch_max:
                     took_seconds = clock.monotonic_seconds() - began_at
                     await asyncio.sleep(min(took_seconds, REST_SECONDS_MAX))
-            self.trouble = f"{self._name}: subscription lost"
+            self.trouble = f"{self.name}: subscription lost"
         finally:
             await close_channel(channel)
 
@@ -215,10 +218,11 @@ class Subscription:
             except TimeoutError:
                 if not await self._has_consumer():
                     return None
+                background.succeeded()
         return None
 
     async def _has_consumer(self) -> bool:
         """The watchdog: consumers have vanished silently after a node's maintenance."""
         if self._no_ack:  # a queue of our own connection: it lives and dies with it
             return True
-        return bool(await self._link.consumer_count(self._name))
+        return bool(await self._link.consumer_count(self.name))

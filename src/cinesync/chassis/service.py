@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -17,10 +17,12 @@ from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from cinesync.chassis import clock, memory, migrate, telemetry
+from cinesync.chassis import memory, migrate, telemetry
+from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.bus import Bus, EmbeddedBus, Listeners
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database
+from cinesync.chassis.health import Check, Disk, Health, Intake
 from cinesync.chassis.http import EXCEPTION_HANDLERS, Observed, service_app
 from cinesync.chassis.inbox import Handlers, Inbox
 from cinesync.chassis.outbox import Relay
@@ -31,8 +33,6 @@ log = telemetry.get_logger(__name__)
 
 Background = Callable[[], Awaitable[None]]
 
-RESTART_SECONDS_FIRST = 0.1
-RESTART_SECONDS_MAX = 5.0
 SERVING_SECONDS_MAX = 15.0
 SHUTDOWN_PART_SECONDS_MAX = 3.0
 READY_CHECK_SECONDS = 3.0
@@ -62,6 +62,12 @@ class ProcessSettings:
         float, "after SIGTERM, not ready but serving for so long, until balancers have noticed"
     ] = 0.0
     log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
+    loop_silent_seconds_max: Annotated[
+        float, "a background loop without a success for longer is told in /health/ready"
+    ] = 60.0
+    disk_folder: Annotated[str, "where room on the disk is watched; empty: nowhere"] = ""
+    disk_low_mb: Annotated[float, "less free room there is told in /health/ready"] = 500.0
+    disk_min_mb: Annotated[float, "with less, no payments are taken"] = 100.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ class Service:
     """A service as its `app.build` returns it: wiring, no behaviour.
 
     `background` are loops that run until cancelled. `drain` is called first at shutdown, to end
-    what would keep connections open; `close` last.
+    what would keep connections open; `close` last. `checks` say what it depends on; `vital` names
+    the loops and checks without which `intake` is closed.
     """
 
     name: str
@@ -79,9 +86,21 @@ class Service:
     handlers: Handlers = field(default_factory=dict)
     listeners: Listeners = field(default_factory=dict)
     shortcuts: Sequence[Shortcut] = ()
-    background: Sequence[Background] = ()
+    background: Sequence[Background | Loop] = ()
     drain: Sequence[Background] = ()
     close: Sequence[Background] = ()
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    vital: Collection[str] = ()
+    intake: Intake = field(default_factory=Intake)
+
+    def loops(self) -> list[Loop]:
+        """With a name each; one that is only a function says nothing of its success."""
+        return [
+            part
+            if isinstance(part, Loop)
+            else Loop(f"{self.name}.{getattr(part, '__name__', 'loop')}", part, None)
+            for part in self.background
+        ]
 
 
 class Process:
@@ -101,7 +120,14 @@ class Process:
         # Two processes with one name would both own every lease.
         self._name = settings.instance or f"{socket.gethostname()}:{settings.port}"
         self._relays = [Relay(s.name, s.database, self._bus, self._name) for s in services]
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loops = Loops(silent_seconds_max=settings.loop_silent_seconds_max)
+        self._health = Health(
+            Disk(settings.disk_folder, settings.disk_low_mb, settings.disk_min_mb),
+            lambda: [*self._loops.loops, *self._bus.loops.loops],
+            checks={part: check for s in services for part, check in s.checks.items()},
+            vital=[part for s in services for part in s.vital],
+            intakes=[s.intake for s in services],
+        )
         self._stopping = False
         self._hurry = asyncio.Event()
         verifier = Verifier(jwks_over_http(f"{settings.auth_url}/api/auth/.well-known/jwks.json"))
@@ -170,12 +196,13 @@ class Process:
                 self._bus.subscribe(Inbox(service.name, event_type, handler, service.database))
             for event_type, listener in service.listeners.items():
                 self._bus.listen(event_type, listener)
+        self._bus.loops.silent_seconds_max = self._settings.loop_silent_seconds_max
         await self._bus.start()
         await prepare()
         await self._tell()
-        loops: list[Background] = [relay.run for relay in self._relays]
-        loops += [loop for service in self._services for loop in service.background]
-        self._tasks = [asyncio.create_task(_keep_running(loop)) for loop in loops]
+        self._loops.start(*(Loop(relay.name, relay.run) for relay in self._relays))
+        self._loops.start(*(loop for service in self._services for loop in service.loops()))
+        self._loops.start(Loop("health", self._health.run))
 
     async def _tell(self) -> None:
         """Ready means that the others know what was prepared; or will, when the bus is there."""
@@ -230,12 +257,11 @@ class Process:
             task.cancel()
 
     async def _close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        has_run = bool(self._loops.loops)
+        await self._loops.close()
         for hook in [hook for service in self._services for hook in service.close]:
             await _quietly(hook)
-        if self._tasks:
+        if has_run:
             await asyncio.gather(*(_quietly(relay.drain) for relay in self._relays))
             await asyncio.gather(*(_quietly(relay.close) for relay in self._relays))
         await _quietly(self._bus.close)
@@ -270,15 +296,17 @@ class Process:
     def _ready(self) -> ControllerRouterHandler:
         @get("/health/ready")
         async def ready() -> Response[dict[str, Any]]:
-            """Databases and migrations are there: this process can sell.
+            """Databases and migrations are there, and what is begun will be finished.
 
-            A bus that is away is told, and is no reason to send customers elsewhere: no other
-            process has a better one, and events wait in the outbox.
+            A bus that is away is told, and at first no reason to send customers elsewhere: no
+            other process has a better one, and events wait in the outbox. When they have waited
+            for too long, the loops that bring them stop what depends on them.
             """
-            troubles = await self._troubles()
+            troubles = await self._troubles() | self._health.closed
             waiting = {"bus": trouble} if (trouble := self._bus.trouble()) else {}
+            waiting |= self._health.degraded
             status = "not ready" if troubles else "degraded" if waiting else "ready"
-            body = {"status": status, "troubles": troubles | waiting}
+            body = {"status": status, "troubles": waiting | troubles}
             return Response(body, status_code=503 if troubles else 200)
 
         return ready
@@ -312,21 +340,6 @@ async def _unless(stopping: asyncio.Task[Any], work: Coroutine[Any, Any, None]) 
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     return False
-
-
-async def _keep_running(loop: Background) -> None:
-    """Background loops end only by cancellation; one that crashes is begun again."""
-    pause_seconds = RESTART_SECONDS_FIRST
-    while True:
-        started = clock.monotonic_seconds()
-        try:
-            await loop()
-        except Exception:
-            log.exception("background.crashed", loop=getattr(loop, "__qualname__", repr(loop)))
-        if clock.monotonic_seconds() - started > RESTART_SECONDS_MAX:
-            pause_seconds = RESTART_SECONDS_FIRST
-        await asyncio.sleep(pause_seconds)
-        pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
 
 
 async def _quietly(hook: Callable[[], Awaitable[object]]) -> None:

@@ -1,10 +1,9 @@
 """Logs, metrics, and the trace that follows a purchase through HTTP and events."""
 
 import logging
-import sys
 from contextvars import ContextVar
 from functools import cache
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -13,6 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from prometheus_client import Counter, Gauge, Histogram
 
 from cinesync.chassis import clock
+from cinesync.chassis.log_stream import LINES_LOST, LogStream, never_wait, reopen_on_hangup
 
 HTTP_SECONDS = Histogram(
     "cinesync_http_seconds",
@@ -52,8 +52,10 @@ def configure_logging(
     """One line per event on `stream` (stderr); Python's own loggers included. Call once, at start.
 
     Our own lines are written straight to it: through Python's loggers each costs ten times
-    as much.
+    as much. Logging never raises, whatever happens to the stream or is to be logged.
     """
+    out: Any = stream if stream is not None else _stderr()
+    logging.raiseExceptions = False
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -68,11 +70,11 @@ def configure_logging(
     )
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        wrapper_class=_never_raising(level),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -82,6 +84,30 @@ def configure_logging(
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for noisy in ("httpx", "httpcore", "aiormq", "aio_pika", "alembic", "_granian"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _stderr() -> LogStream:
+    """The process's own, from now on: SIGHUP reopens it when it is a file."""
+    never_wait()
+    stream = LogStream()
+    reopen_on_hangup(stream)
+    return stream
+
+
+def _never_raising(level: str) -> type[structlog.typing.FilteringBoundLogger]:
+    """Logs are written in `except` clauses, where one more error would end what recovers."""
+    filtering: Any = structlog.make_filtering_bound_logger(level)
+
+    class NeverRaising(filtering):  # type: ignore[misc]  # made at run time
+        def _proxy_to_logger(
+            self, level_name: str, /, event: str | None = None, **told: Any
+        ) -> Any:
+            try:
+                return super()._proxy_to_logger(level_name, event, **told)
+            except Exception:  # noqa: BLE001 there is nobody to tell
+                LINES_LOST.inc()
+
+    return NeverRaising
 
 
 def _as_json(line: structlog.typing.EventDict, **_: object) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cinesync.chassis import settings as chassis_settings
+from cinesync.chassis.background import Loop
 from cinesync.chassis.db import open_database
 from cinesync.chassis.service import Service
 from cinesync.ledger import home, routes
@@ -36,6 +37,10 @@ def build(environ: Mapping[str, str]) -> Service:
         routes=routes.routes(routes.Desk(db, Reader(client))),
         migrations="cinesync.ledger.migrations",
         handlers=HANDLERS,
-        background=[client.run, submitter.run],
+        background=[
+            Loop("ledger.client", client.run),
+            Loop("ledger.submitter", submitter.run),
+        ],
+        checks={"validators": client.trouble},
         close=[submitter.stop],
     )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from cinesync.chassis import background
 from cinesync.ledger import canonical, entries, headers, merkle, network, receipts, shapes
 from cinesync.ledger.application import OPERATIONS_MAX, places
 from cinesync.ledger.epochs import Epochs
@@ -96,6 +97,12 @@ class LedgerClient:
     def connected(self) -> int:
         return sum(link.connected for link in self._validators.values())
 
+    def trouble(self) -> str | None:
+        """Why entries wait; None while enough validators are connected."""
+        if self.connected >= self.configuration.quorum:
+            return None
+        return f"{self.connected} of {len(self._validators)} answer; entries wait for more"
+
     def _receive(self, replica: int, kind: Kind, body: bytes) -> None:
         try:
             if kind is Kind.CONSENSUS:
@@ -114,6 +121,8 @@ class LedgerClient:
             if late:
                 self._primary = None
                 self._send(late)
+            if ticks % HELLO_TICKS == 0:
+                background.succeeded()
             if late or ticks % HELLO_TICKS == 0:
                 for link in self._validators.values():
                     link.send(self._hello())

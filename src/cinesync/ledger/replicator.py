@@ -33,6 +33,10 @@ PARAMETERS: Final = Parameters(timeout_ticks=16)
 CONNECTIONS_PER_PEER_MAX: Final = 8
 
 
+class LoopEnded(RuntimeError):
+    """A loop of this validator ended without an error."""
+
+
 class Replicator:
     """The replica of a home, its disk and its connections. One process runs one of these."""
 
@@ -61,11 +65,14 @@ class Replicator:
         self._follow()
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Until cancelled. Raises what stops a validator: a disk that fails, or Diverged."""
+        """Until cancelled. Raises what stops a validator: a disk that fails, Diverged, or the end
+        of one of its loops, without which it would only seem to run."""
         self._failed = asyncio.get_running_loop().create_future()
         host, _, port = self.home.addresses[self.me].rpartition(":")
         server = await asyncio.start_server(self._accept, host, int(port), ssl=self._context)
         tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._peers.run())]
+        for task in tasks:
+            task.add_done_callback(self._loop_ended)
         self._schedule()
         on_ready()
         try:
@@ -75,6 +82,12 @@ class Replicator:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             server.close()
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        assert self._failed is not None
+        if not self._failed.done():
+            error = None if task.cancelled() else task.exception()
+            self._failed.set_exception(error or LoopEnded())
 
     def close(self) -> None:
         self._journal.close()

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from prometheus_client import Counter, Gauge
 
-from cinesync.chassis import clock, lease, telemetry
+from cinesync.chassis import background, clock, lease, telemetry
 from cinesync.chassis.db import Database
 from cinesync.ledger import canonical, service, store
 from cinesync.ledger.blocks import Block
@@ -43,6 +43,7 @@ class Submitter:
         while True:
             if await self._lease():
                 await self._lead()
+            background.succeeded()  # another process does the work
             await asyncio.sleep(STANDBY_SECONDS)
 
     async def stop(self) -> None:
@@ -68,6 +69,7 @@ class Submitter:
             if parts and not await self._while_leased(self._deliver(parts)):
                 return
             # A little later there are more, and a large batch costs like a small one.
+            background.succeeded()
             pause_seconds = POLL_SECONDS_MIN if parts else min(2 * pause_seconds, POLL_SECONDS_MAX)
             if len(parts) < REQUESTS_AT_ONCE_MAX:
                 await asyncio.sleep(pause_seconds)
@@ -82,6 +84,7 @@ class Submitter:
                     return False
             task.result()
         except* NoQuorum as group:  # it is in the log; the next round finds it there
+            background.failed(group)
             log.warning("ledger.no_quorum", errors=[str(error) for error in group.exceptions])
         finally:
             task.cancel()

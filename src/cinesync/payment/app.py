@@ -6,7 +6,9 @@ from typing import Annotated
 
 from cinesync.chassis import settings as chassis_settings
 from cinesync.chassis.audit_log_api import audit_log_route
+from cinesync.chassis.background import Loop
 from cinesync.chassis.db import open_database
+from cinesync.chassis.health import Intake
 from cinesync.chassis.peer import Peer
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import Secret
@@ -18,6 +20,7 @@ from cinesync.payment.gateways.sandbox import Sandbox
 from cinesync.payment.gateways.stripe import open_stripe
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import Patience
+from cinesync.payment.provider_health import PROBE_SECONDS, ProviderHealth
 from cinesync.payment.shortcuts import shortcuts
 from cinesync.payment.sweep import Sweep
 
@@ -90,7 +93,8 @@ def build(environ: Mapping[str, str]) -> Service:
     db = open_database(settings.database_url, application="cinesync payment")
     holds = Holds(Peer(settings.booking_url, settings.booking_timeout_seconds))
     gateways = build_gateways(settings)
-    cashier = Cashier(db, gateways, holds, settings.patience())
+    intake = Intake()
+    cashier = Cashier(db, gateways, holds, settings.patience(), intake)
     sweeps = [
         Sweep(
             db=db,
@@ -102,6 +106,7 @@ def build(environ: Mapping[str, str]) -> Service:
         )
         for gateway in gateways.values()
     ]
+    providers = [ProviderHealth(gateway) for gateway in gateways.values()]
     desk = routes.Desk(db, cashier, settings.shop_url)
     return Service(
         name="payment",
@@ -110,7 +115,13 @@ def build(environ: Mapping[str, str]) -> Service:
         shortcuts=shortcuts(desk),
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,
-        background=[sweep.run for sweep in sweeps],
+        background=[
+            *(Loop(f"payment.sweep.{sweep.gateway.name}", sweep.run) for sweep in sweeps),
+            *(Loop(f"payment.provider.{one.name}", one.run, PROBE_SECONDS) for one in providers),
+        ],
+        checks={one.name: one.trouble for one in providers},
+        vital=["payment.relay"],
+        intake=intake,
         close=[cashier.close, holds.close, *(gateway.close for gateway in gateways.values())],
     )
 

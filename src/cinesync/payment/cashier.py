@@ -8,6 +8,7 @@ import msgspec
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.db import Database
+from cinesync.chassis.health import Intake
 from cinesync.chassis.problems import Problem
 from cinesync.payment import service, store
 from cinesync.payment.gateways import ChargeOrder, Gateway, GatewayAway, GatewayRefused
@@ -54,12 +55,18 @@ class Cashier:
     """One per process; concurrent payments share transactions."""
 
     def __init__(
-        self, db: Database, gateways: Mapping[str, Gateway], holds: Holds, patience: Patience
+        self,
+        db: Database,
+        gateways: Mapping[str, Gateway],
+        holds: Holds,
+        patience: Patience,
+        intake: Intake | None = None,
     ) -> None:
         self._db = db
         self._gateways = gateways
         self._holds = holds
         self._patience = patience
+        self._intake = intake or Intake()
         self._begins = Batcher("payment begin", self._begin_batch)
         self._reports = Batcher("payment settle", self._settle_batch)
         self._events = Batcher("payment webhooks", self._receive_batch)
@@ -67,11 +74,12 @@ class Cashier:
     async def pay(self, order: PayOrder) -> Payment:
         """The payment, decided or still pending; the same one for a repeated order.
 
-        Raises KeyReused, UnknownProvider, and what Holds.read raises.
+        Raises KeyReused, UnknownProvider, NotTaking, and what Holds.read raises.
         """
         gateway = self.gateway(order.provider)
         try:
             hold = await self._holds.read(order.hold_id, order.bearer)
+            self._intake.check()
         except Problem:
             # A repeated order is answered even when its hold is paid, gone or out of reach.
             earlier = await self._db.run_one(store.payments_by_keys, [order.key])

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from cinesync.chassis import telemetry
+from cinesync.chassis import background, telemetry
 from cinesync.chassis.db import Database
 from cinesync.payment import service, store
 from cinesync.payment.cashier import Cashier
@@ -32,7 +32,9 @@ class Sweep:
             if await self.db.run_one(store.is_anything_due, self.gateway.name):
                 await self.ask_once()
                 await self.refund_once()
+                background.succeeded()
             else:
+                background.succeeded()
                 await asyncio.sleep(self.poll_seconds)
 
     async def ask_once(self) -> int:

@@ -68,5 +68,8 @@ class Gateway(Protocol):
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
         """A page of all money moved and where the next page begins ("" at the end)."""
 
+    async def ping(self) -> None:
+        """Returns when it answers. Raises GatewayRefused."""
+
     async def close(self) -> None:
         """Give its connections back."""

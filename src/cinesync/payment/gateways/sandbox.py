@@ -114,6 +114,9 @@ class Sandbox:
         ]
         return lines, str(answer["next"] or "")
 
+    async def ping(self) -> None:
+        await self._call("GET", "/health/live")
+
     async def close(self) -> None:
         await self.bank.close()
 

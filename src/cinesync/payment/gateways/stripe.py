@@ -116,6 +116,10 @@ class Stripe:
         report = Report(provider=self.name, payment_id=payment_id, charges=[_charge(intent)])
         return ProviderEvent(provider_event_id=event.id, report=report)
 
+    async def ping(self) -> None:
+        async with _translated():
+            await self.client.v1.balance.retrieve_async()
+
     async def close(self) -> None:
         await self.http.close_async()  # type: ignore[no-untyped-call]
 

@@ -1,0 +1,195 @@
+"""Background loops that cannot end unnoticed: begun again, counted, with a last success.
+
+A loop is a coroutine function that runs until it is cancelled and calls `succeeded()` after each
+round that did what it is for. Whatever else ends it, it is begun again after a pause:
+
+- an exception, or a plain return;
+- a CancelledError that nobody asked for, as from a future that was cancelled elsewhere;
+- the end of the very task that begins it again, for whatever reason.
+
+A loop that runs but never succeeds is not begun again: what it waits for would not come sooner.
+It is told in `troubles()`, and so in the process's health.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from prometheus_client import Counter, Gauge
+
+from cinesync.chassis import clock, telemetry
+
+log = telemetry.get_logger(__name__)
+
+Run = Callable[[], Awaitable[None]]
+
+RESTART_SECONDS_FIRST = 0.1
+RESTART_SECONDS_MAX = 5.0
+SILENT_SECONDS_MAX = 60.0
+
+RESTARTS = Counter(
+    "cinesync_loop_restarts_total", "Background loops that ended and were begun again.", ["loop"]
+)
+LAST_SUCCESS = Gauge(
+    "cinesync_loop_last_success_timestamp_seconds",
+    "When a background loop last did what it is for.",
+    ["loop"],
+)
+ALIVE = Gauge("cinesync_loop_alive", "1 while the loop has succeeded not too long ago.", ["loop"])
+
+
+@dataclass(eq=False)
+class Loop:
+    """A background loop, and how it is doing.
+
+    `round_seconds` is how long a round takes by itself; None: it never tells of a success.
+    `silent_seconds_max` is for how long more it may go without; None: as for all of them.
+    """
+
+    name: str
+    run: Run
+    round_seconds: float | None = 0.0
+    silent_seconds_max: float | None = None
+    ends_by_itself: bool = False  # when the process stops: it finishes what it has
+    succeeded_at: float = field(default_factory=clock.monotonic_seconds)
+    restarts: int = 0
+    last_error: str = ""
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since its last success, or its start."""
+        return clock.monotonic_seconds() - self.succeeded_at
+
+    def trouble(self) -> str | None:
+        """Why it does not do its work; None when it does."""
+        if self.round_seconds is None:
+            return None
+        silent_seconds = self.silent_seconds
+        if silent_seconds <= (self.silent_seconds_max or 0.0) + self.round_seconds:
+            return None
+        why = f": {self.last_error}" if self.last_error else ""
+        return f"no success for {silent_seconds:.0f} s{why}"
+
+    def note_success(self) -> None:
+        """A round went well."""
+        self.succeeded_at = clock.monotonic_seconds()
+        self.last_error = ""
+        LAST_SUCCESS.labels(self.name).set(clock.now().timestamp())
+
+    def note_failure(self, error: BaseException) -> None:
+        """A round went wrong; why, for whoever asks when it has lasted too long."""
+        self.last_error = repr(error)
+
+
+_running: ContextVar[Loop | None] = ContextVar("loop", default=None)
+
+
+def succeeded() -> None:
+    """The loop that runs here has done a round; elsewhere, nothing."""
+    loop = _running.get()
+    if loop is not None:
+        loop.note_success()
+
+
+def failed(error: BaseException) -> None:
+    """The loop that runs here could not do its round, and will try again by itself."""
+    loop = _running.get()
+    if loop is not None:
+        loop.note_failure(error)
+
+
+class Loops:
+    """The loops of one process, or of one part of it."""
+
+    def __init__(self, *, silent_seconds_max: float = SILENT_SECONDS_MAX) -> None:
+        self.loops: list[Loop] = []
+        self.silent_seconds_max = silent_seconds_max
+        self._tasks: dict[Loop, asyncio.Task[None]] = {}
+        self._closing = False
+
+    def start(self, *loops: Loop) -> None:
+        """Run each until `close`."""
+        for loop in loops:
+            self._start(loop)
+
+    def _start(self, loop: Loop) -> None:
+        self.loops.append(loop)
+        if loop.silent_seconds_max is None:
+            loop.silent_seconds_max = self.silent_seconds_max
+        loop.succeeded_at = clock.monotonic_seconds()
+        ALIVE.labels(loop.name).set_function(lambda: float(loop.trouble() is None))
+        self._begin(loop)
+
+    def troubles(self) -> dict[str, str]:
+        """The loops that do not do their work, by name."""
+        found = ((loop.name, loop.trouble()) for loop in self.loops)
+        return {name: trouble for name, trouble in found if trouble}
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What runs now."""
+        return list(self._tasks.values())
+
+    async def close(self, *, seconds: float = 0.0) -> None:
+        """Cancel all, those that end by themselves after `seconds`, and wait for their end."""
+        self._closing = True
+        for loop, task in self._tasks.items():
+            if not loop.ends_by_itself:
+                task.cancel()
+        tasks = self.tasks()
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, loop: Loop) -> None:
+        task = asyncio.get_running_loop().create_task(
+            self._keep_running(loop), name=f"loop {loop.name}"
+        )
+        self._tasks[loop] = task
+        task.add_done_callback(lambda ended: self._ended(loop, ended))
+
+    def _ended(self, loop: Loop, task: asyncio.Task[None]) -> None:
+        """What should only be cancelled has ended by itself, as when memory ran out."""
+        if task.cancelled() or self._closing:
+            return
+        _note_end(loop, repr(task.exception()))
+        self._begin(loop)
+
+    async def _keep_running(self, loop: Loop) -> None:
+        _running.set(loop)  # of this task's own context, and of those of its children
+        pause_seconds = RESTART_SECONDS_FIRST
+        while True:
+            started = clock.monotonic_seconds()
+            reason = "it returned"
+            try:
+                await loop.run()
+            except asyncio.CancelledError as error:
+                if _is_cancelled():
+                    raise
+                loop.note_failure(error)
+                reason = "something it waited for was cancelled"
+            except Exception as error:
+                loop.note_failure(error)
+                reason = repr(error)
+                log.exception("background.crashed", loop=loop.name)
+            if self._closing:
+                return
+            _note_end(loop, reason)
+            if clock.monotonic_seconds() - started > RESTART_SECONDS_MAX:
+                pause_seconds = RESTART_SECONDS_FIRST
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled this very task, and not what it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _note_end(loop: Loop, reason: str) -> None:
+    loop.restarts += 1
+    RESTARTS.labels(loop.name).inc()
+    log.warning("background.restarted", loop=loop.name, reason=reason, restarts=loop.restarts)
