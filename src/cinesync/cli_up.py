@@ -104,7 +104,11 @@ def _welcome(url: str, authority: Path | None = None) -> None:
     table.add_row("Sign in as", "demo@cinesync.example  (password: popcorn-and-a-movie)")
     table.add_row("Staff", "manager@cinesync.example, staff@…, auditor@…  (the same password)")
     table.add_row("APIs", f"{url}/api/booking/docs  (auth, movies, payment, ledger)")
-    table.add_row("Try", "pick a film, choose seats, pay with a test card, cancel it again")
+    if environ().get("STRIPE_SECRET_KEY"):
+        table.add_row("Payments", "Stripe: no sandbox bank, and no test cards")
+    else:
+        table.add_row("Payments", "sandbox bank: test cards, no real money")
+        table.add_row("Try", "pick a film, choose seats, pay with a test card, cancel it again")
     table.add_row("Prove", "cinesync audit  (in another terminal, with the same --data)")
     err.print(table)
     err.print("[dim]Ctrl-C stops it.[/dim]")

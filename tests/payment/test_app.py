@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from cinesync.chassis.settings import SettingsError
+from cinesync.chassis.settings import SettingsError, load
 from cinesync.payment import app, tables
 from cinesync.payment.consumers import HANDLERS
 from tests.conftest import MakeDatabase
@@ -39,9 +39,12 @@ async def test_the_service_is_built_from_its_settings() -> None:
     await service.database.close()
 
 
-async def test_stripe_is_there_only_when_it_has_a_key() -> None:
-    service = app.build(ENVIRON | STRIPE)
-    assert len(service.background) == 4
+async def test_with_a_real_provider_there_is_no_sandbox() -> None:
+    environ = ENVIRON | STRIPE
+    assert set(app.build_gateways(load(app.Settings, ENVIRON))) == {"sandbox"}
+    assert set(app.build_gateways(load(app.Settings, environ))) == {"stripe"}
+    service = app.build(environ)
+    assert len(service.background) == 2
     for hook in service.close:
         await hook()
     await service.database.close()

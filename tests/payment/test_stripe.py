@@ -16,7 +16,15 @@ from cinesync.payment import routes
 from cinesync.payment.cashier import Cashier
 from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused
 from cinesync.payment.gateways.stripe import Stripe, open_stripe
-from cinesync.payment.model import BadSignature, Charge, ChargeState, Payment, Refund, Status
+from cinesync.payment.model import (
+    BadNotice,
+    BadSignature,
+    Charge,
+    ChargeState,
+    Payment,
+    Refund,
+    Status,
+)
 from cinesync.supervisor.address import free_port
 from tests.conftest import MakeClient
 from tests.needs import need
@@ -214,6 +222,54 @@ async def test_a_purchase_through_stripe_settles_by_webhook(
     assert (await till.payment(answer.json()["payment_id"]))["status"] == "success"
     assert len(await till.events("payment.success")) == 1
     await cashier.close()
+
+
+async def test_created_decides_nothing_and_success_after_it_is_no_surplus(
+    till: Till, gateway: Stripe, stand_in: StripeStandIn, make_client: MakeClient
+) -> None:
+    cashier = Cashier(till.db, {"stripe": gateway}, open_holds(till.holds), PATIENCE)
+    till.client = make_client("payment", list(routes.routes(routes.Desk(till.db, cashier, ""))))
+    payment_id = (await till.pay("pm_card_slow", provider="stripe")).json()["payment_id"]
+    (name,) = stand_in.intents
+    as_created = stand_in.intents[name] | {"status": "requires_payment_method"}
+    for event_type in ("payment_intent.created", "payment_intent.requires_action"):
+        notice = signed(event_type, as_created)
+        assert (await till.post_notice(*notice, provider="stripe")).status_code == 204
+    assert (await till.payment(payment_id))["status"] == "pending"
+    notice = signed("payment_intent.succeeded", stand_in.capture(name))
+    await till.post_notice(*notice, provider="stripe")
+    assert (await till.payment(payment_id))["status"] == "success"
+    assert await till.select("SELECT refund_id FROM refunds") == []
+    await cashier.close()
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"order": "7"}, {"payment_id": "7"}, {"payment_id": str(clock.new_id())}]
+)
+async def test_another_systems_events_are_acknowledged(
+    till: Till, gateway: Stripe, make_client: MakeClient, metadata: dict[str, str]
+) -> None:
+    cashier = Cashier(till.db, {"stripe": gateway}, open_holds(till.holds), PATIENCE)
+    till.client = make_client("payment", list(routes.routes(routes.Desk(till.db, cashier, ""))))
+    intent = {
+        "id": "pi_foreign",
+        "amount": 1,
+        "amount_received": 1,
+        "currency": "eur",
+        "status": "succeeded",
+        "metadata": metadata,
+    }
+    notice = signed("payment_intent.succeeded", intent)
+    assert (await till.post_notice(*notice, provider="stripe")).status_code == 204
+    assert await till.select("SELECT charge_id FROM captures") == []
+    await cashier.close()
+
+
+async def test_a_signed_event_that_makes_no_sense_is_the_senders_mistake(gateway: Stripe) -> None:
+    broken = {"id": "pi_1", "metadata": {"payment_id": str(clock.new_id())}}
+    headers, body = signed("payment_intent.succeeded", broken)
+    with pytest.raises(BadNotice):
+        gateway.read_webhook(body, headers)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Notices that are forged, replayed, doubled, late, early, or out of order."""
 
 import asyncio
+import hmac
 from typing import Any
 
 import pytest
@@ -90,8 +91,10 @@ async def test_a_capture_that_overtakes_its_own_beginning_counts(till: Till) -> 
     assert (await till.payment(payment_id))["status"] == "success"
 
 
-async def test_a_notice_about_nobodys_payment_is_not_acknowledged(till: Till) -> None:
-    assert await post(till, notice(clock.new_id())) == 404
+async def test_a_notice_about_another_systems_payment_is_acknowledged_and_ignored(
+    till: Till,
+) -> None:
+    assert await post(till, notice(clock.new_id())) == 204
     assert await till.select("SELECT provider_event_id FROM provider_events") == []
 
 
@@ -109,7 +112,16 @@ async def test_an_unknown_provider_has_no_webhook(till: Till) -> None:
 async def test_one_provider_cannot_speak_for_another(till: Till) -> None:
     payment_id = await pending(till)
     await till.change("UPDATE payments SET provider = 'stripe'")
-    assert await post(till, notice(payment_id)) == 404
+    assert await post(till, notice(payment_id)) == 204
+    assert (await till.payment(payment_id))["status"] == "pending"
+
+
+async def test_a_signed_notice_that_makes_no_sense_is_the_senders_mistake(till: Till) -> None:
+    payment_id = await pending(till)
+    assert await post(till, notice(payment_id, state="unheard_of")) == 400
+    body = b"{}"
+    digest = hmac.new(SECRET.encode(), b"soon." + body, "sha256").hexdigest()
+    assert await post(till, ({"bank-signature": f"t=soon,v1={digest}"}, body)) == 400
 
 
 async def test_two_captures_in_one_batch_keep_one_and_return_one(till: Till) -> None:

@@ -31,7 +31,7 @@ class SplitShop(Shop):
 
     def child(self, name: str) -> ManagedProcess:
         """A process by its name: booking-1, bank, validator-0, gateway."""
-        children = [*self.stack.children, *self.stack.validators, self.stack.bank]
+        children = [*self.stack.children, *self.stack.validators, *self.stack.banks]
         return next(child for child in children if child.name == name)
 
     def kill(self, part: str) -> None:

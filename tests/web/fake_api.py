@@ -340,6 +340,12 @@ def _mine(world: World, booking_id: UUID) -> dict[str, Any]:
 
 
 def _payment(app: Flask, world: World) -> None:
+    @app.get("/api/payment/provider")
+    def provider() -> Response:
+        return jsonify(
+            {"provider": world.provider, "takes_test_cards": world.provider == "sandbox"}
+        )
+
     @app.post("/api/payment/payments")
     def pay() -> tuple[Response, int]:
         _caller(world)
@@ -389,6 +395,10 @@ def _new_payment(world: World, given: dict[str, Any]) -> dict[str, Any]:
         "tok_insufficient_funds": ("failed", "insufficient_funds"),
     }
     status, reason = outcomes.get(given["token"], ("pending", None))
+    if not given["token"]:
+        if booking["total_cents"]:
+            raise Refused(422, "Say which card to charge.", type="/problems/token-missing")
+        status = "success"
     asks_first = given["token"] == "tok_3ds"
     payment = {
         "payment_id": str(clock.new_id()),

@@ -66,6 +66,7 @@ class World:
     version: int = 1
     expires_in: int = 900
     bank_url: str = "http://bank.example/confirm"
+    provider: str = "sandbox"
     bank_answers: bool = False  # a pending payment succeeds when it is looked at once more
     clock_ahead: timedelta = timedelta()  # what the database's clock shows beyond the web's
 

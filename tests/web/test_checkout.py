@@ -88,7 +88,6 @@ def test_the_price_is_never_the_clients_to_say(
     [sent] = world.sent("/api/payment/payments")
     assert sent["json"] == {
         "hold_id": hold_id,
-        "provider": "sandbox",
         "token": "tok_approve",
         "return_path": f"/holds/{hold_id}/payment",
     }
@@ -205,6 +204,79 @@ def test_money_that_came_too_late_goes_back_and_the_page_says_so(
     refused = {"payment_id": payment["payment_id"], "reason": "seats_gone"}
     world.bookings[hold_id] |= {"status": "expired", "refused_payments": [refused]}
     assert "Your money goes back" in customer.get(waiting).text
+
+
+def test_a_second_payment_that_goes_back_leads_to_the_ticket_of_the_first(
+    customer: FlaskClient, world: World, hold_id: str
+) -> None:
+    waiting = pay(customer, hold_id, "tok_late")
+    [payment] = world.payments.values()
+    payment["status"] = "success"
+    refused = {"payment_id": payment["payment_id"], "reason": "already_paid"}
+    confirm(world, hold_id)
+    world.bookings[hold_id]["refused_payments"] = [refused]
+    answer = customer.get(waiting)
+    assert answer.location == f"/bookings/{hold_id}"
+    assert "You paid twice for these seats" in customer.get(answer.location).text
+
+
+def test_who_pays_in_two_tabs_is_led_to_the_payment_that_came_first(
+    customer: FlaskClient, world: World, hold_id: str
+) -> None:
+    waiting = pay(customer, hold_id, "tok_late")
+    [first] = world.payments
+    problem = {"type": "/problems/payment-underway", "payment_id": first}
+    world.fail("/api/payment/payments", 409, "Another payment is under way.", **problem)
+    data = {"card": "tok_approve", "key": str(clock.new_id())}
+    answer = customer.post(f"/holds/{hold_id}/pay", data=data)
+    assert (answer.status_code, answer.location) == (303, waiting)
+
+
+def test_who_pays_for_booked_seats_is_led_to_the_booking(
+    customer: FlaskClient, world: World, hold_id: str
+) -> None:
+    confirm(world, hold_id)
+    problem = {"type": "/problems/already-paid", "booking_id": hold_id}
+    world.fail("/api/payment/payments", 409, "These seats are paid for already.", **problem)
+    data = {"card": "tok_approve", "key": str(clock.new_id())}
+    answer = customer.post(f"/holds/{hold_id}/pay", data=data)
+    assert answer.location == f"/bookings/{hold_id}"
+    page = customer.get(answer.location).text
+    assert "These seats are paid for already: this is your booking." in page
+    assert "seats were taken" not in page
+
+
+def test_seats_that_cost_nothing_are_confirmed_without_a_card(
+    customer: FlaskClient, world: World, hold_id: str
+) -> None:
+    world.bookings[hold_id]["total_cents"] = 0
+    page = customer.get(f"/holds/{hold_id}").text
+    assert ">Confirm</button>" in page
+    assert 'name="card"' not in page
+    answer = customer.post(f"/holds/{hold_id}/pay", data={"key": key_on(page)})
+    [sent] = world.sent("/api/payment/payments")
+    assert sent["json"]["token"] == ""
+    assert customer.get(answer.location).location == f"/bookings/{hold_id}"
+
+
+def test_a_priced_seat_is_not_confirmed_without_a_card(
+    customer: FlaskClient, world: World, hold_id: str
+) -> None:
+    key = key_on(customer.get(f"/holds/{hold_id}").text)
+    refused = customer.post(f"/holds/{hold_id}/pay", data={"key": key})
+    assert refused.status_code == 422
+    assert "Choose a card to pay with." in refused.text
+    assert world.bookings[hold_id]["status"] == "held"
+
+
+def test_a_shop_with_a_real_provider_shows_no_test_cards(
+    customer: FlaskClient, world: World, hold_id: str
+) -> None:
+    world.provider = "stripe"
+    page = customer.get(f"/holds/{hold_id}").text
+    assert "tok_" not in page
+    assert "test card" not in page
+    assert "Nothing was taken" in page
 
 
 def test_a_payment_whose_booking_is_not_known_yet_waits(

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cinesync.chassis import settings as chassis_settings
+from cinesync.chassis import telemetry
 from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import open_database
 from cinesync.chassis.health import Intake
 from cinesync.chassis.peer import Peer
@@ -16,10 +18,10 @@ from cinesync.payment import routes
 from cinesync.payment.cashier import Cashier
 from cinesync.payment.consumers import HANDLERS
 from cinesync.payment.gateways import Gateway
-from cinesync.payment.gateways.sandbox import Sandbox
+from cinesync.payment.gateways.sandbox import SANDBOX, Sandbox
 from cinesync.payment.gateways.stripe import open_stripe
 from cinesync.payment.holds import Holds
-from cinesync.payment.model import Patience
+from cinesync.payment.model import Limits, Patience
 from cinesync.payment.provider_health import PROBE_SECONDS, ProviderHealth
 from cinesync.payment.shortcuts import shortcuts
 from cinesync.payment.sweep import Sweep
@@ -27,6 +29,7 @@ from cinesync.payment.sweep import Sweep
 # https://docs.stripe.com/keys and https://docs.stripe.com/webhooks
 STRIPE_API_KEY = Secret(bytes_min=0, prefixes=("sk_test_", "sk_live_", "rk_test_", "rk_live_"))
 STRIPE_WEBHOOK_SECRET = Secret(prefixes=("whsec_",))
+log = telemetry.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,30 @@ class Settings:
 
     database_url: Annotated[str, "the payment service's own database"]
     booking_url: Annotated[str, "where the booking service answers"]
-    bank_url: Annotated[str, "where the sandbox bank answers; empty: no sandbox"] = ""
+    bank_url: Annotated[
+        str, "where the sandbox bank answers; empty, or with a real provider: no sandbox"
+    ] = ""
     bank_secret: Annotated[
         str, "shared with the sandbox bank: its API key, signs webhooks", Secret()
     ] = ""
-    stripe_secret_key: Annotated[str, "turns Stripe on", STRIPE_API_KEY] = ""
+    stripe_secret_key: Annotated[str, "turns Stripe on, and the sandbox off", STRIPE_API_KEY] = ""
     stripe_webhook_secret: Annotated[str, "signs Stripe's webhooks", STRIPE_WEBHOOK_SECRET] = ""
     stripe_api_url: Annotated[str, "another address for Stripe's API, for tests"] = ""
     shop_url: Annotated[str, "where card holders come back to, e.g. https://shop.example"] = ""
+    secret_key: Annotated[
+        str, "signs the visitors' addresses that the storefront states", Secret()
+    ] = ""
+    visitor_key: Annotated[
+        str, "proves whose address the storefront passes on; empty: derived from SECRET_KEY"
+    ] = ""
+    trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
+    payment_attempts_per_hold: Annotated[
+        int, "failed payments after which a hold takes no more"
+    ] = 10
+    payment_failures_per_address: Annotated[
+        int, "failed payments from one address in the window, in each process"
+    ] = 60
+    payment_failure_window_seconds: Annotated[float, "how long a failed payment counts"] = 600.0
     provider_timeout_seconds: Annotated[float, "how long a provider may take to answer"] = 6.0
     booking_timeout_seconds: Annotated[float, "how long booking may take to answer"] = 5.0
     payment_first_check_seconds: Annotated[float, "a pending payment is asked about after"] = 3.0
@@ -59,6 +78,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         self._check_secrets()
+        self._check_limits()
         if self.payment_absent_after_seconds <= self.provider_timeout_seconds:
             raise chassis_settings.SettingsError(
                 "PAYMENT_ABSENT_AFTER_SECONDS must exceed PROVIDER_TIMEOUT_SECONDS: a charge may"
@@ -77,6 +97,19 @@ class Settings:
                 " for its webhooks"
             )
 
+    def _check_limits(self) -> None:
+        for name in ("payment_attempts_per_hold", "payment_failures_per_address"):
+            if getattr(self, name) < 1:
+                raise chassis_settings.SettingsError(f"{name.upper()} must be at least 1")
+
+    def limits(self) -> Limits:
+        """How often a payment may fail."""
+        return Limits(
+            attempts_per_hold=self.payment_attempts_per_hold,
+            failures_per_address=self.payment_failures_per_address,
+            failure_window_seconds=self.payment_failure_window_seconds,
+        )
+
     def patience(self) -> Patience:
         """The sweep's timing."""
         return Patience(
@@ -94,7 +127,9 @@ def build(environ: Mapping[str, str]) -> Service:
     holds = Holds(Peer(settings.booking_url, settings.booking_timeout_seconds))
     gateways = build_gateways(settings)
     intake = Intake()
-    cashier = Cashier(db, gateways, holds, settings.patience(), intake)
+    is_real = SANDBOX not in gateways
+    log.info("payment.providers", providers=sorted(gateways), takes_real_money=is_real)
+    cashier = Cashier(db, gateways, holds, settings.patience(), settings.limits(), intake)
     sweeps = [
         Sweep(
             db=db,
@@ -107,7 +142,10 @@ def build(environ: Mapping[str, str]) -> Service:
         for gateway in gateways.values()
     ]
     providers = [ProviderHealth(gateway) for gateway in gateways.values()]
-    desk = routes.Desk(db, cashier, settings.shop_url)
+    addresses = ClientAddresses(
+        settings.trusted_proxies, settings.secret_key, key=settings.visitor_key
+    )
+    desk = routes.Desk(db, cashier, settings.shop_url, addresses)
     return Service(
         name="payment",
         database=db,
@@ -127,9 +165,12 @@ def build(environ: Mapping[str, str]) -> Service:
 
 
 def build_gateways(settings: Settings) -> dict[str, Gateway]:
-    """The providers that are configured, by name."""
+    """The providers that are configured, by name: with a real one there is no sandbox.
+
+    The sandbox's cards are known to all: beside a real provider they would be free tickets.
+    """
     gateways: list[Gateway] = []
-    if settings.bank_url:
+    if settings.bank_url and not settings.stripe_secret_key:
         key = {"authorization": f"Bearer {settings.bank_secret}"}
         bank = Peer(settings.bank_url, settings.provider_timeout_seconds, key)
         gateways.append(Sandbox(bank, settings.bank_secret, settings.payment_absent_after_seconds))

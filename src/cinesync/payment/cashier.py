@@ -7,21 +7,29 @@ import msgspec
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.batcher import Batcher
+from cinesync.chassis.client_address import UNKNOWN
 from cinesync.chassis.db import Database
 from cinesync.chassis.health import Intake
 from cinesync.chassis.problems import Problem
 from cinesync.payment import service, store
+from cinesync.payment.failure_limit import FailureLimit
 from cinesync.payment.gateways import ChargeOrder, Gateway, GatewayAway, GatewayRefused
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import (
+    FREE,
     Begin,
     Charge,
+    ChargeState,
+    Hold,
     KeyReused,
+    Limits,
     Patience,
     Payment,
+    PaymentUnderway,
     ProviderEvent,
     Report,
     Status,
+    TokenMissing,
     UnknownProvider,
     fingerprint,
 )
@@ -39,6 +47,7 @@ class PayOrder(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     token: str
     return_url: str = ""
+    address: str = UNKNOWN
 
     @property
     def key(self) -> tuple[UUID, str]:
@@ -60,6 +69,7 @@ class Cashier:
         gateways: Mapping[str, Gateway],
         holds: Holds,
         patience: Patience,
+        limits: Limits = service.LIMITS,
         intake: Intake | None = None,
     ) -> None:
         self._db = db
@@ -67,6 +77,8 @@ class Cashier:
         self._holds = holds
         self._patience = patience
         self._intake = intake or Intake()
+        self._limits = limits
+        self._failures = FailureLimit(limits)
         self._begins = Batcher("payment begin", self._begin_batch)
         self._reports = Batcher("payment settle", self._settle_batch)
         self._events = Batcher("payment webhooks", self._receive_batch)
@@ -74,9 +86,11 @@ class Cashier:
     async def pay(self, order: PayOrder) -> Payment:
         """The payment, decided or still pending; the same one for a repeated order.
 
-        Raises KeyReused, UnknownProvider, NotTaking, and what Holds.read raises.
+        Raises KeyReused, UnknownProvider, TokenMissing, AlreadyPaid, PaymentUnderway,
+        TooManyAttempts, TooManyFailures, NotTaking, and what Holds.read raises.
         """
-        gateway = self.gateway(order.provider)
+        gateway = self.gateway(order.provider) if order.provider else self._default
+        self._failures.check(order.address)
         try:
             hold = await self._holds.read(order.hold_id, order.bearer)
             self._intake.check()
@@ -86,22 +100,62 @@ class Cashier:
             if order.key not in earlier:
                 raise
             return _repeated(earlier[order.key], order)
-        payment = await self._begins.submit(
-            Begin(
-                payment_id=clock.new_id(),
-                customer_id=order.customer_id,
-                idempotency_key=order.idempotency_key,
-                fingerprint=order.fingerprint,
-                hold=hold,
-                provider=order.provider,
-                trace=telemetry.current_trace(),
-            )
+        begin = Begin(
+            payment_id=clock.new_id(),
+            customer_id=order.customer_id,
+            idempotency_key=order.idempotency_key,
+            fingerprint=order.fingerprint,
+            hold=hold,
+            provider=_provider(gateway, order, hold),
+            trace=telemetry.current_trace(),
         )
-        if payment.status is not Status.PENDING:
+        payment = await self._begin(begin)
+        if payment.status is not Status.PENDING or gateway is None:
             return payment
         # A repetition asks the provider too: whoever began may have been killed before it did,
         # and under the payment's id the provider charges once.
-        return await self._charge(gateway, payment, order)
+        payment = await self._charge(gateway, payment, order)
+        if payment.status is Status.FAILED:
+            self._failures.note(order.address)
+        return payment
+
+    @property
+    def provider(self) -> str:
+        """Whom this shop takes money through; empty when nobody is set up."""
+        return self._default.name if self._default else ""
+
+    @property
+    def _default(self) -> Gateway | None:
+        """The provider of who names none."""
+        return next(iter(self._gateways.values()), None)
+
+    async def _begin(self, begin: Begin) -> Payment:
+        """Raises PaymentUnderway, unless the other one waits for its card holder, who is here."""
+        try:
+            return await self._begins.submit(begin)
+        except PaymentUnderway as underway:
+            if not await self._give_up(underway.members["payment_id"]):
+                raise
+        return await self._begins.submit(begin)
+
+    async def _give_up(self, payment_id: UUID) -> bool:
+        """Cancels a payment that its card holder has not confirmed; whether it was one."""
+        payment = await self._db.run_one(store.find_payment, payment_id)
+        if payment is None or not payment.confirm_url or payment.status is not Status.PENDING:
+            return False
+        waiting = Charge(
+            charge_id=payment.charge_id,
+            state=ChargeState.WAITING,
+            amount_cents=payment.amount_cents,
+            currency=payment.currency,
+        )
+        try:
+            charge = await self.gateway(payment.provider).cancel(waiting)
+        except (GatewayAway, GatewayRefused, UnknownProvider) as error:
+            log.warning("payment.not_given_up", payment_id=str(payment_id), why=str(error))
+            return False
+        await self.settle(_report(payment, charges=[charge]))
+        return True
 
     def gateway(self, provider: str) -> Gateway:
         """Raises UnknownProvider."""
@@ -144,12 +198,12 @@ class Cashier:
         return await self._db.run(service.begin_payments, begins, self._patience)
 
     async def _settle_batch(self, reports: Sequence[Report]) -> Sequence[Payment | Exception]:
-        return await self._db.run(service.settle_payments, reports)
+        return await self._db.run(service.settle_payments, reports, self._limits)
 
     async def _receive_batch(
         self, events: Sequence[ProviderEvent]
     ) -> Sequence[Payment | Exception]:
-        return await self._db.run(service.receive_events, events)
+        return await self._db.run(service.receive_events, events, self._limits)
 
 
 def _report(payment: Payment, charges: Sequence[Charge] = (), absent_reason: str = "") -> Report:
@@ -159,6 +213,17 @@ def _report(payment: Payment, charges: Sequence[Charge] = (), absent_reason: str
         charges=charges,
         absent_reason=absent_reason,
     )
+
+
+def _provider(gateway: Gateway | None, order: PayOrder, hold: Hold) -> str:
+    """Who takes the money: nobody when there is none to take. Raises as Cashier.pay."""
+    if not hold.total_cents:
+        return FREE
+    if gateway is None:
+        raise UnknownProvider("No payment provider is set up.")
+    if not order.token:
+        raise TokenMissing
+    return gateway.name
 
 
 def _repeated(payment: Payment, order: PayOrder) -> Payment:

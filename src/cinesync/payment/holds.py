@@ -11,12 +11,13 @@ import msgspec
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.peer import Answer, Peer, PeerAway
 from cinesync.chassis.problems import Forbidden, Problem, Unauthorized
-from cinesync.payment.model import BookingAway, Hold, HoldNotPayable, UnknownHold
+from cinesync.payment.model import AlreadyPaid, BookingAway, Hold, HoldNotPayable, UnknownHold
 
 PATH: Final = "/api/booking/holds/read"
 BATCH_MAX: Final = 50
 AT_ONCE: Final = 4  # they read, and do not meet
 PAYABLE: Final = "held"
+PAID: Final = "confirmed"
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -87,10 +88,10 @@ def _hold(item: _Item) -> Hold | Exception:
     found = item.hold
     if item.status != HTTPStatus.OK or found is None:
         return BookingAway(retry_after_seconds=2)
+    if found.status == PAID:
+        return AlreadyPaid(booking_id=found.hold_id)
     if found.status != PAYABLE:
         return HoldNotPayable(f"The hold is {found.status}.", hold_status=found.status)
-    if found.total_cents <= 0:
-        return HoldNotPayable("There is nothing to pay.")
     return Hold(
         hold_id=found.hold_id,
         total_cents=found.total_cents,

@@ -11,9 +11,10 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from cinesync.chassis.problems import Problem, Unavailable
+from cinesync.chassis.problems import Problem, TooMany, Unavailable
 
 KEY_LENGTH_MAX: Final = 255
+FREE: Final = "free"  # the provider of payments of nothing
 
 
 class Status(StrEnum):
@@ -83,12 +84,42 @@ class HoldNotPayable(PaymentError):
     status = 409
 
 
+class AlreadyPaid(PaymentError):
+    """These seats are paid for already: the booking exists."""
+
+    status = 409
+
+
+class PaymentUnderway(PaymentError):
+    """Another payment for these seats is under way; wait for its end."""
+
+    status = 409
+
+
+class TooManyAttempts(TooMany):
+    """Too many payments for these seats failed; choose seats again."""
+
+
+class TooManyFailures(TooMany):
+    """Too many payments from your network failed; please wait."""
+
+
+class TokenMissing(PaymentError):
+    """Say which card to charge: `token` is missing."""
+
+    status = 422
+
+
 class BookingAway(Unavailable):
     """We cannot look your seats up right now; nothing was charged, please try again."""
 
 
 class BadSignature(PaymentError):
     """This notice is not signed by the provider, or it is too old."""
+
+
+class BadNotice(PaymentError):
+    """This notice is signed, but it is not as the provider documents it."""
 
 
 class Unsettled(PaymentError):
@@ -110,6 +141,15 @@ class Patience:
     retry_seconds: float = 2.0
     ask_before_seconds: float = 15.0
     cancel_after_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How often a payment may fail: for one hold, and from one address within the window."""
+
+    attempts_per_hold: int = 10
+    failures_per_address: int = 60
+    failure_window_seconds: float = 600.0
 
 
 class ChargeState(StrEnum):
@@ -178,7 +218,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """A row of table `payments`.
 
     `charge_id` is the charge it waits for or succeeded with. `refund_asked_cents` counts all
-    refunds begun, `refunded_cents` those done.
+    refunds begun, `refunded_cents` those done. While it `occupies_hold`, the database lets no
+    other payment for that hold begin.
     """
 
     payment_id: UUID
@@ -198,6 +239,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     refunded_cents: int = 0
     settled_at: datetime | None = None
     trace: str = ""
+    occupies_hold: bool = True
 
     def after(self, cause: Cause) -> "Payment":
         """The payment one step on, or itself when the step is not open: what is decided stays."""
@@ -209,7 +251,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         assert refunded_cents <= self.amount_cents, "no more goes back than came in"
         whole = refunded_cents == self.amount_cents
         moved = self.after(Cause.REFUNDED_WHOLE if whole else Cause.REFUNDED_IN_PART)
-        return replace(moved, refunded_cents=refunded_cents)
+        occupies = moved.occupies_hold and not whole
+        return replace(moved, refunded_cents=refunded_cents, occupies_hold=occupies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,14 +322,32 @@ def _without_capture(payment: Payment, report: Report) -> Payment:
     """Wait while any charge may still be captured; fail when none can."""
     waiting = [charge for charge in report.charges if charge.state is ChargeState.WAITING]
     if waiting:
-        return replace(payment, charge_id=waiting[0].charge_id, confirm_url=waiting[0].confirm_url)
+        charge = waiting[0]
+        # Late news of the same charge may not know yet where its holder has to go.
+        known_url = payment.confirm_url if payment.charge_id == charge.charge_id else ""
+        return replace(
+            payment, charge_id=charge.charge_id, confirm_url=charge.confirm_url or known_url
+        )
     reasons = [charge.reason for charge in report.charges if charge.reason]
     reason = reasons[0] if reasons else report.absent_reason
     if not report.charges and not reason:
         return payment
     return replace(
-        payment.after(Cause.DECLINED), failure_reason=reason or "wrong_amount", confirm_url=""
+        payment.after(Cause.DECLINED),
+        failure_reason=reason or "wrong_amount",
+        confirm_url="",
+        occupies_hold=False,
     )
+
+
+def why_not(open_payment: Payment) -> Problem:
+    """What to tell who wants to pay for a hold that this payment occupies."""
+    known = {"payment_id": open_payment.payment_id}
+    if open_payment.status is Status.PENDING:
+        return PaymentUnderway(**known)
+    if open_payment.status is Status.FAILED:
+        return TooManyAttempts()
+    return AlreadyPaid(**known, booking_id=open_payment.hold_id)
 
 
 def refund_for(payment: Payment, ask: RefundAsk, refund_id: UUID) -> Refund | None:

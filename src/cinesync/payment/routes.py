@@ -1,25 +1,29 @@
 """The HTTP door: pay, look at one's payments, and the providers' webhooks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.datastructures import CacheControlHeader
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from cinesync.chassis import telemetry
 from cinesync.chassis.bodies import READS_BODY
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database
 from cinesync.chassis.http import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in
 from cinesync.chassis.problems import Invalid
 from cinesync.chassis.tokens import Caller
 from cinesync.payment import store
 from cinesync.payment.cashier import Cashier, PayOrder
+from cinesync.payment.gateways.sandbox import SANDBOX
 from cinesync.payment.model import (
     KEY_LENGTH_MAX,
     KeyMissing,
@@ -28,7 +32,10 @@ from cinesync.payment.model import (
     UnknownPayment,
 )
 
+log = telemetry.get_logger(__name__)
+
 PAGE_MAX: Final = 100
+PROVIDER_SECONDS: Final = 60
 READS_ALL: Final = frozenset({"manager", "auditor"})
 
 
@@ -39,6 +46,7 @@ class Desk:
     db: Database
     cashier: Cashier
     shop_url: str
+    addresses: ClientAddresses = field(default_factory=lambda: ClientAddresses("", ""))
 
 
 TheCaller = NamedDependency[Caller]
@@ -48,12 +56,13 @@ TheDesk = NamedDependency[Desk]
 class PayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to pay and how. The price is the hold's; `token` stands for the card.
 
+    What costs nothing needs no token. Without a `provider` it is the one that this shop has.
     `return_path` is the page of the shop to come back to from the card's own confirmation page.
     """
 
     hold_id: UUID
-    token: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_]{1,100}$(?!\n)")]
-    provider: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{1,20}$(?!\n)")] = "sandbox"
+    token: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_]{0,100}$(?!\n)")] = ""
+    provider: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{0,20}$(?!\n)")] = ""
     return_path: Annotated[
         str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9_.~%-]+)*/?$(?!\n)", max_length=200)
     ] = ""
@@ -107,13 +116,16 @@ async def pay(
     ] = None,
 ) -> Response[PaymentView]:
     """Pay for a hold. 201 when decided (`success` or `failed`), 202 while it is pending."""
-    payment = await paid(desk, await signed_in(request), data, idempotency_key)
+    address = desk.addresses.of(request.scope)
+    payment = await paid(desk, await signed_in(request), data, idempotency_key, address)
     return Response(
         view(payment), status_code=status_of(payment), headers={"location": location_of(payment)}
     )
 
 
-async def paid(desk: Desk, caller: Caller, data: PayBody, idempotency_key: str | None) -> Payment:
+async def paid(
+    desk: Desk, caller: Caller, data: PayBody, idempotency_key: str | None, address: str
+) -> Payment:
     """The payment, whichever way it was asked for. Raises KeyMissing, and as Cashier.pay."""
     if not idempotency_key or len(idempotency_key) > KEY_LENGTH_MAX:
         raise KeyMissing
@@ -127,6 +139,7 @@ async def paid(desk: Desk, caller: Caller, data: PayBody, idempotency_key: str |
             provider=data.provider,
             token=data.token,
             return_url=f"{desk.shop_url}{data.return_path}" if returns else "",
+            address=address,
         )
     )
 
@@ -139,6 +152,20 @@ def status_of(payment: Payment) -> int:
 def location_of(payment: Payment) -> str:
     """Where it can be asked for."""
     return f"/api/payment/payments/{payment.payment_id}"
+
+
+class ProviderView(msgspec.Struct, frozen=True):
+    """Whom this shop takes money through (empty: nobody), and whether test cards pay here."""
+
+    provider: str
+    takes_test_cards: bool
+
+
+@get("/provider", cache_control=CacheControlHeader(public=True, max_age=PROVIDER_SECONDS))
+async def provider(desk: TheDesk) -> ProviderView:
+    """For pages: what to ask of who wants to pay."""
+    name = desk.cashier.provider
+    return ProviderView(name, takes_test_cards=name == SANDBOX)
 
 
 @get("/payments")
@@ -169,12 +196,20 @@ async def payment_by_id(
 
 @post("/webhooks/{provider:str}", status_code=204, opt=READS_BODY)
 async def webhook(provider: FromPath[str], request: Request[Any, Any, Any], desk: TheDesk) -> None:
-    """A provider tells us something. 204 only after it is committed; repetitions are harmless."""
+    """A provider tells us something. 204 only after it is committed; repetitions are harmless.
+
+    What is not ours (another system may share the account) is acknowledged and ignored: otherwise
+    the provider repeats it for days, and may turn the endpoint off.
+    """
     gateway = desk.cashier.gateway(provider)
     headers = {name.lower(): value for name, value in request.headers.items()}
     event = gateway.read_webhook(await request.body(), headers)
-    if event is not None:
+    if event is None:
+        return
+    try:
         await desk.cashier.receive(event)
+    except UnknownPayment:
+        log.info("webhook.not_ours", provider=provider, event_id=event.provider_event_id)
 
 
 def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
@@ -182,7 +217,7 @@ def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
     return [
         Router(
             "/api/payment",
-            route_handlers=[pay, payments, payment_by_id, webhook],
+            route_handlers=[pay, provider, payments, payment_by_id, webhook],
             dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         )
     ]

@@ -10,13 +10,17 @@ from prometheus_client import Counter
 from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.events import Event
+from cinesync.chassis.problems import Problem
 from cinesync.contracts.booking import BookingCancelled, BookingRefused
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
 from cinesync.payment import store
 from cinesync.payment.model import (
+    FREE,
     Begin,
+    Cause,
     Judged,
     KeyReused,
+    Limits,
     Patience,
     Payment,
     PaymentError,
@@ -29,7 +33,10 @@ from cinesync.payment.model import (
     judge,
     refund_for,
     surplus_refund,
+    why_not,
 )
+
+LIMITS = Limits()
 
 SETTLED = Counter("cinesync_payments_total", "Payments decided.", ["provider", "status"])
 SURPLUS = Counter("cinesync_surplus_captures_total", "Money taken beyond need.", ["provider"])
@@ -37,23 +44,60 @@ SURPLUS = Counter("cinesync_surplus_captures_total", "Money taken beyond need.",
 
 async def begin_payments(
     tx: Transaction, begins: Sequence[Begin], patience: Patience
-) -> list[Payment | PaymentError]:
-    """Write payments as pending before any provider hears of them.
+) -> list[Payment | Problem]:
+    """Write payments as pending before any provider hears of them; those of nothing succeed.
 
     A key that was used before, now or by someone beside us, gives the payment it was used for.
+    A hold takes one payment at a time: who comes second is told about the first.
     """
     firsts: dict[tuple[UUID, str], Begin] = {}
     for begin in begins:
         firsts.setdefault(begin.key, begin)
-    created = await store.insert_payments(tx, [firsts[key] for key in sorted(firsts)], patience)
-    known = {
-        begin.key: _pending(begin, created)
-        for begin in firsts.values()
-        if begin.payment_id in created
+    known = await _insert(tx, list(firsts.values()), patience)
+    missing = [key for key in firsts if key not in known]
+    if missing:
+        known |= await store.payments_by_keys(tx, missing)
+    beaten = [begin for key, begin in firsts.items() if key not in known]
+    refusals: dict[tuple[UUID, str], Problem] = {}
+    if beaten:
+        occupying = await store.payments_occupying(tx, [begin.hold.hold_id for begin in beaten])
+        again = [begin for begin in beaten if begin.hold.hold_id not in occupying]
+        refusals = {
+            begin.key: why_not(occupying[begin.hold.hold_id])
+            for begin in beaten
+            if begin.hold.hold_id in occupying
+        }
+        # The first of this batch for their hold turned out to repeat an earlier payment.
+        for begin, begun in zip(again, await begin_payments(tx, again, patience), strict=True):
+            if isinstance(begun, Payment):
+                known[begin.key] = begun
+            else:
+                refusals[begin.key] = begun
+    return [
+        refusals[begin.key] if begin.key in refusals else _begun(begin, known[begin.key])
+        for begin in begins
+    ]
+
+
+async def _insert(
+    tx: Transaction, begins: Sequence[Begin], patience: Patience
+) -> dict[tuple[UUID, str], Payment]:
+    """The first for each hold, as far as the database takes it."""
+    claims: dict[UUID, Begin] = {}
+    for begin in begins:
+        claims.setdefault(begin.hold.hold_id, begin)
+    ordered = sorted(claims.values(), key=lambda begin: begin.key)
+    created = await store.insert_payments(tx, ordered, patience) if ordered else {}
+    inserted = {b.key: _pending(b, created) for b in ordered if b.payment_id in created}
+    free = {
+        key: replace(payment.after(Cause.CAPTURED), settled_at=payment.created_at)
+        for key, payment in inserted.items()
+        if payment.provider == FREE
     }
-    if len(known) < len(firsts):
-        known |= await store.payments_by_keys(tx, [key for key in firsts if key not in known])
-    return [_begun(begin, known[begin.key]) for begin in begins]
+    if free:
+        await store.update_payments(tx, list(free.values()))
+        await outbox.append(tx, [_decision(payment) for payment in free.values()])
+    return inserted | free
 
 
 def _pending(begin: Begin, created: Mapping[UUID, datetime]) -> Payment:
@@ -79,13 +123,13 @@ def _begun(begin: Begin, payment: Payment) -> Payment | PaymentError:
 
 
 async def settle_payments(
-    tx: Transaction, reports: Sequence[Report]
+    tx: Transaction, reports: Sequence[Report], limits: Limits = LIMITS
 ) -> list[Payment | PaymentError]:
     """Fold what providers said into payments, captures, refunds of surplus, and events."""
     ids = [report.payment_id for report in reports]
     before, seen = await store.lock_with_captures(tx, ids)
     known = [report for report in reports if _is_ours(report, before)]
-    after = await _fold(tx, before, seen, known)
+    after = await _fold(tx, before, seen, known, limits)
     return [
         after[report.payment_id] if _is_ours(report, before) else UnknownPayment()
         for report in reports
@@ -93,7 +137,7 @@ async def settle_payments(
 
 
 async def receive_events(
-    tx: Transaction, events: Sequence[ProviderEvent]
+    tx: Transaction, events: Sequence[ProviderEvent], limits: Limits = LIMITS
 ) -> list[Payment | PaymentError]:
     """`settle_payments` for notices; one that was received before changes nothing."""
     ids = [event.report.payment_id for event in events]
@@ -103,7 +147,7 @@ async def receive_events(
         tx, [(*name, event.report.payment_id) for name, event in ours.items()]
     )
     reports = [ours[name].report for name in ours if name in fresh]
-    after = await _fold(tx, before, seen, reports)
+    after = await _fold(tx, before, seen, reports, limits)
     return [
         after[event.report.payment_id] if _is_ours(event.report, before) else UnknownPayment()
         for event in events
@@ -124,6 +168,7 @@ async def _fold(
     before: Mapping[UUID, Payment],
     seen: dict[UUID, set[str]],
     reports: Sequence[Report],
+    limits: Limits,
 ) -> dict[UUID, Payment]:
     after = dict(before)
     judged: list[Judged] = []
@@ -133,11 +178,29 @@ async def _fold(
         after[report.payment_id] = result.payment
         judged.append(result)
     changed = [payment for payment in after.values() if payment != before[payment.payment_id]]
+    if any(payment.status is Status.FAILED for payment in changed):
+        changed = await _with_last_attempts(tx, changed, limits)
+        after |= {payment.payment_id: payment for payment in changed}
     if changed:
         await store.update_payments(tx, changed)
     await _write_captures(tx, judged)
     await outbox.append(tx, [_decision(p) for p in changed if p.status is not Status.PENDING])
     return after
+
+
+async def _with_last_attempts(
+    tx: Transaction, changed: Sequence[Payment], limits: Limits
+) -> list[Payment]:
+    """The last attempt that a hold has goes on occupying it, so that no other begins."""
+    hold_ids = [payment.hold_id for payment in changed if payment.status is Status.FAILED]
+    failures = await store.failure_counts(tx, hold_ids)
+    return [
+        replace(payment, occupies_hold=True)
+        if payment.status is Status.FAILED
+        and failures.get(payment.hold_id, 0) + 1 >= limits.attempts_per_hold
+        else payment
+        for payment in changed
+    ]
 
 
 async def _write_captures(tx: Transaction, judged: Iterable[Judged]) -> None:

@@ -19,7 +19,8 @@ def shortcuts(desk: Desk) -> Sequence[Shortcut]:
         if body is None:
             return None
         key = asked.header(b"idempotency-key")
-        payment = await routes.paid(desk, await asked.caller(), body, key)
+        address = desk.addresses.of(asked.scope)
+        payment = await routes.paid(desk, await asked.caller(), body, key, address)
         location = b"location", routes.location_of(payment).encode()
         return json_answer(routes.status_of(payment), routes.view(payment), location)
 

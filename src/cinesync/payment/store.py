@@ -44,24 +44,27 @@ def _refund(row: Row) -> Refund:
 async def insert_payments(
     tx: Transaction, begins: Sequence[Begin], patience: Patience
 ) -> dict[UUID, datetime]:
-    """New payments and when they were created; a key that is there already inserts nothing.
+    """New payments and when they were created; nothing for a key that is there already, and
+    for a hold that another payment occupies.
 
     The first check comes after a while, or shortly before the hold expires if that is sooner.
     """
     statement = text(
         "INSERT INTO payments (payment_id, customer_id, idempotency_key, fingerprint, hold_id,"
-        " hold_expires_at, provider, amount_cents, currency, trace, status, next_check_at)"
+        " hold_expires_at, provider, amount_cents, currency, trace, status, next_check_at,"
+        " occupies_hold)"
         " SELECT t.payment_id, t.customer_id, t.idempotency_key, t.fingerprint, t.hold_id,"
         " t.hold_expires_at, t.provider, t.amount_cents, t.currency, t.trace, 'pending',"
         " LEAST(now() + CAST(:first_check AS double precision) * interval '1 second', GREATEST("
-        " now(), t.hold_expires_at - CAST(:ask_before AS double precision) * interval '1 second'))"
+        " now(), t.hold_expires_at - CAST(:ask_before AS double precision) * interval '1 second')),"
+        " true"
         " FROM unnest(CAST(:payment_ids AS uuid[]), CAST(:customer_ids AS uuid[]),"
         " CAST(:keys AS text[]), CAST(:fingerprints AS text[]), CAST(:hold_ids AS uuid[]),"
         " CAST(:expiries AS timestamptz[]), CAST(:providers AS text[]),"
         " CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:traces AS text[]))"
         " AS t(payment_id, customer_id, idempotency_key, fingerprint, hold_id, hold_expires_at,"
         " provider, amount_cents, currency, trace)"
-        " ON CONFLICT (customer_id, idempotency_key) DO NOTHING RETURNING payment_id, created_at"
+        " ON CONFLICT DO NOTHING RETURNING payment_id, created_at"
     )
     values = {
         "payment_ids": [b.payment_id for b in begins],
@@ -94,6 +97,26 @@ async def payments_by_keys(
     values = {"customer_ids": [key[0] for key in keys], "keys": [key[1] for key in keys]}
     found = [_payment(row) for row in await tx.execute(statement, values)]
     return {(payment.customer_id, payment.idempotency_key): payment for payment in found}
+
+
+async def payments_occupying(tx: Transaction, hold_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+    """The payments that let no other begin, by hold."""
+    statement = text(
+        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
+        " WHERE p.hold_id = ANY(CAST(:hold_ids AS uuid[])) AND p.occupies_hold"
+    )
+    rows = await tx.execute(statement, {"hold_ids": list(hold_ids)})
+    return {payment.hold_id: payment for payment in map(_payment, rows)}
+
+
+async def failure_counts(tx: Transaction, hold_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many payments failed before, by hold."""
+    statement = text(
+        "SELECT hold_id, count(*) AS failures FROM payments"
+        " WHERE hold_id = ANY(CAST(:hold_ids AS uuid[])) AND status = 'failed' GROUP BY hold_id"
+    )
+    rows = await tx.execute(statement, {"hold_ids": list(hold_ids)})
+    return {row.hold_id: int(row.failures) for row in rows}
 
 
 async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
@@ -148,13 +171,14 @@ async def update_payments(tx: Transaction, payments: Sequence[Payment]) -> None:
         "UPDATE payments AS p SET status = t.status, charge_id = t.charge_id,"
         " failure_reason = t.failure_reason, confirm_url = t.confirm_url,"
         " refund_asked_cents = t.refund_asked_cents, refunded_cents = t.refunded_cents,"
+        " occupies_hold = t.occupies_hold,"
         " settled_at = CASE WHEN t.status = 'pending' THEN NULL"
         " ELSE COALESCE(p.settled_at, now()) END"
         " FROM unnest(CAST(:payment_ids AS uuid[]), CAST(:statuses AS text[]),"
         " CAST(:charge_ids AS text[]), CAST(:reasons AS text[]), CAST(:urls AS text[]),"
-        " CAST(:asked AS bigint[]), CAST(:refunded AS bigint[]))"
+        " CAST(:asked AS bigint[]), CAST(:refunded AS bigint[]), CAST(:occupying AS boolean[]))"
         " AS t(payment_id, status, charge_id, failure_reason, confirm_url, refund_asked_cents,"
-        " refunded_cents) WHERE p.payment_id = t.payment_id"
+        " refunded_cents, occupies_hold) WHERE p.payment_id = t.payment_id"
     )
     ordered = sorted(payments, key=lambda payment: payment.payment_id)
     values = {
@@ -165,6 +189,7 @@ async def update_payments(tx: Transaction, payments: Sequence[Payment]) -> None:
         "urls": [p.confirm_url for p in ordered],
         "asked": [p.refund_asked_cents for p in ordered],
         "refunded": [p.refunded_cents for p in ordered],
+        "occupying": [p.occupies_hold for p in ordered],
     }
     await tx.execute(statement, values)
 

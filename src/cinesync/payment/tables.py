@@ -43,12 +43,12 @@ payments = Table(
     Column("settled_at", Moment),
     Column("checks", BigInteger, nullable=False),
     Column("next_check_at", Moment, nullable=False),
+    Column("occupies_hold", Boolean, nullable=False),
     UniqueConstraint("customer_id", "idempotency_key", name="payments_key"),
     CheckConstraint(
         "status IN ('pending', 'success', 'failed', 'partially_refunded', 'refunded')",
         name="payments_status",
     ),
-    CheckConstraint("amount_cents > 0", name="payments_amount"),
     CheckConstraint(
         "refunded_cents >= 0 AND refunded_cents <= refund_asked_cents"
         " AND refund_asked_cents <= amount_cents",
@@ -57,6 +57,12 @@ payments = Table(
 )
 Index("payments_of_customer", payments.c.customer_id, payments.c.created_at, payments.c.payment_id)
 Index("payments_of_hold", payments.c.hold_id)
+Index(
+    "payments_one_per_hold",
+    payments.c.hold_id,
+    unique=True,
+    postgresql_where=text("occupies_hold"),
+)
 Index(
     "payments_pending",
     payments.c.provider,

@@ -38,7 +38,7 @@ class EmbeddedShop(Infrastructure):
     def start(self, say: Callable[[str], None]) -> None:
         """Raises UpFailed when the shop does not come up."""
         check_port(self.address)
-        self.bank.start()
+        self.start_bank()
         self.start_validators()
         self.shop.start()  # it loads while PostgreSQL starts, and waits for it
         say("starting PostgreSQL")
@@ -49,9 +49,9 @@ class EmbeddedShop(Infrastructure):
             {
                 "url": self.address.url,
                 "database_url": self.postgres.url(),
-                "bank_url": self.environ["BANK_URL"],
+                "bank_url": self.environ.get("BANK_URL", ""),
                 "shop_pid": self.shop.pid,
-                "bank_pid": self.bank.pid,
+                "bank_pid": self.bank.pid if self.bank is not None else None,
                 "postgres_pid": self.postgres.pid,
             }
         )
@@ -110,7 +110,9 @@ def borrowed(folder: Path, environ: Mapping[str, str]) -> Iterator[Mapping[str, 
         raise UpFailed(f"There is no shop in {home.folder}; `cinesync up` makes one.")
     stack = EmbeddedShop(home, Address("127.0.0.1", free_port()), environ)
     if facts:
-        stack.environ |= {"DATABASE_URL": facts["database_url"], "BANK_URL": facts["bank_url"]}
+        stack.environ["DATABASE_URL"] = facts["database_url"]
+        if facts["bank_url"]:
+            stack.environ["BANK_URL"] = facts["bank_url"]
         yield stack.environ
         return
     with home.owned():

@@ -16,6 +16,7 @@ from cinesync.supervisor.watchdog import watched
 WATCH_SECONDS = 0.2
 BANK_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.05
+BANK_SETTINGS = frozenset({"BANK_URL", "BANK_SECRET"})
 VALIDATORS = 4  # the fewest that outlive one liar or one crash: n = 3f + 1
 OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "SHOP_URL")
 
@@ -34,26 +35,31 @@ class Infrastructure:
         bank_port, *validator_ports = free_ports(1 + len(numbers))
         self._bank_port = bank_port
         self._validator_ports = dict(zip(numbers, validator_ports, strict=True))
-        bank_secret = home.secret("bank")
+        takes_real_money = bool(environ.get("STRIPE_SECRET_KEY"))
+        without_bank = {k: v for k, v in environ.items() if k not in BANK_SETTINGS}
+        bank = {"BANK_URL": f"http://127.0.0.1:{bank_port}", "BANK_SECRET": home.secret("bank")}
         self.environ = {
-            **environ,
+            **without_bank,
+            **({} if takes_real_money else bank),
             "SECRET_KEY": home.secret("shop"),
             "DATABASE_URL": self.postgres.url(),
-            "BANK_URL": f"http://127.0.0.1:{bank_port}",
-            "BANK_SECRET": bank_secret,
             "LEDGER_HOME": str(self.ledger / "client-ledger"),
             **dict.fromkeys(OWN_URLS, url),
         }
-        self.bank = ManagedProcess(
-            "bank",
-            [
+        self.bank = (
+            None
+            if takes_real_money
+            else ManagedProcess(
                 "bank",
-                f"--port={bank_port}",
-                f"--data={home.folder / 'bank.sqlite'}",
-                f"--webhook-url={url}/api/payment/webhooks/sandbox",
-            ],
-            self.environ,
-            home,
+                [
+                    "bank",
+                    f"--port={bank_port}",
+                    f"--data={home.folder / 'bank.sqlite'}",
+                    f"--webhook-url={url}/api/payment/webhooks/sandbox",
+                ],
+                self.environ,
+                home,
+            )
         )
         self.validators = [
             ManagedProcess(name, ["validator", f"--home={self.ledger / name}"], self.environ, home)
@@ -86,17 +92,27 @@ class Infrastructure:
         except chain.OldFormat as error:
             raise UpFailed(str(error)) from error
 
+    def start_bank(self) -> None:
+        """A shop with a real provider has none."""
+        if self.bank is not None:
+            self.bank.start()
+
+    @property
+    def banks(self) -> Sequence[ManagedProcess]:
+        return [self.bank] if self.bank is not None else []
+
     def start_books(self) -> None:
         """Only what holds data, for commands that look into a stopped shop.
 
         A bank that does not start is for the command to find: it may not need one.
         """
-        self.bank.start()
+        self.start_bank()
         self.postgres.start()
         address = Address("127.0.0.1", self._bank_port)
         deadline = time.monotonic() + BANK_SECONDS_MAX
-        while not address.answers() and not self.bank.has_ended() and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        for bank in self.banks:
+            while not address.answers() and not bank.has_ended() and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
 
     @property
     def children(self) -> Sequence[ManagedProcess]:
@@ -117,13 +133,13 @@ class Infrastructure:
         if not self.postgres.is_running():
             say("PostgreSQL ended; starting it again")
             self.postgres.start()
-        for child in (self.bank, *self.validators, *self.children):
+        for child in (*self.banks, *self.validators, *self.children):
             if not self.stopping.is_set() and child.has_ended() and child.revive():
                 say(f"the {child.name} ended; it was started again")
 
     def stop(self) -> None:
         """In the order in which they need each other."""
-        for child in (*self.validators, self.bank):
+        for child in (*self.validators, *self.banks):
             child.stop()
         self.postgres.stop()
 

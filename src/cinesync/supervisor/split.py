@@ -180,7 +180,7 @@ class Split(Infrastructure):
         self._caddyfile.parent.mkdir(mode=0o700, exist_ok=True)
         self._caddyfile.write_text(caddyfile.caddyfile(self._gateway))
         say("starting the bank, four validators and PostgreSQL")
-        self.bank.start()
+        self.start_bank()
         self.start_validators()
         for child in self.children:  # they load while PostgreSQL starts, and wait for it
             child.start()
@@ -192,7 +192,7 @@ class Split(Infrastructure):
             {
                 "url": self.url,
                 "database_url": self.postgres.url(),
-                "bank_url": self.environ["BANK_URL"],
+                "bank_url": self.environ.get("BANK_URL", ""),
                 "control": str(self._control.path),
             }
         )

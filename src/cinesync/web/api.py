@@ -20,6 +20,7 @@ from cinesync.web.model import (
     Movie,
     Page,
     Payment,
+    PaymentProvider,
     SeatMap,
     Show,
     Theater,
@@ -44,6 +45,11 @@ class ApiProblem(Exception):
         self.title = title
         self.detail = detail
         self.members = members
+
+    @property
+    def kind(self) -> str:
+        """The last part of the problem's type: `already-paid`."""
+        return str(self.members.get("type", "")).rpartition("/")[2]
 
     @property
     def sentence(self) -> str:
@@ -133,11 +139,16 @@ class Api:
 
     # payment
 
+    def payment_provider(self) -> PaymentProvider:
+        return self._public("/api/payment/provider", PaymentProvider)
+
     def pay(self, token: str, hold_id: str, card: str, key: str) -> Payment:
-        """The same `key` again is the same payment again, never a second one."""
+        """The same `key` again is the same payment again, never a second one.
+
+        Without a `card` only what costs nothing can be paid.
+        """
         body = {
             "hold_id": hold_id,
-            "provider": "sandbox",
             "token": card,
             "return_path": f"/holds/{hold_id}/payment",
         }

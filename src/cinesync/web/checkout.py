@@ -75,7 +75,8 @@ def release(hold_id: UUID) -> Response:
 @blueprint.post("/holds/<uuid:hold_id>/pay")
 def pay(hold_id: UUID) -> Response:
     card, key = request.form.get("card", ""), request.form.get("key", "")
-    if card not in TOKENS or not _is_uuid(key):
+    # The API decides whether these seats cost nothing, whatever the form said.
+    if (card and card not in TOKENS) or not _is_uuid(key):
         return _checkout(str(hold_id), sentence="Choose a card to pay with.", status=422)
     try:
         payment = api().pay(session.access_token(), str(hold_id), card, key)
@@ -91,10 +92,26 @@ def pay(hold_id: UUID) -> Response:
 def _not_paid(hold_id: str, card: str, key: str, problem: ApiProblem) -> Response:
     if problem.status == 401:  # noqa: PLR2004 RFC 9110
         raise problem
+    if problem.kind in {"already-paid", "payment-underway"}:
+        return _paid_before(hold_id, problem)
+    if problem.kind == "token-missing":
+        return _checkout(hold_id, sentence="Choose a card to pay with.", status=422)
     if problem.status >= SERVER_ERRORS:
         # The same key: whatever the first attempt did, the second cannot do it again.
         return _checkout(hold_id, sentence=UNKNOWN_OUTCOME, status=503, card=card, key=key)
     return _checkout(hold_id, sentence=problem.sentence, status=problem.status, card=card)
+
+
+def _paid_before(hold_id: str, problem: ApiProblem) -> Response:
+    """Another payment of these seats came first: lead to what became of it."""
+    earlier = str(problem.members.get("payment_id", ""))
+    if _is_uuid(earlier):
+        session.keep_payment(hold_id, earlier)
+        flash("There is a payment for these seats already. Nothing more was taken.", "info")
+        return redirect(url_for("checkout.payment", payment_id=earlier), 303)
+    session.forget_hold(hold_id)
+    flash("These seats are paid for already: this is your booking.", "info")
+    return redirect(url_for("account.booking", booking_id=hold_id), 303)
 
 
 @blueprint.get("/payments/<uuid:payment_id>")
@@ -104,6 +121,8 @@ def payment(payment_id: UUID) -> Response:
     outcome = outcome_of(paid, booking)
     if outcome is Outcome.TICKET and booking is not None:
         session.forget_hold(booking.booking_id)
+        if any(one.payment_id == paid.payment_id for one in booking.refused_payments):
+            flash("You paid twice for these seats: the second payment goes back by itself.", "info")
         return redirect(url_for("account.booking", booking_id=booking.booking_id), 303)
     if outcome is Outcome.REFUNDED:
         session.forget_hold(paid.hold_id)
@@ -154,9 +173,9 @@ def _checkout_page(held: Hold, shown: dict[str, Any]) -> str:
     show = api().show(held.show_id)
     session.keep_hold(held, show)
     defaults = {"card": TEST_CARDS[0].token, "key": str(clock.new_id()), "sentence": ""}
-    return render_template(
-        "checkout.html", **(defaults | shown), hold=held, show=show, cards=TEST_CARDS
-    )
+    provider = api().payment_provider() if held.total_cents else None
+    cards = TEST_CARDS if provider and provider.takes_test_cards else ()
+    return render_template("checkout.html", **(defaults | shown), hold=held, show=show, cards=cards)
 
 
 def _over(hold_id: str, held: Hold | None) -> Response:

@@ -116,7 +116,7 @@ class Hold(Struct, frozen=True):
 
 
 class RefusedPayment(Struct, frozen=True):
-    """A payment that became no booking: it goes back."""
+    """A payment that became no booking: it goes back. Some came beside the one that did."""
 
     payment_id: str
     reason: str = ""
@@ -159,6 +159,13 @@ class Payment(Struct, frozen=True):
     currency: str = ""
     failure_reason: str | None = None
     confirm_url: str | None = None
+
+
+class PaymentProvider(Struct, frozen=True):
+    """Whom the shop takes money through; empty: nobody."""
+
+    provider: str
+    takes_test_cards: bool = False
 
 
 class Tokens(Struct, frozen=True):
@@ -210,7 +217,8 @@ def outcome_of(payment: Payment, booking: Booking | None) -> Outcome:
     if payment.status == "failed":
         return Outcome.DECLINED
     refused = booking.refused_payments if booking else ()
-    if any(one.payment_id == payment.payment_id for one in refused):
+    reasons = [one.reason for one in refused if one.payment_id == payment.payment_id]
+    if reasons and reasons != ["already_paid"]:
         return Outcome.REFUNDED
     if booking is not None and booking.status in {"confirmed", "cancelled"}:
         return Outcome.TICKET

@@ -13,6 +13,7 @@ from cinesync.chassis import clock
 from cinesync.chassis.peer import Peer, PeerAway
 from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused, StatementLine
 from cinesync.payment.model import (
+    BadNotice,
     BadSignature,
     Charge,
     ChargeState,
@@ -22,6 +23,7 @@ from cinesync.payment.model import (
     Report,
 )
 
+SANDBOX: Final = "sandbox"
 SIGNATURE_HEADER: Final = "bank-signature"
 SIGNATURE_AGE_SECONDS_MAX: Final = 300
 REFUSALS: Final = frozenset({400, 404, 422})
@@ -57,7 +59,7 @@ class Sandbox:
     bank: Peer
     secret: str
     absent_after_seconds: float
-    name: str = "sandbox"
+    name: str = SANDBOX
 
     async def charge(self, order: ChargeOrder) -> Charge:
         body = {
@@ -93,11 +95,11 @@ class Sandbox:
             payment_id = UUID(notice.charge.reference)
         except ValueError:
             return None
-        report = Report(
-            provider=self.name,
-            payment_id=payment_id,
-            charges=[_charge(msgspec.structs.asdict(notice.charge))],
-        )
+        try:
+            charge = _charge(msgspec.structs.asdict(notice.charge))
+        except KeyError as error:
+            raise BadNotice from error
+        report = Report(provider=self.name, payment_id=payment_id, charges=[charge])
         return ProviderEvent(provider_event_id=notice.event_id, report=report)
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
@@ -152,6 +154,8 @@ def check_signature(secret: str, signature: str, body: bytes, now_seconds: float
     time_text, _, digest = signature.removeprefix("t=").partition(",v1=")
     expected = hmac.new(secret.encode(), time_text.encode() + b"." + body, sha256).hexdigest()
     if not hmac.compare_digest(digest.encode(), expected.encode()):
+        raise BadSignature
+    if not time_text.isascii() or not time_text.isdecimal():
         raise BadSignature
     if abs(now_seconds - int(time_text)) > SIGNATURE_AGE_SECONDS_MAX:
         raise BadSignature("the notice is too old")

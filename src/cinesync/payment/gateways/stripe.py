@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
 
 import stripe
 
 from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused, StatementLine
+from cinesync.payment.gateways.stripe_lifecycle import INTENT_EVENTS, charge_of, payment_id_of
 from cinesync.payment.model import (
+    BadNotice,
     BadSignature,
     Charge,
     ChargeState,
@@ -22,8 +23,6 @@ from cinesync.payment.model import (
 # Its search index lags behind by up to a minute.
 ABSENT_AFTER_SECONDS: Final = 180.0
 PAGE_MAX: Final = 100
-# A customer's card was refused, or the intent was given up; we never retry an intent.
-DECLINED: Final = frozenset({"requires_payment_method", "canceled"})
 NOT_GIVEN_BACK: Final = frozenset({"failed", "canceled"})
 
 
@@ -70,16 +69,16 @@ class Stripe:
                 )
         except stripe.CardError as error:
             return _declined(error, order)
-        return _charge(intent.to_dict())
+        return charge_of(intent.to_dict())
 
     async def find(self, payment: Payment) -> list[Charge]:
         async with _translated():
             if payment.charge_id:
                 intent = await self.client.v1.payment_intents.retrieve_async(payment.charge_id)
-                return [_charge(intent.to_dict())]
+                return [charge_of(intent.to_dict())]
             query = f"metadata['payment_id']:'{payment.payment_id}'"
             found = await self.client.v1.payment_intents.search_async({"query": query})
-            return [_charge(intent.to_dict()) for intent in found.data]
+            return [charge_of(intent.to_dict()) for intent in found.data]
 
     async def cancel(self, charge: Charge) -> Charge:
         async with _translated():
@@ -88,7 +87,7 @@ class Stripe:
             except stripe.InvalidRequestError:
                 # Too late: it was decided meanwhile.
                 intent = await self.client.v1.payment_intents.retrieve_async(charge.charge_id)
-            return _charge(intent.to_dict())
+            return charge_of(intent.to_dict())
 
     async def refund(self, refund: Refund) -> None:
         async with _translated():
@@ -109,11 +108,15 @@ class Stripe:
             event = stripe.Webhook.construct_event(body, signature, self.webhook_secret)
         except (ValueError, stripe.SignatureVerificationError) as error:
             raise BadSignature from error
-        intent = event.to_dict()["data"]["object"]
-        payment_id = _payment_id(intent)
-        if not event.type.startswith("payment_intent.") or payment_id is None:
-            return None
-        report = Report(provider=self.name, payment_id=payment_id, charges=[_charge(intent)])
+        try:
+            intent = event.to_dict()["data"]["object"]
+            payment_id = payment_id_of(intent)
+            if not INTENT_EVENTS.get(event.type) or payment_id is None:
+                return None
+            charge = charge_of(intent)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadNotice from error
+        report = Report(provider=self.name, payment_id=payment_id, charges=[charge])
         return ProviderEvent(provider_event_id=event.id, report=report)
 
     async def ping(self) -> None:
@@ -150,33 +153,6 @@ async def _translated() -> AsyncIterator[None]:
         raise GatewayRefused(error.code or str(error)) from error
     except stripe.StripeError as error:
         raise GatewayAway(repr(error)) from error
-
-
-def _payment_id(intent: Mapping[str, Any]) -> UUID | None:
-    try:
-        return UUID(intent["metadata"]["payment_id"])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _charge(intent: Mapping[str, Any]) -> Charge:
-    status = intent["status"]
-    captured = status == "succeeded"
-    state = ChargeState.DECLINED if status in DECLINED else ChargeState.WAITING
-    error = intent.get("last_payment_error") or {}
-    action = (intent.get("next_action") or {}).get("redirect_to_url") or {}
-    return Charge(
-        charge_id=intent["id"],
-        state=ChargeState.CAPTURED if captured else state,
-        amount_cents=intent["amount_received"] if captured else intent["amount"],
-        currency=intent["currency"].upper(),
-        reason=error.get("decline_code") or error.get("code") or _reason(status),
-        confirm_url=action.get("url") or "",
-    )
-
-
-def _reason(status: str) -> str:
-    return status if status in DECLINED else ""
 
 
 def _declined(error: stripe.CardError, order: ChargeOrder) -> Charge:
