@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from cinesync.booking import service, settling, store
+from cinesync.booking.cancellation import Cancelled, CancelSeats, cancel_seats
 from cinesync.booking.kept import Kept
 from cinesync.booking.model import Booking, BookingError, HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld
@@ -18,7 +19,9 @@ from cinesync.chassis.events import decode
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
+    BookingReduced,
     BookingRefused,
+    BookingRescheduled,
     SeatsHeld,
     SeatsReleased,
 )
@@ -28,7 +31,15 @@ from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSu
 REGION = "eu-west"
 BOOKING_EVENTS = {
     event.name: event
-    for event in (SeatsHeld, SeatsReleased, BookingConfirmed, BookingCancelled, BookingRefused)
+    for event in (
+        SeatsHeld,
+        SeatsReleased,
+        BookingConfirmed,
+        BookingCancelled,
+        BookingReduced,
+        BookingRefused,
+        BookingRescheduled,
+    )
 }
 
 
@@ -189,10 +200,14 @@ class BoxOffice:
             service.extend_hold, booking.booking_id, booking.customer_id, self.terms
         )
 
-    async def cancel(self, booking: Booking) -> tuple[Booking, list[BookingCancelled]]:
-        return await self.db.run(
-            service.cancel_booking, booking.booking_id, booking.customer_id, self.terms
+    async def cancel(self, booking: Booking) -> Cancelled:
+        return await self.give_back(booking)
+
+    async def give_back(self, booking: Booking, *seats: str) -> Cancelled:
+        command = CancelSeats(
+            booking_id=booking.booking_id, customer_id=booking.customer_id, seats=seats
         )
+        return await self.db.run(cancel_seats, command, self.kept, self.terms)
 
     async def run_out(self, booking: Booking) -> None:
         """Let the database's clock pass the end of a hold."""

@@ -8,7 +8,7 @@ from cinesync.chassis import clock
 from cinesync.chassis.db import Database, Transaction
 from cinesync.chassis.events import Message, encode
 from cinesync.chassis.inbox import Inbox
-from cinesync.contracts.booking import BookingConfirmed
+from cinesync.contracts.booking import BookingConfirmed, BookingReduced
 from cinesync.movies import service
 from cinesync.movies.consumers import HANDLERS
 
@@ -47,6 +47,29 @@ async def test_a_booking_delivered_again_and_again_counts_once(chain: Database) 
     assert await inbox.receive([message, message]) == {}
     assert await inbox.receive([message]) == {}
     assert await chain.read(_taken) == 2
+
+
+async def test_seats_given_back_one_by_one_are_left_again(chain: Database) -> None:
+    booked = await _booking(chain)
+    reduced = BookingReduced(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        reduction_id=clock.new_id(),
+        booking_id=booked.booking_id,
+        payment_id=booked.payment_id,
+        customer_id=booked.customer_id,
+        show_id=booked.show_id,
+        region=booked.region,
+        seats=["A2"],
+        refund_cents=50,
+        currency="EUR",
+        reason="customer",
+    )
+    for event in (reduced, booked, reduced):
+        message = Message(event.event_id, event.name, encode(event))
+        inbox = Inbox("movies", type(event), HANDLERS[type(event)], chain)
+        assert await inbox.receive([message]) == {}
+    assert await chain.read(_taken) == 1
 
 
 async def test_without_the_inbox_a_booking_delivered_again_counts_again(chain: Database) -> None:

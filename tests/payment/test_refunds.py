@@ -8,7 +8,7 @@ from asyncpg import IntegrityConstraintViolationError
 
 from cinesync.chassis import clock
 from cinesync.chassis.problems import Problem
-from cinesync.contracts.booking import BookingCancelled, BookingRefused
+from cinesync.contracts.booking import BookingCancelled, BookingReduced, BookingRefused
 from cinesync.payment import service, store
 from cinesync.payment.gateways import GatewayAway
 from cinesync.payment.model import Refund
@@ -80,6 +80,40 @@ async def test_a_partly_refunded_cancellation_keeps_the_rest(till: Till) -> None
     await till.give_back_all()
     assert (await till.payment(payment["payment_id"]))["status"] == "refunded"
     assert sorted(await bank_refunds(till)) == [1000, 1400]
+    await till.assert_books_are_whole()
+
+
+def reduced(payment: dict[str, str], cents: int) -> BookingReduced:
+    return BookingReduced(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        reduction_id=clock.new_id(),
+        booking_id=UUID(payment["hold_id"]),
+        payment_id=UUID(payment["payment_id"]),
+        customer_id=clock.new_id(),
+        show_id=clock.new_id(),
+        region="europe",
+        seats=["F7"],
+        refund_cents=cents,
+        currency="EUR",
+        reason="customer",
+    )
+
+
+async def test_one_payment_goes_back_in_parts_each_of_them_once(till: Till) -> None:
+    payment = (await till.pay()).json()
+    first, second = reduced(payment, 800), reduced(payment, 800)
+    for _ in range(2):
+        await till.db.run(service.refund_cancelled, [first, second])
+        await till.db.run(service.refund_cancelled, [first])
+        await till.give_back_all()
+    partly = await till.payment(payment["payment_id"])
+    assert (partly["status"], partly["refunded_cents"]) == ("partially_refunded", 1600)
+    await till.db.run(service.refund_cancelled, [cancelled(payment, 800)])
+    await till.give_back_all()
+    assert (await till.payment(payment["payment_id"]))["status"] == "refunded"
+    assert await bank_refunds(till) == [800, 800, 800]
+    assert len(await till.events("payment.refunded")) == 3
     await till.assert_books_are_whole()
 
 

@@ -260,6 +260,14 @@ def _booking(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
         booking = _mine(world, booking_id)
         if booking["status"] != "confirmed":
             raise Refused(409, "This booking is not confirmed.")
+        going = (request.get_json(silent=True) or {}).get("seats") or booking["seats"]
+        staying = [seat for seat in booking["seats"] if seat not in going]
+        if staying:
+            gone = [one for one in booking["priced_seats"] if one["seat"] in going]
+            booking["priced_seats"] = [o for o in booking["priced_seats"] if o not in gone]
+            booking |= {"seats": staying, "cancelled_seats": gone, "refund_state": "pending"}
+            booking["refund_cents"] = sum(one["price_cents"] for one in gone)
+            return jsonify(booking)
         booking |= {"status": "cancelled", "refund_state": "pending", "ticket": None}
         booking["refund_cents"] = booking["total_cents"]
         for seat in booking["seats"]:
@@ -322,6 +330,7 @@ def _new_booking(world: World, show_id: str, seats: list[str]) -> dict[str, Any]
         "hold_id": booking_id,
         "booking_id": booking_id,
         "seats": seats,
+        "priced_seats": [{"seat": seat, "price_cents": prices[seat]} for seat in seats],
         "total_cents": sum(prices[seat] for seat in seats),
         "status": "held",
         "expires_at": _time(world, HOLD),

@@ -221,14 +221,81 @@ def test_a_booking_is_cancelled_after_asking_and_shows_the_refund(
     customer: FlaskClient, world: World, booking_id: str
 ) -> None:
     asked = customer.get(f"/bookings/{booking_id}/cancel").text
-    assert "£25.00 goes back to your card" in asked
+    assert "goes back to your card: £25.00 for all of them" in asked
     answer = customer.post(f"/bookings/{booking_id}/cancel")
     page = customer.get(answer.location).text
     assert "Cancelled" in page
+    assert "You cancelled this booking" in page
     assert "£25.00 is on its way back to your card" in page
     assert "data-ticket" not in page
     world.bookings[booking_id]["refund_state"] = "refunded"
     assert "£25.00 went back to your card" in customer.get("/bookings").text
+
+
+def test_single_seats_are_given_back(customer: FlaskClient, world: World, booking_id: str) -> None:
+    asked = customer.get(f"/bookings/{booking_id}/cancel").text
+    assert asked.count('type="checkbox"') == 2
+    none = customer.post(f"/bookings/{booking_id}/cancel", data={"choose": "1"})
+    assert (none.status_code, world.bookings[booking_id]["status"]) == (422, "confirmed")
+    assert "Choose the seats to give back first." in none.text
+    answer = customer.post(f"/bookings/{booking_id}/cancel", data={"choose": "1", "seat": ["C4"]})
+    page = customer.get(answer.location).text
+    assert "C4 given back" in page
+    assert '<del class="seat-name">C4</del>' in page
+    assert "£12.50 is on its way back to your card" in page
+    assert "data-ticket" in page
+    rest = customer.get(f"/bookings/{booking_id}/cancel").text
+    assert "£12.50 goes back to your card" in rest
+    assert "checkbox" not in rest
+
+
+def test_seats_that_may_not_go_alone_are_asked_about_again(
+    customer: FlaskClient, world: World, booking_id: str
+) -> None:
+    told = "C4 would be left on its own. Cancel C5 instead."
+    world.fail(f"/api/booking/bookings/{booking_id}/cancel", 422, told, rule="gap")
+    page = customer.post(f"/bookings/{booking_id}/cancel", data={"choose": "1", "seat": ["C4"]})
+    assert page.status_code == 422
+    assert told in page.text
+    assert 'value="C4" checked' in page.text
+    assert 'value="C5">' in page.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("show", "The cinema cancelled this show: The projector broke"),
+        ("staff", "The cinema cancelled this booking: The projector broke"),
+    ],
+)
+def test_why_a_booking_was_cancelled_is_said(
+    customer: FlaskClient, world: World, booking_id: str, reason: str, told: str
+) -> None:
+    cancelled = {"cancel_reason": reason, "cancel_note": "The projector broke"}
+    world.bookings[booking_id] |= {"status": "cancelled", **cancelled}
+    assert told in customer.get(f"/bookings/{booking_id}").text
+    assert told in customer.get("/bookings").text
+
+
+def test_a_moved_show_shows_both_times_and_the_way_out(
+    customer: FlaskClient, world: World, booking_id: str
+) -> None:
+    booking = world.bookings[booking_id]
+    assert "The time changed" not in customer.get(f"/bookings/{booking_id}").text
+    new = (clock.now() + timedelta(hours=1)).isoformat()
+    booking |= {
+        "booked_starts_at": booking["starts_at"],
+        "starts_at": new,
+        "cancel_until": new,
+        "is_moved": True,
+    }
+    for path in (f"/bookings/{booking_id}", "/bookings", f"/bookings/{booking_id}/cancel"):
+        page = customer.get(path).text
+        assert "The time changed." in page
+        assert "18:30</del>" in page
+    assert "You get all your money back if you cancel" in (
+        customer.get(f"/bookings/{booking_id}").text
+    )
 
 
 def test_too_late_to_cancel_is_a_sentence(

@@ -299,6 +299,19 @@ def test_a_hold_that_ran_out_leads_back_to_its_seats(
     assert "data-countdown" not in page.text
 
 
+def test_the_hold_of_a_cancelled_show_is_free_for_nobody(
+    customer: FlaskClient, world: World, hold_id: str
+) -> None:
+    world.bookings[hold_id]["status"] = "released"
+    world.shows[SHOW] |= {"status": "cancelled", "cancel_reason": "The projector broke"}
+    page = customer.get(f"/holds/{hold_id}")
+    assert page.status_code == 410
+    assert "This show was cancelled" in page.text
+    assert "The cinema says why: The projector broke." in page.text
+    assert "free for everyone" not in page.text
+    assert "Choose again" not in page.text
+
+
 def test_a_hold_nobody_knows_leads_to_the_shows(customer: FlaskClient, hold_id: str) -> None:
     page = customer.get("/holds/00000000-0000-4000-8000-000000000000")
     assert page.status_code == 410

@@ -72,6 +72,15 @@ def _refunded(amount: Any, currency: Any, payment_id: Any) -> str:
     return f"{amount} {currency} of payment {payment_id}"
 
 
+def _names(row: Any) -> str:
+    seats = msgspec.json.decode(row.seats) if isinstance(row.seats, str) else row.seats
+    return " ".join(sorted(seats))
+
+
+def _reduced(amount: Any, currency: Any, booking_id: Any, seats: str) -> str:
+    return f"{amount} {currency} of booking {booking_id}, seats {seats}"
+
+
 def _confirmed(total: Any, currency: Any, payment_id: Any, show_id: Any, seats: str) -> str:
     return f"{total} {currency} of payment {payment_id} for show {show_id}, seats {seats}"
 
@@ -115,7 +124,7 @@ KINDS: Final = (
         "booking.confirmed",
         "booking",
         _page(
-            "total_cents, currency, payment_id, show_id, seats,"
+            "total_cents, currency, payment_id, show_id, seats || cancelled_seats AS seats,"
             " COALESCE(confirmed_at, created_at) AS happened_at",
             "bookings",
             "booking_id",
@@ -137,7 +146,9 @@ KINDS: Final = (
         "booking.cancelled",
         "booking",
         _page(
-            "refund_cents, currency, payment_id, COALESCE(cancelled_at, created_at) AS happened_at",
+            "refund_cents - (SELECT COALESCE(SUM(f.refund_cents), 0) FROM booking_refunds f"
+            " WHERE f.booking_id = bookings.booking_id AND NOT f.whole) AS refund_cents,"
+            " currency, payment_id, COALESCE(cancelled_at, created_at) AS happened_at",
             "bookings",
             "booking_id",
             "state = 'cancelled'",
@@ -146,6 +157,24 @@ KINDS: Final = (
         lambda row: _refunded(row.refund_cents, row.currency, row.payment_id),
         lambda entry: _refunded(
             _fact(entry, "refund_cents"), _fact(entry, "currency"), _fact(entry, "payment_id")
+        ),
+    ),
+    Kind(
+        "booking.reduced",
+        "booking",
+        _page(
+            "refund_cents, currency, booking_id, seats, refunded_at AS happened_at",
+            "booking_refunds",
+            "refund_id",
+            "NOT whole",
+        ),
+        lambda entry: str(_fact(entry, "reduction_id")),
+        lambda row: _reduced(row.refund_cents, row.currency, row.booking_id, _names(row)),
+        lambda entry: _reduced(
+            _fact(entry, "refund_cents"),
+            _fact(entry, "currency"),
+            entry.booking_id,
+            _seats(entry),
         ),
     ),
     Kind(

@@ -27,7 +27,8 @@ PRICES_OF_BOOKINGS: Final = (
     " WHERE b.booking_id > CAST(:after AS uuid) AND b.booking_id <= CAST(:last AS uuid)"
     " AND b.state = 'confirmed' AND b.total_cents <>"
     " (SELECT COALESCE(sum(CAST(e.value ->> 'price_cents' AS bigint)), 0)"
-    " FROM jsonb_array_elements(b.seats) AS e(value)) ORDER BY b.booking_id ASC"
+    " FROM jsonb_array_elements(b.seats || b.cancelled_seats) AS e(value))"
+    " ORDER BY b.booking_id ASC"
 )
 
 

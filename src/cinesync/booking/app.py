@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from cinesync.booking import service
+from cinesync.booking import rescheduling, service
 from cinesync.booking.consumers import HANDLERS
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
@@ -23,6 +23,7 @@ from cinesync.chassis.settings import Secret, load
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
+    BookingReduced,
     SeatsHeld,
     SeatsReleased,
 )
@@ -34,6 +35,8 @@ SWEEP_GRACE_SECONDS = 60
 SWEEP_PAUSE_SECONDS = 10
 SWEEP_REST_SECONDS = 0.2  # between full batches: after a rush, buyers want the same turns
 SWEEP_BATCH_MAX = 200
+MOVES_PAUSE_SECONDS = 2
+MOVES_BATCH_MAX = 200
 # A key that may be replaced for being too short still has to be named here.
 FORMER_SECRETS = Secret(bytes_min=16, is_list=True)
 
@@ -52,6 +55,9 @@ class Settings:
     held_seats_max: Annotated[int, "seats that one customer can hold at once"] = 20
     sales_close_minutes: Annotated[int, "minutes after a show's start that sales close"] = 15
     cancel_minutes_before: Annotated[int, "minutes before a show that cancelling ends"] = 120
+    moved_minutes: Annotated[
+        int, "minutes by which a show must move to give every customer a refund on request"
+    ] = 15
     live_listeners_max: Annotated[int, "open seat map streams in one process"] = 2_000
 
 
@@ -65,6 +71,7 @@ def build(environ: Mapping[str, str]) -> Service:
         held_seats_max=settings.held_seats_max,
         sales_close_minutes=settings.sales_close_minutes,
         cancel_minutes_before=settings.cancel_minutes_before,
+        moved_minutes=settings.moved_minutes,
     )
     earlier = [secret for secret in settings.earlier_secret_keys.split(",") if secret]
     signer = TicketSigner(settings.secret_key, earlier)
@@ -80,6 +87,7 @@ def build(environ: Mapping[str, str]) -> Service:
         background=[
             Loop("booking.live", shop.live.run),
             Loop("booking.sweep", partial(sweep, db), SWEEP_PAUSE_SECONDS),
+            Loop("booking.moves", partial(tell_of_moves, db, terms), MOVES_PAUSE_SECONDS),
         ],
         vital=[CONFIRMING],
         intake=shop.intake,
@@ -95,6 +103,7 @@ def listeners(shop: Shop) -> Listeners:
         SeatsReleased: shop.live.seats_released,
         BookingConfirmed: shop.live.bookings_confirmed,
         BookingCancelled: shop.live.bookings_cancelled,
+        BookingReduced: shop.live.bookings_cancelled,
         ShowChanged: shop.live.shows_changed,
         ShowCancelled: shop.live.shows_changed,
     }
@@ -106,3 +115,11 @@ async def sweep(db: Database) -> None:
         swept = await db.run(service.sweep_run_out, SWEEP_GRACE_SECONDS, SWEEP_BATCH_MAX)
         background.succeeded()
         await asyncio.sleep(SWEEP_REST_SECONDS if swept == SWEEP_BATCH_MAX else SWEEP_PAUSE_SECONDS)
+
+
+async def tell_of_moves(db: Database, terms: Terms) -> None:
+    """Tell the customers of shows that move, in bounded batches; until cancelled."""
+    while True:
+        told = await db.run(rescheduling.tell_customers, terms, MOVES_BATCH_MAX)
+        background.succeeded()
+        await asyncio.sleep(SWEEP_REST_SECONDS if told else MOVES_PAUSE_SECONDS)

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import select
 
-from cinesync.booking.model import Show
+from cinesync.booking.model import Move, Show
 from cinesync.booking.tables import early_show_changes, seats
 from cinesync.chassis.db import Transaction, text
 from cinesync.contracts.movies import (
@@ -95,31 +95,39 @@ async def insert_shows(tx: Transaction, scheduled: Sequence[ShowScheduled]) -> s
     return {row.show_id for row in await tx.execute(statement, parameters)}
 
 
-async def update_shows(tx: Transaction, changes: Sequence[ShowChanged]) -> set[UUID]:
-    """Apply changes of one show each; those that were newer than what was known."""
+async def update_shows(
+    tx: Transaction, changes: Sequence[ShowChanged], moves: Mapping[UUID, Sequence[Move]]
+) -> set[UUID]:
+    """Apply changes of one show each, and how often it moved; those that were newer than what was
+    known."""
     statement = text(
         "UPDATE shows SET revision = t.revision, starts_at = t.starts_at, ends_at = t.ends_at,"
-        " prices_cents = CAST(t.prices_cents AS jsonb) FROM unnest(CAST(:regions AS text[]),"
+        " prices_cents = CAST(t.prices_cents AS jsonb), moves = CAST(t.moves AS jsonb)"
+        " FROM unnest(CAST(:regions AS text[]),"
         " CAST(:show_ids AS uuid[]), CAST(:revisions AS bigint[]),"
         " CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]),"
-        " CAST(:prices AS text[])) AS t(region, show_id, revision, starts_at, ends_at,"
-        " prices_cents) WHERE shows.region = t.region AND shows.show_id = t.show_id"
+        " CAST(:prices AS text[]), CAST(:moves AS text[])) AS t(region, show_id, revision,"
+        " starts_at, ends_at, prices_cents, moves) WHERE shows.region = t.region"
+        " AND shows.show_id = t.show_id"
         " AND shows.revision < t.revision RETURNING shows.show_id"
     )
-    rows = await tx.execute(statement, _change_arrays(changes))
+    told = [msgspec.json.encode(moves.get(c.show_id, ())).decode() for c in changes]
+    rows = await tx.execute(statement, _change_arrays(changes) | {"moves": told})
     return {row.show_id for row in rows}
 
 
 async def set_cancelled(tx: Transaction, cancelled: Sequence[ShowCancelled]) -> set[UUID]:
     """Stop selling shows; those that were on sale."""
     statement = text(
-        "UPDATE shows SET cancelled = true FROM unnest(CAST(:regions AS text[]),"
-        " CAST(:show_ids AS uuid[])) AS t(region, show_id) WHERE shows.region = t.region"
+        "UPDATE shows SET cancelled = true, cancel_reason = t.reason"
+        " FROM unnest(CAST(:regions AS text[]), CAST(:show_ids AS uuid[]),"
+        " CAST(:reasons AS text[])) AS t(region, show_id, reason) WHERE shows.region = t.region"
         " AND shows.show_id = t.show_id AND NOT shows.cancelled RETURNING shows.show_id"
     )
     parameters = {
         "regions": [event.region for event in cancelled],
         "show_ids": [event.show_id for event in cancelled],
+        "reasons": [event.reason or None for event in cancelled],
     }
     return {row.show_id for row in await tx.execute(statement, parameters)}
 
@@ -144,14 +152,16 @@ async def keep_early_changes(tx: Transaction, changes: Sequence[ShowChanged]) ->
 async def keep_early_cancellations(tx: Transaction, cancelled: Sequence[ShowCancelled]) -> None:
     """The same for cancellations."""
     statement = text(
-        "INSERT INTO early_show_changes (region, show_id, revision, cancelled)"
-        " SELECT t.region, t.show_id, 0, true FROM unnest(CAST(:regions AS text[]),"
-        " CAST(:show_ids AS uuid[])) AS t(region, show_id)"
-        " ON CONFLICT (region, show_id) DO UPDATE SET cancelled = true"
+        "INSERT INTO early_show_changes (region, show_id, revision, cancelled, cancel_reason)"
+        " SELECT t.region, t.show_id, 0, true, t.reason FROM unnest(CAST(:regions AS text[]),"
+        " CAST(:show_ids AS uuid[]), CAST(:reasons AS text[])) AS t(region, show_id, reason)"
+        " ON CONFLICT (region, show_id) DO UPDATE SET cancelled = true,"
+        " cancel_reason = excluded.cancel_reason"
     )
     parameters = {
         "regions": [event.region for event in cancelled],
         "show_ids": [event.show_id for event in cancelled],
+        "reasons": [event.reason or None for event in cancelled],
     }
     await tx.execute(statement, parameters)
 
@@ -167,6 +177,7 @@ class EarlyChange:
     ends_at: Any
     prices_cents: Any
     cancelled: bool
+    cancel_reason: str | None
 
 
 async def take_early_changes(tx: Transaction, show_ids: Iterable[UUID]) -> list[EarlyChange]:
@@ -239,4 +250,6 @@ def _json(value: Mapping[str, int]) -> str:
 
 def show_of(row: Iterable[Any]) -> Show:
     """A row that begins with SHOW_COLUMNS."""
-    return Show(**dict(zip(_FIELDS, row, strict=False)))
+    values = dict(zip(_FIELDS, row, strict=False))
+    values["moves"] = msgspec.convert(values["moves"], list[Move]) if values["moves"] else ()
+    return Show(**values)

@@ -25,6 +25,7 @@ from cinesync.chassis.problems import Unavailable
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
+    BookingReduced,
     SeatsHeld,
     SeatsReleased,
 )
@@ -153,7 +154,7 @@ class Live:
         for event in events:
             self._tell(event, Take(event.seats, Taken(event.booking_id, None)))
 
-    def bookings_cancelled(self, events: Sequence[BookingCancelled]) -> None:
+    def bookings_cancelled(self, events: Sequence[BookingCancelled | BookingReduced]) -> None:
         """Free, unless they are another's by now."""
         for event in events:
             self._end(event.booking_id)

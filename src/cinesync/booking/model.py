@@ -35,6 +35,7 @@ class Cause(StrEnum):
     RAN_OUT = "ran_out"
     CUSTOMER_CANCELLED = "customer_cancelled"
     SHOW_CANCELLED = "show_cancelled"
+    STAFF_REFUNDED = "staff_refunded"
 
 
 # A hold that is over may still be paid for: its money was under way (I5).
@@ -47,6 +48,7 @@ NEXT: Mapping[tuple[State, Cause], State] = {
     (State.EXPIRED, Cause.PAID): State.CONFIRMED,
     (State.CONFIRMED, Cause.CUSTOMER_CANCELLED): State.CANCELLED,
     (State.CONFIRMED, Cause.SHOW_CANCELLED): State.CANCELLED,
+    (State.CONFIRMED, Cause.STAFF_REFUNDED): State.CANCELLED,
 }
 
 
@@ -180,6 +182,12 @@ class Terms:
     held_seats_max: int = 20
     sales_close_minutes: int = 15
     cancel_minutes_before: int = 120
+    moved_minutes: int = 15
+
+    @property
+    def moved_by(self) -> timedelta:
+        """The change of a show's start that customers need not bear."""
+        return timedelta(minutes=max(self.moved_minutes, 1))
 
 
 Choice = tuple[tuple[str, ...], int, str | None]  # seats, or how many of the best, and the zone
@@ -203,8 +211,17 @@ class HoldSeats(msgspec.Struct, frozen=True, kw_only=True):
         return self.seats, self.best, self.zone
 
 
+class Move(msgspec.Struct, frozen=True):
+    """A show was to start at `before` until `moved_at`."""
+
+    before: datetime
+    moved_at: datetime
+
+
 class Show(msgspec.Struct, frozen=True, kw_only=True):
-    """A show as booking sells it. `read_at` is the database's clock when it was read."""
+    """A show as booking sells it. `read_at` is the database's clock when it was read; `moves` are
+    its changes of time, the oldest first.
+    """
 
     region: str
     show_id: UUID
@@ -224,13 +241,30 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
     layout_id: UUID
     revision: int
     cancelled: bool
+    cancel_reason: str | None = None
+    moves: Sequence[Move] = ()
     read_at: datetime
 
     def sales_close_at(self, terms: Terms) -> datetime:
         return self.starts_at + timedelta(minutes=terms.sales_close_minutes)
 
-    def cancel_until(self, terms: Terms) -> datetime:
-        return self.starts_at - timedelta(minutes=terms.cancel_minutes_before)
+    def starts_at_when(self, moment: datetime) -> datetime:
+        """The start that was announced then."""
+        later = (move.before for move in self.moves if move.moved_at > moment)
+        return next(later, self.starts_at)
+
+    def is_moved_since(self, moment: datetime, terms: Terms) -> bool:
+        """Whether it starts at another time than was announced then, by more than people bear."""
+        return abs(self.starts_at - self.starts_at_when(moment)) >= terms.moved_by
+
+    def cancel_until(self, terms: Terms, booked_at: datetime) -> datetime:
+        """Until when a booking made at `booked_at` can be given back: until the new start, if the
+        show was moved; and a small change of time takes nothing away."""
+        if self.is_moved_since(booked_at, terms):
+            return self.starts_at
+        announced = max(self.starts_at, self.starts_at_when(booked_at))
+        until = announced - timedelta(minutes=terms.cancel_minutes_before)
+        return min(until, self.starts_at)
 
     def refuse_sale(self, terms: Terms) -> BookingError | None:
         """Why no seat of this show is sold now, if so."""
@@ -271,6 +305,8 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str | None
     refund_cents: int
     refunded_cents: int
+    cancelled_seats: Sequence[PricedSeat] = ()
+    cancel_note: str | None = None
     read_at: datetime
 
     @property

@@ -15,6 +15,7 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from litestar.response import Stream
 
 from cinesync.booking import catalog, history, receipts, service, store, views
+from cinesync.booking.cancellation import CancelSeats, cancel_seats
 from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import Booking, HoldSeats, Show, State
 from cinesync.booking.receipts import BookingReceipt
@@ -220,13 +221,20 @@ async def get_booking(
 
 @post("/bookings/{booking_id:uuid}/cancel", status_code=200)
 async def cancel_booking(
-    shop: TheShop, caller: Who, booking_id: FromPath[UUID]
+    shop: TheShop,
+    caller: Who,
+    booking_id: FromPath[UUID],
+    data: JSONBody[views.CancelWish | None] = None,
 ) -> views.BookingDetail:
-    """Cancel for a full refund, until some time before the show."""
-    _, events = await shop.db.run(
-        service.cancel_booking, booking_id, caller.customer_id, shop.terms
+    """Give `seats` back, or all of them, until some time before the show: what was paid for them
+    goes back. Of a show that was moved, until its start."""
+    command = CancelSeats(
+        booking_id=booking_id,
+        customer_id=caller.customer_id,
+        seats=data.seats or () if data else (),
     )
-    shop.live.bookings_cancelled(events)
+    cancelled = await shop.db.run(cancel_seats, command, shop.kept, shop.terms)
+    shop.live.bookings_cancelled(cancelled.events)
     found = await shop.db.read(_detail, booking_id, caller.customer_id)
     return _view(shop, *found)
 

@@ -18,14 +18,11 @@ from cinesync.booking.model import (
     ExtensionsUsedUp,
     HoldIsOver,
     HoldSeats,
-    NotConfirmed,
     Show,
     State,
     Terms,
-    TooLateToCancel,
     UnknownBooking,
     UnknownShow,
-    states_before,
 )
 from cinesync.booking.store import HELD, Claim
 from cinesync.chassis import clock, outbox
@@ -176,29 +173,6 @@ async def extend_hold(
     return extended, events
 
 
-async def cancel_booking(
-    tx: Transaction, booking_id: UUID, customer_id: UUID, terms: Terms
-) -> tuple[Booking, list[BookingCancelled]]:
-    """Cancel for a full refund; once cancelled, it stays so. Raises NotConfirmed,
-    TooLateToCancel."""
-    booking = await _own_for_update(tx, booking_id, customer_id)
-    if booking.state is State.CANCELLED:
-        return booking, []
-    if (booking.state, Cause.CUSTOMER_CANCELLED) not in NEXT:
-        raise NotConfirmed
-    show = await find_show(tx, booking.show_id)
-    until = show.cancel_until(terms)
-    if show.read_at > until:
-        raise TooLateToCancel(f"It could be cancelled until {until.isoformat()}.", until=until)
-    before = states_before(Cause.CUSTOMER_CANCELLED)
-    keys = [(booking.region, booking_id)]
-    [cancelled] = await store.set_cancelled(tx, keys, before, "customer")
-    await store.free_seats(tx, store.claims_of(booking))
-    events = [booking_cancelled(cancelled)]
-    await outbox.append(tx, events)
-    return cancelled, events
-
-
 async def sweep_run_out(tx: Transaction, grace_seconds: int, limit: int) -> int:
     """Mark holds that ran out long ago and drop their rows; how many.
 
@@ -271,8 +245,8 @@ def seats_released(booking: Booking, freed: set[Claim]) -> SeatsReleased:
     )
 
 
-def booking_cancelled(booking: Booking, trace: str = "") -> BookingCancelled:
-    """What payment needs to give the money back."""
+def booking_cancelled(booking: Booking, refund_cents: int, trace: str = "") -> BookingCancelled:
+    """What payment needs to give back what is left of the money."""
     assert booking.payment_id is not None, "only paid bookings are cancelled"
     assert booking.cancel_reason is not None, "the statement that cancels says why"
     return BookingCancelled(
@@ -285,7 +259,7 @@ def booking_cancelled(booking: Booking, trace: str = "") -> BookingCancelled:
         show_id=booking.show_id,
         region=booking.region,
         seats=booking.seat_names,
-        refund_cents=booking.refund_cents,
+        refund_cents=refund_cents,
         currency=booking.currency,
         reason=booking.cancel_reason,
     )

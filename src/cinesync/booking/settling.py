@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from cinesync.booking import catalog, history, service, store
+from cinesync.booking import catalog, history, rescheduling, service, store
 from cinesync.booking.model import (
     NEXT,
     Booking,
@@ -141,7 +141,7 @@ async def schedule_shows(tx: Transaction, scheduled: Sequence[ShowScheduled]) ->
     early = await catalog.take_early_changes(tx, new_ids) if new_ids else []
     changes = [_early_change(change) for change in early if change.revision]
     if changes:
-        await catalog.update_shows(tx, changes)
+        await catalog.update_shows(tx, changes, {})
     cancelled = [_early_cancellation(change) for change in early if change.cancelled]
     if cancelled:
         await catalog.set_cancelled(tx, cancelled)
@@ -154,7 +154,9 @@ async def change_shows(tx: Transaction, changes: Sequence[ShowChanged]) -> None:
         if change.show_id not in newest or newest[change.show_id].revision < change.revision:
             newest[change.show_id] = change
     known = await catalog.find_shows(tx, newest)
-    await catalog.update_shows(tx, [c for c in newest.values() if c.show_id in known])
+    moved = {i: rescheduling.moves_after(show, newest[i]) for i, show in known.items()}
+    fresh = await catalog.update_shows(tx, [newest[show_id] for show_id in known], moved)
+    await rescheduling.note_moves(tx, [(known[i], newest[i]) for i in sorted(fresh)])
     early = [c for c in newest.values() if c.show_id not in known]
     if early:
         await catalog.keep_early_changes(tx, early)
@@ -167,9 +169,9 @@ async def cancel_shows(tx: Transaction, cancelled: Sequence[ShowCancelled]) -> N
     early = [event for event in events.values() if event.show_id not in known]
     if early:
         await catalog.keep_early_cancellations(tx, early)
-    off = await catalog.set_cancelled(tx, [events[show_id] for show_id in sorted(known)])
-    if off:
-        told = await _clear(tx, {show_id: events[show_id] for show_id in off})
+    await catalog.set_cancelled(tx, [events[show_id] for show_id in sorted(known)])
+    if known:
+        told = await _clear(tx, {show_id: events[show_id] for show_id in sorted(known)})
         await outbox.append(tx, told)
 
 
@@ -180,10 +182,15 @@ async def _clear(tx: Transaction, shows: dict[UUID, ShowCancelled]) -> list[Even
         return []
     released = NEXT[State.HELD, Cause.SHOW_CANCELLED]
     released_ids = await store.set_states(tx, keys, [State.HELD], released)
+    before = await store.lock_bookings(tx, [booking_id for _, booking_id in keys])
     cancelled = await store.set_cancelled(tx, keys, [State.CONFIRMED], "show")
     return [
         *(
-            service.booking_cancelled(booking, shows[booking.show_id].trace)
+            service.booking_cancelled(
+                booking,
+                booking.total_cents - before[booking.booking_id].refund_cents,
+                shows[booking.show_id].trace,
+            )
             for booking in cancelled
         ),
         *_released(freed, released_ids, shows),
@@ -265,5 +272,5 @@ def _early_cancellation(early: catalog.EarlyChange) -> ShowCancelled:
         occurred_at=clock.now(),
         show_id=early.show_id,
         region=early.region,
-        reason="",
+        reason=early.cancel_reason or "",
     )

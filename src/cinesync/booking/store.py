@@ -30,7 +30,7 @@ UNIT_SEPARATOR = "\x1f"
 BOOKING_COLUMNS = (
     "region, booking_id, customer_id, show_id, seats, total_cents, currency, state, created_at,"
     " expires_at, extensions, payment_id, payment_failure, late, confirmed_at, cancelled_at,"
-    " cancel_reason, refund_cents, refunded_cents"
+    " cancel_reason, refund_cents, refunded_cents, cancelled_seats, cancel_note"
 )
 _BOOKING_FIELDS = Booking.__struct_fields__
 
@@ -68,6 +68,12 @@ class Sale(msgspec.Struct, frozen=True):
     def taken(self) -> set[str]:
         """The names of seats that are nobody else's to have now."""
         return set(self.taken_names.split(UNIT_SEPARATOR)) if self.taken_names else set()
+
+
+async def database_now(tx: Transaction) -> datetime:
+    """The clock that decides."""
+    moment: datetime = (await tx.execute(text("SELECT now()"))).scalar_one()
+    return moment
 
 
 async def claim_seats(
@@ -301,7 +307,11 @@ async def set_confirmed(
 
 
 async def set_cancelled(
-    tx: Transaction, keys: Sequence[tuple[str, UUID]], before: Sequence[State], reason: str
+    tx: Transaction,
+    keys: Sequence[tuple[str, UUID]],
+    before: Sequence[State],
+    reason: str,
+    note: str | None = None,
 ) -> list[Booking]:
     """Cancel paid bookings with a full refund; those that were in a state before."""
     statement = (
@@ -310,6 +320,7 @@ async def set_cancelled(
             state=State.CANCELLED,
             cancelled_at=func.now(),
             cancel_reason=reason,
+            cancel_note=note,
             refund_cents=bookings.c.total_cents,
         )
         .where(_among(bookings.c.region, bookings.c.booking_id, keys))
@@ -381,4 +392,5 @@ def booking_of(row: Any) -> Booking:
     values = dict(zip(_BOOKING_FIELDS, row, strict=True))
     values["state"] = State(values["state"])
     values["seats"] = [PricedSeat(**priced) for priced in values["seats"]]
+    values["cancelled_seats"] = [PricedSeat(**priced) for priced in values["cancelled_seats"]]
     return Booking(**values)

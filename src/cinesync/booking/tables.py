@@ -54,7 +54,10 @@ shows = Table(
     Column("layout_id", Uuid, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("cancelled", Boolean, nullable=False),
+    Column("cancel_reason", Text),
+    Column("moves", JSONB, nullable=False),
     Index("shows_by_id", "show_id"),
+    Index("shows_of_theater", "theater_id", "starts_at"),
 )
 
 # Changes that overtook the show.scheduled of their show.
@@ -68,6 +71,7 @@ early_show_changes = Table(
     Column("ends_at", DateTime(timezone=True)),
     Column("prices_cents", JSONB),
     Column("cancelled", Boolean, nullable=False),
+    Column("cancel_reason", Text),
 )
 
 bookings = Table(
@@ -92,6 +96,8 @@ bookings = Table(
     Column("cancel_reason", Text),
     Column("refund_cents", BigInteger, nullable=False),
     Column("refunded_cents", BigInteger, nullable=False),
+    Column("cancelled_seats", JSONB, nullable=False),
+    Column("cancel_note", Text),
     Index("bookings_by_id", "booking_id"),
     Index("bookings_by_customer", "customer_id", "created_at", "booking_id"),
 )
@@ -137,4 +143,66 @@ booking_receipts = Table(
     Column("event_id", Uuid, nullable=False),
     Column("height", BigInteger, nullable=False),
     Column("log_index", BigInteger, nullable=False),
+)
+
+# What was given back of bookings, and why: each once, under an id that its asker chose.
+booking_refunds = Table(
+    "booking_refunds",
+    metadata,
+    Column("refund_id", Uuid, primary_key=True),
+    Column("region", Text, nullable=False),
+    Column("booking_id", Uuid, nullable=False),
+    Column("seats", JSONB, nullable=False),
+    Column("refund_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("note", Text),
+    Column("actor_id", Uuid, nullable=False),
+    Column("refunded_at", DateTime(timezone=True), nullable=False),
+    Index("booking_refunds_of_booking", "booking_id"),
+)
+
+# Tickets that open no door any more. `changes` counts how often one was revoked and restored.
+revoked_tickets = Table(
+    "revoked_tickets",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("show_id", Uuid, primary_key=True),
+    Column("booking_id", Uuid, primary_key=True),
+    Column("seat", Text, primary_key=True),
+    Column("revoked", Boolean, nullable=False),
+    Column("changes", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("revoked_at", DateTime(timezone=True), nullable=False),
+)
+
+# Who is inside. The primary key is why a ticket admits once.
+admissions = Table(
+    "admissions",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("booking_id", Uuid, primary_key=True),
+    Column("seat", Text, primary_key=True),
+    Column("show_id", Uuid, nullable=False),
+    Column("scan_id", Uuid, nullable=False),
+    Column("gate", Text, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("staff_id", Uuid, nullable=False),
+    Column("scanned_at", DateTime(timezone=True), nullable=False),
+    Column("admitted_at", DateTime(timezone=True), nullable=False),
+)
+
+# Moves of shows whose customers are not all told yet.
+reschedule_notices = Table(
+    "reschedule_notices",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("show_id", Uuid, primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("starts_at_before", DateTime(timezone=True), nullable=False),
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+    Column("moved_at", DateTime(timezone=True), nullable=False),
+    Column("told_until", Uuid, nullable=False),
 )

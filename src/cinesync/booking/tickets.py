@@ -1,7 +1,16 @@
-"""Tickets: signed tokens that a scanner verifies with a public key and no network."""
+"""Tickets: signed tokens that a scanner verifies with a public key and no network.
 
-from collections.abc import Sequence
-from typing import Any
+A token is a JWT (RFC 7519): `jti` is the ticket's id, `iat` and `exp` bound the time in which it
+is good, `sub` is the booking and `seats` are the seats it admits. A ticket's id is made of its
+booking's and its seat's, so that nothing is stored for tickets that nobody revokes: a seat of a
+booking is one ticket. A token for all seats of a booking stands for the ticket of each.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -12,17 +21,55 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from joserfc import jwt
-from joserfc.jwk import ECKey
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, KeySet
 
 from cinesync.booking.model import Booking, Show
 
 ALGORITHM = "ES256"
+ISSUER = "cinesync"
 TOKEN_TYPE = "ticket+jwt"  # noqa: S105 a media type
+REVOCATIONS_TYPE = "revocations+jwt"
+# A show may end late, and a scanner's clock be wrong.
+MARGIN = timedelta(hours=6)
 
 # The order of P-256 (NIST SP 800-186, section 3.2.1.3), and 64 bits more than it has, so that
 # the remainder is evenly spread (FIPS 186-5, appendix A.2.1).
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SEED_BYTES = 40
+
+
+class NotATicket(ValueError):
+    """This is no ticket of this shop."""
+
+
+class TicketName(NamedTuple):
+    """Which ticket: of one seat of a booking, or of all of them."""
+
+    booking_id: UUID
+    seat: str | None = None
+
+    def __str__(self) -> str:
+        head = urlsafe_b64encode(self.booking_id.bytes).decode().rstrip("=")
+        return head if self.seat is None else f"{head}.{self.seat}"
+
+
+def name_of(ticket_id: str) -> TicketName:
+    """Raises NotATicket."""
+    head, dot, seat = ticket_id.partition(".")
+    try:
+        raw = urlsafe_b64decode(head + "==")
+        return TicketName(UUID(bytes=raw), seat if dot else None)
+    except ValueError as error:
+        raise NotATicket from error
+
+
+class Presented(NamedTuple):
+    """What a token that was signed here says; the booking says whether it still holds."""
+
+    booking_id: UUID
+    show_id: UUID
+    seats: Sequence[str]
 
 
 class TicketSigner:
@@ -36,23 +83,53 @@ class TicketSigner:
         self._key = _derive(secret_key)
         self._keys = [self._key, *(_derive(secret) for secret in earlier_secret_keys)]
 
-    def sign(self, booking: Booking, show: Show) -> str:
-        """A JWT (RFC 7519) about who may sit where; short, because it becomes a QR code."""
-        header = {"alg": ALGORITHM, "kid": self._key.kid, "typ": TOKEN_TYPE}
-        claims = {
-            "iss": "cinesync",
+    def sign(self, booking: Booking, show: Show, seat: str | None = None) -> str:
+        """A JWT about who may sit where; short, because it becomes a QR code."""
+        claims: dict[str, Any] = {
+            "iss": ISSUER,
+            "jti": str(TicketName(booking.booking_id, seat)),
             "sub": str(booking.booking_id),
+            "iat": _seconds(booking.confirmed_at or booking.created_at),
+            "exp": _seconds(show.ends_at + MARGIN),
             "show_id": str(show.show_id),
             "theater_id": str(show.theater_id),
             "auditorium": show.auditorium_name,
-            "starts_at": int(show.starts_at.timestamp()),
-            "seats": booking.seat_names,
+            "starts_at": _seconds(show.starts_at),
+            "seats": booking.seat_names if seat is None else [seat],
         }
+        return self._signed(TOKEN_TYPE, claims)
+
+    def sign_revocations(self, claims: Mapping[str, Any]) -> str:
+        """A list for scanners that have no network, signed as tickets are."""
+        return self._signed(REVOCATIONS_TYPE, {"iss": ISSUER, **claims})
+
+    def _signed(self, media_type: str, claims: dict[str, Any]) -> str:
+        header = {"alg": ALGORITHM, "kid": self._key.kid, "typ": media_type}
         return jwt.encode(header, claims, self._key, algorithms=[ALGORITHM])
+
+    def read(self, token: str) -> Presented:
+        """What a ticket says, also one of an earlier secret or without an id. Raises NotATicket.
+
+        Not whether its time is over: the show may have moved since it was printed.
+        """
+        try:
+            decoded = jwt.decode(token, KeySet([*self._keys]), algorithms=[ALGORITHM])
+            claims = decoded.claims
+            if decoded.header.get("typ") != TOKEN_TYPE or claims["iss"] != ISSUER:
+                raise NotATicket
+            return Presented(
+                UUID(claims["sub"]), UUID(claims["show_id"]), [str(s) for s in claims["seats"]]
+            )
+        except (JoseError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise NotATicket from error
 
     def jwks(self) -> dict[str, Any]:
         """The public keys (RFC 7517)."""
         return {"keys": [key.as_dict(private=False) for key in self._keys]}
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.astimezone(UTC).timestamp())
 
 
 def _derive(secret_key: str) -> ECKey:

@@ -22,6 +22,8 @@ HOLDS_READ_MAX = 50
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 
+SomeSeats = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=SEATS_NAMED_MAX)]
+
 
 class HoldWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Name `seats`, or ask for the `best` so many side by side, in a `zone` if you like."""
@@ -35,6 +37,12 @@ class HoldWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def choice(self) -> Choice:
         """As booking's model has it."""
         return self.seats, self.best or 0, self.zone
+
+
+class CancelWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which `seats` of a booking to give back; without them, all."""
+
+    seats: SomeSeats | None = None
 
 
 class HoldQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,8 +126,13 @@ class HoldView(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class BookingView:
-    """A booking with all that a ticket shows. `ticket` is there while it is confirmed;
-    `refund_state` is one of none, pending, refunded."""
+    """A booking with all that a ticket shows. `refund_state` is one of none, pending, refunded.
+
+    `cancelled_seats` were given back one by one; `cancel_reason` is one of customer, staff, show,
+    and `cancel_note` is what was said about it. `booked_starts_at` is when the show was to start
+    as it was booked; `is_moved` tells that it was moved so far that it can be given back until
+    the new start.
+    """
 
     booking_id: UUID
     status: str
@@ -151,13 +164,18 @@ class BookingView:
     refund_cents: int
     refunded_cents: int
     refund_state: str
+    cancelled_seats: Sequence[PricedSeat]
+    cancel_note: str | None
+    booked_starts_at: datetime
+    is_moved: bool
 
 
 @dataclass(frozen=True, slots=True)
 class BookingDetail(BookingView):
     """The same with its ticket, and the payments for it that were refused and go back.
 
-    `receipt` says where the ledger has it, which is moments after it is confirmed.
+    `ticket` is there while it is confirmed. `receipt` says where the ledger has it, which is
+    moments after that.
     """
 
     ticket: str | None
@@ -278,11 +296,14 @@ def booking_detail(
 
 
 def _booking_fields(it: Booking, show: Show, terms: Terms) -> dict[str, Any]:
-    """The names of the fields say what goes where; three things are worked out."""
+    """The names of the fields say what goes where; the rest is worked out."""
     worked_out = {
         "seats": it.seat_names,
         "priced_seats": it.seats,
-        "cancel_until": show.cancel_until(terms),
+        "cancel_until": show.cancel_until(terms, it.created_at),
+        "cancel_note": it.cancel_note or (show.cancel_reason if show.cancelled else None),
+        "booked_starts_at": show.starts_at_when(it.created_at),
+        "is_moved": show.is_moved_since(it.created_at, terms),
     }
     names = [field.name for field in fields(BookingView) if field.name not in worked_out]
     return worked_out | {name: getattr(it if hasattr(it, name) else show, name) for name in names}

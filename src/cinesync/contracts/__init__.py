@@ -7,7 +7,9 @@ from cinesync.contracts.auth import CustomerErased, CustomerRegistered
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
+    BookingReduced,
     BookingRefused,
+    BookingRescheduled,
     SeatsHeld,
     SeatsReleased,
 )
@@ -28,7 +30,9 @@ CONSUMERS: Mapping[type[Event], Sequence[str]] = {
     SeatsReleased: (),  # the same
     BookingConfirmed: ("movies", "ledger"),
     BookingCancelled: ("movies", "payment", "ledger"),
+    BookingReduced: ("movies", "payment", "ledger"),
     BookingRefused: ("payment", "ledger"),
+    BookingRescheduled: (),  # for whoever writes to customers
     PaymentSuccess: ("booking", "ledger"),
     PaymentFailed: ("booking", "ledger"),
     PaymentRefunded: ("booking", "ledger"),

@@ -50,7 +50,8 @@ class BookingConfirmed(Event, frozen=True, kw_only=True):
 class BookingCancelled(Event, frozen=True, kw_only=True):
     """A booking ended and its seats are free; `refund_cents` of its payment go back.
 
-    `reason` is "customer" or "show".
+    `seats` and `refund_cents` are what it still had: earlier reductions are not told again.
+    `reason` is "customer", "staff" or "show".
     """
 
     name: ClassVar[str] = "booking.cancelled"
@@ -64,6 +65,44 @@ class BookingCancelled(Event, frozen=True, kw_only=True):
     refund_cents: int
     currency: str
     reason: str
+
+
+class BookingReduced(Event, frozen=True, kw_only=True):
+    """A confirmed booking lost some of its seats, or of its price; the rest of it stands.
+
+    `seats` are free again (none, if only money goes back); `refund_cents` of its payment go back.
+    `reason` is "customer" or "staff". `reduction_id` names this one of several.
+    """
+
+    name: ClassVar[str] = "booking.reduced"
+
+    reduction_id: UUID
+    booking_id: UUID
+    payment_id: UUID
+    customer_id: UUID
+    show_id: UUID
+    region: str
+    seats: Sequence[str]
+    refund_cents: int
+    currency: str
+    reason: str
+
+
+class BookingRescheduled(Event, frozen=True, kw_only=True):
+    """The show of a booking starts at another time, so far from what it was that the customer may
+    have all their money back until the new start. One for each booking and change."""
+
+    name: ClassVar[str] = "booking.rescheduled"
+
+    booking_id: UUID
+    customer_id: UUID
+    show_id: UUID
+    region: str
+    seats: Sequence[str]
+    starts_at_before: datetime
+    starts_at: datetime
+    ends_at: datetime
+    revision: int
 
 
 class BookingRefused(Event, frozen=True, kw_only=True):

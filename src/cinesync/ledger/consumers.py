@@ -4,7 +4,12 @@ from typing import Final
 
 from cinesync.chassis.inbox import Handlers
 from cinesync.contracts.auth import CustomerErased
-from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, BookingRefused
+from cinesync.contracts.booking import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingReduced,
+    BookingRefused,
+)
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
 from cinesync.ledger import service
 
@@ -14,6 +19,7 @@ HANDLERS: Final[Handlers] = {
     PaymentRefunded: service.record,
     BookingConfirmed: service.record,
     BookingCancelled: service.record,
+    BookingReduced: service.record,
     BookingRefused: service.record,
     CustomerErased: service.forget,
 }

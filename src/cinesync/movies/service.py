@@ -10,7 +10,7 @@ from uuid import UUID
 from cinesync.chassis import audit_log, clock, outbox
 from cinesync.chassis.audit_log import OPERATOR, SYSTEM, Actor
 from cinesync.chassis.db import Transaction
-from cinesync.contracts.booking import BookingCancelled, BookingConfirmed
+from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, BookingReduced
 from cinesync.contracts.movies import Layout, ShowCancelled, ShowChanged, ShowScheduled
 from cinesync.movies import catalogue, store
 from cinesync.movies.model import (
@@ -332,14 +332,16 @@ async def count_booked(tx: Transaction, events: Sequence[BookingConfirmed]) -> N
     await store.move_seats(tx, _seats_by_show(events))
 
 
-async def count_cancelled(tx: Transaction, events: Sequence[BookingCancelled]) -> None:
-    """Seats of a cancelled booking are left again, even if its booking is heard of later."""
+async def count_cancelled(
+    tx: Transaction, events: Sequence[BookingCancelled] | Sequence[BookingReduced]
+) -> None:
+    """Seats that were given back are left again, even if their booking is heard of later."""
     moved_by = _seats_by_show(events)
     await store.move_seats(tx, {key: -seats for key, seats in moved_by.items()})
 
 
 def _seats_by_show(
-    events: Iterable[BookingConfirmed | BookingCancelled],
+    events: Iterable[BookingConfirmed | BookingCancelled | BookingReduced],
 ) -> Counter[tuple[str, UUID]]:
     seats: Counter[tuple[str, UUID]] = Counter()
     for event in events:

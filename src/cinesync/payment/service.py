@@ -11,7 +11,7 @@ from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.events import Event
 from cinesync.chassis.problems import Problem
-from cinesync.contracts.booking import BookingCancelled, BookingRefused
+from cinesync.contracts.booking import BookingCancelled, BookingReduced, BookingRefused
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
 from cinesync.payment import store
 from cinesync.payment.model import (
@@ -246,13 +246,17 @@ async def refund_refused(tx: Transaction, events: Sequence[BookingRefused]) -> N
     await _begin_refunds(tx, events)
 
 
-async def refund_cancelled(tx: Transaction, events: Sequence[BookingCancelled]) -> None:
-    """A cancelled booking's money goes back, as much of it as booking says."""
+async def refund_cancelled(
+    tx: Transaction, events: Sequence[BookingCancelled] | Sequence[BookingReduced]
+) -> None:
+    """A booking's money goes back, as much of it as booking says: once for each event, so that
+    one payment may be given back in parts."""
     await _begin_refunds(tx, events)
 
 
 async def _begin_refunds(
-    tx: Transaction, events: Sequence[BookingRefused] | Sequence[BookingCancelled]
+    tx: Transaction,
+    events: Sequence[BookingRefused] | Sequence[BookingCancelled] | Sequence[BookingReduced],
 ) -> None:
     asks = {
         f"event:{event.event_id}": RefundAsk(

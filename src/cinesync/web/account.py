@@ -23,6 +23,7 @@ blueprint = Blueprint("account", __name__)
 
 BOOKINGS_PER_PAGE = 20
 SERVER_ERRORS = 500
+RULE_BROKEN = 422
 
 
 @blueprint.get("/sign-in")
@@ -132,16 +133,28 @@ def cancel(booking_id: UUID) -> Response:
 
 @blueprint.post("/bookings/<uuid:booking_id>/cancel")
 def cancel_now(booking_id: UUID) -> Response:
+    seats = request.form.getlist("seat")
+    if "choose" in request.form and not seats:
+        return _not_cancelled(booking_id, seats, "Choose the seats to give back first.", 422)
     try:
-        api().cancel(session.access_token(), str(booking_id))
+        left = api().cancel(session.access_token(), str(booking_id), seats)
     except ApiProblem as problem:
         if problem.status >= SERVER_ERRORS or problem.status == 401:  # noqa: PLR2004 RFC 9110
             raise
-        one = api().booking(session.access_token(), str(booking_id))
-        body = render_template("cancel.html", booking=one, may=False, sentence=problem.sentence)
-        return make_response(body, problem.status)
-    flash("Your booking is cancelled. The money is on its way back to your card.", "success")
+        return _not_cancelled(booking_id, seats, problem.sentence, problem.status)
+    if left.status == "confirmed":
+        flash(f"{', '.join(seats)} given back. The money is on its way to your card.", "success")
+    else:
+        flash("Your booking is cancelled. The money is on its way back to your card.", "success")
     return redirect(url_for("account.booking", booking_id=booking_id), 303)
+
+
+def _not_cancelled(booking_id: UUID, chosen: list[str], sentence: str, status: int) -> Response:
+    """The question again with what was chosen; there may be seats that can be given back."""
+    one = api().booking(session.access_token(), str(booking_id))
+    may = bool(chosen or status == RULE_BROKEN) and len(one.seats) > 1 and _may_cancel(one)
+    body = render_template("cancel.html", booking=one, may=may, sentence=sentence, chosen=chosen)
+    return make_response(body, status)
 
 
 def _enter(email: str, password: str, path: str) -> Response:

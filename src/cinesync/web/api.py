@@ -1,6 +1,6 @@
 """The one door to the APIs: calls, timeouts, and their problems as exceptions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -134,8 +134,11 @@ class Api:
     def booking(self, token: str, booking_id: str) -> Booking:
         return self._get(f"/api/booking/bookings/{booking_id}", Booking, token)
 
-    def cancel(self, token: str, booking_id: str) -> None:
-        self._ask("POST", f"/api/booking/bookings/{booking_id}/cancel", token)
+    def cancel(self, token: str, booking_id: str, seats: Sequence[str] = ()) -> Booking:
+        """Without `seats`, all of it."""
+        path = f"/api/booking/bookings/{booking_id}/cancel"
+        named = {"json": {"seats": list(seats)}} if seats else {}
+        return self._send("POST", path, Booking, token, **named)
 
     # payment
 

@@ -18,7 +18,15 @@ from werkzeug.wrappers import Response
 from cinesync.chassis import clock
 from cinesync.web import session
 from cinesync.web.api import ApiProblem
-from cinesync.web.model import TEST_CARDS, Booking, Hold, Outcome, Payment, outcome_of
+from cinesync.web.model import (
+    TEST_CARDS,
+    Booking,
+    Hold,
+    Outcome,
+    Payment,
+    Show,
+    outcome_of,
+)
 from cinesync.web.session import api
 
 blueprint = Blueprint("checkout", __name__)
@@ -179,13 +187,34 @@ def _checkout_page(held: Hold, shown: dict[str, Any]) -> str:
 
 
 def _over(hold_id: str, held: Hold | None) -> Response:
-    """The seats are free again: say so, and lead back to the map with them chosen."""
+    """The seats are free again: say so, and lead back to the map with them chosen. Those of a
+    cancelled show are free for nobody: say what happened and why."""
     current = session.current_hold()
     known = current if current and current["hold_id"] == hold_id else {}
     show_id = held.show_id if held else known.get("show_id")
     session.forget_hold(hold_id)
     seats = held.seats if held else known.get("seats", [])
-    return make_response(render_template("expired.html", show_id=show_id, seats=seats), GONE)
+    show = _show_of(show_id)
+    body = render_template(
+        "expired.html",
+        show_id=show_id,
+        seats=seats,
+        cancelled=show is not None and show.status == "cancelled",
+        cancel_reason=show.cancel_reason if show else None,
+    )
+    return make_response(body, GONE)
+
+
+def _show_of(show_id: str | None) -> Show | None:
+    """None for one that is not known; what is over is over, with a show's details or without."""
+    if not show_id:
+        return None
+    try:
+        return api().show(show_id)
+    except ApiProblem as problem:
+        if problem.status == 401:  # noqa: PLR2004 RFC 9110
+            raise
+        return None
 
 
 def _declined_sentence(payment: Payment) -> str:

@@ -73,6 +73,7 @@ class Show(Struct, frozen=True):
     price_from_cents: int | None = None
     seats_left: int | None = None
     status: str = "scheduled"
+    cancel_reason: str | None = None
 
     @property
     def day(self) -> date:
@@ -130,7 +131,17 @@ class BookingReceipt(Struct, frozen=True):
     index: int
 
 
+class PricedSeat(Struct, frozen=True):
+    """A seat and what was paid for it."""
+
+    seat: str
+    price_cents: int = 0
+
+
 class Booking(Struct, frozen=True):
+    """`booked_starts_at` is the time it was bought for; `is_moved` tells that the show's is so
+    far from it that the money can be had back."""
+
     booking_id: str
     status: str
     seats: list[str] = field(default_factory=list)
@@ -146,6 +157,12 @@ class Booking(Struct, frozen=True):
     refund_state: str | None = None
     refund_cents: int | None = None
     cancel_until: datetime | None = None
+    cancel_reason: str | None = None
+    cancel_note: str | None = None
+    priced_seats: list[PricedSeat] = field(default_factory=list)
+    cancelled_seats: list[PricedSeat] = field(default_factory=list)
+    booked_starts_at: datetime | None = None
+    is_moved: bool = False
     ticket: str | None = None
     refused_payments: list[RefusedPayment] = field(default_factory=list)
     receipt: BookingReceipt | None = None

@@ -12,7 +12,7 @@ from cinesync.chassis import clock
 from cinesync.web import seat_parts, session
 from cinesync.web.api import ApiProblem
 from cinesync.web.formats import money
-from cinesync.web.model import SEATS_PER_HOLD_MAX, SeatMap, alternatives_of
+from cinesync.web.model import SEATS_PER_HOLD_MAX, SeatMap, Show, alternatives_of
 from cinesync.web.public import public
 from cinesync.web.seatmap import KIND_NAMES, draw
 from cinesync.web.session import api
@@ -104,13 +104,13 @@ def _page(
     rule: str = "",
     status: int = 200,
 ) -> Response:
-    seats = api().seats(show_id)
-    closed = _why_closed(seats)
+    seats, show = api().seats(show_id), api().show(show_id)
+    closed = _why_closed(seats, show)
     every = {seat.price_cents for seat in seats.seats}
     prices = {cents: money(cents, seats.currency) for cents in every}
     body = render_template(
         "seats.html",
-        show=api().show(show_id),
+        show=show,
         seats=seats,
         drawing=draw(seats.seats),
         sentence=sentence or closed,
@@ -127,10 +127,11 @@ def _page(
     return make_response(body, status)
 
 
-def _why_closed(seats: SeatMap) -> str:
+def _why_closed(seats: SeatMap, show: Show) -> str:
     """Why no seat of the show is sold now, or nothing."""
     if seats.cancelled:
-        return "This show was cancelled. Please choose another one."
+        why = f": {show.cancel_reason}" if show.cancel_reason else ""
+        return f"This show was cancelled{why}. Please choose another one."
     if seats.sales_close_at and seats.sales_close_at <= clock.now():
         return "This show has begun, and its tickets are no longer sold."
     return ""
