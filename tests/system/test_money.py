@@ -157,6 +157,41 @@ def test_a_cancelled_booking_is_refunded_and_its_seats_are_free_again(
     assert set(hold["seats"]) <= set(client.free_seats(show_id))
 
 
+def give_back(client: Client, booking_id: str, seat: str) -> list[str]:
+    """That seat, or the one that may go instead; what went."""
+    path = f"/api/booking/bookings/{booking_id}/cancel"
+    answer = client.call("POST", path, json={"seats": [seat]})
+    if answer.status_code == 422:
+        going: list[str] = answer.json()["alternatives"][0]
+        answer = client.call("POST", path, json={"seats": going})
+    else:
+        going = [seat]
+    assert answer.is_success, answer.text
+    assert answer.json()["status"] == "confirmed"
+    return going
+
+
+@pytest.mark.parametrize("rest_too", [False, True])
+def test_seats_given_back_one_by_one_are_refunded_part_by_part(
+    client: Client, show_id: str, *, rest_too: bool
+) -> None:
+    hold = client.hold_best(show_id, 4)
+    payment_id = client.pay(hold["hold_id"]).json()["payment_id"]
+    client.confirmed(hold["hold_id"])
+    prices = {one["seat"]: one["price_cents"] for one in hold["priced_seats"]}
+    gone = give_back(client, hold["hold_id"], hold["seats"][0])
+    left = [seat for seat in hold["seats"] if seat not in gone]
+    gone += give_back(client, hold["hold_id"], left[-1])
+    cents = sum(prices[seat] for seat in gone)
+    eventually(lambda: client.payment(payment_id)["refunded_cents"] == cents, "the parts are back")
+    assert client.payment(payment_id)["status"] == "partially_refunded"
+    assert set(gone) <= set(client.free_seats(show_id))
+    if rest_too:
+        answer = client.call("POST", f"/api/booking/bookings/{hold['hold_id']}/cancel")
+        assert answer.json()["status"] == "cancelled"
+        refunded(client, payment_id)
+
+
 def test_a_cancelled_show_refunds_everybody(shop: Shop, client: Client) -> None:
     show_id = client.a_show(5)["show_id"]
     hold = client.hold_best(show_id, 1)
