@@ -19,8 +19,8 @@ from cinesync.supervisor.postgres import Postgres
 from tests.system.shop import Supervised, eventually
 
 FOLDER = pytest.StashKey[Path]()
-# The secret seals what is in the databases.
-KEPT = ("postgres", "shop.secret")
+# The secret seals what is in the databases; the demo's file has the passwords of its accounts.
+KEPT = ("postgres", "shop.secret", "demo.json")
 SPEAKERS = ("auth", "movies", "booking")
 
 

@@ -22,6 +22,7 @@ from cinesync.cli_base import (
     shop_settings,
 )
 from cinesync.cli_ledger import ledger_group, validator_command, verify_command
+from cinesync.cli_staff import staff_group
 from cinesync.cli_up import restart_command, up_command
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ click.rich_click.COMMAND_GROUPS = {
     "cinesync": [
         {"name": "Run", "commands": ["up", "serve", "validator", "bank"]},
         {"name": "Fill", "commands": ["migrate", "seed", "import"]},
-        {"name": "Operate", "commands": ["restart", "audit", "queues", "settings"]},
+        {"name": "Operate", "commands": ["restart", "audit", "queues", "staff", "settings"]},
         {"name": "Prove", "commands": ["verify", "ledger"]},
     ]
 }
@@ -79,7 +80,7 @@ def main() -> None:
     help="Port to listen on [PORT; web 4000, auth 4001, movies 4002, booking 4003, payment 4005,"
     " ledger 4006, all 8000].",
 )
-@click.option("--demo", is_flag=True, help="Keep the demo chain filled.")
+@click.option("--demo", is_flag=True, help="Keep the demo chain filled, and DEMO_ACCOUNTS made.")
 def serve_command(service: str, host: str | None, port: int | None, *, demo: bool) -> None:
     """Run one service, or all of them in one process, on the databases of the environment.
 
@@ -98,11 +99,10 @@ def serve_command(service: str, host: str | None, port: int | None, *, demo: boo
     settings |= {"HOST": host} if host else {}
     settings["PORT"] = str(port) if port else settings.get("PORT") or str(PORTS[service])
     names = serve.ALL if service == "all" else (service,)
-    prepare = serve.prepare_demo if demo else None
     with clear_settings_errors():
         serve.check_bus(names, settings)
         telemetry.configure_logging(settings.get("LOG_LEVEL", "INFO"))
-        uvloop.run(serve.serve(names, settings, prepare=prepare, on_ready=_print_ready))
+        uvloop.run(serve.serve(names, settings, demo=demo, on_ready=_print_ready))
 
 
 @main.command("bank")
@@ -219,7 +219,10 @@ def import_movies_command(
 @main.command("seed")
 @data_option
 def seed_command(data: Path) -> None:
-    """Build the demo chain, or top its shows up to two weeks ahead; and the demo accounts."""
+    """Build the demo chain, or top its shows up to two weeks ahead.
+
+    The accounts of the shop's demo are made too, where it has some (DEMO_ACCOUNTS).
+    """
     from cinesync import serve  # noqa: PLC0415
 
     with shop_settings(data) as settings:
@@ -321,6 +324,7 @@ for command in (
     validator_command,
     verify_command,
     ledger_group,
+    staff_group,
 ):
     main.add_command(command)
 

@@ -1,6 +1,7 @@
 """`cinesync up` and what is asked of a running shop: `cinesync restart`."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import rich_click as click
@@ -9,6 +10,8 @@ from rich.table import Table
 from cinesync.cli_base import Refused, data_option, environ, err, say
 from cinesync.supervisor.address import Address
 from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.demo import Exposure
+from cinesync.supervisor.demo import read as read_demo
 from cinesync.supervisor.embedded import up
 from cinesync.supervisor.errors import UpFailed
 
@@ -33,6 +36,8 @@ from cinesync.supervisor.errors import UpFailed
     help="With --split: N processes of a service; may be given several times.",
 )
 @click.option("--plain", is_flag=True, help="With --split: HTTP without TLS, on loopback only.")
+@click.option("--demo", is_flag=True, help="Fill it with a demo; on loopback a new shop is one.")
+@click.option("--behind-proxy", is_flag=True, help="A proxy in front of it does TLS [SHOP_URL].")
 @data_option
 def up_command(
     host: str,
@@ -42,10 +47,14 @@ def up_command(
     *,
     split: bool,
     plain: bool,
+    demo: bool,
+    behind_proxy: bool,
 ) -> None:
     """Run a shop in the foreground: storefront, APIs, PostgreSQL and a sandbox bank.
 
-    The first start fills it with films, theaters and two weeks of shows. Ctrl-C stops it; killing
+    The first start on loopback fills it with films, theaters and two weeks of shows, and makes
+    accounts to try it with. On another --host a shop begins empty, unless --demo fills it, and
+    never with such accounts; `cinesync staff add` makes real ones. Ctrl-C stops it; killing
     it in any way loses nothing that was acknowledged. Several shops run side by side, each with
     its own --port and --data. With --split every part is a process of its own, behind Caddy with
     TLS and HTTP/2, started again when it ends; events go through RabbitMQ.
@@ -55,12 +64,15 @@ def up_command(
     if (counts or plain) and not split:
         raise Refused("--replicas and --plain belong to --split.")
     try:
+        exposure = Exposure(address, demo, behind_proxy, has_tls=split and not plain)
+        exposure.check()
+        welcome = partial(_welcome, data)
         if not split:
-            up(data, address, environ(), say, _welcome)
+            up(data, address, environ(), say, welcome, exposure)
             return
         from cinesync.supervisor.split import Plan, up_split  # noqa: PLC0415 an embedded shop needs no Caddy
 
-        up_split(data, address, environ(), Plan(counts, plain), say, _welcome)
+        up_split(data, address, environ(), Plan(counts, plain), say, welcome, exposure)
     except UpFailed as error:
         raise Refused(str(error)) from error
 
@@ -95,14 +107,17 @@ def restart_command(service: str, data: Path) -> None:
         raise Refused(str(error)) from error
 
 
-def _welcome(url: str, authority: Path | None = None) -> None:
+def _welcome(data: Path, url: str, authority: Path | None = None) -> None:
     click.echo(f"ready: {url}")
     table = Table(show_header=False, box=None, padding=(0, 2))
     table.add_row("Shop", url)
     if authority is not None:
         table.add_row("Trust", f"{authority}  (this shop's own CA)")
-    table.add_row("Sign in as", "demo@cinesync.example  (password: popcorn-and-a-movie)")
-    table.add_row("Staff", "manager@cinesync.example, staff@…, auditor@…  (the same password)")
+    demo = read_demo(DataFolder(data).folder)
+    for number, (email, password) in enumerate(demo.accounts.items() if demo else ()):
+        table.add_row("" if number else "Sign in as", f"{email}  (password: {password})")
+    if not demo or not demo.accounts:
+        table.add_row("Staff", "cinesync staff add EMAIL --role manager  (with the same --data)")
     table.add_row("APIs", f"{url}/api/booking/docs  (auth, movies, payment, ledger)")
     if environ().get("STRIPE_SECRET_KEY"):
         table.add_row("Payments", "Stripe: no sandbox bank, and no test cards")

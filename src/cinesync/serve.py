@@ -14,7 +14,7 @@ from uuid import UUID
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from cinesync.chassis import clock, migrate, settings
+from cinesync.chassis import clock, migrate, settings, telemetry
 from cinesync.chassis.bus import Bus, EmbeddedBus
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database, open_database
@@ -36,7 +36,7 @@ PAGE_THREADS = 16
 
 T = TypeVar("T")
 
-Prepare = Callable[[Mapping[str, Service]], Awaitable[None]]
+log = telemetry.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,10 @@ async def serve(
     names: Sequence[str],
     environ: Mapping[str, str],
     *,
-    prepare: Prepare | None = None,
+    demo: bool = False,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run the named services in this process until it is told to stop."""
+    """Run the named services in this process until it is told to stop; `demo` fills them first."""
     process_settings = settings.load(ProcessSettings, environ)
     services = build_services(names, environ)
     pages = None
@@ -102,8 +102,10 @@ async def serve(
     process = Process(list(services.values()), process_settings, bus, pages, addresses)
 
     async def prepare_all() -> None:
-        if prepare is not None:
-            await prepare(services)
+        if "auth" in services:
+            await _prepare_accounts(services["auth"].database, environ, demo=demo)
+        if demo and "movies" in services:
+            await _fill(services["movies"].database)
 
     await process.run(prepare_all, on_ready)
 
@@ -191,8 +193,18 @@ async def seed(environ: Mapping[str, str]) -> str:
         return await seed_chain(db, clock.now().date())
 
     seeded = await with_service("movies", environ, chain)
-    await with_service("auth", environ, _app("auth").seed_demo)
+    await with_service("auth", environ, partial(_prepare_accounts, environ=environ, demo=True))
     return f"added {seeded.movies} movies, {seeded.theaters} theaters and {seeded.shows} shows"
+
+
+async def _prepare_accounts(db: Database, environ: Mapping[str, str], *, demo: bool) -> None:
+    """No account keeps a password that was published; a demo's have those of its folder."""
+    from cinesync.auth import staff  # noqa: PLC0415
+
+    for email in await staff.retire_published_password(db):
+        log.warning("account.published_password_retired", email=email)
+    if demo:
+        await staff.seed_demo(db, _app("auth").demo_accounts(environ))
 
 
 async def dead_letters(environ: Mapping[str, str]) -> list[DeadLetter]:
@@ -285,11 +297,8 @@ def _bus(environ: Mapping[str, str]) -> Bus:
     return RabbitMqBus(chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange, consumers=QUEUES_OF)
 
 
-async def prepare_demo(services: Mapping[str, Service]) -> None:
-    """The demo chain with two weeks of shows ahead, and somebody to sign in as."""
-    if "movies" in services:
-        from cinesync.movies.seeding import seed_chain  # noqa: PLC0415
+async def _fill(movies: Database) -> None:
+    """The demo chain with two weeks of shows ahead."""
+    from cinesync.movies.seeding import seed_chain  # noqa: PLC0415
 
-        await seed_chain(services["movies"].database, clock.now().date())
-    if "auth" in services:
-        await _app("auth").seed_demo(services["auth"].database)
+    await seed_chain(movies, clock.now().date())

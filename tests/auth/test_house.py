@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from cinesync.auth import tables, upkeep
-from cinesync.auth.app import DEMO_PASSWORD, DEMO_ROLES, Settings, build, seed_demo
+from cinesync.auth.app import Settings, build
 from cinesync.chassis.audit_log import AUDIT_LOG_DDL
 from cinesync.chassis.migrate import CHASSIS_DDL
 from cinesync.chassis.settings import SettingsError, describe
@@ -84,16 +84,6 @@ async def test_what_is_over_is_forgotten_stretch_by_stretch(
     await passed.wait()
     loop.cancel()
     assert (await auth.count("sessions"), await auth.count("sign_in_failures")) == (3, 3)
-
-
-async def test_a_demo_has_somebody_to_sign_in_as_in_each_role(auth: Auth) -> None:
-    await seed_demo(auth.db)
-    await seed_demo(auth.db)
-    for name, role in DEMO_ROLES.items():
-        answer = await auth.login(f"{name}@cinesync.example", DEMO_PASSWORD)
-        caller = await auth.verifier.verify(answer.json()["access_token"])
-        assert caller.role == role
-    assert await auth.count("customers_local") == len(DEMO_ROLES)
 
 
 async def test_the_api_describes_itself(auth: Auth) -> None:

@@ -18,6 +18,7 @@ import httpx
 
 from cinesync.supervisor.address import Address, free_port
 from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.demo import read as read_demo
 from cinesync.supervisor.embedded import EmbeddedShop
 from cinesync.supervisor.split import Split
 
@@ -127,6 +128,13 @@ class Shop:
     def client(self) -> "Client":
         self._clients.append(Client(self.url, self.trust()))
         return self._clients[-1]
+
+    def member(self, role: str) -> "Client":
+        """Signed in as one of the demo's staff."""
+        demo = read_demo(self.home.folder)
+        assert demo is not None
+        email = f"{role}@cinesync.example"
+        return self.client().sign_in(email, demo.accounts[email])
 
     def trust(self) -> ssl.SSLContext | None:
         """Whose certificates a client of this shop believes."""

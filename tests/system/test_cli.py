@@ -278,3 +278,35 @@ def test_what_is_asked_wrongly_is_refused_in_one_line_with_exit_code_2(
         run()
     assert ended.value.code == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_staff_is_added_listed_and_disabled_and_no_password_is_an_argument(
+    shop: Shop, cinesync: Cinesync
+) -> None:
+    made = cinesync("staff", "add", "grace@kino.example", "--role=auditor", "--generate")
+    assert made.exit_code == 0, made.output
+    password = made.output.rsplit("password: ", 1)[1].strip()
+    shop.client().sign_in("grace@kino.example", password)
+    assert "grace@kino.example" in cinesync("staff", "list").output
+    again = cinesync("staff", "add", "grace@kino.example", "--role=auditor", "--generate")
+    assert (again.exit_code, "role auditor already" in again.output) == (1, True)
+    piped = CliRunner().invoke(
+        main,
+        ["staff", "reset", "grace@kino.example", f"--data={shop.home.folder}"],
+        input="a passphrase of her own\n",
+    )
+    assert piped.exit_code == 0, piped.output
+    assert "password:" not in piped.output
+    shop.client().sign_in("grace@kino.example", "a passphrase of her own")
+    assert cinesync("staff", "disable", "grace@kino.example").exit_code == 0
+    body = {"email": "grace@kino.example", "password": "a passphrase of her own"}
+    assert shop.client().call("POST", "/api/auth/login", json=body).status_code == 401
+
+
+def test_a_piped_password_that_is_weak_is_refused(shop: Shop) -> None:
+    arguments = ["staff", "add", "hedy@kino.example", "--role=staff", f"--data={shop.home.folder}"]
+    weak = CliRunner().invoke(main, arguments, input="Summer2024!\n")
+    assert weak.exit_code == 1
+    assert "on every list" in weak.output
+    nothing = CliRunner().invoke(main, arguments, input="")
+    assert "--generate" in nothing.output

@@ -197,7 +197,7 @@ def test_a_cancelled_show_refunds_everybody(shop: Shop, client: Client) -> None:
     hold = client.hold_best(show_id, 1)
     payment_id = client.pay(hold["hold_id"]).json()["payment_id"]
     client.confirmed(hold["hold_id"])
-    manager = shop.client().sign_in("manager@cinesync.example", "popcorn-and-a-movie")
+    manager = shop.member("manager")
     answer = manager.call(
         "POST", f"/api/movies/shows/{show_id}/cancel", json={"reason": "projector broken"}
     )

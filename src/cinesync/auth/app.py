@@ -1,35 +1,32 @@
 """Settings and wiring of the auth service."""
 
-import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
-from cinesync.auth import service, store
 from cinesync.auth.desk import Desk, Rules
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.model import (
     FailureLimits,
     KeyRules,
-    NewCustomer,
-    Role,
     SessionRules,
-    fold_email,
 )
-from cinesync.auth.passwords import HashCost, Passwords, argon2id
+from cinesync.auth.passwords import HashCost, Passwords
 from cinesync.auth.routes import Door, auth_router
+from cinesync.auth.staff import DEFAULT_REGION, DEMO_ROLES
 from cinesync.auth.upkeep import Upkeep
 from cinesync.auth.vault import Vault
-from cinesync.chassis import clock
 from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
 from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.db import Database, open_database
+from cinesync.chassis.db import open_database
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import Secret, SettingsError, load
 
-DEFAULT_REGION = "local"
+SHOP_NAME = "CineSync"
 KEY_AHEAD_SHARE = 10  # a key is published for a tenth of its life before it signs
 
 
@@ -40,7 +37,7 @@ class Settings:
     database_url: Annotated[str, "the auth service's own database"]
     secret_key: Annotated[str, "at least 32 random bytes; the same in every process", Secret()]
     shop_url: Annotated[str, "where browsers find the shop; https makes cookies Secure"] = ""
-    shop_name: Annotated[str, "as customers know it; no password may contain it"] = "CineSync"
+    shop_name: Annotated[str, "as customers know it; no password may contain it"] = SHOP_NAME
     region: Annotated[str, "where new accounts are kept"] = DEFAULT_REGION
     trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
     access_seconds: Annotated[int, "life of an access token"] = 15 * 60
@@ -57,15 +54,9 @@ class Settings:
     hash_threads: Annotated[int, "hashes computed at a time"] = 2
     hashes_waiting_max: Annotated[int, "hashes waiting before sign-ins are refused"] = 200
     upkeep_seconds: Annotated[int, "pause between clean-ups"] = 600
-
-
-DEMO_PASSWORD = "popcorn-and-a-movie"  # noqa: S105 printed at every start of a demo
-DEMO_ROLES: Mapping[str, Role] = {
-    "demo": "customer",
-    "staff": "staff",
-    "manager": "manager",
-    "auditor": "auditor",
-}
+    demo_accounts: Annotated[
+        str, "file with a demo's passwords, which `serve --demo` reads; empty: no such accounts"
+    ] = ""
 
 
 def build(environ: Mapping[str, str]) -> Service:
@@ -98,21 +89,23 @@ def build(environ: Mapping[str, str]) -> Service:
     )
 
 
-async def seed_demo(database: Database) -> None:
-    """Somebody to sign in as in each role; those that exist stay as they are."""
-    for name, role in DEMO_ROLES.items():
-        email = fold_email(f"{name}@cinesync.example")
-        if await database.run_one(store.find_credentials, email) is None:
-            customer = NewCustomer(
-                customer_id=clock.new_id(),
-                region=DEFAULT_REGION,
-                email=email,
-                name=f"{name.title()} Account",
-                phone=None,
-                role=role,
-                password_hash=await asyncio.to_thread(argon2id(HashCost()).hash, DEMO_PASSWORD),
-            )
-            await database.run(service.ensure_account, customer)
+def shop_name(environ: Mapping[str, str]) -> str:
+    """For commands that set passwords; all other settings they do without."""
+    return environ.get("SHOP_NAME") or SHOP_NAME
+
+
+def demo_accounts(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Passwords by e-mail, from the file DEMO_ACCOUNTS; none without one. Raises SettingsError."""
+    path = environ.get("DEMO_ACCOUNTS")
+    if not path or not Path(path).exists():
+        return {}
+    try:
+        kept: dict[str, str] = json.loads(Path(path).read_text())["accounts"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"DEMO_ACCOUNTS: {path} cannot be read: {error}") from error
+    if unknown := set(kept) - set(DEMO_ROLES):
+        raise SettingsError(f"DEMO_ACCOUNTS: {path} names {', '.join(unknown)}, no demo account")
+    return kept
 
 
 def _check(settings: Settings) -> ClientAddresses:

@@ -4,7 +4,7 @@ it is kept when an account is erased."""
 from uuid import UUID
 
 from cinesync.auth.model import Attempt, AuditAction, Credentials, Customer
-from cinesync.chassis.audit_log import Actor, Entry
+from cinesync.chassis.audit_log import OPERATOR, Actor, Entry
 
 
 def registered(customer_id: UUID, role: str, by: Actor) -> Entry:
@@ -60,6 +60,11 @@ def password_changed(customer: Customer, address: str) -> Entry:
         object_kind="account",
         object_id=customer.customer_id,
     )
+
+
+def by_operator(action: AuditAction, customer_id: UUID) -> Entry:
+    """What somebody at the machine's command line did to an account, or its own start."""
+    return Entry(actor=OPERATOR, action=action, object_kind="account", object_id=customer_id)
 
 
 def _of_session(action: AuditAction, customer: Customer, session_id: UUID, address: str) -> Entry:

@@ -34,6 +34,10 @@ class AuditAction(StrEnum):
     SIGNED_OUT = "session.signed_out"
     REFRESH_REUSED = "session.refresh_token_reused"
     PASSWORD_CHANGED = "account.password_changed"  # noqa: S105 an action
+    PASSWORD_RESET = "account.password_reset"  # noqa: S105 an action
+    PASSWORD_RETIRED = "account.password_retired"  # noqa: S105 an action
+    ACCOUNT_DISABLED = "account.disabled"
+    ACCOUNT_ERASED = "account.erased"
 
 
 class AuthError(Problem):

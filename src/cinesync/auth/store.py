@@ -74,7 +74,7 @@ async def insert_customers(
 
 
 async def find_credentials(tx: Transaction, email: Email) -> Credentials | None:
-    """The account with this e-mail; guests have none.
+    """The account with this e-mail, unless it is disabled; guests have none.
 
     Two accounts from before all spellings were one are told apart by the spelling.
     """
@@ -83,6 +83,7 @@ async def find_credentials(tx: Transaction, email: Email) -> Credentials | None:
         " c.password_hash FROM customer_emails AS e"
         " JOIN customers_local AS c ON c.region = e.region AND c.customer_id = e.customer_id"
         " WHERE e.email_norm IN (CAST(:spelling AS text), CAST(:email_norm AS text))"
+        " AND c.disabled_at IS NULL"
         " ORDER BY e.email_norm = CAST(:email_norm AS text) ASC LIMIT 1"
     )
     row = (await tx.execute(statement, _names(email))).one_or_none()
@@ -90,10 +91,11 @@ async def find_credentials(tx: Transaction, email: Email) -> Credentials | None:
 
 
 async def find_credentials_by_id(tx: Transaction, customer_id: UUID) -> Credentials | None:
-    """The account or guest with this id, in whichever region."""
+    """The account or guest with this id, in whichever region, unless it is disabled or erased."""
     statement = text(
         "SELECT region, customer_id, email, name, phone, role, created_at, password_hash"
         " FROM customers_local WHERE customer_id = CAST(:customer_id AS uuid)"
+        " AND disabled_at IS NULL AND erased_at IS NULL"
     )
     row = (await tx.execute(statement, {"customer_id": customer_id})).one_or_none()
     return None if row is None else Credentials(_customer(row), row.password_hash)

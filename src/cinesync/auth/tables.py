@@ -30,11 +30,14 @@ customers_local = Table(
     Column("password_hash", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("disabled_at", DateTime(timezone=True)),
+    Column("erased_at", DateTime(timezone=True)),
     CheckConstraint(
         "role IN ('customer', 'guest', 'staff', 'manager', 'auditor')",
         name="customers_local_role",
     ),
     Index("customers_local_by_id", "customer_id"),
+    Index("customers_local_by_email", "email_norm"),
 )
 
 # An account's e-mail is unique over all regions. A UNIQUE constraint on a table partitioned by
@@ -71,6 +74,30 @@ sign_in_failures = Table(
     Column("failed_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     Index("sign_in_failures_by_account", "account_key", "failed_at"),
     Index("sign_in_failures_by_address", "address", "failed_at"),
+)
+
+# What was mailed to a customer to let them in once; who reads this table learns no code from it.
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    Column("code_hash", LargeBinary, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index("sign_in_links_by_customer", "customer_id"),
+)
+
+# Sign-ups and links asked for: what succeeds is counted too. One row each, as with failures.
+throttled_actions = Table(
+    "throttled_actions",
+    metadata,
+    Column("action_id", Uuid, primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("account_key", Text),
+    Column("address", Text, nullable=False),
+    Column("acted_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Index("throttled_actions_by_address", "address", "action", "acted_at"),
+    Index("throttled_actions_by_account", "account_key", "action", "acted_at"),
 )
 
 signing_keys = Table(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cinesync.supervisor.address import Address, check_port, free_port
 from cinesync.supervisor.data_folder import DataFolder, log_end
+from cinesync.supervisor.demo import Exposure, behind_proxy, decide
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.infrastructure import Infrastructure
 from cinesync.supervisor.managed_process import ManagedProcess
@@ -22,13 +23,21 @@ LIVE_PATH = "/health/live"
 class EmbeddedShop(Infrastructure):
     """Everything a shop needs on one machine, its services in one process."""
 
-    def __init__(self, home: DataFolder, address: Address, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        home: DataFolder,
+        address: Address,
+        environ: Mapping[str, str],
+        exposure: Exposure | None = None,
+    ) -> None:
         own = {"HOST": address.host, "PORT": str(address.port)}
         super().__init__(home, address.url, {**environ, **own})
         self.address = address
+        self._exposure = exposure or Exposure(address)
+        if self._exposure.behind_proxy:
+            self.environ |= behind_proxy(address, environ)
         live_url = f"{address.url}{LIVE_PATH}"
-        arguments = ["serve", "all", "--demo"]
-        self.shop = ManagedProcess("shop", arguments, self.environ, home, live_url=live_url)
+        self.shop = ManagedProcess("shop", ["serve", "all"], self.environ, home, live_url=live_url)
 
     @property
     def children(self) -> Sequence[ManagedProcess]:
@@ -37,13 +46,15 @@ class EmbeddedShop(Infrastructure):
 
     def start(self, say: Callable[[str], None]) -> None:
         """Raises UpFailed when the shop does not come up."""
+        if decide(self.home.folder, self._exposure).chain:
+            self.shop.arguments = ["serve", "all", "--demo"]
         check_port(self.address)
         self.start_bank()
         self.start_validators()
         self.shop.start()  # it loads while PostgreSQL starts, and waits for it
         say("starting PostgreSQL")
         self.postgres.start()
-        say("starting the shop; the first time it fills the demo chain")
+        say("starting the shop; the first time it makes its databases, and a demo's films")
         self._await_ready()
         self.home.note_running(
             {
@@ -77,11 +88,12 @@ def up(
     environ: Mapping[str, str],
     say: Callable[[str], None],
     welcome: Callable[[str], None],
+    exposure: Exposure | None = None,
 ) -> None:
     """Run in the foreground until SIGINT or SIGTERM. Raises UpFailed."""
     home = DataFolder(folder)
     with home.owned():
-        stack = EmbeddedShop(home, address, environ)
+        stack = EmbeddedShop(home, address, environ, exposure)
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: stack.stopping.set())
         try:

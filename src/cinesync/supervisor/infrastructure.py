@@ -43,6 +43,7 @@ class Infrastructure:
             **({} if takes_real_money else bank),
             "SECRET_KEY": home.secret("shop"),
             "DATABASE_URL": self.postgres.url(),
+            "DEMO_ACCOUNTS": str(home.folder / "demo.json"),
             "LEDGER_HOME": str(self.ledger / "client-ledger"),
             **dict.fromkeys(OWN_URLS, url),
         }

@@ -22,6 +22,7 @@ from cinesync.supervisor.address import Address, check_port, free_ports
 from cinesync.supervisor.caddyfile import Gateway, Tls
 from cinesync.supervisor.control_socket import CommandFailed, Control, Steps
 from cinesync.supervisor.data_folder import DataFolder, log_end
+from cinesync.supervisor.demo import Exposure, decide
 from cinesync.supervisor.embedded import LIVE_PATH, READY_SECONDS_MAX
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.infrastructure import WATCH_SECONDS, Infrastructure
@@ -92,8 +93,6 @@ class Pool:
             for name, port in ((f"{service}-{n}", port) for n, port in enumerate(ports, 1))
         ]
         self.replicas = self.places[:-1]
-        if service in FILL:
-            self.replicas[0].arguments = ["serve", service, "--demo"]
         self.addresses = [f"{LOOPBACK}:{port}" for port in ports]
 
     @property
@@ -125,8 +124,14 @@ class Split(Infrastructure):
     """Everything a shop needs on one machine, each part a process of its own."""
 
     def __init__(
-        self, home: DataFolder, address: Address, environ: Mapping[str, str], plan: Plan
+        self,
+        home: DataFolder,
+        address: Address,
+        environ: Mapping[str, str],
+        plan: Plan,
+        exposure: Exposure | None = None,
     ) -> None:
+        self._exposure = exposure or Exposure(address, has_tls=not plan.plain)
         sizes = {service: plan.count(service) + 1 for service in SERVICES}
         inner_port, *ports = free_ports(1 + sum(sizes.values()))
         inside = Address(LOOPBACK, inner_port)
@@ -176,6 +181,9 @@ class Split(Infrastructure):
 
     def start(self, say: Callable[[str], None]) -> None:
         """Raises UpFailed when the shop does not come up."""
+        if decide(self.home.folder, self._exposure).chain:
+            for service in FILL:
+                self.pools[service].replicas[0].arguments = ["serve", service, "--demo"]
         check_port(self._address)
         self._caddyfile.parent.mkdir(mode=0o700, exist_ok=True)
         self._caddyfile.write_text(caddyfile.caddyfile(self._gateway))
@@ -254,15 +262,14 @@ def up_split(
     plan: Plan,
     say: Callable[[str], None],
     welcome: Callable[[str, Path | None], None],
+    exposure: Exposure | None = None,
 ) -> None:
     """Run in the foreground until SIGINT or SIGTERM. Raises UpFailed."""
     caddy_path()
     _check_broker(environ.get("RABBITMQ_URL", ""))
-    if plan.plain and address.host not in {LOOPBACK, "localhost", "::1"}:
-        raise UpFailed("Plain HTTP is for this machine only: leave --host out, or --plain.")
     home = DataFolder(folder)
     with home.owned():
-        shop = Split(home, address, environ, plan)
+        shop = Split(home, address, environ, plan, exposure)
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: shop.stopping.set())
         try:
