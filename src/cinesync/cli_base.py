@@ -55,6 +55,9 @@ def environ() -> Mapping[str, str]:
 @contextmanager
 def shop_settings(data: Path) -> Iterator[Mapping[str, str]]:
     """The settings of the shop in `data`, or of the environment's server."""
+    from cinesync.chassis import telemetry  # noqa: PLC0415
+
+    telemetry.configure_logging("WARNING")  # the command says itself what it did
     try:
         with borrowed(data, environ()) as settings, clear_settings_errors():
             yield settings

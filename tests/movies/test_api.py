@@ -266,6 +266,59 @@ async def test_a_manager_plans_moves_and_cancels_a_show(
     assert again.status_code == 409
 
 
+async def _plan(
+    client: httpx.AsyncClient, manager: Mapping[str, str], starts_at: str
+) -> dict[str, Any]:
+    body = {
+        "movie_id": (await items(client, "/movies", q="wizard oz"))[0]["movie_id"],
+        "auditorium_id": await _room(client),
+        "starts_at": starts_at,
+    }
+    made = await client.post(f"{API}/shows", json=body, headers=manager)
+    assert made.status_code == 201, made.text
+    show: dict[str, Any] = made.json()
+    return show
+
+
+async def test_a_show_after_midnight_belongs_to_the_evening_before(
+    own_client: httpx.AsyncClient, sign: Sign, tomorrow: date
+) -> None:
+    client = own_client
+    manager = {"Authorization": f"Bearer {sign(uuid4(), 'manager')}"}
+    evening = tomorrow + timedelta(days=30)
+    night = evening + timedelta(days=1)
+    show = await _plan(client, manager, f"{night}T00:30:00-05:00")
+    assert (show["local_date"], show["business_date"]) == (str(night), str(evening))
+    there = {"theater_id": show["theater_id"]}
+    assert [
+        s["show_id"] for s in await all_pages(client, "/shows", date=str(evening), **there)
+    ] == [show["show_id"]]
+    assert await all_pages(client, "/shows", date=str(night), **there) == []
+
+    path = f"{API}/theaters/{show['theater_id']}"
+    changed = await client.patch(path, json={"day_starts": "00:00"}, headers=manager)
+    assert (changed.status_code, changed.json()["day_starts"]) == (200, "00:00")
+    assert (await ok(client, f"/shows/{show['show_id']}"))["business_date"] == str(night)
+    wrong = await client.patch(path, json={"day_starts": "25:00"}, headers=manager)
+    assert (wrong.status_code, "day_starts" in wrong.text) == (422, True)
+
+
+async def test_shows_announced_far_ahead_are_listed_by_day(
+    own_client: httpx.AsyncClient, sign: Sign, tomorrow: date
+) -> None:
+    client = own_client
+    manager = {"Authorization": f"Bearer {sign(uuid4(), 'manager')}"}
+    far = tomorrow + timedelta(days=200)
+    show = await _plan(client, manager, f"{far}T20:00:00-05:00")
+    for query in ({}, {"theater_id": show["theater_id"]}, {"city": "boston"}):
+        days = (await ok(client, "/days", **query))["items"]
+        assert days == sorted(set(days))
+        assert days[-1] == str(far)
+    films = (await ok(client, "/days", movie_id=show["movie_id"]))["items"]
+    assert films[-1] == str(far)
+    assert (await ok(client, "/days", city="nowhere"))["items"] == []
+
+
 async def test_what_a_manager_does_to_a_show_stands_in_the_audit_log(
     chain: Database, make_client: MakeClient, sign: Sign, tomorrow: date
 ) -> None:

@@ -39,6 +39,11 @@ def test_letters_read_as_mac_roman_are_read_again_when_asked(broken: str, meant:
     assert readable(broken, Misread.MAC_ROMAN) == meant
 
 
+def test_a_text_that_is_right_as_it_stands_is_not_taken_for_mac_roman() -> None:
+    for right in ("WALL·E", "Nº 9", "À bout de souffle", "ÉCOLE", "28 Days Later…"):
+        assert readable(right, Misread.MAC_ROMAN) == right
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -125,12 +125,22 @@ def _movies(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
             found = [show for show in found if _local_day(show) == day]
         return _page(sorted(found, key=lambda show: str(show["starts_at"])))
 
+    @app.get("/api/movies/days")
+    def days() -> Response:
+        wanted = {name: request.args.get(name) for name in ("movie_id", "theater_id", "city")}
+        shows_ = [
+            s for s in world.shows.values() if all(v in {None, s[n]} for n, v in wanted.items())
+        ]
+        return jsonify(items=sorted({_local_day(show) for show in shows_}))
+
     @app.get("/api/movies/shows/<uuid:show_id>")
     def show(show_id: UUID) -> Response:
         return _one(list(world.shows.values()), "show_id", show_id)
 
 
 def _local_day(show: dict[str, Any]) -> str:
+    if business_date := show.get("business_date"):
+        return str(business_date)
     starts = datetime.fromisoformat(show["starts_at"])
     return starts.astimezone(ZoneInfo(show["time_zone"])).date().isoformat()
 

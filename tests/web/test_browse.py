@@ -1,6 +1,8 @@
 """Looking around: shareable addresses, filters, days, times of the theater."""
 
 import re
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask.testing import FlaskClient
@@ -55,7 +57,25 @@ def test_a_movie_page_has_theaters_and_times_by_day(visitor: FlaskClient) -> Non
     assert "Phoenix" in page.text
     assert "18:30" in page.text
     assert f'href="/shows/{SHOW}"' in page.text
-    assert page.text.count("?date=") == 14
+    assert page.text.count("?date=") == 3
+
+
+def test_every_day_with_a_show_can_be_turned_to(visitor: FlaskClient, world: World) -> None:
+    far = dict(world.shows[SHOW], show_id="far", starts_at="2031-05-02T18:30:00+00:00")
+    world.shows["far"] = far
+    page = visitor.get(f"/movies/{MOVIE}")
+    assert "?date=2031-05-02" in page.text
+    assert "on Friday" not in visitor.get(f"/movies/{MOVIE}?date=2031-05-02").text
+
+
+def test_a_show_after_midnight_says_which_night(visitor: FlaskClient, world: World) -> None:
+    show = world.shows[SHOW]
+    starts = datetime.fromisoformat(show["starts_at"]).astimezone(ZoneInfo(show["time_zone"]))
+    late = (starts + timedelta(days=1)).replace(hour=0, minute=30)
+    evening = starts.date().isoformat()
+    world.shows[SHOW] = dict(show, starts_at=late.isoformat(), business_date=evening)
+    page = visitor.get(f"/movies/{MOVIE}").text
+    assert "after midnight" in page
 
 
 def test_times_are_the_theaters_own(visitor: FlaskClient) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from cinesync.movies.certificates import CERTIFICATES
 from cinesync.movies.store import prices
 from cinesync.movies.views import AuditoriumView, CityView, MovieView, ShowView, TheaterView
 
+DAYS_MAX = 60
 _WILDCARDS = re.compile(r"[%_\\]")
 
 _MOVIE = (
@@ -24,16 +25,22 @@ _MOVIE = (
 )
 _THEATER = (
     "t.theater_id, t.region, t.name, t.city, t.country, t.address, t.time_zone, t.currency,"
+    " t.day_starts_minutes,"
     " (SELECT count(*) FROM auditoriums AS a WHERE a.region = t.region"
     " AND a.theater_id = t.theater_id) AS auditorium_count,"
     " (SELECT CAST(COALESCE(sum(a.seat_count), 0) AS bigint) FROM auditoriums AS a"
     " WHERE a.region = t.region AND a.theater_id = t.theater_id) AS seat_count"
 )
+_BUSINESS_DATE = (
+    "CAST((s.starts_at AT TIME ZONE t.time_zone)"
+    " - t.day_starts_minutes * interval '1 minute' AS date)"
+)
 _SHOW = (
     "s.show_id, s.region, s.movie_id, e.title AS movie_title, e.type AS movie_type,"
     " e.certificate, e.running_minutes, s.theater_id, t.name AS theater_name, t.city, t.time_zone,"
     " s.auditorium_id, a.name AS auditorium_name, s.layout_id, s.starts_at, s.ends_at,"
-    " s.local_date, s.format, s.language, s.subtitles, s.currency, s.prices_cents, s.seat_count,"
+    f" s.local_date, {_BUSINESS_DATE} AS business_date,"
+    " s.format, s.language, s.subtitles, s.currency, s.prices_cents, s.seat_count,"
     " s.seats_taken, s.status, s.cancel_reason, s.revision"
     " FROM shows AS s"
     " JOIN events AS e ON e.movie_id = s.movie_id"
@@ -41,15 +48,21 @@ _SHOW = (
     " JOIN auditoriums AS a ON a.region = s.region AND a.auditorium_id = s.auditorium_id"
 )
 
-# A date begins up to 14 hours before that of UTC, and ends up to 12 after it: indexes know moments.
+# A date begins up to 14 hours before that of UTC and ends up to 12 after it, and a business day
+# begins up to 12 hours later: indexes know moments.
 _ON_DAY = (
-    "(CAST(:day AS date) IS NULL OR (s.local_date = CAST(:day AS date)"
+    f"(CAST(:day AS date) IS NULL OR ({_BUSINESS_DATE} = CAST(:day AS date)"
     " AND s.starts_at >= (CAST(:day AS date) - interval '14 hours') AT TIME ZONE 'UTC'"
-    " AND s.starts_at < (CAST(:day AS date) + interval '36 hours') AT TIME ZONE 'UTC'))"
+    " AND s.starts_at < (CAST(:day AS date) + interval '48 hours') AT TIME ZONE 'UTC'))"
+)
+_AFTER_DAY = (
+    f"(CAST(:after_day AS date) IS NULL OR ({_BUSINESS_DATE} > CAST(:after_day AS date)"
+    " AND s.starts_at >= (CAST(:after_day AS date) + interval '10 hours') AT TIME ZONE 'UTC'))"
 )
 _ON_SALE = (
     "s.status = 'scheduled' AND s.starts_at > now()"
-    f" AND {_ON_DAY} AND (CAST(:after_id AS uuid) IS NULL OR (s.starts_at, s.show_id)"
+    f" AND {_ON_DAY} AND {_AFTER_DAY}"
+    " AND (CAST(:after_id AS uuid) IS NULL OR (s.starts_at, s.show_id)"
     " > (CAST(:after_start AS timestamptz), CAST(:after_id AS uuid)))"
 )
 _THERE = (
@@ -183,7 +196,7 @@ async def theaters(
     )
     values = {"city_key": city_key, "city": city, "name": name, "theater_id": theater_id}
     found = await tx.execute(statement, {**values, "limit": limit})
-    return [TheaterView(**row) for row in found.mappings()]
+    return [_theater(row) for row in found.mappings()]
 
 
 async def theater(tx: Transaction, theater_id: UUID) -> TheaterView | None:
@@ -192,7 +205,7 @@ async def theater(tx: Transaction, theater_id: UUID) -> TheaterView | None:
         f"SELECT {_THEATER} FROM theaters AS t WHERE t.theater_id = CAST(:theater_id AS uuid)"  # noqa: S608 names of columns
     )
     row = (await tx.execute(statement, {"theater_id": theater_id})).mappings().first()
-    return TheaterView(**row) if row else None
+    return _theater(row) if row else None
 
 
 async def auditoriums(tx: Transaction, theater_id: UUID) -> list[AuditoriumView]:
@@ -216,12 +229,13 @@ async def cities(tx: Transaction) -> list[CityView]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowFilter:
-    """Which shows; None lets all pass. `date` is that of the theater's own calendar."""
+    """Which shows; None lets all pass. Days are the theater's business days."""
 
     movie_id: UUID | None = None
     theater_id: UUID | None = None
     city_key: str | None = None
     day: date | None = None
+    after_day: date | None = None
     after_start: datetime | None = None
     after_id: UUID | None = None
     limit: int = 100
@@ -241,6 +255,21 @@ async def shows(tx: Transaction, wanted: ShowFilter) -> list[ShowView]:
     return [_show(row) for row in found.mappings()]
 
 
+async def days(tx: Transaction, wanted: ShowFilter) -> list[date]:
+    """The business days with a show that has not started, the next one first.
+
+    From one day to the next by the index: one statement a day, DAYS_MAX at most.
+    """
+    found: list[date] = []
+    while len(found) < DAYS_MAX:
+        after = found[-1] if found else None
+        following = await shows(tx, replace(wanted, after_day=after, limit=1))
+        if not following:
+            break
+        found.append(following[0].business_date)
+    return found
+
+
 async def show(tx: Transaction, show_id: UUID) -> ShowView | None:
     """One show, whatever became of it."""
     statement = text(f"SELECT {_SHOW} WHERE s.show_id = CAST(:show_id AS uuid)")
@@ -258,6 +287,12 @@ def _movie(row: RowMapping) -> MovieView:
     values: dict[str, Any] = dict(row)
     tenths = values.pop("imdb_tenths")
     return MovieView(**values, imdb_rating=None if tenths is None else tenths / 10)
+
+
+def _theater(row: RowMapping) -> TheaterView:
+    values: dict[str, Any] = dict(row)
+    hours, minutes = divmod(values.pop("day_starts_minutes"), 60)
+    return TheaterView(**values, day_starts=f"{hours:02}:{minutes:02}")
 
 
 def _show(row: RowMapping) -> ShowView:

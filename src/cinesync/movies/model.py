@@ -92,6 +92,7 @@ class AuditAction(StrEnum):
     PRICES_CHANGED = "show.prices_changed"
     SHOW_CANCELLED = "show.cancelled"
     MOVIES_IMPORTED = "movies.imported"
+    THEATER_CHANGED = "theater.changed"
 
 
 NEXT: Mapping[tuple[Status, Change], Status] = {
@@ -239,6 +240,20 @@ Prices = Annotated[
 ]
 Moment = Annotated[datetime, Meta(tz=True, description="with an offset: 2026-11-21T19:30:00-05:00")]
 LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
+
+
+class ChangeTheater(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Begin the business day at another time: shows before it belong to the day before."""
+
+    day_starts: Annotated[
+        str, Meta(pattern=r"^(0\d|1[01]):[0-5]\d$|^12:00$", description="00:00 to 12:00")
+    ]
+
+    @property
+    def day_starts_minutes(self) -> int:
+        """After midnight."""
+        hours, _, minutes = self.day_starts.partition(":")
+        return int(hours) * 60 + int(minutes)
 
 
 class ScheduleShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,13 +32,22 @@ from cinesync.movies.model import (
     TYPES,
     CancelShow,
     ChangeShow,
+    ChangeTheater,
     NoSuchMovie,
     NoSuchShow,
     NoSuchTheater,
     ScheduleShow,
 )
 from cinesync.movies.text import identity, normal
-from cinesync.movies.views import CityView, Filters, MovieView, ShowView, TheaterPage, TheaterView
+from cinesync.movies.views import (
+    CityView,
+    Days,
+    Filters,
+    MovieView,
+    ShowView,
+    TheaterPage,
+    TheaterView,
+)
 
 T = TypeVar("T")
 Web = Request[Any, Any, Any]
@@ -144,6 +153,19 @@ async def get_theater(request: Web, db: Db, theater_id: FromPath[UUID]) -> Respo
     return fresh(request, TheaterPage(**fields, auditoriums=rooms), CATALOGUE_SECONDS)
 
 
+@patch("/theaters/{theater_id:uuid}")
+async def change_theater(
+    request: Web, db: Db, caller: Signed, theater_id: FromPath[UUID], data: JSONBody[ChangeTheater]
+) -> TheaterView:
+    """Begin the business day at another time; for managers."""
+    require(caller, "manager")
+    await db.run(service.change_theater, theater_id, data, actor_of(request, caller))
+    theater = await db.run_one(listing.theater, theater_id)
+    if theater is None:
+        raise NoSuchTheater(theater_id=str(theater_id))
+    return theater
+
+
 @get("/cities")
 async def list_cities(request: Web, db: Db) -> Response[Page[CityView]]:
     """Every city with a theater, on one page."""
@@ -161,7 +183,10 @@ async def list_shows(
     after: Cursor = None,
     limit: ShowLimit = 100,
 ) -> Response[Page[ShowView]]:
-    """Shows that have not started, the next one first; `date` is in the theater's calendar."""
+    """Shows that have not started, the next one first.
+
+    `date` is the theater's business day: a show at 00:30 belongs to the evening before.
+    """
     starts_at, show_id = _show_cursor(after)
     wanted = ShowFilter(
         movie_id=movie_id,
@@ -176,6 +201,20 @@ async def list_shows(
     last = found[limit - 1] if len(found) > limit else None
     cursor = encode_cursor(last.starts_at.isoformat(), str(last.show_id)) if last else None
     return fresh(request, Page(found[:limit], cursor), SHOWS_SECONDS)
+
+
+@get("/days")
+async def list_days(
+    request: Web,
+    db: Db,
+    movie_id: FromQuery[UUID | None] = None,
+    theater_id: FromQuery[UUID | None] = None,
+    city: Text = None,
+) -> Response[Days]:
+    """The days with shows that have not started, however far ahead they are announced."""
+    wanted = ShowFilter(movie_id=movie_id, theater_id=theater_id, city_key=_city_key(city))
+    days = Days(items=await db.read(listing.days, wanted))
+    return fresh(request, days, CATALOGUE_SECONDS)
 
 
 @get("/shows/{show_id:uuid}")
@@ -220,8 +259,10 @@ HANDLERS = (
     get_filters,
     list_theaters,
     get_theater,
+    change_theater,
     list_cities,
     list_shows,
+    list_days,
     get_show,
     schedule_show,
     change_show,

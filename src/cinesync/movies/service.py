@@ -19,11 +19,13 @@ from cinesync.movies.model import (
     AuditAction,
     Change,
     ChangeShow,
+    ChangeTheater,
     Interval,
     Movie,
     NoSuchAuditorium,
     NoSuchMovie,
     NoSuchShow,
+    NoSuchTheater,
     ScheduleShow,
     Show,
     ShowOver,
@@ -325,6 +327,27 @@ def _entry(
         after=after,
         reason=reason,
     )
+
+
+async def change_theater(
+    tx: Transaction, theater_id: UUID, command: ChangeTheater, by: Actor = SYSTEM
+) -> None:
+    """Raises NoSuchTheater. Changing nothing tells nobody."""
+    before = await store.day_starts(tx, theater_id)
+    if before is None:
+        raise NoSuchTheater(theater_id=str(theater_id))
+    if before == command.day_starts_minutes:
+        return
+    await store.set_day_starts(tx, theater_id, command.day_starts_minutes)
+    entry = audit_log.Entry(
+        actor=by,
+        action=AuditAction.THEATER_CHANGED,
+        object_kind="theater",
+        object_id=theater_id,
+        before={"day_starts_minutes": before},
+        after={"day_starts_minutes": command.day_starts_minutes},
+    )
+    await audit_log.append(tx, [entry])
 
 
 async def count_booked(tx: Transaction, events: Sequence[BookingConfirmed]) -> None:

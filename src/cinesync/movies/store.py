@@ -260,6 +260,24 @@ async def set_programmed_until(tx: Transaction, theater: Theater, last_day: date
     await tx.execute(statement, {"last_day": last_day, **keys})
 
 
+async def day_starts(tx: Transaction, theater_id: UUID) -> int | None:
+    """When the theater's business day begins, in minutes after midnight."""
+    statement = text(
+        "SELECT day_starts_minutes FROM theaters WHERE theater_id = CAST(:theater_id AS uuid)"
+    )
+    found: int | None = (await tx.execute(statement, {"theater_id": theater_id})).scalar()
+    return found
+
+
+async def set_day_starts(tx: Transaction, theater_id: UUID, minutes: int) -> None:
+    """Begin the theater's business day at another minute after midnight."""
+    statement = text(
+        "UPDATE theaters SET day_starts_minutes = CAST(:minutes AS bigint)"
+        " WHERE theater_id = CAST(:theater_id AS uuid)"
+    )
+    await tx.execute(statement, {"minutes": minutes, "theater_id": theater_id})
+
+
 def prices(document: Any) -> dict[str, int]:
     """Prices as the driver hands JSONB over: text, or decoded already."""
     if isinstance(document, str | bytes):

@@ -62,6 +62,10 @@ theaters = Table(
     Column("currency", Text, nullable=False),
     Column("language", Text, nullable=False),
     Column("programmed_until", Date),
+    Column("day_starts_minutes", BigInteger, nullable=False, server_default="360"),
+    CheckConstraint(
+        "day_starts_minutes >= 0 AND day_starts_minutes <= 720", name="theaters_day_starts"
+    ),
     UniqueConstraint("region", "city", "name"),
     Index("theaters_by_id", "theater_id"),
     Index("theaters_by_city", "city_key", "name"),

@@ -93,8 +93,8 @@ def _without_markup(value: str) -> str:
 def _oddities(text: str) -> int:
     """How many characters no typist would have put where they are.
 
-    A capital inside a small-letter word (`LÈon`), a capital alone (`You Ö Don't`), a symbol or a
-    foreign letter glued to a letter or digit (`F‰lscher`, `2Ω`).
+    A capital inside a small-letter word (`LÈon`) and the reverse (`WALLáE`), a capital alone (`You
+    Ö Don't`), a symbol or a foreign letter glued to a letter or digit (`F‰lscher`, `2Ω`).
     """
     padded = f" {text} "
     neighbours = zip(padded, padded[1:], padded[2:], strict=False)
@@ -107,6 +107,10 @@ def _odd(left: str, middle: str, right: str) -> bool:
     if middle.isupper() and middle != "Ω":
         alone = left.isspace() and right.isspace()
         return alone or left.islower() or (left.isalpha() and right.islower())
+    if middle in "ªº" and left.isalpha():  # Nº, Mª
+        return right.isalnum()
+    if middle.islower() and left.isupper() and right.isupper():
+        return True
     if middle in "Ωªº" or unicodedata.category(middle) in _SYMBOLS:
         return left.isalnum() or right.isalnum()
     return False

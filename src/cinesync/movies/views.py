@@ -30,7 +30,10 @@ class MovieView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TheaterView:
-    """A site of the chain. `time_zone` is an IANA name, `currency` ISO 4217."""
+    """A site of the chain. `time_zone` is an IANA name, `currency` ISO 4217.
+
+    A show before `day_starts` on the theater's clock belongs to the business day before.
+    """
 
     theater_id: UUID
     region: str
@@ -40,6 +43,7 @@ class TheaterView:
     address: str
     time_zone: str
     currency: str
+    day_starts: str
     auditorium_count: int
     seat_count: int
 
@@ -67,6 +71,7 @@ class TheaterPage:
     address: str
     time_zone: str
     currency: str
+    day_starts: str
     auditorium_count: int
     seat_count: int
     auditoriums: Sequence[AuditoriumView]
@@ -93,10 +98,18 @@ class CityView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Days:
+    """The business days with a show that can still be bought, the next one first."""
+
+    items: Sequence[date]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShowView:
     """A show. `starts_at` and `ends_at` carry the theater's own offset from UTC.
 
-    `local_date` and `local_time` are what its wall calendar and clock show; prices are in minor
+    `local_date` and `local_time` are what its wall calendar and clock show; `business_date` is the
+    day whose programme it is part of, the day before for a show after midnight; prices are in minor
     units of `currency`, per zone. `seats_left` trails sales by moments.
     """
 
@@ -117,6 +130,7 @@ class ShowView:
     starts_at: datetime
     ends_at: datetime
     local_date: date
+    business_date: date
     local_time: str
     format: str
     language: str

@@ -1,6 +1,7 @@
 """The one door to the APIs: calls, timeouts, and their problems as exceptions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -15,6 +16,7 @@ from cinesync.web.model import (
     Account,
     Booking,
     City,
+    Days,
     Filters,
     Hold,
     Movie,
@@ -107,6 +109,10 @@ class Api:
 
     def shows(self, filters: Params) -> Page[Show]:
         return self._public("/api/movies/shows", Page[Show], filters)
+
+    def days(self, filters: Params) -> list[date]:
+        """The days with shows, the next one first."""
+        return self._public("/api/movies/days", Days, filters).items
 
     def show(self, show_id: str) -> Show:
         return self._public(f"/api/movies/shows/{show_id}", Show)

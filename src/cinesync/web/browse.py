@@ -7,7 +7,6 @@ from uuid import UUID
 
 from flask import Blueprint, render_template, request, url_for
 
-from cinesync.web.formats import days_from
 from cinesync.web.model import Show, shows_by_movie, shows_by_theater
 from cinesync.web.public import public
 from cinesync.web.session import api
@@ -18,7 +17,6 @@ blueprint.add_app_template_filter(shows_by_theater, "by_theater")
 MOVIE_FILTERS = ("type", "language", "certificate", "genre", "q", "city", "date")
 MOVIES_PER_PAGE = 24
 SHOWS_MAX = 100
-DAYS_SHOWN = 14
 # With the APIs' own freshness, "12 left" is 5 seconds old at most, and a film's facts 33.
 PAGE_SECONDS = 3
 
@@ -114,11 +112,10 @@ def _chosen(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _programme(filters: Mapping[str, str]) -> Programme:
-    """Days count from the first show's own: "today" is another day in another theater's zone."""
-    first = api().shows({**filters, "limit": 1}).items
-    if not first:
+    """The days that have shows, however far ahead, and the shows of the chosen one."""
+    days = api().days(filters)
+    if not days:
         return Programme(None, [], [])
-    days = days_from(first[0].day, DAYS_SHOWN)
     day = _day() or days[0]
     paging = _chosen(("after",))
     found = api().shows({**filters, **paging, "date": day.isoformat(), "limit": SHOWS_MAX})

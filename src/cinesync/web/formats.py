@@ -2,7 +2,7 @@
 
 import zlib
 from copy import copy
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -83,7 +83,11 @@ def usual_decimals(currency: str) -> int:
 
 
 def clock_time(at: datetime, time_zone: str) -> str:
-    return format_time(at, format="short", tzinfo=ZoneInfo(time_zone), locale=get_locale())
+    """As the theater's clock shows it; in the hour that clocks run twice, with the zone's name."""
+    local = at.astimezone(ZoneInfo(time_zone))
+    told = format_time(local, format="short", tzinfo=local.tzinfo, locale=get_locale())
+    is_twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    return f"{told} {local.tzname()}" if is_twice else told
 
 
 def day_long(day: date) -> str:
@@ -137,7 +141,3 @@ def initial(title: str) -> str:
 def seed(text: str) -> int:
     """A number that is always the same for one text: it chooses the shapes of a poster."""
     return zlib.crc32(text.encode())
-
-
-def days_from(first: date, count: int) -> list[date]:
-    return [first + timedelta(days=n) for n in range(count)]

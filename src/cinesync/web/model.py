@@ -75,10 +75,21 @@ class Show(Struct, frozen=True):
     status: str = "scheduled"
     cancel_reason: str | None = None
 
+    business_date: date | None = None
+
     @property
     def day(self) -> date:
-        """The day as moviegoers at the theater call it."""
+        """The day whose programme it is part of: the evening before, after midnight."""
+        return self.business_date or self.calendar_day
+
+    @property
+    def calendar_day(self) -> date:
+        """The day that the calendar in the theater shows."""
         return self.starts_at.astimezone(ZoneInfo(self.time_zone)).date()
+
+
+class Days(Struct, frozen=True):
+    items: list[date]
 
 
 class Seat(Struct, frozen=True):

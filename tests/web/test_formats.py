@@ -1,0 +1,27 @@
+"""Times as people read them at the theater."""
+
+from datetime import UTC, datetime
+
+import pytest
+from flask import Flask
+
+from cinesync.web.formats import clock_time, moment
+
+
+@pytest.mark.parametrize(
+    ("at", "time_zone", "told"),
+    [
+        (datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "Europe/London", "01:30 BST"),
+        (datetime(2026, 10, 25, 1, 30, tzinfo=UTC), "Europe/London", "01:30 GMT"),
+        (datetime(2026, 10, 25, 2, 30, tzinfo=UTC), "Europe/London", "02:30"),
+        (datetime(2026, 11, 1, 5, 30, tzinfo=UTC), "America/New_York", "01:30 EDT"),
+        (datetime(2026, 11, 1, 6, 30, tzinfo=UTC), "America/New_York", "01:30 EST"),
+        (datetime(2026, 6, 1, 18, 30, tzinfo=UTC), "Asia/Dubai", "22:30"),
+    ],
+)
+def test_an_hour_that_runs_twice_is_told_apart(
+    storefront: Flask, at: datetime, time_zone: str, told: str
+) -> None:
+    with storefront.test_request_context():
+        assert clock_time(at, time_zone) == told
+        assert moment(at, time_zone).endswith(told)
