@@ -42,6 +42,8 @@ hypothesis.settings.load_profile("cinesync")
 SLOW_FILES = frozenset(
     {
         "auth/test_accounts.py",
+        "auth/test_audit_log.py",
+        "auth/test_revocations.py",
         "auth/test_sessions.py",
         "auth/test_throttle.py",
         "auth/test_tokens_and_keys.py",
@@ -50,6 +52,7 @@ SLOW_FILES = frozenset(
         "booking/test_holds.py",
         "booking/test_http.py",
         "booking/test_money.py",
+        "chassis/test_audit_log.py",
         "chassis/test_bus.py",
         "chassis/test_bus_crash.py",
         "supervisor/test_postgres.py",
@@ -72,6 +75,7 @@ SLOW_FILES = frozenset(
         "pbft/test_simulation.py",
         "portability/test_faults.py",
         "portability/test_faults_booking.py",
+        "security/test_sessions_end.py",
         "supervisor/test_caddyfile.py",
         "web/test_security.py",
         "web/test_session.py",

@@ -21,6 +21,7 @@ from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters
 from cinesync.chassis.rabbitmq import RabbitMqBus
 from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
+from cinesync.chassis.revocations import Revocations
 from cinesync.chassis.service import Process, ProcessSettings, Service
 from cinesync.contracts import CONSUMERS
 
@@ -90,16 +91,19 @@ async def serve(
     """Run the named services in this process until it is told to stop; `demo` fills them first."""
     process_settings = settings.load(ProcessSettings, environ)
     services = build_services(names, environ)
+    # The pages of an embedded shop know at once which sessions end.
+    known = (service.revocations for service in services.values())
+    revocations = next((one for one in known if one is not None), Revocations())
     pages = None
     if "web" in names:
-        pages = as_asgi(_app("web").build(environ))
+        pages = as_asgi(_app("web").build(environ, revocations))
     bus = _bus(environ) if services else EmbeddedBus()  # pages alone hear and say nothing
     addresses = ClientAddresses(
         process_settings.trusted_proxies,
         environ.get("SECRET_KEY", ""),
         key=process_settings.visitor_key,
     )
-    process = Process(list(services.values()), process_settings, bus, pages, addresses)
+    process = Process(list(services.values()), process_settings, bus, pages, addresses, revocations)
 
     async def prepare_all() -> None:
         if "auth" in services:

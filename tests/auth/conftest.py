@@ -104,7 +104,7 @@ def _wire(service: Service, peer: str) -> Auth:
         answer: dict[str, Any] = (await browser.get(JWKS)).json()
         return answer
 
-    verifier = Verifier(fetch, pause_seconds=0)
+    verifier = Verifier(fetch, service.revocations, pause_seconds=0)
     app: Any = service_app("auth", service.routes, verifier)
     transport = httpx.ASGITransport(app, client=(peer, 50_000))
     browser = httpx.AsyncClient(transport=transport, base_url="http://shop.example")

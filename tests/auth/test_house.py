@@ -92,5 +92,5 @@ async def test_the_api_describes_itself(auth: Auth) -> None:
     paths = answer.json()["paths"]
     assert set(paths) == {
         f"/api/auth/{name}" for name in ("register", "login", "guest", "refresh", "logout", "me")
-    } | {"/api/auth/audit-log", "/api/auth/.well-known/jwks.json"}
+    } | {"/api/auth/audit-log", "/api/auth/revocations", "/api/auth/.well-known/jwks.json"}
     assert (await auth.browser.get("/api/auth/docs")).status_code == 200

@@ -52,7 +52,16 @@ async def test_a_token_says_what_others_need_and_no_more(auth: Auth) -> None:
     token = await _token(auth)
     header, claims = _part(token, 0), _part(token, 1)
     assert (header["alg"], header["typ"]) == ("ES256", "at+jwt")
-    assert set(claims) == {"iss", "sub", "role", "email_key", "iat", "exp", "jti"}
+    assert set(claims) == {
+        "iss",
+        "sub",
+        "sid",
+        "role",
+        "email_key",
+        "iat",
+        "exp",
+        "jti",
+    }
     assert claims["iss"] == "cinesync"
     assert claims["exp"] - claims["iat"] == 900
     again = (await auth.login("ada@example.org")).json()["access_token"]
@@ -240,11 +249,11 @@ async def test_a_process_that_lost_its_database_does_not_sign_beyond_its_keys(
     ring = KeyRing(auth.db, Vault(SECRET), RULES)
     await ring.refresh()
     customer_id = clock.new_id()
-    signed = await ring.sign(customer_id, "customer", MINUTE, UUID(int=9))
+    signed = await ring.sign(customer_id, "customer", MINUTE, UUID(int=9), UUID(int=8))
     assert (signed.customer_id, signed.role) == (customer_id, "customer")
     ring._own = [key for key in ring._own if key.signs_until < key.signs_from]
     with pytest.raises(NoSigningKey):
-        await ring.sign(customer_id, "customer", MINUTE, UUID(int=9))
+        await ring.sign(customer_id, "customer", MINUTE, UUID(int=9), UUID(int=8))
 
 
 async def test_tokens_of_one_email_carry_one_key_that_does_not_tell_it(auth: Auth) -> None:

@@ -15,6 +15,7 @@ from cinesync.auth.model import (
     SessionRules,
 )
 from cinesync.auth.passwords import HashCost, Passwords
+from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.routes import Door, auth_router
 from cinesync.auth.staff import DEFAULT_REGION, DEMO_ROLES
 from cinesync.auth.upkeep import Upkeep
@@ -23,6 +24,7 @@ from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import open_database
+from cinesync.chassis.revocations import Revocations
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import Secret, SettingsError, load
 
@@ -72,20 +74,27 @@ def build(environ: Mapping[str, str]) -> Service:
         waiting_max=settings.hashes_waiting_max,
     )
     rules = _rules(settings)
-    desk = Desk(database, vault, ring, passwords, rules)
+    revocations = Revocations()
+    published = PublishedRevocations(
+        database, revocations, rules.access_lifetime, rules.guest_lifetime
+    )
+    desk = Desk(database, vault, ring, passwords, rules, published)
     is_https = settings.shop_url.startswith("https://")
     door = Door(addresses, is_https=is_https, cookie_seconds=settings.refresh_seconds)
-    upkeep = Upkeep(database, rules.failures.window, settings.upkeep_seconds)
+    upkeep = Upkeep(
+        database, rules.failures.window, published.lifetime_max, settings.upkeep_seconds
+    )
     return Service(
         name="auth",
         database=database,
-        routes=[auth_router(desk, ring, door), audit_log_route("auth", database)],
+        routes=[auth_router(desk, ring, door, published), audit_log_route("auth", database)],
         migrations="cinesync.auth.migrations",
         background=[
             Loop("auth.keys", ring.run),
             Loop("auth.upkeep", upkeep.run, settings.upkeep_seconds),
         ],
         close=[desk.close, passwords.close],
+        revocations=revocations,
     )
 
 

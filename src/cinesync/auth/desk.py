@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from prometheus_client import Counter
 
-from cinesync.auth import service, store
+from cinesync.auth import revocation_store, service, store
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.model import (
     PASSWORD_LENGTH_MAX,
@@ -33,6 +34,7 @@ from cinesync.auth.model import (
 )
 from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import HashersBusy, Passwords
+from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.vault import RefreshToken, Vault
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.audit_log import Actor
@@ -113,9 +115,16 @@ class Desk:
     """One per process."""
 
     def __init__(
-        self, db: Database, vault: Vault, ring: KeyRing, passwords: Passwords, rules: Rules
+        self,
+        db: Database,
+        vault: Vault,
+        ring: KeyRing,
+        passwords: Passwords,
+        rules: Rules,
+        revocations: PublishedRevocations,
     ) -> None:
         self._db = db
+        self._revocations = revocations
         self._vault = vault
         self._ring = ring
         self._passwords = passwords
@@ -186,6 +195,7 @@ class Desk:
         )
         REFRESHES.labels(continued.step.name.lower()).inc()
         if continued.step is Step.REVOKE:
+            await self._revocations.refresh()
             log.warning("session.revoked_after_reuse", session_id=str(token.session_id))
         if continued.customer is None:
             raise SessionOver
@@ -194,11 +204,19 @@ class Desk:
             continued.customer, fold_email(continued.customer.email), following
         )
 
-    async def sign_out(self, text: str | None, address: str) -> None:
-        """Ends the session of a refresh token; anything else has ended already."""
+    async def sign_out(self, text: str | None, caller: Caller | None, address: str) -> None:
+        """Ends the session of a refresh token, and that of an access token; what is neither has
+        ended already.
+        """
         token = self._vault.read_refresh(text) if text else None
         if token is not None:
-            await self._db.run(service.end_session, token, address)
+            await self._db.run(service.end_session, token.session_id, address)
+        if caller is not None and caller.is_guest:
+            await self._db.run(revocation_store.revoke_sessions_of, caller.customer_id)
+        elif caller is not None and caller.session_id:
+            await self._db.run(service.end_session, UUID(caller.session_id), address)
+        if token is not None or caller is not None:
+            await self._revocations.refresh()
 
     async def profile(self, caller: Caller) -> Customer:
         """Raises NotFound."""
@@ -239,6 +257,7 @@ class Desk:
         new_hash = await self._passwords.hash(password)
         if not await self._db.run(service.change_password, proven, new_hash, attempt.address):
             raise WrongCredentials
+        await self._revocations.refresh()
         token = await self._open_session(Credentials(known.customer, new_hash), attempt)
         if token is None:
             raise WrongCredentials
@@ -288,7 +307,10 @@ class Desk:
         is_guest = customer.role == "guest"
         lifetime = self._rules.guest_lifetime if is_guest else self._rules.access_lifetime
         email_key = self._vault.email_key(email.norm)
-        access = await self._ring.sign(customer.customer_id, customer.role, lifetime, email_key)
+        session_id = token.session_id if token else customer.customer_id
+        access = await self._ring.sign(
+            customer.customer_id, customer.role, lifetime, email_key, session_id
+        )
         cookie = None if token is None else self._vault.refresh_text(token)
         return Grant(access, lifetime, cookie)
 

@@ -72,7 +72,12 @@ class KeyRing:
         return self._jwks
 
     async def sign(
-        self, customer_id: UUID, role: Role, lifetime: timedelta, email_key: UUID
+        self,
+        customer_id: UUID,
+        role: Role,
+        lifetime: timedelta,
+        email_key: UUID,
+        session_id: UUID,
     ) -> Caller:
         """An access token (RFC 9068), and whose it is. Raises NoSigningKey."""
         if self._jwks is None:
@@ -81,19 +86,21 @@ class KeyRing:
         own = signing_key(self._own, now)
         if own is None:
             raise NoSigningKey(retry_after_seconds=2)
+        issued_at = int(now.timestamp())
         expires_at = int((now + lifetime).timestamp())
         claims = {
             "iss": ISSUER,
             "sub": str(customer_id),
             "role": role,
             "email_key": str(email_key),
-            "iat": int(now.timestamp()),
+            "sid": str(session_id),
+            "iat": issued_at,
             "exp": expires_at,
             "jti": str(clock.new_id()),
         }
         header = {"alg": ALGORITHM, "kid": own.key_id, "typ": TOKEN_TYPE}
         token = jwt.encode(header, claims, own.key, algorithms=[ALGORITHM])
-        return Caller(customer_id, role, expires_at, token, email_key)
+        return Caller(customer_id, role, expires_at, token, email_key, str(session_id), issued_at)
 
     async def _first_look(self) -> None:
         async with self._looking:

@@ -20,8 +20,10 @@ from cinesync.auth.model import (
     ForeignOrigin,
     Role,
 )
+from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.http import know
+from cinesync.chassis.http import is_known, know, visitor
+from cinesync.chassis.problems import Unauthorized, Unavailable
 from cinesync.chassis.tokens import Caller
 
 REFRESH_COOKIE = "cinesync_refresh"
@@ -31,6 +33,7 @@ AnyRequest = Request[Any, Any, Any]
 TheCaller = NamedDependency[Caller]
 TheDesk = NamedDependency[Desk]
 TheKeyRing = NamedDependency[KeyRing]
+TheRevocations = NamedDependency[PublishedRevocations]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749 section 5.1
 
@@ -185,8 +188,13 @@ async def refresh(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response
 
 @post("/logout", status_code=204)
 async def logout(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[None]:
-    """Sign out. Always works."""
-    await desk.sign_out(request.cookies.get(REFRESH_COOKIE), door.address(request))
+    """Sign out: ends the session of the refresh cookie and of the access token, whichever is
+    there. Always works."""
+    try:
+        caller = await visitor(request)
+    except (Unauthorized, Unavailable):
+        caller = None
+    await desk.sign_out(request.cookies.get(REFRESH_COOKIE), caller, door.address(request))
     return Response(None, cookies=[door.cookie(None)])
 
 
@@ -225,6 +233,17 @@ async def jwks(ring: TheKeyRing) -> dict[str, Any]:
     return await ring.jwks()
 
 
+@get("/revocations")
+async def get_revocations(request: AnyRequest, revocations: TheRevocations) -> Response[Any]:
+    """Sessions that ended while their access tokens may still be good, by id, with the Unix time
+    until which a token may name them. Services refuse such tokens."""
+    body, tag = await revocations.body()
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if is_known(tag, request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
 def _profile(customer: Customer) -> Profile:
     return Profile(
         customer_id=customer.customer_id,
@@ -236,15 +255,26 @@ def _profile(customer: Customer) -> Profile:
     )
 
 
-def auth_router(desk: Desk, ring: KeyRing, door: Door) -> Router:
+def auth_router(desk: Desk, ring: KeyRing, door: Door, revocations: PublishedRevocations) -> Router:
     """Everything under /api/auth."""
     return Router(
         path=PATH,
-        route_handlers=[register, login, guest, refresh, logout, get_me, put_me, jwks],
+        route_handlers=[
+            register,
+            login,
+            guest,
+            refresh,
+            logout,
+            get_me,
+            put_me,
+            jwks,
+            get_revocations,
+        ],
         guards=[refuse_foreign_pages],
         dependencies={
             "desk": Provide(lambda: desk, sync_to_thread=False),
             "ring": Provide(lambda: ring, sync_to_thread=False),
             "door": Provide(lambda: door, sync_to_thread=False),
+            "revocations": Provide(lambda: revocations, sync_to_thread=False),
         },
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from cinesync.auth import audit_entries, store
+from cinesync.auth import audit_entries, revocation_store, store
 from cinesync.auth.model import (
     Attempt,
     Credentials,
@@ -133,7 +133,7 @@ async def continue_session(
     if next_step is Step.REFUSE or owner is None:
         return Continuation(Step.REFUSE)
     if next_step is Step.REVOKE:
-        await store.revoke_session(tx, session.session_id)
+        await revocation_store.revoke_session(tx, session.session_id)
         entry = audit_entries.refresh_reused(owner.customer, session.session_id, address)
         await audit_log.append(tx, [entry])
         return Continuation(next_step)
@@ -144,12 +144,12 @@ async def continue_session(
     return Continuation(next_step, owner.customer, session.generation + 1)
 
 
-async def end_session(tx: Transaction, token: RefreshToken, address: str) -> None:
+async def end_session(tx: Transaction, session_id: UUID, address: str) -> None:
     """Sign out: any token of the family ends it."""
-    customer_id = await store.revoke_session(tx, token.session_id)
+    customer_id = await revocation_store.revoke_session(tx, session_id)
     owner = customer_id and await store.find_credentials_by_id(tx, customer_id)
     if owner:
-        entry = audit_entries.signed_out(owner.customer, token.session_id, address)
+        entry = audit_entries.signed_out(owner.customer, session_id, address)
         await audit_log.append(tx, [entry])
 
 
@@ -180,6 +180,6 @@ async def change_password(
         tx, customer.customer_id, proven.password_hash or "", new_hash
     ):
         return False
-    await store.revoke_sessions_of(tx, customer.customer_id)
+    await revocation_store.revoke_sessions_of(tx, customer.customer_id)
     await audit_log.append(tx, [audit_entries.password_changed(customer, address)])
     return True

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from uuid import UUID
 
-from cinesync.auth import audit_entries, service, staff_store, store
+from cinesync.auth import audit_entries, revocation_store, service, staff_store
 from cinesync.auth.model import (
     AuditAction,
     Email,
@@ -148,14 +148,14 @@ async def _add(tx: Transaction, customer: NewCustomer) -> None:
 
 async def _disable(tx: Transaction, customer_id: UUID) -> None:
     await staff_store.disable(tx, customer_id)
-    await store.revoke_sessions_of(tx, customer_id)
+    await revocation_store.revoke_sessions_of(tx, customer_id)
     entry = audit_entries.by_operator(AuditAction.ACCOUNT_DISABLED, customer_id)
     await audit_log.append(tx, [entry])
 
 
 async def _set_password(tx: Transaction, customer_id: UUID, password_hash: str | None) -> None:
     await staff_store.set_password(tx, customer_id, password_hash)
-    await store.revoke_sessions_of(tx, customer_id)
+    await revocation_store.revoke_sessions_of(tx, customer_id)
     action = AuditAction.PASSWORD_RESET if password_hash else AuditAction.PASSWORD_RETIRED
     await audit_log.append(tx, [audit_entries.by_operator(action, customer_id)])
 

@@ -219,29 +219,6 @@ async def has_signed_in_from(tx: Transaction, email: Email, address: str) -> boo
     return (await tx.execute(statement, values)).first() is not None
 
 
-async def revoke_session(tx: Transaction, session_id: UUID) -> UUID | None:
-    """End a family, and whose it was; None: it had ended. Its row stays until it would have
-    expired."""
-    statement = text(
-        "UPDATE sessions SET revoked_at = now()"
-        " WHERE session_id = CAST(:session_id AS uuid) AND revoked_at IS NULL"
-        " RETURNING customer_id"
-    )
-    customer_id: UUID | None = (
-        await tx.execute(statement, {"session_id": session_id})
-    ).scalar_one_or_none()
-    return customer_id
-
-
-async def revoke_sessions_of(tx: Transaction, customer_id: UUID) -> None:
-    """End every family of a customer."""
-    statement = text(
-        "UPDATE sessions SET revoked_at = now()"
-        " WHERE customer_id = CAST(:customer_id AS uuid) AND revoked_at IS NULL"
-    )
-    await tx.execute(statement, {"customer_id": customer_id})
-
-
 async def find_expired_sessions(
     tx: Transaction, after: UUID, limit: int
 ) -> tuple[UUID | None, list[UUID]]:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -62,6 +63,15 @@ sessions = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),
     Index("sessions_by_customer", "customer_id"),
+)
+
+# Ended sessions whose access tokens may still be good; a guest's session is the guest's own id.
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("session_id", Uuid, primary_key=True),
+    Column("is_guest", Boolean, nullable=False),
+    Column("revoked_at", DateTime(timezone=True), nullable=False, server_default=NOW),
 )
 
 # One row per failure, never a counter: a counter row would be the hottest row under attack.

@@ -7,7 +7,7 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
-from cinesync.auth import store
+from cinesync.auth import revocation_store, store
 from cinesync.chassis import background
 from cinesync.chassis.db import Database
 
@@ -18,8 +18,15 @@ START = UUID(int=0)
 class Upkeep:
     """Any number of processes may do this side by side."""
 
-    def __init__(self, db: Database, failure_window: timedelta, pause_seconds: float) -> None:
+    def __init__(
+        self,
+        db: Database,
+        failure_window: timedelta,
+        token_lifetime: timedelta,
+        pause_seconds: float,
+    ) -> None:
         self._db = db
+        self._token_lifetime = token_lifetime
         self._failure_window = failure_window
         self._pause_seconds = pause_seconds
 
@@ -28,6 +35,7 @@ class Upkeep:
         while True:
             await self.forget_sessions()
             await self.forget_failures()
+            await self._db.run_one(revocation_store.delete_old_revocations, self._token_lifetime)
             background.succeeded()
             await asyncio.sleep(self._pause_seconds)
 

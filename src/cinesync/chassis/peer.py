@@ -23,6 +23,7 @@ class Answer:
 
     status: int
     body: bytes
+    etag: str = ""
 
     def json(self) -> Any:
         """The body; None for an empty one. Raises PeerAway for what is no JSON."""
@@ -59,7 +60,8 @@ class Peer:
             async with self._opened().request(
                 method, self._url + path, data=data, params=params, headers=sent
             ) as answer:
-                return Answer(answer.status, await answer.read())
+                etag = answer.headers.get("ETag", "")
+                return Answer(answer.status, await answer.read(), etag)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise PeerAway(str(error) or type(error).__name__) from error
 

@@ -26,6 +26,8 @@ from cinesync.chassis.health import Check, Disk, Health, Intake
 from cinesync.chassis.http import EXCEPTION_HANDLERS, Observed, service_app
 from cinesync.chassis.inbox import Handlers, Inbox
 from cinesync.chassis.outbox import Relay
+from cinesync.chassis.peer import Peer
+from cinesync.chassis.revocations import ANSWER_SECONDS_MAX, Revocations, list_over_http
 from cinesync.chassis.shortcuts import Shortcut, Shortcuts
 from cinesync.chassis.tokens import Verifier, jwks_over_http
 
@@ -76,7 +78,8 @@ class Service:
 
     `background` are loops that run until cancelled. `drain` is called first at shutdown, to end
     what would keep connections open; `close` last. `checks` say what it depends on; `vital` names
-    the loops and checks without which `intake` is closed.
+    the loops and checks without which `intake` is closed. The auth service has the `revocations`
+    that its process refuses tokens by.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Service:
     checks: Mapping[str, Check] = field(default_factory=dict)
     vital: Collection[str] = ()
     intake: Intake = field(default_factory=Intake)
+    revocations: Revocations | None = None
 
     def loops(self) -> list[Loop]:
         """With a name each; one that is only a function says nothing of its success."""
@@ -113,6 +117,7 @@ class Process:
         bus: Bus | None = None,
         pages: ASGIApp | None = None,
         addresses: ClientAddresses | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
         self._services = services
         self._settings = settings
@@ -130,7 +135,13 @@ class Process:
         )
         self._stopping = False
         self._hurry = asyncio.Event()
-        verifier = Verifier(jwks_over_http(f"{settings.auth_url}/api/auth/.well-known/jwks.json"))
+        self._auth = Peer(settings.auth_url, ANSWER_SECONDS_MAX)
+        self._revocations = revocations or Revocations()
+        self._revocations.listen_to(list_over_http(self._auth))
+        verifier = Verifier(
+            jwks_over_http(f"{settings.auth_url}/api/auth/.well-known/jwks.json"),
+            self._revocations,
+        )
         self._apps: dict[str, ASGIApp] = {
             s.name: Observed(
                 Shortcuts(
@@ -200,6 +211,7 @@ class Process:
         await self._bus.start()
         await prepare()
         await self._tell()
+        self._loops.start(Loop("revocations", self._revocations.run))
         self._loops.start(*(Loop(relay.name, relay.run) for relay in self._relays))
         self._loops.start(*(loop for service in self._services for loop in service.loops()))
         self._loops.start(Loop("health", self._health.run))
@@ -261,6 +273,7 @@ class Process:
         await self._loops.close()
         for hook in [hook for service in self._services for hook in service.close]:
             await _quietly(hook)
+        await _quietly(self._auth.close)
         if has_run:
             await asyncio.gather(*(_quietly(relay.drain) for relay in self._relays))
             await asyncio.gather(*(_quietly(relay.close) for relay in self._relays))

@@ -1,6 +1,7 @@
 """Access tokens: ES256 JWTs (RFC 7519, RFC 9068), verified once against the issuer's keys."""
 
 import asyncio
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.problems import Forbidden, Unauthorized, Unavailable
+from cinesync.chassis.revocations import NotHeard, Revocations
 
 log = telemetry.get_logger(__name__)
 
@@ -33,6 +35,9 @@ FetchJwks = Callable[[], Awaitable[dict[str, Any]]]
 class Caller:
     """Who is asking. `token` is what they showed, to be forwarded to other services.
 
+    `session_id` is the session that the token belongs to (for a guest their own id), and
+    `issued_at` a Unix time; tokens from before they were told have none.
+
     `email_key` stands for their e-mail address, the same for a guest and an account of one
     address; tokens from before it was issued have none.
     """
@@ -42,6 +47,8 @@ class Caller:
     expires_at: int
     token: str
     email_key: UUID | None = None
+    session_id: str = ""
+    issued_at: int = 0
 
     @property
     def is_guest(self) -> bool:
@@ -59,16 +66,30 @@ class JwksUnavailable(Unavailable):
     """We cannot check access tokens right now; please try again in a moment."""
 
 
+class SessionEnded(Unauthorized):
+    """This session has ended; please sign in again."""
+
+
 class Verifier:
     """Verifies access tokens. A token seen before costs a dictionary look-up.
+
+    Tokens of sessions that have ended since are refused (revocations.py), also when they were seen
+    before.
 
     Keys are fetched when a token names an unknown one, at most every `pause_seconds`, so that
     made-up key ids cannot make us hammer the issuer; and every few minutes, so that a key the
     issuer has withdrawn stops working, also for tokens that were seen before.
     """
 
-    def __init__(self, fetch_jwks: FetchJwks, *, pause_seconds: float = JWKS_PAUSE_SECONDS) -> None:
+    def __init__(
+        self,
+        fetch_jwks: FetchJwks,
+        revocations: Revocations | None = None,
+        *,
+        pause_seconds: float = JWKS_PAUSE_SECONDS,
+    ) -> None:
         self._fetch_jwks = fetch_jwks
+        self._revocations = revocations or Revocations()
         self._pause_seconds = pause_seconds
         self._keys: dict[str, ECKey] = {}
         self._tried_at = -math.inf
@@ -87,6 +108,10 @@ class Verifier:
         if caller.expires_at <= clock.now().timestamp():
             self._cache.pop(token, None)
             raise Unauthorized("The access token has expired.")
+        if not self._revocations.is_known:
+            await self._hear_revocations()
+        if self._revocations.has(caller.session_id, caller.issued_at, is_guest=caller.is_guest):
+            raise SessionEnded
         return caller
 
     def remember(self, caller: Caller) -> None:
@@ -94,6 +119,13 @@ class Verifier:
         self._cache[caller.token] = caller
         if len(self._cache) > CACHE_MAX:
             self._cache.popitem(last=False)
+
+    async def _hear_revocations(self) -> None:
+        try:
+            await self._revocations.load_first()
+        except NotHeard as error:
+            log.warning("revocations.unavailable", reason=str(error))
+            raise JwksUnavailable(retry_after_seconds=2) from error
 
     async def _verify(self, token: str) -> Caller:
         if len(token) > TOKEN_CHARS_MAX:
@@ -152,7 +184,18 @@ def _caller(header: dict[str, Any], claims: dict[str, Any], token: str) -> Calle
         expires_at=int(claims["exp"]),
         token=token,
         email_key=None if email_key is None else UUID(str(email_key)),
+        session_id=str(claims.get("sid", "")),
+        issued_at=int(claims.get("iat", 0)),
     )
+
+
+def session_of(token: str) -> tuple[str, int]:
+    """Session and time of issue of a token that need not be verified: we keep it ourselves."""
+    try:
+        claims = json.loads(jws.extract_compact(token.encode()).payload)
+        return str(claims.get("sid", "")), int(claims.get("iat", 0))
+    except (JoseError, ValueError, TypeError, AttributeError):
+        return "", 0
 
 
 def jwks_over_http(url: str) -> FetchJwks:

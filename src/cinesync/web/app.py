@@ -10,6 +10,7 @@ from flask_bootstrap import Bootstrap5
 
 from cinesync.chassis import settings, telemetry
 from cinesync.chassis.client_address import VISITOR_HEADER, VisitorSignature
+from cinesync.chassis.revocations import Revocations
 from cinesync.web import (
     account,
     browse,
@@ -37,12 +38,16 @@ class Settings:
     web_trusted_proxies: Annotated[int, "Proxies whose X-Forwarded-* headers are believed."] = 0
 
 
-def build(environ: Mapping[str, str]) -> Flask:
-    """The storefront as a WSGI application."""
-    return create_app(settings.load(Settings, environ))
+def build(environ: Mapping[str, str], revocations: Revocations | None = None) -> Flask:
+    """The storefront as a WSGI application; `revocations` is its process's."""
+    return create_app(settings.load(Settings, environ), revocations=revocations)
 
 
-def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -> Flask:
+def create_app(
+    wanted: Settings,
+    transport: httpx.BaseTransport | None = None,
+    revocations: Revocations | None = None,
+) -> Flask:
     """`transport` stands in for the network in tests."""
     app = Flask("cinesync.web")
     app.config.update(
@@ -57,7 +62,7 @@ def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -
     app.session_interface = session.Sessions()
     app.extensions["refreshes"] = session.Refreshes()
     client = open_client(wanted.api_url, transport)
-    _call_apis(app, client, VisitorSignature(wanted.secret_key))
+    _call_apis(app, client, VisitorSignature(wanted.secret_key), revocations or Revocations())
     for install in (Bootstrap5, security.ForgeryGuard, formats.install, errors.install):
         install(app)
     for pages in (browse, seats, checkout, account, ledger):
@@ -68,7 +73,9 @@ def create_app(wanted: Settings, transport: httpx.BaseTransport | None = None) -
     return app
 
 
-def _call_apis(app: Flask, client: httpx.Client, signature: VisitorSignature) -> None:
+def _call_apis(
+    app: Flask, client: httpx.Client, signature: VisitorSignature, revocations: Revocations
+) -> None:
     def headers() -> dict[str, str]:
         # The services limit by address: they must see the visitor's, not ours.
         return {
@@ -82,6 +89,7 @@ def _call_apis(app: Flask, client: httpx.Client, signature: VisitorSignature) ->
     @app.before_request
     def open_door() -> None:
         g.api = api
+        session.forget_if_revoked(revocations)
 
 
 def _visitor() -> dict[str, Any]:

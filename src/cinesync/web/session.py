@@ -15,6 +15,8 @@ from flask import Flask, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 
 from cinesync.chassis import clock
+from cinesync.chassis.revocations import Revocations
+from cinesync.chassis.tokens import session_of
 from cinesync.web.api import Api, ApiProblem
 from cinesync.web.model import Hold, Show, Tokens
 
@@ -102,6 +104,15 @@ def forget_sign_in() -> None:
     """The tokens are worth nothing any more; the seats chosen stay."""
     for key in SIGNED_IN:
         session.pop(key, None)
+
+
+def forget_if_revoked(revocations: Revocations) -> None:
+    """A cookie is a copy that its owner cannot take back: it dies with its session."""
+    if "access" not in session:
+        return
+    session_id, issued_at = session_of(session["access"])
+    if revocations.has(session_id, issued_at, is_guest=is_guest()):
+        session.clear()
 
 
 def is_signed_in() -> bool:

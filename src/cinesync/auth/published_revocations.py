@@ -1,0 +1,88 @@
+"""The list of ended sessions as this auth process tells it: to others over HTTP, to itself at once.
+
+Everybody may read it: it holds random session ids, which open nothing.
+"""
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+
+from cinesync.auth import revocation_store
+from cinesync.chassis import clock
+from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.http import etag_of
+from cinesync.chassis.peer import PeerAway
+from cinesync.chassis.problems import Unavailable
+from cinesync.chassis.revocations import GUESTS_MAX, SESSIONS_MAX, RevocationList, Revocations
+
+FRESH_SECONDS = 0.5  # however many processes ask, the database is asked so seldom
+CLOCK_SKEW = timedelta(minutes=1)
+
+
+class PublishedRevocations:
+    """One per process; `revocations` is what the process itself refuses by."""
+
+    def __init__(
+        self,
+        db: Database,
+        revocations: Revocations,
+        access_lifetime: timedelta,
+        guest_lifetime: timedelta,
+    ) -> None:
+        self._db = db
+        self._revocations = revocations
+        self._access_lifetime = access_lifetime + CLOCK_SKEW
+        self._guest_lifetime = guest_lifetime + CLOCK_SKEW
+        self._read_at = -FRESH_SECONDS
+        self._reading = asyncio.Lock()
+        self._body = b""
+        self._etag = ""
+        revocations.listen_to(self._ask)
+
+    @property
+    def lifetime_max(self) -> timedelta:
+        """When nothing can depend on an entry any more."""
+        return max(self._access_lifetime, self._guest_lifetime)
+
+    async def refresh(self) -> None:
+        """A session of ours has just ended: refuse its tokens here from now on."""
+        async with self._reading:
+            await self._read()
+
+    async def body(self) -> tuple[bytes, str]:
+        """The list as JSON, and its ETag."""
+        async with self._reading:
+            if clock.monotonic_seconds() - self._read_at >= FRESH_SECONDS:
+                await self._read()
+        return self._body, self._etag
+
+    async def _ask(self, _etag: str) -> tuple[str, RevocationList | None]:
+        try:
+            await self.refresh()
+        except Unavailable as error:
+            raise PeerAway(str(error)) from error
+        return self._etag, None
+
+    async def _read(self) -> None:
+        started = clock.monotonic_seconds()
+        told = await self._db.read(self._list)
+        self._read_at = started
+        self._body = msgspec.json.encode(told)
+        self._etag = etag_of(self._body)
+        self._revocations.take(told)
+
+    async def _list(self, tx: Transaction) -> RevocationList:
+        sessions = await revocation_store.list_revocations(
+            tx, self._access_lifetime, SESSIONS_MAX + 1, is_guest=False
+        )
+        guests = await revocation_store.list_revocations(
+            tx, self._guest_lifetime, GUESTS_MAX, is_guest=True
+        )
+        kept, left_out = sessions[:SESSIONS_MAX], sessions[SESSIONS_MAX:]
+        return RevocationList(
+            sessions={str(session_id): until for session_id, _, until in kept},
+            guests={str(session_id): until for session_id, _, until in guests},
+            # Tokens of those left out were issued before they ended.
+            not_before=left_out[0][1] + 1 if left_out else 0,
+        )
