@@ -35,7 +35,8 @@ def build(world: World, ledger: fake_ledger.Ledger | None = None) -> Flask:
         if any(request.path.startswith(path) for path in world.garbled):
             return Response("<html>gateway</html>", 200, mimetype="text/html")
         for path, refused in world.faults.items():
-            if request.path.startswith(path):
+            asked = f"{request.method} {request.path}" if " " in path else request.path
+            if asked.startswith(path):
                 raise refused
         return None
 

@@ -61,7 +61,7 @@ async def cancel_seats(
     show = await service.find_show(tx, booking.show_id)
     until = show.cancel_until(terms, booking.created_at)
     if show.read_at > until:
-        raise TooLateToCancel(f"It could be cancelled until {until.isoformat()}.", until=until)
+        raise TooLateToCancel(until=until)
     if parted.staying:
         taken = await store.taken_seats(tx, [(show.region, show.show_id)])
         hall = await kept.hall(tx, show.layout_id)

@@ -11,6 +11,9 @@ from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.receipts import Receipt, Signed
 from cinesync.ledger.shapes import Invalid
 
+# Not from the locale: `static/verify_page.js` says the same line.
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
 
 class Unreadable(Exception):
     """The file cannot be read at all; the message says which and why."""
@@ -31,7 +34,8 @@ class Verdict:
             liars = ", ".join(str(replica) for replica in sorted(self.fraud.liars))
             return f"FRAUD: {self.fraud.what}; validators {liars} signed both"
         header = self.found.header
-        when = datetime.fromtimestamp(header.time / 1e6, UTC).isoformat(timespec="seconds")
+        at = datetime.fromtimestamp(header.time // 1_000_000, UTC)
+        when = f"{at.day} {MONTHS[at.month - 1]} {at:%Y, %H:%M:%S} UTC"
         signers, chain = len(self.found.certificate.signatures), self.found.genesis.chain.hex()
         trust = "" if self.pinned else (
             f"; the genesis {chain[:16]}… is the file's own: pin yours with --genesis"

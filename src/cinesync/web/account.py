@@ -4,6 +4,7 @@ from uuid import UUID
 
 import segno
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from flask_wtf import FlaskForm
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
@@ -74,7 +75,8 @@ def register_now() -> Response:
         api().register(who)
         return _enter(form.email.data, form.password.data, form.next.data)
     except ApiProblem as problem:
-        return _register_page(form, _told(problem), status=problem.status)
+        sentence = _beside_fields(form, problem)
+        return _register_page(form, sentence, status=problem.status)
 
 
 @blueprint.post("/sign-out")
@@ -94,15 +96,23 @@ def sign_out() -> Response:
 def profile() -> Response:
     me = api().me(session.access_token())
     form = AccountForm(obj=me)
-    status = 200
+    sentence, status = "", 200
     if form.validate_on_submit():
         who = {"name": form.name.data} | ({"phone": form.phone.data} if form.phone.data else {})
-        api().change_me(session.access_token(), who)
-        flash("Saved.", "success")
-        return redirect(url_for("account.profile"), 303)
-    if form.errors:
+        try:
+            api().change_me(session.access_token(), who)
+        except ApiProblem as problem:
+            if problem.status >= SERVER_ERRORS or problem.status == 401:  # noqa: PLR2004 RFC 9110
+                raise
+            sentence, status = _beside_fields(form, problem), problem.status
+        else:
+            flash("Saved.", "success")
+            return redirect(url_for("account.profile"), 303)
+    elif form.errors:
         status = 422
-    return make_response(render_template("account.html", form=form, me=me), status)
+    return make_response(
+        render_template("account.html", form=form, me=me, sentence=sentence), status
+    )
 
 
 @blueprint.get("/bookings")
@@ -172,6 +182,14 @@ def _go_on(path: str) -> Response:
 
 def _next() -> str:
     return safe_path(request.args.get("next"))
+
+
+def _beside_fields(form: FlaskForm, problem: ApiProblem) -> str:
+    """Put what is wrong beside the fields it is wrong of; the sentence for what is left."""
+    wrong = {name: what for name, what in problem.of_fields.items() if name in form}
+    for name, what in wrong.items():
+        form[name].errors = [*form[name].errors, f"{what[:1].upper()}{what[1:]}"]
+    return "" if wrong and wrong == problem.of_fields else _told(problem)
 
 
 def _told(problem: ApiProblem) -> str:

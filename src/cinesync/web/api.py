@@ -28,6 +28,7 @@ from cinesync.web.model import (
     Theater,
     Tokens,
 )
+from cinesync.web.wording import SENTENCES
 
 T = TypeVar("T")
 Params = Mapping[str, str | int]
@@ -55,7 +56,19 @@ class ApiProblem(Exception):
 
     @property
     def sentence(self) -> str:
-        return self.detail or self.title
+        """What a page says of it."""
+        return SENTENCES.get(self.kind) or self.detail or self.title
+
+    @property
+    def of_fields(self) -> dict[str, str]:
+        """What is wrong with each member of a form that the API names."""
+        errors = self.members.get("errors")
+        listed = errors if isinstance(errors, list) else []
+        return {
+            str(error["key"]): str(error["message"])
+            for error in listed
+            if isinstance(error, dict) and {"key", "message"} <= error.keys()
+        }
 
 
 class ApiDown(ApiProblem):

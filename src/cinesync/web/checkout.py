@@ -85,7 +85,7 @@ def pay(hold_id: UUID) -> Response:
     card, key = request.form.get("card", ""), request.form.get("key", "")
     # The API decides whether these seats cost nothing, whatever the form said.
     if (card and card not in TOKENS) or not _is_uuid(key):
-        return _checkout(str(hold_id), sentence="Choose a card to pay with.", status=422)
+        return _checkout(str(hold_id), sentence="Choose a card to pay with.", status=422, card=card)
     try:
         payment = api().pay(session.access_token(), str(hold_id), card, key)
     except ApiProblem as problem:

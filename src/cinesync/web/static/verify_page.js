@@ -5,15 +5,22 @@ import { Invalid, chainOf, loadGenesis } from "./verify.js";
 
 const OTHER = "not valid: receipt.entry: a good receipt, but of another event";
 const ANOTHER = "not valid: a good proof, but not of the entries on this page; look again in a moment";
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 const encoder = new TextEncoder();
 
 /** One line for people, as `cinesync verify` prints it, of a receipt or all of a booking. */
 export function verdict(found, pinned, chain) {
   const { header } = found;
-  const when = `${new Date(Math.floor(header.time / 1000)).toISOString().slice(0, 19)}+00:00`;
+  const when = utc(new Date(Math.floor(header.time / 1000)));
   const trust = pinned ? "" : `; the genesis ${chain.slice(0, 16)}… is the file's own: pin yours`;
   return `valid: ${found.entry ? ofOne(found) : ofAll(found)} of ${header.size} at height`
     + ` ${header.height}, ${when}, signed by ${found.certificate.votes.length} validators${trust}`;
+}
+
+function utc(at) {
+  const two = (number) => String(number).padStart(2, "0");
+  const clock = [at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds()].map(two).join(":");
+  return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]} ${at.getUTCFullYear()}, ${clock} UTC`;
 }
 
 function ofOne({ entry, index }) {
