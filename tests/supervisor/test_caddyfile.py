@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from cinesync.cli import PORTS
-from cinesync.supervisor.address import free_port
-from cinesync.supervisor.caddyfile import Gateway, caddyfile
+from cinesync.supervisor.address import free_port, free_ports
+from cinesync.supervisor.caddyfile import Gateway, Tls, caddyfile
 from cinesync.supervisor.split import SERVICES, caddy_path
+from tests.security.listening import listening
 from tests.system.shop import eventually
 
 ROOT = Path(__file__).parent.parent.parent
@@ -95,28 +96,29 @@ class Server(ThreadingHTTPServer):
 class House:
     """Caddy, two replicas of booking, a free place for a third, and the pages."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: Tls = "off") -> None:
         self.one, self.two, self.web = Server("one"), Server("two"), Server("web")
         self.spare_port = free_port()
-        self.port = free_port()
+        self.port, self.inner_port = free_ports(2)
         self.gateway = Gateway(
             names=["127.0.0.1"],
             port=self.port,
-            inside=f"127.0.0.1:{free_port()}",
+            inside=f"127.0.0.1:{self.inner_port}",
             replicas={
                 "booking": [self.one.address, self.two.address, f"127.0.0.1:{self.spare_port}"],
                 "web": [self.web.address],
             },
-            tls="off",
+            tls=tls,
             storage=str(folder),
         )
         file = folder / "Caddyfile"
         file.write_text(caddyfile(self.gateway))
-        self._caddy = subprocess.Popen(
+        self.caddy = subprocess.Popen(
             [caddy_path(), "run", "--adapter=caddyfile", f"--config={file}"],
             stderr=subprocess.DEVNULL,
         )
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+        url = f"{self.gateway.scheme}://127.0.0.1:{self.port}"
+        self.http = httpx.Client(base_url=url, timeout=60, verify=tls == "off")
         eventually(self._is_up, "the gateway answers")
 
     def _is_up(self) -> bool:
@@ -133,8 +135,8 @@ class House:
 
     def stop(self) -> None:
         self.http.close()
-        self._caddy.terminate()
-        self._caddy.wait(30)
+        self.caddy.terminate()
+        self.caddy.wait(30)
         for server in (self.one, self.two, self.web):
             server.end()
 
@@ -160,10 +162,12 @@ def validate(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("tls", ["internal", "off", "acme"])
-def test_caddy_takes_every_kind_of_configuration(tls: str, tmp_path: Path) -> None:
-    gateway = Gateway(["shop.example", "[::1]"], 8443, "127.0.0.1:1", EXAMPLE.replicas, tls)  # type: ignore[arg-type]
-    done = validate(caddyfile(gateway), tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_caddy_takes_every_kind_of_configuration(tls: Tls, tmp_path: Path) -> None:
+    names = ["shop.example", "[::1]"]
+    for host in ("127.0.0.1", "::1", "localhost", "::", "0.0.0.0"):
+        gateway = Gateway(names, 8443, "127.0.0.1:1", EXAMPLE.replicas, tls, host=host)
+        done = validate(caddyfile(gateway), tmp_path)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_example_to_run_by_hand_is_what_the_code_makes(tmp_path: Path) -> None:
@@ -208,6 +212,16 @@ def test_the_inner_side_is_not_to_be_seen_outside_and_strangers_names_are_refuse
     assert raw(house.port, "/metricsx") == 200
     assert raw(house.port, "/", host="evil.example") == 421
     assert not any("metrics" in asked for asked in house.web.asked if asked != "GET /metricsx")
+
+
+@pytest.mark.parametrize("tls", ["off", "internal"])
+def test_the_gateway_listens_where_it_is_told_and_nowhere_else(tls: Tls, tmp_path: Path) -> None:
+    house = House(tmp_path, tls)
+    try:
+        found = {(str(one.host), one.port) for one in listening([house.caddy.pid])}
+    finally:
+        house.stop()
+    assert found == {("127.0.0.1", house.port), ("127.0.0.1", house.inner_port)}
 
 
 def test_answers_are_guarded_and_callers_are_who_they_are(house: House) -> None:

@@ -17,7 +17,8 @@ Tls = Literal["internal", "acme", "off"]
 class Gateway:
     """Who is served under which names, and by whom.
 
-    `replicas` has the addresses of every service, "web" among them; more may be listed than run.
+    `host` is the address to listen on: nothing of it listens on another one. `replicas` has the
+    addresses of every service, "web" among them; more may be listed than run.
     `inside` is where the services reach each other. `storage` is empty for Caddy's own folder.
     """
 
@@ -27,6 +28,7 @@ class Gateway:
     replicas: Mapping[str, Sequence[str]]
     tls: Tls = "internal"
     storage: str = ""
+    host: str = "127.0.0.1"
 
     @property
     def scheme(self) -> str:
@@ -41,13 +43,19 @@ def caddyfile(gateway: Gateway) -> str:
         balanced=_BALANCED.substitute(body_max=BODY_MAX, health_seconds=HEALTH_SECONDS),
         routes="".join(_route(name, found) for name, found in gateway.replicas.items()),
         names=names,
+        bound=_bound(gateway.host),
         stranger=f"{gateway.scheme}://:{gateway.port}",
         tls="\ttls internal\n" if gateway.tls == "internal" else "",
         inner_paths=" ".join(f"{path} {path}/*" for path in INSIDE),
         hsts="" if gateway.tls == "acme" else _NO_HSTS,
         inside=gateway.inside,
-        inside_host=gateway.inside.rpartition(":")[0],
+        inside_host=_bound(gateway.inside.rpartition(":")[0].strip("[]")),
     )
+
+
+def _bound(host: str) -> str:
+    """An address as Caddy's `bind` takes it."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _route(service: str, addresses: Sequence[str]) -> str:
@@ -79,6 +87,8 @@ _BALANCED = Template("""\
 		health_timeout 4s
 		transport http {
 			dial_timeout 2s
+			# Sooner than a replica ends an idle connection.
+			keepalive 10s
 			response_header_timeout 30s
 		}
 	}
@@ -128,6 +138,7 @@ $routes}
 	header {
 		?X-Content-Type-Options nosniff
 		?X-Frame-Options DENY
+		?Content-Security-Policy "frame-ancestors 'none'"
 		?Referrer-Policy same-origin
 		?Cross-Origin-Resource-Policy same-origin
 		-Server
@@ -140,6 +151,7 @@ $hsts	}
 		import guarded
 		@away expression `{err.status_code} >= 502`
 		header @away Retry-After 2
+		header Cache-Control no-store
 		@api path /api/*
 		handle @api {
 			header Content-Type application/problem+json
@@ -163,6 +175,7 @@ $hsts	}
 
 # The public side.
 $names {
+	bind $bound
 $tls	log {
 		level ERROR
 	}
@@ -177,6 +190,7 @@ $tls	log {
 
 # Names that are not ours.
 $stranger {
+	bind $bound
 $tls	error 421
 	import errors
 }

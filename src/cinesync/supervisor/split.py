@@ -139,9 +139,11 @@ class Split(Infrastructure):
         tls: Tls = "off" if plan.plain else "internal"
         self.url = address.url if plan.plain else address.url.replace("http://", "https://", 1)
         self._address = address
+        names = _names(address.host, environ.get("SHOP_URL", ""), environ.get("HOSTS", ""))
         own = {
             "HOST": LOOPBACK,
             "SHOP_URL": environ.get("SHOP_URL") or self.url,
+            "HOSTS": ",".join(names),
             "TRUSTED_PROXIES": TRUSTED,
             "WEB_TRUSTED_PROXIES": "1",
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
@@ -153,12 +155,13 @@ class Split(Infrastructure):
             for name, size in sizes.items()
         }
         self._gateway = Gateway(
-            names=_names(address.host, environ.get("SHOP_URL", "")),
+            names=names,
             port=address.port,
             inside=f"{LOOPBACK}:{inner_port}",
             replicas={name: pool.addresses for name, pool in self.pools.items()},
             tls=tls,
             storage=str(home.folder / "gateway"),
+            host=address.host,
         )
         self._caddyfile = home.folder / "gateway" / "Caddyfile"
         self.gateway = Caddy(
@@ -291,13 +294,14 @@ def caddy_path() -> Path:
     return Path(found)
 
 
-def _names(host: str, shop_url: str) -> list[str]:
-    """What the shop is called: here, on this network, and in public."""
+def _names(host: str, shop_url: str, more: str) -> list[str]:
+    """What the shop is called: here, on this network, and in public; `more` is HOSTS."""
     names = ["localhost", LOOPBACK, "[::1]", socket.gethostname().lower()]
     if host not in {"0.0.0.0", "::"}:  # noqa: S104 every address of the machine, not a name
         names.append(f"[{host}]" if ":" in host else host)
     if public := urlsplit(shop_url).hostname:
         names.append(public)
+    names += [name.strip() for name in more.split(",") if name.strip()]
     return list(dict.fromkeys(names))
 
 
