@@ -69,6 +69,9 @@ def main() -> None:
     (audit, queues, import, seed) use the one in --data, running or not; with DATABASE_URL set
     they use that server instead.
     """
+    from cinesync.chassis import open_files  # noqa: PLC0415 `--help` loads nothing
+
+    open_files.raise_limit()
 
 
 @main.command("serve")

@@ -10,8 +10,6 @@ from typing import Annotated, Any
 
 import httpx
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -26,6 +24,9 @@ from cinesync.chassis import bodies, memory
 from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.bodies import NoBodyTaken, UnknownMember
+from cinesync.chassis.client_address import ClientAddresses
+from cinesync.chassis.http_refusals import Protected
+from cinesync.chassis.http_server import HttpSettings, guarded, http_server
 from cinesync.chassis.settings import Secret
 from cinesync.chassis.shortcuts import Shortcuts
 from cinesync.chassis.tokens import Verifier
@@ -77,18 +78,13 @@ async def serve(settings: Settings) -> None:
             settings.webhook_retry_seconds,
         )
         closing = asyncio.Event()
-        server = Server(
-            build(settings, books, courier, closing),
-            address=settings.host,
-            port=settings.port,
-            interface=Interfaces.ASGINL,
-            websockets=False,
-            log_enabled=False,
-        )
+        listening = HttpSettings(settings.host, settings.port, settings.public_url)
+        guard = guarded(build(settings, books, courier, closing), listening, ClientAddresses())
+        server = http_server(guard, listening)
 
         def stop() -> None:
             closing.set()
-            server.stop()  # type: ignore[no-untyped-call]  # Granian types its constructor only
+            server.stop()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -128,7 +124,7 @@ def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.E
         request_max_body_size=routes.BODY_BYTES_MAX,
     )
     bodies.check(app)
-    return Shortcuts(shortcuts(desk), Verifier(_no_keys), app)
+    return Protected(Shortcuts(shortcuts(desk), Verifier(_no_keys), app))
 
 
 async def _no_keys() -> dict[str, Any]:

@@ -47,6 +47,7 @@ from litestar.types import (
 from cinesync.chassis import bodies, telemetry
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import sqlstate
+from cinesync.chassis.http_refusals import METHODS, PROBLEM_TYPE, protected
 from cinesync.chassis.problems import Invalid, Problem, Unauthorized
 from cinesync.chassis.tokens import Caller, Verifier
 
@@ -57,12 +58,10 @@ T = TypeVar("T")
 JSON_TYPE = "application/json"
 
 BODY_BYTES_MAX = 64 * 1024
-PROBLEM_TYPE = "application/problem+json"
 CURSOR_CHARS_MAX = 500
 OPENAPI_TYPE = "application/vnd.oai.openapi+json"
 # Found, not imported: the package would load all of Flask for a folder of assets.
 SWAGGER_ASSETS = Path(importlib.util.find_spec("flask_swagger_ui").origin or "").parent / "dist"  # type: ignore[union-attr]
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_GONE = 499
 NOT_QUERY = frozenset({"db", "request", "caller", "data"})  # what a handler takes beside its query
 UNLOGGED = frozenset({"/health/live", "/health/ready", "/metrics"})  # asked every second
@@ -410,7 +409,8 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-trace-id", trace_id)]
+                headers = [*message["headers"], (b"x-trace-id", trace_id)]
+                message["headers"] = protected(headers)
             await send(message)
 
         with telemetry.Tracing(header(scope, b"traceparent") or ""):

@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Annotated, Any
 
-from granian.constants import Interfaces
-from granian.log import LogLevels
-from granian.server.embed import Server
 from litestar import Litestar, Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
@@ -24,6 +21,7 @@ from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database
 from cinesync.chassis.health import Check, Disk, Health, Intake
 from cinesync.chassis.http import EXCEPTION_HANDLERS, Observed, service_app
+from cinesync.chassis.http_server import HttpServer, HttpSettings, guarded, http_server
 from cinesync.chassis.inbox import Handlers, Inbox
 from cinesync.chassis.outbox import Relay
 from cinesync.chassis.peer import Peer
@@ -38,9 +36,6 @@ Background = Callable[[], Awaitable[None]]
 SERVING_SECONDS_MAX = 15.0
 SHUTDOWN_PART_SECONDS_MAX = 3.0
 READY_CHECK_SECONDS = 3.0
-# Granian accepts no more at a time, and by default no more than its backlog: two thousand open
-# seat maps would shut the door to buyers.
-CONNECTIONS_MAX = 16_384
 FORWARDING = frozenset({"forwarded", "x-forwarded-for", "via"})  # what a proxy adds
 
 
@@ -49,11 +44,9 @@ class ServerEnded(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessSettings:
+class ProcessSettings(HttpSettings):
     """What a process needs beside its services' own settings."""
 
-    host: Annotated[str, "address to listen on"] = "127.0.0.1"
-    port: Annotated[int, "port to listen on"] = 8000
     auth_url: Annotated[str, "where the auth service answers"] = "http://127.0.0.1:8000"
     trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
     visitor_key: Annotated[
@@ -161,6 +154,13 @@ class Process:
             logging_config=None,
         )
         self._door = Observed(door, "process")
+        self._guard = guarded(
+            self,
+            settings,
+            addresses or ClientAddresses(settings.trusted_proxies),
+            urls=[settings.auth_url],
+            has_pages=pages is not None,
+        )
 
     async def run(self, prepare: Background, on_ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT, then finish or hand back everything.
@@ -235,27 +235,15 @@ class Process:
                 writer.close()
                 return
 
-    def _server(self) -> Server:
-        """Raises OSError for a taken port: Granian would share it without a word."""
-        host, port = self._settings.host, self._settings.port
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, port), family=family).close()
-        return Server(
-            self,
-            address=self._settings.host,
-            port=self._settings.port,
-            interface=Interfaces.ASGINL,
-            backlog=2048,
-            backpressure=CONNECTIONS_MAX,
-            websockets=False,
-            log_level=LogLevels.error,  # its one warning is that embedding is new
-        )
+    def _server(self) -> HttpServer:
+        """Raises OSError for a taken port."""
+        return http_server(self._guard, self._settings)
 
     def _stop_at_once(self, stop: asyncio.Event) -> None:
         self._hurry.set()
         stop.set()
 
-    async def _stop_serving(self, server: Server, serving: asyncio.Task[None]) -> None:
+    async def _stop_serving(self, server: HttpServer, serving: asyncio.Task[None]) -> None:
         """Answer what was accepted; a client that never ends cannot hold us for ever."""
         self._stopping = True
         with suppress(TimeoutError):
@@ -263,7 +251,7 @@ class Process:
                 await self._hurry.wait()
         for hook in [hook for service in self._services for hook in service.drain]:
             await _quietly(hook)
-        server.stop()  # type: ignore[no-untyped-call]  # Granian types its constructor only
+        server.stop()
         _, unfinished = await asyncio.wait({serving}, timeout=SERVING_SECONDS_MAX)
         for task in unfinished:
             task.cancel()

@@ -19,12 +19,12 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from cinesync.chassis.http import (
     BODY_BYTES_MAX,
     JSON_TYPE,
-    PROBLEM_TYPE,
     caller_of,
     header,
     problem_headers,
     problem_of,
 )
+from cinesync.chassis.http_refusals import PROBLEM_TYPE
 from cinesync.chassis.problems import Problem, Unauthorized
 from cinesync.chassis.tokens import Caller, Verifier
 

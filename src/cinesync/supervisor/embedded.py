@@ -32,6 +32,7 @@ class EmbeddedShop(Infrastructure):
     ) -> None:
         own = {"HOST": address.host, "PORT": str(address.port)}
         super().__init__(home, address.url, {**environ, **own})
+        self.environ["SHOP_URL"] = environ.get("SHOP_URL") or address.url
         self.address = address
         self._exposure = exposure or Exposure(address)
         if self._exposure.behind_proxy:

@@ -1,0 +1,84 @@
+"""The names that a process answers to: what the Host header of a request may say (RFC 9112, 3.2).
+
+An unchecked Host ends in links, redirects and caches; with DNS rebinding, a foreign page reads
+from a shop on this machine. A name is known or the request is refused.
+"""
+
+import fcntl
+import re
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", re.ASCII)
+HOST_CHARS_MAX = 260
+VERIFIED_MAX = 1_000
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 what HOST may say, not what we bind to
+SIOCGIFADDR = 0x8915
+IPV6_INTERFACES = Path("/proc/net/if_inet6")
+
+
+class HostNames:
+    """Names and addresses, without ports: a port may be forwarded from another one."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(_canonical(name) for name in names if name)
+        self._verified: set[bytes] = set()
+
+    def knows(self, host: bytes) -> bool | None:
+        """None when `host` is no host at all."""
+        if host in self._verified:
+            return True
+        name = host_name(host)
+        if name is None:
+            return None
+        if name not in self._names:
+            return False
+        if len(self._verified) < VERIFIED_MAX:
+            self._verified.add(host)
+        return True
+
+
+def host_name(host: bytes) -> str | None:
+    """The name in a Host header, in its canonical form; None for what is none."""
+    if len(host) > HOST_CHARS_MAX:
+        return None
+    matched = HOST.fullmatch(host.decode("latin-1").lower())
+    return _canonical(matched[1]) if matched else None
+
+
+def _canonical(name: str) -> str:
+    """`[::1]` and `0:0::1` are one address; a final dot is the root of all names."""
+    bare = name.strip().lower().strip("[]")
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        return bare.removesuffix(".")
+
+
+def known_names(host: str, urls: Iterable[str], more: str) -> HostNames:
+    """Of a process that listens on `host`: this machine, the hosts of `urls`, and `more`, which
+    is separated by commas.
+    """
+    addresses = interface_addresses() if host in EVERY_ADDRESS else [host]
+    named = [urlsplit(url).hostname or "" for url in urls if url]
+    return HostNames([*LOOPBACK, socket.gethostname(), *addresses, *named, *more.split(",")])
+
+
+def interface_addresses() -> Iterator[str]:
+    """The addresses of this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode()[:15])
+            try:
+                answer = fcntl.ioctl(probe, SIOCGIFADDR, request)
+            except OSError:  # it has none
+                continue
+            yield socket.inet_ntoa(answer[20:24])
+    if IPV6_INTERFACES.exists():
+        for line in IPV6_INTERFACES.read_text().splitlines():
+            yield str(ip_address(bytes.fromhex(line.split()[0])))

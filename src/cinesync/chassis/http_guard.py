@@ -1,0 +1,196 @@
+"""What no request may be, checked before any app: an ASGI app around whatever a port serves.
+
+A request costs its sender little; here it must cost as little until it is known to be sound. Heads
+are checked as they are; bodies are read on the event loop, up to a size and a deadline, so that no
+page thread ever waits for a client; who has too many requests in progress waits. All that stands
+in the hot path is C: one `dict` and two joins of the headers.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+
+from litestar.types import ASGIApp, Receive, Send
+
+from cinesync.chassis import telemetry
+from cinesync.chassis.client_address import ClientAddresses, client_address
+from cinesync.chassis.host_names import HostNames
+from cinesync.chassis.http_bodies import BodyReader
+from cinesync.chassis.http_refusals import (
+    METHODS,
+    BodyTooLarge,
+    HeadersTooLarge,
+    HostNotOurs,
+    HostUnclear,
+    MethodUnknown,
+    PathUnclear,
+    Refused,
+    TargetTooLong,
+    TooManyFromHere,
+    TooManyInProgress,
+    answer,
+)
+from cinesync.chassis.problems import Problem
+
+log = telemetry.get_logger(__name__)
+
+HEAD_BYTES_MAX: Final = 32 * 1024
+TARGET_BYTES_MAX: Final = 8 * 1024
+BODY_BYTES_MAX: Final = 64 * 1024
+BODY_SECONDS_MAX: Final = 20.0
+# A school behind one address; everybody behind a proxy that is not in TRUSTED_PROXIES.
+PER_ADDRESS_MAX: Final = 1_000
+RETRY_SECONDS: Final = 5
+CLIENT: Final = "client_address"  # where the scope has it
+
+# Invalid UTF-8 comes as U+FFFD. What has no place in a path has none in a log or a redirect.
+UNCLEAR_PATH = re.compile("[\x00-\x1f\x7f\ufffd]")
+NOT_ASCII = re.compile(rb"[\x80-\xff]")
+FORWARDED: Final = b"x-forwarded-for"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one process takes. `in_progress_max` is in total, `per_address_max` of one client."""
+
+    in_progress_max: int
+    per_address_max: int = PER_ADDRESS_MAX
+    head_bytes_max: int = HEAD_BYTES_MAX
+    target_bytes_max: int = TARGET_BYTES_MAX
+    body_bytes_max: int = BODY_BYTES_MAX
+    body_seconds_max: float = BODY_SECONDS_MAX
+
+
+class Guard:
+    """Around an ASGI app. `has_pages`: what is no API is answered for people."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        hosts: HostNames,
+        addresses: ClientAddresses,
+        *,
+        has_pages: bool = False,
+    ) -> None:
+        self._app = app
+        self._limits = limits
+        self._hosts = hosts
+        self._addresses = addresses
+        self._has_pages = has_pages
+        self._in_progress: dict[str, int] = {}
+        self._total = 0
+        self._bodies = BodyReader(limits.body_bytes_max, limits.body_seconds_max)
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """One request."""
+        address = ""
+        try:
+            found = self._check_head(scope)
+            address = self._enter(scope, found)
+            if b"content-length" in found or b"transfer-encoding" in found:
+                receive = await self._with_body(scope, found, receive)
+            await self._app(scope, receive, send)
+        except Refused as refused:
+            await self._refuse(refused.problem, scope, send)
+        finally:
+            if address:
+                self._leave(address)
+
+    def _check_head(self, scope: Any) -> dict[bytes, bytes]:
+        """The headers by name, the last of each; `scope` has those that apps may see."""
+        headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
+        found = dict(headers)
+        path, query = scope["path"], scope["query_string"]
+        if len(path) + len(query) > self._limits.target_bytes_max:
+            raise Refused(TargetTooLong())
+        if len(b"".join(chain.from_iterable(headers))) > self._limits.head_bytes_max:
+            raise Refused(HeadersTooLarge())
+        if scope["method"] not in METHODS:
+            raise Refused(MethodUnknown())
+        host = found.get(b"host", b"")
+        if len(found) != len(headers) and sum(name == b"host" for name, _ in headers) != 1:
+            raise Refused(HostUnclear())
+        if not (is_ours := self._hosts.knows(host)):
+            raise Refused(HostUnclear() if is_ours is None else HostNotOurs())
+        if UNCLEAR_PATH.search(path):
+            raise Refused(PathUnclear())
+        if b"_" in b"".join(found) or not query.isascii():
+            _clean(scope)
+        return found
+
+    def _enter(self, scope: Any, found: dict[bytes, bytes]) -> str:
+        """Counts a request of an address, which is returned."""
+        if FORWARDED in found:
+            address = self._addresses.of(scope)
+        else:
+            address = client_address(scope["client"][0] if scope["client"] else "", "", ())
+        count = self._in_progress.get(address, 0)
+        if count >= self._limits.per_address_max:
+            raise Refused(TooManyFromHere(retry_after_seconds=RETRY_SECONDS))
+        if self._total >= self._limits.in_progress_max:
+            raise Refused(TooManyInProgress(retry_after_seconds=RETRY_SECONDS))
+        self._in_progress[address] = count + 1
+        self._total += 1
+        scope[CLIENT] = address
+        return address
+
+    def _leave(self, address: str) -> None:
+        self._total -= 1
+        count = self._in_progress[address] - 1
+        if count:
+            self._in_progress[address] = count
+        else:
+            del self._in_progress[address]
+
+    async def _with_body(self, scope: Any, found: dict[bytes, bytes], receive: Receive) -> Receive:
+        """The whole body, and what gives it to the app."""
+        length = found.get(b"content-length")
+        if length == b"0":
+            return receive
+        # Granian answers 400 to a length that is no number.
+        if length is not None and int(length) > self._bodies.bytes_max:
+            raise Refused(BodyTooLarge())
+        body = await self._bodies.read(receive)
+        if length is None:  # it came in chunks; WSGI takes no body without a length
+            headers = [pair for pair in scope["headers"] if pair[0] != b"transfer-encoding"]
+            scope["headers"] = [*headers, (b"content-length", b"%d" % len(body))]
+        return _giving(body, receive)
+
+    async def _refuse(self, problem: Problem, scope: Any, send: Send) -> None:
+        log.info(
+            "http.refused",
+            problem=type(problem).__name__,
+            status=problem.status,
+            method=scope["method"][:20],
+            path=scope["path"][:200],
+            client=scope["client"][0] if scope["client"] else None,
+        )
+        is_for_people = self._has_pages and not scope["path"].startswith("/api/")
+        await answer(problem, send, is_for_people=is_for_people)
+
+
+def _clean(scope: Any) -> None:
+    """What the WSGI bridge misunderstands: it takes X_Y for X-Y, so that anybody could say what a
+    proxy says; and of queries it takes ASCII only.
+    """
+    scope["headers"] = [pair for pair in scope["headers"] if b"_" not in pair[0]]
+    scope["query_string"] = NOT_ASCII.sub(
+        lambda byte: b"%%%02X" % byte[0][0], scope["query_string"]
+    )
+
+
+def _giving(body: bytes, receive: Receive) -> Receive:
+    """`receive`, after `body`."""
+    is_given = False
+
+    async def give() -> Any:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return give
