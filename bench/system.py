@@ -24,6 +24,8 @@ from cinesync.supervisor.split import Plan, Split
 LISTENERS_MAX = 6_000
 GUEST_CONNECTIONS = 16
 SHOW_DAYS_AHEAD = 1
+# All buyers come from one address here, which in a shop is a sign of no customer.
+ONE_ADDRESS = dict.fromkeys(("HELD_SEATS_ADDRESS_MAX", "HELD_SEATS_ADDRESS_SHOW_MAX"), "10000000")
 
 Say = Callable[[str], None]
 
@@ -63,7 +65,7 @@ class System:
     def _start(self) -> EmbeddedShop | Split:
         began = time.perf_counter()
         environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
-        environ |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **self._environ}
+        environ |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **ONE_ADDRESS, **self._environ}
         home = DataFolder(self._folder)
         if self._split:
             stack: EmbeddedShop | Split = Split(home, self._address, environ, Plan({}, plain=True))

@@ -136,6 +136,7 @@ async def _held(booking: Database, show_id: str) -> Sequence[str]:
         customer_id=clock.new_id(),
         is_guest=True,
         show_id=UUID(show_id),
+        email_key=clock.new_id(),
         best=1,
     )
     [result] = await booking.run(service.hold_seats, [wish], Kept(), TERMS)

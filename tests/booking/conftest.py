@@ -14,7 +14,7 @@ from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock, migrate
 from cinesync.chassis.db import Database, Transaction, open_database
 from cinesync.supervisor.postgres import Postgres
-from tests.booking.scenes import BoxOffice
+from tests.booking.scenes import CLIENTS, BoxOffice
 from tests.booking.storefront import OpenStorefront, Storefront
 from tests.conftest import MakeClient, Sign
 
@@ -48,7 +48,7 @@ async def _empty(tx: Transaction) -> None:
 
 @pytest.fixture
 def open_storefront(office: BoxOffice, make_client: MakeClient, sign: Sign) -> OpenStorefront:
-    shop = Shop(office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
+    shop = Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
 
     async def enter(role: str = "customer") -> Storefront:
         http = make_client("booking", [router(shop)], shortcuts(shop))

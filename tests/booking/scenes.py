@@ -10,10 +10,12 @@ from sqlalchemy import text
 
 from cinesync.booking import service, settling, store
 from cinesync.booking.cancellation import Cancelled, CancelSeats, cancel_seats
+from cinesync.booking.clients import Clients
 from cinesync.booking.kept import Kept
 from cinesync.booking.model import Booking, BookingError, HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.chassis import clock
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database, Transaction
 from cinesync.chassis.events import decode
 from cinesync.contracts.booking import (
@@ -29,6 +31,7 @@ from cinesync.contracts.movies import Layout, LayoutSeat, ShowCancelled, ShowCha
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
 
 REGION = "eu-west"
+CLIENTS = Clients(ClientAddresses("", "a secret"), "a secret")
 BOOKING_EVENTS = {
     event.name: event
     for event in (
@@ -173,11 +176,9 @@ class BoxOffice:
         except NothingHeld as refused:
             return refused.results
 
-    async def hold(
-        self, show: ShowScheduled, *seats: str, customer_id: UUID | None = None, best: int = 0
-    ) -> Booking:
+    async def hold(self, show: ShowScheduled, *seats: str, **wanted: Any) -> Booking:
         """Raises why not."""
-        [result] = await self.try_hold(wish(show, *seats, customer_id=customer_id, best=best))
+        [result] = await self.try_hold(wish(show, *seats, **wanted))
         if isinstance(result, BookingError):
             raise result
         return await self.find(result.pick.hold.hold_id)
@@ -270,13 +271,15 @@ def wish(
     customer_id: UUID | None = None,
     best: int = 0,
     zone: str | None = None,
-    is_guest: bool = False,
+    **who: Any,
 ) -> HoldSeats:
-    """What a customer asks for."""
+    """What a customer asks for; each has an e-mail and an address of their own."""
+    customer_id = customer_id or clock.new_id()
+    fields = {"is_guest": False, "email_key": customer_id, "address_key": clock.new_id(), **who}
     return HoldSeats(
         hold_id=clock.new_id(),
-        customer_id=customer_id or clock.new_id(),
-        is_guest=is_guest,
+        customer_id=customer_id,
+        **fields,
         show_id=show.show_id,
         seats=seats,
         best=best,

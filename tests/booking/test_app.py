@@ -14,6 +14,7 @@ from cinesync.booking.tables import metadata
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.settings import SettingsError
 from cinesync.contracts import CONSUMERS
+from tests.auth.conftest import SECRET
 from tests.booking.scenes import BoxOffice, scheduled
 from tests.booking.test_model import BOOKING, SHOW
 
@@ -73,6 +74,21 @@ def test_missing_settings_are_named() -> None:
         app.build({})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HELD_SEATS_MAX", "0"),
+        ("HELD_SEATS_ADDRESS_SHOW_MAX", "-1"),
+        ("RELEASE_PAUSE_SECONDS", "-1"),
+        ("TRUSTED_PROXIES", "nonsense"),
+    ],
+)
+def test_a_limit_that_would_sell_nothing_is_refused_at_start(name: str, value: str) -> None:
+    environ = {"DATABASE_URL": "postgresql://localhost/x", "SECRET_KEY": SECRET, name: value}
+    with pytest.raises(SettingsError, match=name):
+        app.build(environ)
+
+
 async def test_the_sweep_goes_on_by_itself(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +96,7 @@ async def test_the_sweep_goes_on_by_itself(
     show = await office.schedule(scheduled())
     for seats in (("A1", "A2"), ("A3", "A4")):
         await office.run_out(await office.hold(show, *seats))
-    loop = asyncio.create_task(app.sweep(office.db))
+    loop = asyncio.create_task(app.sweep(office.db, office.terms))
     while await office.seat_rows(show):  # noqa: ASYNC110 the database has no event
         await asyncio.sleep(0.01)
     loop.cancel()

@@ -12,11 +12,10 @@ from cinesync.booking.model import HoldSeats, Terms
 from cinesync.booking.service import Held
 from cinesync.booking.shop import RUSH_WISHES, Shop
 from cinesync.booking.tickets import TicketSigner
-from cinesync.chassis import clock
 from cinesync.chassis.batcher import BATCH_MAX
 from cinesync.chassis.db import Transaction
 from cinesync.contracts.movies import ShowScheduled
-from tests.booking.scenes import row, scheduled
+from tests.booking.scenes import CLIENTS, row, scheduled, wish
 from tests.booking.storefront import OpenStorefront, Storefront
 
 PATIENCE_SECONDS = 30
@@ -38,16 +37,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def wishes_for(show: ShowScheduled, count: int) -> list[HoldSeats]:
     """Of as many customers, one best seat each."""
-    return [
-        HoldSeats(
-            hold_id=clock.new_id(),
-            customer_id=clock.new_id(),
-            is_guest=False,
-            show_id=show.show_id,
-            best=1,
-        )
-        for _ in range(count)
-    ]
+    return [wish(show, best=1) for _ in range(count)]
 
 
 async def test_many_at_once_are_answered_from_few_transactions(
@@ -99,7 +89,7 @@ async def test_a_refusal_that_is_about_the_customer_is_nobody_elses(
 async def test_who_waited_meanwhile_is_refused_without_asking_the_database_either(
     front: Storefront, batches: list[int]
 ) -> None:
-    shop = Shop(front.office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
+    shop = Shop(front.office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
     show = await front.office.schedule(scheduled(row("A", 2)))
     await shop.live.seat_map(show.show_id, Feed.states)
     wishes = wishes_for(show, 3 * BATCH_MAX)
@@ -109,7 +99,7 @@ async def test_who_waited_meanwhile_is_refused_without_asking_the_database_eithe
 
 
 async def test_a_rush_has_the_seat_map_here_before_anybody_is_refused(front: Storefront) -> None:
-    shop = Shop(front.office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
+    shop = Shop(front.office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
     show = await front.office.schedule(scheduled())
     await asyncio.gather(*map(shop.hold, wishes_for(show, RUSH_WISHES - 1)))
     assert not shop.live.versions([show.show_id])

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from cinesync.booking import store
+from cinesync.booking import held_store, store
 from cinesync.chassis import clock, migrate
 from cinesync.chassis.db import Transaction, text
 from tests.booking.scenes import BoxOffice, scheduled
@@ -14,9 +14,9 @@ UNTIL_PLANNED = 12
 BATCH = 100
 OTHERS = """
 INSERT INTO bookings (region, booking_id, customer_id, show_id, seats, total_cents, currency, state,
-    created_at, expires_at, extensions, late, refund_cents, refunded_cents)
+    created_at, expires_at, extensions, late, refund_cents, refunded_cents, email_key, address_key)
 SELECT region, gen_random_uuid(), gen_random_uuid(), show_id, seats, total_cents, currency, state,
-    created_at, expires_at, 0, false, 0, 0
+    created_at, expires_at, 0, false, 0, 0, gen_random_uuid(), gen_random_uuid()
 FROM (SELECT * FROM bookings LIMIT 1) AS b, generate_series(1, CAST(:holds AS bigint))
 """
 OTHER_SEATS = """
@@ -26,14 +26,14 @@ FROM booking_seats AS b, generate_series(1, CAST(:shows AS bigint))
 """
 
 
-async def held_and_read(tx: Transaction, customer_id: UUID) -> tuple[int, int]:
-    """Seats that the customer holds, and how many rows and keys of bookings were looked at, for a
-    batch of them and others.
+async def held_and_read(tx: Transaction, key: UUID) -> tuple[int, int]:
+    """Seats that are held under a key, and how many rows and keys of bookings were looked at, for
+    a batch of them and others.
     """
-    batch = [customer_id, *(clock.new_id() for _ in range(BATCH))]
+    batch = {key, *(clock.new_id() for _ in range(BATCH))}
     before = await looks_at_bookings(tx)
-    held = await store.held_counts(tx, batch, batch)
-    return held.get(customer_id, 0), await looks_at_bookings(tx) - before
+    held = await held_store.held_seats(tx, batch, batch, 300)
+    return sum(row.live for row in held), await looks_at_bookings(tx) - before
 
 
 async def looks_at_bookings(tx: Transaction) -> int:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from cinesync.booking import service, settling
 from cinesync.booking.model import (
     ExtensionsUsedUp,
-    GuestsBuyOnce,
+    GuestHoldsAlready,
     HoldIsOver,
     HoldSeats,
     NotTogether,
@@ -157,17 +157,21 @@ async def test_the_limit_counts_within_a_batch(office: BoxOffice) -> None:
     assert isinstance(results[1], TooManyHeld)
 
 
-async def test_a_guest_buys_once(office: BoxOffice) -> None:
+async def test_a_guest_holds_seats_once_at_a_time(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     guest = clock.new_id()
-    [first] = await office.try_hold(wish(show, "A1", "A2", customer_id=guest, is_guest=True))
-    assert isinstance(first, Held)
-    [again] = await office.try_hold(wish(show, "B1", "B2", customer_id=guest, is_guest=True))
-    assert isinstance(again, GuestsBuyOnce)
-    hold = await office.find(first.pick.hold.hold_id)
-    await office.pay(hold)
-    [later] = await office.try_hold(wish(show, "B1", "B2", customer_id=guest, is_guest=True))
-    assert isinstance(later, GuestsBuyOnce)
+    await office.hold(show, "A1", "A2", customer_id=guest, is_guest=True)
+    with pytest.raises(GuestHoldsAlready) as refusal:
+        await office.hold(show, "B1", "B2", customer_id=guest, is_guest=True)
+    assert refusal.value.members["rule"] == "guest"
+
+
+async def test_a_guest_may_buy_again(office: BoxOffice) -> None:
+    show = await office.schedule(scheduled())
+    guest = clock.new_id()
+    await office.pay(await office.hold(show, "A1", "A2", customer_id=guest, is_guest=True))
+    await office.release(await office.hold(show, "B1", "B2", customer_id=guest, is_guest=True))
+    await office.hold(show, "C1", "C2", customer_id=guest, is_guest=True)
 
 
 async def test_a_guest_whose_hold_ran_out_may_choose_again(office: BoxOffice) -> None:

@@ -28,7 +28,7 @@ from cinesync.contracts.booking import (
     SeatsHeld,
     SeatsReleased,
 )
-from tests.booking.scenes import BoxOffice, row, scheduled
+from tests.booking.scenes import CLIENTS, BoxOffice, row, scheduled
 from tests.booking.test_model import SHOW
 from tests.conftest import MakeClient
 
@@ -388,6 +388,7 @@ def wish(best: int) -> HoldSeats:
         customer_id=clock.new_id(),
         is_guest=True,
         show_id=SHOW_ID,
+        email_key=clock.new_id(),
         best=best,
     )
 
@@ -481,7 +482,7 @@ async def test_the_loop_frees_and_heals_by_itself(
 async def test_the_stream_is_served_over_http(
     office: BoxOffice, make_client: MakeClient, *, short: bool
 ) -> None:
-    shop = Shop(office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
+    shop = Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
     http = make_client("booking", [router(shop)], shortcuts(shop) if short else ())
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")

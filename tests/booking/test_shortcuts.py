@@ -13,7 +13,7 @@ from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
-from tests.booking.scenes import BoxOffice, scheduled
+from tests.booking.scenes import CLIENTS, BoxOffice, scheduled
 from tests.conftest import MakeClient, Sign
 
 NOBODYS = UUID(int=7)
@@ -32,7 +32,7 @@ def comparable(answer: httpx.Response) -> tuple[int, Any, Mapping[str, str]]:
 
 @pytest.fixture
 async def shop(office: BoxOffice) -> Shop:
-    return Shop(office.db, Terms(), TicketSigner("a secret"), listeners_max=10)
+    return Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
 
 
 @pytest.mark.parametrize(

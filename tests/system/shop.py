@@ -22,6 +22,8 @@ from cinesync.supervisor.demo import read as read_demo
 from cinesync.supervisor.embedded import EmbeddedShop
 from cinesync.supervisor.split import Split
 
+# All buyers of a test come from one address.
+ONE_ADDRESS = {"HELD_SEATS_ADDRESS_MAX": "100000", "HELD_SEATS_ADDRESS_SHOW_MAX": "100000"}
 WAIT_SECONDS_MAX = 90.0
 ATTEMPT_PAUSE_SECONDS = 0.1
 
@@ -63,7 +65,7 @@ class Shop:
         self.order = folder / "sabotage"
         self.address = Address("127.0.0.1", free_port())
         base = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}  # noqa: TID251
-        base |= {"SABOTAGE_FILE": str(self.order), "LOG_LEVEL": "INFO", **environ}
+        base |= {"SABOTAGE_FILE": str(self.order), "LOG_LEVEL": "INFO", **ONE_ADDRESS, **environ}
         self.home = DataFolder(folder)
         self.stack = self._build(base, module)
         self.url = self.address.url

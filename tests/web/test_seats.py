@@ -121,10 +121,24 @@ def test_a_gap_rule_with_alternatives_offers_them(customer: FlaskClient, world: 
     assert "C1, C2 for £25.00" in page.text
 
 
-def test_a_guest_who_bought_is_led_to_an_account(customer: FlaskClient, world: World) -> None:
-    world.fail("/api/booking/holds", 422, "A guest buys once.", rule="guest")
+def test_a_guest_who_holds_seats_already_is_led_to_pay_for_them(
+    customer: FlaskClient, world: World
+) -> None:
+    held = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4", "C5"]})
+    world.fail("/api/booking/holds", 422, "A guest holds seats once at a time.", rule="guest")
+    page = customer.post(f"/shows/{SHOW}/hold", data={"seat": "D3"})
+    assert f'<a href="{held.location}">Go on to pay</a>' in page.text
+
+
+def test_who_holds_too_many_seats_reads_how_long_to_wait_on_the_map(
+    customer: FlaskClient, world: World
+) -> None:
+    title, detail = "Many seats are held from your network.", "Try again in 5 minutes."
+    world.fail("/api/booking/holds", 429, title, detail=detail, retry_after_seconds=290)
     page = customer.post(f"/shows/{SHOW}/hold", data={"seat": "C3"})
-    assert "Create an account" in page.text
+    assert page.status_code == 429
+    assert f"{title} {detail}" in page.text
+    assert 'value="C3" data-cents="1250" checked' in page.text
 
 
 def test_a_cancelled_show_and_a_begun_show_sell_nothing(

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from cinesync.chassis.ids import id_of
+
 NONCE_BYTES = 12
 MAC_BYTES = 32
 ID_BYTES = 16
@@ -76,7 +78,7 @@ class Vault:
 
     def email_key(self, email_norm: str) -> UUID:
         """Stands for an e-mail address in tokens, so that others can count by it."""
-        return UUID(bytes=hmac.digest(self._email_key, email_norm.encode(), "sha256")[:ID_BYTES])
+        return id_of(hmac.digest(self._email_key, email_norm.encode(), "sha256")[:ID_BYTES])
 
     def _refresh_mac(self, body: bytes) -> bytes:
         return hmac.digest(self._refresh_key, body, "sha256")

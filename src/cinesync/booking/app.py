@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated
 
-from cinesync.booking import rescheduling, service
+from cinesync.booking import held_store, rescheduling, service
+from cinesync.booking.clients import Clients
 from cinesync.booking.consumers import HANDLERS
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
@@ -17,9 +18,10 @@ from cinesync.chassis import background
 from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
 from cinesync.chassis.bus import Listeners
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.service import Service
-from cinesync.chassis.settings import Secret, load
+from cinesync.chassis.settings import Secret, SettingsError, load
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
@@ -52,13 +54,25 @@ class Settings:
     ] = ""
     hold_seconds: Annotated[int, "how long seats are held"] = 600
     hold_extensions_max: Annotated[int, "how often a hold can be extended"] = 2
-    held_seats_max: Annotated[int, "seats that one customer can hold at once"] = 20
+    held_seats_max: Annotated[int, "unpaid seats that one e-mail can hold at once"] = 20
+    held_seats_staff_max: Annotated[int, "the same for one member of staff"] = 1_000
+    held_seats_address_max: Annotated[int, "unpaid seats held from one address; staff aside"] = 200
+    held_seats_address_show_max: Annotated[int, "the same of one show"] = 60
+    release_pause_seconds: Annotated[int, "seats given back count as held for so long"] = 300
+    trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
     sales_close_minutes: Annotated[int, "minutes after a show's start that sales close"] = 15
     cancel_minutes_before: Annotated[int, "minutes before a show that cancelling ends"] = 120
     moved_minutes: Annotated[
         int, "minutes by which a show must move to give every customer a refund on request"
     ] = 15
     live_listeners_max: Annotated[int, "open seat map streams in one process"] = 2_000
+
+    def __post_init__(self) -> None:
+        names = [field.name for field in fields(self) if field.name.startswith("held_seats")]
+        if none := [name.upper() for name in names if getattr(self, name) < 1]:
+            raise SettingsError(f"{', '.join(none)} must be at least 1")
+        if self.release_pause_seconds < 0:
+            raise SettingsError("RELEASE_PAUSE_SECONDS must be 0 or more")
 
 
 def build(environ: Mapping[str, str]) -> Service:
@@ -69,13 +83,20 @@ def build(environ: Mapping[str, str]) -> Service:
         hold_seconds=settings.hold_seconds,
         extensions_max=settings.hold_extensions_max,
         held_seats_max=settings.held_seats_max,
+        staff_seats_max=settings.held_seats_staff_max,
+        address_seats_max=settings.held_seats_address_max,
+        address_show_seats_max=settings.held_seats_address_show_max,
+        release_pause_seconds=settings.release_pause_seconds,
         sales_close_minutes=settings.sales_close_minutes,
         cancel_minutes_before=settings.cancel_minutes_before,
         moved_minutes=settings.moved_minutes,
     )
     earlier = [secret for secret in settings.earlier_secret_keys.split(",") if secret]
     signer = TicketSigner(settings.secret_key, earlier)
-    shop = Shop(db, terms, signer, settings.live_listeners_max)
+    clients = Clients(
+        ClientAddresses(settings.trusted_proxies, settings.secret_key), settings.secret_key
+    )
+    shop = Shop(db, terms, signer, clients, settings.live_listeners_max)
     return Service(
         name="booking",
         database=db,
@@ -86,7 +107,7 @@ def build(environ: Mapping[str, str]) -> Service:
         shortcuts=shortcuts(shop),
         background=[
             Loop("booking.live", shop.live.run),
-            Loop("booking.sweep", partial(sweep, db), SWEEP_PAUSE_SECONDS),
+            Loop("booking.sweep", partial(sweep, db, terms), SWEEP_PAUSE_SECONDS),
             Loop("booking.moves", partial(tell_of_moves, db, terms), MOVES_PAUSE_SECONDS),
         ],
         vital=[CONFIRMING],
@@ -109,12 +130,16 @@ def listeners(shop: Shop) -> Listeners:
     }
 
 
-async def sweep(db: Database) -> None:
-    """Tidy up holds that ran out, in bounded batches; until cancelled."""
+async def sweep(db: Database, terms: Terms) -> None:
+    """Tidy up holds that ran out, and then their holders, in bounded batches; until cancelled."""
     while True:
         swept = await db.run(service.sweep_run_out, SWEEP_GRACE_SECONDS, SWEEP_BATCH_MAX)
+        ended = await db.read(held_store.find_ended, terms.release_pause_seconds, SWEEP_BATCH_MAX)
+        if ended:
+            await db.run(held_store.forget, ended)
         background.succeeded()
-        await asyncio.sleep(SWEEP_REST_SECONDS if swept == SWEEP_BATCH_MAX else SWEEP_PAUSE_SECONDS)
+        is_full = SWEEP_BATCH_MAX in {swept, len(ended)}
+        await asyncio.sleep(SWEEP_REST_SECONDS if is_full else SWEEP_PAUSE_SECONDS)
 
 
 async def tell_of_moves(db: Database, terms: Terms) -> None:

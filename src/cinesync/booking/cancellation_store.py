@@ -9,7 +9,7 @@ from sqlalchemy import func
 
 from cinesync.booking.cancel_rules import Split
 from cinesync.booking.model import Booking, State
-from cinesync.booking.store import booking_of
+from cinesync.booking.store import BOOKING_TABLE_COLUMNS, booking_of
 from cinesync.booking.tables import bookings
 from cinesync.chassis.db import Transaction, text
 
@@ -114,6 +114,6 @@ async def set_reduced(
             bookings.c.booking_id == booking.booking_id,
             bookings.c.state == State.CONFIRMED,
         )
-        .returning(*bookings.c, func.now().label("read_at"))
+        .returning(*BOOKING_TABLE_COLUMNS, func.now().label("read_at"))
     )
     return booking_of((await tx.execute(statement)).one())

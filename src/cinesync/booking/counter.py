@@ -7,15 +7,14 @@ from uuid import UUID
 import msgspec
 
 from cinesync.booking import model, seating
+from cinesync.booking.held_limits import HeldLimits
 from cinesync.booking.model import (
     BookingError,
-    GuestsBuyOnce,
     HoldSeats,
     PricedSeat,
     SeatTaken,
     Show,
     Terms,
-    TooManyHeld,
     UnknownShow,
 )
 from cinesync.booking.seating import Hall
@@ -37,13 +36,13 @@ class Pick(msgspec.Struct, frozen=True):
 class Counter:
     """What was true when the batch began, and what it has given away since.
 
-    `halls` are by layout, `taken` by show, `held` are seats by customer.
+    `halls` are by layout, `taken` by show.
     """
 
     shows: Mapping[UUID, Show]
     halls: Mapping[UUID, Hall]
     taken: dict[UUID, set[str]]
-    held: dict[UUID, int]
+    held: HeldLimits
     terms: Terms
 
     def decide(self, hold: HoldSeats) -> Pick | BookingError:
@@ -63,22 +62,11 @@ class Counter:
         taken = self.taken[show.show_id]
         hall = self.halls[show.layout_id]
         seats = seating.choose(hall, taken, hold.seats, hold.best, hold.zone)
-        self._check_customer(hold, len(seats))
+        self.held.check(hold, len(seats), show.read_at)
         priced = model.price(show, [(seat, hall.seats[seat].zone) for seat in seats])
         taken.update(seats)
-        self.held[hold.customer_id] = self.held.get(hold.customer_id, 0) + len(seats)
+        self.held.add(hold, len(seats))
         return Pick(hold, show, priced)
-
-    def _check_customer(self, hold: HoldSeats, seat_count: int) -> None:
-        held = self.held.get(hold.customer_id, 0)
-        if hold.is_guest and held:
-            raise GuestsBuyOnce
-        if held + seat_count > self.terms.held_seats_max:
-            raise TooManyHeld(
-                f"You hold {held} seats; the limit is {self.terms.held_seats_max}.",
-                seats_held=held,
-                seats_max=self.terms.held_seats_max,
-            )
 
     def lost(self, pick: Pick, gone: list[str]) -> SeatTaken:
         """The answer to a pick that somebody else was faster with."""

@@ -143,10 +143,22 @@ class TooManyHeld(RuleBroken):
     rule = "held_limit"
 
 
-class GuestsBuyOnce(RuleBroken):
-    """A guest buys once; an account can buy again."""
+class GuestHoldsAlready(RuleBroken):
+    """A guest holds seats once at a time: pay for them, change them or give them back first."""
 
     rule = "guest"
+
+
+class GivenBackTooMany(BookingError):
+    """You held and gave back many seats a short while ago."""
+
+    status = 429
+
+
+class AddressHoldsTooMany(BookingError):
+    """Many seats are held from your network and not paid for."""
+
+    status = 429
 
 
 class CompanionAlone(RuleBroken):
@@ -180,6 +192,10 @@ class Terms:
     hold_seconds: int = 600
     extensions_max: int = 2
     held_seats_max: int = 20
+    staff_seats_max: int = 1_000
+    address_seats_max: int = 200
+    address_show_seats_max: int = 60
+    release_pause_seconds: int = 300
     sales_close_minutes: int = 15
     cancel_minutes_before: int = 120
     moved_minutes: int = 15
@@ -194,12 +210,19 @@ Choice = tuple[tuple[str, ...], int, str | None]  # seats, or how many of the be
 
 
 class HoldSeats(msgspec.Struct, frozen=True, kw_only=True):
-    """A customer's wish: these `seats`, or the `best` so many side by side."""
+    """A customer's wish: these `seats`, or the `best` so many side by side.
+
+    `email_key` and `address_key` stand for their e-mail and address; limits count by them. Who
+    has no `address_key` is not limited by it.
+    """
 
     hold_id: UUID
     customer_id: UUID
     is_guest: bool
     show_id: UUID
+    email_key: UUID
+    address_key: UUID | None = None
+    is_staff: bool = False
     seats: tuple[str, ...] = ()
     best: int = 0
     zone: str | None = None

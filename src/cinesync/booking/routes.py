@@ -13,9 +13,11 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
+from litestar.types import Scope
 
 from cinesync.booking import catalog, history, receipts, service, store, views
 from cinesync.booking.cancellation import CancelSeats, cancel_seats
+from cinesync.booking.clients import email_key, is_staff
 from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import Booking, HoldSeats, Show, State
 from cinesync.booking.receipts import BookingReceipt
@@ -112,11 +114,11 @@ async def make_hold(
     shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldWish]
 ) -> views.HoldView:
     """Hold these seats, or the best so many side by side: all or none."""
-    return await hold(shop, data, partial(signed_in, request))
+    return await hold(shop, data, request.scope, partial(signed_in, request))
 
 
 async def hold(
-    shop: Shop, wish: views.HoldWish, identify: Callable[[], Awaitable[Caller]]
+    shop: Shop, wish: views.HoldWish, scope: Scope, identify: Callable[[], Awaitable[Caller]]
 ) -> views.HoldView:
     """A new hold, whichever way it was asked for.
 
@@ -133,6 +135,9 @@ async def hold(
         seats=seats,
         best=best,
         zone=zone,
+        email_key=email_key(caller),
+        is_staff=(staff := is_staff(caller)),
+        address_key=None if staff else shop.clients.address_key(scope),
         trace=telemetry.current_trace(),
     )
     return views.new_hold(await shop.hold(command), shop.terms)

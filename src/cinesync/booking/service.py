@@ -7,8 +7,9 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from cinesync.booking import catalog, store
+from cinesync.booking import catalog, held_store, store
 from cinesync.booking.counter import Counter, Pick
+from cinesync.booking.held_limits import HeldLimits
 from cinesync.booking.kept import Kept
 from cinesync.booking.model import (
     NEXT,
@@ -77,16 +78,17 @@ async def _open_counter(
     sales = await store.sales_of(tx, [hold.show_id for hold in holds])
     shows = await kept.shows(tx, sales)
     taken = {sale.show_id: sale.taken for sale in sales}
-    held = await store.held_counts(
+    held = await held_store.held_seats(
         tx,
-        [hold.customer_id for hold in holds],
-        [hold.customer_id for hold in holds if hold.is_guest],
+        {hold.email_key for hold in holds},
+        {hold.address_key for hold in holds if hold.address_key is not None},
+        terms.release_pause_seconds,
     )
     halls = {show.layout_id: await kept.hall(tx, show.layout_id) for show in shows.values()}
     for show in shows.values():
         unpriced = halls[show.layout_id].outside(show.prices_cents.keys())
         taken[show.show_id].update(unpriced)
-    return Counter(shows, halls, taken, dict(held), terms)
+    return Counter(shows, halls, taken, HeldLimits(terms, held), terms)
 
 
 async def _claim_all_or_none(
@@ -131,7 +133,8 @@ async def release_hold(tx: Transaction, hold_id: UUID, customer_id: UUID) -> lis
     if (booking.state, Cause.GIVEN_BACK) not in NEXT:
         raise HoldIsOver("It is paid for: cancel the booking instead.")
     freed = await store.free_seats(tx, store.claims_of(booking))
-    await _move(tx, [booking], Cause.GIVEN_BACK)
+    released = await held_store.set_released(tx, booking, NEXT[booking.state, Cause.GIVEN_BACK])
+    assert released, "it was locked"
     events = [seats_released(booking, freed)] if freed else []
     await outbox.append(tx, events)
     return events

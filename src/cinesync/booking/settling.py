@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from cinesync.booking import catalog, history, rescheduling, service, store
+from cinesync.booking import catalog, held_store, history, rescheduling, service, store
 from cinesync.booking.model import (
     NEXT,
     Booking,
@@ -183,6 +183,7 @@ async def _clear(tx: Transaction, shows: dict[UUID, ShowCancelled]) -> list[Even
     released = NEXT[State.HELD, Cause.SHOW_CANCELLED]
     released_ids = await store.set_states(tx, keys, [State.HELD], released)
     before = await store.lock_bookings(tx, [booking_id for _, booking_id in keys])
+    await held_store.forget(tx, keys)  # their holders did not give them back
     cancelled = await store.set_cancelled(tx, keys, [State.CONFIRMED], "show")
     return [
         *(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from cinesync.booking import catalog, service, store
+from cinesync.booking.clients import Clients
 from cinesync.booking.feed import Snapshot, Taken
 from cinesync.booking.kept import Kept
 from cinesync.booking.live import Live
@@ -22,12 +23,18 @@ class Shop:
     """Everything of one process that outlives a request."""
 
     def __init__(
-        self, db: Database, terms: Terms, signer: TicketSigner, listeners_max: int
+        self,
+        db: Database,
+        terms: Terms,
+        signer: TicketSigner,
+        clients: Clients,
+        listeners_max: int,
     ) -> None:
         self.db = db
         self.terms = terms
         self.signer = signer
         self.intake = Intake()
+        self.clients = clients
         self.kept = Kept()
         self.live = Live(self._load, listeners_max=listeners_max)
         self._holds: Batcher[HoldSeats, Held] = Batcher("booking.holds", self._hold)

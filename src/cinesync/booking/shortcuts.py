@@ -44,7 +44,7 @@ def shortcuts(shop: Shop) -> Sequence[Shortcut]:
         wish = asked.json(WISH)
         if wish is None:
             return None
-        return json_answer(201, await routes.hold(shop, wish, asked.caller))
+        return json_answer(201, await routes.hold(shop, wish, asked.scope, asked.caller))
 
     return [
         Shortcut("POST", "/api/booking/holds", make_hold),

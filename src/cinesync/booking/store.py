@@ -33,6 +33,7 @@ BOOKING_COLUMNS = (
     " cancel_reason, refund_cents, refunded_cents, cancelled_seats, cancel_note"
 )
 _BOOKING_FIELDS = Booking.__struct_fields__
+BOOKING_TABLE_COLUMNS = [bookings.c[name] for name in BOOKING_COLUMNS.split(", ")]
 
 
 class Claim(NamedTuple):
@@ -180,27 +181,6 @@ async def sales_of(tx: Transaction, show_ids: Iterable[UUID]) -> list[Sale]:
     return [Sale(*row) for row in rows]
 
 
-async def held_counts(
-    tx: Transaction, customer_ids: Iterable[UUID], guest_ids: Iterable[UUID]
-) -> Mapping[UUID, int]:
-    """Seats that each customer holds now; a guest's bookings count as well.
-
-    Only their customers pick the rows: with the rest in WHERE, PostgreSQL looks through all holds
-    there are as soon as it knows of few.
-    """
-    statement = text(
-        "SELECT customer_id, CAST(coalesce(sum(jsonb_array_length(seats)) FILTER"
-        " (WHERE state = 'held' AND expires_at > now()"
-        " OR state = 'confirmed' AND customer_id = ANY(CAST(:guest_ids AS uuid[]))), 0)"
-        " AS bigint) AS seat_count"
-        " FROM bookings WHERE customer_id = ANY(CAST(:customer_ids AS uuid[]))"
-        " GROUP BY customer_id"
-    )
-    parameters = {"customer_ids": sorted(set(customer_ids)), "guest_ids": sorted(set(guest_ids))}
-    rows = await tx.execute(statement, parameters)
-    return dict(rows)
-
-
 async def insert_holds(
     tx: Transaction, picks: Sequence[Pick], hold_seconds: int
 ) -> Mapping[UUID, datetime]:
@@ -208,13 +188,15 @@ async def insert_holds(
     statement = text(
         "INSERT INTO bookings (region, booking_id, customer_id, show_id, seats, total_cents,"
         " currency, state, created_at, expires_at, extensions, late, refund_cents,"
-        " refunded_cents) SELECT t.region, t.booking_id, t.customer_id, t.show_id,"
-        " CAST(t.seats AS jsonb), t.total_cents, t.currency, 'held', now(),"
-        " now() + CAST(:hold_seconds AS bigint) * interval '1 second', 0, false, 0, 0"
-        " FROM unnest(CAST(:regions AS text[]), CAST(:booking_ids AS uuid[]),"
-        " CAST(:customer_ids AS uuid[]), CAST(:show_ids AS uuid[]), CAST(:seats AS text[]),"
-        " CAST(:totals AS bigint[]), CAST(:currencies AS text[])) AS t(region, booking_id,"
-        " customer_id, show_id, seats, total_cents, currency)"
+        " refunded_cents, email_key, address_key) SELECT t.region, t.booking_id,"
+        " t.customer_id, t.show_id, CAST(t.seats AS jsonb), t.total_cents, t.currency, 'held',"
+        " now(), now() + CAST(:hold_seconds AS bigint) * interval '1 second', 0, false, 0, 0,"
+        " t.email_key, t.address_key FROM unnest(CAST(:regions AS text[]),"
+        " CAST(:booking_ids AS uuid[]), CAST(:customer_ids AS uuid[]),"
+        " CAST(:show_ids AS uuid[]), CAST(:seats AS text[]), CAST(:totals AS bigint[]),"
+        " CAST(:currencies AS text[]), CAST(:email_keys AS uuid[]),"
+        " CAST(:address_keys AS uuid[])) AS t(region, booking_id, customer_id, show_id, seats,"
+        " total_cents, currency, email_key, address_key)"
         " RETURNING booking_id, expires_at"
     )
     parameters = {
@@ -226,6 +208,8 @@ async def insert_holds(
         "seats": [msgspec.json.encode(pick.seats).decode() for pick in picks],
         "totals": [pick.total_cents for pick in picks],
         "currencies": [pick.show.currency for pick in picks],
+        "email_keys": [pick.hold.email_key for pick in picks],
+        "address_keys": [pick.hold.address_key for pick in picks],
     }
     rows = await tx.execute(statement, parameters)
     return dict(rows)
@@ -290,8 +274,9 @@ async def set_confirmed(
     """Note the payment that confirmed each booking; those that were in a state before."""
     statement = text(
         "UPDATE bookings SET state = 'confirmed', payment_id = t.payment_id, late = t.late,"
-        " confirmed_at = now() FROM unnest(CAST(:regions AS text[]),"
-        " CAST(:booking_ids AS uuid[]), CAST(:payment_ids AS uuid[]), CAST(:late AS boolean[]))"
+        " confirmed_at = now(), email_key = NULL, address_key = NULL"
+        " FROM unnest(CAST(:regions AS text[]), CAST(:booking_ids AS uuid[]),"
+        " CAST(:payment_ids AS uuid[]), CAST(:late AS boolean[]))"
         " AS t(region, booking_id, payment_id, late) WHERE bookings.region = t.region"
         " AND bookings.booking_id = t.booking_id AND bookings.state = ANY(CAST(:before AS text[]))"
         " RETURNING bookings.booking_id"
@@ -325,7 +310,7 @@ async def set_cancelled(
         )
         .where(_among(bookings.c.region, bookings.c.booking_id, keys))
         .where(bookings.c.state.in_(before))
-        .returning(*bookings.c, func.now().label("read_at"))
+        .returning(*BOOKING_TABLE_COLUMNS, func.now().label("read_at"))
     )
     return [booking_of(row) for row in await tx.execute(statement)]
 
@@ -384,7 +369,7 @@ def _arrays(claims: Iterable[Claim]) -> dict[str, list[Any]]:
 
 def select_bookings() -> Select[Any]:
     """Every column, and the database's clock."""
-    return select(*bookings.c, func.now().label("read_at"))
+    return select(*BOOKING_TABLE_COLUMNS, func.now().label("read_at"))
 
 
 def booking_of(row: Any) -> Booking:

@@ -98,6 +98,9 @@ bookings = Table(
     Column("refunded_cents", BigInteger, nullable=False),
     Column("cancelled_seats", JSONB, nullable=False),
     Column("cancel_note", Text),
+    # Digests of the e-mail and the client's address, until the hold has ended and its pause.
+    Column("email_key", Uuid),
+    Column("address_key", Uuid),
     Index("bookings_by_id", "booking_id"),
     Index("bookings_by_customer", "customer_id", "created_at", "booking_id"),
 )
@@ -107,6 +110,17 @@ Index(
     bookings.c.region,
     bookings.c.expires_at,
     postgresql_where=bookings.c.state == "held",
+)
+
+Index(
+    "bookings_by_email_key",
+    bookings.c.email_key,
+    postgresql_where=bookings.c.email_key.is_not(None),
+)
+Index(
+    "bookings_by_address_key",
+    bookings.c.address_key,
+    postgresql_where=bookings.c.address_key.is_not(None),
 )
 
 # One row per seat held or booked. This primary key is why no seat is ever sold twice (I1).

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
-# A uuid.UUID to everybody, made, compared and written in C: the driver's own.
-from asyncpg.pgproto.pgproto import UUID as _FastUUID  # noqa: N811 a class
+from cinesync.chassis.ids import id_of
 
 POOL_IDS = 400
 # The lower 80 bits of RFC 9562, section 5.7.
@@ -57,8 +56,7 @@ def new_id() -> UUID:
     """
     milliseconds = time.time_ns() // 1_000_000
     value = milliseconds << 80 | _pool.draw() & _RANDOM | _VERSION_7
-    made: UUID = _FastUUID(value.to_bytes(16))
-    return made
+    return id_of(value.to_bytes(16))
 
 
 def trace_bits(count: int) -> int:

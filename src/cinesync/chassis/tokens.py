@@ -15,6 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from cinesync.chassis import clock, telemetry
+from cinesync.chassis.ids import id_of
 from cinesync.chassis.problems import Forbidden, Unauthorized, Unavailable
 from cinesync.chassis.revocations import NotHeard, Revocations
 
@@ -179,11 +180,11 @@ def _caller(header: dict[str, Any], claims: dict[str, Any], token: str) -> Calle
         raise ValueError("not an access token of ours")
     email_key = claims.get("email_key")
     return Caller(
-        customer_id=UUID(str(claims["sub"])),
+        customer_id=id_of(str(claims["sub"])),
         role=str(claims["role"]),
         expires_at=int(claims["exp"]),
         token=token,
-        email_key=None if email_key is None else UUID(str(email_key)),
+        email_key=None if email_key is None else id_of(str(email_key)),
         session_id=str(claims.get("sid", "")),
         issued_at=int(claims.get("iat", 0)),
     )

@@ -19,7 +19,7 @@ from cinesync.web.session import api
 
 blueprint = Blueprint("seats", __name__)
 
-CONFLICT, RULE_BROKEN = 409, 422
+CONFLICT, RULE_BROKEN, TOO_MANY = 409, 422, 429
 PARTY_DEFAULT = 2
 PAGE_SECONDS = 1  # a browser's script makes up for it: the page's version is where it follows from
 
@@ -63,17 +63,17 @@ def take(wanted: dict[str, Any]) -> Response:
 
 
 def _refused(wanted: Mapping[str, Any], problem: ApiProblem) -> Response:
-    if problem.status not in {CONFLICT, RULE_BROKEN}:
+    if problem.status not in {CONFLICT, RULE_BROKEN, TOO_MANY}:
         raise problem
     session.forget_wanted()
     others = alternatives_of(problem.members)
-    if problem.status == RULE_BROKEN and not others:
+    if problem.status != CONFLICT and not others:
         return _page(
             wanted["show_id"],
             chosen=wanted.get("seats", ()),
             sentence=f"{problem.title} {problem.detail}",
             rule=str(problem.members.get("rule", "")),
-            status=RULE_BROKEN,
+            status=problem.status,
         )
     return _conflict(wanted, problem, others)
 

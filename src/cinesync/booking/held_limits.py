@@ -1,0 +1,158 @@
+"""How many unpaid seats one e-mail and one address may keep from others: pure.
+
+Seats that were given back, or ran out unpaid, count on for a pause; else whoever holds and
+releases in turns keeps seats from everybody for as long as they like.
+
+A guest proves no e-mail: guests of one address share a limit, with its account. An account is
+limited by what it holds itself, so that no stranger who types its address as a guest can keep its
+owner from buying.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from math import ceil
+from typing import NamedTuple
+from uuid import UUID
+
+from cinesync.booking.model import (
+    AddressHoldsTooMany,
+    GivenBackTooMany,
+    GuestHoldsAlready,
+    HoldSeats,
+    Terms,
+    TooManyHeld,
+)
+
+
+class HeldSeats(NamedTuple):
+    """Seats that somebody keeps: a row for each customer of an e-mail, with `email_key`, and one
+    for each show of an address, with `address_key`.
+
+    `live` seats are held now; `counted` ones are these and those that count on for the pause.
+    `ends_at` is when the first of them ends or ended.
+    """
+
+    email_key: UUID | None
+    customer_id: UUID | None
+    address_key: UUID | None
+    show_id: UUID | None
+    live: int
+    counted: int
+    ends_at: datetime
+
+
+class _Counts:
+    """Seats by whoever keeps them. What ended unpaid only the database tells, and seldom."""
+
+    def __init__(self) -> None:
+        self.live: dict[object, int] = {}
+        self.ended: dict[object, int] = {}
+        self.ends_at: dict[object, datetime] = {}
+
+    def read(self, key: object, row: HeldSeats) -> None:
+        self.add(key, row.live)
+        self.ended[key] = self.ended.get(key, 0) + row.counted - row.live
+        self.ends_at[key] = min(row.ends_at, self.ends_at.get(key, row.ends_at))
+
+    def add(self, key: object, seat_count: int) -> None:
+        self.live[key] = self.live.get(key, 0) + seat_count
+
+
+class HeldLimits:
+    """What was held when a batch began, and what the batch added."""
+
+    def __init__(self, terms: Terms, rows: Iterable[HeldSeats] = ()) -> None:
+        self._terms = terms
+        self._customers = _Counts()
+        self._emails = _Counts()
+        self._addresses = _Counts()
+        self._shows = _Counts()  # by address and show
+        for row in rows:
+            if row.address_key is not None:
+                self._addresses.read(row.address_key, row)
+                self._shows.read((row.address_key, row.show_id), row)
+            else:
+                self._customers.read(row.customer_id, row)
+                self._emails.read(row.email_key, row)
+
+    def add(self, hold: HoldSeats, seat_count: int) -> None:
+        """The batch gave these away."""
+        self._customers.add(hold.customer_id, seat_count)
+        self._emails.add(hold.email_key, seat_count)
+        if hold.address_key is not None:
+            self._addresses.add(hold.address_key, seat_count)
+            self._shows.add((hold.address_key, hold.show_id), seat_count)
+
+    def check(self, hold: HoldSeats, seat_count: int, now: datetime) -> None:
+        """Raises GuestHoldsAlready, TooManyHeld, GivenBackTooMany, AddressHoldsTooMany."""
+        if hold.is_guest and self._customers.live.get(hold.customer_id):
+            raise GuestHoldsAlready
+        self.check_more(hold, seat_count, now)
+
+    def check_more(self, hold: HoldSeats, seat_count: int, now: datetime) -> None:
+        """Whether `hold` may have so many more. Raises as `check` does."""
+        terms = self._terms
+        if hold.is_guest:
+            self._check_customer(self._emails, hold.email_key, seat_count, now)
+        elif hold.is_staff:
+            self._check_live(self._customers, hold.customer_id, seat_count, terms.staff_seats_max)
+        else:
+            self._check_customer(self._customers, hold.customer_id, seat_count, now)
+        address = hold.address_key
+        if address is not None:
+            of_show = (address, hold.show_id)
+            self._check_address(self._shows, of_show, seat_count, terms.address_show_seats_max, now)
+            self._check_address(self._addresses, address, seat_count, terms.address_seats_max, now)
+
+    def _check_live(self, counts: _Counts, key: object, seat_count: int, most: int) -> None:
+        live = counts.live.get(key, 0)
+        if live + seat_count > most:
+            raise TooManyHeld(
+                f"You hold {live} seats, and {most} are the most at once. Pay for them or give"
+                " some back first.",
+                seats_held=live,
+                seats_max=most,
+            )
+
+    def _check_customer(self, counts: _Counts, key: object, seat_count: int, now: datetime) -> None:
+        most = self._terms.held_seats_max
+        self._check_live(counts, key, seat_count, most)
+        ended = counts.ended.get(key, 0)
+        held = counts.live.get(key, 0) + ended
+        if ended and held + seat_count > most:
+            seconds = self._seconds_until_fewer(counts, key, now)
+            raise GivenBackTooMany(
+                f"You gave back {ended} seats a short while ago. Please choose again in"
+                f" {_minutes(seconds)}.",
+                seats_held=held,
+                seats_max=most,
+                retry_after_seconds=seconds,
+            )
+
+    def _check_address(
+        self, counts: _Counts, key: object, seat_count: int, most: int, now: datetime
+    ) -> None:
+        held = counts.live.get(key, 0) + counts.ended.get(key, 0)
+        if held + seat_count > most:
+            seconds = self._seconds_until_fewer(counts, key, now)
+            raise AddressHoldsTooMany(
+                f"From your network, {held} seats are held and not paid for, and {most} are the"
+                f" most. Pay for some, or try again in {_minutes(seconds)}; the box office can"
+                " help a large group at once.",
+                seats_held=held,
+                seats_max=most,
+                retry_after_seconds=seconds,
+            )
+
+    def _seconds_until_fewer(self, counts: _Counts, key: object, now: datetime) -> int:
+        """Until the first of them no longer counts, if nobody pays for it before."""
+        ends_at = counts.ends_at.get(key)
+        if ends_at is None:  # all of them were held in this very batch
+            return self._terms.hold_seconds + self._terms.release_pause_seconds
+        left = (ends_at - now).total_seconds() + self._terms.release_pause_seconds
+        return max(ceil(left), 1)
+
+
+def _minutes(seconds: int) -> str:
+    minutes = ceil(seconds / 60)
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"

@@ -1,0 +1,85 @@
+"""Statements about who holds unpaid seats: what the limits of held seats count."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from cinesync.booking.held_limits import HeldSeats
+from cinesync.booking.model import Booking, State
+from cinesync.chassis.db import Transaction, text
+
+
+async def held_seats(
+    tx: Transaction,
+    email_keys: Collection[UUID],
+    address_keys: Collection[UUID],
+    pause_seconds: int,
+) -> list[HeldSeats]:
+    """Seats held now, and seats that ended unpaid less than the pause ago.
+
+    Only their keys pick the rows: with states in WHERE, PostgreSQL looks through all holds there
+    are as soon as it knows of few. What was paid for has no keys.
+    """
+    statement = text(
+        "SELECT email_key, customer_id, CAST(NULL AS uuid) AS address_key,"
+        " CAST(NULL AS uuid) AS show_id,"
+        " CAST(coalesce(sum(jsonb_array_length(seats)) FILTER"
+        " (WHERE state = 'held' AND expires_at > now()), 0) AS bigint) AS live,"
+        " CAST(sum(jsonb_array_length(seats)) AS bigint) AS counted, min(expires_at) AS ends_at"
+        " FROM bookings WHERE email_key IS NOT NULL"
+        " AND email_key = ANY(CAST(:email_keys AS uuid[]))"
+        " AND expires_at > now() - CAST(:pause AS bigint) * interval '1 second'"
+        " GROUP BY email_key, customer_id"
+        " UNION ALL SELECT CAST(NULL AS uuid), CAST(NULL AS uuid), address_key, show_id,"
+        " CAST(coalesce(sum(jsonb_array_length(seats)) FILTER"
+        " (WHERE state = 'held' AND expires_at > now()), 0) AS bigint),"
+        " CAST(sum(jsonb_array_length(seats)) AS bigint), min(expires_at)"
+        " FROM bookings WHERE address_key IS NOT NULL"
+        " AND address_key = ANY(CAST(:address_keys AS uuid[]))"
+        " AND expires_at > now() - CAST(:pause AS bigint) * interval '1 second'"
+        " GROUP BY address_key, show_id"
+    )
+    parameters = {
+        "email_keys": list(email_keys),
+        "address_keys": list(address_keys),
+        "pause": pause_seconds,
+    }
+    return [HeldSeats(*row) for row in await tx.execute(statement, parameters)]
+
+
+async def set_released(tx: Transaction, booking: Booking, state: State) -> bool:
+    """A hold was given back: it ended now, if it had not run out before."""
+    statement = text(
+        "UPDATE bookings SET state = CAST(:state AS text), expires_at = least(expires_at, now())"
+        " WHERE region = CAST(:region AS text) AND booking_id = CAST(:booking_id AS uuid)"
+        " AND state = 'held'"
+    )
+    parameters = {"state": str(state), "region": booking.region, "booking_id": booking.booking_id}
+    return (await tx.execute(statement, parameters)).rowcount == 1
+
+
+async def find_ended(tx: Transaction, pause_seconds: int, limit: int) -> list[tuple[str, UUID]]:
+    """Holds that ended longer than the pause ago and still have keys."""
+    statement = text(
+        "SELECT region, booking_id FROM bookings WHERE email_key IS NOT NULL"
+        " AND state <> 'held' AND expires_at <= now()"
+        " - CAST(:pause AS bigint) * interval '1 second'"
+        " ORDER BY region ASC, booking_id ASC LIMIT CAST(:limit AS bigint)"
+    )
+    rows = await tx.execute(statement, {"pause": pause_seconds, "limit": limit})
+    return [(row.region, row.booking_id) for row in rows]
+
+
+async def forget(tx: Transaction, keys: Sequence[tuple[str, UUID]]) -> None:
+    """Drop the keys of these, unless they are held."""
+    statement = text(
+        "UPDATE bookings SET email_key = NULL, address_key = NULL"
+        " FROM unnest(CAST(:regions AS text[]), CAST(:booking_ids AS uuid[]))"
+        " AS t(region, booking_id) WHERE bookings.region = t.region"
+        " AND bookings.booking_id = t.booking_id AND bookings.state <> 'held'"
+        " AND bookings.email_key IS NOT NULL"
+    )
+    parameters = {
+        "regions": [region for region, _ in keys],
+        "booking_ids": [booking_id for _, booking_id in keys],
+    }
+    await tx.execute(statement, parameters)
