@@ -3,14 +3,16 @@
 import pytest
 
 from cinesync.chassis.settings import SettingsError
-from cinesync.contracts.booking import BookingCancelled, BookingConfirmed
+from cinesync.contracts import CONSUMERS
 from cinesync.movies.app import build
 
 
 async def test_the_service_is_built_from_its_settings() -> None:
     service = build({"DATABASE_URL": "postgresql://localhost:1/movies"})
     assert service.name == "movies"
-    assert service.handlers.keys() == {BookingConfirmed, BookingCancelled}
+    assert service.handlers.keys() == {
+        kind for kind, names in CONSUMERS.items() if "movies" in names
+    }
     await service.database.close()
 
 
