@@ -1,5 +1,6 @@
 """What every command of the command line stands on: its errors, its data folder, its settings."""
 
+import asyncio
 import codecs
 import os
 from collections.abc import Iterator, Mapping
@@ -60,9 +61,24 @@ def shop_settings(data: Path) -> Iterator[Mapping[str, str]]:
     telemetry.configure_logging("WARNING")  # the command says itself what it did
     try:
         with borrowed(data, environ()) as settings, clear_settings_errors():
+            if environ().get("DATABASE_URL"):
+                _check_databases(settings)
             yield settings
     except (UpFailed, PostgresFailed) as error:
         raise Refused(str(error)) from error
+
+
+def _check_databases(settings: Mapping[str, str]) -> None:
+    """A database that is away is told within seconds. Raises Refused."""
+    from cinesync.chassis.database_url import unreachable  # noqa: PLC0415
+    from cinesync.serve import SERVICES, environ_of  # noqa: PLC0415
+
+    async def ask() -> list[str | None]:
+        urls = {environ_of(service, settings)["DATABASE_URL"] for service in SERVICES}
+        return await asyncio.gather(*(unreachable(url) for url in sorted(urls)))
+
+    if trouble := next(filter(None, asyncio.run(ask())), None):
+        raise Refused(f"DATABASE_URL: {trouble}.")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from cinesync.chassis import clock, migrate, settings, telemetry
 from cinesync.chassis.bus import Bus, EmbeddedBus
 from cinesync.chassis.client_address import ClientAddresses
+from cinesync.chassis.database_url import with_database
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters
 from cinesync.chassis.rabbitmq import RabbitMqBus
@@ -55,9 +56,7 @@ def environ_of(service: str, environ: Mapping[str, str]) -> Mapping[str, str]:
     """
     own = environ.get(f"{service.upper()}_DATABASE_URL")
     if own is None:
-        server, _, query = environ.get("DATABASE_URL", "").partition("?")
-        scheme, _, rest = server.partition("://")
-        own = f"{scheme}://{rest.split('/')[0]}/cinesync_{service}" + (f"?{query}" if query else "")
+        own = with_database(environ.get("DATABASE_URL", ""), f"cinesync_{service}")
     return {**environ, "DATABASE_URL": own}
 
 

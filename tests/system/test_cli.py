@@ -280,6 +280,36 @@ def test_what_is_asked_wrongly_is_refused_in_one_line_with_exit_code_2(
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://cinema:hidden@127.0.0.1:1/shop", "127.0.0.1:1"),
+        ("postgresql://cinema:hidden@127.0.0.1:1,127.0.0.1:2/shop", "127.0.0.1:1, 127.0.0.1:2"),
+        ("postgresql://cinema:hidden@127.0.0.1:1/shop?sslmode=verifyfull", "verifyfull"),
+        ("postgresql://cinema:hidden@127.0.0.1:1/shop?sslmode=prefer", "verify-full"),
+    ],
+    ids=["away", "all away", "misspelt", "prefer"],
+)
+@pytest.mark.parametrize("command", [["audit"], ["queues", "dead"], ["seed"], ["staff", "list"]])
+def test_a_database_that_is_away_or_wrongly_named_is_told_in_one_line(
+    url: str,
+    said: str,
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("SECRET_KEY", "a secret of tests that is long enough for all")
+    monkeypatch.setattr("sys.argv", ["cinesync", *command])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said in told
+    assert "hidden" not in told
+    assert len(told.strip().splitlines()) == 1
+
+
 def test_staff_is_added_listed_and_disabled_and_no_password_is_an_argument(
     shop: Shop, cinesync: Cinesync
 ) -> None:

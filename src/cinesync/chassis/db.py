@@ -5,7 +5,6 @@ One way in for every service: `await db.run(command, *args)`. Works on PostgreSQ
 
 import asyncio
 import random
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
@@ -13,12 +12,11 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from cinesync.chassis import clock
+from cinesync.chassis import clock, database_url
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.statements import Row, Transaction, text
 from cinesync.chassis.telemetry import DATABASE_RETRIES
@@ -36,6 +34,7 @@ Command = Callable[Concatenate[Transaction, P], Awaitable[T]]
 
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
+CONNECT_SECONDS_MAX = 10.0
 # A plan is kept that was made while a new shop's tables were small, when to read them whole looked
 # cheapest. What is read whole is also locked whole (PostgreSQL 18, 13.2.3). So a page found by an
 # index costs here what it does on a flash drive.
@@ -302,8 +301,11 @@ def sqlstate(error: BaseException) -> str | None:
 def open_database(
     url: str, *, pool_size: int = 6, application: str = "cinesync", takes_turns: bool = False
 ) -> Database:
-    """A pool for `url`: postgresql://… or cockroachdb://…, `sslmode` and certificates included."""
-    parsed, context = _driver_url(url)
+    """A pool for `url`: postgresql://… or cockroachdb://…, several hosts and TLS included.
+
+    Raises DatabaseUrlError.
+    """
+    target = database_url.parse(url)
     server_settings = {
         "application_name": application,
         "statement_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -311,13 +313,15 @@ def open_database(
         "timezone": "UTC",
         "default_transaction_isolation": "serializable",
     }
-    if parsed.get_backend_name() == "postgresql":
+    if target.url.get_backend_name() == "postgresql":
         server_settings |= POSTGRESQL_PLANNER
-    connect_args: dict[str, object] = {"timeout": 10, "server_settings": server_settings}
-    if context is not None:
-        connect_args["ssl"] = context
+    connect_args = {
+        "timeout": CONNECT_SECONDS_MAX,
+        "server_settings": server_settings,
+        **target.connect_args,
+    }
     engine = create_async_engine(
-        parsed,
+        target.url,
         isolation_level="AUTOCOMMIT",  # `run` and `read` begin themselves; DDL never does
         pool_size=pool_size,
         max_overflow=2,
@@ -327,24 +331,3 @@ def open_database(
         connect_args=connect_args,
     )
     return Database(engine, url, takes_turns=takes_turns)
-
-
-def _driver_url(url: str) -> tuple[URL, ssl.SSLContext | None]:
-    """libpq's TLS parameters as the context that asyncpg takes instead."""
-    parsed = make_url(url)
-    engine_name = parsed.drivername.split("+")[0]
-    engine_name = "postgresql" if engine_name == "postgres" else engine_name
-    query = dict(parsed.query)
-    tls = {
-        k: str(query.pop(k)) for k in ("sslmode", "sslrootcert", "sslcert", "sslkey") if k in query
-    }
-    parsed = parsed.set(drivername=f"{engine_name}+asyncpg", query=query)
-    if tls.get("sslmode", "disable") in {"disable", "allow", "prefer"}:
-        return parsed, None
-    context = ssl.create_default_context(cafile=tls.get("sslrootcert"))
-    context.check_hostname = tls["sslmode"] == "verify-full"
-    if tls["sslmode"] == "require" and "sslrootcert" not in tls:
-        context.verify_mode = ssl.CERT_NONE
-    if "sslcert" in tls:
-        context.load_cert_chain(tls["sslcert"], tls.get("sslkey"))
-    return parsed, context

@@ -6,10 +6,10 @@ from functools import cache
 from importlib import resources
 
 import asyncpg
-from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
-from cinesync.chassis import clock, lease, telemetry
+from cinesync.chassis import clock, database_url, lease, telemetry
+from cinesync.chassis.database_url import DatabaseUrlError
 from cinesync.chassis.db import Database, Transaction, is_lost, open_database, sqlstate, text
 
 log = telemetry.get_logger(__name__)
@@ -18,6 +18,9 @@ MIGRATE_SECONDS_MAX = 300
 WAIT_SECONDS = 0.1
 SERVER_SECONDS_MAX = 120.0
 MISSING_DATABASE = "3D000"
+NOT_LET_IN_CLASS = "28"
+TELL_SECONDS = 3.0
+TELL_AGAIN_SECONDS = 30.0
 # Somebody else made it first: duplicate_database, unique_violation, object_in_use.
 RACED_STATES = frozenset({"42P04", "23505", "55006"})
 
@@ -56,32 +59,45 @@ class MigrationBusy(RuntimeError):
 async def create_if_missing(db: Database) -> None:
     """Create the database its URL names, once the server answers.
 
-    Raises DatabaseAway when the server stays away for too long.
+    Raises DatabaseAway when the server stays away for too long, DatabaseUrlError when it does not
+    let us in.
     """
     deadline = clock.monotonic_seconds() + SERVER_SECONDS_MAX
+    tell_at = clock.monotonic_seconds() + TELL_SECONDS
     while True:
         try:
             await db.ping()
         except Exception as error:
             if sqlstate(error) == MISSING_DATABASE:
                 await _create(db.url)
+            elif (sqlstate(error) or "").startswith(NOT_LET_IN_CLASS):
+                place = database_url.parse(db.url).place
+                raise DatabaseUrlError(f"{place} does not let us in: {_reason(error)}") from error
             elif not is_lost(error) or clock.monotonic_seconds() > deadline:
                 raise
+            elif clock.monotonic_seconds() > tell_at:
+                place = database_url.parse(db.url).place
+                log.warning("database.waiting", place=place, reason=_reason(error))
+                tell_at = clock.monotonic_seconds() + TELL_AGAIN_SECONDS
             await asyncio.sleep(WAIT_SECONDS)
         else:
             return
 
 
+def _reason(error: Exception) -> str:
+    return (str(getattr(error, "orig", error)) or type(error).__name__).splitlines()[0]
+
+
 async def _create(url: str) -> None:
-    parsed = make_url(url)
-    server = open_database(parsed.set(database="postgres").render_as_string(hide_password=False))
+    database = database_url.parse(url).url.database
+    server = open_database(database_url.with_database(url, "postgres"))
     try:
         async with server.engine.connect() as connection:
-            await connection.execute(text(f'CREATE DATABASE "{parsed.database}"'))
+            await connection.execute(text(f'CREATE DATABASE "{database}"'))
     except DBAPIError as error:
         if sqlstate(error) not in RACED_STATES:
             raise
-        log.info("create.raced", database=parsed.database, reason=str(error.orig))
+        log.info("create.raced", database=database, reason=str(error.orig))
     finally:
         await server.close()
 
@@ -141,4 +157,5 @@ async def _await_lease(db: Database, owner: str) -> None:
             while not await lease.held(db, "migrate", owner, MIGRATE_SECONDS_MAX):  # noqa: ASYNC110
                 await asyncio.sleep(WAIT_SECONDS)
     except TimeoutError as error:
-        raise MigrationBusy(repr(make_url(db.url))) from error
+        target = database_url.parse(db.url)
+        raise MigrationBusy(f"{target.url.database} at {target.place}") from error
