@@ -91,6 +91,7 @@ async def test_the_api_describes_itself(auth: Auth) -> None:
     assert answer.status_code == 200
     paths = answer.json()["paths"]
     assert set(paths) == {
-        f"/api/auth/{name}" for name in ("register", "login", "guest", "refresh", "logout", "me")
+        f"/api/auth/{name}"
+        for name in ("register", "login", "links", "links/use", "guest", "refresh", "logout", "me")
     } | {"/api/auth/audit-log", "/api/auth/revocations", "/api/auth/.well-known/jwks.json"}
     assert (await auth.browser.get("/api/auth/docs")).status_code == 200

@@ -1,9 +1,11 @@
 """Guessing: what failures cost, what successes do not, and what restarts do not change."""
 
 import asyncio
+import threading
 
 import pytest
 
+from cinesync.auth.desk import SIGN_UPS_AT_ONCE_MAX
 from cinesync.chassis.client_address import VISITOR_HEADER, VisitorSignature
 from tests.auth.conftest import PASSWORD, SECRET, Auth, OpenAuth
 
@@ -266,3 +268,35 @@ async def test_a_password_of_any_length_is_answered(auth: Auth) -> None:
     assert (await auth.login("ada@example.org", "x")).status_code == 401
     assert (await auth.login("ada@example.org", "")).status_code == 401
     assert (await auth.login("not an e-mail")).status_code == 422
+
+
+async def test_one_address_opens_no_more_accounts_than_a_school_class_needs(
+    open_auth: OpenAuth,
+) -> None:
+    auth = await open_auth(SIGN_UPS_PER_ADDRESS_MAX="5")
+    emails = [f"bot{n}@example.org" for n in range(20)]
+    answers = await asyncio.gather(*(auth.register(email) for email in emails))
+    assert await auth.count("customers_local") < 5 + SIGN_UPS_AT_ONCE_MAX
+    [refused, *_] = [answer for answer in answers if answer.status_code == 429]
+    assert 0 < int(refused.headers["retry-after"]) <= 600
+    elsewhere = await open_auth(beside=auth, peer="198.51.100.4", SIGN_UPS_PER_ADDRESS_MAX="5")
+    assert (await elsewhere.register("ada@example.org")).status_code == 201
+    await auth.query("UPDATE throttled_actions SET acted_at = now() - interval '10 minutes'")
+    assert (await auth.register("late@example.org")).status_code == 201
+
+
+async def test_a_rush_of_sign_ups_leaves_sign_ins_their_hashes(open_auth: OpenAuth) -> None:
+    """Every thread for sign-ups is taken, and their queue is full."""
+    auth = await open_auth(SIGN_UP_HASHES_WAITING_MAX="2")
+    await auth.register("ada@example.org")
+    passwords, free = auth.desk._passwords, threading.Event()
+    taken = [asyncio.create_task(passwords._hashing.run(lambda: free.wait(60))) for _ in range(2)]
+    await asyncio.sleep(0)
+    try:
+        busy = await auth.register("bea@example.org")
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "2")
+        assert (await auth.login("ada@example.org")).status_code == 200
+    finally:
+        free.set()
+        await asyncio.gather(*taken)
+    assert (await auth.register("bea@example.org")).status_code == 201

@@ -4,21 +4,25 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cinesync.auth.desk import Desk, Rules
 from cinesync.auth.keyring import KeyRing
+from cinesync.auth.links import LinkRules, SignInLinks
+from cinesync.auth.mail_spool import MailSpool
 from cinesync.auth.model import (
+    ActionLimits,
     FailureLimits,
     KeyRules,
     SessionRules,
 )
-from cinesync.auth.passwords import HashCost, Passwords
+from cinesync.auth.passwords import HashCost, HashQueue, Passwords
 from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.routes import Door, auth_router
 from cinesync.auth.staff import DEFAULT_REGION, DEMO_ROLES
-from cinesync.auth.upkeep import Upkeep
+from cinesync.auth.upkeep import Upkeep, Windows
 from cinesync.auth.vault import Vault
 from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
@@ -27,8 +31,11 @@ from cinesync.chassis.db import open_database
 from cinesync.chassis.revocations import Revocations
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import Secret, SettingsError, load
+from cinesync.contracts.auth import LinkRequested
 
 SHOP_NAME = "CineSync"
+# What is done with which event; `build` tells in which folder.
+HANDLERS = {LinkRequested: MailSpool.send_links}
 KEY_AHEAD_SHARE = 10  # a key is published for a tenth of its life before it signs
 
 
@@ -53,8 +60,21 @@ class Settings:
     failure_window_seconds: Annotated[int, "how long a failure counts"] = 15 * 60
     hash_memory_kib: Annotated[int, "memory of one Argon2id hash"] = 19_456
     hash_rounds: Annotated[int, "passes of one Argon2id hash"] = 2
-    hash_threads: Annotated[int, "hashes computed at a time"] = 2
+    hash_threads: Annotated[int, "hashes verified at a time, for sign-ins"] = 2
     hashes_waiting_max: Annotated[int, "hashes waiting before sign-ins are refused"] = 200
+    sign_up_hash_threads: Annotated[int, "hashes made at a time, for sign-ups"] = 1
+    sign_up_hashes_waiting_max: Annotated[int, "hashes waiting before sign-ups are refused"] = 60
+    sign_ups_per_address_max: Annotated[
+        int, "accounts opened from one address in the window; a school class needs 40"
+    ] = 60
+    sign_up_window_seconds: Annotated[int, "how long a sign-up, or a link, counts"] = 10 * 60
+    link_seconds: Annotated[int, "life of a sign-in link"] = 15 * 60
+    links_per_account_max: Annotated[int, "links mailed to one account in the window"] = 5
+    links_per_address_max: Annotated[int, "links asked for from one address in it"] = 60
+    device_days: Annotated[int, "strangers cannot lock a device out, this long after a sign-in"] = (
+        400
+    )
+    mail_spool: Annotated[str, "folder that mails are written to; empty: no mail is sent"] = ""
     upkeep_seconds: Annotated[int, "pause between clean-ups"] = 600
     demo_accounts: Annotated[
         str, "file with a demo's passwords, which `serve --demo` reads; empty: no such accounts"
@@ -70,8 +90,14 @@ def build(environ: Mapping[str, str]) -> Service:
     ring = KeyRing(database, vault, _key_rules(settings))
     passwords = Passwords(
         HashCost(memory_kib=settings.hash_memory_kib, rounds=settings.hash_rounds),
-        threads=settings.hash_threads,
-        waiting_max=settings.hashes_waiting_max,
+        verifying=HashQueue(
+            "sign-in", threads=settings.hash_threads, waiting_max=settings.hashes_waiting_max
+        ),
+        hashing=HashQueue(
+            "sign-up",
+            threads=settings.sign_up_hash_threads,
+            waiting_max=settings.sign_up_hashes_waiting_max,
+        ),
     )
     rules = _rules(settings)
     revocations = Revocations()
@@ -79,16 +105,29 @@ def build(environ: Mapping[str, str]) -> Service:
         database, revocations, rules.access_lifetime, rules.guest_lifetime
     )
     desk = Desk(database, vault, ring, passwords, rules, published)
+    links = SignInLinks(database, vault, passwords, desk, _link_rules(settings))
+    link_lifetime = timedelta(seconds=settings.link_seconds)
+    spool = MailSpool(settings.mail_spool, settings.shop_name, settings.shop_url, link_lifetime)
     is_https = settings.shop_url.startswith("https://")
-    door = Door(addresses, is_https=is_https, cookie_seconds=settings.refresh_seconds)
-    upkeep = Upkeep(
-        database, rules.failures.window, published.lifetime_max, settings.upkeep_seconds
+    door = Door(
+        addresses,
+        is_https=is_https,
+        cookie_seconds=settings.refresh_seconds,
+        device_seconds=settings.device_days * 86_400,
     )
+    windows = Windows(
+        failures=rules.failures.window,
+        actions=rules.sign_ups.window,
+        tokens=published.lifetime_max,
+    )
+    upkeep = Upkeep(database, windows, settings.upkeep_seconds)
+    router = auth_router(desk, links, ring, door, published)
     return Service(
         name="auth",
         database=database,
-        routes=[auth_router(desk, ring, door, published), audit_log_route("auth", database)],
+        routes=[router, audit_log_route("auth", database)],
         migrations="cinesync.auth.migrations",
+        handlers={event: partial(handle, spool) for event, handle in HANDLERS.items()},
         background=[
             Loop("auth.keys", ring.run),
             Loop("auth.upkeep", upkeep.run, settings.upkeep_seconds),
@@ -145,6 +184,23 @@ def _rules(settings: Settings) -> Rules:
             per_account=settings.failures_per_account_max,
             per_address=settings.failures_per_address_max,
             window=timedelta(seconds=settings.failure_window_seconds),
+        ),
+        sign_ups=ActionLimits(
+            per_address=settings.sign_ups_per_address_max,
+            per_account=1,
+            window=timedelta(seconds=settings.sign_up_window_seconds),
+        ),
+        device_lifetime=timedelta(days=settings.device_days),
+    )
+
+
+def _link_rules(settings: Settings) -> LinkRules:
+    return LinkRules(
+        shop_name=settings.shop_name,
+        limits=ActionLimits(
+            per_address=settings.links_per_address_max,
+            per_account=settings.links_per_account_max,
+            window=timedelta(seconds=settings.sign_up_window_seconds),
         ),
     )
 

@@ -1,6 +1,7 @@
 """What the audit log says of accounts and sessions. Names, e-mails and phones never stand in it:
 it is kept when an account is erased."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from cinesync.auth.model import Attempt, AuditAction, Credentials, Customer
@@ -18,9 +19,10 @@ def registered(customer_id: UUID, role: str, by: Actor) -> Entry:
     )
 
 
-def signed_in(customer: Customer, session_id: UUID, address: str) -> Entry:
+def signed_in(customer: Customer, session_id: UUID, address: str, reason: str = "") -> Entry:
     """A new session."""
-    return _of_session(AuditAction.SIGNED_IN, customer, session_id, address)
+    entry = _of_session(AuditAction.SIGNED_IN, customer, session_id, address)
+    return replace(entry, reason=reason)
 
 
 def signed_out(customer: Customer, session_id: UUID, address: str) -> Entry:
@@ -54,9 +56,14 @@ def sign_in_failed(attempt: Attempt, known: Credentials | None) -> Entry:
 
 def password_changed(customer: Customer, address: str) -> Entry:
     """By its owner, who knew the old one."""
+    return of_owner(AuditAction.PASSWORD_CHANGED, customer, address)
+
+
+def of_owner(action: AuditAction, customer: Customer, address: str) -> Entry:
+    """What an account's owner did to it."""
     return Entry(
         actor=Actor(customer.role, customer.customer_id, address),
-        action=AuditAction.PASSWORD_CHANGED,
+        action=action,
         object_kind="account",
         object_id=customer.customer_id,
     )

@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from prometheus_client import Counter
 
-from cinesync.auth import revocation_store, service, store
+from cinesync.auth import link_service, revocation_store, service, store
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.model import (
     PASSWORD_LENGTH_MAX,
+    ActionLimits,
     Attempt,
     Credentials,
     Customer,
@@ -35,7 +36,7 @@ from cinesync.auth.model import (
 from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import HashersBusy, Passwords
 from cinesync.auth.published_revocations import PublishedRevocations
-from cinesync.auth.vault import RefreshToken, Vault
+from cinesync.auth.vault import Device, RefreshToken, Vault
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.audit_log import Actor
 from cinesync.chassis.batcher import Batcher
@@ -44,6 +45,7 @@ from cinesync.chassis.problems import Forbidden, Problem
 from cinesync.chassis.tokens import Caller
 
 INSIDE_MAX = 2_000
+SIGN_UPS_AT_ONCE_MAX = 4  # from one address; as many may pass a limit while they are under way
 PROOFS_MAX = 2  # the hash may be renewed by another sign-in, with the same password
 
 log = telemetry.get_logger(__name__)
@@ -62,15 +64,18 @@ class Rules:
     guest_lifetime: timedelta
     sessions: SessionRules
     failures: FailureLimits
+    sign_ups: ActionLimits
+    device_lifetime: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`access` is good for `lifetime`; `refresh_token` goes into the cookie."""
+    """`access` is good for `lifetime`; `refresh_token` and `device` go into cookies."""
 
     access: Caller = field(repr=False)
     lifetime: timedelta
     refresh_token: str | None = field(default=None, repr=False)
+    device: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +137,7 @@ class Desk:
         self._guests = Batcher("guests", self._run_guests)
         self._accounts = Gate(rules.failures.per_account)
         self._addresses = Gate(rules.failures.per_address)
+        self._sign_ups = Gate(SIGN_UPS_AT_ONCE_MAX)
 
     async def close(self) -> None:
         """Finish what waits."""
@@ -150,15 +156,17 @@ class Desk:
         folded_phone = fields.check("phone", fold_phone, phone)
         fields.raise_if_wrong()
         attempt = Attempt(None, address)
-        async with self._addresses.through(address):
-            await self._db.read(service.admit, attempt, self._rules.failures)
+        async with self._sign_ups.through(address):
+            await self._db.read(
+                service.admit_sign_up, attempt, self._rules.failures, self._rules.sign_ups
+            )
             password_hash = await self._passwords.hash(folded_password)
             applicant = self._newcomer(
                 folded_email, "customer", folded_name, folded_phone, password_hash
             )
             try:
                 by = Actor(applicant.role, applicant.customer_id, address)
-                return await self._db.run(service.register, applicant, by)
+                return await self._db.run(service.sign_up, applicant, by, attempt)
             except EmailTaken:
                 await self._db.run(service.note_failure, attempt)
                 raise
@@ -171,19 +179,46 @@ class Desk:
         guest = await self._guests.submit(self._newcomer(folded_email, "guest"))
         return await self._grant(guest, folded_email)
 
-    async def sign_in(self, email: str, password: str, address: str) -> Grant:
-        """Raises WrongCredentials, whatever was wrong; TooMany, HashersBusy, InvalidFields."""
+    async def sign_in(
+        self, email: str, password: str, address: str, device: str | None = None
+    ) -> Grant:
+        """`device` is the cookie of an earlier sign-in here.
+
+        Raises WrongCredentials, whatever was wrong; TooMany, HashersBusy, InvalidFields.
+        """
         fields = Fields()
         folded = fields.check("email", fold_email, email)
         fields.raise_if_wrong()
-        attempt = self._attempt(folded.norm, address)
+        attempt = self._attempt(folded.norm, address, device)
         for _ in range(PROOFS_MAX):
             proven = await self._prove(attempt, folded, password)
             token = await self._open_session(proven, attempt)
             if token is not None:
                 SIGN_INS.labels("let in").inc()
-                return await self._grant(proven.customer, folded, token)
+                return await self.let_in(proven.customer, token, device)
         raise WrongCredentials
+
+    async def use_link(
+        self, code_hash: bytes, new_hash: str | None, address: str
+    ) -> tuple[Customer, RefreshToken]:
+        """Open a session for who was mailed a link. Raises LinkSpent."""
+        session_id, rules = clock.new_id(), self._rules.sessions
+        used = await self._db.run(link_service.use, code_hash, new_hash, session_id, address, rules)
+        if new_hash is not None:
+            await self._revocations.refresh()
+        SIGN_INS.labels("let in by link").inc()
+        return used
+
+    async def let_in(
+        self, customer: Customer, token: RefreshToken, device: str | None
+    ) -> Grant:
+        """Tokens for somebody who has shown who they are, and their device is known from now on."""
+        email = fold_email(customer.email)
+        grant = await self._grant(customer, email, token)
+        account_key = self._vault.account_key(email.norm)
+        known = self._known_device(device, account_key)
+        now = Device(known or clock.new_id(), int(clock.now().timestamp()))
+        return replace(grant, device=self._vault.device_text(account_key, now))
 
     async def refresh(self, text: str | None, address: str) -> Grant:
         """The next tokens for a refresh token. Raises SessionOver."""
@@ -267,8 +302,8 @@ class Desk:
         """The same work and the same answer, whether or not there is such an account."""
         if len(password) > PASSWORD_LENGTH_MAX:
             raise InvalidFields({"password": f"at most {PASSWORD_LENGTH_MAX} characters"})
-        account = attempt.account_key or ""
-        async with self._accounts.through(account), self._addresses.through(attempt.address):
+        account = f"{attempt.account_key} {attempt.device}"
+        async with self._accounts.through(account), self._addresses.through(attempt.source):
             try:
                 known = await self._db.read(
                     service.admit_sign_in, attempt, email, self._rules.failures
@@ -304,8 +339,7 @@ class Desk:
     async def _grant(
         self, customer: Customer, email: Email, token: RefreshToken | None = None
     ) -> Grant:
-        is_guest = customer.role == "guest"
-        lifetime = self._rules.guest_lifetime if is_guest else self._rules.access_lifetime
+        lifetime = self._rules.access_lifetime if token else self._rules.guest_lifetime
         email_key = self._vault.email_key(email.norm)
         session_id = token.session_id if token else customer.customer_id
         access = await self._ring.sign(
@@ -318,8 +352,17 @@ class Desk:
         """An on-sale brings guests by the hundred; together they cost one commit."""
         return await self._db.run(service.admit_guests, guests)
 
-    def _attempt(self, email_norm: str, address: str) -> Attempt:
-        return Attempt(self._vault.account_key(email_norm), address)
+    def _attempt(self, email_norm: str, address: str, device: str | None = None) -> Attempt:
+        account_key = self._vault.account_key(email_norm)
+        return Attempt(account_key, address, self._known_device(device, account_key))
+
+    def _known_device(self, device: str | None, account_key: str) -> UUID | None:
+        known = self._vault.read_device(device, account_key) if device else None
+        if known is None:
+            return None
+        age_seconds = clock.now().timestamp() - known.since_seconds
+        is_known = age_seconds < self._rules.device_lifetime.total_seconds()
+        return known.device_id if is_known else None
 
     def _newcomer(
         self,

@@ -62,6 +62,12 @@ class EmailTaken(AuthError):
     status = 409
 
 
+class LinkSpent(AuthError):
+    """This link was used already, or it is too old; please ask for a new one."""
+
+    status = 401
+
+
 class ForeignOrigin(AuthError):
     """Another site's page sent this; it is not done."""
 
@@ -258,10 +264,20 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Somebody tries a password; `account_key` hides the e-mail they typed."""
+    """Somebody tries a password; `account_key` hides the e-mail they typed.
+
+    `device` is one that this account's owner has signed in on before: its attempts are counted
+    by themselves, so that strangers' attempts cannot lock the owner out.
+    """
 
     account_key: str | None
     address: str
+    device: UUID | None = None
+
+    @property
+    def source(self) -> str:
+        """What the failures are counted by."""
+        return f"device {self.device}" if self.device else self.address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +286,22 @@ class FailureLimits:
 
     per_account: int
     per_address: int
+    window: timedelta
+
+
+class ThrottledAction(StrEnum):
+    """What is counted although it succeeds."""
+
+    SIGN_UP = "sign_up"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionLimits:
+    """How many within `window` are let pass."""
+
+    per_address: int
+    per_account: int
     window: timedelta
 
 

@@ -1,4 +1,8 @@
-"""Argon2id off the event loop: a few threads, a bounded queue, equal work for every guess."""
+"""Argon2id off the event loop: a few threads, bounded queues, equal work for every guess.
+
+Verifying and making hashes have threads and queues of their own: whoever opens very many accounts
+waits for others who do, and never stands before those who sign in.
+"""
 
 import asyncio
 import unicodedata
@@ -18,13 +22,15 @@ HASH_SECONDS = Histogram(
     "Time of one password hash, its wait for a thread included.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-HASHES_WAITING = Gauge("cinesync_auth_hashes_waiting", "Password hashes begun and not done.")
+HASHES_WAITING = Gauge(
+    "cinesync_auth_hashes_waiting", "Password hashes begun and not done.", ["queue"]
+)
 
 T = TypeVar("T")
 
 
 class HashersBusy(Unavailable):
-    """Very many people are signing in at this moment; please try again in a few seconds."""
+    """Very many people are signing in or up at this moment; please try again in a few seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,26 +55,52 @@ def argon2id(cost: HashCost) -> PasswordHash:
     return PasswordHash((hasher,))
 
 
-class Passwords:
-    """Hashes and verifies; refuses at once what would wait for too long."""
+class HashQueue:
+    """Some threads, and how many may wait for them: more are refused at once."""
 
-    def __init__(self, cost: HashCost, *, threads: int, waiting_max: int) -> None:
-        self._scheme = argon2id(cost)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+    def __init__(self, name: str, *, threads: int, waiting_max: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"argon2 {name}")
         self._waiting = 0
         self._waiting_max = waiting_max
+        self._gauge = HASHES_WAITING.labels(name)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Raises HashersBusy."""
+        if self._waiting >= self._waiting_max:
+            raise HashersBusy(retry_after_seconds=2)
+        self._waiting += 1
+        self._gauge.inc()
+        try:
+            with HASH_SECONDS.time():
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
+            self._gauge.dec()
+
+    def close(self) -> None:
+        """Let the running ones finish."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Passwords:
+    """Hashes in one queue and verifies in another."""
+
+    def __init__(self, cost: HashCost, *, verifying: HashQueue, hashing: HashQueue) -> None:
+        self._scheme = argon2id(cost)
+        self._verifying = verifying
+        self._hashing = hashing
         # Verified against when there is no account, so that it costs the same as a wrong guess.
         self._nobodys_hash = self._scheme.hash("nobody's password")
 
     async def hash(self, password: str) -> str:
         """Raises HashersBusy."""
-        return await self._run(lambda: self._scheme.hash(password))
+        return await self._hashing.run(lambda: self._scheme.hash(password))
 
     async def verify(self, password: str, password_hash: str | None) -> Verdict:
         """Without a hash the same work is done and the answer is no. Raises HashersBusy."""
         folded = unicodedata.normalize("NFKC", password)
         stored = password_hash or self._nobodys_hash
-        is_right, better_hash = await self._run(
+        is_right, better_hash = await self._verifying.run(
             lambda: self._scheme.verify_and_update(folded, stored)
         )
         if password_hash is None:
@@ -77,16 +109,5 @@ class Passwords:
 
     async def close(self) -> None:
         """Let the running ones finish."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._waiting >= self._waiting_max:
-            raise HashersBusy(retry_after_seconds=2)
-        self._waiting += 1
-        HASHES_WAITING.inc()
-        try:
-            with HASH_SECONDS.time():
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._waiting -= 1
-            HASHES_WAITING.dec()
+        self._verifying.close()
+        self._hashing.close()

@@ -13,8 +13,10 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
+from cinesync.auth.codes import CODE_LENGTH_MAX
 from cinesync.auth.desk import Desk, Grant, ProfileChange
 from cinesync.auth.keyring import KeyRing
+from cinesync.auth.links import SignInLinks
 from cinesync.auth.model import (
     Customer,
     ForeignOrigin,
@@ -27,6 +29,7 @@ from cinesync.chassis.problems import Unauthorized, Unavailable
 from cinesync.chassis.tokens import Caller
 
 REFRESH_COOKIE = "cinesync_refresh"
+DEVICE_COOKIE = "cinesync_device"
 PATH = "/api/auth"
 JWKS_SECONDS = 300
 AnyRequest = Request[Any, Any, Any]
@@ -34,6 +37,7 @@ TheCaller = NamedDependency[Caller]
 TheDesk = NamedDependency[Desk]
 TheKeyRing = NamedDependency[KeyRing]
 TheRevocations = NamedDependency[PublishedRevocations]
+TheLinks = NamedDependency[SignInLinks]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749 section 5.1
 
@@ -74,6 +78,19 @@ class ProfileUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     current_password: PasswordText | None = None
 
 
+class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose link is wanted."""
+
+    email: EmailText
+
+
+class LinkUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The code of a mailed link; `password` is a new one, which ends all other sessions."""
+
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_LENGTH_MAX)]
+    password: PasswordText | None = None
+
+
 class Profile(msgspec.Struct, frozen=True):
     """An account as its owner sees it."""
 
@@ -96,10 +113,18 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 class Door:
     """What the door itself must know: who is asking from where, and what a cookie looks like."""
 
-    def __init__(self, addresses: ClientAddresses, *, is_https: bool, cookie_seconds: int) -> None:
+    def __init__(
+        self,
+        addresses: ClientAddresses,
+        *,
+        is_https: bool,
+        cookie_seconds: int,
+        device_seconds: int,
+    ) -> None:
         self._addresses = addresses
         self._is_https = is_https
         self._cookie_seconds = cookie_seconds
+        self._device_seconds = device_seconds
 
     def address(self, request: AnyRequest) -> str:
         """Where the request really comes from."""
@@ -117,6 +142,18 @@ class Door:
             samesite="lax",
         )
 
+    def device_cookie(self, device: str) -> Cookie:
+        """Outlives the session: it says that this browser is known, and opens nothing."""
+        return Cookie(
+            key=DEVICE_COOKIE,
+            value=device,
+            max_age=self._device_seconds,
+            path=PATH,
+            httponly=True,
+            secure=self._is_https,
+            samesite="lax",
+        )
+
     def answer(self, request: AnyRequest, grant: Grant) -> Response[TokenAnswer]:
         """The access token for the page, the refresh token for the browser alone. What is made
         here need not be verified here.
@@ -124,6 +161,7 @@ class Door:
         know(request, grant.access)
         body = TokenAnswer(grant.access.token, int(grant.lifetime.total_seconds()))
         cookies = [self.cookie(grant.refresh_token)] if grant.refresh_token else []
+        cookies += [self.device_cookie(grant.device)] if grant.device else []
         return Response(body, headers=NO_STORE, cookies=cookies, status_code=200)
 
 
@@ -166,7 +204,27 @@ async def login(
     data: JSONBody[SignIn], desk: TheDesk, door: TheDoor, request: AnyRequest
 ) -> Response[TokenAnswer]:
     """Sign in: an access token, and a refresh token in a cookie."""
-    grant = await desk.sign_in(data.email, data.password, door.address(request))
+    device = request.cookies.get(DEVICE_COOKIE)
+    grant = await desk.sign_in(data.email, data.password, door.address(request), device)
+    return door.answer(request, grant)
+
+
+@post("/links", status_code=202)
+async def request_link(
+    data: JSONBody[LinkRequest], links: TheLinks, door: TheDoor, request: AnyRequest
+) -> Response[None]:
+    """Have a sign-in link mailed, good once. The answer is the same for an unknown e-mail."""
+    await links.request(data.email, door.address(request))
+    return Response(None, headers=NO_STORE)
+
+
+@post("/links/use", status_code=200)
+async def use_link(
+    data: JSONBody[LinkUse], links: TheLinks, door: TheDoor, request: AnyRequest
+) -> Response[TokenAnswer]:
+    """Sign in with the code of a mailed link, and set a new password if there is one."""
+    device = request.cookies.get(DEVICE_COOKIE)
+    grant = await links.use(data.code, data.password, door.address(request), device)
     return door.answer(request, grant)
 
 
@@ -255,13 +313,21 @@ def _profile(customer: Customer) -> Profile:
     )
 
 
-def auth_router(desk: Desk, ring: KeyRing, door: Door, revocations: PublishedRevocations) -> Router:
+def auth_router(
+    desk: Desk,
+    links: SignInLinks,
+    ring: KeyRing,
+    door: Door,
+    revocations: PublishedRevocations,
+) -> Router:
     """Everything under /api/auth."""
     return Router(
         path=PATH,
         route_handlers=[
             register,
             login,
+            request_link,
+            use_link,
             guest,
             refresh,
             logout,
@@ -273,6 +339,7 @@ def auth_router(desk: Desk, ring: KeyRing, door: Door, revocations: PublishedRev
         guards=[refuse_foreign_pages],
         dependencies={
             "desk": Provide(lambda: desk, sync_to_thread=False),
+            "links": Provide(lambda: links, sync_to_thread=False),
             "ring": Provide(lambda: ring, sync_to_thread=False),
             "door": Provide(lambda: door, sync_to_thread=False),
             "revocations": Provide(lambda: revocations, sync_to_thread=False),

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from cinesync.auth import audit_entries, revocation_store, store
+from cinesync.auth import action_store, audit_entries, revocation_store, store
 from cinesync.auth.model import (
+    ActionLimits,
     Attempt,
     Credentials,
     Customer,
@@ -15,6 +16,7 @@ from cinesync.auth.model import (
     NewCustomer,
     SessionRules,
     Step,
+    ThrottledAction,
     refuse_if_throttled,
     step,
 )
@@ -52,6 +54,22 @@ async def register(tx: Transaction, customer: NewCustomer, by: Actor) -> Custome
     return registered[customer.customer_id]
 
 
+async def sign_up(tx: Transaction, customer: NewCustomer, by: Actor, attempt: Attempt) -> Customer:
+    """A new account that counts against the address it was opened from. Raises EmailTaken."""
+    registered = await register(tx, customer, by)
+    await action_store.insert(tx, clock.new_id(), ThrottledAction.SIGN_UP, attempt)
+    return registered
+
+
+async def admit_sign_up(
+    tx: Transaction, attempt: Attempt, failures: FailureLimits, sign_ups: ActionLimits
+) -> None:
+    """Raises TooMany when this address has failed, or has opened accounts, too often lately."""
+    await admit(tx, attempt, failures)
+    action, most, window = ThrottledAction.SIGN_UP, sign_ups.per_address, sign_ups.window
+    refuse_if_throttled(await action_store.address_wait(tx, action, attempt.address, most, window))
+
+
 async def ensure_account(tx: Transaction, customer: NewCustomer) -> Customer:
     """The account with this e-mail, made if missing.
 
@@ -71,7 +89,7 @@ async def admit_guests(tx: Transaction, guests: Sequence[NewCustomer]) -> list[C
 async def admit(tx: Transaction, attempt: Attempt, limits: FailureLimits) -> None:
     """Raises TooMany when this address has failed too often lately."""
     refuse_if_throttled(
-        await store.address_wait(tx, attempt.address, limits.per_address, limits.window)
+        await store.address_wait(tx, attempt.source, limits.per_address, limits.window)
     )
 
 
@@ -80,13 +98,14 @@ async def admit_sign_in(
 ) -> Credentials | None:
     """What to check the password against. Raises TooMany for the address or the account.
 
-    Where the account's owner signed in lately, only failures from there count: strangers who
-    guess elsewhere cannot lock them out.
+    Where the account's owner signed in lately, and on a device that they signed in on, only
+    failures from there count: strangers who guess elsewhere cannot lock them out.
     """
     await admit(tx, attempt, limits)
     most, window = limits.per_account, limits.window
-    wait = await store.account_wait(tx, attempt, most, window, only_here=False)
-    if wait and await store.has_signed_in_from(tx, email, attempt.address):
+    is_known = attempt.device is not None
+    wait = await store.account_wait(tx, attempt, most, window, only_here=is_known)
+    if wait and not is_known and await store.has_signed_in_from(tx, email, attempt.address):
         wait = await store.account_wait(tx, attempt, most, window, only_here=True)
     refuse_if_throttled(wait)
     return await store.find_credentials(tx, email)

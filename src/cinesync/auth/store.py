@@ -252,7 +252,7 @@ async def insert_failure(tx: Transaction, failure_id: UUID, attempt: Attempt) ->
     values = {
         "failure_id": failure_id,
         "account_key": attempt.account_key,
-        "address": attempt.address,
+        "address": attempt.source,
     }
     await tx.execute(statement, values)
 
@@ -262,7 +262,7 @@ async def account_wait(
 ) -> timedelta | None:
     """How long until fewer than `failures_max` failures lie in the window; None: no wait.
 
-    `only_here` counts those from the attempt's own address alone.
+    `only_here` counts those from the attempt's own address or device alone.
     """
     statement = text(
         "SELECT failed_at + CAST(:window AS interval) - now() AS wait FROM sign_in_failures"
@@ -273,7 +273,7 @@ async def account_wait(
     )
     values = {
         "account_key": attempt.account_key,
-        "here": attempt.address if only_here else None,
+        "here": attempt.source if only_here else None,
         "others": failures_max - 1,
         "window": window,
     }
@@ -295,12 +295,12 @@ async def address_wait(
 
 
 async def forgive(tx: Transaction, attempt: Attempt) -> None:
-    """Forget the failures of this account from this address: its owner mistyped."""
+    """Forget the failures of this account from this address or device: its owner mistyped."""
     statement = text(
         "DELETE FROM sign_in_failures WHERE account_key = CAST(:account_key AS text)"
         " AND address = CAST(:address AS text)"
     )
-    await tx.execute(statement, {"account_key": attempt.account_key, "address": attempt.address})
+    await tx.execute(statement, {"account_key": attempt.account_key, "address": attempt.source})
 
 
 async def find_old_failures(

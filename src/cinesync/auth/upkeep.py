@@ -4,10 +4,11 @@ An index that leads with a time would make every insert of every process meet on
 """
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from cinesync.auth import revocation_store, store
+from cinesync.auth import action_store, link_store, revocation_store, store
 from cinesync.chassis import background
 from cinesync.chassis.db import Database
 
@@ -15,19 +16,21 @@ STRETCH_ROWS = 1_000
 START = UUID(int=0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """How long what counts: failures, actions that are throttled, tokens that were revoked."""
+
+    failures: timedelta
+    actions: timedelta
+    tokens: timedelta
+
+
 class Upkeep:
     """Any number of processes may do this side by side."""
 
-    def __init__(
-        self,
-        db: Database,
-        failure_window: timedelta,
-        token_lifetime: timedelta,
-        pause_seconds: float,
-    ) -> None:
+    def __init__(self, db: Database, windows: Windows, pause_seconds: float) -> None:
         self._db = db
-        self._token_lifetime = token_lifetime
-        self._failure_window = failure_window
+        self._windows = windows
         self._pause_seconds = pause_seconds
 
     async def run(self) -> None:
@@ -35,7 +38,9 @@ class Upkeep:
         while True:
             await self.forget_sessions()
             await self.forget_failures()
-            await self._db.run_one(revocation_store.delete_old_revocations, self._token_lifetime)
+            await self._db.run_one(revocation_store.delete_old_revocations, self._windows.tokens)
+            await self.forget_actions()
+            await self._db.run(link_store.delete_expired)
             background.succeeded()
             await asyncio.sleep(self._pause_seconds)
 
@@ -54,7 +59,17 @@ class Upkeep:
         reached: UUID | None = START
         while reached is not None:
             reached, old = await self._db.read(
-                store.find_old_failures, reached, STRETCH_ROWS, self._failure_window
+                store.find_old_failures, reached, STRETCH_ROWS, self._windows.failures
             )
             if old:
                 await self._db.run(store.delete_failures, old)
+
+    async def forget_actions(self) -> None:
+        """Once through the table."""
+        reached: UUID | None = START
+        while reached is not None:
+            reached, old = await self._db.read(
+                action_store.find_old, reached, STRETCH_ROWS, self._windows.actions
+            )
+            if old:
+                await self._db.run(action_store.delete, old)

@@ -32,6 +32,14 @@ class RefreshToken:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A browser that an account's owner has signed in on. `since_seconds`: since 1970."""
+
+    device_id: UUID
+    since_seconds: int
+
+
 class Vault:
     """Keys derived from one secret (RFC 5869), one for each purpose."""
 
@@ -40,6 +48,7 @@ class Vault:
         self._seal = AESGCM(_derive(secret, b"cinesync auth 1: seal signing keys"))
         self._refresh_key = _derive(secret, b"cinesync auth 1: refresh tokens")
         self._account_key = _derive(secret, b"cinesync auth 1: account names in failures")
+        self._device_key = _derive(secret, b"cinesync auth 1: known devices")
         self._email_key = _derive(secret, b"cinesync auth 1: e-mail addresses in tokens")
 
     def seal(self, plain: bytes, label: str) -> bytes:
@@ -72,6 +81,19 @@ class Vault:
             return None
         return RefreshToken(UUID(bytes=body[:ID_BYTES]), int.from_bytes(body[ID_BYTES:]))
 
+    def device_text(self, account_key: str, device: Device) -> str:
+        """A known device as a cookie: whose account was opened on it, and since when."""
+        body = f"{device.device_id.hex}.{device.since_seconds}"
+        return f"{body}.{self._device_mac(account_key, body)}"
+
+    def read_device(self, text: str, account_key: str) -> Device | None:
+        """None when it is not one of ours, or is another account's."""
+        body, _, mac = text.rpartition(".")
+        if not text.isascii() or not hmac.compare_digest(mac, self._device_mac(account_key, body)):
+            return None
+        device_id, _, since = body.partition(".")
+        return Device(UUID(hex=device_id), int(since))
+
     def account_key(self, email_norm: str) -> str:
         """Stands for an e-mail in the failures: people type passwords into the wrong field."""
         return hmac.digest(self._account_key, email_norm.encode(), "sha256")[:ID_BYTES].hex()
@@ -79,6 +101,9 @@ class Vault:
     def email_key(self, email_norm: str) -> UUID:
         """Stands for an e-mail address in tokens, so that others can count by it."""
         return id_of(hmac.digest(self._email_key, email_norm.encode(), "sha256")[:ID_BYTES])
+
+    def _device_mac(self, account_key: str, body: str) -> str:
+        return hmac.digest(self._device_key, f"{account_key}.{body}".encode(), "sha256").hex()
 
     def _refresh_mac(self, body: bytes) -> bytes:
         return hmac.digest(self._refresh_key, body, "sha256")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cinesync.chassis.events import Event
-from cinesync.contracts.auth import CustomerErased, CustomerRegistered
+from cinesync.contracts.auth import CustomerErased, CustomerRegistered, LinkRequested
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
@@ -22,6 +22,7 @@ from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSu
 # A test holds it against every service's HANDLERS.
 CONSUMERS: Mapping[type[Event], Sequence[str]] = {
     CustomerRegistered: (),
+    LinkRequested: ("auth",),  # until a service for notifications sends mails
     CustomerErased: ("ledger",),
     ShowScheduled: ("booking",),
     ShowChanged: ("booking",),

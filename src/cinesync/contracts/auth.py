@@ -15,6 +15,14 @@ class CustomerRegistered(Event, frozen=True, kw_only=True):
     role: str
 
 
+class LinkRequested(Event, frozen=True, kw_only=True):
+    """Somebody wants a link mailed to `customer_id` that lets them in once."""
+
+    name: ClassVar[str] = "link.requested"
+
+    customer_id: UUID
+
+
 class CustomerErased(Event, frozen=True, kw_only=True):
     """An account and its personal data are gone; others forget what they copied."""
 

@@ -44,6 +44,7 @@ class Infrastructure:
             "SECRET_KEY": home.secret("shop"),
             "DATABASE_URL": self.postgres.url(),
             "DEMO_ACCOUNTS": str(home.folder / "demo.json"),
+            "MAIL_SPOOL": str(home.folder / "mail"),
             "LEDGER_HOME": str(self.ledger / "client-ledger"),
             **dict.fromkeys(OWN_URLS, url),
         }

@@ -1,0 +1,88 @@
+"""Commands of the links that let a customer in once, each in its caller's transaction.
+
+A link is mailed to the address of the account, so whoever uses it reads the owner's mail: enough to
+get past strangers' failed attempts, and to set a new password. An e-mail without an account gets a
+link to its latest purchase as a guest. The answer to a request never tells which of them it was.
+"""
+
+from uuid import UUID
+
+from cinesync.auth import action_store, audit_entries, link_store, revocation_store, staff_store, store
+from cinesync.auth.model import (
+    ActionLimits,
+    Attempt,
+    AuditAction,
+    Credentials,
+    Customer,
+    Email,
+    LinkSpent,
+    SessionRules,
+    ThrottledAction,
+    refuse_if_throttled,
+)
+from cinesync.auth.vault import RefreshToken
+from cinesync.chassis import audit_log, clock, outbox
+from cinesync.chassis.db import Transaction
+from cinesync.contracts.auth import LinkRequested
+
+
+async def request(tx: Transaction, email: Email, attempt: Attempt, limits: ActionLimits) -> None:
+    """Have a link mailed, if there is somebody to mail it to.
+
+    Raises TooMany for an address that asks for very many. An account that has had enough gets no
+    more, in silence: strangers may ask for it, and learn nothing.
+    """
+    action, window = ThrottledAction.LINK, limits.window
+    refuse_if_throttled(
+        await action_store.address_wait(tx, action, attempt.address, limits.per_address, window)
+    )
+    asked = await action_store.count_for_account(tx, action, attempt.account_key or "", window)
+    await action_store.insert(tx, clock.new_id(), action, attempt)
+    known = await store.find_credentials(tx, email)
+    customer_id = known.customer.customer_id if known else await link_store.find_guest(tx, email)
+    if customer_id is not None and asked < limits.per_account:
+        await order(tx, customer_id)
+
+
+async def order(tx: Transaction, customer_id: UUID) -> None:
+    """Have a link mailed to a customer. The code is made where the mail is: nowhere else is it."""
+    event = LinkRequested(event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer_id)
+    await outbox.append(tx, [event])
+
+
+async def owner(tx: Transaction, code_hash: bytes) -> Credentials:
+    """Whose link it is; it can still be used. Raises LinkSpent."""
+    customer_id = await link_store.find(tx, code_hash)
+    known = await store.find_credentials_by_id(tx, customer_id) if customer_id else None
+    if known is None:
+        raise LinkSpent
+    return known
+
+
+async def use(
+    tx: Transaction,
+    code_hash: bytes,
+    new_hash: str | None,
+    session_id: UUID,
+    address: str,
+    rules: SessionRules,
+) -> tuple[Customer, RefreshToken]:
+    """Sign the owner in, once, with a new password if there is one.
+
+    Raises LinkSpent.
+    """
+    customer_id = await link_store.use(tx, code_hash)
+    known = await store.find_credentials_by_id(tx, customer_id) if customer_id else None
+    if known is None or customer_id is None:
+        raise LinkSpent
+    customer = known.customer
+    if new_hash is not None:
+        await staff_store.set_password(tx, customer_id, new_hash)
+        await revocation_store.revoke_sessions_of(tx, customer_id)
+        await link_store.delete_of(tx, customer_id)
+        reset = audit_entries.of_owner(AuditAction.PASSWORD_RESET, customer, address)
+        await audit_log.append(tx, [reset])
+    await store.insert_session(tx, session_id, customer_id, address, rules.idle_max)
+    entry = audit_entries.signed_in(customer, session_id, address, reason="by e-mail link")
+    await audit_log.append(tx, [entry])
+    return customer, RefreshToken(session_id, 1)

@@ -1,0 +1,77 @@
+"""Mails that auth has to send, as files in a folder, until a notification service sends them.
+
+One file for each event, named by its id: what is delivered twice is written once. A mail program
+that watches the folder, or a person who reads it, brings them on.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+from cinesync.auth import link_store, store
+from cinesync.auth.codes import hash_code, new_code
+from cinesync.chassis import clock, telemetry
+from cinesync.chassis.db import Transaction
+from cinesync.contracts.auth import LinkRequested
+
+log = telemetry.get_logger(__name__)
+
+
+class MailSpool:
+    """Where mails go; without a folder they go nowhere, and the log says so."""
+
+    def __init__(
+        self, folder: str, shop_name: str, shop_url: str, link_lifetime: timedelta
+    ) -> None:
+        self._folder = Path(folder) if folder else None
+        self._link_lifetime = link_lifetime
+        self._shop_name = shop_name
+        self._shop_url = shop_url.rstrip("/")
+
+    async def send_links(self, tx: Transaction, events: Sequence[LinkRequested]) -> None:
+        """Write a mail with a new code for each; who is gone meanwhile gets none.
+
+        Tried again, it replaces the mail: the code of the first try was rolled back with it.
+        """
+        for event in events:
+            known = await store.find_credentials_by_id(tx, event.customer_id)
+            if known is None:
+                continue
+            if self._folder is None:
+                log.warning("mail.no_spool", customer_id=str(event.customer_id))
+                continue
+            code = new_code()
+            await link_store.insert(tx, hash_code(code), event.customer_id, self._link_lifetime)
+            mail = self._link_mail(known.customer.email, code)
+            path = self._folder / f"{event.event_id}.eml"
+            await asyncio.to_thread(_write, path, mail.as_bytes())
+            log.info("mail.spooled", mail=path.name, customer_id=str(event.customer_id))
+
+    def _link_mail(self, address: str, code: str) -> EmailMessage:
+        mail = EmailMessage()
+        mail["To"] = address
+        host = urlsplit(self._shop_url).hostname or "localhost"
+        mail["From"] = f"{self._shop_name} <no-reply@{host}>"
+        mail["Subject"] = f"Your link to {self._shop_name}"
+        mail["Date"] = clock.now()
+        mail.set_content(
+            f"Somebody, we hope it was you, asked {self._shop_name} for a link to sign in:\n\n"
+            f"{self._shop_url}/sign-in/link?{urlencode({'code': code})}\n\n"
+            f"It is good once, for {self._link_lifetime // timedelta(minutes=1)} minutes. If it was"
+            " not you, do nothing:\nnobody can sign in without this mail.\n"
+        )
+        return mail
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, for the owner of the process."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".new")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    unfinished.replace(path)
