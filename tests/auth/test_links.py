@@ -167,8 +167,8 @@ async def test_a_guest_who_lost_their_token_gets_a_new_one(
     again = await auth.verifier.verify(answer.json()["access_token"])
     before = await auth.verifier.verify(first)
     assert (again.customer_id, again.role) == (before.customer_id, "guest")
-    await auth.post("logout", headers={"Authorization": f"Bearer {first}"})
-    renewed = await auth.post("refresh")
+    headers = {"Cookie": f"cinesync_refresh={auth.cookie}"}
+    renewed = await auth.post("refresh", headers=headers)
     assert (await auth.verifier.verify(renewed.json()["access_token"])).role == "guest"
 
 

@@ -149,7 +149,7 @@ async def test_the_list_forgets_what_no_token_can_name_any_more(auth: Auth) -> N
     assert await listed(auth) == []
     assert await auth.count("revocations") == 1, "a guest's token would live for two hours"
     await auth.query("UPDATE revocations SET revoked_at = now() - interval '3 hours'")
-    await auth.db.run_one(revocation_store.delete_old_revocations, auth.upkeep._token_lifetime)
+    await auth.db.run_one(revocation_store.delete_old_revocations, auth.upkeep._windows.tokens)
     assert await auth.count("revocations") == 0
 
 

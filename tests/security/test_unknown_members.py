@@ -50,7 +50,7 @@ def apis() -> list[Api]:
     shop = cast(Shop, object())
     desk = payment_routes.Desk(ANYTHING, ANYTHING, "")
     return [
-        Api("auth", [auth_router(ANYTHING, ANYTHING, ANYTHING, ANYTHING)]),
+        Api("auth", [auth_router(ANYTHING, ANYTHING, ANYTHING, ANYTHING, ANYTHING)]),
         Api("movies", [movies_routes.router(ANYTHING)]),
         Api("booking", [booking_routes.router(shop)], booking_shortcuts(shop)),
         Api("payment", payment_routes.routes(desk), payment_shortcuts(desk)),

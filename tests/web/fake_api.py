@@ -153,15 +153,33 @@ def _auth(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
         world.refresh_tokens[refresh] = email
         answer = jsonify(access_token=token, token_type="Bearer", expires_in=world.expires_in)
         answer.set_cookie("cinesync_refresh", refresh, path="/api/auth", httponly=True)
+        answer.set_cookie(
+            "cinesync_device", f"{an_id(email).replace('-', '')}.1.0a", path="/api/auth"
+        )
         return answer
 
     @app.post("/api/auth/login")
     def login() -> Response:
         given = request.get_json()
+        world.devices.append(request.cookies.get("cinesync_device"))
         person = world.people.get(given["email"])
         if person is None or person["password"] != given["password"]:
             raise Refused(401, "E-mail or password is wrong.")
         return issue(given["email"])
+
+    @app.post("/api/auth/links")
+    def request_link() -> tuple[str, int]:
+        world.links[f"code-{len(world.links)}"] = request.get_json()["email"]
+        return "", 202
+
+    @app.post("/api/auth/links/use")
+    def use_link() -> Response:
+        given = request.get_json()
+        email = world.links.pop(given["code"], None)
+        if email is None:
+            raise Refused(401, "This link was used already, or it is too old.")
+        world.people[email]["password"] = given.get("password", world.people[email]["password"])
+        return issue(email)
 
     @app.post("/api/auth/guest")
     def guest() -> Response:

@@ -54,6 +54,8 @@ class World:
     people: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     refresh_tokens: dict[str, str] = field(default_factory=dict)
+    devices: list[str | None] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)
     bookings: dict[str, dict[str, Any]] = field(default_factory=dict)
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)

@@ -209,9 +209,7 @@ class Desk:
         SIGN_INS.labels("let in by link").inc()
         return used
 
-    async def let_in(
-        self, customer: Customer, token: RefreshToken, device: str | None
-    ) -> Grant:
+    async def let_in(self, customer: Customer, token: RefreshToken, device: str | None) -> Grant:
         """Tokens for somebody who has shown who they are, and their device is known from now on."""
         email = fold_email(customer.email)
         grant = await self._grant(customer, email, token)

@@ -7,7 +7,14 @@ link to its latest purchase as a guest. The answer to a request never tells whic
 
 from uuid import UUID
 
-from cinesync.auth import action_store, audit_entries, link_store, revocation_store, staff_store, store
+from cinesync.auth import (
+    action_store,
+    audit_entries,
+    link_store,
+    revocation_store,
+    staff_store,
+    store,
+)
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from cinesync.chassis import clock
 from cinesync.chassis.telemetry import get_logger
-from cinesync.web import session
+from cinesync.web import known_device, session
 from cinesync.web.api import ApiProblem
 from cinesync.web.forms import AccountForm, GuestForm, RegisterForm, SignInForm
 from cinesync.web.model import Booking
@@ -168,9 +168,9 @@ def _not_cancelled(booking_id: UUID, chosen: list[str], sentence: str, status: i
 
 
 def _enter(email: str, password: str, path: str) -> Response:
-    tokens, refresh_token = api().log_in(email, password)
+    tokens, refresh_token, device = api().log_in(email, password, known_device.of_visitor())
     session.start(tokens, refresh_token)
-    return _go_on(path)
+    return known_device.remember(_go_on(path), device)
 
 
 def _go_on(path: str) -> Response:

@@ -34,6 +34,7 @@ T = TypeVar("T")
 Params = Mapping[str, str | int]
 
 REFRESH_COOKIE = "cinesync_refresh"
+DEVICE_COOKIE = "cinesync_device"
 CONNECT_SECONDS_MAX = 2.0
 ANSWER_SECONDS_MAX = 10.0
 CONNECTIONS_MAX = 100
@@ -214,8 +215,21 @@ class Api:
 
     # auth; each answer carries the refresh token beside the access token, if there is one
 
-    def log_in(self, email: str, password: str) -> tuple[Tokens, str | None]:
-        return self._tokens("login", json={"email": email, "password": password})
+    def log_in(
+        self, email: str, password: str, device: str | None = None
+    ) -> tuple[Tokens, str | None, str | None]:
+        """`device` is what an earlier sign-in on this browser gave, last in the answer."""
+        body = {"email": email, "password": password}
+        return self._enter("login", body, device)
+
+    def request_link(self, email: str) -> None:
+        self._ask("POST", "/api/auth/links", json={"email": email})
+
+    def use_link(
+        self, code: str, password: str | None, device: str | None = None
+    ) -> tuple[Tokens, str | None, str | None]:
+        body = {"code": code} | ({"password": password} if password else {})
+        return self._enter("links/use", body, device)
 
     def guest(self, email: str) -> tuple[Tokens, str | None]:
         return self._tokens("guest", json={"email": email})
@@ -254,6 +268,15 @@ class Api:
 
     def _send(self, method: str, path: str, kind: type[T], token: str, **request: Any) -> T:
         return _decode(self._ask(method, path, token, **request), kind)
+
+    def _enter(
+        self, what: str, body: Mapping[str, str], device: str | None
+    ) -> tuple[Tokens, str | None, str | None]:
+        headers = {"Cookie": f"{DEVICE_COOKIE}={device}"} if device else {}
+        response = self._ask("POST", f"/api/auth/{what}", json=body, headers=headers)
+        cookies = response.cookies
+        tokens = _decode(response, Tokens)
+        return tokens, cookies.get(REFRESH_COOKIE), cookies.get(DEVICE_COOKIE)
 
     def _tokens(self, what: str, **request: Any) -> tuple[Tokens, str | None]:
         response = self._ask("POST", f"/api/auth/{what}", **request)

@@ -21,6 +21,7 @@ from cinesync.web import (
     seats,
     security,
     session,
+    sign_in_links,
 )
 from cinesync.web.api import Api, open_client
 
@@ -65,7 +66,7 @@ def create_app(
     _call_apis(app, client, VisitorSignature(wanted.secret_key), revocations or Revocations())
     for install in (Bootstrap5, security.ForgeryGuard, formats.install, errors.install):
         install(app)
-    for pages in (browse, seats, checkout, account, ledger):
+    for pages in (browse, seats, checkout, account, sign_in_links, ledger):
         app.register_blueprint(pages.blueprint)
     app.context_processor(_visitor)
     app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign]

@@ -32,6 +32,22 @@ class GuestForm(FlaskForm):
     submit = SubmitField("Continue as guest", id="guest_submit")
 
 
+class LinkForm(FlaskForm):
+    email = EmailField("E-mail", EMAIL, render_kw={"autocomplete": "username"})
+    submit = SubmitField("Send me a link")
+
+
+class LinkUseForm(FlaskForm):
+    code = HiddenField(validators=[InputRequired(), Length(max=TEXT_LENGTH_MAX)])
+    password = PasswordField(
+        "New password (only if you want one)",
+        [Optional(), Length(PASSWORD_LENGTH_MIN, TEXT_LENGTH_MAX)],
+        description=f"At least {PASSWORD_LENGTH_MIN} characters; empty keeps the old one.",
+        render_kw={"autocomplete": "new-password", "minlength": PASSWORD_LENGTH_MIN},
+    )
+    submit = SubmitField("Sign in")
+
+
 class RegisterForm(FlaskForm):
     name = StringField(
         "Name",
