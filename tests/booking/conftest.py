@@ -9,6 +9,7 @@ from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts
+from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tables import metadata
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock, migrate
@@ -42,7 +43,7 @@ async def _make(db: Database) -> None:
 
 
 async def _empty(tx: Transaction) -> None:
-    for table in [*metadata.tables, "outbox", "inbox"]:
+    for table in [*metadata.tables, "outbox", "inbox", "audit_log"]:
         await tx.execute(text(f"DELETE FROM {table}"))
 
 
@@ -51,7 +52,7 @@ def open_storefront(office: BoxOffice, make_client: MakeClient, sign: Sign) -> O
     shop = Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
 
     async def enter(role: str = "customer") -> Storefront:
-        http = make_client("booking", [router(shop)], shortcuts(shop))
+        http = make_client("booking", [router(shop), staff_router(shop)], shortcuts(shop))
         customer_id = clock.new_id()
         http.headers["Authorization"] = f"Bearer {sign(customer_id, role)}"
         return Storefront(http, shop, office, customer_id)

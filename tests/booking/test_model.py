@@ -131,6 +131,13 @@ def test_a_show_is_sold_until_some_minutes_after_its_start() -> None:
     assert isinstance(replace(SHOW, cancelled=True).refuse_sale(terms), ShowIsOff)
 
 
+def test_a_show_may_be_sold_until_some_minutes_before_its_start() -> None:
+    terms = Terms(sales_close_minutes=-30)
+    close = SHOW.starts_at - timedelta(minutes=30)
+    assert replace(SHOW, read_at=close - timedelta(seconds=1)).refuse_sale(terms) is None
+    assert isinstance(replace(SHOW, read_at=close).refuse_sale(terms), SalesClosed)
+
+
 def test_a_booking_can_be_cancelled_until_two_hours_before() -> None:
     until = SHOW.starts_at - timedelta(hours=2)
     assert SHOW.cancel_until(Terms(), BOOKING.created_at) == until

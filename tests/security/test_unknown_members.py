@@ -20,6 +20,7 @@ from cinesync.bank.webhooks import Courier
 from cinesync.booking import routes as booking_routes
 from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts as booking_shortcuts
+from cinesync.booking.staff_routes import staff_router
 from cinesync.chassis import clock
 from cinesync.chassis.bodies import LenientBody
 from cinesync.chassis.http import service_app
@@ -52,7 +53,7 @@ def apis() -> list[Api]:
     return [
         Api("auth", [auth_router(ANYTHING, ANYTHING, ANYTHING, ANYTHING, ANYTHING)]),
         Api("movies", [movies_routes.router(ANYTHING)]),
-        Api("booking", [booking_routes.router(shop)], booking_shortcuts(shop)),
+        Api("booking", [booking_routes.router(shop), staff_router(shop)], booking_shortcuts(shop)),
         Api("payment", payment_routes.routes(desk), payment_shortcuts(desk)),
         Api("ledger", ledger_routes.routes(ANYTHING)),
     ]

@@ -173,8 +173,9 @@ def give_back(client: Client, booking_id: str, seat: str) -> list[str]:
 
 @pytest.mark.parametrize("rest_too", [False, True])
 def test_seats_given_back_one_by_one_are_refunded_part_by_part(
-    client: Client, show_id: str, *, rest_too: bool
+    client: Client, *, rest_too: bool
 ) -> None:
+    show_id: str = client.a_show(3, seats_min=60)["show_id"]
     hold = client.hold_best(show_id, 4)
     payment_id = client.pay(hold["hold_id"]).json()["payment_id"]
     client.confirmed(hold["hold_id"])

@@ -13,6 +13,7 @@ from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts
+from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import background
 from cinesync.chassis.audit_log_api import audit_log_route
@@ -60,7 +61,9 @@ class Settings:
     held_seats_address_show_max: Annotated[int, "the same of one show"] = 60
     release_pause_seconds: Annotated[int, "seats given back count as held for so long"] = 300
     trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
-    sales_close_minutes: Annotated[int, "minutes after a show's start that sales close"] = 15
+    sales_close_minutes: Annotated[
+        int, "minutes after a show's start that sales close; below 0: before it"
+    ] = 15
     cancel_minutes_before: Annotated[int, "minutes before a show that cancelling ends"] = 120
     moved_minutes: Annotated[
         int, "minutes by which a show must move to give every customer a refund on request"
@@ -100,7 +103,7 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="booking",
         database=db,
-        routes=[router(shop), audit_log_route("booking", db)],
+        routes=[router(shop), staff_router(shop), audit_log_route("booking", db)],
         migrations="cinesync.booking.migrations",
         handlers=HANDLERS,
         listeners=listeners(shop),

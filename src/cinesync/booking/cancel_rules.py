@@ -17,6 +17,12 @@ class NotInBooking(RuleBroken):
     rule = "not_in_booking"
 
 
+class AlreadyAdmitted(RuleBroken):
+    """Somebody went in with this ticket."""
+
+    rule = "admitted"
+
+
 class Split(NamedTuple):
     """What of a booking goes and what stays."""
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from cinesync.booking import cancel_rules, cancellation_store, revocations, service, store
-from cinesync.booking.cancel_rules import Split
+from cinesync.booking.admission_store import used_seats
+from cinesync.booking.cancel_rules import AlreadyAdmitted, Split
 from cinesync.booking.cancellation_store import BookingRefund
 from cinesync.booking.kept import Kept
 from cinesync.booking.model import (
@@ -47,7 +48,7 @@ async def cancel_seats(
 ) -> Cancelled:
     """What was paid for these seats goes back; what is cancelled stays so.
 
-    Raises NotConfirmed, TooLateToCancel, NotInBooking, CompanionAlone, GapLeft.
+    Raises NotConfirmed, TooLateToCancel, NotInBooking, AlreadyAdmitted, CompanionAlone, GapLeft.
     """
     locked = await store.lock_bookings(tx, [command.booking_id])
     booking = service.own(locked.get(command.booking_id), command.customer_id)
@@ -62,6 +63,9 @@ async def cancel_seats(
     until = show.cancel_until(terms, booking.created_at)
     if show.read_at > until:
         raise TooLateToCancel(until=until)
+    inside = {used.seat for used in await used_seats(tx, booking.region, booking.booking_id)}
+    if entered := [priced.seat for priced in parted.going if priced.seat in inside]:
+        raise AlreadyAdmitted(f"{', '.join(entered)} was let in.", seats=entered)
     if parted.staying:
         taken = await store.taken_seats(tx, [(show.region, show.show_id)])
         hall = await kept.hall(tx, show.layout_id)

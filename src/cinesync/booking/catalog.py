@@ -200,6 +200,16 @@ async def find_shows(tx: Transaction, show_ids: Iterable[UUID]) -> Mapping[UUID,
     return {row.show_id: show_of(row) for row in rows}
 
 
+async def time_zone_of(tx: Transaction, theater_id: UUID) -> str | None:
+    """A theater's, if it has shows."""
+    statement = text(
+        "SELECT time_zone FROM shows WHERE theater_id = CAST(:theater_id AS uuid)"
+        " ORDER BY starts_at DESC LIMIT 1"
+    )
+    found: str | None = (await tx.execute(statement, {"theater_id": theater_id})).scalar()
+    return found
+
+
 async def find_seats(tx: Transaction, layout_id: UUID) -> list[LayoutSeat]:
     """The seats of a layout, row by row."""
     statement = (

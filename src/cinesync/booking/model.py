@@ -57,6 +57,16 @@ def states_before(cause: Cause) -> list[State]:
     return [state for state, happened in NEXT if happened is cause]
 
 
+class AuditAction(StrEnum):
+    """What of booking goes into the audit trail."""
+
+    BOOKING_LOOKED_UP = "booking.looked_up"
+    BOOKING_REFUNDED = "booking.refunded"
+    ADMITTED_BY_HAND = "ticket.admitted_by_hand"
+    SHOW_REFUND_BEGUN = "show.refund_begun"
+    SHOW_REFUNDED = "show.refunded"
+
+
 class BookingError(Problem):
     """This cannot be booked."""
 

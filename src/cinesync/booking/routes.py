@@ -22,6 +22,7 @@ from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import Booking, HoldSeats, Show, State
 from cinesync.booking.receipts import BookingReceipt
 from cinesync.booking.shop import Shop
+from cinesync.booking.tickets import TicketName
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.codings import VARY
 from cinesync.chassis.db import Transaction
@@ -244,6 +245,23 @@ async def cancel_booking(
     return _view(shop, *found)
 
 
+@get("/bookings/{booking_id:uuid}/tickets")
+async def tickets(shop: TheShop, caller: Who, booking_id: FromPath[UUID]) -> Page[views.TicketView]:
+    """A ticket for each seat of a booking of yours, for those who do not come together; the one of
+    the booking admits them all."""
+    booking, show, *_ = await shop.db.read(_detail, booking_id, caller.customer_id)
+    seats = booking.seat_names if booking.state is State.CONFIRMED else []
+    items = [
+        views.TicketView(
+            ticket_id=str(TicketName(booking_id, seat)),
+            seat=seat,
+            ticket=shop.signer.sign(booking, show, seat),
+        )
+        for seat in seats
+    ]
+    return Page(items, None)
+
+
 @get("/tickets/jwks.json")
 async def ticket_keys(shop: TheShop) -> Response[dict[str, Any]]:
     """The public keys that verify tickets, for scanners to keep."""
@@ -266,6 +284,7 @@ def router(shop: Shop) -> Router:
             stats,
             get_booking,
             cancel_booking,
+            tickets,
             ticket_keys,
         ],
         dependencies={"shop": Provide(lambda: shop, sync_to_thread=False)},

@@ -220,3 +220,19 @@ reschedule_notices = Table(
     Column("moved_at", DateTime(timezone=True), nullable=False),
     Column("told_until", Uuid, nullable=False),
 )
+
+# All bookings of a show given back by staff, page by page: how far that has come.
+show_refunds = Table(
+    "show_refunds",
+    metadata,
+    Column("refund_id", Uuid, primary_key=True),
+    Column("region", Text, nullable=False),
+    Column("show_id", Uuid, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("bookings_refunded", BigInteger, nullable=False),
+    Column("refund_cents", BigInteger, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+)

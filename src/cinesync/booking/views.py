@@ -183,6 +183,14 @@ class BookingDetail(BookingView):
     receipt: BookingReceipt | None
 
 
+class TicketView(msgspec.Struct, frozen=True):
+    """One seat's ticket: `ticket` is what a scanner reads, `ticket_id` its `jti`."""
+
+    ticket_id: str
+    seat: str
+    ticket: str
+
+
 @dataclass(frozen=True, slots=True)
 class MonthView:
     """`month` is as in 2026-11, by UTC. Bookings and seats are those not cancelled; refunds are
@@ -279,7 +287,7 @@ def hold(booking: Booking, terms: Terms) -> HoldView:
 
 def booking(it: Booking, show: Show, terms: Terms) -> BookingView:
     """A row of a customer's list."""
-    return BookingView(**_booking_fields(it, show, terms))
+    return BookingView(**booking_fields(it, show, terms))
 
 
 def booking_detail(
@@ -291,11 +299,11 @@ def booking_detail(
     receipt: BookingReceipt | None,
 ) -> BookingDetail:
     """All there is to know about one."""
-    same = _booking_fields(it, show, terms)
+    same = booking_fields(it, show, terms)
     return BookingDetail(**same, ticket=ticket, refused_payments=refused, receipt=receipt)
 
 
-def _booking_fields(it: Booking, show: Show, terms: Terms) -> dict[str, Any]:
+def booking_fields(it: Booking, show: Show, terms: Terms) -> dict[str, Any]:
     """The names of the fields say what goes where; the rest is worked out."""
     worked_out = {
         "seats": it.seat_names,

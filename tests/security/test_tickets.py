@@ -1,0 +1,382 @@
+"""A ticket admits once, for what it was sold for, as long as it is paid: attacks on that."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet
+
+from cinesync.booking import admissions, revocations, settling
+from cinesync.booking.admission_rules import Decision, Scan
+from cinesync.booking.tickets import ALGORITHM, TOKEN_TYPE, TicketSigner, name_of
+from cinesync.chassis import audit_log, clock
+from cinesync.chassis.audit_log import Actor
+from cinesync.contracts.movies import ShowScheduled
+from tests.booking.conftest import migrated, office, open_storefront
+from tests.booking.scenes import BoxOffice, called_off, scheduled
+from tests.booking.storefront import OpenStorefront, Storefront
+
+__all__ = ["migrated", "office", "open_storefront"]  # fixtures
+ADMISSIONS = "/api/booking/admissions"
+
+
+@pytest.fixture
+async def customer(open_storefront: OpenStorefront) -> Storefront:
+    return await open_storefront()
+
+
+@pytest.fixture
+async def staff(open_storefront: OpenStorefront) -> Storefront:
+    return await open_storefront("staff")
+
+
+@pytest.fixture
+async def show(customer: Storefront) -> ShowScheduled:
+    """It begins in an hour."""
+    return await customer.office.schedule(scheduled(starts_in_minutes=60))
+
+
+async def scan(
+    staff: Storefront, ticket: str | None, scan_id: UUID | None = None, **more: Any
+) -> dict[str, Any]:
+    one = {"scan_id": str(scan_id or clock.new_id()), "gate": "Door 1", **more}
+    if ticket is not None:
+        one["ticket"] = ticket
+    answer = await staff.http.post(ADMISSIONS, json={"scans": [one]})
+    assert answer.status_code == 200, answer.text
+    [found] = answer.json()["items"]
+    result: dict[str, Any] = found
+    return result
+
+
+def claims_of(staff: Storefront, token: str) -> dict[str, Any]:
+    keys = KeySet([ECKey.import_key(key) for key in staff.shop.signer.jwks()["keys"]])
+    return dict(jwt.decode(token, keys, algorithms=[ALGORITHM]).claims)
+
+
+async def test_a_ticket_admits_once_and_says_when_and_where(
+    customer: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await customer.book(show, "A1", "A2")
+    first = await scan(staff, booking["ticket"], show_id=str(show.show_id))
+    assert (first["result"], first["seats"], first["used"]) == ("admitted", ["A1", "A2"], [])
+    again = await scan(staff, booking["ticket"], show_id=str(show.show_id))
+    assert (again["result"], again["seats"]) == ("already_used", [])
+    assert {(used["seat"], used["gate"]) for used in again["used"]} == {
+        ("A1", "Door 1"),
+        ("A2", "Door 1"),
+    }
+    assert all(datetime.fromisoformat(used["scanned_at"]) for used in again["used"])
+
+
+async def test_the_same_scan_told_again_gets_the_same_answer(
+    customer: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await customer.book(show, "A1", "A2")
+    scan_id = clock.new_id()
+    answers = [await scan(staff, booking["ticket"], scan_id) for _ in range(3)]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0]["result"] == "admitted"
+
+
+async def test_each_of_a_party_may_come_with_the_ticket_of_their_seat(
+    customer: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await customer.book(show, "A1", "A2", "A3")
+    path = f"/api/booking/bookings/{booking['booking_id']}/tickets"
+    single = {one["seat"]: one for one in (await customer.get(path))["items"]}
+    assert set(single) == {"A1", "A2", "A3"}
+    assert (await scan(staff, single["A2"]["ticket"]))["seats"] == ["A2"]
+    rest = await scan(staff, booking["ticket"])
+    assert (rest["result"], rest["seats"]) == ("admitted", ["A1", "A3"])
+    assert [used["seat"] for used in rest["used"]] == ["A2"]
+    assert (await scan(staff, single["A1"]["ticket"]))["result"] == "already_used"
+
+
+async def test_a_ticket_has_an_id_and_a_time(
+    customer: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await customer.book(show, "A1", "A2")
+    claims = claims_of(staff, booking["ticket"])
+    assert name_of(claims["jti"]).booking_id == UUID(booking["booking_id"])
+    confirmed = datetime.fromisoformat(booking["confirmed_at"])
+    assert claims["iat"] == int(confirmed.timestamp())
+    ends = datetime.fromisoformat(booking["ends_at"])
+    assert claims["exp"] == int((ends + timedelta(hours=6)).timestamp())
+
+
+async def test_a_cancelled_ticket_admits_nobody_but_the_next_one_of_its_seat_does(
+    customer: Storefront, staff: Storefront
+) -> None:
+    show = await customer.office.schedule(scheduled(starts_in_minutes=180))
+    old = await customer.book(show, "A1", "A2")
+    answer = await customer.http.post(f"/api/booking/bookings/{old['booking_id']}/cancel")
+    assert answer.status_code == 200, answer.text
+    new = await customer.book(show, "A1", "A2")
+    refused = await scan(staff, old["ticket"])
+    assert (refused["result"], refused["cancelled_seats"]) == ("cancelled", ["A1", "A2"])
+    assert (await scan(staff, new["ticket"]))["result"] == "admitted"
+    assert (await scan(staff, old["ticket"]))["result"] == "cancelled"
+
+
+async def test_a_seat_given_back_is_taken_off_the_ticket_of_its_party(
+    customer: Storefront, staff: Storefront
+) -> None:
+    show = await customer.office.schedule(scheduled(starts_in_minutes=180))
+    booking = await customer.book(show, "A1", "A2", "A3")
+    path = f"/api/booking/bookings/{booking['booking_id']}/cancel"
+    assert (await customer.http.post(path, json={"seats": ["A3"]})).status_code == 200
+    entered = await scan(staff, booking["ticket"])  # printed before
+    assert (entered["result"], entered["seats"]) == ("admitted", ["A1", "A2"])
+    assert entered["cancelled_seats"] == ["A3"]
+
+
+async def test_the_ticket_of_a_cancelled_show_admits_nobody(
+    customer: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await customer.book(show, "A1", "A2")
+    await customer.office.db.run(settling.cancel_shows, [called_off(show)])
+    assert (await scan(staff, booking["ticket"]))["result"] == "cancelled"
+
+
+async def test_who_is_inside_gives_no_ticket_back(customer: Storefront, staff: Storefront) -> None:
+    show = await customer.office.schedule(scheduled(starts_in_minutes=180))
+    booking = await customer.book(show, "A1", "A2")
+    await scan(staff, booking["ticket"], seats=["A1"])
+    path = f"/api/booking/bookings/{booking['booking_id']}/cancel"
+    refused = await customer.http.post(path)
+    assert (refused.status_code, refused.json()["rule"]) == (422, "admitted")
+    assert (await scan(staff, booking["ticket"]))["seats"] == ["A2"]
+
+
+@pytest.mark.parametrize(
+    ("starts_in_minutes", "gate", "result"),
+    [
+        (60, "its own", "admitted"),
+        (60, "another show", "wrong_show"),
+        (60, "another theater", "wrong_show"),
+        (60, "its theater", "admitted"),
+        (26 * 60, "its own", "wrong_day"),
+        (-20 * 60, "its own", "wrong_day"),
+    ],
+)
+async def test_a_ticket_is_good_for_its_show_at_its_time(
+    customer: Storefront, staff: Storefront, starts_in_minutes: int, gate: str, result: str
+) -> None:
+    show = await customer.office.schedule(scheduled())
+    booking = await customer.book(show, "A1", "A2")
+    await customer.office.start_in(show, starts_in_minutes)
+    lets_in_to: Any = {
+        "its own": {"show_id": str(show.show_id)},
+        "another show": {"show_id": str(clock.new_id())},
+        "another theater": {"theater_id": str(clock.new_id())},
+        "its theater": {"theater_id": str(show.theater_id)},
+    }[gate]
+    assert (await scan(staff, booking["ticket"], **lets_in_to))["result"] == result
+
+
+async def test_a_scanner_without_network_tells_later_what_it_let_in(
+    customer: Storefront, staff: Storefront
+) -> None:
+    show = await customer.office.schedule(scheduled())
+    booking = await customer.book(show, "A1", "A2")
+    other = await customer.book(show, "B1", "B2")
+    await customer.office.start_in(show, -24 * 60)
+    scanned_at = (clock.now() - timedelta(hours=24)).isoformat()
+    scans = [
+        {"scan_id": str(clock.new_id()), "ticket": token, "scanned_at": scanned_at}
+        for token in (booking["ticket"], other["ticket"], booking["ticket"], "torn")
+    ]
+    for _ in range(2):  # the answer was lost: it is sent again
+        answer = await staff.http.post(ADMISSIONS, json={"scans": scans})
+        results = [item["result"] for item in answer.json()["items"]]
+        assert results == ["admitted", "admitted", "already_used", "unknown"]
+
+
+async def test_old_tickets_without_an_id_are_checked_against_the_booking(
+    customer: Storefront, staff: Storefront
+) -> None:
+    show = await customer.office.schedule(scheduled(starts_in_minutes=180))
+    booking = await customer.book(show, "A1", "A2")
+    claims = claims_of(staff, booking["ticket"])
+    for name in ("jti", "iat", "exp"):
+        del claims[name]
+    signer = staff.shop.signer
+    old = signer._signed(TOKEN_TYPE, claims)
+    assert (await scan(staff, old, seats=["A1"]))["result"] == "admitted"
+    assert (await scan(staff, old, seats=["A1"]))["result"] == "already_used"
+
+
+@pytest.mark.parametrize("forgery", ["another key", "another type", "a ticket's id", "nothing"])
+async def test_a_forged_ticket_is_unknown(
+    customer: Storefront, staff: Storefront, show: ShowScheduled, forgery: str
+) -> None:
+    booking = await customer.book(show, "A1", "A2")
+    claims = claims_of(staff, booking["ticket"])
+    made: dict[str, Callable[[], str]] = {
+        "another key": lambda: TicketSigner("guessed")._signed(TOKEN_TYPE, claims),
+        "another type": lambda: staff.shop.signer.sign_revocations(claims),
+        "a ticket's id": lambda: claims["jti"],  # the ledger tells everybody bookings' ids
+        "nothing": lambda: ".",
+    }
+    assert (await scan(staff, made[forgery]()))["result"] == "unknown"
+
+
+async def test_by_hand_staff_let_in_a_booking_and_are_named_for_it(
+    customer: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await customer.book(show, "A1", "A2")
+    entered = await scan(staff, None, booking_id=booking["booking_id"], seats=["A2"])
+    assert (entered["result"], entered["seats"]) == ("admitted", ["A2"])
+    assert await audited(staff.office) == [("ticket.admitted_by_hand", staff.customer_id)]
+
+
+async def audited(office: BoxOffice) -> list[tuple[str, UUID]]:
+    entries = await office.db.run_one(audit_log.page, audit_log.Filter())
+    return [(entry.action, entry.actor_id) for entry in entries if entry.actor_id]
+
+
+async def test_only_staff_let_in_look_up_and_see_what_is_revoked(
+    customer: Storefront, show: ShowScheduled
+) -> None:
+    body = {"scans": [{"scan_id": str(clock.new_id()), "ticket": "x"}]}
+    assert (await customer.http.post(ADMISSIONS, json=body)).status_code == 403
+    for path in (
+        f"/api/booking/revocations?show_id={show.show_id}",
+        f"/api/booking/lookup?booking_id={clock.new_id()}",
+    ):
+        assert (await customer.http.get(path)).status_code == 403
+
+
+async def test_two_gates_at_the_same_moment_let_one_in(
+    customer: Storefront, show: ShowScheduled
+) -> None:
+    bookings = [await customer.book(show, f"{row}1", f"{row}2") for row in "AB"]
+
+    async def gate(number: int) -> list[Decision]:
+        scans = [
+            Scan(
+                scan_id=clock.new_id(),
+                booking_id=UUID(booking["booking_id"]),
+                ticket_show_id=None,
+                seats=(),
+                show_id=None,
+                theater_id=None,
+                gate=f"Door {number}",
+                by_hand=False,
+                scanned_at=None,
+            )
+            for booking in (bookings if number % 2 else bookings[::-1])
+        ]
+        by = Actor("staff", clock.new_id())
+        return await customer.office.db.run(admissions.admit, scans, by, clock.new_id())
+
+    decided = [one for of in await asyncio.gather(*(gate(n) for n in range(6))) for one in of]
+    for booking in bookings:
+        mine = [one for one in decided if str(one.scan.booking_id) == booking["booking_id"]]
+        assert sorted(str(one.result) for one in mine) == ["admitted", *["already_used"] * 5]
+        [admitted] = [one for one in mine if one.fresh]
+        assert {used.gate for one in mine for used in one.used} == {admitted.scan.gate}
+
+
+async def test_a_list_of_revoked_tickets_is_signed_grows_and_is_not_sent_twice(
+    customer: Storefront, staff: Storefront
+) -> None:
+    show = await customer.office.schedule(scheduled())
+    booking = await customer.book(show, "A1", "A2", "A3")
+    whole = await customer.book(show, "B1", "B2")
+    path = f"/api/booking/revocations?show_id={show.show_id}"
+    empty = await staff.http.get(path)
+    assert claims_of(staff, empty.json()["list"])["tickets"] == []
+    tag = {"If-None-Match": empty.headers["etag"]}
+    assert (await staff.http.get(path, headers=tag)).status_code == 304
+    cancel = "/api/booking/bookings/{}/cancel"
+    one_seat = {"seats": ["A3"]}
+    await customer.http.post(cancel.format(booking["booking_id"]), json=one_seat)
+    await customer.http.post(cancel.format(whole["booking_id"]))
+    full = await staff.http.get(path, headers=tag)
+    claims = claims_of(staff, full.json()["list"])
+    names = {name_of(ticket) for ticket in claims["tickets"]}
+    assert names == {
+        (UUID(booking["booking_id"]), "A3"),
+        (UUID(whole["booking_id"]), "B1"),
+        (UUID(whole["booking_id"]), "B2"),
+    }
+    assert (claims["seq"], claims["show_id"]) == (3, str(show.show_id))
+    assert abs(claims["iat"] - clock.now().timestamp()) < 60
+
+
+async def test_a_theaters_day_has_its_shows_and_those_that_were_cancelled(
+    customer: Storefront, staff: Storefront
+) -> None:
+    theater: Any = {"theater_id": clock.new_id(), "time_zone": "Europe/Vienna"}
+    begins = datetime(2031, 5, 3, 18, 0, tzinfo=UTC)
+    first, off, next_day = [
+        await customer.office.schedule(
+            scheduled(
+                starts_at=begins + timedelta(days=days),
+                ends_at=begins + timedelta(days=days, hours=2),
+                **theater,
+            )
+        )
+        for days in (0, 0, 2)
+    ]
+    for show in (first, off, next_day):
+        booking = await customer.book(show, "A1", "A2")
+        await customer.http.post(f"/api/booking/bookings/{booking['booking_id']}/cancel")
+    await customer.office.db.run(settling.cancel_shows, [called_off(off)])
+    path = f"/api/booking/revocations?theater_id={theater['theater_id']}&day=2031-05-03"
+    claims = claims_of(staff, (await staff.http.get(path)).json()["list"])
+    assert claims["cancelled_shows"] == [str(off.show_id)]
+    assert len(claims["tickets"]) == 2
+    assert claims["seq"] == 5
+
+
+async def test_a_dispute_revokes_the_tickets_of_a_booking_and_may_be_won(
+    customer: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await customer.book(show, "A1", "A2")
+    ids = [UUID(booking["booking_id"]), clock.new_id()]
+    db = customer.office.db
+    for _ in range(2):
+        await db.run(revocations.revoke_bookings, ids, revocations.DISPUTED)
+    assert (await scan(staff, booking["ticket"]))["result"] == "cancelled"
+    await db.run(revocations.restore_bookings, ids, revocations.DISPUTED)
+    after = await db.read(revocations.of_show, show.show_id)
+    assert (after.tickets, after.seq) == ([], 4)
+    assert (await scan(staff, booking["ticket"]))["result"] == "admitted"
+
+
+async def test_a_booking_is_looked_up_by_whatever_is_at_hand(
+    customer: Storefront, staff: Storefront
+) -> None:
+    show = await customer.office.schedule(scheduled())
+    old = await customer.book(show, "A1", "A2")
+    await customer.http.post(f"/api/booking/bookings/{old['booking_id']}/cancel")
+    new = await customer.book(show, "A1", "A2")
+    ticket_id = claims_of(staff, new["ticket"])["jti"]
+    asked: list[dict[str, Any]] = [
+        {"booking_id": new["booking_id"]},
+        {"ticket": new["ticket"]},
+        {"ticket": ticket_id},
+    ]
+    for question in asked:
+        found = await staff.get("/api/booking/lookup", **question)
+        [item] = found["items"]
+        assert (item["booking_id"], item["customer_id"]) == (
+            new["booking_id"],
+            str(customer.customer_id),
+        )
+    seat = await staff.get("/api/booking/lookup", show_id=str(show.show_id), seat="A1")
+    assert [item["booking_id"] for item in seat["items"]] == [new["booking_id"], old["booking_id"]]
+    assert seat["items"][1]["refunds"][0]["reason"] == "customer"
+    nothing = await staff.get("/api/booking/lookup", ticket="what is this?")
+    assert nothing == {"items": []}
+    assert len(await audited(staff.office)) == 5
+    for wrong in ({}, {"seat": "A1"}, {"ticket": ticket_id, "booking_id": new["booking_id"]}):
+        answer = await staff.http.get("/api/booking/lookup", params=wrong)
+        assert answer.status_code == 422, wrong
