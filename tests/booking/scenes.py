@@ -315,7 +315,12 @@ def failed(booking: Booking) -> PaymentFailed:
 
 
 def refunded(
-    payment: PaymentSuccess, amount_cents: int | None = None, *, surplus: bool = False
+    payment: PaymentSuccess,
+    amount_cents: int | None = None,
+    *,
+    surplus: bool = False,
+    unasked_cents: int = 0,
+    reason: str = "customer",
 ) -> PaymentRefunded:
     """The money, or a part of it, is back."""
     return PaymentRefunded(
@@ -327,8 +332,9 @@ def refunded(
         customer_id=payment.customer_id,
         amount_cents=payment.amount_cents if amount_cents is None else amount_cents,
         currency=payment.currency,
-        reason="customer",
+        reason=reason,
         surplus=surplus,
+        unasked_cents=unasked_cents,
     )
 
 

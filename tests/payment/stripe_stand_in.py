@@ -33,6 +33,9 @@ class StripeStandIn:
         self.url = ""
         self.intents: dict[str, dict[str, Any]] = {}
         self.refunds: dict[str, dict[str, Any]] = {}
+        self.disputes: dict[str, dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.refund_status = "succeeded"
         self.answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.broken = False
@@ -50,7 +53,7 @@ class StripeStandIn:
             self.answers[key] = answer
         return answer
 
-    def _route(  # noqa: PLR0911 a table of routes
+    def _route(  # noqa: C901, PLR0911 a table of routes
         self, method: str, path: str, form: dict[str, str], target: str
     ) -> Answer:
         query = dict(parse_qsl(urlsplit(target).query))
@@ -70,6 +73,10 @@ class StripeStandIn:
                 return self._cancel(name)
             case ("POST", "refunds"):
                 return self._refund(form)
+            case ("GET", "refunds", name):
+                return (200, self.refunds[name]) if name in self.refunds else _missing()
+            case ("GET", "events"):
+                return 200, _list(self._events_since(query), query)
             case ("GET", "refunds"):
                 return 200, _list(list(self.refunds.values()), query)
         raise AssertionError(f"not spoken here: {method} {path}")
@@ -119,25 +126,67 @@ class StripeStandIn:
         intent["status"] = "canceled"
         return 200, intent
 
+    def _events_since(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        """The newest first, as Stripe lists them."""
+        since = int(query["created[gte]"])
+        return [event for event in reversed(self.events) if event["created"] >= since]
+
+    def give_back_by_hand(self, name: str, amount: int) -> dict[str, Any]:
+        """What staff do in the dashboard."""
+        return self._made(self.intents[name], amount, {})
+
+    def move_refund(self, name: str, status: str, reason: str | None = None) -> dict[str, Any]:
+        """What a bank does with a refund, later."""
+        refund: dict[str, Any] = self.refunds[name]
+        refund |= {"status": status, "failure_reason": reason}
+        return dict(refund)
+
+    def dispute(self, name: str, status: str, amount: int | None = None) -> dict[str, Any]:
+        """A card holder's bank takes the money of an intent, or moves on with that."""
+        intent = self.intents[name]
+        dispute = self.disputes.setdefault(
+            name,
+            {
+                "id": f"dp_{clock.new_id().hex}",
+                "object": "dispute",
+                "amount": amount or intent["amount"],
+                "currency": intent["currency"],
+                "payment_intent": name,
+                "reason": "fraudulent",
+                "evidence_details": {"due_by": int(clock.now().timestamp()) + 604_800},
+            },
+        )
+        dispute["status"] = status
+        return dict(dispute)
+
     def _refund(self, form: dict[str, str]) -> Answer:
         intent = self.intents[form["payment_intent"]]
         given = sum(
-            r["amount"] for r in self.refunds.values() if r["payment_intent"] == intent["id"]
+            r["amount"]
+            for r in self.refunds.values()
+            if r["payment_intent"] == intent["id"] and r["status"] not in {"failed", "canceled"}
         )
         if given + int(form["amount"]) > intent["amount_received"]:
             error = {"type": "invalid_request_error", "code": "charge_already_refunded"}
             return 400, {"error": error | {"message": "Too much."}}
+        metadata = {"refund_id": form["metadata[refund_id]"]}
+        return 200, self._made(intent, int(form["amount"]), metadata)
+
+    def _made(
+        self, intent: dict[str, Any], amount: int, metadata: dict[str, str]
+    ) -> dict[str, Any]:
         refund = {
             "id": f"re_{clock.new_id().hex}",
             "object": "refund",
-            "amount": int(form["amount"]),
+            "amount": amount,
             "currency": intent["currency"],
             "payment_intent": intent["id"],
-            "status": "succeeded",
-            "metadata": {"refund_id": form["metadata[refund_id]"]},
+            "status": self.refund_status,
+            "failure_reason": None,
+            "metadata": metadata,
         }
         self.refunds[str(refund["id"])] = refund
-        return 200, refund
+        return dict(refund)
 
 
 def _metadata(intent: dict[str, Any]) -> str:
@@ -157,14 +206,20 @@ def _list(items: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
     return {"object": "list", "data": page, "has_more": has_more, "url": "/v1/x"}
 
 
-def signed(event_type: str, intent: dict[str, Any]) -> tuple[dict[str, str], bytes]:
-    """An event with the header that https://docs.stripe.com/webhooks/signatures describes."""
-    event = {
+def an_event(event_type: str, thing: dict[str, Any]) -> dict[str, Any]:
+    """As https://docs.stripe.com/api/events/object has it."""
+    return {
         "id": f"evt_{clock.new_id().hex}",
         "object": "event",
+        "created": int(clock.now().timestamp()),
         "type": event_type,
-        "data": {"object": intent},
+        "data": {"object": thing},
     }
+
+
+def signed(event_type: str, thing: dict[str, Any]) -> tuple[dict[str, str], bytes]:
+    """An event with the header that https://docs.stripe.com/webhooks/signatures describes."""
+    event = an_event(event_type, thing)
     body = json.dumps(event).encode()
     moment = int(clock.now().timestamp())
     message = f"{moment}.".encode() + body

@@ -32,6 +32,7 @@ async def test_the_service_is_built_from_its_settings() -> None:
     assert (service.name, service.handlers) == ("payment", HANDLERS)
     assert [loop.name for loop in service.loops()] == [
         "payment.sweep.sandbox",
+        "payment.catch_up.sandbox",
         "payment.provider.sandbox",
     ]
     for hook in service.close:
@@ -44,7 +45,7 @@ async def test_with_a_real_provider_there_is_no_sandbox() -> None:
     assert set(app.build_gateways(load(app.Settings, ENVIRON))) == {"sandbox"}
     assert set(app.build_gateways(load(app.Settings, environ))) == {"stripe"}
     service = app.build(environ)
-    assert len(service.background) == 2
+    assert len(service.background) == 3
     for hook in service.close:
         await hook()
     await service.database.close()

@@ -9,9 +9,10 @@ from asyncpg import IntegrityConstraintViolationError
 from cinesync.chassis import clock
 from cinesync.chassis.problems import Problem
 from cinesync.contracts.booking import BookingCancelled, BookingReduced, BookingRefused
-from cinesync.payment import service, store
+from cinesync.payment import refund_model, refund_service, refund_store, service
 from cinesync.payment.gateways import GatewayAway
-from cinesync.payment.model import Refund
+from cinesync.payment.model import Refund, RefundStatus
+from cinesync.payment.refund_model import RefundCause
 from tests.bank.teller import Teller
 from tests.conftest import MakeClient, Sign
 from tests.payment.conftest import MakeTill, Till, build_till, eventually
@@ -166,7 +167,7 @@ async def test_without_the_rule_the_source_is_still_unique(
     async def forgetful(*_: object) -> set[str]:
         return set()
 
-    monkeypatch.setattr(store, "refund_sources", forgetful)
+    monkeypatch.setattr(refund_store, "refund_sources", forgetful)
     payment = (await till.pay()).json()
     event = cancelled(payment, 100)
     await till.db.run(service.refund_cancelled, [event])
@@ -253,28 +254,27 @@ async def test_a_refund_whose_answer_was_lost_is_done_once(
 async def test_a_refund_is_counted_and_told_once_whoever_finishes_it(till: Till) -> None:
     payment = (await till.pay()).json()
     await till.db.run(service.refund_refused, [refused(payment)])
-    (refund,) = await till.db.run(store.claim_refunds, "sandbox", 0.0, 10)
+    (refund,) = await till.db.run(refund_store.claim_refunds, "sandbox", 0.0, 1.0, 10)
+    done = await till.gateway.refund(refund)
     await asyncio.gather(
-        *(till.db.run(service.finish_refunds, [refund.refund_id]) for _ in range(5))
+        *(till.db.run(refund_service.take_refunds, [done, done]) for _ in range(5))
     )
     assert len(await till.events("payment.refunded")) == 1
     assert (await till.payment(payment["payment_id"]))["refunded_cents"] == 2400
 
 
-async def test_without_the_conditional_update_a_refund_is_counted_twice(
+async def test_without_the_table_of_refunds_one_is_counted_twice(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = (await till.pay()).json()
     await till.db.run(service.refund_cancelled, [cancelled(payment, 1000)])
-    (refund,) = await till.db.run(store.claim_refunds, "sandbox", 0.0, 10)
-
-    async def unconditional(*_: object) -> list[Refund]:
-        return [refund]
-
-    monkeypatch.setattr(store, "finish_refunds", unconditional)
-    await till.db.run(service.finish_refunds, [refund.refund_id])
+    (refund,) = await till.db.run(refund_store.claim_refunds, "sandbox", 0.0, 1.0, 10)
+    done = await till.gateway.refund(refund)
+    everything = {(status, RefundCause.SUCCEEDED): RefundStatus.DONE for status in RefundStatus}
+    monkeypatch.setattr(refund_model, "REFUND_NEXT", everything)
+    await till.db.run(refund_service.take_refunds, [done])
     with pytest.raises(IntegrityConstraintViolationError, match="payments_refunds"):
-        await till.db.run(service.finish_refunds, [refund.refund_id])
+        await till.db.run(refund_service.take_refunds, [done])
 
 
 async def test_several_processes_share_the_refunds_without_doing_one_twice(
@@ -285,7 +285,7 @@ async def test_several_processes_share_the_refunds_without_doing_one_twice(
     await till.change("UPDATE refunds SET attempts = 0")
     other = build_till(till.db, teller, make_client, sign, till.holds)
     claims = await asyncio.gather(
-        *(till.db.run(store.claim_refunds, "sandbox", 60.0, 10) for _ in range(6))
+        *(till.db.run(refund_store.claim_refunds, "sandbox", 60.0, 60.0, 10) for _ in range(6))
     )
     claimed = [refund.refund_id for claim in claims for refund in claim]
     assert len(claimed) == len(set(claimed)) == 30

@@ -112,7 +112,7 @@ KINDS: Final = (
             "amount_cents, currency, payment_id, COALESCE(done_at, created_at) AS happened_at",
             "refunds",
             "refund_id",
-            "status = 'done'",
+            "done_at IS NOT NULL",
         ),
         lambda entry: str(_fact(entry, "refund_id")),
         lambda row: _refunded(row.amount_cents, row.currency, row.payment_id),

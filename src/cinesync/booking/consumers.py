@@ -1,10 +1,16 @@
 """The bus door: what booking does about what happened elsewhere."""
 
-from cinesync.booking import receipts, settling
+from cinesync.booking import receipts, returned_money, settling
 from cinesync.chassis.inbox import Handlers
 from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
-from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
+from cinesync.contracts.payment import (
+    PaymentDisputed,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PaymentSuccess,
+)
 
 HANDLERS: Handlers = {
     ShowScheduled: settling.schedule_shows,
@@ -13,5 +19,7 @@ HANDLERS: Handlers = {
     PaymentSuccess: settling.confirm_bookings,
     PaymentFailed: settling.note_failures,
     PaymentRefunded: settling.note_refunds,
+    PaymentRefundFailed: returned_money.note_failed_refunds,
+    PaymentDisputed: returned_money.note_disputes,
     LedgerCommitted: receipts.insert,
 }

@@ -1,6 +1,6 @@
 """Statements about what became of payments, and about a customer's past."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -54,6 +54,32 @@ async def add_refunds(tx: Transaction, refunds: Sequence[PaymentRefunded]) -> No
         "amounts": list(amounts.values()),
     }
     await tx.execute(statement, parameters)
+
+
+async def take_refunds_back(tx: Transaction, sums: Mapping[tuple[UUID, UUID], int]) -> None:
+    """Money that went back came again, by hold and payment: of bookings and refused payments."""
+    amounts = (
+        " FROM unnest(CAST(:hold_ids AS uuid[]), CAST(:payment_ids AS uuid[]),"
+        " CAST(:amounts AS bigint[])) AS t(hold_id, payment_id, amount_cents)"
+    )
+    parameters = {
+        "hold_ids": [hold_id for hold_id, _ in sums],
+        "payment_ids": [payment_id for _, payment_id in sums],
+        "amounts": list(sums.values()),
+    }
+    of_bookings = text(
+        "UPDATE bookings SET refunded_cents = bookings.refunded_cents - t.amount_cents"  # noqa: S608 a constant
+        f"{amounts} WHERE bookings.booking_id = t.hold_id"
+        " AND bookings.payment_id = t.payment_id"
+    )
+    await tx.execute(of_bookings, parameters)
+    of_refused = text(
+        "UPDATE refused_payments SET refunded_cents"  # noqa: S608 a constant
+        " = refused_payments.refunded_cents - t.amount_cents"
+        f"{amounts} WHERE refused_payments.hold_id = t.hold_id"
+        " AND refused_payments.payment_id = t.payment_id"
+    )
+    await tx.execute(of_refused, parameters)
 
 
 async def add_refused_refunds(tx: Transaction, refunds: Sequence[PaymentRefunded]) -> None:

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from cinesync.booking import catalog, held_store, history, rescheduling, service, store
+from cinesync.booking import (
+    catalog,
+    held_store,
+    history,
+    rescheduling,
+    returned_money,
+    service,
+    store,
+)
 from cinesync.booking.model import (
     NEXT,
     Booking,
@@ -129,6 +137,9 @@ async def note_refunds(tx: Transaction, refunds: Sequence[PaymentRefunded]) -> N
     if theirs:
         await history.add_refunds(tx, theirs)
         await history.add_refused_refunds(tx, theirs)
+        unasked = [refund for refund in theirs if refund.unasked_cents]
+        if unasked:
+            await returned_money.take_unasked(tx, unasked)
 
 
 async def schedule_shows(tx: Transaction, scheduled: Sequence[ShowScheduled]) -> None:

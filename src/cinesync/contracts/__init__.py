@@ -15,7 +15,13 @@ from cinesync.contracts.booking import (
 )
 from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
-from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
+from cinesync.contracts.payment import (
+    PaymentDisputed,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PaymentSuccess,
+)
 
 # The map of the system: who must have seen an event before it counts as delivered. An emitter
 # declares these queues itself, so that nothing is lost on consumers that have never started.
@@ -37,5 +43,7 @@ CONSUMERS: Mapping[type[Event], Sequence[str]] = {
     PaymentSuccess: ("booking", "ledger"),
     PaymentFailed: ("booking", "ledger"),
     PaymentRefunded: ("booking", "ledger"),
+    PaymentRefundFailed: ("booking", "ledger"),
+    PaymentDisputed: ("booking", "ledger"),
     LedgerCommitted: ("booking",),
 }

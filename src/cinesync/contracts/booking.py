@@ -51,7 +51,8 @@ class BookingCancelled(Event, frozen=True, kw_only=True):
     """A booking ended and its seats are free; `refund_cents` of its payment go back.
 
     `seats` and `refund_cents` are what it still had: earlier reductions are not told again.
-    `reason` is "customer", "staff" or "show".
+    `reason` is "customer", "staff" or "show"; "provider" or "dispute_lost" when its money had gone
+    back without booking's asking.
     """
 
     name: ClassVar[str] = "booking.cancelled"

@@ -10,13 +10,21 @@ from cinesync.contracts.booking import (
     BookingReduced,
     BookingRefused,
 )
-from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
+from cinesync.contracts.payment import (
+    PaymentDisputed,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PaymentSuccess,
+)
 from cinesync.ledger import service
 
 HANDLERS: Final[Handlers] = {
     PaymentSuccess: service.record,
     PaymentFailed: service.record,
     PaymentRefunded: service.record,
+    PaymentRefundFailed: service.record,
+    PaymentDisputed: service.record,
     BookingConfirmed: service.record,
     BookingCancelled: service.record,
     BookingReduced: service.record,

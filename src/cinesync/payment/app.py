@@ -15,7 +15,9 @@ from cinesync.chassis.peer import Peer
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import Secret
 from cinesync.payment import routes
+from cinesync.payment.attention import attention_routes
 from cinesync.payment.cashier import Cashier
+from cinesync.payment.catch_up import CatchUp
 from cinesync.payment.consumers import HANDLERS
 from cinesync.payment.gateways import Gateway
 from cinesync.payment.gateways.sandbox import SANDBOX, Sandbox
@@ -30,6 +32,8 @@ from cinesync.payment.sweep import Sweep
 STRIPE_API_KEY = Secret(bytes_min=0, prefixes=("sk_test_", "sk_live_", "rk_test_", "rk_live_"))
 STRIPE_WEBHOOK_SECRET = Secret(prefixes=("whsec_",))
 log = telemetry.get_logger(__name__)
+
+LIMITED = ("payment_attempts_per_hold", "payment_failures_per_address", "refund_attempts_max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,13 @@ class Settings:
     payment_absent_after_seconds: Annotated[
         float, "a payment its provider never heard of fails at this age"
     ] = 12.0
-    refund_retry_seconds: Annotated[float, "a failed refund waits, each time longer by"] = 10.0
+    refund_retry_seconds: Annotated[
+        float, "a refund that was not made waits, each time twice as long, an hour at most"
+    ] = 10.0
+    refund_attempts_max: Annotated[int, "after so many it is left to people"] = 12
+    payment_catch_up_seconds: Annotated[
+        float, "how often the provider's list of notices is read for those that never came"
+    ] = 600.0
     payment_poll_seconds: Annotated[float, "how often the sweep looks"] = 0.5
 
     def __post_init__(self) -> None:
@@ -98,7 +108,7 @@ class Settings:
             )
 
     def _check_limits(self) -> None:
-        for name in ("payment_attempts_per_hold", "payment_failures_per_address"):
+        for name in LIMITED:
             if getattr(self, name) < 1:
                 raise chassis_settings.SettingsError(f"{name.upper()} must be at least 1")
 
@@ -138,9 +148,12 @@ def build(environ: Mapping[str, str]) -> Service:
             patience=settings.patience(),
             refund_retry_seconds=settings.refund_retry_seconds,
             poll_seconds=settings.payment_poll_seconds,
+            refund_attempts_max=settings.refund_attempts_max,
         )
         for gateway in gateways.values()
     ]
+    pause_seconds = settings.payment_catch_up_seconds
+    catch_ups = [CatchUp(gateway, cashier, pause_seconds) for gateway in gateways.values()]
     providers = [ProviderHealth(gateway) for gateway in gateways.values()]
     addresses = ClientAddresses(
         settings.trusted_proxies, settings.secret_key, key=settings.visitor_key
@@ -149,12 +162,16 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="payment",
         database=db,
-        routes=[*routes.routes(desk), audit_log_route("payment", db)],
+        routes=[*routes.routes(desk), *attention_routes(db), audit_log_route("payment", db)],
         shortcuts=shortcuts(desk),
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,
         background=[
             *(Loop(f"payment.sweep.{sweep.gateway.name}", sweep.run) for sweep in sweeps),
+            *(
+                Loop(f"payment.catch_up.{one.gateway.name}", one.run, pause_seconds)
+                for one in catch_ups
+            ),
             *(Loop(f"payment.provider.{one.name}", one.run, PROBE_SECONDS) for one in providers),
         ],
         checks={one.name: one.trouble for one in providers},

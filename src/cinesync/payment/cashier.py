@@ -11,9 +11,9 @@ from cinesync.chassis.client_address import UNKNOWN
 from cinesync.chassis.db import Database
 from cinesync.chassis.health import Intake
 from cinesync.chassis.problems import Problem
-from cinesync.payment import service, store
+from cinesync.payment import refund_service, service, store
 from cinesync.payment.failure_limit import FailureLimit
-from cinesync.payment.gateways import ChargeOrder, Gateway, GatewayAway, GatewayRefused
+from cinesync.payment.gateways import ChargeOrder, Gateway, GatewayAway, GatewayRefused, Notice
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import (
     FREE,
@@ -30,9 +30,11 @@ from cinesync.payment.model import (
     Report,
     Status,
     TokenMissing,
+    UnknownPayment,
     UnknownProvider,
     fingerprint,
 )
+from cinesync.payment.refund_model import ProviderDispute, ProviderRefund
 
 log = telemetry.get_logger(__name__)
 
@@ -167,9 +169,16 @@ class Cashier:
         """What a provider said, written down. Raises UnknownPayment."""
         return await self._reports.submit(report)
 
-    async def receive(self, event: ProviderEvent) -> Payment:
+    async def receive(self, notice: Notice) -> None:
         """A provider's notice, written down once. Raises UnknownPayment."""
-        return await self._events.submit(event)
+        match notice:
+            case ProviderEvent():
+                await self._events.submit(notice)
+            case ProviderRefund():
+                if not await self._db.run(refund_service.take_refunds, [notice]):
+                    raise UnknownPayment
+            case ProviderDispute():
+                await self._db.run(refund_service.take_dispute, notice)
 
     async def close(self) -> None:
         """Finish what is running."""

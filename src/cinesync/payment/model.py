@@ -17,6 +17,12 @@ KEY_LENGTH_MAX: Final = 255
 FREE: Final = "free"  # the provider of payments of nothing
 
 
+class AuditAction(StrEnum):
+    """What the audit log of this service tells of."""
+
+    REFUND_RETRIED = "refund.retried"
+
+
 class Status(StrEnum):
     """How far a payment is."""
 
@@ -28,12 +34,14 @@ class Status(StrEnum):
 
 
 class Cause(StrEnum):
-    """What moves a payment."""
+    """What moves a payment. A refund that fails after it was made comes back."""
 
     CAPTURED = "captured"
     DECLINED = "declined"
     REFUNDED_IN_PART = "refunded_in_part"
     REFUNDED_WHOLE = "refunded_whole"
+    REFUND_FAILED_IN_PART = "refund_failed_in_part"
+    REFUND_FAILED_WHOLE = "refund_failed_whole"
 
 
 NEXT: Final = {
@@ -43,7 +51,25 @@ NEXT: Final = {
     (Status.SUCCESS, Cause.REFUNDED_WHOLE): Status.REFUNDED,
     (Status.PARTIALLY_REFUNDED, Cause.REFUNDED_IN_PART): Status.PARTIALLY_REFUNDED,
     (Status.PARTIALLY_REFUNDED, Cause.REFUNDED_WHOLE): Status.REFUNDED,
+    (Status.REFUNDED, Cause.REFUND_FAILED_IN_PART): Status.PARTIALLY_REFUNDED,
+    (Status.REFUNDED, Cause.REFUND_FAILED_WHOLE): Status.SUCCESS,
+    (Status.PARTIALLY_REFUNDED, Cause.REFUND_FAILED_IN_PART): Status.PARTIALLY_REFUNDED,
+    (Status.PARTIALLY_REFUNDED, Cause.REFUND_FAILED_WHOLE): Status.SUCCESS,
 }
+
+
+class RefundStatus(StrEnum):
+    """How far a refund is. `failed` is the provider's word; `needs_attention` is that we gave up.
+
+    `cancelled` need not be made any more: other money went back in its place.
+    """
+
+    PENDING = "pending"
+    SUBMITTED = "submitted"
+    DONE = "done"
+    FAILED = "failed"
+    NEEDS_ATTENTION = "needs_attention"
+    CANCELLED = "cancelled"
 
 
 class PaymentError(Problem):
@@ -120,6 +146,18 @@ class BadSignature(PaymentError):
 
 class BadNotice(PaymentError):
     """This notice is signed, but it is not as the provider documents it."""
+
+
+class UnknownRefund(PaymentError):
+    """There is no such refund."""
+
+    status = 404
+
+
+class NothingToRetry(PaymentError):
+    """This refund is not waiting for anybody: only one that failed can be tried again."""
+
+    status = 409
 
 
 class Unsettled(PaymentError):
@@ -254,12 +292,24 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         occupies = moved.occupies_hold and not whole
         return replace(moved, refunded_cents=refunded_cents, occupies_hold=occupies)
 
+    def with_refunds_asked(self, asked_cents: int) -> "Payment":
+        """Counts refunds that are to be made, or no longer."""
+        return replace(self, refund_asked_cents=asked_cents)
+
+    def with_refund_failed(self, amount_cents: int) -> "Payment":
+        """Counts money that went back and came to us again."""
+        refunded_cents = self.refunded_cents - amount_cents
+        assert refunded_cents >= 0, "only what went back can come again"
+        cause = Cause.REFUND_FAILED_IN_PART if refunded_cents else Cause.REFUND_FAILED_WHOLE
+        return replace(self.after(cause), refunded_cents=refunded_cents)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
     """Money on its way back. `source` names what asked for it and is unique: once each.
 
     `surplus` money was taken beyond what its payment is for; it does not change the payment.
+    `unasked_cents` of it nobody here had asked for: it was given back at the provider.
     """
 
     refund_id: UUID
@@ -271,6 +321,11 @@ class Refund:
     currency: str
     reason: str
     surplus: bool = False
+    status: RefundStatus = RefundStatus.PENDING
+    provider_refund_id: str = ""
+    unasked_cents: int = 0
+    last_error: str = ""
+    was_done: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -209,7 +209,7 @@ async def webhook(provider: FromPath[str], request: Request[Any, Any, Any], desk
     try:
         await desk.cashier.receive(event)
     except UnknownPayment:
-        log.info("webhook.not_ours", provider=provider, event_id=event.provider_event_id)
+        log.info("webhook.not_ours", provider=provider, kind=type(event).__name__)
 
 
 def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:

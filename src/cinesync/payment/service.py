@@ -12,8 +12,8 @@ from cinesync.chassis.db import Transaction
 from cinesync.chassis.events import Event
 from cinesync.chassis.problems import Problem
 from cinesync.contracts.booking import BookingCancelled, BookingReduced, BookingRefused
-from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
-from cinesync.payment import store
+from cinesync.contracts.payment import PaymentFailed, PaymentSuccess
+from cinesync.payment import refund_store, store
 from cinesync.payment.model import (
     FREE,
     Begin,
@@ -213,7 +213,7 @@ async def _write_captures(tx: Transaction, judged: Iterable[Judged]) -> None:
         await store.insert_captures(tx, captures)
     if refunds:
         SURPLUS.labels(refunds[0].provider).inc(len(refunds))
-        await store.insert_refunds(tx, refunds)
+        await refund_store.insert_refunds(tx, refunds)
 
 
 def _decision(payment: Payment) -> Event:
@@ -267,7 +267,7 @@ async def _begin_refunds(
         )
         for event in events
     }
-    done = await store.refund_sources(tx, list(asks))
+    done = await refund_store.refund_sources(tx, list(asks))
     payments = await store.lock_payments(tx, [ask.payment_id for ask in asks.values()])
     refunds: list[Refund] = []
     for ask in (ask for source, ask in asks.items() if source not in done):
@@ -280,38 +280,6 @@ async def _begin_refunds(
             payments[ask.payment_id] = replace(payment, refund_asked_cents=asked_cents)
             refunds.append(refund)
     if refunds:
-        await store.insert_refunds(tx, refunds)
+        await refund_store.insert_refunds(tx, refunds)
         touched = {refund.payment_id for refund in refunds}
         await store.update_payments(tx, [payments[payment_id] for payment_id in touched])
-
-
-async def finish_refunds(tx: Transaction, refund_ids: Sequence[UUID]) -> None:
-    """The provider has given the money back: count it, and tell everyone once."""
-    finished = await store.finish_refunds(tx, refund_ids)
-    if not finished:
-        return
-    payments = await store.lock_payments(tx, [refund.payment_id for refund in finished])
-    for refund in finished:
-        if not refund.surplus:
-            payment = payments[refund.payment_id]
-            payments[refund.payment_id] = payment.with_refund_done(refund.amount_cents)
-    touched = {refund.payment_id for refund in finished if not refund.surplus}
-    if touched:
-        await store.update_payments(tx, [payments[payment_id] for payment_id in touched])
-    await outbox.append(tx, [_refunded(r, payments[r.payment_id]) for r in finished])
-
-
-def _refunded(refund: Refund, payment: Payment) -> PaymentRefunded:
-    return PaymentRefunded(
-        event_id=clock.new_id(),
-        occurred_at=clock.now(),
-        trace=payment.trace,
-        refund_id=refund.refund_id,
-        payment_id=refund.payment_id,
-        hold_id=payment.hold_id,
-        customer_id=payment.customer_id,
-        amount_cents=refund.amount_cents,
-        currency=refund.currency,
-        reason=refund.reason,
-        surplus=refund.surplus,
-    )

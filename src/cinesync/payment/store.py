@@ -1,22 +1,19 @@
 """Statements over the payment tables, one question each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from cinesync.chassis.db import Row, Transaction, text
-from cinesync.payment.model import Begin, Charge, Patience, Payment, Refund, Status
+from cinesync.payment.model import Begin, Charge, Patience, Payment, Status
 
 _PAYMENT_FIELDS: Final = Payment.__struct_fields__
 PAYMENT_COLUMNS: Final = ", ".join(f"p.{name}" for name in _PAYMENT_FIELDS)
 LOCKED: Final = (
     "FROM payments p WHERE p.payment_id = ANY(CAST(:payment_ids AS uuid[]))"
     " ORDER BY p.payment_id ASC FOR UPDATE"
-)
-REFUND_COLUMNS: Final = (
-    "refund_id, source, payment_id, provider, charge_id, amount_cents, currency, reason, surplus"
 )
 
 
@@ -25,20 +22,6 @@ def _payment(row: Row) -> Payment:
     values = dict(zip(_PAYMENT_FIELDS, row, strict=False))
     values["status"] = Status(values["status"])
     return Payment(**values)
-
-
-def _refund(row: Row) -> Refund:
-    return Refund(
-        refund_id=row.refund_id,
-        source=row.source,
-        payment_id=row.payment_id,
-        provider=row.provider,
-        charge_id=row.charge_id,
-        amount_cents=row.amount_cents,
-        currency=row.currency,
-        reason=row.reason,
-        surplus=row.surplus,
-    )
 
 
 async def insert_payments(
@@ -224,79 +207,6 @@ async def insert_captures(tx: Transaction, captures: Sequence[Capture]) -> None:
     await tx.execute(statement, values)
 
 
-async def refund_sources(tx: Transaction, sources: Sequence[str]) -> set[str]:
-    """Those of `sources` that have their refund already."""
-    statement = text("SELECT source FROM refunds WHERE source = ANY(CAST(:sources AS text[]))")
-    return {row.source for row in await tx.execute(statement, {"sources": list(sources)})}
-
-
-async def insert_refunds(tx: Transaction, refunds: Sequence[Refund]) -> None:
-    """Each source once: a second time is a violation."""
-    statement = text(
-        f"INSERT INTO refunds ({REFUND_COLUMNS})"  # noqa: S608 a constant
-        " SELECT t.refund_id, t.source, t.payment_id, t.provider, t.charge_id, t.amount_cents,"
-        " t.currency, t.reason, t.surplus FROM unnest(CAST(:refund_ids AS uuid[]),"
-        " CAST(:sources AS text[]), CAST(:payment_ids AS uuid[]), CAST(:providers AS text[]),"
-        " CAST(:charge_ids AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]),"
-        " CAST(:reasons AS text[]), CAST(:surplus AS boolean[]))"
-        " AS t(refund_id, source, payment_id, provider, charge_id, amount_cents, currency,"
-        " reason, surplus)"
-    )
-    values = {
-        "refund_ids": [r.refund_id for r in refunds],
-        "sources": [r.source for r in refunds],
-        "payment_ids": [r.payment_id for r in refunds],
-        "providers": [r.provider for r in refunds],
-        "charge_ids": [r.charge_id for r in refunds],
-        "amounts": [r.amount_cents for r in refunds],
-        "currencies": [r.currency for r in refunds],
-        "reasons": [r.reason for r in refunds],
-        "surplus": [r.surplus for r in refunds],
-    }
-    await tx.execute(statement, values)
-
-
-async def claim_refunds(
-    tx: Transaction, provider: str, retry_seconds: float, limit: int
-) -> list[Refund]:
-    """Refunds to do now. Their next attempt is put off first, so that one process has each."""
-    statement = text(
-        "UPDATE refunds SET attempts = attempts + 1, next_attempt_at = now()"  # noqa: S608 a constant
-        " + CAST(LEAST(attempts + 1, 60) AS double precision)"
-        " * CAST(:retry AS double precision) * interval '1 second'"
-        " WHERE refund_id IN (SELECT r.refund_id FROM refunds r"
-        " WHERE r.status = 'pending' AND r.provider = CAST(:provider AS text)"
-        " AND r.next_attempt_at <= now() ORDER BY r.next_attempt_at ASC, r.refund_id ASC"
-        " LIMIT CAST(:limit AS bigint))"
-        f" RETURNING {REFUND_COLUMNS}"
-    )
-    values = {"provider": provider, "retry": retry_seconds, "limit": limit}
-    return [_refund(row) for row in await tx.execute(statement, values)]
-
-
-async def finish_refunds(tx: Transaction, refund_ids: Sequence[UUID]) -> list[Refund]:
-    """Those that were not done before."""
-    statement = text(
-        "UPDATE refunds SET status = 'done', done_at = now(), last_error = ''"  # noqa: S608 a constant
-        " WHERE refund_id = ANY(CAST(:refund_ids AS uuid[])) AND status = 'pending'"
-        f" RETURNING {REFUND_COLUMNS}"
-    )
-    rows = await tx.execute(statement, {"refund_ids": sorted(refund_ids)})
-    return [_refund(row) for row in rows]
-
-
-async def note_refund_errors(tx: Transaction, errors: Mapping[UUID, str]) -> None:
-    """Why refunds are still pending, for people."""
-    statement = text(
-        "UPDATE refunds AS r SET last_error = t.last_error FROM unnest("
-        " CAST(:refund_ids AS uuid[]), CAST(:errors AS text[])) AS t(refund_id, last_error)"
-        " WHERE r.refund_id = t.refund_id"
-    )
-    ordered = sorted(errors)
-    values = {"refund_ids": ordered, "errors": [errors[refund_id] for refund_id in ordered]}
-    await tx.execute(statement, values)
-
-
 async def insert_provider_events(
     tx: Transaction, events: Sequence[tuple[str, str, UUID]]
 ) -> set[tuple[str, str]]:
@@ -335,7 +245,7 @@ async def is_anything_due(tx: Transaction, provider: str) -> bool:
     statement = text(
         "SELECT EXISTS (SELECT 1 FROM payments p WHERE p.status = 'pending'"
         " AND p.provider = CAST(:provider AS text) AND p.next_check_at <= now())"
-        " OR EXISTS (SELECT 1 FROM refunds r WHERE r.status = 'pending'"
+        " OR EXISTS (SELECT 1 FROM refunds r WHERE r.status IN ('pending', 'submitted')"
         " AND r.provider = CAST(:provider AS text) AND r.next_attempt_at <= now()) AS is_due"
     )
     return bool((await tx.execute(statement, {"provider": provider})).scalar_one())

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.db import Database
-from cinesync.payment import service, store
+from cinesync.payment import refund_service, refund_store, store
 from cinesync.payment.cashier import Cashier
 from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
-from cinesync.payment.model import Charge, ChargeState, Patience, Refund, Report
+from cinesync.payment.model import Charge, ChargeState, Patience, Refund, RefundStatus, Report
+from cinesync.payment.refund_model import ProviderRefund
 
 log = telemetry.get_logger(__name__)
 
 BATCH_MAX = 20
+REFUND_RETRY_SECONDS_MAX = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Sweep:
     patience: Patience
     refund_retry_seconds: float
     poll_seconds: float
+    refund_attempts_max: int = 12
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -50,17 +53,25 @@ class Sweep:
         return len(overdue)
 
     async def refund_once(self) -> int:
-        """Gives back what is due now; how many were tried."""
+        """Makes the refunds that are due, and asks about those under way; how many were tried."""
         refunds = await self.db.run(
-            store.claim_refunds, self.gateway.name, self.refund_retry_seconds, BATCH_MAX
+            refund_store.claim_refunds,
+            self.gateway.name,
+            self.refund_retry_seconds,
+            REFUND_RETRY_SECONDS_MAX,
+            BATCH_MAX,
         )
-        errors = await asyncio.gather(*(self._give_back(refund) for refund in refunds))
-        results = {refund.refund_id: error for refund, error in zip(refunds, errors, strict=True)}
-        done = [refund_id for refund_id, error in results.items() if not error]
-        if done:
-            await self.db.run(service.finish_refunds, done)
-        if failed := {refund_id: error for refund_id, error in results.items() if error}:
-            await self.db.run(store.note_refund_errors, failed)
+        answers = await asyncio.gather(*(self._give_back(refund) for refund in refunds))
+        told = [answer for answer in answers if isinstance(answer, ProviderRefund)]
+        if told:
+            await self.db.run(refund_service.take_refunds, told)
+        errors = {
+            refund.refund_id: answer
+            for refund, answer in zip(refunds, answers, strict=True)
+            if isinstance(answer, str)
+        }
+        if errors:
+            await self.db.run(refund_service.give_up_refunds, errors, self.refund_attempts_max)
         return len(refunds)
 
     async def _ask(self, overdue: store.Overdue) -> None:
@@ -85,11 +96,13 @@ class Sweep:
         waits = charge.state is ChargeState.WAITING
         return await self.gateway.cancel(charge) if waits else charge
 
-    async def _give_back(self, refund: Refund) -> str:
-        """Why it did not work, or an empty text."""
+    async def _give_back(self, refund: Refund) -> ProviderRefund | str:
+        """What the provider says, or why it says nothing."""
+        is_under_way = refund.status is RefundStatus.SUBMITTED
         try:
-            await self.gateway.refund(refund)
+            if is_under_way:
+                return await self.gateway.find_refund(refund)
+            return await self.gateway.refund(refund)
         except (GatewayAway, GatewayRefused) as error:
             log.warning("refund.unanswered", refund_id=str(refund.refund_id), why=str(error))
             return str(error) or type(error).__name__
-        return ""

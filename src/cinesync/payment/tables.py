@@ -101,8 +101,10 @@ refunds = Table(
     Column("last_error", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("done_at", Moment),
+    Column("provider_refund_id", Text, nullable=False),
+    Column("unasked_cents", BigInteger, nullable=False),
+    Column("changed_at", Moment),
     CheckConstraint("amount_cents > 0", name="refunds_amount"),
-    CheckConstraint("status IN ('pending', 'done')", name="refunds_status"),
 )
 Index("refunds_of_payment", refunds.c.payment_id)
 Index(
@@ -110,6 +112,53 @@ Index(
     refunds.c.provider,
     refunds.c.next_attempt_at,
     postgresql_where=text("status = 'pending'"),
+)
+
+Index(
+    "refunds_at_provider",
+    refunds.c.provider,
+    refunds.c.provider_refund_id,
+    unique=True,
+    postgresql_where=text("provider_refund_id <> ''"),
+)
+Index(
+    "refunds_submitted",
+    refunds.c.provider,
+    refunds.c.next_attempt_at,
+    postgresql_where=text("status = 'submitted'"),
+)
+Index(
+    "refunds_for_people",
+    refunds.c.payment_id,
+    postgresql_where=text("status IN ('needs_attention', 'failed')"),
+)
+
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("dispute_id", Uuid, primary_key=True),
+    Column("payment_id", Uuid, ForeignKey("payments.payment_id"), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("provider_dispute_id", Text, nullable=False),
+    Column("charge_id", Text, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("due_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    UniqueConstraint("provider", "provider_dispute_id", name="disputes_at_provider"),
+    CheckConstraint(
+        "status IN ('inquiry', 'open', 'won', 'lost', 'closed', 'prevented')",
+        name="disputes_status",
+    ),
+)
+Index("disputes_of_payment", disputes.c.payment_id)
+Index(
+    "disputes_undecided",
+    disputes.c.payment_id,
+    postgresql_where=text("status IN ('inquiry', 'open')"),
 )
 
 provider_events = Table(

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from cinesync.payment.model import Charge, Payment, ProviderEvent, Refund
+from cinesync.payment.refund_model import ProviderDispute, ProviderRefund
+
+Notice = ProviderEvent | ProviderRefund | ProviderDispute
 
 
 class GatewayAway(Exception):
@@ -59,11 +63,17 @@ class Gateway(Protocol):
     async def cancel(self, charge: Charge) -> Charge:
         """Give up a waiting charge if that is still possible; how it stands now."""
 
-    async def refund(self, refund: Refund) -> None:
-        """Give money back, once per refund. Raises GatewayRefused."""
+    async def refund(self, refund: Refund) -> ProviderRefund:
+        """Give money back, once per refund; how it stands now. Raises GatewayRefused."""
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent | None:
-        """A notice that matters to us, or None. Raises BadSignature."""
+    async def find_refund(self, refund: Refund) -> ProviderRefund:
+        """How a refund stands that it accepted before. Raises GatewayRefused."""
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+        """A notice that matters to us, or None. Raises BadSignature, BadNotice."""
+
+    async def notices(self, since: datetime, after: str) -> tuple[list[Notice], str]:
+        """A page of what it had to tell since then, heard or not, and where the next begins."""
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
         """A page of all money moved and where the next page begins ("" at the end)."""

@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
@@ -11,7 +12,13 @@ import msgspec
 
 from cinesync.chassis import clock
 from cinesync.chassis.peer import Peer, PeerAway
-from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused, StatementLine
+from cinesync.payment.gateways import (
+    ChargeOrder,
+    GatewayAway,
+    GatewayRefused,
+    Notice,
+    StatementLine,
+)
 from cinesync.payment.model import (
     BadNotice,
     BadSignature,
@@ -22,6 +29,7 @@ from cinesync.payment.model import (
     Refund,
     Report,
 )
+from cinesync.payment.refund_model import ProviderRefund, RefundCause
 
 SANDBOX: Final = "sandbox"
 SIGNATURE_HEADER: Final = "bank-signature"
@@ -79,13 +87,29 @@ class Sandbox:
     async def cancel(self, charge: Charge) -> Charge:
         return _charge(await self._call("POST", f"/charges/{charge.charge_id}/cancel"))
 
-    async def refund(self, refund: Refund) -> None:
+    async def refund(self, refund: Refund) -> ProviderRefund:
         body = {
             "refund_id": str(refund.refund_id),
             "charge_id": refund.charge_id,
             "amount_cents": refund.amount_cents,
         }
         await self._call("POST", "/refunds", body=body)
+        return ProviderRefund(
+            provider=self.name,
+            provider_refund_id=str(refund.refund_id),
+            charge_id=refund.charge_id,
+            amount_cents=refund.amount_cents,
+            currency=refund.currency,
+            cause=RefundCause.SUCCEEDED,
+            refund_id=refund.refund_id,
+        )
+
+    async def find_refund(self, refund: Refund) -> ProviderRefund:
+        return await self.refund(refund)  # it is made at once, and under its id once
+
+    async def notices(self, since: datetime, after: str) -> tuple[list[Notice], str]:  # noqa: ARG002
+        """The bank repeats a notice until it is heard, and makes no refunds of its own."""
+        return [], ""
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent | None:
         signature = headers.get(SIGNATURE_HEADER, "")

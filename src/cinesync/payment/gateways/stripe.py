@@ -3,22 +3,37 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import stripe
 
-from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused, StatementLine
-from cinesync.payment.gateways.stripe_lifecycle import INTENT_EVENTS, charge_of, payment_id_of
+from cinesync.chassis import telemetry
+from cinesync.payment.gateways import (
+    ChargeOrder,
+    GatewayAway,
+    GatewayRefused,
+    Notice,
+    StatementLine,
+)
+from cinesync.payment.gateways.stripe_amounts import to_stripe
+from cinesync.payment.gateways.stripe_lifecycle import (
+    REFUND_CAUSES,
+    SUBSCRIBED_EVENTS,
+    charge_of,
+    notice_of,
+)
 from cinesync.payment.model import (
     BadNotice,
     BadSignature,
     Charge,
     ChargeState,
     Payment,
-    ProviderEvent,
     Refund,
-    Report,
 )
+from cinesync.payment.refund_model import ProviderRefund, RefundCause
+
+log = telemetry.get_logger(__name__)
 
 # Its search index lags behind by up to a minute.
 ABSENT_AFTER_SECONDS: Final = 180.0
@@ -52,7 +67,7 @@ class Stripe:
 
     async def charge(self, order: ChargeOrder) -> Charge:
         params: dict[str, Any] = {
-            "amount": order.amount_cents,
+            "amount": to_stripe(order.amount_cents, order.currency),
             "currency": order.currency.lower(),
             "payment_method": order.token,
             "payment_method_types": ["card"],
@@ -89,35 +104,45 @@ class Stripe:
                 intent = await self.client.v1.payment_intents.retrieve_async(charge.charge_id)
             return charge_of(intent.to_dict())
 
-    async def refund(self, refund: Refund) -> None:
+    async def refund(self, refund: Refund) -> ProviderRefund:
         async with _translated():
             made = await self.client.v1.refunds.create_async(
                 {
                     "payment_intent": refund.charge_id,
-                    "amount": refund.amount_cents,
+                    "amount": to_stripe(refund.amount_cents, refund.currency),
                     "metadata": {"refund_id": str(refund.refund_id)},
                 },
                 {"idempotency_key": str(refund.refund_id)},
             )
-        if made.status in NOT_GIVEN_BACK:
-            raise GatewayRefused(f"refund {made.id} is {made.status}")
+        return _told(made.to_dict(), refund, self.name)
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent | None:
+    async def find_refund(self, refund: Refund) -> ProviderRefund:
+        async with _translated():
+            found = await self.client.v1.refunds.retrieve_async(refund.provider_refund_id)
+        return _told(found.to_dict(), refund, self.name)
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> Notice | None:
         signature = headers.get("stripe-signature", "")
         try:
             event = stripe.Webhook.construct_event(body, signature, self.webhook_secret)
         except (ValueError, stripe.SignatureVerificationError) as error:
             raise BadSignature from error
-        try:
-            intent = event.to_dict()["data"]["object"]
-            payment_id = payment_id_of(intent)
-            if not INTENT_EVENTS.get(event.type) or payment_id is None:
-                return None
-            charge = charge_of(intent)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise BadNotice from error
-        report = Report(provider=self.name, payment_id=payment_id, charges=[charge])
-        return ProviderEvent(provider_event_id=event.id, report=report)
+        return notice_of(event.to_dict(), self.name)
+
+    async def notices(self, since: datetime, after: str) -> tuple[list[Notice], str]:
+        """Stripe keeps its events for 30 days."""
+        page: dict[str, Any] = {
+            "types": list(SUBSCRIBED_EVENTS),
+            "created": {"gte": int(since.timestamp())},
+            "limit": PAGE_MAX,
+        }
+        async with _translated():
+            events = await self.client.v1.events.list_async(
+                page | ({"starting_after": after} if after else {})  # type: ignore[arg-type]
+            )
+        told = [_notice(event.to_dict(), self.name) for event in events.data]
+        found = [notice for notice in told if notice is not None]
+        return found, events.data[-1].id if events.has_more else ""
 
     async def ping(self) -> None:
         async with _translated():
@@ -153,6 +178,29 @@ async def _translated() -> AsyncIterator[None]:
         raise GatewayRefused(error.code or str(error)) from error
     except stripe.StripeError as error:
         raise GatewayAway(repr(error)) from error
+
+
+def _told(refund: Mapping[str, Any], ours: Refund, provider: str) -> ProviderRefund:
+    """What Stripe says of a refund that we know."""
+    cause = REFUND_CAUSES.get(refund["status"], RefundCause.ACCEPTED)
+    return ProviderRefund(
+        provider=provider,
+        provider_refund_id=refund["id"],
+        charge_id=ours.charge_id,
+        amount_cents=ours.amount_cents,
+        currency=ours.currency,
+        cause=cause,
+        refund_id=ours.refund_id,
+        error=refund.get("failure_reason") or "",
+    )
+
+
+def _notice(event: Mapping[str, Any], provider: str) -> Notice | None:
+    try:
+        return notice_of(event, provider)
+    except BadNotice:
+        log.warning("stripe.bad_event", event_id=event.get("id"))
+        return None
 
 
 def _declined(error: stripe.CardError, order: ChargeOrder) -> Charge:

@@ -7,13 +7,27 @@ https://docs.stripe.com/payments/paymentintents/lifecycle, https://docs.stripe.c
 An event carries its object as it stood when the event was made, and Stripe promises neither order
 nor single delivery. So an event is judged by what it carries, and what it carries only moves a
 payment forward. `payment_intent.created` is made before the card is tried: it decides nothing.
+
+A refund may stay `pending` for days, and one that `succeeded` may still fail: the bank returns it.
+A dispute begins as an inquiry (`warning_…`) that takes no money, or takes it at once; whoever wins
+keeps it. https://docs.stripe.com/refunds, https://docs.stripe.com/api/disputes/object
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from cinesync.payment.model import Charge, ChargeState
+from cinesync.chassis.money import UnknownCurrency
+from cinesync.payment.gateways import Notice
+from cinesync.payment.gateways.stripe_amounts import from_stripe
+from cinesync.payment.model import BadNotice, Charge, ChargeState, ProviderEvent, Report
+from cinesync.payment.refund_model import (
+    DisputeStatus,
+    ProviderDispute,
+    ProviderRefund,
+    RefundCause,
+)
 
 _WAITING: Final = ChargeState.WAITING
 
@@ -38,12 +52,49 @@ INTENT_EVENTS: Final[Mapping[str, bool]] = {
     "payment_intent.canceled": True,
     "payment_intent.succeeded": True,
 }
+# By the status of a Refund.
+REFUND_CAUSES: Final[Mapping[str, RefundCause]] = {
+    "pending": RefundCause.ACCEPTED,
+    "requires_action": RefundCause.ACCEPTED,
+    "succeeded": RefundCause.SUCCEEDED,
+    "failed": RefundCause.FAILED,
+    "canceled": RefundCause.FAILED,
+}
+REFUND_EVENTS: Final = frozenset(
+    {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
+)
+# By the status of a Dispute.
+DISPUTE_STATES: Final[Mapping[str, DisputeStatus]] = {
+    "warning_needs_response": DisputeStatus.INQUIRY,
+    "warning_under_review": DisputeStatus.INQUIRY,
+    "warning_closed": DisputeStatus.CLOSED,
+    "needs_response": DisputeStatus.OPEN,
+    "under_review": DisputeStatus.OPEN,
+    "won": DisputeStatus.WON,
+    "lost": DisputeStatus.LOST,
+    "prevented": DisputeStatus.PREVENTED,
+}
+DISPUTE_EVENTS: Final = frozenset(
+    {
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
+    }
+)
 SUBSCRIBED_EVENTS: Final = (
     "payment_intent.requires_action",
     "payment_intent.processing",
     "payment_intent.payment_failed",
     "payment_intent.canceled",
     "payment_intent.succeeded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
 )
 
 
@@ -60,16 +111,88 @@ def charge_of(intent: Mapping[str, Any]) -> Charge:
     return Charge(
         charge_id=intent["id"],
         state=state,
-        amount_cents=intent["amount_received"] if captured else intent["amount"],
+        amount_cents=_amount(intent, "amount_received" if captured else "amount"),
         currency=intent["currency"].upper(),
         reason=refusal if state is ChargeState.DECLINED else "",
         confirm_url=action.get("url") or "",
     )
 
 
+def refund_of(refund: Mapping[str, Any], provider: str) -> ProviderRefund | None:
+    """A Refund as our notice; None for one that belongs to no PaymentIntent."""
+    cause = REFUND_CAUSES.get(refund["status"] or "")
+    intent = id_of(refund.get("payment_intent"))
+    if cause is None or not intent:
+        return None
+    return ProviderRefund(
+        provider=provider,
+        provider_refund_id=refund["id"],
+        charge_id=intent,
+        amount_cents=_amount(refund, "amount"),
+        currency=refund["currency"].upper(),
+        cause=cause,
+        refund_id=_uuid(refund, "refund_id"),
+        error=refund.get("failure_reason") or "",
+    )
+
+
+def dispute_of(dispute: Mapping[str, Any], provider: str) -> ProviderDispute | None:
+    """A Dispute as our notice; None for one that belongs to no PaymentIntent."""
+    status = DISPUTE_STATES.get(dispute["status"])
+    intent = id_of(dispute.get("payment_intent"))
+    if status is None or not intent:
+        return None
+    due = (dispute.get("evidence_details") or {}).get("due_by")
+    return ProviderDispute(
+        provider=provider,
+        provider_dispute_id=dispute["id"],
+        charge_id=intent,
+        amount_cents=_amount(dispute, "amount"),
+        currency=dispute["currency"].upper(),
+        status=status,
+        reason=dispute.get("reason") or "",
+        due_at=datetime.fromtimestamp(due, UTC) if due else None,
+    )
+
+
+def notice_of(event: Mapping[str, Any], provider: str) -> Notice | None:
+    """An event as what it says to us, or None. Raises BadNotice."""
+    kind = event.get("type")
+    try:
+        thing = event["data"]["object"]
+        if kind in REFUND_EVENTS:
+            return refund_of(thing, provider)
+        if kind in DISPUTE_EVENTS:
+            return dispute_of(thing, provider)
+        payment_id = payment_id_of(thing)
+        if not INTENT_EVENTS.get(str(kind)) or payment_id is None:
+            return None
+        report = Report(provider=provider, payment_id=payment_id, charges=[charge_of(thing)])
+        return ProviderEvent(provider_event_id=event["id"], report=report)
+    except UnknownCurrency:
+        return None  # we charge in none that ISO does not know
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadNotice from error
+
+
+def id_of(expandable: Any) -> str:
+    """The id of what Stripe gives as an id or as a whole object."""
+    if isinstance(expandable, Mapping):
+        return str(expandable.get("id") or "")
+    return str(expandable or "")
+
+
+def _amount(thing: Mapping[str, Any], name: str) -> int:
+    return from_stripe(thing[name], thing["currency"].upper())
+
+
 def payment_id_of(thing: Mapping[str, Any]) -> UUID | None:
     """The payment that an object's metadata names; None for another system's object."""
+    return _uuid(thing, "payment_id")
+
+
+def _uuid(thing: Mapping[str, Any], name: str) -> UUID | None:
     try:
-        return UUID((thing.get("metadata") or {})["payment_id"])
+        return UUID((thing.get("metadata") or {})[name])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

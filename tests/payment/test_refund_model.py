@@ -1,0 +1,348 @@
+"""Refunds and disputes, in every order, without IO."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace as altered
+
+from cinesync.chassis import clock
+from cinesync.payment.model import Payment, Refund, RefundStatus, Status
+from cinesync.payment.refund_model import (
+    DISPUTE_NEXT,
+    REFUND_NEXT,
+    Dispute,
+    DisputeStatus,
+    ProviderDispute,
+    ProviderRefund,
+    RefundCause,
+    Returns,
+    dispute_after,
+    loss_of,
+)
+
+PAID = Payment(
+    payment_id=UUID(int=1),
+    customer_id=UUID(int=2),
+    hold_id=UUID(int=3),
+    provider="stripe",
+    amount_cents=2400,
+    currency="EUR",
+    status=Status.SUCCESS,
+    created_at=datetime(2030, 1, 1, tzinfo=UTC),
+    charge_id="pi_1",
+)
+ACCEPTED, SUCCEEDED, FAILED = RefundCause.ACCEPTED, RefundCause.SUCCEEDED, RefundCause.FAILED
+
+
+def ours(cents: int = 2400, number: int = 1, status: RefundStatus = RefundStatus.PENDING) -> Refund:
+    return Refund(
+        refund_id=UUID(int=100 + number),
+        source=f"event:{number}",
+        payment_id=PAID.payment_id,
+        provider="stripe",
+        charge_id="pi_1",
+        amount_cents=cents,
+        currency="EUR",
+        reason="customer",
+        status=status,
+    )
+
+
+def told(
+    cause: RefundCause = SUCCEEDED, cents: int = 2400, name: str = "re_1", **other: object
+) -> ProviderRefund:
+    notice = ProviderRefund(
+        provider="stripe",
+        provider_refund_id=name,
+        charge_id="pi_1",
+        amount_cents=cents,
+        currency="EUR",
+        cause=cause,
+    )
+    return replace(notice, **other)  # type: ignore[arg-type]  # a test's own words
+
+
+def books(*refunds: Refund) -> Returns:
+    asked = sum(refund.amount_cents for refund in refunds if not refund.surplus)
+    return Returns(altered(PAID, refund_asked_cents=asked), list(refunds))
+
+
+def fold(returns: Returns, *notices: ProviderRefund, surplus: bool = False) -> Returns:
+    for notice in notices:
+        returns.fold(notice, [clock.new_id(), clock.new_id()], surplus=surplus)
+    return returns
+
+
+def by_status(returns: Returns) -> list[tuple[RefundStatus, int]]:
+    return [(refund.status, refund.amount_cents) for refund in returns.refunds]
+
+
+def assert_sound(returns: Returns) -> None:
+    """What the database would refuse, and what an audit would find."""
+    counted = [r for r in returns.refunds if not r.surplus and r.status != RefundStatus.CANCELLED]
+    payment = returns.payment
+    assert payment.refund_asked_cents == sum(refund.amount_cents for refund in counted)
+    done = [r.amount_cents for r in counted if r.status is RefundStatus.DONE]
+    assert payment.refunded_cents == sum(done)
+    assert 0 <= payment.refunded_cents <= payment.refund_asked_cents <= payment.amount_cents
+    expected = Status.SUCCESS if not done else Status.PARTIALLY_REFUNDED
+    whole = payment.refunded_cents == payment.amount_cents
+    assert payment.status is (Status.REFUNDED if whole else expected)
+
+
+LIVES: Sequence[tuple[Sequence[RefundCause], RefundStatus]] = (
+    ([ACCEPTED, SUCCEEDED], RefundStatus.DONE),
+    ([ACCEPTED, FAILED], RefundStatus.FAILED),
+    ([ACCEPTED, SUCCEEDED, FAILED], RefundStatus.FAILED),
+    ([SUCCEEDED, FAILED], RefundStatus.FAILED),
+    ([SUCCEEDED], RefundStatus.DONE),
+)
+
+
+@pytest.mark.parametrize(("life", "end"), LIVES)
+def test_every_order_of_a_refunds_life_ends_alike(
+    life: Sequence[RefundCause], end: RefundStatus
+) -> None:
+    for order in itertools.permutations(life):
+        refund = ours()
+        notices = [told(cause, refund_id=refund.refund_id) for cause in (*order, *order)]
+        returns = fold(books(refund), *notices)
+        assert [one.status for one in returns.refunds] == [end], order
+        assert_sound(returns)
+
+
+def test_a_refund_that_fails_after_it_was_made_is_owed_again() -> None:
+    refund = ours()
+    returns = fold(books(refund), told(refund_id=refund.refund_id))
+    assert returns.payment.status is Status.REFUNDED
+    fold(returns, told(FAILED, refund_id=refund.refund_id, error="lost_or_stolen_card"))
+    assert (returns.payment.status, returns.payment.refunded_cents) == (Status.SUCCESS, 0)
+    [(failed, was_done)] = returns.failed
+    assert (failed.last_error, was_done) == ("lost_or_stolen_card", True)
+    assert_sound(returns)
+
+
+def test_without_the_table_late_news_of_success_would_count_a_failed_refund() -> None:
+    assert (RefundStatus.FAILED, SUCCEEDED) not in REFUND_NEXT
+    refund = ours(status=RefundStatus.FAILED)
+    returns = fold(books(refund), told(refund_id=refund.refund_id))
+    assert returns.done == []
+
+
+def test_a_refund_by_hand_covers_the_one_that_was_asked_for() -> None:
+    returns = fold(books(ours()), told())
+    assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.DONE, 2400)]
+    [done] = returns.done
+    assert (done.unasked_cents, done.reason) == (0, "customer")
+    assert_sound(returns)
+
+
+@pytest.mark.parametrize("status", [RefundStatus.NEEDS_ATTENTION, RefundStatus.FAILED])
+def test_a_refund_by_hand_covers_also_what_waits_for_people(status: RefundStatus) -> None:
+    returns = fold(books(ours(status=status)), told())
+    assert returns.refunds[0].status is RefundStatus.CANCELLED
+    assert_sound(returns)
+
+
+def test_a_refund_by_hand_that_covers_a_part_leaves_the_rest_to_be_made() -> None:
+    returns = fold(books(ours(2000)), told(cents=500))
+    assert sorted(by_status(returns)) == [
+        (RefundStatus.CANCELLED, 2000),
+        (RefundStatus.DONE, 500),
+        (RefundStatus.PENDING, 1500),
+    ]
+    assert [refund.unasked_cents for refund in returns.done] == [0]
+    assert_sound(returns)
+
+
+def test_a_refund_by_hand_that_nobody_asked_for_is_told_as_such() -> None:
+    returns = fold(books(), told(cents=1000))
+    [done] = returns.done
+    assert (done.unasked_cents, done.reason, done.surplus) == (1000, "provider", False)
+    assert returns.payment.status is Status.PARTIALLY_REFUNDED
+    assert_sound(returns)
+
+
+def test_a_refund_by_hand_that_is_under_way_counts_when_it_is_done() -> None:
+    returns = fold(books(), told(ACCEPTED, 1000))
+    assert (returns.done, returns.payment.refunded_cents) == ([], 0)
+    fold(returns, told(SUCCEEDED, 1000))
+    assert [refund.unasked_cents for refund in returns.done] == [1000]
+    assert_sound(returns)
+
+
+def test_a_refund_by_hand_that_failed_at_once_is_nothing() -> None:
+    assert fold(books(), told(FAILED)).refunds == []
+
+
+def test_a_surplus_capture_given_back_by_hand_does_not_change_the_payment() -> None:
+    refund = replace(ours(), surplus=True)
+    returns = fold(Returns(PAID, [refund]), told(), surplus=True)
+    assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.DONE, 2400)]
+    assert (returns.payment, returns.done[0].surplus) == (PAID, True)
+
+
+def test_a_failed_refund_is_tried_again_as_a_new_one() -> None:
+    refund = ours()
+    returns = fold(books(refund), told(refund_id=refund.refund_id))
+    fold(returns, told(FAILED, refund_id=refund.refund_id))
+    returns.retry(returns.refunds[0], UUID(int=7))
+    assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.PENDING, 2400)]
+    assert returns.refunds[1].refund_id == UUID(int=7)
+    assert returns.refunds[1].provider_refund_id == ""
+    assert_sound(returns)
+
+
+def test_a_refund_that_was_given_up_is_tried_again_under_its_own_key() -> None:
+    refund = ours(status=RefundStatus.NEEDS_ATTENTION)
+    returns = books(refund)
+    returns.retry(refund, UUID(int=7))
+    assert [(r.refund_id, r.status) for r in returns.refunds] == [
+        (refund.refund_id, RefundStatus.PENDING)
+    ]
+
+
+def test_what_was_unasked_is_told_once_also_when_it_is_tried_again() -> None:
+    returns = fold(books(), told(SUCCEEDED, 1000), told(FAILED, 1000))
+    returns.retry(returns.refunds[0], UUID(int=7))
+    fold(returns, told(SUCCEEDED, 1000, "re_2", refund_id=UUID(int=7)))
+    assert [refund.unasked_cents for refund in returns.done] == [1000, 0]
+    assert_sound(returns)
+
+
+@given(data=st.data())
+def test_money_is_conserved_whatever_comes(data: st.DataObject) -> None:
+    """Two refunds of ours and two made by hand, in any order, doubled and with gaps."""
+    refunds = [ours(1000, 1), ours(900, 2)]
+    names = {refund.refund_id: f"re_{refund.refund_id.int}" for refund in refunds}
+    by_us = [
+        told(cause, refund.amount_cents, names[refund.refund_id], refund_id=refund.refund_id)
+        for refund in refunds
+        for cause in (ACCEPTED, SUCCEEDED, FAILED)
+    ]
+    by_hand = [
+        told(cause, cents, name)
+        for name, cents in (("re_a", 500), ("re_b", 2400))
+        for cause in (ACCEPTED, SUCCEEDED, FAILED)
+    ]
+    returns = books(*refunds)
+    for notice in data.draw(st.lists(st.sampled_from(by_us + by_hand), max_size=15)):
+        fold(returns, notice)
+        assert_sound(returns)
+
+
+def test_a_refund_that_was_under_way_when_another_covered_it_counts_too() -> None:
+    refund = ours(1000)
+    returns = fold(books(refund), told(cents=500), told(cents=1000, refund_id=refund.refund_id))
+    assert by_status(returns) == [
+        (RefundStatus.DONE, 1000),
+        (RefundStatus.CANCELLED, 500),
+        (RefundStatus.DONE, 500),
+    ]
+    assert sum(refund.unasked_cents for refund in returns.done) == 500
+    assert_sound(returns)
+
+
+@given(data=st.data())
+def test_the_books_come_to_what_the_provider_gave_back(data: st.DataObject) -> None:
+    """Ours are made at once or later, staff give back by hand beside them, notices come in any
+    order: at the end the provider's total is ours, and what was asked for is back."""
+    refunds = [ours(1000, 1), ours(900, 2)]
+    returns = books(*refunds)
+    made: dict[str, int] = {}
+    notices: list[ProviderRefund] = []
+
+    def make(name: str, cents: int, **other: object) -> None:
+        if name not in made and sum(made.values()) + cents <= PAID.amount_cents:
+            made[name] = cents
+            notices.extend(told(cause, cents, name, **other) for cause in (ACCEPTED, SUCCEEDED))
+
+    for _ in range(data.draw(st.integers(0, 6))):
+        if data.draw(st.booleans()):
+            refund = data.draw(st.sampled_from(refunds))
+            make(f"re_{refund.source}", refund.amount_cents, refund_id=refund.refund_id)
+        else:
+            make(f"re_hand_{len(made)}", data.draw(st.integers(1, 1500)))
+        for notice in data.draw(st.lists(st.sampled_from(notices), max_size=3)) if notices else ():
+            fold(returns, notice)
+            assert_sound(returns)
+    fold(returns, *data.draw(st.permutations(notices)))
+    while waiting := [one for one in returns.refunds if one.status is RefundStatus.PENDING]:
+        refund = waiting[0]
+        name = f"re_{refund.source}"
+        make(name, refund.amount_cents, refund_id=refund.refund_id)
+        assert name in made, "the provider refuses nothing that is still owed"
+        fold(returns, notices[-1])
+        assert_sound(returns)
+    assert returns.payment.refunded_cents == sum(made.values()) >= 1900
+    assert sum(refund.unasked_cents for refund in returns.done) == sum(made.values()) - 1900
+
+
+def dispute(status: DisputeStatus) -> ProviderDispute:
+    return ProviderDispute(
+        provider="stripe",
+        provider_dispute_id="dp_1",
+        charge_id="pi_1",
+        amount_cents=2400,
+        currency="EUR",
+        status=status,
+        reason="fraudulent",
+    )
+
+
+DISPUTE_LIVES = (
+    [DisputeStatus.INQUIRY, DisputeStatus.CLOSED],
+    [DisputeStatus.INQUIRY, DisputeStatus.OPEN, DisputeStatus.LOST],
+    [DisputeStatus.OPEN, DisputeStatus.WON],
+    [DisputeStatus.OPEN, DisputeStatus.LOST],
+    [DisputeStatus.INQUIRY, DisputeStatus.PREVENTED],
+)
+
+
+@pytest.mark.parametrize("life", DISPUTE_LIVES)
+def test_every_order_of_a_dispute_ends_alike(life: list[DisputeStatus]) -> None:
+    for order in itertools.permutations(life):
+        known: Dispute | None = None
+        for status in (*order, *order):
+            notice = dispute(status)
+            if dispute_after(known, notice):
+                known = Dispute(
+                    dispute_id=UUID(int=1),
+                    payment_id=PAID.payment_id,
+                    provider="stripe",
+                    provider_dispute_id="dp_1",
+                    charge_id="pi_1",
+                    amount_cents=2400,
+                    currency="EUR",
+                    status=status,
+                    reason="",
+                    due_at=None,
+                )
+        assert known is not None
+        assert known.status is life[-1], order
+
+
+def test_what_ended_never_moves() -> None:
+    ends = set(DisputeStatus) - {before for before, _ in DISPUTE_NEXT}
+    assert ends == {
+        DisputeStatus.WON,
+        DisputeStatus.LOST,
+        DisputeStatus.CLOSED,
+        DisputeStatus.PREVENTED,
+    }
+
+
+def test_a_lost_dispute_is_money_given_back_and_never_more_than_is_left() -> None:
+    refund = ours(1000)
+    returns = fold(books(refund), told(cents=1000, refund_id=refund.refund_id))
+    fold(returns, loss_of(dispute(DisputeStatus.LOST)))
+    lost = returns.done[-1]
+    assert (lost.amount_cents, lost.reason, lost.unasked_cents) == (1400, "dispute_lost", 1400)
+    assert returns.payment.status is Status.REFUNDED
+    assert_sound(returns)
