@@ -20,6 +20,7 @@ from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.database_url import with_database
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters
+from cinesync.chassis.log_retention import LogRetention
 from cinesync.chassis.rabbitmq import RabbitMqBus
 from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
 from cinesync.chassis.revocations import Revocations
@@ -55,8 +56,9 @@ def environ_of(service: str, environ: Mapping[str, str]) -> Mapping[str, str]:
     The shared DATABASE_URL names a server; a database it names is replaced.
     """
     own = environ.get(f"{service.upper()}_DATABASE_URL")
-    if own is None:
-        own = with_database(environ.get("DATABASE_URL", ""), f"cinesync_{service}")
+    if not own:
+        server = environ.get("DATABASE_URL", "")
+        own = with_database(server, f"cinesync_{service}") if server else ""
     return {**environ, "DATABASE_URL": own}
 
 
@@ -254,11 +256,15 @@ def all_settings() -> dict[str, list[settings.SettingDoc]]:
     kinds: dict[str, type[Any]] = {"every process": ProcessSettings, "the bus": BusSettings}
     kinds |= {name: _app(name).Settings for name in ALL}
     kinds["the audit"] = AuditSettings
+    kinds["the logs of `cinesync up`"] = LogRetention
     return {part: settings.describe(kind) for part, kind in kinds.items()}
 
 
 def env_example() -> str:
-    """`.env.example`: every variable once, with its default and meaning."""
+    """`.env.example`: every variable once, with its default and meaning.
+
+    All are comments, so that the file as it is changes nothing: a port, say, is each service's own.
+    """
     lines: list[str] = []
     seen: set[str] = set()
     for part, docs in all_settings().items():
@@ -266,8 +272,10 @@ def env_example() -> str:
         for doc in docs:
             if doc.name not in seen:
                 seen.add(doc.name)
-                value = "" if doc.default == "required" else doc.default.strip("'")
-                lines.append(f"# {doc.doc} ({doc.kind})\n{doc.name}={value}\n")
+                is_required = doc.default == "required"
+                value = "" if is_required else doc.default.strip("'")
+                must = "; must be set" if is_required else ""
+                lines.append(f"# {doc.doc} ({doc.kind}{must})\n#{doc.name}={value}\n")
     return "".join(lines)
 
 

@@ -1,18 +1,21 @@
 """PostgreSQL from the wheel: started, found again after every kind of end, and safe to stop."""
 
+import asyncio
+import errno
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from cinesync.supervisor import postgres
+from cinesync.supervisor import postgres, postgres_leftovers
 from cinesync.supervisor.postgres import Postgres, PostgresFailed
 
 PATIENCE_SECONDS = 60
@@ -125,19 +128,114 @@ async def test_a_stranger_with_the_old_servers_process_id_is_left_alone(prepared
 
 
 @pytest.mark.parametrize("left", ["", "nonsense\n", "999999999\n"])
-def test_a_pid_file_of_nobody_is_left_to_postgresql(prepared: Path, left: str) -> None:
-    pid_file = prepared / "data" / "postmaster.pid"
-    pid_file.write_text(left)
-    Postgres(prepared).stop_leftover()
-    assert pid_file.read_text() == left
-    pid_file.unlink()
+@pytest.mark.parametrize("name", ["data/postmaster.pid", "socket/.s.PGSQL.5432.lock"])
+async def test_a_lock_file_of_nobody_is_cleared_away(prepared: Path, name: str, left: str) -> None:
+    """As one that was written to a full disk: PostgreSQL would refuse to start for ever."""
+    (prepared / name).write_text(left)
+    server = Postgres(prepared, durable=False)
+    try:
+        server.start()
+        assert await ask(server, "SELECT 1") == 1
+    finally:
+        server.stop()
+
+
+async def test_a_socket_lock_with_a_living_strangers_number_is_cleared_away(prepared: Path) -> None:
+    stranger = subprocess.Popen(  # noqa: ASYNC220 nothing else runs
+        ["sleep", "600"], user=(prepared / "data").owner()
+    )
+    (prepared / "socket" / ".s.PGSQL.5432.lock").write_text(f"{stranger.pid}\n")
+    server = Postgres(prepared, durable=False)
+    try:
+        server.start()
+        assert stranger.poll() is None
+    finally:
+        server.stop()
+        stranger.kill()
+        stranger.wait()
+
+
+BUSY = "SELECT count(*) FROM generate_series(1, 100000000000) AS number WHERE number % 7 = 3"
+
+
+async def busy(server: Postgres) -> tuple[asyncpg.Connection, "asyncio.Task[object]"]:
+    """A query that computes, and asks nobody whether the postmaster still lives."""
+    connection = await asyncpg.connect(server.url())
+    query = asyncio.create_task(connection.fetchval(BUSY))
+    running = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '% 7 = 3%' AND state = 'active'"
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await ask(server, running) < 2:  # type: ignore[operator]  # noqa: ASYNC110 it and this
+            await asyncio.sleep(0.02)
+    return connection, query
+
+
+async def test_a_kill_during_a_running_query_does_not_keep_a_server_from_starting(
+    prepared: Path,
+) -> None:
+    server = Postgres(prepared, durable=False)
+    try:
+        for _ in range(3):
+            server.start()
+            connection, query = await busy(server)
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            until_gone(server.pid)
+            server.start()
+            assert await ask(server, "SELECT 1") == 1
+            connection.terminate()
+            await asyncio.gather(query, return_exceptions=True)
+            server.stop()
+    finally:
+        server.stop()
+
+
+async def test_without_ending_what_is_left_a_server_does_not_start(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Postgres(prepared, durable=False)
+    try:
+        server.start()
+        connection, query = await busy(server)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        until_gone(server.pid)
+        monkeypatch.setattr(postgres_leftovers, "_end", lambda _: None)
+        with pytest.raises(PostgresFailed, match=r"shared memory|Terminate any old server"):
+            server.start()
+        monkeypatch.undo()
+        server.start()
+        connection.terminate()
+        await asyncio.gather(query, return_exceptions=True)
+    finally:
+        server.stop()
+
+
+def test_a_configuration_is_whole_or_the_old_one(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = prepared / "data" / "postgresql.conf"
+    before = file.read_text()
+
+    def full(path: Path, text: str) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        Postgres(prepared, durable=True)._configure()
+    monkeypatch.undo()
+    assert file.read_text() == before
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     server = Postgres(tmp_path, durable=False)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "PG_VERSION").write_text("7")
-    with pytest.raises(PostgresFailed, match=r"postgres|data directory"):
+    with pytest.raises(
+        PostgresFailed, match=r"^data directory .* has invalid permissions Permissions should"
+    ):
         server.start()
     assert not server.is_running()
 
@@ -206,15 +304,44 @@ def test_without_root_postgresql_runs_as_we_do(
     assert server._identity() == {}
 
 
-def test_as_root_a_system_user_is_made_when_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_root_a_system_user_is_made_when_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[list[str]] = []
 
     def missing(_: str) -> None:
         raise KeyError
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(postgres, "USER_LOCK", tmp_path / "lock")
     monkeypatch.setattr(pwd, "getpwnam", missing)
     monkeypatch.setattr(subprocess, "run", lambda command, **_: made.append(command))
     assert postgres._system_user() == postgres.SYSTEM_USER
     assert made[0][0] == "useradd"
     assert made[0][-1] == postgres.SYSTEM_USER
+
+
+def test_two_who_start_at_once_make_one_system_user_and_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`useradd` writes several files: who looks between them finds half a user."""
+    made: list[str] = []
+
+    def look(_: str) -> None:
+        if not made:
+            raise KeyError
+
+    def slowly(command: list[str], **_: object) -> None:
+        time.sleep(0.2)
+        made.append(command[-1])
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(postgres, "USER_LOCK", tmp_path / "lock")
+    monkeypatch.setattr(pwd, "getpwnam", look)
+    monkeypatch.setattr(subprocess, "run", slowly)
+    both = [threading.Thread(target=postgres._system_user) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert made == [postgres.SYSTEM_USER]

@@ -59,7 +59,7 @@ class Shop:
     def __init__(
         self, filled: Path | None = None, *, module: str = "cinesync.cli", **environ: str
     ) -> None:
-        folder = temporary_folder()
+        folder = self._make_folder()
         if filled is not None:
             copy_files(filled, folder)
         self.order = folder / "sabotage"
@@ -71,6 +71,9 @@ class Shop:
         self.url = self.address.url
         self._clients: list[Client] = []
         self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def _make_folder(self) -> Path:
+        return temporary_folder()
 
     def _build(self, environ: Mapping[str, str], module: str) -> EmbeddedShop | Split:
         stack = EmbeddedShop(self.home, self.address, environ)

@@ -67,9 +67,8 @@ def load(settings_type: type[S], environ: Mapping[str, str]) -> S:
     problems: list[str] = []
     for field in _described(settings_type):
         raw = environ.get(field.variable)
-        # An empty secret is no secret: what must be set must be set to something.
-        is_blank = raw is None or (_must_not_be_blank(field) and not raw.strip())
-        if raw is None or is_blank:
+        # Set to nothing is not set, as everywhere else: an empty secret would be no secret.
+        if raw is None or not raw.strip():
             if field.default is MISSING:
                 problems.append(f"{field.variable} is not set ({field.doc})")
             continue
@@ -115,10 +114,6 @@ def _described(settings_type: type[Any]) -> Iterator[_Field]:
         if get_origin(hint) in {Union, types.UnionType}:
             hint = next(kind for kind in get_args(hint) if kind is not type(None))
         yield _Field(item.name, hint, item.default, doc, secret)
-
-
-def _must_not_be_blank(field: _Field) -> bool:
-    return field.default is MISSING or field.secret is not None
 
 
 def _parse(field: _Field, raw: str) -> Any:

@@ -7,11 +7,10 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
+from cinesync.chassis.log_retention import LogRetention
 from cinesync.supervisor.errors import UpFailed
-
-LOG_BYTES_MAX = 20_000_000
+from cinesync.supervisor.log_files import LogFile
 
 
 class DataFolder:
@@ -21,6 +20,8 @@ class DataFolder:
         self.folder = folder.expanduser().absolute()
         self.logs = self.folder / "logs"
         self.run_file = self.folder / "run.json"
+        self.retention = LogRetention()
+        self._logs: dict[str, LogFile] = {}
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -78,15 +79,13 @@ class DataFolder:
             return False  # nobody was ever here
         return False
 
-    def log(self, name: str) -> IO[bytes]:
-        """Append to a log; the one before is kept when it has grown too long."""
-        path = self.logs / f"{name}.log"
-        if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-            path.rename(path.with_suffix(".log.1"))
-        return path.open("ab")
+    def log(self, name: str) -> LogFile:
+        """The log of a process, the same one each time."""
+        if name not in self._logs:
+            self._logs[name] = LogFile(self.logs / f"{name}.log", self.retention)
+        return self._logs[name]
 
-
-def log_end(path: Path) -> str:
-    """The last line: what a traceback or a log ends with."""
-    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1] if lines else "it ended without a word"
+    def reopen_logs(self) -> None:
+        """Somebody has moved them away."""
+        for log in self._logs.values():
+            log.reopen()

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cinesync.supervisor.address import Address, check_port, free_port
-from cinesync.supervisor.data_folder import DataFolder, log_end
+from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.demo import Exposure, behind_proxy, decide
 from cinesync.supervisor.errors import UpFailed
-from cinesync.supervisor.infrastructure import Infrastructure
+from cinesync.supervisor.infrastructure import Infrastructure, announce_ignored, announcer
 from cinesync.supervisor.managed_process import ManagedProcess
 
 READY_SECONDS_MAX = 180.0
@@ -54,9 +54,9 @@ class EmbeddedShop(Infrastructure):
         self.start_validators()
         self.shop.start()  # it loads while PostgreSQL starts, and waits for it
         say("starting PostgreSQL")
-        self.postgres.start()
+        self.start_postgres(say)
         say("starting the shop; the first time it makes its databases, and a demo's films")
-        self._await_ready()
+        self._await_ready(say)
         self.home.note_running(
             {
                 "url": self.address.url,
@@ -73,14 +73,19 @@ class EmbeddedShop(Infrastructure):
         self.shop.stop()
         super().stop()
 
-    def _await_ready(self) -> None:
+    def _await_ready(self, say: Callable[[str], None]) -> None:
+        """While PostgreSQL comes and goes, nobody is late."""
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self.shop.ready.wait(0.05):
             if self.stopping.is_set():
                 return
-            if self.shop.has_ended() or time.monotonic() > deadline:
+            if not self.postgres.is_ready():
+                self.start_postgres(say)
+                deadline = time.monotonic() + READY_SECONDS_MAX
+            elif self.shop.has_ended() or time.monotonic() > deadline:
                 log = self.home.logs / "shop.log"
-                raise UpFailed(f"The shop did not start: {log_end(log)} ({log} has more)")
+                why = self.shop.last_words()
+                raise UpFailed(f"The shop did not start: {why} ({log} has more)")
 
 
 def up(
@@ -95,8 +100,11 @@ def up(
     home = DataFolder(folder)
     with home.owned():
         stack = EmbeddedShop(home, address, environ, exposure)
+        say = announcer(home, say)
+        announce_ignored(stack.ignored, say)
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: stack.stopping.set())
+        signal.signal(signal.SIGHUP, lambda *_: stack.reopen_logs())
         try:
             stack.start(say)
             if not stack.stopping.is_set():
@@ -114,7 +122,7 @@ def borrowed(folder: Path, environ: Mapping[str, str]) -> Iterator[Mapping[str, 
     With DATABASE_URL in `environ` that server is used as it is. Raises UpFailed when there is no
     shop in `folder`.
     """
-    if "DATABASE_URL" in environ:
+    if environ.get("DATABASE_URL"):
         yield environ
         return
     home = DataFolder(folder)

@@ -4,13 +4,18 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from cinesync.chassis.log_retention import LogRetention
+from cinesync.chassis.settings import SettingsError, load
 from cinesync.supervisor.address import Address, free_ports
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.log_files import json_line
 from cinesync.supervisor.managed_process import ManagedProcess
-from cinesync.supervisor.postgres import Postgres
+from cinesync.supervisor.postgres import Postgres, PostgresFailed
+from cinesync.supervisor.postgres_watch import PostgresWatch
 from cinesync.supervisor.watchdog import watched
 
 WATCH_SECONDS = 0.2
@@ -29,7 +34,9 @@ class Infrastructure:
 
     def __init__(self, home: DataFolder, url: str, environ: Mapping[str, str]) -> None:
         self.home = home
-        self.postgres = Postgres(home.folder / "postgres")
+        home.retention = _retention(environ)
+        self.postgres = Postgres(home.folder / "postgres", retention=home.retention)
+        self._postgres_watch = PostgresWatch(self.postgres)
         self.ledger = home.folder / "ledger"
         numbers = _validators_in(self.ledger) or range(VALIDATORS)
         bank_port, *validator_ports = free_ports(1 + len(numbers))
@@ -38,8 +45,7 @@ class Infrastructure:
         takes_real_money = bool(environ.get("STRIPE_SECRET_KEY"))
         without_bank = {k: v for k, v in environ.items() if k not in BANK_SETTINGS}
         bank = {"BANK_URL": f"http://127.0.0.1:{bank_port}", "BANK_SECRET": home.secret("bank")}
-        self.environ = {
-            **without_bank,
+        own = {
             **({} if takes_real_money else bank),
             "SECRET_KEY": home.secret("shop"),
             "DATABASE_URL": self.postgres.url(),
@@ -48,6 +54,9 @@ class Infrastructure:
             "LEDGER_HOME": str(self.ledger / "client-ledger"),
             **dict.fromkeys(OWN_URLS, url),
         }
+        self.ignored = [name for name in own if environ.get(name) not in {None, "", own[name]}]
+        folder = {"DISK_FOLDER": environ.get("DISK_FOLDER") or str(home.folder)}
+        self.environ = {**without_bank, **own, **folder}
         self.bank = (
             None
             if takes_real_money
@@ -103,6 +112,19 @@ class Infrastructure:
     def banks(self) -> Sequence[ManagedProcess]:
         return [self.bank] if self.bank is not None else []
 
+    def start_postgres(self, say: Callable[[str], None]) -> None:
+        """Until it is ready, however often that takes, or until `stopping` is set.
+
+        Raises UpFailed when there is nothing yet that could be started.
+        """
+        if not self.postgres.is_initialised():
+            try:
+                self.postgres.launch()
+            except (PostgresFailed, OSError) as error:
+                raise UpFailed(f"PostgreSQL cannot be set up: {error}") from error
+        while not self.postgres.is_ready() and not self.stopping.wait(POLL_SECONDS):
+            self._revive(say)
+
     def start_books(self) -> None:
         """Only what holds data, for commands that look into a stopped shop.
 
@@ -126,24 +148,62 @@ class Infrastructure:
         with watched(lambda: self.children, say):
             while not self.stopping.wait(WATCH_SECONDS):
                 self._revive(say)
-                self.tick()
+                try:
+                    self.tick()
+                except Exception as error:  # noqa: BLE001 the shop outlives whatever is asked of it
+                    say(f"what was asked failed: {error!r}")
 
     def tick(self) -> None:
         """What else is to be done now and then; it never waits for long."""
 
     def _revive(self, say: Callable[[str], None]) -> None:
-        if not self.postgres.is_running():
-            say("PostgreSQL ended; starting it again")
-            self.postgres.start()
+        """Never raises, and waits for nobody."""
+        self._postgres_watch.tick(say)
         for child in (*self.banks, *self.validators, *self.children):
-            if not self.stopping.is_set() and child.has_ended() and child.revive():
-                say(f"the {child.name} ended; it was started again")
+            try:
+                if not self.stopping.is_set() and child.has_ended() and child.revive():
+                    say(f"the {child.name} ended; it was started again")
+            except OSError as error:  # no memory, no process to be had: at the next try, perhaps
+                say(f"the {child.name} ended and cannot be started: {error.strerror}")
 
     def stop(self) -> None:
         """In the order in which they need each other."""
         for child in (*self.validators, *self.banks):
             child.stop()
         self.postgres.stop()
+
+    def reopen_logs(self) -> None:
+        """Somebody has moved them away."""
+        self.home.reopen_logs()
+        self.postgres.log.reopen()
+
+
+def announcer(home: DataFolder, say: Callable[[str], None]) -> Callable[[str], None]:
+    """Says it, and keeps it in `logs/supervisor.log`; a terminal that is gone ends nothing."""
+
+    def announce(what: str) -> None:
+        home.log("supervisor").write(json_line("supervisor.said", "info", text=what))
+        with suppress(Exception):
+            say(what)
+
+    return announce
+
+
+def announce_ignored(ignored: Sequence[str], say: Callable[[str], None]) -> None:
+    """Settings that an operator may believe in."""
+    if ignored:
+        say(
+            f"{', '.join(ignored)} of the environment: not used, `cinesync up` runs its own;"
+            " `cinesync serve` takes them"
+        )
+
+
+def _retention(environ: Mapping[str, str]) -> LogRetention:
+    """Raises UpFailed."""
+    try:
+        return load(LogRetention, environ)
+    except SettingsError as error:
+        raise UpFailed(str(error)) from error
 
 
 def _validators_in(ledger: Path) -> list[int]:

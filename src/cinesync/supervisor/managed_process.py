@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO
 
 from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.log_files import Output, last_words
 from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
 
 STOP_SECONDS_MAX = 30.0
+OUTPUT_SECONDS_MAX = 2.0
 RESTART_PAUSE_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 30.0
 READY_LINE = "cinesync-ready"
@@ -33,23 +34,29 @@ class ManagedProcess:
     started_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
     _process: subprocess.Popen[bytes] | None = None
+    _output: Output | None = None
     _due_at: float | None = None
 
     def start(self) -> None:
         """Begin, or begin again."""
         self.started_at = time.monotonic()
         self.ready.clear()
-        with self.home.log(self.name) as log:
+        output = Output(self.name, self.home.log(self.name), self._hear)
+        try:
             self._process = subprocess.Popen(  # noqa: S603 our own command
                 self.command(),
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
+                stdout=output.writer,
+                stderr=output.writer,
                 start_new_session=True,  # Ctrl-C is ours to pass on
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 Python code between fork and exec is this line
             )
-        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+        except BaseException:
+            output.abandon()
+            raise
+        output.begin()
+        self._output = output
 
     def command(self) -> list[str]:
         """What is run."""
@@ -82,9 +89,10 @@ class ManagedProcess:
             self._due_at = now + pauses[min(self.restarts, len(pauses) - 1)]
         if now < self._due_at:
             return False
-        self._due_at = None
+        self._due_at = now + RESTART_PAUSE_SECONDS[-1]  # when it cannot even be begun
         self.restarts += 1
         self.start()
+        self._due_at = None
         return True
 
     def drain(self) -> None:
@@ -102,6 +110,15 @@ class ManagedProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             self._process.wait()
+        if self._output is not None:
+            self._output.finish(OUTPUT_SECONDS_MAX)
+        self.home.log(self.name).close()
+
+    def last_words(self) -> str:
+        """Why it has ended, as far as it said."""
+        if self._output is not None and self.has_ended():
+            self._output.finish(OUTPUT_SECONDS_MAX)
+        return last_words(self.home.log(self.name).path)
 
     def kill(self) -> None:
         """SIGKILL, for one that hangs."""
@@ -113,11 +130,12 @@ class ManagedProcess:
         if self._process is not None and not self.has_ended():
             self._process.send_signal(signal.SIGINT)
 
-    def _read(self, stdout: IO[bytes]) -> None:
-        with stdout:
-            for line in stdout:
-                if line.strip().decode() == READY_LINE:
-                    self.ready.set()
+    def _hear(self, line: str) -> bool:
+        """What it says of itself, which is not for its log."""
+        if line != READY_LINE:
+            return False
+        self.ready.set()
+        return True
 
 
 def _die_with_parent() -> None:

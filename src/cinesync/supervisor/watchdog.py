@@ -52,13 +52,21 @@ def _watch(
     unanswered: Counter[int] = Counter()
     while not over.wait(CHECK_SECONDS):
         for process in processes():
-            if not process.live_url or not process.is_serving():
-                continue
-            pid = process.pid
-            unanswered[pid] = 0 if _answers(process.live_url) else unanswered[pid] + 1
-            if unanswered[pid] >= UNANSWERED_MAX and process.pid == pid and not over.is_set():
-                say(f"the {process.name} does not answer; it is ended")
-                process.kill()
+            try:
+                if _hangs(process, unanswered) and not over.is_set():
+                    say(f"the {process.name} does not answer; it is ended")
+                    process.kill()
+            except Exception as error:  # noqa: BLE001 who watches must not end unnoticed
+                say(f"the {process.name} could not be looked after: {error!r}")
+
+
+def _hangs(process: Watchable, unanswered: Counter[int]) -> bool:
+    """Whether it has not answered for too long."""
+    if not process.live_url or not process.is_serving():
+        return False
+    pid = process.pid
+    unanswered[pid] = 0 if _answers(process.live_url) else unanswered[pid] + 1
+    return unanswered[pid] >= UNANSWERED_MAX and process.pid == pid
 
 
 def _answers(url: str) -> bool:

@@ -1,0 +1,90 @@
+"""PostgreSQL is started again after every end, however often a start fails."""
+
+import errno
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from cinesync.supervisor import postgres_watch
+from cinesync.supervisor.postgres import Postgres, PostgresFailed
+from cinesync.supervisor.postgres_watch import PostgresWatch
+
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postgres:
+    monkeypatch.setattr(postgres_watch, "PAUSE_SECONDS", (0.0, 0.05))
+    return Postgres(tmp_path, durable=False)
+
+
+def until_ready(watch: PostgresWatch, server: Postgres, said: list[str]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not server.is_ready():
+        watch.tick(said.append)
+        assert time.monotonic() < deadline, said
+        time.sleep(0.01)
+    watch.tick(said.append)
+
+
+@pytest.mark.slow
+def test_a_killed_server_is_started_again_each_time_and_told(server: Postgres) -> None:
+    watch, said = PostgresWatch(server), list[str]()
+    try:
+        until_ready(watch, server, said)
+        assert said == []
+        for count in (1, 2):
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            while server.is_running():
+                time.sleep(0.01)
+            until_ready(watch, server, said)
+            assert watch.restarts == count
+            assert said[-1] == "PostgreSQL is there again"
+            assert said[-2].startswith("PostgreSQL ended (")
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), PostgresFailed("it will not")]
+)
+@pytest.mark.slow
+def test_a_start_that_fails_is_tried_again_with_growing_pauses(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    watch, said, tries = PostgresWatch(server), list[str](), list[float]()
+    launch = server.launch
+
+    def fail_four_times() -> None:
+        tries.append(time.monotonic())
+        if len(tries) < 5:
+            raise error
+        launch()
+
+    monkeypatch.setattr(server, "launch", fail_four_times)
+    try:
+        until_ready(watch, server, said)
+    finally:
+        server.stop()
+    assert len(tries) == 5
+    assert all(text.startswith(f"PostgreSQL did not start: {error};") for text in said[:4])
+    assert said[4:] == ["PostgreSQL is there again"]
+
+
+def test_between_two_tries_nobody_waits(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_watch, "PAUSE_SECONDS", (0.0, 1000.0))
+    tries: list[str] = []
+
+    def fail() -> None:
+        tries.append("tried")
+        raise PostgresFailed("it will not")
+
+    monkeypatch.setattr(server, "launch", fail)
+    watch = PostgresWatch(server)
+    for _ in range(5):
+        watch.tick(lambda _: None)
+    assert tries == ["tried"]

@@ -1,0 +1,117 @@
+"""A shop in bad hours: its database cannot be started, its terminal is gone, its logs are moved."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from cinesync.supervisor.postgres import Postgres
+from cinesync.supervisor.postgres_leftovers import first_number
+from tests.system.shop import Supervised, copy_files, eventually, temporary_folder
+from tests.system.test_crash import buy
+
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+
+KILLS = 3
+BUSY = "SELECT count(*) FROM generate_series(1, 100000000000) AS number WHERE number % 7 = 3"
+
+
+@pytest.fixture(scope="module")
+def up(filled: Path) -> Iterator[Supervised]:
+    folder = temporary_folder()
+    copy_files(filled, folder)
+    up = Supervised(folder)
+    up.client.sign_in_as_guest()
+    yield up
+    up.client.close()
+    assert up.is_running()
+    assert up.end(signal.SIGTERM) == 0
+    shutil.rmtree(folder)
+
+
+def data(up: Supervised) -> Path:
+    return up.folder / "postgres" / "data"
+
+
+def is_ready(up: Supervised) -> bool:
+    return up.client._http.get("/health/ready").status_code == 200
+
+
+def is_another(up: Supervised, old_pid: int | None) -> bool:
+    return first_number(data(up) / "postmaster.pid") not in {old_pid, None}
+
+
+def kill_postgres(up: Supervised) -> None:
+    pid = first_number(data(up) / "postmaster.pid")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def bought(up: Supervised) -> bool:
+    """A purchase from hold to booking."""
+    return bool(
+        up.client.confirmed(buy(up.client.sign_in_as_guest(), up.client.a_show()["show_id"]))
+    )
+
+
+async def kill_while_busy(up: Supervised) -> None:
+    """The postmaster ends during a query that does not ask whether it lives."""
+    connection = await asyncpg.connect(Postgres(up.folder / "postgres").url())
+    query = asyncio.create_task(connection.fetchval(BUSY))
+    await asyncio.sleep(0.2)
+    kill_postgres(up)
+    await asyncio.gather(query, return_exceptions=True)
+    connection.terminate()
+
+
+async def test_a_database_killed_during_queries_comes_back_each_time(up: Supervised) -> None:
+    for _ in range(KILLS):
+        pid = first_number(data(up) / "postmaster.pid")
+        async with asyncio.timeout(60):
+            await kill_while_busy(up)
+        eventually(partial(is_another, up, pid), "it is back")
+        eventually(lambda: is_ready(up), "the shop is ready")
+    assert bought(up)
+
+
+def test_a_database_that_cannot_start_is_waited_for_and_the_shop_says_503(up: Supervised) -> None:
+    broken = data(up) / "postgresql.auto.conf"
+    whole = broken.read_text()
+    broken.write_text("no such setting\n")
+    log = up.folder / "logs" / "supervisor.log"
+    said = log.read_text()
+    kill_postgres(up)
+    eventually(
+        lambda: log.read_text()[len(said) :].count("PostgreSQL ended") >= 3, "three failed starts"
+    )
+    assert up.client._http.get("/health/ready").status_code == 503
+    assert up.client._http.get("/health/live").status_code == 200
+    assert up.is_running()
+    broken.write_text(whole)
+    eventually(lambda: is_ready(up), "the shop is ready")
+    assert bought(up)
+
+
+def test_a_hangup_reopens_the_logs_and_ends_nothing(up: Supervised) -> None:
+    logs = [*(up.folder / "logs").glob("*.log"), up.folder / "postgres" / "postgres.log"]
+    moved = [log.rename(log.with_name(f"moved-{log.name}")) for log in logs]
+    up.process.send_signal(signal.SIGHUP)
+    shop = up.folder / "logs" / "shop.log"
+
+    def is_written() -> bool:
+        up.client.get("/api/movies/filters")
+        return shop.exists()
+
+    eventually(is_written, "a new log")
+    assert up.is_running()
+    for log in [*moved, shop]:
+        for line in log.read_text().splitlines():
+            assert isinstance(json.loads(line), dict), f"{log}: {line}"
+    assert all(log.stat().st_mode & 0o077 == 0 for log in [*moved, shop])
