@@ -13,7 +13,8 @@ from cinesync.audit.books import Books
 from cinesync.audit.results import Outcome
 from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Database, Transaction, text
-from cinesync.contracts.booking import BookingConfirmed
+from cinesync.chassis.events import Event
+from cinesync.contracts.booking import BookingConfirmed, BookingReduced
 from cinesync.contracts.payment import PaymentSuccess
 from cinesync.ledger import entries, founding, genesis
 from cinesync.ledger.application import OPERATIONS_MAX, Ledger
@@ -135,7 +136,7 @@ async def keep_bookings(tx: Transaction, sold: Sequence[Sale]) -> None:
     )
 
 
-def operations(sold: Iterable[Sale]) -> list[bytes]:
+def operations(sold: Iterable[Iterable[Event]]) -> list[bytes]:
     """Their entries, as the ledger service makes them."""
     events = (event for sale in sold for event in sale)
     return [entries.entry_of(event.name, event, bytes(32)).encode() for event in events]
@@ -154,7 +155,9 @@ class Sold:
         start = founding.init(self.folder, ["127.0.0.1:1"] * 4)
         self.grow(start, sold, replicas)
 
-    def grow(self, start: genesis.Genesis, sold: Sequence[Sale], replicas: int = 4) -> None:
+    def grow(
+        self, start: genesis.Genesis, sold: Iterable[Iterable[Event]], replicas: int = 4
+    ) -> None:
         data = operations(sold)
         for replica in range(replicas):
             path = founding.validator_home(self.folder, replica) / founding.CHAIN_FILE
@@ -174,6 +177,44 @@ class Sold:
         await self.databases["payment"].run(keep_payments, sold)
         await self.databases["booking"].run(keep_bookings, sold)
         self.sales += sold
+
+    async def give_back(self, sale: Sale, seat: str) -> BookingReduced:
+        """One of its seats, in the booking database; the ledger is to be told."""
+        _, booked = sale
+        reduced = BookingReduced(
+            event_id=clock.new_id(),
+            occurred_at=booked.occurred_at,
+            reduction_id=clock.new_id(),
+            booking_id=booked.booking_id,
+            payment_id=booked.payment_id,
+            customer_id=booked.customer_id,
+            show_id=booked.show_id,
+            region=REGION,
+            seats=[seat],
+            refund_cents=CENTS // 2,
+            currency="EUR",
+            reason="customer",
+        )
+        key = {"id": booked.booking_id, "seat": seat}
+        for statement in (
+            "DELETE FROM booking_seats WHERE booking_id = CAST(:id AS uuid)"
+            " AND seat = CAST(:seat AS text)",
+            "UPDATE bookings SET refund_cents = CAST(:cents AS bigint), cancelled_seats ="
+            " (SELECT jsonb_agg(e.value) FROM jsonb_array_elements(seats) AS e(value)"
+            " WHERE e.value ->> 'seat' = CAST(:seat AS text)), seats ="
+            " (SELECT jsonb_agg(e.value) FROM jsonb_array_elements(seats) AS e(value)"
+            " WHERE e.value ->> 'seat' <> CAST(:seat AS text))"
+            " WHERE booking_id = CAST(:id AS uuid)",
+            "INSERT INTO booking_refunds (refund_id, region, booking_id, seats, refund_cents,"
+            " currency, whole, reason, actor_id, refunded_at) SELECT CAST(:refund AS uuid), region,"
+            " booking_id, jsonb_build_array(CAST(:seat AS text)), refund_cents, 'EUR', false,"
+            " 'customer', customer_id, confirmed_at FROM bookings"
+            " WHERE booking_id = CAST(:id AS uuid)",
+        ):
+            await self.change(
+                "booking", statement, **key, cents=CENTS // 2, refund=reduced.reduction_id
+            )
+        return reduced
 
     async def leave_in_outbox(self, sale: Sale) -> None:
         await self.databases["payment"].run(outbox.append, [sale[0]])

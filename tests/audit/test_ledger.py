@@ -49,6 +49,23 @@ async def test_seats_that_the_ledger_tells_otherwise_are_found(sold: Sold) -> No
     assert "seats F0 F1, our books say" in outcome.findings[0]
 
 
+async def test_a_seat_given_back_is_in_the_ledger_beside_its_booking(sold: Sold) -> None:
+    sale = sold.sales[1]
+    _, booked = sale
+    reduced = await sold.give_back(sale, booked.seats[0])
+    outcome = await sold.outcome(ledger.check, is_running=False)
+    assert isinstance(outcome, Failed)
+    assert len(outcome.findings) == 1
+    assert outcome.findings[0].startswith(f"booking.reduced of {reduced.reduction_id}")
+    sold.grow(sold.genesis, [[reduced]])
+    assert isinstance(await sold.outcome(ledger.check), Passed)
+    change = "UPDATE booking_refunds SET refund_cents = 1 WHERE refund_id = CAST(:id AS uuid)"
+    await sold.change("booking", change, id=reduced.reduction_id)
+    outcome = await sold.outcome(ledger.check)
+    assert isinstance(outcome, Failed)
+    assert "says 1200 EUR of booking" in outcome.findings[0]
+
+
 async def test_what_nobody_has_any_more_is_a_broken_promise(sold: Sold) -> None:
     """Also in a stopped shop, and for ever."""
     lost = a_sale(hours_ago(1), 99)

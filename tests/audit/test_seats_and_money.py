@@ -31,6 +31,19 @@ async def test_sound_books_are_passed_page_by_page(
         assert paid.figures["sums"]["EUR"]["captured_cents"] == 12_000
 
 
+async def test_seats_and_money_of_a_booking_that_was_given_back_in_part_add_up(sold: Sold) -> None:
+    _, booked = sold.sales[0]
+    await sold.give_back(sold.sales[0], booked.seats[0])
+    taken, paid = await sold.outcome(seats.check), await sold.outcome(money.check)
+    assert isinstance(taken, Passed), taken
+    assert isinstance(paid, Passed), paid
+    assert taken.seen == "9 seats booked for 5 bookings"
+    assert "booked 10800 + refunded 0 + pending 1200" in paid.seen
+    forgotten = f"UPDATE bookings SET cancelled_seats = '[]' WHERE booking_id = {ID}"
+    await sold.change("booking", forgotten, id=booked.booking_id)
+    assert isinstance(await sold.outcome(seats.check), Failed)
+
+
 async def test_a_seat_that_is_sold_twice_names_both_bookings(sold: Sold) -> None:
     first, second = sold.sales[0][1], sold.sales[1][1]
     await sold.change(

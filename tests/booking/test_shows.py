@@ -3,14 +3,31 @@
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
+
 from cinesync.booking import catalog, settling
-from cinesync.booking.model import Show
+from cinesync.booking.model import SalesClosed, Show
 from tests.booking.scenes import BoxOffice, called_off, changed, row, scheduled
 
 
 async def _show(office: BoxOffice, show_id: UUID) -> Show:
     [show] = (await office.db.read(catalog.find_shows, [show_id])).values()
     return show
+
+
+async def test_a_show_closes_its_sale_by_its_own_rule(office: BoxOffice) -> None:
+    show = await office.schedule(scheduled(starts_in_minutes=40, sales_close_minutes=-60))
+    early = scheduled(starts_in_minutes=40)
+    change = changed(early, 1, sales_close_minutes=-60)
+    await office.db.run(settling.change_shows, [change])  # it overtook its scheduling
+    await office.schedule(early)
+    for closed in (show, early):
+        with pytest.raises(SalesClosed):
+            await office.hold(closed, "A1", "A2")
+    await office.db.run(settling.change_shows, [changed(show, 1, sales_close_minutes=-30)])
+    await office.hold(show, "A1", "A2")
+    await office.db.run(settling.change_shows, [changed(show, 2)])  # as all shows
+    await office.hold(show, "A3", "A4")
 
 
 async def test_a_scheduled_show_brings_its_layout(office: BoxOffice) -> None:

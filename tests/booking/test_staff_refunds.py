@@ -146,6 +146,9 @@ async def test_a_whole_show_is_refunded_page_by_page(
     body_again = {"show_id": str(show.show_id), "seats": ["A5", "A6"]}
     refused = await front.http.post("/api/booking/holds", json=body_again)
     assert refused.status_code == 409  # nobody buys what is being given back
+    await front.shop.live.resync()
+    seat_map = await front.get(f"/api/booking/shows/{show.show_id}/seats")
+    assert (seat_map["cancelled"], seat_map["cancel_reason"]) == (True, "The projector failed")
     second = (await manager.http.post(path, json=asked)).json()
     assert (second["bookings_refunded"], second["bookings_left"]) == (3, 0)
     assert second["refund_cents"] == 2000 - 500 + 2000 + 1500
@@ -158,6 +161,7 @@ async def test_a_whole_show_is_refunded_page_by_page(
         found = await front.get(f"/api/booking/bookings/{booking['booking_id']}")
         assert (found["status"], found["cancel_note"]) == ("cancelled", "The projector failed")
     late = await front.office.find(UUID(held["hold_id"]))  # paid while it was going on
+    assert late.state is State.RELEASED
     await front.office.db.run(settling.confirm_bookings, [paid(late)])
     [back] = await front.office.told("booking.refused")
     assert back.reason == "released_show"

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis import clock
+from cinesync.chassis import audit_log, clock
 from cinesync.chassis.db import Database, Transaction
 from cinesync.chassis.events import Event, decode
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed
@@ -203,6 +203,32 @@ async def test_a_moved_show_is_told_with_a_growing_revision(
     event = await last_event(chain, ShowChanged)
     assert (event.revision, event.prices_cents["front"]) == (3, 5)
     assert event.starts_at == later
+
+
+async def test_a_moved_show_stays_known_by_its_first_time_until_it_is_back(
+    chain: Database, plan: ScheduleShow
+) -> None:
+    show_id = await chain.run(service.schedule_show, plan)
+    assert (await view(chain, show_id)).announced_at is None
+    for hours, announced_at in ((2, plan.starts_at), (4, plan.starts_at), (0, None)):
+        change = ChangeShow(starts_at=plan.starts_at + timedelta(hours=hours))
+        await chain.run(service.change_show, show_id, change)
+        assert (await view(chain, show_id)).announced_at == announced_at
+
+
+async def test_a_show_may_close_its_sale_by_its_own_rule(
+    chain: Database, plan: ScheduleShow
+) -> None:
+    early = msgspec.structs.replace(plan, sales_close_minutes=-60)
+    show_id = await chain.run(service.schedule_show, early)
+    scheduled: ShowScheduled = await last_event(chain, ShowScheduled)
+    assert scheduled.sales_close_minutes == -60
+    await chain.run(service.change_show, show_id, ChangeShow(sales_close_minutes=0))
+    await chain.run(service.change_show, show_id, ChangeShow(prices_cents={"front": 5}))
+    changed: ShowChanged = await last_event(chain, ShowChanged)
+    assert (changed.revision, changed.sales_close_minutes) == (3, 0)
+    entries = await chain.run_one(audit_log.page, audit_log.Filter(action="show.sale_changed"))
+    assert entries[0].after == {"sales_close_minutes": 0}
 
 
 async def test_a_change_that_changes_nothing_tells_nobody(

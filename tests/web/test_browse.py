@@ -78,6 +78,17 @@ def test_a_show_after_midnight_says_which_night(visitor: FlaskClient, world: Wor
     assert "after midnight" in page
 
 
+def test_a_moved_show_shows_when_it_was_to_start(visitor: FlaskClient, world: World) -> None:
+    assert "moved, was" not in visitor.get(f"/movies/{MOVIE}").text
+    show = world.shows[SHOW]
+    starts = datetime.fromisoformat(show["starts_at"]) - timedelta(minutes=45)
+    world.shows[SHOW] = dict(show, announced_at=starts.isoformat())
+    assert "moved, was <del>17:45</del>" in visitor.get(f"/movies/{MOVIE}").text
+    page = visitor.get(f"/shows/{SHOW}").text
+    assert "The time changed." in page
+    assert "17:45</del>" in page
+
+
 def test_times_are_the_theaters_own(visitor: FlaskClient) -> None:
     page = visitor.get(f"/movies/{MOVIE}?city=Tokyo", headers={"Accept-Language": "en-US"})
     assert re.search(r"6:30\sPM", page.text)

@@ -203,7 +203,13 @@ def test_money_that_came_too_late_goes_back_and_the_page_says_so(
     payment["status"] = "success"
     refused = {"payment_id": payment["payment_id"], "reason": "seats_gone"}
     world.bookings[hold_id] |= {"status": "expired", "refused_payments": [refused]}
-    assert "Your money goes back" in customer.get(waiting).text
+    page = customer.get(waiting).text
+    assert "Your money goes back" in page
+    assert "the seats could not be kept" in page
+    refused["reason"] = "released_show"
+    world.bookings[hold_id]["cancel_note"] = "The projector broke"
+    page = customer.get(waiting).text
+    assert "the cinema had cancelled this show: The projector broke." in page
 
 
 def test_a_second_payment_that_goes_back_leads_to_the_ticket_of_the_first(
@@ -303,7 +309,7 @@ def test_the_hold_of_a_cancelled_show_is_free_for_nobody(
     customer: FlaskClient, world: World, hold_id: str
 ) -> None:
     world.bookings[hold_id]["status"] = "released"
-    world.shows[SHOW] |= {"status": "cancelled", "cancel_reason": "The projector broke"}
+    world.seat_map_extra = {"cancelled": True, "cancel_reason": "The projector broke"}
     page = customer.get(f"/holds/{hold_id}")
     assert page.status_code == 410
     assert "This show was cancelled" in page.text

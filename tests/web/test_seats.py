@@ -149,7 +149,8 @@ def test_a_cancelled_show_and_a_begun_show_sell_nothing(
     begun = (clock.now() - timedelta(minutes=1)).isoformat()
     for told, sentence in (
         ({"cancelled": True}, "This show was cancelled."),
-        ({"sales_close_at": begun}, "This show has begun"),
+        ({"cancelled": True, "cancel_reason": "Snow"}, "This show was cancelled: Snow."),
+        ({"sales_close_at": begun}, "are no longer sold"),
     ):
         world.seat_map_extra = told
         page = visitor.get(f"/shows/{SHOW}").text

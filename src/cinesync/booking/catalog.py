@@ -22,6 +22,7 @@ from cinesync.contracts.movies import (
 _SHOW_FIELDS = (
     "region", "show_id", "movie_id", "movie_title", "theater_id", "theater_name", "city",
     "time_zone", "auditorium_name", "starts_at", "ends_at", "format", "language", "currency",
+    "sales_close_minutes",
 )  # fmt: skip
 
 _FIELDS = Show.__struct_fields__
@@ -72,19 +73,21 @@ async def insert_shows(tx: Transaction, scheduled: Sequence[ShowScheduled]) -> s
     statement = text(
         "INSERT INTO shows (region, show_id, movie_id, movie_title, theater_id, theater_name,"
         " city, time_zone, auditorium_name, starts_at, ends_at, format, language, currency,"
-        " prices_cents, layout_id, revision, cancelled) SELECT t.region, t.show_id, t.movie_id,"
-        " t.movie_title, t.theater_id, t.theater_name, t.city, t.time_zone, t.auditorium_name,"
-        " t.starts_at, t.ends_at, t.format, t.language, t.currency,"
-        " CAST(t.prices_cents AS jsonb), t.layout_id, 0, false FROM unnest("
+        " prices_cents, layout_id, revision, cancelled, sales_close_minutes)"
+        " SELECT t.region, t.show_id, t.movie_id, t.movie_title, t.theater_id, t.theater_name,"
+        " t.city, t.time_zone, t.auditorium_name, t.starts_at, t.ends_at, t.format, t.language,"
+        " t.currency,"
+        " CAST(t.prices_cents AS jsonb), t.layout_id, 0, false, t.sales_close_minutes FROM unnest("
         " CAST(:region AS text[]), CAST(:show_id AS uuid[]), CAST(:movie_id AS uuid[]),"
         " CAST(:movie_title AS text[]), CAST(:theater_id AS uuid[]),"
         " CAST(:theater_name AS text[]), CAST(:city AS text[]), CAST(:time_zone AS text[]),"
         " CAST(:auditorium_name AS text[]), CAST(:starts_at AS timestamptz[]),"
         " CAST(:ends_at AS timestamptz[]), CAST(:format AS text[]), CAST(:language AS text[]),"
         " CAST(:currency AS text[]), CAST(:prices_cents AS text[]),"
-        " CAST(:layout_id AS uuid[])) AS t(region, show_id, movie_id, movie_title, theater_id,"
+        " CAST(:layout_id AS uuid[]), CAST(:sales_close_minutes AS bigint[]))"
+        " AS t(region, show_id, movie_id, movie_title, theater_id,"
         " theater_name, city, time_zone, auditorium_name, starts_at, ends_at, format, language,"
-        " currency, prices_cents, layout_id)"
+        " currency, prices_cents, layout_id, sales_close_minutes)"
         " ON CONFLICT (region, show_id) DO NOTHING RETURNING show_id"
     )
     parameters: dict[str, list[Any]] = {
@@ -102,12 +105,13 @@ async def update_shows(
     known."""
     statement = text(
         "UPDATE shows SET revision = t.revision, starts_at = t.starts_at, ends_at = t.ends_at,"
-        " prices_cents = CAST(t.prices_cents AS jsonb), moves = CAST(t.moves AS jsonb)"
-        " FROM unnest(CAST(:regions AS text[]),"
+        " prices_cents = CAST(t.prices_cents AS jsonb), moves = CAST(t.moves AS jsonb),"
+        " sales_close_minutes = t.sales_close_minutes FROM unnest(CAST(:regions AS text[]),"
         " CAST(:show_ids AS uuid[]), CAST(:revisions AS bigint[]),"
         " CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]),"
-        " CAST(:prices AS text[]), CAST(:moves AS text[])) AS t(region, show_id, revision,"
-        " starts_at, ends_at, prices_cents, moves) WHERE shows.region = t.region"
+        " CAST(:prices AS text[]), CAST(:closes AS bigint[]), CAST(:moves AS text[]))"
+        " AS t(region, show_id, revision, starts_at, ends_at, prices_cents, sales_close_minutes,"
+        " moves) WHERE shows.region = t.region"
         " AND shows.show_id = t.show_id"
         " AND shows.revision < t.revision RETURNING shows.show_id"
     )
@@ -136,14 +140,17 @@ async def keep_early_changes(tx: Transaction, changes: Sequence[ShowChanged]) ->
     """Keep changes of unknown shows, one for each, until their show.scheduled comes."""
     statement = text(
         "INSERT INTO early_show_changes (region, show_id, revision, starts_at, ends_at,"
-        " prices_cents, cancelled) SELECT t.region, t.show_id, t.revision, t.starts_at,"
-        " t.ends_at, CAST(t.prices_cents AS jsonb), false FROM unnest("
+        " prices_cents, sales_close_minutes, cancelled) SELECT t.region, t.show_id, t.revision,"
+        " t.starts_at, t.ends_at, CAST(t.prices_cents AS jsonb), t.sales_close_minutes, false"
+        " FROM unnest("
         " CAST(:regions AS text[]), CAST(:show_ids AS uuid[]), CAST(:revisions AS bigint[]),"
         " CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]),"
-        " CAST(:prices AS text[])) AS t(region, show_id, revision, starts_at, ends_at,"
-        " prices_cents) ON CONFLICT (region, show_id) DO UPDATE SET"
+        " CAST(:prices AS text[]), CAST(:closes AS bigint[])) AS t(region, show_id, revision,"
+        " starts_at, ends_at, prices_cents, sales_close_minutes)"
+        " ON CONFLICT (region, show_id) DO UPDATE SET"
         " revision = excluded.revision, starts_at = excluded.starts_at,"
-        " ends_at = excluded.ends_at, prices_cents = excluded.prices_cents"
+        " ends_at = excluded.ends_at, prices_cents = excluded.prices_cents,"
+        " sales_close_minutes = excluded.sales_close_minutes"
         " WHERE early_show_changes.revision < excluded.revision"
     )
     await tx.execute(statement, _change_arrays(changes))
@@ -178,6 +185,7 @@ class EarlyChange:
     prices_cents: Any
     cancelled: bool
     cancel_reason: str | None
+    sales_close_minutes: int | None
 
 
 async def take_early_changes(tx: Transaction, show_ids: Iterable[UUID]) -> list[EarlyChange]:
@@ -251,6 +259,7 @@ def _change_arrays(changes: Sequence[ShowChanged]) -> dict[str, list[Any]]:
         "starts": [change.starts_at for change in changes],
         "ends": [change.ends_at for change in changes],
         "prices": [_json(change.prices_cents) for change in changes],
+        "closes": [change.sales_close_minutes for change in changes],
     }
 
 

@@ -276,10 +276,12 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: bool
     cancel_reason: str | None = None
     moves: Sequence[Move] = ()
+    sales_close_minutes: int | None = None
     read_at: datetime
 
     def sales_close_at(self, terms: Terms) -> datetime:
-        return self.starts_at + timedelta(minutes=terms.sales_close_minutes)
+        own = self.sales_close_minutes
+        return self.starts_at + timedelta(minutes=terms.sales_close_minutes if own is None else own)
 
     def starts_at_when(self, moment: datetime) -> datetime:
         """The start that was announced then."""

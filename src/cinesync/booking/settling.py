@@ -275,6 +275,7 @@ def _early_change(early: catalog.EarlyChange) -> ShowChanged:
         starts_at=early.starts_at,
         ends_at=early.ends_at,
         prices_cents=early.prices_cents,
+        sales_close_minutes=early.sales_close_minutes,
     )
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from cinesync.booking import cancellation_store, service, store
 from cinesync.booking.cancel_rules import Split
 from cinesync.booking.cancellation import refund_of
-from cinesync.booking.model import AuditAction, Show, State
+from cinesync.booking.model import NEXT, AuditAction, Cause, Show, State
 from cinesync.booking.staff_refunds import RefundIdUsed
 from cinesync.chassis import audit_log, outbox
 from cinesync.chassis.audit_log import Actor
@@ -66,6 +66,7 @@ async def refund_show(tx: Transaction, command: RefundShow) -> Page:
     begun = await _lock(tx, command.refund_id)
     if begun is None:
         await _begin(tx, command, show)
+        await _let_go_of_holds(tx, show)
         await audit_log.append(tx, [_entry(command, AuditAction.SHOW_REFUND_BEGUN)])
     elif begun.show_id != command.show_id:
         raise RefundIdUsed
@@ -147,6 +148,19 @@ async def _begin(tx: Transaction, command: RefundShow, show: Show) -> None:
         **key,
     }
     await tx.execute(statement, parameters)
+
+
+async def _let_go_of_holds(tx: Transaction, show: Show) -> None:
+    """Nobody shall go on to pay for seats of a show that is given back."""
+    statement = text(
+        "DELETE FROM booking_seats WHERE region = CAST(:region AS text)"
+        " AND show_id = CAST(:show_id AS uuid) AND state = 'held' RETURNING booking_id"
+    )
+    rows = await tx.execute(statement, {"region": show.region, "show_id": show.show_id})
+    if rows:
+        keys = sorted({(show.region, row.booking_id) for row in rows})
+        after = NEXT[State.HELD, Cause.SHOW_CANCELLED]
+        await store.set_states(tx, keys, [State.HELD], after)
 
 
 async def _booked_ids(tx: Transaction, show: Show, limit: int) -> list[UUID]:

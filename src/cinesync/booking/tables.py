@@ -56,6 +56,7 @@ shows = Table(
     Column("cancelled", Boolean, nullable=False),
     Column("cancel_reason", Text),
     Column("moves", JSONB, nullable=False),
+    Column("sales_close_minutes", BigInteger),
     Index("shows_by_id", "show_id"),
     Index("shows_of_theater", "theater_id", "starts_at"),
 )
@@ -72,6 +73,7 @@ early_show_changes = Table(
     Column("prices_cents", JSONB),
     Column("cancelled", Boolean, nullable=False),
     Column("cancel_reason", Text),
+    Column("sales_close_minutes", BigInteger),
 )
 
 bookings = Table(

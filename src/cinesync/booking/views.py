@@ -98,6 +98,7 @@ class SeatMapView:
     version: int
     currency: str
     cancelled: bool
+    cancel_reason: str | None
     starts_at: datetime
     sales_close_at: datetime
     seats_per_hold_max: int
@@ -223,6 +224,7 @@ def seat_map(feed: Feed, terms: Terms) -> SeatMapView:
         version=feed.version,
         currency=show.currency,
         cancelled=show.cancelled,
+        cancel_reason=show.cancel_reason,
         starts_at=show.starts_at,
         sales_close_at=show.sales_close_at(terms),
         seats_per_hold_max=SEATS_PER_HOLD_MAX,

@@ -43,7 +43,8 @@ class ShowScheduled(Event, frozen=True, kw_only=True):
     """A show can be sold from now on.
 
     Carries all a seller needs, layout included. `prices_cents` is per zone, in minor units of
-    `currency` (ISO 4217); `time_zone` is an IANA name; times are UTC.
+    `currency` (ISO 4217); `time_zone` is an IANA name; times are UTC. Sales close
+    `sales_close_minutes` after the start (below 0: before it); None leaves it to the seller.
     """
 
     name: ClassVar[str] = "show.scheduled"
@@ -64,10 +65,11 @@ class ShowScheduled(Event, frozen=True, kw_only=True):
     currency: str
     prices_cents: Mapping[str, int]
     layout: Layout
+    sales_close_minutes: int | None = None
 
 
 class ShowChanged(Event, frozen=True, kw_only=True):
-    """A show moved in time or changed its prices; seats and room stay.
+    """A show moved in time, or changed its prices or when its sale closes; seats and room stay.
 
     `revision` grows by one with each change, so that a late older change is recognised.
     """
@@ -80,6 +82,7 @@ class ShowChanged(Event, frozen=True, kw_only=True):
     starts_at: datetime
     ends_at: datetime
     prices_cents: Mapping[str, int]
+    sales_close_minutes: int | None = None
 
 
 class ShowCancelled(Event, frozen=True, kw_only=True):

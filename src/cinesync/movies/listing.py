@@ -41,7 +41,8 @@ _SHOW = (
     " s.auditorium_id, a.name AS auditorium_name, s.layout_id, s.starts_at, s.ends_at,"
     f" s.local_date, {_BUSINESS_DATE} AS business_date,"
     " s.format, s.language, s.subtitles, s.currency, s.prices_cents, s.seat_count,"
-    " s.seats_taken, s.status, s.cancel_reason, s.revision"
+    " s.seats_taken, s.status, s.cancel_reason,"
+    " s.announced_at, s.revision"
     " FROM shows AS s"
     " JOIN events AS e ON e.movie_id = s.movie_id"
     " JOIN theaters AS t ON t.region = s.region AND t.theater_id = s.theater_id"
@@ -302,6 +303,8 @@ def _show(row: RowMapping) -> ShowView:
     values["prices_cents"] = prices(values["prices_cents"])
     values["starts_at"] = values["starts_at"].astimezone(zone)
     values["ends_at"] = values["ends_at"].astimezone(zone)
+    if values["announced_at"] is not None:
+        values["announced_at"] = values["announced_at"].astimezone(zone)
     return ShowView(
         **values,
         local_time=values["starts_at"].strftime("%H:%M"),

@@ -20,6 +20,7 @@ ZONES = ("front", "standard", "premium", "balcony", "sofa", "vip")
 
 TRAILERS = timedelta(minutes=15)
 CLEANING = timedelta(minutes=20)
+SALES_CLOSE_MINUTES_MAX = 7 * 24 * 60
 SHOW_LENGTH_MAX = timedelta(hours=10)
 PRICE_CENTS_MAX = 1_000_000_000  # minor units: Rp 50,000.00 is 5,000,000 of them
 
@@ -90,6 +91,7 @@ class AuditAction(StrEnum):
     SHOW_SCHEDULED = "show.scheduled"
     SHOW_MOVED = "show.moved"
     PRICES_CHANGED = "show.prices_changed"
+    SALE_CHANGED = "show.sale_changed"
     SHOW_CANCELLED = "show.cancelled"
     MOVIES_IMPORTED = "movies.imported"
     THEATER_CHANGED = "theater.changed"
@@ -203,7 +205,8 @@ class Auditorium:
 class Show:
     """A film in an auditorium at a time. Times are UTC.
 
-    `ends_at` is when the film ends, `free_at` when the room is clean again.
+    `ends_at` is when the film ends, `free_at` when the room is clean again. `announced_at` is when
+    it was to start at first, of a show that was moved.
     """
 
     show_id: UUID
@@ -225,6 +228,8 @@ class Show:
     status: str = Status.SCHEDULED
     revision: int = 1
     cancel_reason: str | None = None
+    announced_at: datetime | None = None
+    sales_close_minutes: int | None = None
 
     def spoken(self) -> str:
         """Language and subtitles in one word or two, for a ticket."""
@@ -256,6 +261,9 @@ class ChangeTheater(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return int(hours) * 60 + int(minutes)
 
 
+SalesClose = Annotated[int, Meta(ge=-SALES_CLOSE_MINUTES_MAX, le=SALES_CLOSE_MINUTES_MAX)]
+
+
 class ScheduleShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Plan a film in a room. What is left out follows from film, room and price card."""
 
@@ -266,13 +274,16 @@ class ScheduleShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     language: LanguageCode | None = None
     subtitles: LanguageCode | None = None
     prices_cents: Prices | None = None
+    sales_close_minutes: SalesClose | None = None
 
 
 class ChangeShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Move a show, or change the prices of some zones; what is left out stays."""
+    """Move a show, or change the prices of some zones, or when its sale closes: so many minutes
+    after the start, or before it. What is left out stays."""
 
     starts_at: Moment | None = None
     prices_cents: Prices | None = None
+    sales_close_minutes: SalesClose | None = None
 
 
 class CancelShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -119,6 +119,7 @@ async def schedule_show(tx: Transaction, command: ScheduleShow, by: Actor = SYST
             command.prices_cents,
         ),
     )
+    planned = replace(planned, sales_close_minutes=command.sales_close_minutes)
     await _refuse_overlap(tx, room, planned)
     await publish_shows(
         tx,
@@ -223,6 +224,7 @@ def _scheduled(
         currency=show.currency,
         prices_cents=show.prices_cents,
         layout=layout,
+        sales_close_minutes=show.sales_close_minutes,
     )
 
 
@@ -240,16 +242,20 @@ async def change_show(
     if command.prices_cents is not None:
         prices = priced(show.prices_cents, command.prices_cents, show.prices_cents, show.currency)
         changed = replace(changed, prices_cents=prices)
+    if command.sales_close_minutes is not None:
+        changed = replace(changed, sales_close_minutes=command.sales_close_minutes)
     if changed != show:
         await _save(tx, replace(changed, revision=show.revision + 1))
         await audit_log.append(tx, _changes(by, show, changed))
 
 
 def moved(show: Show, starts_at: datetime, theater: Theater) -> Show:
-    """The show at another time, as long as it was."""
+    """The show at another time, as long as it was. It stays known when it was to start."""
     by = starts_at - show.starts_at
+    announced_at = show.announced_at or show.starts_at
     return replace(
         show,
+        announced_at=None if announced_at == starts_at else announced_at,
         starts_at=starts_at,
         ends_at=show.ends_at + by,
         free_at=show.free_at + by,
@@ -296,6 +302,10 @@ def _changes(by: Actor, old: Show, new: Show) -> list[audit_log.Entry]:
         before = {"prices_cents": old.prices_cents, "currency": old.currency}
         after_it = {"prices_cents": new.prices_cents, "currency": new.currency}
         entries.append(_entry(by, AuditAction.PRICES_CHANGED, old, before=before, after=after_it))
+    if new.sales_close_minutes != old.sales_close_minutes:
+        before = {"sales_close_minutes": old.sales_close_minutes}
+        after_it = {"sales_close_minutes": new.sales_close_minutes}
+        entries.append(_entry(by, AuditAction.SALE_CHANGED, old, before=before, after=after_it))
     return entries
 
 
@@ -425,5 +435,6 @@ async def _save(tx: Transaction, changed: Show) -> None:
         starts_at=changed.starts_at,
         ends_at=changed.ends_at,
         prices_cents=changed.prices_cents,
+        sales_close_minutes=changed.sales_close_minutes,
     )
     await outbox.append(tx, [event])

@@ -156,20 +156,22 @@ async def add_shows(tx: Transaction, planned: Sequence[Show]) -> None:
     statement = text(
         "INSERT INTO shows (region, show_id, movie_id, theater_id, auditorium_id, layout_id,"
         " starts_at, ends_at, free_at, local_date, format, language, subtitles, currency,"
-        " prices_cents, seat_count, status, revision)"
+        " prices_cents, seat_count, status, revision, announced_at, sales_close_minutes)"
         " SELECT t.region, t.show_id, t.movie_id, t.theater_id, t.auditorium_id, t.layout_id,"
         " t.starts_at, t.ends_at, t.free_at, t.local_date, t.format, t.language, t.subtitles,"
-        " t.currency, CAST(t.prices_cents AS jsonb), t.seat_count, t.status, t.revision"
+        " t.currency, CAST(t.prices_cents AS jsonb), t.seat_count, t.status, t.revision,"
+        " t.announced_at, t.sales_close_minutes"
         " FROM unnest(CAST(:region AS text[]), CAST(:show_id AS uuid[]),"
         " CAST(:movie_id AS uuid[]), CAST(:theater_id AS uuid[]), CAST(:auditorium_id AS uuid[]),"
         " CAST(:layout_id AS uuid[]), CAST(:starts_at AS timestamptz[]),"
         " CAST(:ends_at AS timestamptz[]), CAST(:free_at AS timestamptz[]),"
         " CAST(:local_date AS date[]), CAST(:format AS text[]), CAST(:language AS text[]),"
         " CAST(:subtitles AS text[]), CAST(:currency AS text[]), CAST(:prices_cents AS text[]),"
-        " CAST(:seat_count AS bigint[]), CAST(:status AS text[]), CAST(:revision AS bigint[]))"
+        " CAST(:seat_count AS bigint[]), CAST(:status AS text[]), CAST(:revision AS bigint[]),"
+        " CAST(:announced_at AS timestamptz[]), CAST(:sales_close_minutes AS bigint[]))"
         " AS t(region, show_id, movie_id, theater_id, auditorium_id, layout_id, starts_at,"
         " ends_at, free_at, local_date, format, language, subtitles, currency, prices_cents,"
-        " seat_count, status, revision)"
+        " seat_count, status, revision, announced_at, sales_close_minutes)"
     )
     if planned:
         names = Show.__dataclass_fields__.keys() - {"cancel_reason"}
@@ -183,7 +185,7 @@ async def show(tx: Transaction, show_id: UUID) -> Show | None:
     statement = text(
         "SELECT region, show_id, movie_id, theater_id, auditorium_id, layout_id, starts_at,"
         " ends_at, free_at, local_date, format, language, subtitles, currency, prices_cents,"
-        " seat_count, status, revision"
+        " seat_count, status, revision, announced_at, sales_close_minutes"
         " FROM shows WHERE show_id = CAST(:show_id AS uuid)"
     )
     row = (await tx.execute(statement, {"show_id": show_id})).mappings().first()
@@ -199,12 +201,17 @@ async def save_show(tx: Transaction, changed: Show) -> bool:
         " ends_at = CAST(:ends_at AS timestamptz), free_at = CAST(:free_at AS timestamptz),"
         " local_date = CAST(:local_date AS date), prices_cents = CAST(:prices_cents AS jsonb),"
         " status = CAST(:status AS text), cancel_reason = CAST(:cancel_reason AS text),"
+        " announced_at = CAST(:announced_at AS timestamptz),"
+        " sales_close_minutes = CAST(:sales_close_minutes AS bigint),"
         " revision = CAST(:revision AS bigint)"
         " WHERE region = CAST(:region AS text) AND show_id = CAST(:show_id AS uuid)"
         " AND revision = CAST(:revision AS bigint) - 1"
     )
-    names = ("starts_at", "ends_at", "free_at", "local_date", "status", "cancel_reason")
-    values = {name: getattr(changed, name) for name in (*names, "revision", "region", "show_id")}
+    names = (
+        "starts_at", "ends_at", "free_at", "local_date", "status", "cancel_reason", "announced_at",
+        "sales_close_minutes", "revision", "region", "show_id",
+    )  # fmt: skip
+    values = {name: getattr(changed, name) for name in names}
     values["prices_cents"] = _json(changed.prices_cents)
     return (await tx.execute(statement, values)).rowcount == 1
 

@@ -139,6 +139,8 @@ shows = Table(
     Column("seats_taken", BigInteger, nullable=False, server_default=text("0")),
     Column("status", Text, nullable=False),
     Column("cancel_reason", Text),
+    Column("announced_at", DateTime(timezone=True)),
+    Column("sales_close_minutes", BigInteger),
     Column("revision", BigInteger, nullable=False),
     ForeignKeyConstraint(
         ["region", "auditorium_id"], ["auditoriums.region", "auditoriums.auditorium_id"]

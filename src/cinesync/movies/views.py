@@ -142,4 +142,5 @@ class ShowView:
     seats_left: int
     status: str
     cancel_reason: str | None
+    announced_at: datetime | None
     revision: int

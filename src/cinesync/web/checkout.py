@@ -24,7 +24,7 @@ from cinesync.web.model import (
     Hold,
     Outcome,
     Payment,
-    Show,
+    SeatMap,
     outcome_of,
 )
 from cinesync.web.session import api
@@ -32,6 +32,7 @@ from cinesync.web.session import api
 blueprint = Blueprint("checkout", __name__)
 
 NOT_FOUND, GONE, SERVER_ERRORS = 404, 410, 500
+SHOW_IS_OFF = "released_show"  # booking's word for it
 TOKENS = frozenset(card.token for card in TEST_CARDS)
 UNKNOWN_OUTCOME = (
     "We could not learn whether this payment went through. Please try again with the same card: "
@@ -138,6 +139,7 @@ def payment(payment_id: UUID) -> Response:
         "payment.html",
         payment=paid,
         outcome=outcome.value,
+        why=_why_refunded(paid, booking),
         sentence=_declined_sentence(paid) if outcome is Outcome.DECLINED else "",
     )
     return make_response(body)
@@ -194,27 +196,37 @@ def _over(hold_id: str, held: Hold | None) -> Response:
     show_id = held.show_id if held else known.get("show_id")
     session.forget_hold(hold_id)
     seats = held.seats if held else known.get("seats", [])
-    show = _show_of(show_id)
+    found = _seat_map_of(show_id)
     body = render_template(
         "expired.html",
         show_id=show_id,
         seats=seats,
-        cancelled=show is not None and show.status == "cancelled",
-        cancel_reason=show.cancel_reason if show else None,
+        cancelled=found is not None and found.cancelled,
+        cancel_reason=found.cancel_reason if found else None,
     )
     return make_response(body, GONE)
 
 
-def _show_of(show_id: str | None) -> Show | None:
+def _seat_map_of(show_id: str | None) -> SeatMap | None:
     """None for one that is not known; what is over is over, with a show's details or without."""
     if not show_id:
         return None
     try:
-        return api().show(show_id)
+        return api().seats(show_id)
     except ApiProblem as problem:
         if problem.status == 401:  # noqa: PLR2004 RFC 9110
             raise
         return None
+
+
+def _why_refunded(paid: Payment, booking: Booking | None) -> str:
+    """Why the payment became no booking, in a sentence."""
+    refused = booking.refused_payments if booking else ()
+    reasons = {one.payment_id: one.reason for one in refused}
+    if booking is None or reasons.get(paid.payment_id) != SHOW_IS_OFF:
+        return "The payment arrived, but the seats could not be kept for it any more."
+    note = f": {booking.cancel_note}" if booking.cancel_note else ""
+    return f"The payment arrived after the cinema had cancelled this show{note}."
 
 
 def _declined_sentence(payment: Payment) -> str:

@@ -74,6 +74,7 @@ class Show(Struct, frozen=True):
     seats_left: int | None = None
     status: str = "scheduled"
     cancel_reason: str | None = None
+    announced_at: datetime | None = None
 
     business_date: date | None = None
 
@@ -110,6 +111,7 @@ class SeatMap(Struct, frozen=True):
     currency: str
     seats: list[Seat]
     cancelled: bool = False
+    cancel_reason: str | None = None
     sales_close_at: datetime | None = None
 
 

@@ -130,9 +130,12 @@ def _page(
 def _why_closed(seats: SeatMap, show: Show) -> str:
     """Why no seat of the show is sold now, or nothing."""
     if seats.cancelled:
-        why = f": {show.cancel_reason}" if show.cancel_reason else ""
+        reason = seats.cancel_reason or show.cancel_reason
+        why = f": {reason}" if reason else ""
         return f"This show was cancelled{why}. Please choose another one."
     if seats.sales_close_at and seats.sales_close_at <= clock.now():
+        if show.starts_at > clock.now():
+            return "Tickets for this show are no longer sold. Please choose another one."
         return "This show has begun, and its tickets are no longer sold."
     return ""
 
