@@ -25,7 +25,13 @@ LISTENERS_MAX = 6_000
 GUEST_CONNECTIONS = 16
 SHOW_DAYS_AHEAD = 1
 # All buyers come from one address here, which in a shop is a sign of no customer.
-ONE_ADDRESS = dict.fromkeys(("HELD_SEATS_ADDRESS_MAX", "HELD_SEATS_ADDRESS_SHOW_MAX"), "10000000")
+ONE_ADDRESS_LIMITS = (
+    "HELD_SEATS_ADDRESS_MAX",
+    "HELD_SEATS_ADDRESS_SHOW_MAX",
+    "LIVE_LISTENERS_PER_ADDRESS_MAX",
+    "REQUESTS_PER_ADDRESS_MAX",
+)
+ONE_ADDRESS = dict.fromkeys(ONE_ADDRESS_LIMITS, "10000000")
 
 Say = Callable[[str], None]
 

@@ -33,7 +33,9 @@ class Served:
 
 
 @contextmanager
-def storefront(log: Path, environ: Mapping[str, str], files: int = 0) -> Iterator[Served]:
+def storefront(
+    log: Path, environ: Mapping[str, str], files: tuple[int, int] | None = None
+) -> Iterator[Served]:
     """`cinesync serve web`, its APIs away. `files`: its limits, soft and hard, when not ours."""
     settings = {"API_URL": "http://127.0.0.1:9", "SECRET_KEY": SECRET, **environ}
     with _running(["serve", "web"], log, settings, files) as served:
@@ -52,10 +54,14 @@ def bank(log: Path) -> Iterator[Served]:
 
 @contextmanager
 def _running(
-    arguments: list[str], log: Path, settings: Mapping[str, str], files: int = 0, port: int = 0
+    arguments: list[str],
+    log: Path,
+    settings: Mapping[str, str],
+    files: tuple[int, int] | None = None,
+    port: int = 0,
 ) -> Iterator[Served]:
     port = port or free_port()
-    limit = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (files, files))
+    limit = partial(resource.setrlimit, resource.RLIMIT_NOFILE, files or (0, 0))
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "cinesync.cli", *arguments],

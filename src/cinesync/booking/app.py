@@ -15,7 +15,7 @@ from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tickets import TicketSigner
-from cinesync.chassis import background
+from cinesync.chassis import background, open_files
 from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
 from cinesync.chassis.bus import Listeners
@@ -38,6 +38,7 @@ SWEEP_GRACE_SECONDS = 60
 SWEEP_PAUSE_SECONDS = 10
 SWEEP_REST_SECONDS = 0.2  # between full batches: after a rush, buyers want the same turns
 SWEEP_BATCH_MAX = 200
+LISTENERS_USUAL = 2_000
 MOVES_PAUSE_SECONDS = 2
 MOVES_BATCH_MAX = 200
 # A key that may be replaced for being too short still has to be named here.
@@ -68,7 +69,12 @@ class Settings:
     moved_minutes: Annotated[
         int, "minutes by which a show must move to give every customer a refund on request"
     ] = 15
-    live_listeners_max: Annotated[int, "open seat map streams in one process"] = 2_000
+    live_listeners_max: Annotated[
+        int, "open seat map streams in one process; 0: 2,000, or half of what open files allow"
+    ] = 0
+    live_listeners_per_address_max: Annotated[
+        int, "of them for one client address; browsers that are refused poll"
+    ] = 500
 
     def __post_init__(self) -> None:
         names = [field.name for field in fields(self) if field.name.startswith("held_seats")]
@@ -99,7 +105,9 @@ def build(environ: Mapping[str, str]) -> Service:
     clients = Clients(
         ClientAddresses(settings.trusted_proxies, settings.secret_key), settings.secret_key
     )
-    shop = Shop(db, terms, signer, clients, settings.live_listeners_max)
+    listeners_max = open_files.streams_max(settings.live_listeners_max, LISTENERS_USUAL)
+    per_address_max = settings.live_listeners_per_address_max
+    shop = Shop(db, terms, signer, clients, listeners_max, per_address_max)
     return Service(
         name="booking",
         database=db,

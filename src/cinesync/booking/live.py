@@ -1,7 +1,7 @@
 """Live seat maps of one process: kept in memory, patched by events, healed by the database."""
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from cinesync.booking.model import (
 )
 from cinesync.chassis import background, clock
 from cinesync.chassis.codings import Shared
-from cinesync.chassis.problems import Unavailable
+from cinesync.chassis.problems import TooMany, Unavailable
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
@@ -31,6 +31,8 @@ from cinesync.contracts.booking import (
 )
 
 FEEDS_MAX = 500
+PER_ADDRESS_MAX = 500  # a school behind one address; who is refused polls
+RETRY_SECONDS = 5
 OVER_MAX = 10_000
 HEARTBEAT_SECONDS = 15.0
 BEATS_AT_ONCE = 100  # or else nobody hears of a seat while thousands are told that nothing happened
@@ -52,6 +54,10 @@ class TooManyListeners(Unavailable):
     """Too many people watch seat maps here; please poll instead."""
 
 
+class TooManyListenersHere(TooMany):
+    """Too many seat maps are watched from your address; please poll instead."""
+
+
 class AboutShow(Protocol):
     """What all events about a show have."""
 
@@ -62,9 +68,13 @@ class AboutShow(Protocol):
 class Live:
     """Events reach it at most once and in any order; `resync` makes up for that."""
 
-    def __init__(self, load: Load, *, listeners_max: int) -> None:
+    def __init__(
+        self, load: Load, *, listeners_max: int, listeners_per_address_max: int = PER_ADDRESS_MAX
+    ) -> None:
         self._load = load
         self._listeners_max = listeners_max
+        self._listeners_per_address_max = listeners_per_address_max
+        self._listeners_at: Counter[str] = Counter()
         self._feeds: OrderedDict[UUID, Feed] = OrderedDict()
         self._loading: dict[UUID, asyncio.Task[Feed]] = {}
         self._early: dict[UUID, list[News]] = {}
@@ -81,17 +91,25 @@ class Live:
             feed.body = Shared(msgspec.json.encode(render(feed)))
         return feed.version, feed.body
 
-    async def listen(self, show_id: UUID, since: int | None) -> AsyncIterator[bytes]:
-        """Server-sent events from version `since` on. Raises UnknownShow, TooManyListeners."""
+    async def listen(
+        self, show_id: UUID, since: int | None, address: str = ""
+    ) -> AsyncIterator[bytes]:
+        """Server-sent events from version `since` on, for a client at `address`.
+
+        Raises UnknownShow, TooManyListeners, TooManyListenersHere.
+        """
         feed = await self._feed(show_id)
         if self._closed or self.listener_count >= self._listeners_max:
-            raise TooManyListeners(retry_after_seconds=5)
-        return self._stream(feed, since)
+            raise TooManyListeners(retry_after_seconds=RETRY_SECONDS)
+        if self._listeners_at[address] >= self._listeners_per_address_max:
+            raise TooManyListenersHere(retry_after_seconds=RETRY_SECONDS)
+        return self._stream(feed, since, address)
 
-    async def _stream(self, feed: Feed, since: int | None) -> AsyncIterator[bytes]:
+    async def _stream(self, feed: Feed, since: int | None, address: str) -> AsyncIterator[bytes]:
         listener = Listener()
         feed.listeners.add(listener)
         self.listener_count += 1
+        self._listeners_at[address] += 1
         is_current = self._feeds.get(feed.show.show_id) is feed
         try:
             for chunk in [RETRY, *feed.catch_up(since)]:
@@ -104,6 +122,9 @@ class Live:
         finally:
             feed.listeners.discard(listener)
             self.listener_count -= 1
+            self._listeners_at[address] -= 1
+            if not self._listeners_at[address]:
+                del self._listeners_at[address]
 
     # What those who hold seats ask and tell.
 

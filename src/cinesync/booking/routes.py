@@ -24,6 +24,7 @@ from cinesync.booking.receipts import BookingReceipt
 from cinesync.booking.shop import Shop
 from cinesync.booking.tickets import TicketName
 from cinesync.chassis import clock, telemetry
+from cinesync.chassis.client_address import address_in
 from cinesync.chassis.codings import VARY
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.http import (
@@ -93,21 +94,26 @@ async def seat_map(
 
 @get("/shows/{show_id:uuid}/live", media_type=EVENTS_TYPE)
 async def live(
-    shop: TheShop, show_id: FromPath[UUID], since: Since = None, last_event_id: LastEventId = None
+    shop: TheShop,
+    request: Request[Any, Any, Any],
+    show_id: FromPath[UUID],
+    since: Since = None,
+    last_event_id: LastEventId = None,
 ) -> Stream:
     """Seat changes as they happen (server-sent events).
 
     `seats`: what changed. `snapshot`: every seat that is not free, when the version asked for
     is not known here. `show`: times or prices changed; fetch the seat map anew.
     """
-    stream = await listen(shop, show_id, last_event_id if last_event_id is not None else str(since))
+    known = last_event_id if last_event_id is not None else str(since)
+    stream = await listen(shop, show_id, known, address_in(request.scope))
     return Stream(stream, media_type=EVENTS_TYPE, headers=EVENTS_HEADERS)
 
 
-async def listen(shop: Shop, show_id: UUID, known: str) -> AsyncIterator[bytes]:
-    """From the version `known` on, if that is one. Raises UnknownShow, TooManyListeners."""
+async def listen(shop: Shop, show_id: UUID, known: str, address: str) -> AsyncIterator[bytes]:
+    """From the version `known` on, if that is one. Raises as Live.listen."""
     is_version = known.isdecimal() and known.isascii() and len(known) <= VERSION_DIGITS_MAX
-    return await shop.live.listen(show_id, int(known) if is_version else None)
+    return await shop.live.listen(show_id, int(known) if is_version else None, address)
 
 
 @post("/holds", opt=SIGNED_IN)

@@ -8,7 +8,7 @@ from cinesync.booking import catalog, service, store
 from cinesync.booking.clients import Clients
 from cinesync.booking.feed import Snapshot, Taken
 from cinesync.booking.kept import Kept
-from cinesync.booking.live import Live
+from cinesync.booking.live import PER_ADDRESS_MAX, Live
 from cinesync.booking.model import Choice, HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.booking.tickets import TicketSigner
@@ -29,6 +29,7 @@ class Shop:
         signer: TicketSigner,
         clients: Clients,
         listeners_max: int,
+        listeners_per_address_max: int = PER_ADDRESS_MAX,
     ) -> None:
         self.db = db
         self.terms = terms
@@ -36,7 +37,11 @@ class Shop:
         self.intake = Intake()
         self.clients = clients
         self.kept = Kept()
-        self.live = Live(self._load, listeners_max=listeners_max)
+        self.live = Live(
+            self._load,
+            listeners_max=listeners_max,
+            listeners_per_address_max=listeners_per_address_max,
+        )
         self._holds: Batcher[HoldSeats, Held] = Batcher("booking.holds", self._hold)
 
     def check(self, show_id: UUID, choice: Choice) -> None:

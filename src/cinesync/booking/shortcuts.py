@@ -8,6 +8,7 @@ import msgspec
 
 from cinesync.booking import routes, views
 from cinesync.booking.shop import Shop
+from cinesync.chassis.client_address import address_in
 from cinesync.chassis.shortcuts import Answer, Asked, Shortcut, bytes_answer, json_answer
 
 WISH = msgspec.json.Decoder(views.HoldWish)
@@ -38,7 +39,8 @@ def shortcuts(shop: Shop) -> Sequence[Shortcut]:
         known = asked.header(b"last-event-id")
         if known is None:
             known = since[1].decode() if since else ""
-        return Answer(200, await routes.listen(shop, show_id, known), STREAM_HEADERS)
+        stream = await routes.listen(shop, show_id, known, address_in(asked.scope))
+        return Answer(200, stream, STREAM_HEADERS)
 
     async def make_hold(asked: Asked) -> Answer | None:
         wish = asked.json(WISH)

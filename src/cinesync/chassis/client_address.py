@@ -8,7 +8,7 @@ can; a service without SECRET_KEY is given that key alone (`VISITOR_KEY`).
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -22,6 +22,7 @@ IPV6_CUSTOMER_BITS = 64  # one household has at least a /64 to choose addresses 
 ADDRESSES_CACHED_MAX = 4_000
 
 UNKNOWN = "unknown"
+IN_SCOPE = "client_address"  # where the guard around every app leaves it
 _VISITOR_KEY = VISITOR_HEADER.lower().encode()
 
 Network = IPv4Network | IPv6Network
@@ -73,6 +74,8 @@ class ClientAddresses:
 
     def of(self, scope: Any) -> str:
         """Of a request's ASGI scope: an address, an IPv6 network of one customer, or UNKNOWN."""
+        if found := scope.get(IN_SCOPE):
+            return str(found)
         visitor, forwarded_for = None, []
         for name, value in scope["headers"]:
             if name == _VISITOR_KEY and visitor is None and self._signature is not None:
@@ -85,6 +88,15 @@ class ClientAddresses:
         # The right end of the list is the one that proxies wrote.
         hops = ",".join(forwarded_for)[-FORWARDED_CHARS_MAX:] if self._trusted else ""
         return client_address(peer, hops, self._trusted)
+
+    def keep(self, scope: Any, names: Container[bytes]) -> str:
+        """As `of`, and kept in the scope for who asks next. `names` are its headers'."""
+        if b"x-forwarded-for" in names or _VISITOR_KEY in names:
+            address = self.of(scope)
+        else:
+            address = client_address(scope["client"][0] if scope["client"] else "", "", ())
+        scope[IN_SCOPE] = address
+        return address
 
 
 @lru_cache(ADDRESSES_CACHED_MAX)
@@ -113,3 +125,8 @@ def _as_one_customer(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(ip_network((parsed.packed, IPV6_CUSTOMER_BITS), strict=False))
+
+
+def address_in(scope: Any) -> str:
+    """As the guard around every app found it."""
+    return str(scope.get(IN_SCOPE, UNKNOWN))

@@ -15,7 +15,7 @@ from typing import Any, Final
 from litestar.types import ASGIApp, Receive, Send
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.client_address import ClientAddresses, client_address
+from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.host_names import HostNames
 from cinesync.chassis.http_bodies import BodyReader
 from cinesync.chassis.http_refusals import (
@@ -43,12 +43,10 @@ BODY_SECONDS_MAX: Final = 20.0
 # A school behind one address; everybody behind a proxy that is not in TRUSTED_PROXIES.
 PER_ADDRESS_MAX: Final = 1_000
 RETRY_SECONDS: Final = 5
-CLIENT: Final = "client_address"  # where the scope has it
 
 # Invalid UTF-8 comes as U+FFFD. What has no place in a path has none in a log or a redirect.
 UNCLEAR_PATH = re.compile("[\x00-\x1f\x7f\ufffd]")
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
-FORWARDED: Final = b"x-forwarded-for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +121,7 @@ class Guard:
 
     def _enter(self, scope: Any, found: dict[bytes, bytes]) -> str:
         """Counts a request of an address, which is returned."""
-        if FORWARDED in found:
-            address = self._addresses.of(scope)
-        else:
-            address = client_address(scope["client"][0] if scope["client"] else "", "", ())
+        address = self._addresses.keep(scope, found)
         count = self._in_progress.get(address, 0)
         if count >= self._limits.per_address_max:
             raise Refused(TooManyFromHere(retry_after_seconds=RETRY_SECONDS))
@@ -134,7 +129,6 @@ class Guard:
             raise Refused(TooManyInProgress(retry_after_seconds=RETRY_SECONDS))
         self._in_progress[address] = count + 1
         self._total += 1
-        scope[CLIENT] = address
         return address
 
     def _leave(self, address: str) -> None:
