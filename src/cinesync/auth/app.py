@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from cinesync.auth import guest_retention
 from cinesync.auth.desk import Desk, Rules
+from cinesync.auth.guest_retention import GuestRetention
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.links import LinkRules, SignInLinks
 from cinesync.auth.mail_spool import MailSpool
@@ -27,7 +29,8 @@ from cinesync.auth.vault import Vault
 from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
 from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.db import open_database
+from cinesync.chassis.db import Database, open_database
+from cinesync.chassis.peer import Peer
 from cinesync.chassis.revocations import Revocations
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import Secret, SettingsError, load
@@ -75,6 +78,12 @@ class Settings:
         400
     )
     mail_spool: Annotated[str, "folder that mails are written to; empty: no mail is sent"] = ""
+    guest_retention_days: Annotated[
+        int, "guests who bought nothing are deleted after so long; 0: never"
+    ] = 30
+    booking_url: Annotated[
+        str, "where the booking service tells who bought something; empty: guests stay"
+    ] = ""
     upkeep_seconds: Annotated[int, "pause between clean-ups"] = 600
     demo_accounts: Annotated[
         str, "file with a demo's passwords, which `serve --demo` reads; empty: no such accounts"
@@ -120,7 +129,8 @@ def build(environ: Mapping[str, str]) -> Service:
         actions=rules.sign_ups.window,
         tokens=published.lifetime_max,
     )
-    upkeep = Upkeep(database, windows, settings.upkeep_seconds)
+    guests = _guest_retention(settings, database, ring)
+    upkeep = Upkeep(database, windows, settings.upkeep_seconds, guests)
     router = auth_router(desk, links, ring, door, published)
     return Service(
         name="auth",
@@ -132,9 +142,18 @@ def build(environ: Mapping[str, str]) -> Service:
             Loop("auth.keys", ring.run),
             Loop("auth.upkeep", upkeep.run, settings.upkeep_seconds),
         ],
-        close=[desk.close, passwords.close],
+        close=[desk.close, passwords.close, *([guests.close] if guests else [])],
         revocations=revocations,
     )
+
+
+def _guest_retention(
+    settings: Settings, database: Database, ring: KeyRing
+) -> GuestRetention | None:
+    if not settings.guest_retention_days or not settings.booking_url:
+        return None
+    booking = Peer(settings.booking_url, guest_retention.TIMEOUT_SECONDS)
+    return GuestRetention(database, ring, booking, timedelta(days=settings.guest_retention_days))
 
 
 def shop_name(environ: Mapping[str, str]) -> str:
@@ -159,7 +178,10 @@ def demo_accounts(environ: Mapping[str, str]) -> Mapping[str, str]:
 def _check(settings: Settings) -> ClientAddresses:
     """Raises SettingsError naming everything that is out of range."""
     numbers = {name: value for name, value in asdict(settings).items() if isinstance(value, int)}
+    retention_seconds = numbers.pop("guest_retention_days") * 86_400
     problems = [f"{name.upper()} must be at least 1" for name, n in numbers.items() if n < 1]
+    if retention_seconds and retention_seconds <= settings.guest_seconds:
+        problems.append("GUEST_RETENTION_DAYS must be longer than GUEST_SECONDS: they still buy")
     try:
         addresses = ClientAddresses(settings.trusted_proxies, settings.secret_key)
     except SettingsError as error:

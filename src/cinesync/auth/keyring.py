@@ -4,7 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from joserfc import jwt
@@ -74,7 +74,7 @@ class KeyRing:
     async def sign(
         self,
         customer_id: UUID,
-        role: Role,
+        role: Role | Literal["service"],
         lifetime: timedelta,
         email_key: UUID,
         session_id: UUID,

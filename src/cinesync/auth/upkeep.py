@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from cinesync.auth import action_store, link_store, revocation_store, store
+from cinesync.auth.guest_retention import GuestRetention
 from cinesync.chassis import background
 from cinesync.chassis.db import Database
 
@@ -28,10 +29,17 @@ class Windows:
 class Upkeep:
     """Any number of processes may do this side by side."""
 
-    def __init__(self, db: Database, windows: Windows, pause_seconds: float) -> None:
+    def __init__(
+        self,
+        db: Database,
+        windows: Windows,
+        pause_seconds: float,
+        guests: GuestRetention | None = None,
+    ) -> None:
         self._db = db
         self._windows = windows
         self._pause_seconds = pause_seconds
+        self._guests = guests
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -41,6 +49,8 @@ class Upkeep:
             await self._db.run_one(revocation_store.delete_old_revocations, self._windows.tokens)
             await self.forget_actions()
             await self._db.run(link_store.delete_expired)
+            if self._guests is not None:
+                await self._guests.forget_guests()
             background.succeeded()
             await asyncio.sleep(self._pause_seconds)
 

@@ -167,6 +167,16 @@ async def bookings_page(
     return [booking_of(row) for row in await tx.execute(statement)]
 
 
+async def buyers(tx: Transaction, customer_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of them who ever bought something."""
+    statement = text(
+        "SELECT DISTINCT customer_id FROM bookings WHERE confirmed_at IS NOT NULL"
+        " AND customer_id = ANY(CAST(:customer_ids AS uuid[]))"
+    )
+    rows = await tx.execute(statement, {"customer_ids": sorted(set(customer_ids))})
+    return [row.customer_id for row in rows]
+
+
 @dataclass(frozen=True, slots=True)
 class Spending:
     """What one customer bought in one month (UTC) in one currency."""

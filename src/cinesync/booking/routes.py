@@ -18,6 +18,7 @@ from litestar.types import Scope
 from cinesync.booking import catalog, history, receipts, service, store, views
 from cinesync.booking.cancellation import CancelSeats, cancel_seats
 from cinesync.booking.clients import email_key, is_staff
+from cinesync.booking.customer_routes import buyers
 from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import Booking, HoldSeats, Show, State
 from cinesync.booking.receipts import BookingReceipt
@@ -292,6 +293,7 @@ def router(shop: Shop) -> Router:
             cancel_booking,
             tickets,
             ticket_keys,
+            buyers,
         ],
         dependencies={"shop": Provide(lambda: shop, sync_to_thread=False)},
     )

@@ -59,6 +59,11 @@ def new_id() -> UUID:
     return id_of(value.to_bytes(16))
 
 
+def first_id_of(moment: datetime) -> UUID:
+    """No id that is made then or later is lower."""
+    return id_of((int(moment.timestamp() * 1_000) << 80).to_bytes(16))
+
+
 def trace_bits(count: int) -> int:
     """Random, but foreseeable for whoever saw enough of them: for traces, never for secrets."""
     return _chance.getrandbits(count)

@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import httpx
@@ -28,6 +28,8 @@ TOKEN_CHARS_MAX = 2_000
 CACHE_MAX = 200_000  # some 160 MB, when so many come before their tokens expire
 JWKS_PAUSE_SECONDS = 1.0
 KEYS_SECONDS_MAX = 300.0
+
+SERVICE_ROLE: Final = "service"  # of a service that asks another one, for itself
 
 FetchJwks = Callable[[], Awaitable[dict[str, Any]]]
 
