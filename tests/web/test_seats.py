@@ -1,6 +1,7 @@
 """The seat map, holds, conflicts, broken rules."""
 
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
@@ -188,3 +189,95 @@ def test_an_api_that_is_down_leaves_the_choice_in_mind(customer: FlaskClient, wo
     assert page.headers["Retry-After"] == "5"
     with customer.session_transaction() as kept:
         assert kept["wanted"]["seats"] == ["C4"]
+
+
+def test_what_a_visitor_saw_goes_with_the_seats(customer: FlaskClient, world: World) -> None:
+    starts_at = "2026-12-24T19:00:00Z"
+    world.seat_map_extra = {"starts_at": starts_at}
+    seen = _hidden(customer.get(f"/shows/{SHOW}").text, "seen")
+    customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4", "C5"], "seen": seen})
+    sent = world.sent("/api/booking/holds")[0]["json"]["seen"]
+    assert sent == {"prices_cents": {"standard": 1250, "premium": 1650}, "starts_at": starts_at}
+
+
+def test_what_somebody_wrote_into_the_form_is_not_told(customer: FlaskClient, world: World) -> None:
+    for seen in ("", "{", '{"total_cents": "1"}'):
+        customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4"], "seen": seen})
+    assert all("seen" not in one["json"] for one in world.sent("/api/booking/holds"))
+
+
+def test_a_price_and_a_time_that_changed_are_told_and_confirmed_in_one_click(
+    customer: FlaskClient, world: World
+) -> None:
+    members = {
+        "type": "/problems/sale-changed",
+        "changed": ["price", "time"],
+        "seats": ["C4", "C5"],
+        "before": {"total_cents": 2000, "starts_at": "2026-12-24T19:00:00Z"},
+        "after": {"total_cents": 2500, "starts_at": "2026-12-24T20:30:00Z"},
+        "currency": "GBP",
+    }
+    world.fail("/api/booking/holds", 409, "The price or the time changed.", **members)
+    page = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4", "C5"]})
+    assert page.status_code == 409
+    assert "<strong>C4, C5</strong> cost <strong>£25.00</strong> now; you saw £20.00" in page.text
+    assert "20:30" in page.text
+    assert "2026-12-24T" not in page.text.replace(_hidden_raw(page.text, "seen"), "")
+    world.faults.clear()
+    confirmed = {"seat": ["C4", "C5"], "seen": _hidden(page.text, "seen")}
+    assert customer.post(f"/shows/{SHOW}/hold", data=confirmed).status_code == 303
+    assert world.sent("/api/booking/holds")[-1]["json"]["seen"] == members["after"]
+
+
+def test_back_on_the_map_the_seats_held_are_chosen_and_can_be_changed(
+    customer: FlaskClient, world: World
+) -> None:
+    held = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4", "C5"]})
+    page = customer.get(f"/shows/{SHOW}").text
+    assert page.count(" checked") == 2
+    assert 'value="C4" data-cents="1250" checked' in page
+    assert "You hold <strong>C4, C5</strong>" in page
+    assert "Change to these seats" in page
+    assert f'<a href="/shows/{SHOW}">Change seats</a>' in customer.get(held.location).text
+    answer = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C5", "C6"]})
+    assert answer.location == held.location
+    assert len(world.bookings) == 1
+    assert world.taken[SHOW].get("C4", "free") == "free"
+    assert world.taken[SHOW]["C6"] == "held"
+    assert "C5, C6" in customer.get("/").text
+
+
+def test_a_hold_that_ended_meanwhile_is_replaced_by_a_new_one(
+    customer: FlaskClient, world: World
+) -> None:
+    customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4"]})
+    [old] = world.bookings
+    world.bookings[old]["status"] = "expired"
+    answer = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C6"]})
+    assert answer.status_code == 303
+    assert old not in answer.location
+    assert len(world.bookings) == 2
+
+
+def test_seats_that_are_being_paid_for_are_not_changed(customer: FlaskClient, world: World) -> None:
+    held = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4"]})
+    paying = {"card": "tok_3ds", "key": str(clock.new_id())}
+    customer.post(f"{held.location}/pay", data=paying)
+    answer = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C6"]})
+    assert answer.location.startswith("/payments/")
+    assert "C6" not in world.taken[SHOW]
+
+
+def test_a_conflict_while_changing_keeps_the_old_seats(customer: FlaskClient, world: World) -> None:
+    customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4"]})
+    page = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["A1"]})
+    assert page.status_code == 409
+    assert world.taken[SHOW]["C4"] == "held"
+
+
+def _hidden_raw(page: str, name: str) -> str:
+    return page.split(f'name="{name}" value="')[1].split('"', maxsplit=1)[0]
+
+
+def _hidden(page: str, name: str) -> str:
+    return unescape(_hidden_raw(page, name))

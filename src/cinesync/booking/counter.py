@@ -9,6 +9,7 @@ import msgspec
 from cinesync.booking import model, seating
 from cinesync.booking.held_limits import HeldLimits
 from cinesync.booking.model import (
+    Booking,
     BookingError,
     HoldSeats,
     PricedSeat,
@@ -52,18 +53,55 @@ class Counter:
         except BookingError as refusal:
             return refusal
 
-    def _pick(self, hold: HoldSeats) -> Pick:
-        show = self.shows.get(hold.show_id)
+    def decide_change(self, hold: HoldSeats, booking: Booking) -> Pick | BookingError:
+        """The same for seats instead of those that `booking` holds; what it gives back is nobody
+        else's before the database has it."""
+        taken = self.taken.get(hold.show_id, set())
+        own = {priced.seat: priced for priced in booking.seats}
+        taken.difference_update(own)
+        try:
+            return self._pick_instead(hold, own)
+        except BookingError as refusal:
+            return refusal
+        finally:
+            taken.update(own)
+
+    def _pick_instead(self, hold: HoldSeats, own: Mapping[str, PricedSeat]) -> Pick:
+        show = self._on_sale(hold.show_id)
+        taken = self.taken[show.show_id]
+        hall = self.halls[show.layout_id]
+        seats = seating.choose(hall, taken, hold.seats, hold.best, hold.zone)
+        more = len(seats) - len(own)
+        if more > 0:
+            self.held.check_more(hold, more, show.read_at)
+        priced = [
+            min(now, own.get(now.seat, now), key=lambda one: one.price_cents)
+            for now in model.price(show, [(seat, hall.seats[seat].zone) for seat in seats])
+        ]
+        if hold.seen is not None:
+            model.refuse_if_changed(hold.seen, show, priced)
+        taken.update(seats)
+        self.held.add(hold, max(more, 0))
+        return Pick(hold, show, priced)
+
+    def _on_sale(self, show_id: UUID) -> Show:
+        show = self.shows.get(show_id)
         if show is None:
             raise UnknownShow
         refusal = show.refuse_sale(self.terms)
         if refusal is not None:
             raise refusal
+        return show
+
+    def _pick(self, hold: HoldSeats) -> Pick:
+        show = self._on_sale(hold.show_id)
         taken = self.taken[show.show_id]
         hall = self.halls[show.layout_id]
         seats = seating.choose(hall, taken, hold.seats, hold.best, hold.zone)
         self.held.check(hold, len(seats), show.read_at)
         priced = model.price(show, [(seat, hall.seats[seat].zone) for seat in seats])
+        if hold.seen is not None:
+            model.refuse_if_changed(hold.seen, show, priced)
         taken.update(seats)
         self.held.add(hold, len(seats))
         return Pick(hold, show, priced)

@@ -1,10 +1,14 @@
 """Statements about who holds unpaid seats: what the limits of held seats count."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from uuid import UUID
+
+import msgspec
 
 from cinesync.booking.held_limits import HeldSeats
 from cinesync.booking.model import Booking, State
+from cinesync.booking.store import Claim
 from cinesync.chassis.db import Transaction, text
 
 
@@ -44,6 +48,47 @@ async def held_seats(
         "pause": pause_seconds,
     }
     return [HeldSeats(*row) for row in await tx.execute(statement, parameters)]
+
+
+async def set_held_until(tx: Transaction, claims: Sequence[tuple[Claim, datetime]]) -> None:
+    """When each of these seats, which are held, comes free."""
+    statement = text(
+        "UPDATE booking_seats SET held_until = t.held_until"
+        " FROM unnest(CAST(:regions AS text[]), CAST(:show_ids AS uuid[]),"
+        " CAST(:seats AS text[]), CAST(:booking_ids AS uuid[]), CAST(:untils AS timestamptz[]))"
+        " AS t(region, show_id, seat, booking_id, held_until)"
+        " WHERE booking_seats.region = t.region AND booking_seats.show_id = t.show_id"
+        " AND booking_seats.seat = t.seat AND booking_seats.booking_id = t.booking_id"
+        " AND booking_seats.state = 'held'"
+    )
+    ordered = sorted(claims)
+    parameters = {
+        "regions": [claim.region for claim, _ in ordered],
+        "show_ids": [claim.show_id for claim, _ in ordered],
+        "seats": [claim.seat for claim, _ in ordered],
+        "booking_ids": [claim.booking_id for claim, _ in ordered],
+        "untils": [until for _, until in ordered],
+    }
+    await tx.execute(statement, parameters)
+
+
+async def set_seats(tx: Transaction, bookings: Sequence[Booking]) -> int:
+    """The seats and totals of live holds; how many were."""
+    statement = text(
+        "UPDATE bookings SET seats = CAST(t.seats AS jsonb), total_cents = t.total_cents"
+        " FROM unnest(CAST(:regions AS text[]), CAST(:booking_ids AS uuid[]),"
+        " CAST(:seats AS text[]), CAST(:totals AS bigint[]))"
+        " AS t(region, booking_id, seats, total_cents) WHERE bookings.region = t.region"
+        " AND bookings.booking_id = t.booking_id AND bookings.state = 'held'"
+        " AND bookings.expires_at > now()"
+    )
+    parameters = {
+        "regions": [booking.region for booking in bookings],
+        "booking_ids": [booking.booking_id for booking in bookings],
+        "seats": [msgspec.json.encode(booking.seats).decode() for booking in bookings],
+        "totals": [booking.total_cents for booking in bookings],
+    }
+    return (await tx.execute(statement, parameters)).rowcount
 
 
 async def set_released(tx: Transaction, booking: Booking, state: State) -> bool:

@@ -167,7 +167,8 @@ class Live:
     def seats_released(self, events: Sequence[SeatsReleased]) -> None:
         """Free, unless they are another's by now, or paid for."""
         for event in events:
-            self._end(event.hold_id)
+            if not event.hold_goes_on:
+                self._end(event.hold_id)
             self._tell(event, Free(event.seats, event.hold_id, booked=False))
 
     def bookings_confirmed(self, events: Sequence[BookingConfirmed]) -> None:

@@ -119,6 +119,12 @@ class NotConfirmed(BookingError):
     status = 409
 
 
+class SaleChanged(BookingError):
+    """The price or the time of this show has changed since you looked."""
+
+    status = 409
+
+
 class RuleBroken(BookingError):
     """A seating rule does not allow this."""
 
@@ -219,6 +225,23 @@ class Terms:
 Choice = tuple[tuple[str, ...], int, str | None]  # seats, or how many of the best, and the zone
 
 
+class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a customer saw before they asked for seats: `total_cents` of these seats, or
+    `prices_cents` by zone, and when the show starts."""
+
+    total_cents: int | None = None
+    prices_cents: Mapping[str, int] | None = None
+    starts_at: datetime | None = None
+
+    def total_of(self, seats: Sequence["PricedSeat"]) -> int | None:
+        """What these seats cost as they saw it; None if they saw no price of one of them."""
+        if self.total_cents is not None or self.prices_cents is None:
+            return self.total_cents
+        seen = [self.prices_cents.get(priced.zone) for priced in seats]
+        known = [cents for cents in seen if cents is not None]
+        return sum(known) if len(known) == len(seen) else None
+
+
 class HoldSeats(msgspec.Struct, frozen=True, kw_only=True):
     """A customer's wish: these `seats`, or the `best` so many side by side.
 
@@ -233,6 +256,7 @@ class HoldSeats(msgspec.Struct, frozen=True, kw_only=True):
     email_key: UUID
     address_key: UUID | None = None
     is_staff: bool = False
+    seen: Seen | None = None
     seats: tuple[str, ...] = ()
     best: int = 0
     zone: str | None = None
@@ -394,6 +418,29 @@ def judge(payment: PaymentSuccess, booking: Booking | None, show: Show | None) -
         (is_over and show.read_at >= show.ends_at, Verdict.SEATS_GONE),
     )
     return next((verdict for applies, verdict in verdicts if applies), Verdict.CONFIRM)
+
+
+def refuse_if_changed(seen: Seen, show: Show, seats: Sequence[PricedSeat]) -> None:
+    """Nobody pays more than they saw, or comes at an hour they did not see. Less is no surprise.
+
+    Raises SaleChanged with both, for the customer to confirm.
+    """
+    total_cents = sum(priced.price_cents for priced in seats)
+    seen_cents = seen.total_of(seats)
+    changed = []
+    if seen_cents is not None and seen_cents < total_cents:
+        changed.append("price")
+    if seen.starts_at is not None and seen.starts_at != show.starts_at:
+        changed.append("time")
+    if changed:
+        raise SaleChanged(
+            "Look at what changed, and ask for the seats again with what you see now.",
+            changed=changed,
+            seats=[priced.seat for priced in seats],
+            before={"total_cents": seen_cents, "starts_at": seen.starts_at},
+            after={"total_cents": total_cents, "starts_at": show.starts_at},
+            currency=show.currency,
+        )
 
 
 def price(show: Show, zones: Sequence[tuple[str, str]]) -> list[PricedSeat]:

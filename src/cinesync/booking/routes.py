@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Request, Response, Router, delete, get, post
+from litestar import Request, Response, Router, delete, get, post, put
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
@@ -22,6 +22,7 @@ from cinesync.booking.customer_routes import buyers
 from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import Booking, HoldSeats, Show, State
 from cinesync.booking.receipts import BookingReceipt
+from cinesync.booking.seat_changes import ChangeSeats
 from cinesync.booking.shop import Shop
 from cinesync.booking.tickets import TicketName
 from cinesync.chassis import clock, telemetry
@@ -146,6 +147,7 @@ async def hold(
         email_key=email_key(caller),
         is_staff=(staff := is_staff(caller)),
         address_key=None if staff else shop.clients.address_key(scope),
+        seen=wish.seen,
         trace=telemetry.current_trace(),
     )
     return views.new_hold(await shop.hold(command), shop.terms)
@@ -195,6 +197,33 @@ async def extend_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> vi
     )
     shop.live.seats_held(events)
     return views.hold(booking, shop.terms)
+
+
+@put("/holds/{hold_id:uuid}/seats")
+async def change_seats(
+    shop: TheShop,
+    caller: Who,
+    request: Request[Any, Any, Any],
+    hold_id: FromPath[UUID],
+    data: JSONBody[views.SeatsWish],
+) -> views.HoldView:
+    """Other seats for a hold: all or none; what it has is kept until the new ones are won. Its
+    time goes on as it was."""
+    staff = is_staff(caller)
+    change = ChangeSeats(
+        hold_id=hold_id,
+        customer_id=caller.customer_id,
+        is_guest=caller.is_guest,
+        email_key=email_key(caller),
+        address_key=None if staff else shop.clients.address_key(request.scope),
+        is_staff=staff,
+        seats=data.seats,
+        best=data.best or 0,
+        zone=data.zone,
+        seen=data.seen,
+        trace=telemetry.current_trace(),
+    )
+    return views.hold(await shop.change_seats(change), shop.terms)
 
 
 @get("/bookings")
@@ -287,6 +316,7 @@ def router(shop: Shop) -> Router:
             read_holds,
             release_hold,
             extend_hold,
+            change_seats,
             list_bookings,
             stats,
             get_booking,

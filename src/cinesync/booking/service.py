@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -44,7 +45,7 @@ HoldResult = Held | BookingError
 class NothingHeld(Exception):
     """A whole batch was refused. Raised so that there is nothing to commit."""
 
-    def __init__(self, results: list[HoldResult]) -> None:
+    def __init__(self, results: list[Any]) -> None:
         super().__init__("a whole batch was refused")
         self.results = results
 
@@ -57,7 +58,7 @@ async def hold_seats(
     Conflicts within the batch are decided in memory, in arrival order; with other processes by
     the primary key, whatever was read before. Raises NothingHeld when all are refused.
     """
-    counter = await _open_counter(tx, holds, kept, terms)
+    counter = await open_counter(tx, holds, kept, terms)
     decided = [counter.decide(hold) for hold in holds]
     picks = [pick for pick in decided if isinstance(pick, Pick)]
     gone = await _claim_all_or_none(tx, picks, terms)
@@ -71,7 +72,7 @@ async def hold_seats(
     return results
 
 
-async def _open_counter(
+async def open_counter(
     tx: Transaction, holds: Sequence[HoldSeats], kept: Kept, terms: Terms
 ) -> Counter:
     """Read once for the whole batch what its decisions rest on."""

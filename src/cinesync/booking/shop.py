@@ -9,7 +9,8 @@ from cinesync.booking.clients import Clients
 from cinesync.booking.feed import Snapshot, Taken
 from cinesync.booking.kept import Kept
 from cinesync.booking.live import PER_ADDRESS_MAX, Live
-from cinesync.booking.model import Choice, HoldSeats, Terms
+from cinesync.booking.model import Booking, Choice, HoldSeats, Terms
+from cinesync.booking.seat_changes import ChangedHold, ChangeResult, ChangeSeats, change_seats
 from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import Batcher
@@ -43,6 +44,9 @@ class Shop:
             listeners_per_address_max=listeners_per_address_max,
         )
         self._holds: Batcher[HoldSeats, Held] = Batcher("booking.holds", self._hold)
+        self._changes: Batcher[ChangeSeats, ChangedHold] = Batcher(
+            "booking.seat_changes", self._change
+        )
 
     def check(self, show_id: UUID, choice: Choice) -> None:
         """Raises BookingError for a choice that is known not to be there."""
@@ -54,9 +58,14 @@ class Shop:
         """Seats. Raises BookingError, Overloaded."""
         return await self._holds.submit(wish)
 
+    async def change_seats(self, change: ChangeSeats) -> Booking:
+        """Other seats for a hold. Raises BookingError, Overloaded."""
+        return (await self._changes.submit(change)).booking
+
     async def close(self) -> None:
         """Answer who waits."""
         await self._holds.close()
+        await self._changes.close()
 
     async def _hold(self, holds: Sequence[HoldSeats]) -> Sequence[HoldResult]:
         """What became known while they waited needs no transaction."""
@@ -80,6 +89,17 @@ class Shop:
         self.live.seats_held([result.event for result in results if isinstance(result, Held)])
         for hold, result in zip(holds, results, strict=True):
             self.live.refused(hold, result, versions.get(hold.show_id))
+        return results
+
+    async def _change(self, changes: Sequence[ChangeSeats]) -> Sequence[ChangeResult]:
+        results: Sequence[ChangeResult]
+        try:
+            results = await self.db.run(change_seats, changes, self.kept, self.terms)
+        except NothingHeld as refused:
+            results = refused.results
+        changed = [result for result in results if isinstance(result, ChangedHold)]
+        self.live.seats_held([one.held for one in changed])
+        self.live.seats_released([one.released for one in changed if one.released is not None])
         return results
 
     async def _load(self, show_id: UUID) -> Snapshot | None:

@@ -10,7 +10,15 @@ import msgspec
 
 from cinesync.booking.feed import FREE, Feed
 from cinesync.booking.history import RefusedPayment, Spending
-from cinesync.booking.model import SEATS_PER_HOLD_MAX, Booking, Choice, PricedSeat, Show, Terms
+from cinesync.booking.model import (
+    SEATS_PER_HOLD_MAX,
+    Booking,
+    Choice,
+    PricedSeat,
+    Seen,
+    Show,
+    Terms,
+)
 from cinesync.booking.receipts import BookingReceipt
 from cinesync.booking.service import Held
 from cinesync.chassis.tokens import TOKEN_CHARS_MAX
@@ -26,12 +34,17 @@ SomeSeats = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=SE
 
 
 class HoldWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Name `seats`, or ask for the `best` so many side by side, in a `zone` if you like."""
+    """Name `seats`, or ask for the `best` so many side by side, in a `zone` if you like.
+
+    With what was `seen`, seats that cost more by now, or a show that starts at another time, are
+    not held: the answer (409) has what changed.
+    """
 
     show_id: UUID
     seats: Annotated[tuple[Name, ...], msgspec.Meta(max_length=SEATS_NAMED_MAX)] = ()
     best: Annotated[int, msgspec.Meta(ge=1, le=SEATS_NAMED_MAX)] | None = None
     zone: Name | None = None
+    seen: Seen | None = None
 
     @property
     def choice(self) -> Choice:
@@ -43,6 +56,15 @@ class CancelWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which `seats` of a booking to give back; without them, all."""
 
     seats: SomeSeats | None = None
+
+
+class SeatsWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Other seats for a hold: all of those that it shall have, as for a new one."""
+
+    seats: Annotated[tuple[Name, ...], msgspec.Meta(max_length=SEATS_NAMED_MAX)] = ()
+    best: Annotated[int, msgspec.Meta(ge=1, le=SEATS_NAMED_MAX)] | None = None
+    zone: Name | None = None
+    seen: Seen | None = None
 
 
 class HoldQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

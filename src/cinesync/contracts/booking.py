@@ -21,7 +21,10 @@ class SeatsHeld(Event, frozen=True, kw_only=True):
 
 
 class SeatsReleased(Event, frozen=True, kw_only=True):
-    """A customer gave held seats back before the hold expired."""
+    """A customer gave held seats back before the hold expired.
+
+    `hold_goes_on` when they took other seats instead: the hold is not over.
+    """
 
     name: ClassVar[str] = "seats.released"
 
@@ -29,6 +32,7 @@ class SeatsReleased(Event, frozen=True, kw_only=True):
     show_id: UUID
     region: str
     seats: Sequence[str]
+    hold_goes_on: bool = False
 
 
 class BookingConfirmed(Event, frozen=True, kw_only=True):

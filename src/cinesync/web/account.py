@@ -13,8 +13,8 @@ from cinesync.chassis.telemetry import get_logger
 from cinesync.web import known_device, session
 from cinesync.web.api import ApiProblem
 from cinesync.web.forms import AccountForm, GuestForm, RegisterForm, SignInForm
+from cinesync.web.holding import take
 from cinesync.web.model import Booking
-from cinesync.web.seats import take
 from cinesync.web.security import safe_path
 from cinesync.web.session import api
 

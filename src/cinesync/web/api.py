@@ -139,6 +139,12 @@ class Api:
     def hold(self, token: str, wanted: Mapping[str, Any]) -> Hold:
         return self._send("POST", "/api/booking/holds", Hold, token, json=wanted)
 
+    def change_seats(self, token: str, hold_id: str, wanted: Mapping[str, Any]) -> Hold:
+        """Other seats for a hold; the show is the hold's own."""
+        choice = {name: value for name, value in wanted.items() if name != "show_id"}
+        path = f"/api/booking/holds/{hold_id}/seats"
+        return self._send("PUT", path, Hold, token, json=choice)
+
     def held(self, token: str, hold_id: str) -> Hold:
         return self._get(f"/api/booking/holds/{hold_id}", Hold, token)
 

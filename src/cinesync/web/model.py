@@ -105,6 +105,24 @@ class Seat(Struct, frozen=True):
     state: str
 
 
+class Seen(Struct, frozen=True, omit_defaults=True):
+    """What a visitor saw before they asked for seats; forms carry it, and the hold tells it."""
+
+    total_cents: int | None = None
+    prices_cents: dict[str, int] | None = None
+    starts_at: datetime | None = None
+
+
+class SaleChange(Struct, frozen=True):
+    """Why a hold waits for its customer's word: what they saw, and what is true by now."""
+
+    changed: list[str]
+    seats: list[str]
+    before: Seen
+    after: Seen
+    currency: str
+
+
 class SeatMap(Struct, frozen=True):
     show_id: str
     version: int
@@ -112,7 +130,14 @@ class SeatMap(Struct, frozen=True):
     seats: list[Seat]
     cancelled: bool = False
     cancel_reason: str | None = None
+    starts_at: datetime | None = None
     sales_close_at: datetime | None = None
+
+    @property
+    def seen(self) -> Seen:
+        """What its reader sees, as a hold tells it."""
+        prices = {seat.zone: seat.price_cents for seat in self.seats}
+        return Seen(prices_cents=prices, starts_at=self.starts_at)
 
 
 class Hold(Struct, frozen=True):

@@ -217,6 +217,12 @@ def current_hold() -> dict[str, Any] | None:
     return None
 
 
+def hold_of(show_id: str) -> dict[str, Any] | None:
+    """The hold under way, if it is of this show."""
+    hold = current_hold()
+    return hold if hold and hold["show_id"] == show_id else None
+
+
 def forget_hold(hold_id: str | None = None) -> None:
     hold = session.get("hold")
     if hold and hold_id in (None, hold["hold_id"]):

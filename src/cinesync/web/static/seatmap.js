@@ -16,6 +16,7 @@ const form = document.querySelector("#seats-form");
 const seatsMax = Number(form.dataset.seatsMax);
 const choice = form.querySelector("[data-choice]");
 const announce = document.querySelector("[data-announce]:not(.hold-strip *)");
+const own = new Set(form.dataset.own.split("\n").filter(Boolean)); // held by this visitor: theirs to choose from
 const seats = new Map([...drawing.querySelectorAll("[data-seat]")].map((g) => [g.dataset.seat, g]));
 const boxes = new Map([...form.querySelectorAll("[name=seat]")].map((box) => [box.value, box]));
 const money = moneyWriter(document.documentElement.lang, form.dataset);
@@ -71,7 +72,8 @@ function changed(g) {
 }
 
 // Someone else took or gave back a seat.
-function update(seat, state) {
+function update(seat, told) {
+  const state = own.has(seat) && told === "held" ? "free" : told;
   const g = seats.get(seat);
   const box = boxes.get(seat);
   if (!g || g.dataset.state === state) return;
