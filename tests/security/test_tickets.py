@@ -310,6 +310,24 @@ async def test_a_list_of_revoked_tickets_is_signed_grows_and_is_not_sent_twice(
     assert abs(claims["iat"] - clock.now().timestamp()) < 60
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"show_id": str(UUID(int=5))}, 200),
+        ({"theater_id": str(UUID(int=5)), "day": "2031-05-03"}, 200),
+        ({"theater_id": str(UUID(int=5))}, 422),
+        ({"theater_id": str(UUID(int=5)), "day": "9999-12-31"}, 422),
+        ({"theater_id": str(UUID(int=5)), "day": "0001-01-01"}, 422),
+        ({"show_id": str(UUID(int=5)), "day": "2031-05-03"}, 422),
+    ],
+)
+async def test_a_list_is_of_a_show_or_of_a_theaters_day(
+    staff: Storefront, asked: dict[str, str], status: int
+) -> None:
+    answer = await staff.http.get("/api/booking/revocations", params=asked)
+    assert answer.status_code == status, answer.text
+
+
 async def test_a_theaters_day_has_its_shows_and_those_that_were_cancelled(
     customer: Storefront, staff: Storefront
 ) -> None:

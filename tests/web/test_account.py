@@ -277,6 +277,18 @@ def test_why_a_booking_was_cancelled_is_said(
     assert told in customer.get("/bookings").text
 
 
+def test_why_staff_gave_a_part_back_is_said(
+    customer: FlaskClient, world: World, booking_id: str
+) -> None:
+    world.bookings[booking_id]["refunds"] = [
+        {"refund_cents": 500, "reason": "staff", "note": "The sound failed", "seats": []},
+        {"refund_cents": 1250, "reason": "staff", "note": "Broken seat", "seats": ["C6"]},
+    ]
+    page = customer.get(f"/bookings/{booking_id}").text
+    assert "The cinema gave £5.00 back: The sound failed" in page
+    assert "The cinema gave £12.50 back for C6: Broken seat" in page
+
+
 def test_a_moved_show_shows_both_times_and_the_way_out(
     customer: FlaskClient, world: World, booking_id: str
 ) -> None:

@@ -55,20 +55,9 @@ class FoundBooking(Struct, frozen=True, kw_only=True):
     refunds: Sequence[RefundLine]
 
 
-async def look_up(tx: Transaction, booking_ids: Sequence[UUID], by: Actor) -> list[FoundBooking]:
-    """What staff may know of these bookings, in this order; unknown ones are left out. It is noted
-    who looked at whose."""
+async def read_bookings(tx: Transaction, booking_ids: Sequence[UUID]) -> list[FoundBooking]:
+    """What staff may know of these bookings, in this order; unknown ones are left out."""
     bookings = await store.find_bookings(tx, booking_ids[:FOUND_MAX])
-    entries = [
-        audit_log.Entry(
-            actor=by,
-            action=AuditAction.BOOKING_LOOKED_UP,
-            object_kind="booking",
-            object_id=booking_id,
-        )
-        for booking_id in bookings
-    ]
-    await audit_log.append(tx, entries)
     return [
         FoundBooking(
             booking=booking,
@@ -79,6 +68,22 @@ async def look_up(tx: Transaction, booking_ids: Sequence[UUID], by: Actor) -> li
         for booking in (bookings.get(booking_id) for booking_id in booking_ids[:FOUND_MAX])
         if booking is not None
     ]
+
+
+async def look_up(tx: Transaction, booking_ids: Sequence[UUID], by: Actor) -> list[FoundBooking]:
+    """The same, and it is noted who looked at whose."""
+    found = await read_bookings(tx, booking_ids)
+    entries = [
+        audit_log.Entry(
+            actor=by,
+            action=AuditAction.BOOKING_LOOKED_UP,
+            object_kind="booking",
+            object_id=one.booking.booking_id,
+        )
+        for one in found
+    ]
+    await audit_log.append(tx, entries)
+    return found
 
 
 async def look_up_seat(tx: Transaction, show_id: UUID, seat: str, by: Actor) -> list[FoundBooking]:

@@ -15,8 +15,9 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from litestar.response import Stream
 from litestar.types import Scope
 
-from cinesync.booking import catalog, history, receipts, service, store, views
+from cinesync.booking import cancellation_store, catalog, history, receipts, service, store, views
 from cinesync.booking.cancellation import CancelSeats, cancel_seats
+from cinesync.booking.cancellation_store import RefundLine
 from cinesync.booking.clients import email_key, is_staff
 from cinesync.booking.customer_routes import buyers
 from cinesync.booking.history import RefusedPayment, Spending
@@ -342,11 +343,14 @@ async def _page(
 
 async def _detail(
     tx: Transaction, booking_id: UUID, customer_id: UUID
-) -> tuple[Booking, Show, list[RefusedPayment], BookingReceipt | None]:
+) -> tuple[Booking, Show, list[RefusedPayment], BookingReceipt | None, list[RefundLine]]:
     booking = await service.find_own(tx, booking_id, customer_id)
     show = await service.find_show(tx, booking.show_id)
     refused = await history.refusals_of(tx, booking_id)
-    return booking, show, refused, await receipts.of_booking(tx, booking_id)
+    receipt = await receipts.of_booking(tx, booking_id)
+    # Of a new booking, which is asked for again and again, there are none to look for.
+    refunds = await cancellation_store.refunds_of(tx, booking_id) if booking.refund_cents else []
+    return booking, show, refused, receipt, refunds
 
 
 def _view(
@@ -355,10 +359,11 @@ def _view(
     show: Show,
     refused: Sequence[RefusedPayment],
     receipt: BookingReceipt | None,
+    refunds: Sequence[RefundLine],
 ) -> views.BookingDetail:
     is_valid = booking.state is State.CONFIRMED
     ticket = shop.signer.sign(booking, show) if is_valid else None
-    return views.booking_detail(booking, show, shop.terms, ticket, refused, receipt)
+    return views.booking_detail(booking, show, shop.terms, ticket, refused, receipt, refunds)
 
 
 def _key(after: str) -> tuple[datetime, UUID]:

@@ -26,6 +26,7 @@ STAFF = ("staff", "manager")
 MANAGERS = ("manager",)
 # A theater's day, with the shows after midnight that belong to its evening.
 DAY = timedelta(hours=30)
+YEARS = (1900, 9000)  # what a database and a calendar can add to
 
 Web = Request[Any, Any, Any]
 TheShop = NamedDependency[Shop]
@@ -93,13 +94,15 @@ async def _revocations(
     shop: Shop, show_id: UUID | None, theater_id: UUID | None, day: date | None
 ) -> tuple[Revocations, dict[str, str]]:
     if show_id is not None and theater_id is None and day is None:
-        found = await shop.db.run_one(revocations.of_show, show_id)
+        found = await shop.db.read(revocations.of_show, show_id)
         return found, {"show_id": str(show_id)}
     if show_id is not None or theater_id is None or day is None:
         raise Invalid("Ask for a show_id, or for a theater_id and a day.", field="show_id")
+    if not YEARS[0] <= day.year <= YEARS[1]:
+        raise Invalid("`day` is a day such as 2026-12-24.", field="day")
     time_zone = await shop.db.run_one(catalog.time_zone_of, theater_id)
     begins = datetime.combine(day, datetime.min.time(), ZoneInfo(time_zone or "UTC"))
-    found = await shop.db.run_one(revocations.of_theater, theater_id, begins, begins + DAY)
+    found = await shop.db.read(revocations.of_theater, theater_id, begins, begins + DAY)
     return found, {"theater_id": str(theater_id), "day": day.isoformat()}
 
 
@@ -164,7 +167,7 @@ async def refund_booking(
     )
     done = await shop.db.run(staff_refunds.refund_booking, command)
     shop.live.bookings_cancelled(done.events)
-    [found] = await shop.db.run(admissions.look_up, [booking_id], by)
+    [found] = await shop.db.read(admissions.read_bookings, [booking_id])
     return views.found(found, shop.terms)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from cinesync.booking.cancellation_store import RefundLine
 from cinesync.booking.feed import FREE, Feed
 from cinesync.booking.history import RefusedPayment, Spending
 from cinesync.booking.model import (
@@ -197,13 +198,14 @@ class BookingView:
 class BookingDetail(BookingView):
     """The same with its ticket, and the payments for it that were refused and go back.
 
-    `ticket` is there while it is confirmed. `receipt` says where the ledger has it, which is
-    moments after that.
+    `refunds` are what was given back of it, and why. `ticket` is there while it is confirmed.
+    `receipt` says where the ledger has it, which is moments after that.
     """
 
     ticket: str | None
     refused_payments: Sequence[RefusedPayment]
     receipt: BookingReceipt | None
+    refunds: Sequence[RefundLine]
 
 
 class TicketView(msgspec.Struct, frozen=True):
@@ -321,10 +323,13 @@ def booking_detail(
     ticket: str | None,
     refused: Sequence[RefusedPayment],
     receipt: BookingReceipt | None,
+    refunds: Sequence[RefundLine],
 ) -> BookingDetail:
     """All there is to know about one."""
     same = booking_fields(it, show, terms)
-    return BookingDetail(**same, ticket=ticket, refused_payments=refused, receipt=receipt)
+    return BookingDetail(
+        **same, ticket=ticket, refused_payments=refused, receipt=receipt, refunds=refunds
+    )
 
 
 def booking_fields(it: Booking, show: Show, terms: Terms) -> dict[str, Any]:

@@ -161,6 +161,15 @@ class RefusedPayment(Struct, frozen=True):
     reason: str = ""
 
 
+class RefundLine(Struct, frozen=True):
+    """What was given back of a booking at one time; `note` is what staff said about it."""
+
+    refund_cents: int
+    reason: str = ""
+    note: str | None = None
+    seats: list[str] = field(default_factory=list)
+
+
 class BookingReceipt(Struct, frozen=True):
     """Where the ledger has a booking."""
 
@@ -201,6 +210,7 @@ class Booking(Struct, frozen=True):
     cancelled_seats: list[PricedSeat] = field(default_factory=list)
     booked_starts_at: datetime | None = None
     is_moved: bool = False
+    refunds: list[RefundLine] = field(default_factory=list)
     ticket: str | None = None
     refused_payments: list[RefusedPayment] = field(default_factory=list)
     receipt: BookingReceipt | None = None
