@@ -1,6 +1,7 @@
 """A shop in bad hours: its database cannot be started, its terminal is gone, its logs are moved."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -10,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
 from cinesync.supervisor.postgres import Postgres
-from cinesync.supervisor.postgres_leftovers import first_number
+from cinesync.supervisor.postgres_leftovers import first_number, processes_in
 from tests.system.shop import Supervised, copy_files, eventually, temporary_folder
 from tests.system.test_crash import buy
 
@@ -95,6 +97,27 @@ def test_a_database_that_cannot_start_is_waited_for_and_the_shop_says_503(up: Su
     assert up.client._http.get("/health/live").status_code == 200
     assert up.is_running()
     broken.write_text(whole)
+    eventually(lambda: is_ready(up), "the shop is ready")
+    assert bought(up)
+
+
+def test_a_frozen_database_is_told_in_time_and_used_again(up: Supervised) -> None:
+    """SIGSTOP: nobody refuses anything, and nobody answers."""
+    frozen = processes_in(data(up))
+    for process in frozen:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        body = {"email": "somebody@example.org"}
+        answer = httpx.post(f"{up.url}/api/auth/guest", json=body, timeout=90)
+        page = httpx.get(f"{up.url}/shows?theater=none", timeout=90)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert page.status_code < 600
+        assert up.client._http.get("/health/live").status_code == 200
+    finally:
+        for process in frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
     eventually(lambda: is_ready(up), "the shop is ready")
     assert bought(up)
 

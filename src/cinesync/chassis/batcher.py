@@ -5,11 +5,12 @@ import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from cinesync.chassis import telemetry
+from cinesync.chassis import deadline, telemetry
 from cinesync.chassis.problems import Unavailable
 
 C = TypeVar("C")
 R = TypeVar("R")
+_Waiting = tuple[C, asyncio.Future[R], float | None]
 
 BATCH_MAX = 500
 WAITING_MAX = 2_000  # some two seconds of work: who came later is told to try again
@@ -46,7 +47,7 @@ class Batcher(Generic[C, R]):
         self._batch_max = batch_max
         self._waiting_max = waiting_max
         self._at_once = at_once
-        self._waiting: list[tuple[C, asyncio.Future[R]]] = []
+        self._waiting: list[_Waiting[C, R]] = []
         self._runners: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -55,7 +56,7 @@ class Batcher(Generic[C, R]):
         if self._closed or len(self._waiting) >= self._waiting_max:
             raise Overloaded(retry_after_seconds=1)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, future))
+        self._waiting.append((command, future, deadline.current_at()))
         if not self._runners or self._is_behind():
             # In a context of its own: a batch belongs to no single request's trace.
             runner = asyncio.get_running_loop().create_task(
@@ -73,7 +74,7 @@ class Batcher(Generic[C, R]):
         return len(self._waiting) > self._batch_max and len(self._runners) < self._at_once
 
     async def _run(self) -> None:
-        batch: list[tuple[C, asyncio.Future[R]]] = []
+        batch: list[_Waiting[C, R]] = []
         try:
             while self._waiting:
                 batch, self._waiting = (
@@ -81,10 +82,13 @@ class Batcher(Generic[C, R]):
                     self._waiting[self._batch_max :],
                 )
                 # No work for a client that left.
-                batch = [(command, future) for command, future in batch if not future.done()]
+                batch = [waiting for waiting in batch if not waiting[1].done()]
                 if batch:
-                    results = await self._results([command for command, _ in batch])
-                    _answer([future for _, future in batch], results)
+                    # The most patient one's: who leaves earlier need not wait for it.
+                    ends = [at for _, _, at in batch if at is not None]
+                    deadline.carry(max(ends) if len(ends) == len(batch) else None)
+                    results = await self._results([command for command, _, _ in batch])
+                    _answer([future for _, future, _ in batch], results)
         finally:
             runner = asyncio.current_task()
             assert runner is not None
@@ -92,7 +96,9 @@ class Batcher(Generic[C, R]):
             # Only when it was broken off is anybody left: nobody waits for ever, and nobody else
             # is cancelled for it.
             left = batch if self._runners else [*batch, *self._waiting]
-            _answer([future for _, future in left], [BrokenOff(retry_after_seconds=1)] * len(left))
+            _answer(
+                [future for _, future, _ in left], [BrokenOff(retry_after_seconds=1)] * len(left)
+            )
 
     async def _results(self, commands: Sequence[C]) -> Sequence[R | Exception]:
         telemetry.BATCH_SIZE.labels(self._name).observe(len(commands))

@@ -4,9 +4,10 @@ One way in for every service: `await db.run(command, *args)`. Works on PostgreSQ
 """
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 from uuid import UUID
 
@@ -16,7 +17,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from cinesync.chassis import clock, database_url
+from cinesync.chassis import clock, database_url, deadline
+from cinesync.chassis.deadline import Deadlines
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.statements import Row, Transaction, text
 from cinesync.chassis.telemetry import DATABASE_RETRIES
@@ -33,6 +35,8 @@ T = TypeVar("T")
 Command = Callable[Concatenate[Transaction, P], Awaitable[T]]
 
 STATEMENT_TIMEOUT_MS = 30_000
+# A server that works ends a statement itself before that; one that hangs does not.
+STATEMENT_SECONDS_MAX = 1.5 * STATEMENT_TIMEOUT_MS / 1000
 LOCK_TIMEOUT_MS = 10_000
 CONNECT_SECONDS_MAX = 10.0
 # A plan is kept that was made while a new shop's tables were small, when to read them whole looked
@@ -85,6 +89,7 @@ class Database:
         self.engine = engine
         self.url = url
         self._isolation = isolation
+        self._deadlines = Deadlines(TimeoutError)
         self._turn = asyncio.Lock() if takes_turns else None
         # Called after each commit that appended to the outbox.
         self.on_events: list[Callable[[], None]] = []
@@ -119,7 +124,13 @@ class Database:
 
         async def once() -> T:
             async with self._connected() as (connection, driver):
-                tx = Transaction(connection, driver, self._isolation, is_one_statement=True)
+                tx = Transaction(
+                    connection,
+                    driver,
+                    self._isolation,
+                    is_one_statement=True,
+                    seconds_max=_statement_seconds(),
+                )
                 result = await command(tx, *args, **kwargs)
             self._tell(tx)
             return result
@@ -178,28 +189,43 @@ class Database:
         if run_key is not None:  # in one message: a turn is as long as its round trips
             begin += f"; {INSERT_RUN_KEY.format(run_key)}"
         async with self._connected() as (connection, driver):
-            key_is_new = await driver.execute(begin) != KEY_IS_THERE
-            yield Transaction(connection, driver, self._isolation, key_is_new=key_is_new)
+            seconds = _statement_seconds()
+            key_is_new = await driver.execute(begin, timeout=seconds) != KEY_IS_THERE
+            yield Transaction(
+                connection, driver, self._isolation, key_is_new=key_is_new, seconds_max=seconds
+            )
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, Any]]:
-        """A connection and asyncpg's own; it goes back without a transaction, or not at all."""
-        async with self.engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None, "connected"
-            try:
-                yield connection, driver
-                if driver.is_in_transaction():
-                    await driver.execute("ROLLBACK")
-            except asyncio.CancelledError:
-                await connection.invalidate()  # what it was doing, nobody waits for
-                raise
-            except BaseException as error:
-                if driver.is_closed() or isinstance(error, asyncpg.InternalClientError):
-                    await connection.invalidate()
-                elif driver.is_in_transaction():
-                    await driver.execute("ROLLBACK")
-                raise
+        """A connection and asyncpg's own; it goes back without a transaction, or not at all.
+
+        Raises TimeoutError when the request's deadline comes near: the server may hang.
+        """
+        with self._in_time():
+            async with self.engine.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None, "connected"
+                try:
+                    yield connection, driver
+                    await _roll_back(driver)
+                except asyncio.CancelledError:
+                    await connection.invalidate()  # what it was doing, nobody waits for
+                    raise
+                except BaseException as error:
+                    spoilt = (asyncpg.InternalClientError, TimeoutError)
+                    if driver.is_closed() or isinstance(error, spoilt):
+                        await connection.invalidate()
+                    else:
+                        await _roll_back(driver)
+                    raise
+
+    def _in_time(self) -> AbstractContextManager[object]:
+        """A transaction is left in time for an answer; in the background its statements are
+        watched one by one."""
+        if deadline.current_at() is None:
+            return nullcontext()
+        margin_seconds = deadline.MARGIN_SECONDS  # the time that hanging up may take
+        return self._deadlines.within(deadline.remaining(math.inf, margin_seconds=margin_seconds))
 
     async def ping(self) -> None:
         """Raises when no connection can be had."""
@@ -215,6 +241,17 @@ async def forget_run_keys(tx: Transaction) -> int:
     """Delete keys so old that nobody can still be retrying; how many."""
     statement = text("DELETE FROM run_keys WHERE ran_at < now() - interval '1 hour'")
     return (await tx.execute(statement)).rowcount
+
+
+async def _roll_back(driver: Any) -> None:
+    """What has not been ended."""
+    if driver.is_in_transaction():
+        await driver.execute("ROLLBACK", timeout=_statement_seconds())
+
+
+def _statement_seconds() -> float | None:
+    """Of each statement, where no deadline watches over all of them."""
+    return STATEMENT_SECONDS_MAX if deadline.current_at() is None else None
 
 
 class _Turn:
@@ -242,7 +279,8 @@ class _Attempts:
     """Capped exponential backoff with full jitter, ended by a deadline."""
 
     def __init__(self) -> None:
-        self._deadline = clock.monotonic_seconds() + RETRY_SECONDS_MAX
+        seconds = deadline.remaining(RETRY_SECONDS_MAX, margin_seconds=deadline.MARGIN_SECONDS)
+        self._deadline = clock.monotonic_seconds() + seconds
         self._backoff_seconds = BACKOFF_SECONDS_FIRST
 
     async def pause_or_raise(self, error: Exception, *, fate_unknown: bool) -> None:

@@ -44,9 +44,10 @@ from litestar.types import (
     Send,
 )
 
-from cinesync.chassis import bodies, telemetry
+from cinesync.chassis import bodies, deadline, http_refusals, telemetry
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import sqlstate
+from cinesync.chassis.deadline import Deadlines, TookTooLong
 from cinesync.chassis.http_refusals import METHODS, PROBLEM_TYPE, protected
 from cinesync.chassis.problems import Invalid, Problem, Unauthorized
 from cinesync.chassis.tokens import Caller, Verifier
@@ -58,6 +59,7 @@ T = TypeVar("T")
 JSON_TYPE = "application/json"
 
 BODY_BYTES_MAX = 64 * 1024
+DEADLINE_HEADER = deadline.HEADER.encode()
 CURSOR_CHARS_MAX = 500
 OPENAPI_TYPE = "application/vnd.oai.openapi+json"
 # Found, not imported: the package would load all of Flask for a folder of assets.
@@ -388,11 +390,16 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 class Observed:
-    """Around an ASGI app: continues the caller's trace, counts, times, and logs each request."""
+    """Around an ASGI app: continues the caller's trace, counts, times, and logs each request.
 
-    def __init__(self, app: ASGIApp, service: str) -> None:
+    With `seconds_max`, a request that has not begun to be answered by then is answered 503.
+    """
+
+    def __init__(self, app: ASGIApp, service: str, seconds_max: float | None = None) -> None:
         self._app = app
         self._service = service
+        self._seconds_max = seconds_max
+        self._deadlines = Deadlines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -400,6 +407,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         status = CLIENT_GONE
+        within: deadline.Within | None = None
         started = time.perf_counter()
         method = str(scope["method"])
         if method == "HEAD":  # as GET; the server sends no body
@@ -408,6 +416,8 @@ class Observed:
         async def observed_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                if within is not None:
+                    self._deadlines.lift(within)
                 status = message["status"]
                 headers = [*message["headers"], (b"x-trace-id", trace_id)]
                 message["headers"] = protected(headers)
@@ -417,7 +427,15 @@ class Observed:
             # Read here: pages send from threads of their own.
             trace_id = telemetry.trace_id(telemetry.current_trace()).encode()
             try:
-                await self._app(scope, receive, observed_send)
+                if self._seconds_max is None:
+                    await self._app(scope, receive, observed_send)
+                else:
+                    asked = header(scope, DEADLINE_HEADER)
+                    within = self._deadlines.within(deadline.asked_for(asked, self._seconds_max))
+                    with within:
+                        await self._app(scope, receive, observed_send)
+            except TookTooLong as late:
+                await http_refusals.answer(late, observed_send, is_for_people=False)
             finally:
                 self._note(scope, method, status, time.perf_counter() - started)
 

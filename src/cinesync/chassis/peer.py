@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from cinesync.chassis import telemetry
+from cinesync.chassis import deadline, telemetry
 
 CONNECTIONS_MAX = 100
 JSON_HEADERS = {"content-type": "application/json"}
@@ -40,6 +40,7 @@ class Peer:
         self, url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
     ) -> None:
         self._url = url.rstrip("/")
+        self._seconds_max = timeout_seconds
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._headers = dict(headers or {})
         self._session: aiohttp.ClientSession | None = None
@@ -53,17 +54,37 @@ class Peer:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request; `body` is anything that msgspec encodes. Raises PeerAway."""
+        """One request; `body` is anything that msgspec encodes. Raises PeerAway.
+
+        It takes no longer than our own request has time.
+        """
         data = None if body is None else msgspec.json.encode(body)
-        sent = {**(JSON_HEADERS if data else {}), **_trace(), **(headers or {})}
+        sent = {
+            **(JSON_HEADERS if data else {}),
+            **_trace(),
+            **deadline.headers(),
+            **(headers or {}),
+        }
         try:
             async with self._opened().request(
-                method, self._url + path, data=data, params=params, headers=sent
+                method,
+                self._url + path,
+                data=data,
+                params=params,
+                headers=sent,
+                timeout=self._time(),
             ) as answer:
                 etag = answer.headers.get("ETag", "")
                 return Answer(answer.status, await answer.read(), etag)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise PeerAway(str(error) or type(error).__name__) from error
+
+    def _time(self) -> aiohttp.ClientTimeout:
+        """A timeout of its own only when there is little time left."""
+        left = deadline.remaining(self._seconds_max)
+        if left >= self._seconds_max:
+            return self._timeout
+        return aiohttp.ClientTimeout(total=left)
 
     async def close(self) -> None:
         """Hang up."""

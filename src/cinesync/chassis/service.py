@@ -57,6 +57,9 @@ class ProcessSettings(HttpSettings):
         float, "after SIGTERM, not ready but serving for so long, until balancers have noticed"
     ] = 0.0
     log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
+    request_seconds_max: Annotated[
+        float, "a request to an API begins to be answered by then, or gets 503"
+    ] = 15.0
     loop_silent_seconds_max: Annotated[
         float, "a background loop without a success for longer is told in /health/ready"
     ] = 60.0
@@ -143,6 +146,7 @@ class Process:
                     service_app(s.name, s.routes, verifier, addresses=addresses),
                 ),
                 s.name,
+                settings.request_seconds_max,
             )
             for s in services
         }
@@ -153,7 +157,7 @@ class Process:
             openapi_config=None,
             logging_config=None,
         )
-        self._door = Observed(door, "process")
+        self._door = Observed(door, "process", settings.request_seconds_max)
         self._guard = guarded(
             self,
             settings,

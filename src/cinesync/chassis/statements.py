@@ -4,6 +4,7 @@ One text statement through SQLAlchemy's greenlets costs five times the CPU time 
 asyncpg (ADR 9).
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,9 +105,11 @@ class Transaction:
         *,
         key_is_new: bool = True,
         is_one_statement: bool = False,
+        seconds_max: float | None = None,
     ) -> None:
         self._connection = connection
         self._driver = driver
+        self._seconds_max = seconds_max  # of each statement; None: somebody watches over all
         self._is_one_statement = is_one_statement
         self._is_over = False
         self.isolation = isolation
@@ -133,18 +136,21 @@ class Transaction:
             raise RuntimeError("the one statement of this transaction has run")
         self._is_over = self._is_one_statement
         if not isinstance(statement, TextClause):
-            return await self._connection.execute(statement, parameters)
+            async with asyncio.timeout(self._seconds_max):
+                return await self._connection.execute(statement, parameters)
         compiled = _compiled(statement.text)
         values = [parameters[name] for name in compiled.names] if parameters else []
         if compiled.answers_rows:
-            rows = await self._driver.fetch(compiled.sql, *values, record_class=Row)
+            rows = await self._driver.fetch(
+                compiled.sql, *values, record_class=Row, timeout=self._seconds_max
+            )
             return Rows(rows, len(rows))
-        status = await self._driver.execute(compiled.sql, *values)
+        status = await self._driver.execute(compiled.sql, *values, timeout=self._seconds_max)
         return Rows((), _count(status))
 
     async def commit(self) -> None:
         """For `Database` alone, which began it."""
-        await self._driver.execute("COMMIT")
+        await self._driver.execute("COMMIT", timeout=self._seconds_max)
 
 
 def numbered(sql: str) -> tuple[str, tuple[str, ...]]:

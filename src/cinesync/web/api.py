@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from cinesync.chassis import deadline
 from cinesync.web.answers import Answers
 from cinesync.web.chain import Block, Completeness, Genesis, Placed, Receipt, Status
 from cinesync.web.model import (
@@ -88,7 +89,6 @@ def open_client(api_url: str, transport: httpx.BaseTransport | None = None) -> h
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         # They are in the next room: to compress for each other would cost more than it saves.
         headers={"Accept-Encoding": "identity"},
-        timeout=httpx.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX),
         limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
     )
 
@@ -297,16 +297,24 @@ class Api:
         headers: Mapping[str, str] | None = None,
         **request: Any,
     ) -> httpx.Response:
-        carried = self._headers() | dict(headers or {})
+        carried = self._headers() | deadline.headers() | dict(headers or {})
         if token:
             carried["Authorization"] = f"Bearer {token}"
         try:
-            response = self._client.request(method, path, headers=carried, **request)
+            response = self._client.request(
+                method, path, headers=carried, timeout=_time(), **request
+            )
         except httpx.TransportError as error:
             raise ApiDown from error
         if response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
             return response
         raise _problem(response)
+
+
+def _time() -> httpx.Timeout:
+    """Of one call: a page makes several, and all of them together have the page's time."""
+    seconds = deadline.remaining(ANSWER_SECONDS_MAX)
+    return httpx.Timeout(seconds, connect=min(CONNECT_SECONDS_MAX, seconds))
 
 
 def _decode(response: httpx.Response, kind: type[T]) -> T:

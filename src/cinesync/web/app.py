@@ -8,7 +8,7 @@ import httpx
 from flask import Flask, g, request
 from flask_bootstrap import Bootstrap5
 
-from cinesync.chassis import settings, telemetry
+from cinesync.chassis import deadline, settings, telemetry
 from cinesync.chassis.client_address import VISITOR_HEADER, VisitorSignature
 from cinesync.chassis.revocations import Revocations
 from cinesync.web import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
 FORM_BYTES_MAX = 64 * 1024
+PAGE_SECONDS_MAX = 15.0  # as a request to an API
 STATIC_SECONDS = 300
 
 
@@ -110,5 +111,5 @@ class Traced:
 
     def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
         given = environ.get("HTTP_TRACEPARENT") or telemetry.current_trace()
-        with telemetry.Tracing(given):
+        with telemetry.Tracing(given), deadline.carried(PAGE_SECONDS_MAX):
             return self._inner(environ, start_response)

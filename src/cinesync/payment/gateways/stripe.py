@@ -1,5 +1,6 @@
 """The gateway to Stripe, through its official SDK: one PaymentIntent a payment."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any, Final
 
 import stripe
 
-from cinesync.chassis import telemetry
+from cinesync.chassis import deadline, telemetry
 from cinesync.payment.gateways import (
     ChargeOrder,
     GatewayAway,
@@ -36,6 +37,7 @@ from cinesync.payment.refund_model import ProviderRefund, RefundCause
 log = telemetry.get_logger(__name__)
 
 # Its search index lags behind by up to a minute.
+CALL_SECONDS_MAX: Final = 60.0  # beside the client's own timeouts, which are of its reads
 ABSENT_AFTER_SECONDS: Final = 180.0
 PAGE_MAX: Final = 100
 NOT_GIVEN_BACK: Final = frozenset({"failed", "canceled"})
@@ -171,7 +173,10 @@ class Stripe:
 async def _translated() -> AsyncIterator[None]:
     """Stripe's errors as ours: refused when nothing can have happened, away when it may have."""
     try:
-        yield
+        async with asyncio.timeout(deadline.remaining(CALL_SECONDS_MAX)):
+            yield
+    except TimeoutError as error:
+        raise GatewayAway("no answer before the request's deadline") from error
     except stripe.CardError:
         raise
     except stripe.InvalidRequestError as error:
