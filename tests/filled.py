@@ -1,7 +1,7 @@
 """A shop's databases, filled by its first start, once for all test processes of a run.
 
 Filling the demo chain takes ten times what the rest of a start does. A shop under test begins
-with a copy; its ledger, its bank and their keys are its own.
+with a copy of all of it: nothing of a data folder may be missing.
 """
 
 import asyncio
@@ -19,8 +19,7 @@ from cinesync.supervisor.postgres import Postgres
 from tests.system.shop import Supervised, eventually
 
 FOLDER = pytest.StashKey[Path]()
-# The secret seals what is in the databases; the demo's file has the passwords of its accounts.
-KEPT = ("postgres", "shop.secret", "demo.json")
+LEFT_OUT = {"lock", "logs", "run.json"}
 SPEAKERS = ("auth", "movies", "booking")
 
 
@@ -61,8 +60,9 @@ def _fill(home: Path, kept: Path) -> None:
     eventually(lambda: asyncio.run(_is_told(Postgres(home / "postgres"))), "all events are told")
     assert up.end(signal.SIGTERM) == 0
     kept.mkdir()
-    for name in KEPT:
-        (home / name).rename(kept / name)
+    for path in home.iterdir():
+        if path.name not in LEFT_OUT:
+            path.rename(kept / path.name)
     shutil.rmtree(home)
 
 

@@ -179,6 +179,21 @@ def test_a_chunk_that_does_not_belong_is_refused(ledger: Ledger, other: Ledger) 
     assert ledger.chunk(20, -1) is None
 
 
+def test_a_chain_that_begins_anew_keeps_what_it_had(ledger: Ledger) -> None:
+    """After its journal was lost: nobody else may have it."""
+    grow(ledger, 1, 2)
+    had = head(ledger)
+    for _ in range(2):
+        assert ledger.restore(0, b"")
+        assert (ledger.chain.height, ledger.chain.head) == (0, None)
+    kept = Chain(ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged"))
+    assert kept.head == had
+    kept.close()
+    grow(ledger, 3)
+    ledger.restore(0, b"")
+    assert ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged-2").exists()
+
+
 def test_the_empty_chain_is_a_state_too(ledger: Ledger) -> None:
     grow(ledger, 1)
     assert ledger.restore(0, b"")

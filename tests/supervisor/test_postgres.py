@@ -233,6 +233,8 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     server = Postgres(tmp_path, durable=False)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "PG_VERSION").write_text("7")
+    (tmp_path / "data" / "global").mkdir()
+    (tmp_path / "data" / "global" / "pg_control").touch()
     with pytest.raises(
         PostgresFailed, match=r"^data directory .* has invalid permissions Permissions should"
     ):
@@ -243,7 +245,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_initialised_says_why(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "somebody's file").touch()
-    with pytest.raises(PostgresFailed, match="initdb"):
+    with pytest.raises(PostgresFailed, match="no whole PostgreSQL cluster"):
         Postgres(tmp_path).start()
 
 

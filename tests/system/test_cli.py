@@ -203,7 +203,9 @@ def test_a_ledger_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path
         assert refused.exit_code != 0
         assert "another version of CineSync" in " ".join(refused.output.split())
     with pytest.raises(UpFailed, match="move the data folder away"):
-        Infrastructure(DataFolder(tmp_path), "http://127.0.0.1:1", {}).start_validators()
+        Infrastructure(DataFolder(tmp_path), "http://127.0.0.1:1", {}).start_validators(
+            lambda _: None
+        )
     assert chain.read_bytes() == kept
 
 

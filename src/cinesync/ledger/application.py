@@ -125,7 +125,7 @@ class Ledger:
 
     def restore(self, height: int, manifest: bytes) -> bool:
         if height == 0:
-            self.chain.cut(0)
+            self.chain.begin_anew()
             return True
         wanted = msgspec.msgpack.decode(manifest, type=Manifest)
         if not self._has(height, wanted) and not self._rebuild(manifest, wanted):

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from cinesync.ledger import canonical, entries, headers, merkle, merkle_map, subjects
 from cinesync.ledger.headers import Header
+from cinesync.ledger.journal import set_aside
 from cinesync.ledger.subject_map import SubjectMap
 
 SCHEMA: Final = """
@@ -71,10 +72,14 @@ class Chain:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._open()
+
+    def _open(self) -> None:
         self._made: list[merkle.Row] = []
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        check_format(self._connection, path)
-        self._connection.executescript(f"{SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};")
+        self._connection = sqlite3.connect(self.path, isolation_level=None)
+        check_format(self._connection, self.path)
+        # The version first: tables without one are another version's.
+        self._connection.executescript(f"PRAGMA user_version = {SCHEMA_VERSION};{SCHEMA}")
         self.map = SubjectMap(self._connection)
         self._remember()
         self._catch_up()
@@ -82,6 +87,15 @@ class Chain:
     def close(self) -> None:
         self.commit()
         self._connection.close()
+
+    def begin_anew(self) -> None:
+        """Be empty. What was here is kept: a validator that lost its journal may be the last one
+        that has it."""
+        if self.height == 0:
+            return
+        self.close()
+        set_aside(self.path)
+        self._open()
 
     def commit(self) -> None:
         """Let others who open the file see all blocks so far."""

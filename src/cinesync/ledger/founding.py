@@ -3,8 +3,6 @@
 Each of the folders made is whole: copied to its machine it needs nothing from the others.
 """
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from cinesync.chassis import clock
+from cinesync.chassis import clock, durable
+from cinesync.chassis.durable import write
 from cinesync.ledger import entries, genesis, keys
 from cinesync.ledger.genesis import VALIDATORS_MAX, VALIDATORS_MIN, Genesis
 from cinesync.ledger.journal import open_journal
@@ -58,6 +57,13 @@ def init(folder: Path, addresses: Sequence[str], name: str = "cinesync") -> Gene
         raise FoundingFailed(f"a ledger has {VALIDATORS_MIN} to {VALIDATORS_MAX} validators")
     if (folder / GENESIS_FILE).exists():
         raise FoundingFailed(f"{folder} holds a ledger already; its keys cannot be made twice")
+    if folder.exists() and any(folder.iterdir()):
+        raise FoundingFailed(f"{folder} is not empty, and holds no ledger; choose another folder")
+    with durable.made_whole(folder) as unfinished:
+        return _init(unfinished, addresses, name)
+
+
+def _init(folder: Path, addresses: Sequence[str], name: str) -> Genesis:
     homes = [validator_home(folder, at) for at in range(len(addresses))]
     homes += [client_home(folder, client) for client in (SERVICE, OPERATOR)]
     private = {home: keys.generate() for home in homes}
@@ -71,7 +77,7 @@ def init(folder: Path, addresses: Sequence[str], name: str = "cinesync") -> Gene
     place(folder, dict(enumerate(addresses)))
     write(folder / AUTHORITY_KEY_FILE, keys.to_pem(authority.key))
     write(folder / AUTHORITY_FILE, _pem(authority.certificate))
-    write(folder / GENESIS_FILE, start.encode())  # last: it says that all the rest is there
+    write(folder / GENESIS_FILE, start.encode())
     return start
 
 
@@ -82,11 +88,9 @@ def make_validator(folder: Path, replica: int) -> bytes:
         raise FoundingFailed(f"{home} exists already")
     start, key = _founded(folder), keys.generate()
     authority = _load_authority(folder)
-    unfinished = home.with_name(f".{home.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    _furnish(unfinished, key, authority, start, home.name)
-    _first_record(unfinished, start)
-    unfinished.rename(home)
+    with durable.made_whole(home) as unfinished:
+        _furnish(unfinished, key, authority, start, home.name)
+        _first_record(unfinished, start)
     return keys.public_bytes(key)
 
 
@@ -141,7 +145,7 @@ def _founded(folder: Path) -> Genesis:
 def _furnish(
     home: Path, key: PrivateKey, authority: Authority, start: Genesis, name: str = ""
 ) -> None:
-    home.mkdir(parents=True, mode=0o700)
+    home.mkdir(parents=True, mode=0o700, exist_ok=True)
     write(home / KEY_FILE, keys.to_pem(key))
     write(home / CERTIFICATE_FILE, _pem(authority.issue(key, name or home.name)))
     write(home / AUTHORITY_FILE, _pem(authority.certificate))
@@ -166,17 +170,6 @@ def _first_record(home: Path, start: Genesis) -> None:
     journal, _ = open_journal(home / JOURNAL_FILE)
     journal.write(birth(start.configuration), replace=True)
     journal.close()
-
-
-def write(path: Path, data: bytes) -> None:
-    """Readable by its owner only, whole or not at all."""
-    new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from cinesync.chassis import telemetry
+from cinesync.chassis import durable, telemetry
 from cinesync.ledger import founding, genesis, keys
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.keys import PrivateKey
@@ -94,7 +94,7 @@ def load_links(folder: Path) -> Sequence[Link]:
 def keep_links(folder: Path, links: Sequence[Link]) -> None:
     """So that receipts can be made when no validator answers."""
     try:
-        founding.write(folder / founding.LINKS_FILE, encode(tuple(links)))
+        durable.write(folder / founding.LINKS_FILE, encode(tuple(links)))
     except OSError as error:
         log.warning("ledger.links_not_kept", error=str(error))
 

@@ -63,8 +63,12 @@ def open_journal(path: Path) -> tuple[Journal, list[bytes]]:
 
 
 def set_aside(path: Path) -> None:
-    """Keep a damaged file for whoever investigates, under another name."""
-    for suffix in ("", "-wal", "-shm"):
-        damaged = path.with_name(path.name + suffix)
-        if damaged.exists():
-            damaged.replace(path.with_name(f"{path.name}{suffix}.damaged"))
+    """Keep a damaged file for whoever investigates, under a name that nothing has yet."""
+    files = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+    ending, number = ".damaged", 1
+    while any(file.with_name(file.name + ending).exists() for file in files):
+        number += 1
+        ending = f".damaged-{number}"
+    for file in files:
+        if file.exists():
+            file.rename(file.with_name(file.name + ending))

@@ -2,15 +2,16 @@
 
 import fcntl
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from cinesync.chassis import durable
 from cinesync.chassis.log_retention import LogRetention
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.log_files import LogFile
+from cinesync.supervisor.parts import Parts
 
 
 class DataFolder:
@@ -20,6 +21,7 @@ class DataFolder:
         self.folder = folder.expanduser().absolute()
         self.logs = self.folder / "logs"
         self.run_file = self.folder / "run.json"
+        self.parts = Parts(self.folder)
         self.retention = LogRetention()
         self._logs: dict[str, LogFile] = {}
 
@@ -47,12 +49,15 @@ class DataFolder:
                 self.run_file.unlink(missing_ok=True)
 
     def secret(self, name: str) -> str:
-        """A random secret made once and kept, readable by its owner only."""
+        """A random secret made once and kept, readable by its owner only.
+
+        Raises UpFailed when it was made, and is no longer there.
+        """
         path = self.folder / f"{name}.secret"
-        if not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(48))
+        self.parts.check_secret(name)
+        if not path.exists() or not path.read_text().strip():  # an old write, cut short
+            durable.write(path, secrets.token_urlsafe(48).encode())
+        self.parts.note_secret(name)
         return path.read_text()
 
     def note_running(self, facts: Mapping[str, object]) -> None:

@@ -51,12 +51,13 @@ class EmbeddedShop(Infrastructure):
             self.shop.arguments = ["serve", "all", "--demo"]
         check_port(self.address)
         self.start_bank()
-        self.start_validators()
+        self.start_validators(say)
         self.shop.start()  # it loads while PostgreSQL starts, and waits for it
         say("starting PostgreSQL")
         self.start_postgres(say)
         say("starting the shop; the first time it makes its databases, and a demo's films")
         self._await_ready(say)
+        self.home.parts.note_what_is_there()
         self.home.note_running(
             {
                 "url": self.address.url,

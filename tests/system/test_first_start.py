@@ -1,0 +1,124 @@
+"""A first start that is killed at any step is begun again, and ends in a whole shop."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from cinesync.supervisor.address import free_port
+from tests.system.shop import Supervised, command, eventually, temporary_folder
+from tests.system.test_crash import buy
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first start")]
+
+Reached = Callable[[Path], bool]
+
+
+def _there(name: str) -> Reached:
+    return lambda folder: (folder / name).exists()
+
+
+def _databases(count: int) -> Reached:
+    """So many beside the three that a cluster begins with."""
+    return lambda folder: len(list((folder / "postgres/data/base").glob("*"))) >= 3 + count
+
+
+def _files(count: int) -> Reached:
+    """Tables and indexes: migrations have come so far in so many databases."""
+    return lambda folder: len(list((folder / "postgres/data/base").glob("*/[0-9]*"))) >= count
+
+
+STEPS: list[tuple[str, Reached]] = [
+    ("a secret", _there("bank.secret")),
+    ("the bank's books are begun", _there("bank.sqlite")),
+    ("the ledger is begun", _there(".ledger.unfinished/validator-1")),
+    ("the ledger is founded", _there("ledger/genesis.json")),
+    ("the ledger is noted", lambda f: b"ledger" in (f / "parts.json").read_bytes()),
+    ("a cluster is begun", _there("postgres/.data.unfinished/PG_VERSION")),
+    ("a cluster is filled", _there("postgres/.data.unfinished/base/5")),
+    ("a cluster is there", _there("postgres/data")),
+    ("a validator's chain is begun", _there("ledger/validator-3/chain.sqlite")),
+    ("a database is made", _databases(1)),
+    ("three databases are made", _databases(3)),
+    ("all databases are made", _databases(5)),
+    ("the first tables are made", _files(1800)),
+    ("more tables are made", _files(2000)),
+]
+
+
+def _kill_tree(root: int) -> None:
+    """SIGKILL, everything at one moment: who is stopped starts nobody any more."""
+    pids = [root]
+    os.kill(root, signal.SIGSTOP)
+    for pid in pids:
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                parent = int(stat.read_text().rpartition(")")[2].split()[1])
+                if parent == pid:
+                    child = int(stat.parent.name)
+                    pids.append(child)
+                    os.kill(child, signal.SIGSTOP)
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids[1:]), "all ended")
+
+
+def _start_until(folder: Path, reached: Reached) -> bool:
+    """Whether it was killed before it was ready."""
+    log = (folder.parent / f"{folder.name}.log").open("ab")
+    with (
+        log,
+        subprocess.Popen(
+            command("up", f"--port={free_port()}", f"--data={folder}"),
+            stdout=subprocess.PIPE,
+            stderr=log,
+        ) as up,
+    ):
+        assert up.stdout is not None
+        os.set_blocking(up.stdout.fileno(), False)
+        while True:
+            assert up.poll() is None, (folder.parent / f"{folder.name}.log").read_text()
+            with suppress(OSError):
+                if reached(folder):
+                    break
+            if up.stdout.read():
+                _kill_tree(up.pid)
+                return False
+        _kill_tree(up.pid)
+    return True
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = temporary_folder()
+    yield made
+    shutil.rmtree(made)
+    (made.parent / f"{made.name}.log").unlink(missing_ok=True)
+
+
+def test_a_first_start_may_be_killed_at_each_step(folder: Path) -> None:
+    killed = [name for name, reached in STEPS if _start_until(folder, reached)]
+    assert len(killed) >= len(STEPS) - 2, "the last ones depend on how quick the machine is"
+    up = Supervised(folder)
+    try:
+        client = up.client.sign_up()
+        buy(client, client.a_show()["show_id"])
+
+        def is_whole() -> bool:
+            audit = subprocess.run(
+                command("audit", "--settled", f"--data={folder}"), check=False, capture_output=True
+            )
+            return audit.returncode == 0
+
+        eventually(is_whole, "audited")
+    finally:
+        up.client.close()
+        up.end(signal.SIGTERM)
+    assert not list(folder.rglob("*.unfinished"))
+    assert not list(folder.rglob("*.set-aside-*"))
