@@ -11,6 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from cinesync.cli_audit import audit_command
+from cinesync.cli_backup import backup_group
 from cinesync.cli_base import (
     Refused,
     clear_settings_errors,
@@ -43,7 +44,10 @@ click.rich_click.COMMAND_GROUPS = {
     "cinesync": [
         {"name": "Run", "commands": ["up", "serve", "validator", "bank"]},
         {"name": "Fill", "commands": ["migrate", "seed", "import"]},
-        {"name": "Operate", "commands": ["restart", "audit", "queues", "staff", "settings"]},
+        {
+            "name": "Operate",
+            "commands": ["restart", "audit", "backup", "queues", "staff", "settings"],
+        },
         {"name": "Prove", "commands": ["verify", "ledger"]},
     ]
 }
@@ -324,6 +328,7 @@ for command in (
     up_command,
     restart_command,
     audit_command,
+    backup_group,
     validator_command,
     verify_command,
     ledger_group,

@@ -43,7 +43,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _digests(folder: Path) -> dict[str, str]:
     """Of the validators' and the bank's files, of keys and secrets."""
-    files = [*folder.glob("*.secret"), folder / "bank.sqlite", *folder.glob("ledger/**/*.sqlite")]
+    files = [*folder.glob("*.secret"), *folder.glob("*.sqlite"), *folder.glob("ledger/**/*.sqlite")]
     files += [*folder.glob("ledger/**/*.pem"), *folder.glob("ledger/**/genesis.json")]
     return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
 
@@ -87,11 +87,12 @@ def test_a_shop_does_not_start_without_what_it_cannot_sell_without(
 ) -> None:
     path, kept = sold.folder / part, sold.folder / "kept"
     path.rename(kept)
-    before = _digests(sold.folder)
-    up = _run("up", f"--port={free_port()}", f"--data={sold.folder}")
-    audit = _audit(sold.folder)
-    after, is_there = _digests(sold.folder), path.exists()
-    if not is_there:
+    try:
+        before = _digests(sold.folder)
+        up = _run("up", f"--port={free_port()}", f"--data={sold.folder}")
+        audit = _audit(sold.folder)
+        after, is_there = _digests(sold.folder), path.exists()
+    finally:
         kept.rename(path)
     assert (up.returncode, audit.returncode) == (2, 2), up.stderr + audit.stderr
     for refused in (up, audit):

@@ -85,6 +85,11 @@ class Sets:
         self._epochs = Epochs(start)
         self._learn()
 
+    @property
+    def links(self) -> Sequence[Link]:
+        """How the validators changed since the genesis."""
+        return self._epochs.links
+
     def replicas(self) -> list[int]:
         """All members, and those who were and still have their copies."""
         now = {validator.replica for validator in self._epochs.newest.validators}

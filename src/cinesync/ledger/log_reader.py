@@ -6,7 +6,7 @@ of the other replicas. A replica that is not whole makes room for the next.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,12 +16,13 @@ from typing import Any, Final
 from cinesync.ledger import canonical, entries, founding, genesis, headers, inspection, merkle
 from cinesync.ledger.chain import check_format
 from cinesync.ledger.entries import BadEntry, Entry
+from cinesync.ledger.epochs import Epochs
 from cinesync.ledger.genesis import Genesis
 from cinesync.ledger.headers import Header
 from cinesync.ledger.inspection import Altered, Sets
 from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.log import Accepted, Content, Damaged, Journal
-from cinesync.pbft.messages import Block, Decided, digest
+from cinesync.pbft.messages import Block, Decided, Link, digest
 
 # As bytes, whatever somebody made of them.
 HEADERS: Final = "SELECT height, CAST(header AS BLOB) FROM blocks ORDER BY height"
@@ -56,10 +57,10 @@ def read_log(
     order = sorted(sets.replicas(), key=lambda replica: _size(folder, replica), reverse=True)
     for replica in order:
         begin()
-        others = [other for other in order if other != replica]
-        walk = _Walk(folder, start, sets, replica, others)
+        others = {other: _chain(folder, other) for other in order if other != replica}
+        walk = _Walk(start, sets.signs, replica)
         try:
-            walk.run(take)
+            walk.run(_chain(folder, replica), others, take)
         except Altered as error:
             findings.append(f"replica {replica}: {error}")
             is_altered = True
@@ -70,6 +71,15 @@ def read_log(
         findings += walk.findings
         return LogRead(replica, walk.blocks, walk.log.size, findings)
     raise (Altered if is_altered else Unreadable)("; ".join(["no replica is sound", *findings]))
+
+
+def check_file(path: Path, start: Genesis, links: Sequence[Link]) -> LogRead:
+    """One chain by itself, from the genesis on. Raises Altered, OldFormat, sqlite3.Error."""
+    epochs = Epochs(start)
+    epochs.learn(links)
+    walk = _Walk(start, lambda header: epochs.of(header) is epochs.at(header.height))
+    walk.run(path, {}, lambda _: None)
+    return LogRead(blocks=walk.blocks, entries=walk.log.size)
 
 
 def decided_entries(folder: Path) -> Iterator[Entry]:
@@ -98,39 +108,40 @@ def _decided_blocks(path: Path) -> list[Block]:
     return found
 
 
+def _chain(folder: Path, replica: int) -> Path:
+    return founding.validator_home(folder, replica) / founding.CHAIN_FILE
+
+
 def _size(folder: Path, replica: int) -> int:
-    with suppress(sqlite3.Error):
-        path = founding.validator_home(folder, replica) / founding.CHAIN_FILE
-        with closing(inspection.open_file(path)) as connection:
+    try:
+        with closing(inspection.open_file(_chain(folder, replica))) as connection:
             (last,) = connection.execute(SIZE).fetchone()
-            return -1 if last is None else int(last)
-    return -2
+    except sqlite3.Error:
+        return -2
+    return -1 if last is None else int(last)
 
 
 class _Walk:
     """One replica from the genesis on, beside the headers of the others."""
 
-    def __init__(
-        self, folder: Path, start: Genesis, sets: Sets, replica: int, others: Sequence[int]
-    ) -> None:
-        self._folder = folder
+    def __init__(self, start: Genesis, signs: Callable[[Header], bool], replica: int = -1) -> None:
         self._start = start
-        self._sets = sets
+        self._signs = signs
         self._replica = replica
-        self._others = others
         self._before = start.chain
         self.blocks = 0
         self.log = merkle.Frontier()
         self.findings: list[str] = []
 
-    def run(self, take: Callable[[list[Entry]], None]) -> None:
-        """Raises Altered, sqlite3.Error."""
+    def run(
+        self, path: Path, others: Mapping[int, Path], take: Callable[[list[Entry]], None]
+    ) -> None:
+        """Raises Altered, OldFormat, sqlite3.Error."""
         with ExitStack() as stack:
-            path = founding.validator_home(self._folder, self._replica) / founding.CHAIN_FILE
             connection = stack.enter_context(closing(inspection.open_file(path)))
             check_format(connection, path)
             connection.execute("BEGIN")  # one moment, while validators go on writing
-            beside = self._beside(stack)
+            beside = self._beside(others, stack)
             rows = connection.execute(ENTRIES)
             for height, raw in connection.execute(HEADERS):
                 self._compare(height, raw, beside)
@@ -141,11 +152,10 @@ class _Walk:
             if rows.fetchone() is not None:
                 raise Altered(f"entry {self.log.size} is in no block")
 
-    def _beside(self, stack: ExitStack) -> dict[int, Iterator[Any]]:
+    def _beside(self, others: Mapping[int, Path], stack: ExitStack) -> dict[int, Iterator[Any]]:
         """The headers of the other replicas; one that cannot be opened is a finding."""
         found: dict[int, Iterator[Any]] = {}
-        for replica in self._others:
-            path = founding.validator_home(self._folder, replica) / founding.CHAIN_FILE
+        for replica, path in others.items():
             try:
                 connection = stack.enter_context(closing(inspection.open_file(path)))
                 found[replica] = connection.execute(HEADERS)
@@ -184,7 +194,7 @@ class _Walk:
             raise Altered(f"after block {self.blocks}: the height or the size was altered")
         if header.chain != self._start.chain or header.previous != self._before:
             raise Altered(f"block {height}: header.previous, or the block below, was altered")
-        if not self._sets.signs(header):
+        if not self._signs(header):
             raise Altered(f"block {height}: header.validators is not the set in force there")
         return header
 

@@ -141,6 +141,13 @@ class Postgres:
         """Whether there is data to start on."""
         return all((self._data / name).exists() for name in ("PG_VERSION", CONTROL_FILE))
 
+    def adopt(self) -> None:
+        """Make a cluster that somebody copied here this server's own: its user's alone."""
+        for path in (self._data, *self._data.rglob("*")):
+            path.chmod(0o700 if path.is_dir() else 0o600)
+            if self._user is not None:
+                shutil.chown(path, self._user)
+
     def is_running(self) -> bool:
         """Whether the server process we started is alive."""
         return self._process is not None and self._process.poll() is None

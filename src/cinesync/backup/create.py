@@ -1,0 +1,144 @@
+"""`cinesync backup create`: hot, and of one point."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from cinesync.backup import manifest, sqlite_copy
+from cinesync.backup.manifest import BackupFailed, Manifest, Progress
+from cinesync.chassis import clock, durable
+from cinesync.ledger import entries, founding, genesis
+from cinesync.ledger.chain import parse_header
+from cinesync.ledger.headers import Header
+from cinesync.ledger.inspection import Sets
+from cinesync.pbft.messages import encode
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.postgres import Postgres
+from cinesync.supervisor.postgres_backup import base_backup
+
+# What belongs to one run, or is copied in a way of its own.
+LEFT_OUT: Final = frozenset(
+    {"postgres", "ledger", "logs", "lock", "control", "run.json", "parts.json"}
+)
+BANK: Final = "bank.sqlite"
+CHAIN: Final = "ledger/chain.sqlite"
+GENESIS: Final = "ledger/genesis.json"
+LINKS: Final = "ledger/links"
+HEAD: Final = "SELECT header FROM blocks ORDER BY height DESC LIMIT 1"
+
+
+def create(home: DataFolder, target: Path, progress: Progress) -> Manifest:
+    """Into a folder that is not there yet, or is empty; it gets its name when it is whole.
+
+    The shop's PostgreSQL must be running. Raises BackupFailed, PostgresFailed, OSError.
+    """
+    target = target.expanduser().absolute()
+    if target.is_relative_to(home.folder):
+        raise BackupFailed(f"{target} is inside the data folder, and would be lost with it.")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BackupFailed(f"{target} is not empty; a backup never replaces anything.")
+    _check_room(home, target)
+    with durable.made_whole(target) as folder:
+        return _fill(home, folder, progress)
+
+
+def _fill(home: DataFolder, folder: Path, progress: Progress) -> Manifest:
+    started_at = entries.microseconds(clock.now())
+    server = Postgres(home.folder / "postgres")
+    (folder / "postgres").mkdir(mode=0o700)
+    base_backup(
+        server.url(),
+        folder / "postgres" / "data",
+        lambda done, total: progress("copying the databases", done, total),
+    )
+    point_at = entries.microseconds(clock.now())
+    # From here on only what may be ahead of the databases.
+    _copy_files(home, folder)
+    progress("copying the bank's books", 0, 0)
+    if (home.folder / BANK).exists():
+        sqlite_copy.copy(home.folder / BANK, folder / BANK)
+    progress("copying the ledger", 0, 0)
+    start, head = _copy_ledger(home.folder / "ledger", folder)
+    made = Manifest(
+        format=manifest.FORMAT,
+        version=version("cinesync"),
+        postgres=(folder / "postgres" / "data" / "PG_VERSION").read_text().strip(),
+        started_at=started_at,
+        point_at=point_at,
+        chain=start.chain.hex(),
+        head=head.hash.hex() if head else "",
+        height=head.height if head else 0,
+        entries=head.size if head else 0,
+        files=manifest.describe(folder, progress),
+    )
+    manifest.write(folder, made)
+    return made
+
+
+def _check_room(home: DataFolder, target: Path) -> None:
+    """Raises BackupFailed before half of it is copied."""
+    above = next(path for path in target.parents if path.exists())
+    needed = sum(
+        path.stat().st_size
+        for part in ("postgres/data", "ledger/validator-0", BANK)
+        for path in _files(home.folder / part)
+    )
+    free = shutil.disk_usage(above).free
+    if free < needed:
+        raise BackupFailed(
+            f"{above} has {free // 10**6:,} MB free, and this backup needs {needed // 10**6:,} MB."
+        )
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+
+
+def _copy_files(home: DataFolder, folder: Path) -> None:
+    """Secrets, the gateway's CA, and whatever else a shop keeps in files that are written whole."""
+    for path in sorted(home.folder.iterdir()):
+        if path.name in LEFT_OUT or path.name.startswith((BANK, ".")) or ".set-aside-" in path.name:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, folder / path.name, ignore=_sockets)
+        elif path.is_file():
+            shutil.copy2(path, folder / path.name)
+            (folder / path.name).chmod(0o600)
+
+
+def _sockets(folder: str, names: list[str]) -> set[str]:
+    return {name for name in names if (Path(folder) / name).is_socket()}
+
+
+def _copy_ledger(ledger: Path, folder: Path) -> tuple[genesis.Genesis, Header | None]:
+    """The chain of the validator that has come furthest, and no key of any."""
+    (folder / "ledger").mkdir(mode=0o700)
+    client = founding.client_home(ledger)
+    data = (client / founding.GENESIS_FILE).read_bytes()
+    (folder / GENESIS).write_bytes(data)
+    (folder / GENESIS).chmod(0o600)
+    start = genesis.load(data)
+    durable.write(folder / LINKS, encode(tuple(Sets(ledger, start).links)))
+    chains = sorted(ledger.glob(f"validator-*/{founding.CHAIN_FILE}"), key=_height)
+    if not chains:
+        raise BackupFailed(f"No validator in {ledger} has a chain; look with `cinesync audit`.")
+    sqlite_copy.copy(chains[-1], folder / CHAIN)
+    return start, head_of(folder / CHAIN)
+
+
+def _height(chain: Path) -> int:
+    try:
+        head = head_of(chain)
+    except (sqlite3.Error, ValueError):
+        return -1
+    return head.height if head else 0
+
+
+def head_of(chain: Path) -> Header | None:
+    """The last block's header. Raises sqlite3.Error, Invalid."""
+    with closing(sqlite_copy.connect(chain)) as connection:
+        row = connection.execute(HEAD).fetchone()
+    return parse_header(bytes(row[0])) if row else None

@@ -1,0 +1,1 @@
+"""Backups: what is copied, checked, and cut when it is restored."""
