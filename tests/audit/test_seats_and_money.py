@@ -55,7 +55,8 @@ async def test_a_seat_that_is_sold_twice_names_both_bookings(sold: Sold) -> None
     )
     outcome = await sold.outcome(seats.check)
     assert isinstance(outcome, Failed)
-    both = f"sold to more than one booking (bookings {first.booking_id}, {second.booking_id})"
+    one, other = sorted((first.booking_id, second.booking_id))
+    both = f"sold to more than one booking (bookings {one}, {other})"
     assert f"{first.show_id} seat F0: {both}" in outcome.findings
 
 
