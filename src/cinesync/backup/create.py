@@ -62,6 +62,9 @@ def _fill(home: DataFolder, folder: Path, progress: Progress) -> Manifest:
         sqlite_copy.copy(home.folder / BANK, folder / BANK)
     progress("copying the ledger", 0, 0)
     start, head = _copy_ledger(home.folder / "ledger", folder)
+    for path in folder.rglob("*"):  # for its owner only, whatever it was in the shop
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() else 0o600)
     made = Manifest(
         format=manifest.FORMAT,
         version=version("cinesync"),
