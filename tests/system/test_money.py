@@ -206,6 +206,38 @@ def test_a_cancelled_show_refunds_everybody(shop: Shop, client: Client) -> None:
     refunded(client, payment_id)
 
 
+@pytest.mark.parametrize("how", ["show cancelled", "show given back", "customer"])
+def test_what_is_left_of_a_part_goes_back_with_the_end_of_the_booking(
+    shop: Shop, client: Client, how: str
+) -> None:
+    number = {"show cancelled": 9, "show given back": 11, "customer": 13}[how]
+    show_id = client.a_show(number, seats_min=60)["show_id"]
+    hold = client.hold_best(show_id, 4)
+    payment_id = client.pay(hold["hold_id"]).json()["payment_id"]
+    client.confirmed(hold["hold_id"])
+    give_back(client, hold["hold_id"], hold["seats"][0])
+    manager = shop.member("manager")
+    because = {"refund_id": str(uuid4()), "reason": "the sound failed"}
+    path = f"/api/booking/bookings/{hold['hold_id']}"
+    for _ in range(2):  # the answer was lost
+        answer = manager.call("POST", f"{path}/refunds", json=because | {"amount_cents": 100})
+        assert answer.is_success, answer.text
+    if how == "show cancelled":
+        to = f"/api/movies/shows/{show_id}/cancel"
+        answer = manager.call("POST", to, json={"reason": "projector broken"})
+    elif how == "show given back":
+        to = f"/api/booking/shows/{show_id}/refunds"
+        answer = manager.call("POST", to, json=because)
+        assert answer.json()["bookings_left"] == 0
+    else:
+        answer = client.call("POST", f"{path}/cancel")
+    assert answer.is_success, answer.text
+    refunded(client, payment_id)
+    booking = client.booking(hold["hold_id"])
+    assert booking is not None
+    eventually(lambda: client.get(path)["refunded_cents"] == booking["total_cents"], "all is back")
+
+
 def test_the_audit_names_a_broken_promise_and_exits_non_zero(shop: Shop, client: Client) -> None:
     hold = client.hold_best(client.a_show(7)["show_id"], 1)
     client.pay(hold["hold_id"])

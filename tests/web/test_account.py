@@ -266,6 +266,8 @@ def test_seats_that_may_not_go_alone_are_asked_about_again(
     [
         ("show", "The cinema cancelled this show: The projector broke"),
         ("staff", "The cinema cancelled this booking: The projector broke"),
+        ("provider", "The cinema cancelled this booking: The projector broke"),
+        ("dispute_lost", "Your bank took the money for this booking back"),
     ],
 )
 def test_why_a_booking_was_cancelled_is_said(

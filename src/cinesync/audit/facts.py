@@ -146,8 +146,9 @@ KINDS: Final = (
         "booking.cancelled",
         "booking",
         _page(
-            "refund_cents - (SELECT COALESCE(SUM(f.refund_cents), 0) FROM booking_refunds f"
-            " WHERE f.booking_id = bookings.booking_id AND NOT f.whole) AS refund_cents,"
+            # Of bookings that ended before there were refunds of parts, all went back.
+            "COALESCE((SELECT f.refund_cents FROM booking_refunds f WHERE f.whole"
+            " AND f.booking_id = bookings.booking_id), bookings.refund_cents) AS refund_cents,"
             " currency, payment_id, COALESCE(cancelled_at, created_at) AS happened_at",
             "bookings",
             "booking_id",

@@ -25,6 +25,7 @@ from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Transaction
 from cinesync.contracts.booking import BookingCancelled, BookingReduced
 
+NOBODY = UUID(int=0)  # the shop by itself
 CancelEvent = BookingCancelled | BookingReduced
 
 
@@ -96,6 +97,14 @@ def refund_of(
         note=note,
         actor_id=actor_id,
     )
+
+
+def whole_refund(
+    booking: Booking, *, reason: str, actor_id: UUID = NOBODY, note: str | None = None
+) -> BookingRefund:
+    """All that is left of a booking."""
+    whole = Split(booking.seats, ())
+    return refund_of(booking, whole, reason=reason, actor_id=actor_id, note=note)
 
 
 async def give_back(

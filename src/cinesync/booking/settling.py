@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from cinesync.booking import (
+    cancellation,
+    cancellation_store,
     catalog,
     held_store,
     history,
@@ -196,12 +198,16 @@ async def _clear(tx: Transaction, shows: dict[UUID, ShowCancelled]) -> list[Even
     before = await store.lock_bookings(tx, [booking_id for _, booking_id in keys])
     await held_store.forget(tx, keys)  # their holders did not give them back
     cancelled = await store.set_cancelled(tx, keys, [State.CONFIRMED], "show")
+    refunds = {
+        booking.booking_id: cancellation.whole_refund(before[booking.booking_id], reason="show")
+        for booking in cancelled
+    }
+    if refunds:
+        await cancellation_store.insert_refunds(tx, list(refunds.values()))
     return [
         *(
             service.booking_cancelled(
-                booking,
-                booking.total_cents - before[booking.booking_id].refund_cents,
-                shows[booking.show_id].trace,
+                booking, refunds[booking.booking_id].refund_cents, shows[booking.show_id].trace
             )
             for booking in cancelled
         ),

@@ -12,9 +12,8 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cinesync.booking import cancellation_store, service, store
-from cinesync.booking.cancel_rules import Split
-from cinesync.booking.cancellation import refund_of
+from cinesync.booking import cancellation_store, held_store, service, store
+from cinesync.booking.cancellation import whole_refund
 from cinesync.booking.model import NEXT, AuditAction, Cause, Show, State
 from cinesync.booking.staff_refunds import RefundIdUsed
 from cinesync.chassis import audit_log, outbox
@@ -97,12 +96,8 @@ async def _refund(
     keys = [(booking.region, booking.booking_id) for booking in before.values()]
     after = await store.set_cancelled(tx, keys, [State.CONFIRMED], "show", command.note)
     refunds = {
-        booking.booking_id: refund_of(
-            before[booking.booking_id],
-            Split(before[booking.booking_id].seats, ()),
-            reason="show",
-            actor_id=command.by_id,
-            note=command.note,
+        booking.booking_id: whole_refund(
+            before[booking.booking_id], reason="show", actor_id=command.by_id, note=command.note
         )
         for booking in after
     }
@@ -161,6 +156,7 @@ async def _let_go_of_holds(tx: Transaction, show: Show) -> None:
         keys = sorted({(show.region, row.booking_id) for row in rows})
         after = NEXT[State.HELD, Cause.SHOW_CANCELLED]
         await store.set_states(tx, keys, [State.HELD], after)
+        await held_store.forget(tx, keys)  # their holders did not give them back
 
 
 async def _booked_ids(tx: Transaction, show: Show, limit: int) -> list[UUID]:
