@@ -92,6 +92,9 @@ async def test_the_api_describes_itself(auth: Auth) -> None:
     paths = answer.json()["paths"]
     assert set(paths) == {
         f"/api/auth/{name}"
-        for name in ("register", "login", "links", "links/use", "guest", "refresh", "logout", "me")
+        for name in (
+            *("register", "login", "links", "links/use", "links/erase", "guest", "refresh"),
+            *("logout", "me", "me/data", "me/erase"),
+        )
     } | {"/api/auth/audit-log", "/api/auth/revocations", "/api/auth/.well-known/jwks.json"}
     assert (await auth.browser.get("/api/auth/docs")).status_code == 200

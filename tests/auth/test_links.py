@@ -35,13 +35,15 @@ async def _deliver(auth: Auth) -> None:
     await bus.close()
 
 
-async def _mailed(auth: Auth, spool: Path) -> list[str]:
+async def _mailed(
+    auth: Auth, spool: Path, *, page: str = "/sign-in/link", keep: bool = False
+) -> list[str]:
     """The codes in the mails that were written since."""
     await _deliver(auth)
-    return _read(spool)
+    return _read(spool, page, keep=keep)
 
 
-def _read(spool: Path) -> list[str]:
+def _read(spool: Path, page: str, *, keep: bool) -> list[str]:
     codes = []
     for path in sorted(spool.glob("*.eml")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -49,9 +51,10 @@ def _read(spool: Path) -> list[str]:
         body = mail.get_body()
         assert body is not None
         [url] = re.findall(r"https://\S+", body.get_content())
-        assert urlsplit(url).path == "/sign-in/link"
+        assert urlsplit(url).path == page
         codes += parse_qs(urlsplit(url).query)["code"]
-        path.unlink()
+        if not keep:
+            path.unlink()
     return codes
 
 

@@ -20,9 +20,10 @@ from cinesync.ledger import completeness, entries, founding, home, receipts, rou
 from cinesync.ledger.application import OPERATIONS_MAX
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.model import Recorded, Sealed
+from cinesync.ledger.personal_data import personal_data_router
 from cinesync.ledger.reader import Reader
 from cinesync.ledger.submitter import Submitter
-from tests.conftest import MakeClient, MakeDatabase
+from tests.conftest import MakeClient, MakeDatabase, Sign
 from tests.ledger.lives import a_life, paid
 from tests.ledger.quartet import Quartet, until
 
@@ -223,6 +224,59 @@ async def test_an_erased_customer_cannot_be_found_in_the_chain_any_more(
     known = {row.event_id for row in rows if row.salt is not None}
     assert known == {other.event_id}
     receipts.verify(data, calm.genesis)
+
+
+async def test_what_comes_late_of_an_erased_customer_is_recorded_without_them(
+    make_database: MakeDatabase,
+) -> None:
+    db = await make_database("ledger")
+    customer_id = clock.new_id()
+    erased = CustomerErased(
+        event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer_id
+    )
+    await db.run(service.forget, [erased])
+    late, other = paid(clock.new_id(), customer_id), paid(clock.new_id())
+    await db.run(service.record, [late, other])
+
+    async def kept(tx: Transaction) -> dict[Any, tuple[Any, Any]]:
+        rows = await tx.execute(text("SELECT event_id, salt, customer_id FROM submissions"))
+        return {row.event_id: (row.salt, row.customer_id) for row in rows}
+
+    found = await db.read(kept)
+    assert found[late.event_id] == (None, None)
+    assert found[other.event_id][1] == other.customer_id
+    ((one, two),) = await db.read(service.waiting, 4)
+    assert {one.event_id, two.event_id} == {late.event_id, other.event_id}
+
+
+async def test_customers_get_the_salts_of_their_entries_and_nobody_elses(
+    make_database: MakeDatabase, make_client: MakeClient, sign: Sign
+) -> None:
+    db = await make_database("ledger")
+    customer_id = clock.new_id()
+    own = [paid(clock.new_id(), customer_id) for _ in range(3)]
+    await db.run(service.record, [*own, paid(clock.new_id())])
+    http = make_client("ledger", [personal_data_router(db)])
+    headers = {"Authorization": f"Bearer {sign(customer_id, 'customer')}"}
+    items: list[Any] = []
+    after: dict[str, str] = {}
+    while True:
+        params = {"limit": "2", **after}
+        page = (await http.get("/api/ledger/me/data", headers=headers, params=params)).json()
+        items += page["items"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert {item["event_id"] for item in items} == {str(event.event_id) for event in own}
+    for item in items:
+        salt = bytes.fromhex(item["salt"])
+        (waiting,) = [one for one in own if str(one.event_id) == item["event_id"]]
+        entry = entries.entry_of(waiting.name, waiting, salt)
+        opened = entries.commitment(salt, "customer_id", item["opens"]["customer_id"])
+        assert entry.commitments["customer_id"] == opened
+    assert (await http.get("/api/ledger/me/data")).status_code == 401
+    wrong = await http.get("/api/ledger/me/data", headers=headers, params={"after": "x"})
+    assert wrong.status_code == 422
 
 
 async def test_what_is_recorded_again_is_in_no_second_batch(make_database: MakeDatabase) -> None:

@@ -1,7 +1,7 @@
 """Settings and wiring of the auth service."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cinesync.auth import guest_retention
 from cinesync.auth.desk import Desk, Rules
+from cinesync.auth.erasure import Erasure
 from cinesync.auth.guest_retention import GuestRetention
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.links import LinkRules, SignInLinks
@@ -21,6 +22,7 @@ from cinesync.auth.model import (
     SessionRules,
 )
 from cinesync.auth.passwords import HashCost, HashQueue, Passwords
+from cinesync.auth.personal_data_routes import personal_data_router
 from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.routes import Door, auth_router
 from cinesync.auth.staff import DEFAULT_REGION, DEMO_ROLES
@@ -30,15 +32,19 @@ from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import Database, open_database
+from cinesync.chassis.events import Event
 from cinesync.chassis.peer import Peer
 from cinesync.chassis.revocations import Revocations
 from cinesync.chassis.service import Service
 from cinesync.chassis.settings import Secret, SettingsError, load
-from cinesync.contracts.auth import LinkRequested
+from cinesync.contracts.auth import CustomerErased, LinkRequested
 
 SHOP_NAME = "CineSync"
 # What is done with which event; `build` tells in which folder.
-HANDLERS = {LinkRequested: MailSpool.send_links}
+HANDLERS: Mapping[type[Event], Callable[..., Awaitable[None]]] = {
+    LinkRequested: MailSpool.send_links,
+    CustomerErased: MailSpool.forget,
+}
 KEY_AHEAD_SHARE = 10  # a key is published for a tenth of its life before it signs
 
 
@@ -50,6 +56,8 @@ class Settings:
     secret_key: Annotated[str, "at least 32 random bytes; the same in every process", Secret()]
     shop_url: Annotated[str, "where browsers find the shop; https makes cookies Secure"] = ""
     shop_name: Annotated[str, "as customers know it; no password may contain it"] = SHOP_NAME
+    api_url: Annotated[str, "where the other services' APIs answer"] = "http://127.0.0.1:8000"
+    api_timeout_seconds: Annotated[int, "how long they may take to answer"] = 5
     region: Annotated[str, "where new accounts are kept"] = DEFAULT_REGION
     trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
     access_seconds: Annotated[int, "life of an access token"] = 15 * 60
@@ -132,17 +140,24 @@ def build(environ: Mapping[str, str]) -> Service:
     guests = _guest_retention(settings, database, ring)
     upkeep = Upkeep(database, windows, settings.upkeep_seconds, guests)
     router = auth_router(desk, links, ring, door, published)
+    others = Peer(settings.api_url, settings.api_timeout_seconds)
+    erasure = Erasure(database, vault, ring, desk, published, others)
     return Service(
         name="auth",
         database=database,
-        routes=[router, audit_log_route("auth", database)],
+        routes=[router, personal_data_router(erasure, door), audit_log_route("auth", database)],
         migrations="cinesync.auth.migrations",
         handlers={event: partial(handle, spool) for event, handle in HANDLERS.items()},
         background=[
             Loop("auth.keys", ring.run),
             Loop("auth.upkeep", upkeep.run, settings.upkeep_seconds),
         ],
-        close=[desk.close, passwords.close, *([guests.close] if guests else [])],
+        close=[
+            erasure.close,
+            desk.close,
+            passwords.close,
+            *([guests.close] if guests else []),
+        ],
         revocations=revocations,
     )
 

@@ -296,6 +296,11 @@ class Desk:
             raise WrongCredentials
         return self._vault.refresh_text(token)
 
+    async def prove_again(self, known: Credentials, password: str, address: str) -> None:
+        """Somebody who is signed in shows that they know the password. Raises as `sign_in`."""
+        email = fold_email(known.customer.email)
+        await self._prove(self._attempt(email.norm, address), email, password)
+
     async def _prove(self, attempt: Attempt, email: Email, password: str) -> Credentials:
         """The same work and the same answer, whether or not there is such an account."""
         if len(password) > PASSWORD_LENGTH_MAX:

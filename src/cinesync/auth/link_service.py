@@ -22,6 +22,7 @@ from cinesync.auth.model import (
     Credentials,
     Customer,
     Email,
+    LinkPurpose,
     LinkSpent,
     SessionRules,
     ThrottledAction,
@@ -33,7 +34,9 @@ from cinesync.chassis.db import Transaction
 from cinesync.contracts.auth import LinkRequested
 
 
-async def request(tx: Transaction, email: Email, attempt: Attempt, limits: ActionLimits) -> None:
+async def request(
+    tx: Transaction, email: Email, purpose: LinkPurpose, attempt: Attempt, limits: ActionLimits
+) -> None:
     """Have a link mailed, if there is somebody to mail it to.
 
     Raises TooMany for an address that asks for very many. An account that has had enough gets no
@@ -48,12 +51,14 @@ async def request(tx: Transaction, email: Email, attempt: Attempt, limits: Actio
     known = await store.find_credentials(tx, email)
     customer_id = known.customer.customer_id if known else await link_store.find_guest(tx, email)
     if customer_id is not None and asked < limits.per_account:
-        await order(tx, customer_id)
+        await order(tx, customer_id, purpose)
 
 
-async def order(tx: Transaction, customer_id: UUID) -> None:
+async def order(tx: Transaction, customer_id: UUID, purpose: LinkPurpose) -> None:
     """Have a link mailed to a customer. The code is made where the mail is: nowhere else is it."""
-    event = LinkRequested(event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer_id)
+    event = LinkRequested(
+        event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer_id, purpose=purpose
+    )
     await outbox.append(tx, [event])
 
 

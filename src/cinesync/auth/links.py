@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from cinesync.auth import link_service
 from cinesync.auth.codes import hash_code
 from cinesync.auth.desk import Desk, Grant
-from cinesync.auth.model import ActionLimits, Attempt, Fields, InvalidFields, fold_email
+from cinesync.auth.model import (
+    ActionLimits,
+    Attempt,
+    Fields,
+    InvalidFields,
+    LinkPurpose,
+    fold_email,
+)
 from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import Passwords
 from cinesync.auth.vault import Vault
@@ -32,13 +39,13 @@ class SignInLinks:
         self._desk = desk
         self._rules = rules
 
-    async def request(self, email: str, address: str) -> None:
+    async def request(self, email: str, purpose: LinkPurpose, address: str) -> None:
         """Mails a link to whoever owns the e-mail. Raises InvalidFields, TooMany."""
         fields = Fields()
         folded = fields.check("email", fold_email, email)
         fields.raise_if_wrong()
         attempt = Attempt(self._vault.account_key(folded.norm), address)
-        await self._db.run(link_service.request, folded, attempt, self._rules.limits)
+        await self._db.run(link_service.request, folded, purpose, attempt, self._rules.limits)
 
     async def use(self, code: str, password: str | None, address: str, device: str | None) -> Grant:
         """Raises LinkSpent, and for a new password InvalidFields, HashersBusy."""

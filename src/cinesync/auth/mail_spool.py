@@ -1,7 +1,7 @@
 """Mails that auth has to send, as files in a folder, until a notification service sends them.
 
-One file for each event, named by its id: what is delivered twice is written once. A mail program
-that watches the folder, or a person who reads it, brings them on.
+One file for each event, named by its customer and its id: what is delivered twice is written once.
+A mail program that watches the folder, or a person who reads it, brings them on.
 """
 
 import asyncio
@@ -14,11 +14,17 @@ from urllib.parse import urlencode, urlsplit
 
 from cinesync.auth import link_store, store
 from cinesync.auth.codes import hash_code, new_code
+from cinesync.auth.model import LinkPurpose
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.db import Transaction
-from cinesync.contracts.auth import LinkRequested
+from cinesync.contracts.auth import CustomerErased, LinkRequested
 
 log = telemetry.get_logger(__name__)
+
+PAGES = {
+    LinkPurpose.SIGN_IN: ("/sign-in/link", "to sign in"),
+    LinkPurpose.ERASE: ("/account/erase", "to erase everything that it keeps of you"),
+}
 
 
 class MailSpool:
@@ -46,25 +52,37 @@ class MailSpool:
                 continue
             code = new_code()
             await link_store.insert(tx, hash_code(code), event.customer_id, self._link_lifetime)
-            mail = self._link_mail(known.customer.email, code)
-            path = self._folder / f"{event.event_id}.eml"
+            mail = self._link_mail(known.customer.email, code, event.purpose)
+            path = self._folder / f"{event.customer_id}.{event.event_id}.eml"
             await asyncio.to_thread(_write, path, mail.as_bytes())
             log.info("mail.spooled", mail=path.name, customer_id=str(event.customer_id))
 
-    def _link_mail(self, address: str, code: str) -> EmailMessage:
+    async def forget(self, _tx: Transaction, events: Sequence[CustomerErased]) -> None:
+        """Delete what still lies there for these customers."""
+        if self._folder is not None:
+            names = [f"{event.customer_id}.*" for event in events]
+            await asyncio.to_thread(_delete, self._folder, names)
+
+    def _link_mail(self, address: str, code: str, purpose: str) -> EmailMessage:
         mail = EmailMessage()
         mail["To"] = address
         host = urlsplit(self._shop_url).hostname or "localhost"
         mail["From"] = f"{self._shop_name} <no-reply@{host}>"
         mail["Subject"] = f"Your link to {self._shop_name}"
         mail["Date"] = clock.now()
+        path, what = PAGES[LinkPurpose(purpose)]
         mail.set_content(
-            f"Somebody, we hope it was you, asked {self._shop_name} for a link to sign in:\n\n"
-            f"{self._shop_url}/sign-in/link?{urlencode({'code': code})}\n\n"
+            f"Somebody, we hope it was you, asked {self._shop_name} for a link {what}:\n\n"
+            f"{self._shop_url}{path}?{urlencode({'code': code})}\n\n"
             f"It is good once, for {self._link_lifetime // timedelta(minutes=1)} minutes. If it was"
-            " not you, do nothing:\nnobody can sign in without this mail.\n"
+            " not you, do nothing:\nnobody can use it without this mail.\n"
         )
         return mail
+
+
+def _delete(folder: Path, names: Sequence[str]) -> None:
+    for path in [path for name in names for path in folder.glob(name)]:
+        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
@@ -66,6 +66,18 @@ class LinkSpent(AuthError):
     """This link was used already, or it is too old; please ask for a new one."""
 
     status = 401
+
+
+class UnfinishedMatters(AuthError):
+    """You still hold seats, have tickets for a show to come, or have money on its way."""
+
+    status = 409
+
+    def __init__(self, items: Sequence[Mapping[str, object]]) -> None:
+        super().__init__(
+            "Cancel what you do not need, or wait until it is over; then you can be forgotten.",
+            unfinished=list(items),
+        )
 
 
 class ForeignOrigin(AuthError):
@@ -287,6 +299,13 @@ class FailureLimits:
     per_account: int
     per_address: int
     window: timedelta
+
+
+class LinkPurpose(StrEnum):
+    """What a mailed link is asked for; whoever reads the mail may do either."""
+
+    SIGN_IN = "sign_in"
+    ERASE = "erase"
 
 
 class ThrottledAction(StrEnum):

@@ -20,6 +20,7 @@ from cinesync.auth.links import SignInLinks
 from cinesync.auth.model import (
     Customer,
     ForeignOrigin,
+    LinkPurpose,
     Role,
 )
 from cinesync.auth.published_revocations import PublishedRevocations
@@ -79,9 +80,10 @@ class ProfileUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose link is wanted."""
+    """Whose link is wanted, and whether the mail leads to signing in or to erasing everything."""
 
     email: EmailText
+    purpose: LinkPurpose = LinkPurpose.SIGN_IN
 
 
 class LinkUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -214,7 +216,7 @@ async def request_link(
     data: JSONBody[LinkRequest], links: TheLinks, door: TheDoor, request: AnyRequest
 ) -> Response[None]:
     """Have a sign-in link mailed, good once. The answer is the same for an unknown e-mail."""
-    await links.request(data.email, door.address(request))
+    await links.request(data.email, data.purpose, door.address(request))
     return Response(None, headers=NO_STORE)
 
 

@@ -10,6 +10,7 @@ from cinesync.booking import held_store, rescheduling, service
 from cinesync.booking.clients import Clients
 from cinesync.booking.consumers import HANDLERS
 from cinesync.booking.model import Terms
+from cinesync.booking.personal_data import personal_data_router
 from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts
@@ -111,7 +112,12 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="booking",
         database=db,
-        routes=[router(shop), staff_router(shop), audit_log_route("booking", db)],
+        routes=[
+            router(shop),
+            staff_router(shop),
+            personal_data_router(db),
+            audit_log_route("booking", db),
+        ],
         migrations="cinesync.booking.migrations",
         handlers=HANDLERS,
         listeners=listeners(shop),

@@ -1,7 +1,8 @@
 """The bus door: what booking does about what happened elsewhere."""
 
-from cinesync.booking import receipts, returned_money, settling
+from cinesync.booking import personal_data, receipts, returned_money, settling
 from cinesync.chassis.inbox import Handlers
+from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
 from cinesync.contracts.payment import (
@@ -13,6 +14,7 @@ from cinesync.contracts.payment import (
 )
 
 HANDLERS: Handlers = {
+    CustomerErased: personal_data.forget_customers,
     ShowScheduled: settling.schedule_shows,
     ShowChanged: settling.change_shows,
     ShowCancelled: settling.cancel_shows,

@@ -29,7 +29,7 @@ from cinesync.contracts.payment import (
 CONSUMERS: Mapping[type[Event], Sequence[str]] = {
     CustomerRegistered: (),
     LinkRequested: ("auth",),  # until a service for notifications sends mails
-    CustomerErased: ("ledger",),
+    CustomerErased: ("auth", "booking", "payment", "ledger"),
     ShowScheduled: ("booking",),
     ShowChanged: ("booking",),
     ShowCancelled: ("booking",),

@@ -16,11 +16,15 @@ class CustomerRegistered(Event, frozen=True, kw_only=True):
 
 
 class LinkRequested(Event, frozen=True, kw_only=True):
-    """Somebody wants a link mailed to `customer_id` that lets them in once."""
+    """Somebody wants a link mailed to `customer_id` that lets them in once.
+
+    `purpose` is "sign_in" or "erase": which page the mail leads to.
+    """
 
     name: ClassVar[str] = "link.requested"
 
     customer_id: UUID
+    purpose: str = "sign_in"
 
 
 class CustomerErased(Event, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from cinesync.chassis.service import Service
 from cinesync.ledger import home, routes
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.consumers import HANDLERS
+from cinesync.ledger.personal_data import personal_data_router
 from cinesync.ledger.reader import Reader
 from cinesync.ledger.submitter import Submitter
 
@@ -34,7 +35,7 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="ledger",
         database=db,
-        routes=routes.routes(routes.Desk(db, Reader(client))),
+        routes=[*routes.routes(routes.Desk(db, Reader(client))), personal_data_router(db)],
         migrations="cinesync.ledger.migrations",
         handlers=HANDLERS,
         background=[

@@ -109,6 +109,17 @@ class Kept:
     sealed: Sealed | None
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What shows that an entry is a certain customer's."""
+
+    event_id: UUID
+    kind: str
+    booking_id: UUID
+    occurred_at: datetime
+    salt: bytes
+
+
 def joined(batches: Sequence[Batch], size_max: int) -> list[list[Batch]]:
     """Batches in their order, in parts of at most `size_max` submissions; a batch stays whole."""
     parts: list[list[Batch]] = []

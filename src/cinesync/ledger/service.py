@@ -90,4 +90,6 @@ def _committed(new: Sequence[Recorded], height: int) -> LedgerCommitted:
 
 async def forget(tx: Transaction, erased: Sequence[CustomerErased]) -> None:
     """The chain stays as it is and still verifies; nobody can tell any more who it was."""
-    await store.forget_customers(tx, [event.customer_id for event in erased])
+    customer_ids = [event.customer_id for event in erased]
+    await store.insert_erased(tx, customer_ids)
+    await store.forget_customers(tx, customer_ids)

@@ -8,6 +8,7 @@ from cinesync.ledger.model import (
     SEQUENCES_RESERVED,
     Batch,
     Kept,
+    Opening,
     Recorded,
     Sealed,
     Submission,
@@ -18,15 +19,21 @@ from cinesync.ledger.model import (
 async def insert_submissions(
     tx: Transaction, batch_id: UUID, submissions: Sequence[Submission]
 ) -> list[UUID]:
-    """An event is submitted once, with one salt; those that were not before."""
+    """An event is submitted once, with one salt; those that were not before.
+
+    What comes late of a customer who was erased is kept without salt and customer.
+    """
     statement = text(
         "INSERT INTO submissions"
         " (event_id, kind, booking_id, customer_id, salt, entry, occurred_at, batch_id)"
-        " SELECT t.event_id, t.kind, t.booking_id, t.customer_id, t.salt, t.entry, t.occurred_at,"
+        " SELECT t.event_id, t.kind, t.booking_id,"
+        " CASE WHEN e.customer_id IS NULL THEN t.customer_id END,"
+        " CASE WHEN e.customer_id IS NULL THEN t.salt END, t.entry, t.occurred_at,"
         " CAST(:batch_id AS uuid) FROM unnest(CAST(:event_ids AS uuid[]), CAST(:kinds AS text[]),"
         " CAST(:booking_ids AS uuid[]), CAST(:customer_ids AS uuid[]), CAST(:salts AS bytea[]),"
         " CAST(:entries AS bytea[]), CAST(:times AS timestamptz[]))"
         " AS t(event_id, kind, booking_id, customer_id, salt, entry, occurred_at)"
+        " LEFT JOIN erased_customers AS e ON e.customer_id = t.customer_id"
         " ON CONFLICT (event_id) DO NOTHING RETURNING event_id"
     )
     values = {
@@ -159,6 +166,29 @@ async def kept(tx: Transaction, event_id: UUID) -> Kept | None:
         leaves=bytes(row.leaves),
     )
     return Kept(entry=bytes(row.entry), receipt=row.receipt, sealed=sealed or None)
+
+
+async def openings_page(
+    tx: Transaction, customer_id: UUID, after: UUID, limit: int
+) -> list[Opening]:
+    """A customer's entries with what opens their commitments, by id."""
+    statement = text(
+        "SELECT event_id, kind, booking_id, occurred_at, salt FROM submissions"
+        " WHERE customer_id = CAST(:customer_id AS uuid) AND event_id > CAST(:after AS uuid)"
+        " ORDER BY event_id ASC LIMIT CAST(:limit AS bigint)"
+    )
+    values = {"customer_id": customer_id, "after": after, "limit": limit}
+    return [Opening(*row) for row in await tx.execute(statement, values)]
+
+
+async def insert_erased(tx: Transaction, customer_ids: Sequence[UUID]) -> None:
+    """So that what comes late is known."""
+    statement = text(
+        "INSERT INTO erased_customers (customer_id)"
+        " SELECT t.customer_id FROM unnest(CAST(:customer_ids AS uuid[])) AS t(customer_id)"
+        " ON CONFLICT (customer_id) DO NOTHING"
+    )
+    await tx.execute(statement, {"customer_ids": sorted(set(customer_ids))})
 
 
 async def forget_customers(tx: Transaction, customer_ids: Sequence[UUID]) -> None:

@@ -50,6 +50,14 @@ Index(
     postgresql_where=text("height IS NULL"),
 )
 
+# Whose late events are recorded without salt and customer.
+erased_customers = Table(
+    "erased_customers",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("erased_at", Moment, nullable=False),
+)
+
 receipts = Table(
     "receipts",
     metadata,

@@ -24,6 +24,7 @@ from cinesync.payment.gateways.sandbox import SANDBOX, Sandbox
 from cinesync.payment.gateways.stripe import open_stripe
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import Limits, Patience
+from cinesync.payment.personal_data import personal_data_router
 from cinesync.payment.provider_health import PROBE_SECONDS, ProviderHealth
 from cinesync.payment.shortcuts import shortcuts
 from cinesync.payment.sweep import Sweep
@@ -162,7 +163,12 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="payment",
         database=db,
-        routes=[*routes.routes(desk), *attention_routes(db), audit_log_route("payment", db)],
+        routes=[
+            *routes.routes(desk),
+            *attention_routes(db),
+            personal_data_router(db),
+            audit_log_route("payment", db),
+        ],
         shortcuts=shortcuts(desk),
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,

@@ -1,0 +1,78 @@
+"""The HTTP side of one's own data: all of it to keep, and to be forgotten."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import JSONBody
+
+from cinesync.auth.codes import CODE_LENGTH_MAX
+from cinesync.auth.erasure import Erasure
+from cinesync.auth.routes import (
+    NO_STORE,
+    PATH,
+    AnyRequest,
+    Door,
+    PasswordText,
+    TheCaller,
+    TheDoor,
+    refuse_foreign_pages,
+)
+
+TheErasure = NamedDependency[Erasure]
+
+
+class EraseWithPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who asks shows again that the account is theirs."""
+
+    password: PasswordText
+
+
+class EraseWithCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The code of a mailed link (`POST /links` with `purpose` "erase")."""
+
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_LENGTH_MAX)]
+
+
+@get("/me/data")
+async def data(caller: TheCaller, erasure: TheErasure) -> Response[dict[str, Any]]:
+    """All that auth keeps of you. /api/booking, /payment and /ledger have their parts under
+    /me/data too.
+    """
+    return Response(await erasure.data(caller), headers=NO_STORE)
+
+
+@post("/me/erase", status_code=204)
+async def erase(
+    data: JSONBody[EraseWithPassword],
+    caller: TheCaller,
+    erasure: TheErasure,
+    door: TheDoor,
+    request: AnyRequest,
+) -> Response[None]:
+    """Erase your account, for good. 409 names what has to be finished first."""
+    await erasure.erase_with_password(caller, data.password, door.address(request))
+    return Response(None, cookies=[door.cookie(None)])
+
+
+@post("/links/erase", status_code=204)
+async def erase_by_link(
+    data: JSONBody[EraseWithCode], erasure: TheErasure, door: TheDoor, request: AnyRequest
+) -> Response[None]:
+    """Erase all that was bought or opened with the e-mail that the link was mailed to."""
+    await erasure.erase_with_code(data.code, door.address(request))
+    return Response(None, cookies=[door.cookie(None)])
+
+
+def personal_data_router(erasure: Erasure, door: Door) -> Router:
+    """More of what is under /api/auth."""
+    return Router(
+        path=PATH,
+        route_handlers=[data, erase, erase_by_link],
+        guards=[refuse_foreign_pages],
+        dependencies={
+            "erasure": Provide(lambda: erasure, sync_to_thread=False),
+            "door": Provide(lambda: door, sync_to_thread=False),
+        },
+    )

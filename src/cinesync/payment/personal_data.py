@@ -1,0 +1,96 @@
+"""What payment keeps of a customer: all of it for themselves, and forgotten when they are erased.
+
+A payment stays in the books with its sums and its provider's ids. Its owner becomes an id that is
+made for it and is nobody's, another one for each payment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from litestar import Response, Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import QueryParameter
+
+from cinesync.chassis import clock
+from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.problems import Invalid
+from cinesync.chassis.tokens import Caller
+from cinesync.contracts.auth import CustomerErased
+from cinesync.payment import personal_data_store as store
+from cinesync.payment.personal_data_store import Unfinished
+
+PAGE_MAX: Final = 100
+FIRST: Final = UUID(int=0)
+NO_STORE: Final = {"Cache-Control": "no-store"}
+# Until booking has made a booking of what was just taken, or refused it.
+SETTLING_SECONDS: Final = 60
+
+TheDatabase = NamedDependency[Database]
+Who = NamedDependency[Caller]
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedView:
+    """What has to end before a customer can be erased."""
+
+    items: Sequence[Unfinished]
+
+
+@get("/me/data")
+async def data(
+    caller: Who,
+    database: TheDatabase,
+    after: Annotated[str | None, QueryParameter(max_length=500)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = PAGE_MAX,
+) -> Response[Page[dict[str, Any]]]:
+    """All that payment keeps of you, by page: payments, captures, refunds, disputes; no cards."""
+    items, following = await database.read(_page, caller.customer_id, _after(after), limit)
+    return Response(Page(items, following), headers=NO_STORE)
+
+
+@get("/me/unfinished")
+async def unfinished(caller: Who, database: TheDatabase) -> Response[UnfinishedView]:
+    """Your payments that are not decided, and your refunds that are not done."""
+    found = await database.read(store.unfinished, caller.customer_id, SETTLING_SECONDS, PAGE_MAX)
+    return Response(UnfinishedView(found), headers=NO_STORE)
+
+
+def personal_data_router(database: Database) -> Router:
+    """Both under /api/payment/me."""
+    return Router(
+        "/api/payment",
+        route_handlers=[data, unfinished],
+        dependencies={"database": Provide(lambda: database, sync_to_thread=False)},
+    )
+
+
+async def forget_customers(tx: Transaction, erased: Sequence[CustomerErased]) -> None:
+    """Nobody can tell any more who paid; the money stays."""
+    owned = await store.owned_by(tx, [event.customer_id for event in erased])
+    if owned:
+        await store.give_to_nobody(tx, owned, [clock.new_id() for _ in owned])
+
+
+async def _page(
+    tx: Transaction, customer_id: UUID, after: UUID, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    rows = await store.payments_page(tx, customer_id, after, limit + 1)
+    page = rows[:limit]
+    payment_ids = [row["payment_id"] for row in page]
+    items = [{"kind": "payment", **row} for row in page]
+    items += [{"kind": "capture", **row} for row in await store.captures_of(tx, payment_ids)]
+    items += [{"kind": "refund", **row} for row in await store.refunds_of(tx, payment_ids)]
+    items += [{"kind": "dispute", **row} for row in await store.disputes_of(tx, payment_ids)]
+    return items, encode_cursor(str(page[-1]["payment_id"])) if rows[limit:] else None
+
+
+def _after(after: str | None) -> UUID:
+    if after is None:
+        return FIRST
+    try:
+        return UUID(decode_cursor(after, 1)[0])
+    except ValueError as error:
+        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error
