@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cinesync.booking import seating
+from cinesync.booking.allocation import choice
 from cinesync.booking.model import (
     ChooseSeats,
-    CompanionAlone,
     GapLeft,
     NotTogether,
     SeatTaken,
@@ -23,13 +23,13 @@ from tests.booking.scenes import accessible, row
 
 
 def _choose(hall: Hall, *seats: str, taken: Collection[str] = ()) -> tuple[str, ...]:
-    return seating.choose(hall, taken, seats, 0, None)
+    return choice.choose(hall, taken, seats, 0, None)
 
 
 def _best(
     hall: Hall, count: int, taken: Collection[str] = (), zone: str | None = None
 ) -> tuple[str, ...]:
-    return seating.choose(hall, taken, (), count, zone)
+    return choice.choose(hall, taken, (), count, zone)
 
 
 def _stretches(hall: Hall, taken: Collection[str]) -> list[tuple[str, ...]]:
@@ -165,26 +165,6 @@ def test_a_single_seat_that_was_single_before_is_nobodys_fault() -> None:
     assert _choose(ROW_OF_SIX, "A1", taken={"A2"}) == ("A1",)
 
 
-def test_a_companion_seat_goes_with_its_wheelchair_place() -> None:
-    hall = arrange([*accessible("W1", companions=2), *accessible("W2", x=5)])
-    assert _choose(hall, "W1") == ("W1",)
-    assert _choose(hall, "W1", "W1a", "W1b") == ("W1", "W1a", "W1b")
-    for seats in (("W1a",), ("W2", "W1a")):
-        with pytest.raises(CompanionAlone) as refusal:
-            _choose(hall, *seats)
-        assert refusal.value.members["rule"] == "companion"
-        assert refusal.value.members["seats"] == ["W1a"]
-        assert refusal.value.members["with_seats"] == ["W1"]
-
-
-def test_a_companion_seat_of_no_place_is_not_sold() -> None:
-    orphan = LayoutSeat(
-        seat="X1", row="X", number=1, zone="standard", kind="companion", x=0.0, y=0.0
-    )
-    with pytest.raises(CompanionAlone):
-        _choose(arrange([orphan]), "X1")
-
-
 def test_taken_seats_are_named_with_the_nearest_that_are_free() -> None:
     hall = arrange([seat for y in range(3) for seat in row("ABC"[y], 8, y=float(y))])
     with pytest.raises(SeatTaken) as refusal:
@@ -216,7 +196,7 @@ def test_who_wanted_a_wheelchair_place_is_offered_another() -> None:
 )
 def test_a_wish_must_make_sense(seats: tuple[str, ...], best: int, error: type[Exception]) -> None:
     with pytest.raises(error):
-        seating.choose(ROW_OF_SIX, (), seats, best, None)
+        choice.choose(ROW_OF_SIX, (), seats, best, None)
 
 
 @st.composite

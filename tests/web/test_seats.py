@@ -101,6 +101,50 @@ def test_no_seats_together_offers_seats_apart(customer: FlaskClient, world: Worl
     assert "A3, F1 for £29.00" in page.text
 
 
+def test_a_split_party_reads_how_it_is_split(customer: FlaskClient, world: World) -> None:
+    title, detail = "There are not that many free seats side by side.", "2 in row C and 2 in row D."
+    groups = [["C3", "C4"], ["D3", "D4"]]
+    members = {"alternatives": [[*groups[0], *groups[1]]], "groups": [groups], "seats": []}
+    world.fail("/api/booking/holds", 409, title, detail=detail, **members)
+    page = customer.post(f"/shows/{SHOW}/hold", data={"best": "4"})
+    assert f"{title} {detail}" in page.text
+    assert "C3, C4 and D3, D4 for" in page.text
+    assert page.text.count('name="seat"') == 4
+
+
+def test_the_seats_that_are_left_are_offered_when_there_are_too_few(
+    customer: FlaskClient, world: World
+) -> None:
+    title = "There are not that many free seats side by side."
+    members = {"alternatives": [], "fewer": [["C3", "C4"], ["D7"]], "seats": []}
+    world.fail("/api/booking/holds", 409, title, detail="Only 3 can still sit here.", **members)
+    page = customer.post(f"/shows/{SHOW}/hold", data={"best": "5"})
+    assert "Only 3 can still sit here." in page.text
+    assert "The 3 that are left: C3, C4 and D7 for" in page.text
+
+
+@pytest.mark.parametrize("need", [True, False])
+def test_the_map_asks_whether_a_wheelchair_place_is_needed(
+    customer: FlaskClient,
+    world: World,
+    need: bool,  # noqa: FBT001 a parameter of the test
+) -> None:
+    assert "One of us needs the wheelchair place" in customer.get(f"/shows/{SHOW}").text
+    data = {"seat": ["E10"]} | ({"need": "yes"} if need else {})
+    customer.post(f"/shows/{SHOW}/hold", data=data)
+    assert world.sent("/api/booking/holds")[0]["json"]["accessible_need"] is need
+
+
+def test_who_did_not_say_that_they_need_it_is_asked_on_the_map(
+    customer: FlaskClient, world: World
+) -> None:
+    title = "A wheelchair place is kept for those who need it; please say that one of you does."
+    world.fail("/api/booking/holds", 422, title, rule="accessible_need", seats=["E10"])
+    page = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["E10"]})
+    assert title in page.text
+    assert 'value="E10" data-cents="1250" checked' in page.text
+
+
 def test_a_broken_rule_is_told_on_the_map_with_the_choice_kept(
     customer: FlaskClient, world: World
 ) -> None:

@@ -62,6 +62,9 @@ class Settings:
     held_seats_address_max: Annotated[int, "unpaid seats held from one address; staff aside"] = 200
     held_seats_address_show_max: Annotated[int, "the same of one show"] = 60
     release_pause_seconds: Annotated[int, "seats given back count as held for so long"] = 300
+    companion_release_minutes: Annotated[
+        int, "companion seats are sold without their wheelchair place from then on before a show"
+    ] = 60
     trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
     sales_close_minutes: Annotated[
         int, "minutes after a show's start that sales close; below 0: before it"
@@ -97,6 +100,7 @@ def build(environ: Mapping[str, str]) -> Service:
         address_seats_max=settings.held_seats_address_max,
         address_show_seats_max=settings.held_seats_address_show_max,
         release_pause_seconds=settings.release_pause_seconds,
+        companion_release_minutes=settings.companion_release_minutes,
         sales_close_minutes=settings.sales_close_minutes,
         cancel_minutes_before=settings.cancel_minutes_before,
         moved_minutes=settings.moved_minutes,

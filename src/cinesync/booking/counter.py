@@ -6,7 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.booking import model, seating
+from cinesync.booking import model
+from cinesync.booking.allocation import choice, companions
 from cinesync.booking.held_limits import HeldLimits
 from cinesync.booking.model import (
     Booking,
@@ -37,13 +38,15 @@ class Pick(msgspec.Struct, frozen=True):
 class Counter:
     """What was true when the batch began, and what it has given away since.
 
-    `halls` are by layout, `taken` by show.
+    `halls` are by layout, `taken` by show. `owners` have the wheelchair places whose companion
+    seats are asked for.
     """
 
     shows: Mapping[UUID, Show]
     halls: Mapping[UUID, Hall]
     taken: dict[UUID, set[str]]
     held: HeldLimits
+    owners: dict[tuple[UUID, str], UUID]
     terms: Terms
 
     def decide(self, hold: HoldSeats) -> Pick | BookingError:
@@ -70,7 +73,10 @@ class Counter:
         show = self._on_sale(hold.show_id)
         taken = self.taken[show.show_id]
         hall = self.halls[show.layout_id]
-        seats = seating.choose(hall, taken, hold.seats, hold.best, hold.zone)
+        seats = choice.choose(hall, taken, hold.seats, hold.best, hold.zone)
+        if hall.companions:
+            owners = {key: who for key, who in self.owners.items() if key[1] not in own}
+            companions.check(hall, hold, show, self.terms, owners)
         more = len(seats) - len(own)
         if more > 0:
             self.held.check_more(hold, more, show.read_at)
@@ -97,12 +103,15 @@ class Counter:
         show = self._on_sale(hold.show_id)
         taken = self.taken[show.show_id]
         hall = self.halls[show.layout_id]
-        seats = seating.choose(hall, taken, hold.seats, hold.best, hold.zone)
+        seats = choice.choose(hall, taken, hold.seats, hold.best, hold.zone)
+        if hall.companions:
+            companions.check(hall, hold, show, self.terms, self.owners)
         self.held.check(hold, len(seats), show.read_at)
         priced = model.price(show, [(seat, hall.seats[seat].zone) for seat in seats])
         if hold.seen is not None:
             model.refuse_if_changed(hold.seen, show, priced)
         taken.update(seats)
+        self.owners.update(companions.own_after(hall, hold, seats))
         self.held.add(hold, len(seats))
         return Pick(hold, show, priced)
 
@@ -110,4 +119,4 @@ class Counter:
         """The answer to a pick that somebody else was faster with."""
         taken = self.taken[pick.show.show_id]
         wanted = [priced.seat for priced in pick.seats]
-        return seating.seat_taken(self.halls[pick.show.layout_id], taken, wanted, gone)
+        return choice.seat_taken(self.halls[pick.show.layout_id], taken, wanted, gone)

@@ -224,7 +224,7 @@ class Feed:
 
 
 def _offers(reason: BookingError) -> bool:
-    return bool(reason.members.get("alternatives"))
+    return bool(reason.members.get("alternatives") or reason.members.get("fewer"))
 
 
 def delta(version: int, changed: Changed) -> bytes:

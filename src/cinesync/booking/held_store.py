@@ -1,6 +1,6 @@
 """Statements about who holds unpaid seats: what the limits of held seats count."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -48,6 +48,28 @@ async def held_seats(
         "pause": pause_seconds,
     }
     return [HeldSeats(*row) for row in await tx.execute(statement, parameters)]
+
+
+async def owners(
+    tx: Transaction, places: Collection[tuple[str, UUID, str]]
+) -> Mapping[tuple[UUID, str], UUID]:
+    """Whose these seats are, by show and seat; each is named with its region and show."""
+    statement = text(
+        "SELECT s.show_id, s.seat, b.customer_id FROM unnest(CAST(:regions AS text[]),"
+        " CAST(:show_ids AS uuid[]), CAST(:seats AS text[])) AS t(region, show_id, seat)"
+        " JOIN booking_seats AS s ON s.region = t.region AND s.show_id = t.show_id"
+        " AND s.seat = t.seat"
+        " JOIN bookings AS b ON b.region = s.region AND b.booking_id = s.booking_id"
+        " WHERE s.state = 'booked' OR s.held_until > now()"
+    )
+    ordered = sorted(places)
+    parameters = {
+        "regions": [region for region, _, _ in ordered],
+        "show_ids": [show_id for _, show_id, _ in ordered],
+        "seats": [seat for _, _, seat in ordered],
+    }
+    rows = await tx.execute(statement, parameters)
+    return {(row.show_id, row.seat): row.customer_id for row in rows}
 
 
 async def set_held_until(tx: Transaction, claims: Sequence[tuple[Claim, datetime]]) -> None:

@@ -183,6 +183,12 @@ class CompanionAlone(RuleBroken):
     rule = "companion"
 
 
+class AskNeed(RuleBroken):
+    """A wheelchair place is kept for those who need it; please say that one of you does."""
+
+    rule = "accessible_need"
+
+
 class GapLeft(RuleBroken):
     """This would leave a single seat on its own."""
 
@@ -212,6 +218,7 @@ class Terms:
     address_seats_max: int = 200
     address_show_seats_max: int = 60
     release_pause_seconds: int = 300
+    companion_release_minutes: int = 60
     sales_close_minutes: int = 15
     cancel_minutes_before: int = 120
     moved_minutes: int = 15
@@ -257,6 +264,7 @@ class HoldSeats(msgspec.Struct, frozen=True, kw_only=True):
     address_key: UUID | None = None
     is_staff: bool = False
     seen: Seen | None = None
+    accessible_need: bool | None = None
     seats: tuple[str, ...] = ()
     best: int = 0
     zone: str | None = None

@@ -149,6 +149,7 @@ async def hold(
         is_staff=(staff := is_staff(caller)),
         address_key=None if staff else shop.clients.address_key(scope),
         seen=wish.seen,
+        accessible_need=wish.accessible_need,
         trace=telemetry.current_trace(),
     )
     return views.new_hold(await shop.hold(command), shop.terms)
@@ -222,6 +223,7 @@ async def change_seats(
         best=data.best or 0,
         zone=data.zone,
         seen=data.seen,
+        accessible_need=data.accessible_need,
         trace=telemetry.current_trace(),
     )
     return views.hold(await shop.change_seats(change), shop.terms)

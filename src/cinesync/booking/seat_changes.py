@@ -44,6 +44,7 @@ class ChangeSeats(msgspec.Struct, frozen=True, kw_only=True):
     best: int = 0
     zone: str | None = None
     seen: Seen | None = None
+    accessible_need: bool | None = None
     trace: str = ""
 
     def as_hold(self, show_id: UUID) -> HoldSeats:

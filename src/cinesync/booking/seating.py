@@ -7,14 +7,6 @@ from math import hypot
 
 from cinesync.booking.model import (
     ALTERNATIVES_MAX,
-    SEATS_PER_HOLD_MAX,
-    ChooseSeats,
-    CompanionAlone,
-    GapLeft,
-    NotTogether,
-    SeatTaken,
-    TooManySeats,
-    UnknownSeat,
 )
 from cinesync.contracts.movies import LayoutSeat
 
@@ -42,7 +34,8 @@ class Hall:
     `runs` are neighbours from aisle to aisle, the run with the best seat first; accessible
     places stand outside them. `nearest` is the cost of each run's best seat, `depths` how near
     and how far its seats are. `cost` is a seat's distance from the best spot, in seat pitches.
-    `companions` are the companion seats of each wheelchair place.
+    `companions` are the companion seats of each wheelchair place, `companion_of` the places of
+    companion seats. `run_of` finds a seat's run; `row_numbers` count rows from the front.
     """
 
     seats: Mapping[str, LayoutSeat]
@@ -52,6 +45,9 @@ class Hall:
     depths: Sequence[tuple[float, float]]
     cost: Mapping[str, float]
     companions: Mapping[str, Seats]
+    companion_of: Mapping[str, str]
+    run_of: Mapping[str, int]
+    row_numbers: Mapping[str, int]
     _places: dict[tuple[int, bytes, int, str | None], Place | None] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -70,6 +66,11 @@ class Hall:
             places = (place for one in free for place in _places(self, one, count, zone))
             self._places[key] = min(places, default=None)
         return self._places[key]
+
+    def runs_of(self, seats: Iterable[str]) -> list[Seats]:
+        """The runs that these seats are in; accessible places are in none."""
+        found = {self.run_of[seat] for seat in seats if seat in self.run_of}
+        return [self.runs[index] for index in sorted(found)]
 
     def outside(self, zones: Set[str]) -> list[str]:
         """The seats of all other zones."""
@@ -118,7 +119,23 @@ def arrange(seats: Iterable[LayoutSeat]) -> Hall:
         depths=[(min(ys), max(ys)) for ys in depths],
         cost=cost,
         companions=companions,
+        companion_of={
+            seat.seat: seat.companion_of or ""
+            for seat in by_name.values()
+            if seat.kind == COMPANION
+        },
+        run_of={seat: index for index, run in enumerate(runs) for seat in run},
+        row_numbers=_row_numbers(ordinary),
     )
+
+
+def _row_numbers(seats: Sequence[LayoutSeat]) -> dict[str, int]:
+    """By the middle of each row: a curved one has many depths."""
+    depths: dict[str, list[float]] = {}
+    for seat in seats:
+        depths.setdefault(seat.row, []).append(seat.y)
+    ordered = sorted(depths, key=lambda row: (sum(depths[row]) / len(depths[row]), row))
+    return {row: number for number, row in enumerate(ordered)}
 
 
 def _costs(seats: Sequence[LayoutSeat]) -> dict[str, float]:
@@ -172,19 +189,6 @@ def _places(hall: Hall, stretch: Seats, count: int, zone: str | None) -> Iterato
             yield rests.count(1), distance + odd, seats
 
 
-def best_apart(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats:
-    """The same in as few parts as it takes; empty when there are not that many seats."""
-    chosen: Seats = ()
-    size = count
-    while size and len(chosen) < count:
-        part = best_together(hall, {*taken, *chosen}, min(size, count - len(chosen)), zone)
-        if part is None:
-            size -= 1
-        else:
-            chosen += part
-    return chosen if len(chosen) == count else ()
-
-
 def stranded(hall: Hall, taken: Collection[str], chosen: Set[str]) -> list[str]:
     """Single seats that `chosen` would leave although sliding along the stretch leaves none.
 
@@ -192,10 +196,9 @@ def stranded(hall: Hall, taken: Collection[str], chosen: Set[str]) -> list[str]:
     is allowed, so that the last seats of a full house can be sold.
     """
     left_alone: list[str] = []
-    for run in hall.runs:
-        if not chosen.isdisjoint(run):
-            for stretch in stretches(run, taken):
-                left_alone += _stranded_in(stretch, chosen)
+    for run in hall.runs_of(chosen):
+        for stretch in stretches(run, taken):
+            left_alone += _stranded_in(stretch, chosen)
     return left_alone
 
 
@@ -238,85 +241,6 @@ def _nearest(hall: Hall, wanted: Sequence[str], found: list[Seats]) -> list[Seat
         if len(offered) == ALTERNATIVES_MAX:
             break
     return offered
-
-
-def choose(hall: Hall, taken: Collection[str], seats: Seats, best: int, zone: str | None) -> Seats:
-    """The seats a wish gets.
-
-    Raises SeatTaken, NotTogether, and the rules ChooseSeats, TooManySeats, UnknownSeat,
-    CompanionAlone, GapLeft.
-    """
-    if bool(seats) == bool(best):
-        raise ChooseSeats
-    _check_count(len(seats) + best)
-    if best:
-        return _choose_best(hall, taken, best, zone)
-    _check_known(hall, seats)
-    gone = [seat for seat in seats if seat in taken]
-    if gone:
-        raise seat_taken(hall, taken, seats, gone)
-    _check_companions(hall, seats)
-    _check_gaps(hall, taken, seats)
-    return seats
-
-
-def seat_taken(
-    hall: Hall, taken: Collection[str], wanted: Sequence[str], gone: Sequence[str]
-) -> SeatTaken:
-    """Says which seats went and what is free nearby."""
-    nearby = alternatives(hall, {*taken, *gone}, wanted)
-    return SeatTaken(
-        f"Somebody was faster: {', '.join(gone)}.", seats=list(gone), alternatives=nearby
-    )
-
-
-def _choose_best(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats:
-    if zone is not None and all(seat.zone != zone for seat in hall.seats.values()):
-        raise UnknownSeat(f"There is no zone {zone} here.", zone=zone)
-    together = best_together(hall, taken, count, zone)
-    if together is None:
-        apart = best_apart(hall, taken, count, zone)
-        raise NotTogether(seats=[], alternatives=[apart] if apart else [])
-    return together
-
-
-def _check_count(count: int) -> None:
-    if count > SEATS_PER_HOLD_MAX:
-        raise TooManySeats(f"At most {SEATS_PER_HOLD_MAX} seats.", seats_max=SEATS_PER_HOLD_MAX)
-
-
-def _check_known(hall: Hall, seats: Seats) -> None:
-    unknown = [seat for seat in seats if seat not in hall.seats]
-    twice = sorted({seat for seat in seats if seats.count(seat) > 1})
-    if unknown:
-        raise UnknownSeat(f"There is no seat {', '.join(unknown)}.", seats=unknown)
-    if twice:
-        raise ChooseSeats(f"{', '.join(twice)}: named twice.", seats=twice)
-
-
-def _check_companions(hall: Hall, seats: Seats) -> None:
-    alone = {
-        seat: hall.seats[seat].companion_of
-        for seat in seats
-        if hall.seats[seat].kind == COMPANION and hall.seats[seat].companion_of not in seats
-    }
-    if alone:
-        places = sorted({place for place in alone.values() if place is not None})
-        raise CompanionAlone(
-            f"{', '.join(alone)} goes with wheelchair place {', '.join(places)}.",
-            seats=list(alone),
-            with_seats=places,
-        )
-
-
-def _check_gaps(hall: Hall, taken: Collection[str], seats: Seats) -> None:
-    left_alone = stranded(hall, taken, set(seats))
-    if left_alone:
-        raise GapLeft(
-            f"{', '.join(left_alone)} would be left on its own.",
-            seats=left_alone,
-            alternatives=alternatives(hall, taken, seats),
-        )
 
 
 def _wheelchair_places(hall: Hall, taken: Collection[str], count: int) -> list[Seats]:

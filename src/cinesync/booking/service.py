@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cinesync.booking import catalog, held_store, store
+from cinesync.booking.allocation import companions
 from cinesync.booking.counter import Counter, Pick
 from cinesync.booking.held_limits import HeldLimits
 from cinesync.booking.kept import Kept
@@ -26,6 +27,7 @@ from cinesync.booking.model import (
     UnknownBooking,
     UnknownShow,
 )
+from cinesync.booking.seating import Hall
 from cinesync.booking.store import HELD, Claim
 from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Transaction
@@ -89,7 +91,25 @@ async def open_counter(
     for show in shows.values():
         unpriced = halls[show.layout_id].outside(show.prices_cents.keys())
         taken[show.show_id].update(unpriced)
-    return Counter(shows, halls, taken, HeldLimits(terms, held), terms)
+    owners = await _owners_of_places(tx, holds, shows, halls)
+    return Counter(shows, halls, taken, HeldLimits(terms, held), owners, terms)
+
+
+async def _owners_of_places(
+    tx: Transaction,
+    holds: Sequence[HoldSeats],
+    shows: Mapping[UUID, Show],
+    halls: Mapping[UUID, Hall],
+) -> dict[tuple[UUID, str], UUID]:
+    """Who has the wheelchair places whose companion seats are wanted alone: seldom anybody."""
+    places: set[tuple[str, UUID, str]] = set()
+    for hold in holds:
+        show = shows.get(hold.show_id)
+        hall = halls[show.layout_id] if show else None
+        if show and hall and hall.companions:
+            missing = companions.places_missing(hall, hold.seats)
+            places.update((show.region, show.show_id, place) for place in missing if place)
+    return dict(await held_store.owners(tx, places)) if places else {}
 
 
 async def _claim_all_or_none(

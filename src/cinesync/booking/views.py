@@ -37,6 +37,7 @@ SomeSeats = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=SE
 class HoldWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Name `seats`, or ask for the `best` so many side by side, in a `zone` if you like.
 
+    `accessible_need` says that somebody needs the wheelchair place among them; `false` is refused.
     With what was `seen`, seats that cost more by now, or a show that starts at another time, are
     not held: the answer (409) has what changed.
     """
@@ -46,6 +47,7 @@ class HoldWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     best: Annotated[int, msgspec.Meta(ge=1, le=SEATS_NAMED_MAX)] | None = None
     zone: Name | None = None
     seen: Seen | None = None
+    accessible_need: bool | None = None
 
     @property
     def choice(self) -> Choice:
@@ -66,6 +68,7 @@ class SeatsWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     best: Annotated[int, msgspec.Meta(ge=1, le=SEATS_NAMED_MAX)] | None = None
     zone: Name | None = None
     seen: Seen | None = None
+    accessible_need: bool | None = None
 
 
 class HoldQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,15 @@ from werkzeug.wrappers import Response
 
 from cinesync.web import session
 from cinesync.web.api import ApiProblem
-from cinesync.web.model import SEATS_PER_HOLD_MAX, Hold, SaleChange, Seen, alternatives_of
+from cinesync.web.model import (
+    SEATS_PER_HOLD_MAX,
+    Hold,
+    SaleChange,
+    Seen,
+    alternatives_of,
+    fewer_of,
+    groups_of,
+)
 from cinesync.web.seats import blueprint, page, party, seen_text
 from cinesync.web.session import api
 
@@ -127,12 +135,25 @@ def _changed(wanted: Mapping[str, Any], problem: ApiProblem) -> Response:
     return make_response(body, problem.status)
 
 
+def _offer(
+    groups: Sequence[Sequence[str]], prices: Mapping[str, int], *, fewer: bool
+) -> dict[str, Any]:
+    """Seats to take instead in one click, a group for each row; `fewer` than were asked for."""
+    seats = [seat for group in groups for seat in group]
+    cents = sum(prices.get(seat, 0) for seat in seats)
+    return {"groups": groups, "seats": seats, "cents": cents, "fewer": fewer}
+
+
 def _conflict(
     wanted: Mapping[str, Any], problem: ApiProblem, others: Sequence[Sequence[str]]
 ) -> Response:
     seats = api().seats(wanted["show_id"])
     prices = {seat.seat: seat.price_cents for seat in seats.seats}
-    offers = [(group, sum(prices.get(seat, 0) for seat in group)) for group in others]
+    split = groups_of(problem.members)
+    left = fewer_of(problem.members)
+    every = [(groups, False) for groups in split or [[list(one)] for one in others]]
+    every += [(left, True)] if left else []
+    offers = [_offer(groups, prices, fewer=fewer) for groups, fewer in every]
     body = render_template(
         "conflict.html",
         show=api().show(wanted["show_id"]),

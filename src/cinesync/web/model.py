@@ -313,6 +313,16 @@ def alternatives_of(members: Mapping[str, Any]) -> list[list[str]]:
     return [_labels(group) for group in members.get("alternatives") or () if _labels(group)]
 
 
+def groups_of(members: Mapping[str, Any]) -> list[list[list[str]]]:
+    """How each alternative is split over rows, as far as a conflict says so."""
+    return [[_labels(group) for group in groups] for groups in members.get("groups") or ()]
+
+
+def fewer_of(members: Mapping[str, Any]) -> list[list[str]]:
+    """The groups of seats that are left when there are not as many as were asked for."""
+    return [_labels(group) for group in members.get("fewer") or ()]
+
+
 def _labels(group: Any) -> list[str]:
     """A group comes as a list of labels, or as an object that holds it beside a price."""
     seats = group.get("seats", ()) if isinstance(group, Mapping) else group

@@ -62,6 +62,7 @@ def page(
         kind_names=KIND_NAMES,
         rule=rule,
         own=sorted(own),
+        need="need" in request.form,
         seen=seen_text(seats.seen),
     )
     return make_response(body, status)

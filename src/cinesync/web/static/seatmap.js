@@ -49,7 +49,18 @@ function paint(g) {
   mark(g, state);
 }
 
+// The question of need is put to those who choose a wheelchair place.
+const need = form.querySelector("[data-need]");
+
+function askNeed() {
+  if (!need) return;
+  const wanted = chosen().some((box) => seats.get(box.value)?.dataset.kind === "wheelchair");
+  need.hidden = !wanted;
+  need.querySelector("input").required = wanted;
+}
+
 function sum() {
+  askNeed();
   const ticked = chosen();
   const cents = ticked.reduce((total, box) => total + Number(box.dataset.cents), 0);
   choice.textContent = ticked.length

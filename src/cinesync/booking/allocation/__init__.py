@@ -1,0 +1,1 @@
+"""Which seats a wish gets: best available, split parties, gap and companion rules. Pure."""

@@ -1,0 +1,162 @@
+"""Splits a party that does not fit side by side: few groups, balanced, behind each other. Pure.
+
+A stretch of free seats takes one group, and only where the gap rule lets it, so that what is
+offered can be held. Groups are placed from the largest on: wherever that one sits, as many
+stretches are left for the others as before, less one; so a party that can be split is split.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from cinesync.booking.seating import Hall, Seats, stretches
+
+# The best places of the largest group that are tried; a hall without a stretch for the whole
+# party has few more.
+STARTS_MAX = 40
+# A row further off counts as so many seats to the side: behind each other goes before across an
+# aisle, and that before two rows off.
+ROW_COST = 2.5
+# How many groups, and how many rows from one to the next at most. Three groups behind each other
+# go before two groups in different corners.
+ATTEMPTS: Sequence[tuple[int, int | None]] = (
+    (2, 1), (3, 1), (2, None), (3, None), (4, 1), (4, None), (5, 1), (5, None),
+    (6, None), (7, None), (8, None), (9, None), (10, None),
+)  # fmt: skip
+
+Groups = tuple[Seats, ...]
+
+
+class _Place(NamedTuple):
+    """Where a group may sit. `cost` is its distance from the best spot."""
+
+    cost: float
+    stretch: int
+    row: int
+    x: float
+    seats: Seats
+
+
+def split(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Groups:
+    """Groups of `count` people in all, from the front row to the last; empty when there are not
+    that many seats. Nobody sits alone if that can be helped."""
+    places = _places(hall, taken, count, zone)
+    for smallest in (2, 1):
+        for group_count, rows_max in ATTEMPTS:
+            for sizes in _partitions(count, group_count, smallest):
+                found = _seat(places, sizes, rows_max)
+                if found:
+                    return tuple(one.seats for one in sorted(found, key=lambda p: (p.row, p.x)))
+    return ()
+
+
+def most(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Groups:
+    """As many of `count` people as there are seats for, in as few groups as it takes."""
+    places = _places(hall, taken, count, zone)
+    for smaller in range(count - 1, 0, -1):
+        together = _seat(places, (smaller,), None)
+        if together:
+            return (together[0].seats,)
+        groups = split(hall, taken, smaller, zone)
+        if groups:
+            return groups
+    return ()
+
+
+def _places(
+    hall: Hall, taken: Collection[str], count: int, zone: str | None
+) -> dict[int, list[_Place]]:
+    """Every place of each size that leaves no single seat which it need not leave."""
+    found: dict[int, list[_Place]] = {size: [] for size in range(1, count + 1)}
+    stretch_count = 0
+    for run in hall.runs:
+        for stretch in stretches(run, taken):
+            stretch_count += 1
+            for size in range(1, min(len(stretch), count) + 1):
+                found[size] += _blocks(hall, stretch, stretch_count, size, zone)
+    return found
+
+
+def _blocks(
+    hall: Hall, stretch: Seats, number: int, size: int, zone: str | None
+) -> Iterator[_Place]:
+    spare = len(stretch) - size
+    for start in range(spare + 1):
+        if spare != 1 and 1 in {start, spare - start}:
+            continue
+        seats = stretch[start : start + size]
+        if zone is not None and any(hall.seats[seat].zone != zone for seat in seats):
+            continue
+        yield _Place(
+            cost=sum(hall.cost[seat] for seat in seats) / size,
+            stretch=number,
+            row=hall.row_numbers[hall.seats[seats[0]].row],
+            x=sum(hall.seats[seat].x for seat in seats) / size,
+            seats=seats,
+        )
+
+
+def _partitions(count: int, group_count: int, smallest: int) -> Iterable[tuple[int, ...]]:
+    """Sizes of so many groups, the largest first; those with the fewest alone, then the most
+    balanced ones, come first."""
+
+    def parts(left: int, groups: int, largest: int) -> Iterator[tuple[int, ...]]:
+        if groups == 1:
+            if smallest <= left <= largest:
+                yield (left,)
+            return
+        for size in range(min(largest, left - smallest * (groups - 1)), smallest - 1, -1):
+            for rest in parts(left - size, groups - 1, size):
+                yield (size, *rest)
+
+    return sorted(
+        parts(count, group_count, count), key=lambda sizes: (sizes.count(1), sizes[0] - sizes[-1])
+    )
+
+
+def _seat(
+    places: dict[int, list[_Place]], sizes: Sequence[int], rows_max: int | None
+) -> list[_Place]:
+    """The groups nearest to each other, and then to the best spot; empty if it cannot be done."""
+    best: tuple[float, float] | None = None
+    found: list[_Place] = []
+    for start in sorted(places[sizes[0]])[:STARTS_MAX]:
+        seated = [start]
+        apart = 0.0
+        for size in sizes[1:]:
+            following = _nearest(places[size], seated, rows_max)
+            if following is None:
+                break
+            apart += following[0]
+            seated.append(following[1])
+        score = (apart, sum(place.cost for place in seated))
+        if len(seated) == len(sizes) and (best is None or score < best):
+            best, found = score, seated
+    return found
+
+
+def _nearest(
+    places: Iterable[_Place], seated: Sequence[_Place], rows_max: int | None
+) -> tuple[float, _Place] | None:
+    """The place nearest to one of the groups that are seated, in a stretch of its own."""
+    used = {place.stretch for place in seated}
+    best: tuple[float, _Place] | None = None
+    for place in places:
+        if place.stretch in used:
+            continue
+        rows, aside = min((abs(place.row - one.row), abs(place.x - one.x)) for one in seated)
+        if rows_max is not None and rows > rows_max:
+            continue
+        ranked = (ROW_COST * rows + aside, place)
+        if best is None or ranked < best:
+            best = ranked
+    return best
+
+
+def describe(hall: Hall, groups: Groups) -> str:
+    """`4 in row D and 4 in row E, behind each other`."""
+    rows = [hall.row_numbers[hall.seats[group[0]].row] for group in groups]
+    words = [f"{len(group)} in row {hall.seats[group[0]].row}" for group in groups]
+    behind = all(after - before == 1 for before, after in pairwise(rows))
+    told = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+    return f"{told}, behind each other" if behind and len(groups) > 1 else told
