@@ -6,6 +6,7 @@ import pytest
 
 from cinesync.booking import rescheduling, settling
 from cinesync.booking.model import State, TooLateToCancel
+from cinesync.chassis.db import Transaction, text
 from cinesync.contracts.movies import ShowChanged, ShowScheduled
 from tests.booking.scenes import BoxOffice, changed, scheduled
 from tests.booking.storefront import Storefront
@@ -18,6 +19,7 @@ def moved(show: ShowScheduled, minutes: float, revision: int = 1) -> ShowChanged
 
 async def tell_all(office: BoxOffice, at_once: int = 200) -> int:
     pages = 0
+    await office.execute("UPDATE reschedule_notices SET due_at = now()")
     while await office.db.run(rescheduling.tell_customers, office.terms, at_once):
         pages += 1
     return pages
@@ -76,11 +78,36 @@ async def test_each_customer_is_told_once_page_by_page(office: BoxOffice) -> Non
     await office.db.run(settling.change_shows, [change])
     late = await office.hold(show, "B7", "B8")  # bought as it is now
     await office.pay(late)
-    assert await tell_all(office, at_once=2) == 2
+    assert await tell_all(office, at_once=2) == 2  # of two, and of one
     told = await office.told("booking.rescheduled")
     assert {event.booking_id for event in told} == {one.booking_id for one in bookings}
     assert len(told) == 3
     assert {(e.starts_at_before, e.starts_at) for e in told} == {(show.starts_at, change.starts_at)}
+
+
+async def test_who_pays_after_the_move_for_seats_chosen_before_it_is_told_too(
+    office: BoxOffice,
+) -> None:
+    show = await office.schedule(scheduled())
+    early, late = await office.hold(show, "A1", "A2"), await office.hold(show, "B1", "B2")
+    await office.pay(early)
+    await office.db.run(settling.change_shows, [moved(show, 30)])
+    await tell_all(office)
+    await office.pay(late)
+    for _ in range(2):
+        await tell_all(office)
+    told = await office.told("booking.rescheduled")
+    assert [event.booking_id for event in told] == [early.booking_id, late.booking_id]
+    hour = "moved_at - interval '2 hours'"
+    await office.execute(f"UPDATE reschedule_notices SET moved_at = {hour}")
+    await tell_all(office)  # nobody is left who could pay for seats chosen before
+    assert await office.db.read(count_of, "reschedule_notices") == 0
+    assert await office.db.read(count_of, "reschedules_told") == 0
+
+
+async def count_of(tx: Transaction, table: str) -> int:
+    count: int = (await tx.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
+    return count
 
 
 async def test_small_changes_and_new_prices_tell_nobody(office: BoxOffice) -> None:

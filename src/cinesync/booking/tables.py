@@ -220,7 +220,16 @@ reschedule_notices = Table(
     Column("starts_at", DateTime(timezone=True), nullable=False),
     Column("ends_at", DateTime(timezone=True), nullable=False),
     Column("moved_at", DateTime(timezone=True), nullable=False),
-    Column("told_until", Uuid, nullable=False),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+)
+
+# Whom of these customers was told of which move.
+reschedules_told = Table(
+    "reschedules_told",
+    metadata,
+    Column("show_id", Uuid, primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("booking_id", Uuid, primary_key=True),
 )
 
 # All bookings of a show given back by staff, page by page: how far that has come.
