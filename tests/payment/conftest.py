@@ -25,6 +25,7 @@ from cinesync.payment.gateways import Gateway
 from cinesync.payment.gateways.sandbox import Sandbox
 from cinesync.payment.holds import Holds
 from cinesync.payment.model import Patience
+from cinesync.payment.reconciliation import reconcile
 from cinesync.payment.shortcuts import shortcuts
 from cinesync.payment.sweep import Sweep
 from tests.bank.teller import SECRET, Teller, listening, serving_here
@@ -179,7 +180,7 @@ class Till:
         """I2 as far as this room sees it: nothing contradicts, and the bank says the same."""
         assert await self.db.read(bookkeeping.contradictions, 10) == []
         ours = {str(row.payment_id) for row in await self.select("SELECT payment_id FROM payments")}
-        result = await bookkeeping.reconcile(self.db, self.gateway)
+        result = await reconcile(self.db, self.gateway)
         # The bank serves other tests too; only what concerns our payments counts.
         assert [t for t in result.troubles if any(name in t for name in ours)] == []
         assert [t for t in result.troubles if "of our" in t] == []

@@ -35,6 +35,7 @@ class StripeStandIn:
         self.refunds: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
+        self.transactions: list[dict[str, Any]] = []
         self.refund_status = "succeeded"
         self.answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -65,8 +66,6 @@ class StripeStandIn:
                 return 200, _list(
                     [i for i in self.intents.values() if _metadata(i) in query["query"]], {}
                 )
-            case ("GET", "payment_intents"):
-                return 200, _list(list(self.intents.values()), query)
             case ("GET", "payment_intents", name):
                 return (200, self.intents[name]) if name in self.intents else _missing()
             case ("POST", "payment_intents", name, "cancel"):
@@ -75,10 +74,11 @@ class StripeStandIn:
                 return self._refund(form)
             case ("GET", "refunds", name):
                 return (200, self.refunds[name]) if name in self.refunds else _missing()
+            case ("GET", "balance_transactions"):
+                assert query["expand[0]"] == "data.source"
+                return 200, _list(list(reversed(self.transactions)), query)
             case ("GET", "events"):
                 return 200, _list(self._events_since(query), query)
-            case ("GET", "refunds"):
-                return 200, _list(list(self.refunds.values()), query)
         raise AssertionError(f"not spoken here: {method} {path}")
 
     def _create(self, form: dict[str, str]) -> Answer:
@@ -100,6 +100,8 @@ class StripeStandIn:
             "return_url": form.get("return_url"),
         }
         self.intents[intent["id"]] = intent
+        if status == "succeeded":
+            self._charged(intent)
         if status == "requires_payment_method":
             error = {
                 "type": "card_error",
@@ -116,7 +118,32 @@ class StripeStandIn:
         """What happens at the bank, later."""
         intent = self.intents[name]
         intent |= {"status": "succeeded", "amount_received": intent["amount"], "next_action": None}
+        self._charged(intent)
         return intent
+
+    def _charged(self, intent: dict[str, Any]) -> None:
+        charge = {
+            "id": f"ch_{clock.new_id().hex}",
+            "object": "charge",
+            "amount": intent["amount"],
+            "amount_captured": intent["amount"],
+            "currency": intent["currency"],
+            "payment_intent": intent["id"],
+            "metadata": intent["metadata"],
+        }
+        self.moved("charge", intent["amount"], charge)
+
+    def moved(self, kind: str, amount: int, source: Any) -> None:
+        """A movement of the balance, in the account's currency."""
+        transaction = {
+            "id": f"txn_{clock.new_id().hex}",
+            "object": "balance_transaction",
+            "type": kind,
+            "amount": amount,
+            "currency": "usd",
+            "source": source,
+        }
+        self.transactions.append(transaction)
 
     def _cancel(self, name: str) -> Answer:
         intent = self.intents[name]
@@ -139,6 +166,8 @@ class StripeStandIn:
         """What a bank does with a refund, later."""
         refund: dict[str, Any] = self.refunds[name]
         refund |= {"status": status, "failure_reason": reason}
+        if status in {"failed", "canceled"}:
+            self.moved("refund_failure", refund["amount"], refund)
         return dict(refund)
 
     def dispute(self, name: str, status: str, amount: int | None = None) -> dict[str, Any]:
@@ -156,7 +185,12 @@ class StripeStandIn:
                 "evidence_details": {"due_by": int(clock.now().timestamp()) + 604_800},
             },
         )
+        was_held = dispute.get("status") in {"needs_response", "under_review"}
         dispute["status"] = status
+        if status == "needs_response" and not was_held:
+            self.moved("adjustment", -dispute["amount"], dispute)
+        if status == "won" and was_held:
+            self.moved("adjustment", dispute["amount"], dispute)
         return dict(dispute)
 
     def _refund(self, form: dict[str, str]) -> Answer:
@@ -186,6 +220,8 @@ class StripeStandIn:
             "metadata": metadata,
         }
         self.refunds[str(refund["id"])] = refund
+        if self.refund_status not in {"failed", "canceled"}:
+            self.moved("refund", -amount, refund)
         return dict(refund)
 
 

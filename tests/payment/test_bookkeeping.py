@@ -6,8 +6,8 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
-from cinesync.payment import bookkeeping, service
-from cinesync.payment.bookkeeping import Reconciliation
+from cinesync.payment import bookkeeping, reconciliation, service
+from cinesync.payment.reconciliation import Reconciliation, reconcile
 from tests.bank.teller import Teller
 from tests.payment.conftest import MakeTill, Till
 from tests.payment.notices import notice
@@ -20,7 +20,7 @@ async def own_till(make_till: MakeTill, quiet_teller: Teller) -> Till:
 
 
 async def reconciled(till: Till) -> Reconciliation:
-    return await bookkeeping.reconcile(till.db, till.gateway)
+    return await reconcile(till.db, till.gateway)
 
 
 async def refuse(till: Till, payment: dict[str, str], cents: int = 2400) -> None:
@@ -73,7 +73,7 @@ async def test_a_refund_not_yet_counted_is_in_flight(own_till: Till) -> None:
     [
         ("DELETE FROM captures", "is not in our books"),
         ("UPDATE captures SET amount_cents = 1", "but our books say 1"),
-        ("UPDATE captures SET charge_id = 'ch_invented'", "are not on the provider's statement"),
+        ("UPDATE captures SET charge_id = 'ch_invented'", "is not on the provider's statement"),
     ],
 )
 async def test_every_difference_is_found(own_till: Till, damage: str, said: str) -> None:
@@ -87,7 +87,7 @@ async def test_every_difference_is_found(own_till: Till, damage: str, said: str)
 async def test_a_thousand_troubles_are_not_all_told(
     own_till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bookkeeping, "TROUBLES_MAX", 2)
+    monkeypatch.setattr(reconciliation, "TROUBLES_MAX", 2)
     for _ in range(4):
         await own_till.pay()
     await own_till.change("UPDATE captures SET amount_cents = 1")

@@ -14,6 +14,7 @@ from cinesync.bank.model import PLANS
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
 from cinesync.payment import bookkeeping, service
+from cinesync.payment.reconciliation import reconcile
 from tests.bank.teller import Teller
 from tests.conftest import MakeClient, Sign
 from tests.payment.conftest import MakeTill, Till, build_till, eventually
@@ -59,7 +60,7 @@ async def all_decided(till: Till) -> bool | None:
 
 async def all_told(till: Till) -> bool | None:
     """The bank's last notices and ours agree: nothing is in flight any more."""
-    result = await bookkeeping.reconcile(till.db, till.gateway)
+    result = await reconcile(till.db, till.gateway)
     return True if not result.in_flight and not result.troubles else None
 
 
@@ -103,7 +104,7 @@ async def test_money_is_conserved_under_all_faults_at_once(
 
 async def assert_conserved(till: Till) -> None:
     assert await till.db.read(bookkeeping.contradictions, 10) == []
-    result = await bookkeeping.reconcile(till.db, till.gateway)
+    result = await reconcile(till.db, till.gateway)
     assert (result.troubles, result.in_flight) == ([], [])
     money = await till.db.read(bookkeeping.money_by_payment, None, 1000)
     assert sum(line.captured_cents for line in money) == result.captured_cents["EUR"]

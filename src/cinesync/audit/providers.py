@@ -5,8 +5,8 @@ from typing import Final
 from cinesync.audit.books import Books
 from cinesync.audit.results import Failed, NotMade, Outcome, Passed, Progress
 from cinesync.chassis.db import Transaction, text
-from cinesync.payment.bookkeeping import reconcile
 from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
+from cinesync.payment.reconciliation import reconcile
 
 NO_MONEY: Final = "no provider moved any money"
 
@@ -33,8 +33,12 @@ async def _reconcile(gateway: Gateway, books: Books, progress: Progress) -> Outc
     compared = await reconcile(books.payment, gateway, progress)
     figures = {"captured": compared.captured_cents, "refunded": compared.refunded_cents}
     said = f"{gateway.name} agrees, {compared.in_flight_count} in flight"
+    if compared.foreign_count:
+        said += f", {compared.foreign_count} movements of other systems passed over"
     if compared.troubles:
         findings = tuple(f"{gateway.name}: {trouble}" for trouble in compared.troubles)
+        untold = compared.trouble_count - len(compared.troubles)
+        findings += (f"{gateway.name}: {untold} more differences",) if untold else ()
         return Failed(f"{gateway.name} differs", findings, {gateway.name: figures})
     return Passed(said, figures={gateway.name: figures})
 

@@ -1,12 +1,10 @@
-"""The money seen by an auditor: totals, one line a payment, and our books beside the provider's."""
+"""The money seen by an auditor: totals, one line a payment, and what does not fit together."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from cinesync.chassis.db import Database, Transaction, text
-from cinesync.payment.gateways import Gateway, StatementLine
+from cinesync.chassis.db import Transaction, text
 
 LINES_MAX: Final = 1000
 TROUBLES_MAX: Final = 100
@@ -102,116 +100,3 @@ async def contradictions(
         f" {row.refunded_cents} done"
         for row in rows
     ]
-
-
-@dataclass(slots=True)
-class Reconciliation:
-    """Our books beside the provider's statement, in minor units by currency.
-
-    `in_flight` lines belong to payments or refunds that are still pending here; `troubles` have
-    no such excuse. Run it when nothing is being sold, or again before believing a trouble.
-    """
-
-    captured_cents: dict[str, int] = field(default_factory=dict)
-    refunded_cents: dict[str, int] = field(default_factory=dict)
-    in_flight: list[str] = field(default_factory=list)  # the first of `in_flight_count`
-    in_flight_count: int = 0
-    troubles: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    amount_cents: int
-    currency: str
-    is_final: bool
-
-
-async def reconcile(
-    db: Database, gateway: Gateway, progress: Callable[[int], None] = lambda _: None
-) -> Reconciliation:
-    """Reads the provider's whole statement, and tells how many lines so far. Raises GatewayAway."""
-    result = Reconciliation()
-    counted = {"capture": 0, "refund": 0}
-    after, read = "", 0
-    while True:
-        lines, after = await gateway.statement(after)
-        captures = await db.read(_captures, gateway.name, _names(lines, "capture"))
-        refunds = await db.read(_refunds, gateway.name, _names(lines, "refund"))
-        pending = await db.read(_pending, [line.reference for line in lines])
-        before = len(result.in_flight)
-        for line in lines:
-            ours = (captures if line.kind == "capture" else refunds).get(line.entry_id)
-            counted[line.kind] += ours is not None and ours.is_final
-            excused = result.in_flight if line.reference in pending else result.troubles
-            _compare(line, ours, excused, result)
-        result.in_flight_count += len(result.in_flight) - before
-        del result.in_flight[TROUBLES_MAX:]
-        read += len(lines)
-        progress(read)
-        if not after:
-            break
-    expected = await db.read(_counts, gateway.name)
-    for kind, count in expected.items():
-        if count > counted[kind]:
-            result.troubles.append(
-                f"{count - counted[kind]} of our {kind}s are not on the provider's statement"
-            )
-    return result
-
-
-def _names(lines: Sequence[StatementLine], kind: str) -> list[str]:
-    return [line.entry_id for line in lines if line.kind == kind]
-
-
-def _compare(
-    line: StatementLine, ours: _Entry | None, excused: list[str], result: Reconciliation
-) -> None:
-    sums = result.captured_cents if line.kind == "capture" else result.refunded_cents
-    sums[line.currency] = sums.get(line.currency, 0) + line.amount_cents
-    said = f"{line.kind} {line.entry_id} of payment {line.reference}: {line.amount_cents}"
-    if ours is None:
-        excused.append(f"{said} {line.currency} is not in our books")
-    elif (ours.amount_cents, ours.currency) != (line.amount_cents, line.currency):
-        result.troubles.append(f"{said} {line.currency}, but our books say {ours.amount_cents}")
-    elif not ours.is_final:
-        result.in_flight.append(f"{said} {line.currency} is still pending here")
-    del result.troubles[TROUBLES_MAX:]
-
-
-async def _captures(tx: Transaction, provider: str, charge_ids: list[str]) -> dict[str, _Entry]:
-    statement = text(
-        "SELECT charge_id, amount_cents, currency FROM captures"
-        " WHERE provider = CAST(:provider AS text)"
-        " AND charge_id = ANY(CAST(:charge_ids AS text[]))"
-    )
-    rows = await tx.execute(statement, {"provider": provider, "charge_ids": charge_ids})
-    return {row.charge_id: _Entry(row.amount_cents, row.currency, is_final=True) for row in rows}
-
-
-async def _refunds(tx: Transaction, provider: str, refund_ids: list[str]) -> dict[str, _Entry]:
-    statement = text(
-        "SELECT CAST(refund_id AS text) AS name, amount_cents, currency, status FROM refunds"
-        " WHERE provider = CAST(:provider AS text)"
-        " AND CAST(refund_id AS text) = ANY(CAST(:refund_ids AS text[]))"
-    )
-    rows = await tx.execute(statement, {"provider": provider, "refund_ids": refund_ids})
-    return {r.name: _Entry(r.amount_cents, r.currency, r.status == "done") for r in rows}
-
-
-async def _pending(tx: Transaction, references: list[str]) -> set[str]:
-    statement = text(
-        "SELECT CAST(payment_id AS text) AS name FROM payments WHERE status = 'pending'"
-        " AND CAST(payment_id AS text) = ANY(CAST(:references AS text[]))"
-    )
-    return {row.name for row in await tx.execute(statement, {"references": references})}
-
-
-async def _counts(tx: Transaction, provider: str) -> dict[str, int]:
-    statement = text(
-        "SELECT (SELECT COUNT(*) FROM captures"
-        " WHERE provider = CAST(:provider AS text)) AS capture,"
-        " (SELECT COUNT(*) FROM refunds WHERE provider = CAST(:provider AS text)"
-        " AND status = 'done') AS refund"
-    )
-    row = (await tx.execute(statement, {"provider": provider})).one()
-    return {"capture": row.capture, "refund": row.refund}

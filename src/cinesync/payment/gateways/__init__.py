@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -32,15 +33,30 @@ class ChargeOrder(msgspec.Struct, frozen=True, kw_only=True):
     return_url: str = ""
 
 
+class LineKind(StrEnum):
+    """Money that a provider moved, and how it came again."""
+
+    CAPTURE = "capture"
+    REFUND = "refund"
+    REFUND_FAILED = "refund_failed"
+    DISPUTE = "dispute"
+    DISPUTE_REVERSED = "dispute_reversed"
+
+
 @dataclass(frozen=True, slots=True)
 class StatementLine:
-    """Money the provider moved: a `capture`, named by its charge, or a `refund`, by our id."""
+    """One movement. `entry_id` is the provider's name of the charge, refund or dispute.
 
-    kind: str
+    `reference` is our payment and `our_id` our refund, as far as the provider has them.
+    """
+
+    kind: LineKind
     entry_id: str
+    charge_id: str
     reference: str
     amount_cents: int
     currency: str
+    our_id: str = ""
 
 
 class Gateway(Protocol):

@@ -16,6 +16,7 @@ from cinesync.payment.gateways import (
     ChargeOrder,
     GatewayAway,
     GatewayRefused,
+    LineKind,
     Notice,
     StatementLine,
 )
@@ -130,11 +131,13 @@ class Sandbox:
         answer = await self._call("GET", "/statement", params={"after": after or "0"})
         lines = [
             StatementLine(
-                line["kind"],
+                LineKind(line["kind"]),
                 line["entry_id"],
+                line["charge_id"],
                 line["reference"],
                 line["amount_cents"],
                 line["currency"],
+                line["entry_id"] if line["kind"] == LineKind.REFUND else "",
             )
             for line in answer["items"]
         ]

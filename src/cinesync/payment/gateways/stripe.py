@@ -22,6 +22,7 @@ from cinesync.payment.gateways.stripe_lifecycle import (
     REFUND_CAUSES,
     SUBSCRIBED_EVENTS,
     charge_of,
+    line_of,
     notice_of,
 )
 from cinesync.payment.model import (
@@ -40,7 +41,6 @@ log = telemetry.get_logger(__name__)
 CALL_SECONDS_MAX: Final = 60.0  # beside the client's own timeouts, which are of its reads
 ABSENT_AFTER_SECONDS: Final = 180.0
 PAGE_MAX: Final = 100
-NOT_GIVEN_BACK: Final = frozenset({"failed", "canceled"})
 
 
 def open_stripe(
@@ -154,19 +154,15 @@ class Stripe:
         await self.http.close_async()  # type: ignore[no-untyped-call]
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
-        """Intents first, then refunds; a cursor is `intents:<id>` or `refunds:<id>`."""
-        part, _, last = (after or "intents:").partition(":")
-        page: dict[str, Any] = {"limit": PAGE_MAX} | ({"starting_after": last} if last else {})
+        """The balance transactions that are payments, refunds and disputes, the newest first."""
+        page: dict[str, Any] = {"limit": PAGE_MAX, "expand": ["data.source"]}
         async with _translated():
-            if part == "intents":
-                intents = await self.client.v1.payment_intents.list_async(page)  # type: ignore[arg-type]
-                found = [intent.to_dict() for intent in intents.data]
-                lines = [_capture_line(i) for i in found if i["status"] == "succeeded"]
-                return lines, f"intents:{found[-1]['id']}" if intents.has_more else "refunds:"
-            refunds = await self.client.v1.refunds.list_async(page)  # type: ignore[arg-type]
-            found = [refund.to_dict() for refund in refunds.data]
-            lines = [_refund_line(r) for r in found if r["status"] not in NOT_GIVEN_BACK]
-            return lines, f"refunds:{found[-1]['id']}" if refunds.has_more else ""
+            found = await self.client.v1.balance_transactions.list_async(
+                page | ({"starting_after": after} if after else {})  # type: ignore[arg-type]
+            )
+        lines = [line_of(one.to_dict()) for one in found.data]
+        known = [line for line in lines if line is not None]
+        return known, found.data[-1].id if found.has_more else ""
 
 
 @asynccontextmanager
@@ -218,25 +214,4 @@ def _declined(error: stripe.CardError, order: ChargeOrder) -> Charge:
         amount_cents=order.amount_cents,
         currency=order.currency,
         reason=body.get("decline_code") or error.code or "card_declined",
-    )
-
-
-def _capture_line(intent: Mapping[str, Any]) -> StatementLine:
-    return StatementLine(
-        "capture",
-        intent["id"],
-        (intent.get("metadata") or {}).get("payment_id", ""),
-        intent["amount_received"],
-        intent["currency"].upper(),
-    )
-
-
-def _refund_line(refund: Mapping[str, Any]) -> StatementLine:
-    metadata = refund.get("metadata") or {}
-    return StatementLine(
-        "refund",
-        metadata.get("refund_id", refund["id"]),
-        "",
-        refund["amount"],
-        refund["currency"].upper(),
     )

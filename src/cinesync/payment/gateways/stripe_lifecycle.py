@@ -19,7 +19,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from cinesync.chassis.money import UnknownCurrency
-from cinesync.payment.gateways import Notice
+from cinesync.payment.gateways import LineKind, Notice, StatementLine
 from cinesync.payment.gateways.stripe_amounts import from_stripe
 from cinesync.payment.model import BadNotice, Charge, ChargeState, ProviderEvent, Report
 from cinesync.payment.refund_model import (
@@ -83,6 +83,14 @@ DISPUTE_EVENTS: Final = frozenset(
         "charge.dispute.funds_reinstated",
     }
 )
+# By the type of a balance transaction; a dispute is an `adjustment` whose source is a Dispute.
+LINE_KINDS: Final[Mapping[str, LineKind]] = {
+    "charge": LineKind.CAPTURE,
+    "payment": LineKind.CAPTURE,
+    "refund": LineKind.REFUND,
+    "payment_refund": LineKind.REFUND,
+    "refund_failure": LineKind.REFUND_FAILED,
+}
 SUBSCRIBED_EVENTS: Final = (
     "payment_intent.requires_action",
     "payment_intent.processing",
@@ -173,6 +181,39 @@ def notice_of(event: Mapping[str, Any], provider: str) -> Notice | None:
         return None  # we charge in none that ISO does not know
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadNotice from error
+
+
+def line_of(transaction: Mapping[str, Any]) -> StatementLine | None:
+    """A balance transaction, its source expanded, as a line; None for payouts, fees and the like.
+
+    Amounts are the source's: a balance is in the account's currency, whatever the card was
+    charged in. https://docs.stripe.com/reports/balance-transaction-types
+    """
+    source = transaction.get("source")
+    if not isinstance(source, Mapping):
+        return None
+    kind = LINE_KINDS.get(transaction["type"])
+    if kind is None and source.get("object") == "dispute":
+        is_back = transaction["amount"] > 0
+        kind = LineKind.DISPUTE_REVERSED if is_back else LineKind.DISPUTE
+    if kind is None:
+        return None
+    intent = id_of(source.get("payment_intent"))
+    amount = "amount_captured" if "amount_captured" in source else "amount"
+    try:
+        amount_cents = _amount(source, amount)
+    except UnknownCurrency:
+        return None  # not ours: we charge in none that ISO does not know
+    metadata = source.get("metadata") or {}
+    return StatementLine(
+        kind,
+        (intent or source["id"]) if kind is LineKind.CAPTURE else source["id"],
+        intent,
+        metadata.get("payment_id", ""),
+        amount_cents,
+        source["currency"].upper(),
+        metadata.get("refund_id", ""),
+    )
 
 
 def id_of(expandable: Any) -> str:
