@@ -133,6 +133,7 @@ async def with_books(environ: Mapping[str, str], look: Callable[["Books"], Await
         QUEUES,
         _ledger_folder(environ),
         is_running=chosen.shop_is_running,
+        has_broker=chosen.shop_has_broker,
         overdue_seconds=chosen.audit_overdue_seconds,
     )
     try:

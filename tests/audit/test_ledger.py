@@ -164,6 +164,13 @@ async def test_without_the_validators_disks_the_check_is_not_made(sold: Sold) ->
     assert "genesis.json" in without.reason
 
 
+async def test_what_a_broker_that_nobody_named_may_have_is_not_lost(sold: Sold) -> None:
+    await sold.keep([a_sale(hours_ago(1), 99)])
+    outcome = await sold.outcome(ledger.check, has_broker=True)
+    assert isinstance(outcome, NotMade)
+    assert "set RABBITMQ_URL" in outcome.reason
+
+
 class FullBroker:
     """RabbitMQ with so many events for the ledger service."""
 

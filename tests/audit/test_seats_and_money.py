@@ -158,5 +158,8 @@ async def test_dead_letters_in_the_broker_are_seen(empty: Sold) -> None:
     )
     none = await empty.outcome(letters.check, broker=Letters(), queues=queues)
     assert isinstance(none, Passed)
+    unknown = await empty.outcome(letters.check, has_broker=True)
+    assert isinstance(unknown, NotMade)
+    assert "RABBITMQ_URL" in unknown.reason
     away = await empty.outcome(letters.check, broker=Letters(answers=False), queues=queues)
     assert isinstance(away, NotMade)

@@ -141,6 +141,17 @@ def test_the_ledger_services_home_must_be_of_the_ledger_that_was_founded(home: D
         home.parts.check()
 
 
+def test_whether_events_go_through_a_broker_is_known_when_the_shop_is_stopped(
+    home: DataFolder,
+) -> None:
+    assert not home.parts.has_broker
+    home.parts.note_broker("amqp://user:secret@host/")
+    assert home.parts.has_broker
+    assert "secret@" not in (home.folder / FILE).read_text()
+    home.parts.note_broker("")
+    assert not home.parts.has_broker
+
+
 def test_notes_that_cannot_be_read_are_no_reason_to_begin_anew(home: DataFolder) -> None:
     (home.folder / FILE).write_text("{")
     with pytest.raises(UpFailed, match="cannot be read"):

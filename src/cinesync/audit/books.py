@@ -24,6 +24,7 @@ class AuditSettings:
     audit_overdue_seconds: Annotated[
         float, "what is older than this and still not in the ledger is no longer on its way"
     ] = OVERDUE_SECONDS
+    shop_has_broker: Annotated[bool, "told by commands: whether events go through RabbitMQ"] = False
     shop_is_running: Annotated[bool, "told by commands: whether what waits can still arrive"] = True
 
 
@@ -41,7 +42,8 @@ class Broker(Protocol):
 class Books:
     """The databases, the providers that are configured, the broker and the validators' disks.
 
-    `broker` is None where the databases themselves are the queues; `ledger` is None where the
+    `broker` is None where the databases themselves are the queues, or, when `has_broker`, where
+    nobody said how to reach it; `ledger` is None where the
     validators are on other machines. In a shop that `is_running`, what is younger than
     `overdue_seconds` may still be on its way.
     """
@@ -52,6 +54,7 @@ class Books:
     queues: Sequence[str]
     ledger: Path | None
     is_running: bool = True
+    has_broker: bool = False
     overdue_seconds: float = OVERDUE_SECONDS
 
     @property

@@ -23,6 +23,7 @@ from uuid import UUID
 from cinesync.audit.books import PAGE, Books, pages
 from cinesync.audit.entry_index import LAST, EntryIndex, Place, Seen
 from cinesync.audit.facts import BY_NAME, KINDS, Fact, Kind
+from cinesync.audit.letters import SET_URL
 from cinesync.audit.results import Failed, Findings, NotMade, Outcome, Progress
 from cinesync.chassis import clock
 from cinesync.chassis.db import Transaction, text
@@ -244,7 +245,7 @@ async def _facts(tx: Transaction, after: UUID, limit: int, kind: Kind) -> list[F
 async def _undelivered(books: Books) -> str:
     """Why events may still reach the ledger service through the broker; empty when they cannot."""
     if books.broker is None:
-        return ""
+        return f"RabbitMQ may hold them: {SET_URL}" if books.has_broker else ""
     queues = [queue for queue in books.queues if queue.startswith("ledger.")]
     try:
         count = await books.broker.undelivered(queues)

@@ -1,11 +1,14 @@
 """I3: no event waits that its consumer could not handle, in a database or in the broker."""
 
 from collections import Counter
+from typing import Final
 
 from cinesync.audit.books import Books
 from cinesync.audit.results import Findings, NotMade, Outcome, Progress
 from cinesync.chassis.db import Transaction, text
 from cinesync.chassis.dead_letters import LETTERS_MAX
+
+SET_URL: Final = "set RABBITMQ_URL, and audit again"
 
 
 async def check(books: Books, progress: Progress) -> Outcome:
@@ -13,6 +16,8 @@ async def check(books: Books, progress: Progress) -> Outcome:
     findings = Findings()
     for name, db in books.databases.items():
         findings.extend(f"{name}: {line}" for line in await db.read(_dead_letters))
+    if books.broker is None and books.has_broker:
+        return NotMade(f"events of this shop go through RabbitMQ: {SET_URL}")
     if books.broker is not None:
         try:
             letters = await books.broker.waiting(books.queues)

@@ -57,7 +57,7 @@ class EmbeddedShop(Infrastructure):
         self.start_postgres(say)
         say("starting the shop; the first time it makes its databases, and a demo's films")
         self._await_ready(say)
-        self.home.parts.note_what_is_there()
+        self.note_parts()
         self.home.note_running(
             {
                 "url": self.address.url,
@@ -131,6 +131,8 @@ def borrowed(folder: Path, environ: Mapping[str, str]) -> Iterator[Mapping[str, 
     if not (home.folder / "postgres").exists():
         raise UpFailed(f"There is no shop in {home.folder}; `cinesync up` makes one.")
     stack = EmbeddedShop(home, Address("127.0.0.1", free_port()), environ)
+    if home.parts.has_broker:
+        stack.environ["SHOP_HAS_BROKER"] = "true"
     if facts:
         stack.environ["DATABASE_URL"] = facts["database_url"]
         if facts["bank_url"]:

@@ -120,6 +120,11 @@ class Infrastructure:
         if self.bank is not None:
             self.bank.start()
 
+    def note_parts(self) -> None:
+        """The shop is up: from now on nothing of it may be missing."""
+        self.home.parts.note_what_is_there()
+        self.home.parts.note_broker(self.environ.get("RABBITMQ_URL", ""))
+
     @property
     def banks(self) -> Sequence[ManagedProcess]:
         return [self.bank] if self.bank is not None else []

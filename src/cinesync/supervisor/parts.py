@@ -72,6 +72,14 @@ class Parts:
         made = ("postgres", "bank", "ledger", *(f"secret {name}" for name in SECRETS_OF_OLD))
         return dict.fromkeys(made, "")
 
+    def note_broker(self, url: str) -> None:
+        """Whether events go through RabbitMQ from now on, for commands that look at them later."""
+        self.note(broker="RabbitMQ" if url else "")
+
+    @property
+    def has_broker(self) -> bool:
+        return bool(self.noted().get("broker"))
+
     def note_what_is_there(self) -> None:
         """Once the shop is up: what this start made, or one that was killed before it noted it."""
         made = {"postgres": "", "bank": ""}

@@ -207,7 +207,7 @@ class Split(Infrastructure):
         self.start_postgres(say)
         say(f"starting {', '.join(child.name for child in self.children)}")
         self._await_ready(say)
-        self.home.parts.note_what_is_there()
+        self.note_parts()
         self._control = Control(self.home.folder, self.obey)
         self.home.note_running(
             {
