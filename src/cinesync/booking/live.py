@@ -156,6 +156,11 @@ class Live:
         elif version is not None:
             feed.refuse(wish.choice, reason, version)
 
+    def watched(self, show_id: UUID) -> Feed | None:
+        """The seats of a show, if they are kept here and so true by now; nobody is counted as
+        asking for them."""
+        return self._feeds.get(show_id)
+
     # What the bus calls, in every process.
 
     def seats_held(self, events: Sequence[SeatsHeld]) -> None:

@@ -44,6 +44,8 @@ from cinesync.chassis.problems import Invalid, Problem
 from cinesync.chassis.tokens import Caller
 
 PAGE_MAX = 100
+SHOWS_ASKED_MAX = 200
+AGE_SECONDS = 1
 SEAT_MAP_CACHING = b"no-cache"  # keep it, and ask each time whether it still holds
 KEY_SECONDS = 300
 EVENTS_TYPE = "text/event-stream"
@@ -60,7 +62,20 @@ LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID")]
 IfNoneMatch = Annotated[str, HeaderParameter(name="If-None-Match")]
 AcceptEncoding = Annotated[str, HeaderParameter(name="Accept-Encoding")]
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
+ShowIds = Annotated[str, QueryParameter(description="ids of shows, with commas between")]
 After = Annotated[str | None, QueryParameter(description="`next` of an earlier answer")]
+
+
+@get(
+    "/availability",
+    responses={200: ResponseSpec(views.AvailabilityView, description="Seats left")},
+)
+async def availability(shop: TheShop, show_ids: ShowIds) -> Response[views.AvailabilityView]:
+    """How many seats of these shows can be bought now, by moments: neither sold nor held."""
+    found = await shop.availability.of(_show_ids(show_ids))
+    return Response(
+        views.AvailabilityView(found), headers={"Cache-Control": f"public, max-age={AGE_SECONDS}"}
+    )
 
 
 @get(
@@ -312,6 +327,7 @@ def router(shop: Shop) -> Router:
     return Router(
         "/api/booking",
         route_handlers=[
+            availability,
             seats,
             live,
             make_hold,
@@ -330,6 +346,17 @@ def router(shop: Shop) -> Router:
         ],
         dependencies={"shop": Provide(lambda: shop, sync_to_thread=False)},
     )
+
+
+def _show_ids(text: str) -> list[UUID]:
+    """Raises Invalid."""
+    try:
+        show_ids = [UUID(one) for one in text.split(",")]
+    except ValueError as error:
+        raise Invalid("`show_ids` takes ids of shows, with commas between.") from error
+    if len(show_ids) > SHOWS_ASKED_MAX:
+        raise Invalid(f"`show_ids` takes {SHOWS_ASKED_MAX} at most.")
+    return show_ids
 
 
 async def _page(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from cinesync.booking import catalog, service, store
+from cinesync.booking.availability import Availability
 from cinesync.booking.clients import Clients
 from cinesync.booking.feed import Snapshot, Taken
 from cinesync.booking.kept import Kept
@@ -43,6 +44,7 @@ class Shop:
             listeners_max=listeners_max,
             listeners_per_address_max=listeners_per_address_max,
         )
+        self.availability = Availability(db, self.live, self.kept, terms)
         self._holds: Batcher[HoldSeats, Held] = Batcher("booking.holds", self._hold)
         self._changes: Batcher[ChangeSeats, ChangedHold] = Batcher(
             "booking.seat_changes", self._change

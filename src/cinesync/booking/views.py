@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from cinesync.booking.availability import SeatsLeft
 from cinesync.booking.cancellation_store import RefundLine
 from cinesync.booking.feed import FREE, Feed
 from cinesync.booking.history import RefusedPayment, Spending
@@ -128,8 +129,15 @@ class SeatMapView:
     starts_at: datetime
     sales_close_at: datetime
     seats_per_hold_max: int
+    seats_left: int
     zones: Sequence[ZoneView]
     seats: Sequence[SeatView]
+
+
+class AvailabilityView(msgspec.Struct, frozen=True):
+    """Shows that are not known are left out."""
+
+    items: Sequence[SeatsLeft]
 
 
 class HoldView(msgspec.Struct, frozen=True):
@@ -255,6 +263,10 @@ def seat_map(feed: Feed, terms: Terms) -> SeatMapView:
         starts_at=show.starts_at,
         sales_close_at=show.sales_close_at(terms),
         seats_per_hold_max=SEATS_PER_HOLD_MAX,
+        seats_left=sum(
+            seat.zone in show.prices_cents and seat.seat not in feed.taken
+            for seat in feed.hall.seats.values()
+        ),
         zones=[ZoneView(zone, cents) for zone, cents in sorted(show.prices_cents.items())],
         seats=[
             SeatView(

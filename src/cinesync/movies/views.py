@@ -110,7 +110,8 @@ class ShowView:
 
     `local_date` and `local_time` are what its wall calendar and clock show; `business_date` is the
     day whose programme it is part of, the day before for a show after midnight; prices are in minor
-    units of `currency`, per zone. `seats_left` trails sales by moments.
+    units of `currency`, per zone. `seats_left` are those not sold, by
+    moments; what is held is with booking, as are the seats that can be bought now.
     """
 
     show_id: UUID

@@ -72,6 +72,7 @@ class Show(Struct, frozen=True):
     currency: str = ""
     price_from_cents: int | None = None
     seats_left: int | None = None
+    seats_held: int = 0  # may still come free
     status: str = "scheduled"
     cancel_reason: str | None = None
     announced_at: datetime | None = None
@@ -91,6 +92,14 @@ class Show(Struct, frozen=True):
 
 class Days(Struct, frozen=True):
     items: list[date]
+
+
+class SeatsLeft(Struct, frozen=True):
+    """How many seats of a show can be bought now, and how many are in baskets."""
+
+    show_id: str
+    seats_left: int
+    seats_held: int = 0
 
 
 class Seat(Struct, frozen=True):
