@@ -3,6 +3,7 @@
 Services are loaded when they are needed: a process of one service starts sooner without the rest.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 SERVICES = ("auth", "movies", "booking", "payment", "ledger")
 ALL = (*SERVICES, "web")
 PAGE_THREADS = 16
+EXCHANGE_NAME = r"[\w.-]{1,80}"
+SHOP_NAME = r"[A-Za-z0-9-]{1,40}"
 
 T = TypeVar("T")
 
@@ -47,7 +50,26 @@ class BusSettings:
     """Which bus carries the events."""
 
     rabbitmq_url: Annotated[str, "amqp[s]://…; empty: the embedded bus"] = ""
-    rabbitmq_exchange: Annotated[str, "topic exchange of all domain events"] = "cinema.events"
+    rabbitmq_exchange: Annotated[
+        str, "what the names of exchanges and queues begin with, before SHOP_ID"
+    ] = "cinema.events"
+    shop_id: Annotated[
+        str, "names this shop in the broker: needed with RABBITMQ_URL, the same in every process"
+    ] = ""
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError."""
+        if not re.fullmatch(EXCHANGE_NAME, self.rabbitmq_exchange, re.ASCII):
+            raise settings.SettingsError(
+                "RABBITMQ_EXCHANGE takes up to 80 letters, digits, dots, hyphens and underscores"
+            )
+        if self.shop_id and not re.fullmatch(SHOP_NAME, self.shop_id, re.ASCII):
+            raise settings.SettingsError("SHOP_ID takes up to 40 letters, digits and hyphens")
+        if self.rabbitmq_url and not self.shop_id:
+            raise settings.SettingsError(
+                "SHOP_ID is not set: it names this shop's exchange and queues in the broker, where"
+                " others may have theirs; choose a name, the same for every process of the shop"
+            )
 
 
 def environ_of(service: str, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -155,7 +177,9 @@ def _broker_letters(environ: Mapping[str, str]) -> BrokerDeadLetters | None:
     chosen = settings.load(BusSettings, environ)
     if not chosen.rabbitmq_url:
         return None
-    return BrokerDeadLetters(chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange)
+    return BrokerDeadLetters(
+        chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange, shop=chosen.shop_id
+    )
 
 
 def _ledger_folder(environ: Mapping[str, str]) -> Path | None:
@@ -306,7 +330,12 @@ def _bus(environ: Mapping[str, str]) -> Bus:
     chosen = settings.load(BusSettings, environ)
     if not chosen.rabbitmq_url:
         return EmbeddedBus()
-    return RabbitMqBus(chosen.rabbitmq_url, exchange=chosen.rabbitmq_exchange, consumers=QUEUES_OF)
+    return RabbitMqBus(
+        chosen.rabbitmq_url,
+        exchange=chosen.rabbitmq_exchange,
+        shop=chosen.shop_id,
+        consumers=QUEUES_OF,
+    )
 
 
 async def _fill(movies: Database) -> None:

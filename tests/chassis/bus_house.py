@@ -122,6 +122,7 @@ class House:
     till_name: str
     exchange: str
     broker_url: str | None = None
+    shop_id: str = ""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -138,6 +139,7 @@ class House:
         return RabbitMqBus(
             self.broker_url,
             exchange=self.exchange,
+            shop=self.shop_id,
             deliveries_max=DELIVERIES_MAX,
             prefetch=prefetch,
             consumers=consumers,
@@ -207,7 +209,7 @@ class House:
         """Those of the bus in use."""
         if self.broker is None:
             return DatabaseDeadLetters({self.till_name: self.till})
-        letters = BrokerDeadLetters(self.broker.url, exchange=self.exchange)
+        letters = BrokerDeadLetters(self.broker.url, exchange=self.exchange, shop=self.shop_id)
         self._stack.push_async_callback(letters.close)
         return letters
 

@@ -146,7 +146,10 @@ async def test_looking_for_dead_letters_declares_nothing(house: House) -> None:
     assert await house.dead_letters().waiting([house.queue]) == []
     assert await house.dead_letters().replay(house.queue) == 0
     bus = await publisher_bus(house)
-    assert await bus._publishing.consumer_count(Topology.dead_queue(house.queue)) is None
+    assert (
+        await bus._publishing.consumer_count(Topology(house.exchange).dead_queue(house.queue))
+        is None
+    )
 
 
 async def test_an_id_is_never_in_flight_twice(

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from cinesync.chassis import telemetry
 from cinesync.chassis.background import Loops
+from cinesync.chassis.database_id import DatabaseId
 from cinesync.chassis.events import Event, Message, decode
 from cinesync.chassis.inbox import Inbox
 
@@ -33,6 +34,9 @@ class Bus(Protocol):
 
     def listen(self, event_type: type[Event], listener: Listener) -> None:
         """Feed a live picture of this process; before `start`."""
+
+    def own(self, service: str, database: DatabaseId) -> None:
+        """This process runs `service` on that database; before `start`."""
 
     async def start(self) -> None:
         """Begin to deliver."""
@@ -64,6 +68,9 @@ class EmbeddedBus:
 
     def listen(self, event_type: type[Event], listener: Listener) -> None:
         self._listeners[event_type.name].append((event_type, listener))
+
+    def own(self, service: str, database: DatabaseId) -> None:
+        """Nobody else could hear what is said in this process."""
 
     async def start(self) -> None:
         """Nothing to connect: the relays drive it."""

@@ -12,17 +12,21 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.bus import DELIVERIES_MAX, Listener
+from cinesync.chassis.database_id import DatabaseId
 from cinesync.chassis.events import Event, Message, decode
 from cinesync.chassis.inbox import Inbox
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.rabbitmq_link import WATCH_SECONDS, Link, Subscription
+from cinesync.chassis.rabbitmq_ownership import ForeignQueues, Ownership
 from cinesync.chassis.rabbitmq_publisher import BrokerAway, Publisher
+from cinesync.chassis.rabbitmq_takeover import IDLE_SECONDS, Takeover
 from cinesync.chassis.rabbitmq_topology import EXCHANGE, Topology, deliveries
 
 log = telemetry.get_logger(__name__)
 
 PREFETCH = 500
 RECONNECT_SECONDS = 1.0
+FIRST_LOOK_SECONDS_MAX = 3.0
 CLOSE_SECONDS_MAX = 30.0
 RETRY_SECONDS_FIRST = 0.1
 RETRY_SECONDS_MAX = 10.0
@@ -39,6 +43,11 @@ class Feed:
         self._deliveries_max = deliveries_max
         self._later: set[asyncio.Task[None]] = set()
         self.subscription: Subscription | None = None
+
+    @property
+    def consumer(self) -> str:
+        """`booking.payment.success`."""
+        return self._inbox.queue
 
     async def handle(self, arrived: Sequence[AbstractIncomingMessage]) -> None:
         """One batch. Raises when the broker is lost: what was not acknowledged comes again."""
@@ -121,20 +130,25 @@ class RabbitMqBus:
         url: str,
         *,
         exchange: str = EXCHANGE,
+        shop: str = "",
         prefetch: int = PREFETCH,
         deliveries_max: int = DELIVERIES_MAX,
         consumers: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self._topology = Topology(exchange)
+        self._topology = Topology(exchange, shop)
+        self._ownership = Ownership(self._topology)
         self._prefetch = prefetch
         self._deliveries_max = deliveries_max
         # Two connections: a broker under pressure stops publishers, and must not stop consumers.
         self._publishing = Link(url, "cinesync publisher")
         self._consuming = Link(url, "cinesync consumer")
-        self._publisher = Publisher(self._publishing, self._topology, consumers or {})
+        self._publisher = Publisher(
+            self._publishing, self._topology, consumers or {}, self._ownership
+        )
         self._feeds: list[Feed] = []
         self._subscriptions: list[Subscription] = []
         self._listeners: dict[str, list[tuple[type[Event], Listener]]] = defaultdict(list)
+        self._older: set[str] = set()
         self.loops = Loops()
 
     def subscribe(self, inbox: Inbox) -> None:
@@ -142,11 +156,13 @@ class RabbitMqBus:
         feed = Feed(inbox, self._publisher, deliveries_max=self._deliveries_max)
 
         async def declare(channel: AbstractChannel) -> AbstractQueue:
+            await self._ownership.check(self._consuming)
             await self._topology.establish(self._consuming, {inbox.queue: inbox.event_type.name})
-            return await channel.get_queue(inbox.queue, ensure=False)
+            return await channel.get_queue(queue, ensure=False)
 
+        queue = self._topology.queue(inbox.queue)
         feed.subscription = Subscription(
-            self._consuming, inbox.queue, declare, feed.handle, batch_max=self._prefetch
+            self._consuming, queue, declare, feed.handle, batch_max=self._prefetch
         )
         self._feeds.append(feed)
         self._subscriptions.append(feed.subscription)
@@ -155,8 +171,18 @@ class RabbitMqBus:
         """Feed a live picture of this process; before `start`."""
         self._listeners[event_type.name].append((event_type, listener))
 
+    def own(self, service: str, database: DatabaseId) -> None:
+        """This process runs `service` on that database; before `start`."""
+        self._ownership.owners[service] = str(database.id)
+        if database.is_older_than_shop_ids:
+            self._older.add(service)
+
     async def start(self) -> None:
-        """Begin to deliver. A broker that is away is waited for, in the background."""
+        """Begin to deliver. A broker that is away is waited for, in the background.
+
+        Raises ForeignQueues when it is there, and has another shop of our name.
+        """
+        await self._refuse_foreign()
         if self._listeners:
             self._subscriptions.append(self._listening())
         idle = WATCH_SECONDS  # a quiet queue is looked at so often
@@ -164,6 +190,7 @@ class RabbitMqBus:
             *(Loop(s.name, s.run, idle, ends_by_itself=True) for s in self._subscriptions)
         )
         self.loops.start(Loop("bus.connection", self._stay_connected))
+        self.loops.start(*(Loop(t.name, t.run, IDLE_SECONDS) for t in self._takeovers()))
 
     async def publish(self, messages: Sequence[Message]) -> set[UUID]:
         """The ids that are safe with the broker now. Raises BrokerAway."""
@@ -192,10 +219,27 @@ class RabbitMqBus:
             try:
                 await self._publisher.open()
                 background.succeeded()
-            except BrokerAway as error:
+            except (BrokerAway, ForeignQueues) as error:
                 background.failed(error.__cause__ or error)
-                log.warning("bus.away", reason=repr(error.__cause__))
+                log.warning("bus.away", reason=repr(error.__cause__ or error))
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _refuse_foreign(self) -> None:
+        try:
+            async with asyncio.timeout(FIRST_LOOK_SECONDS_MAX):
+                await self._ownership.check(self._publishing)
+        except ForeignQueues:
+            raise
+        except Exception as error:  # noqa: BLE001 away: whoever connects later looks again
+            log.warning("bus.away", reason=repr(error))
+
+    def _takeovers(self) -> list[Takeover]:
+        """Of the queues that an older version of this shop left."""
+        return [
+            Takeover(self._consuming, feed.consumer, feed.handle, self._publisher.bury)
+            for feed in self._feeds
+            if feed.consumer.partition(".")[0] in self._older
+        ]
 
     def _listening(self) -> Subscription:
         async def declare(channel: AbstractChannel) -> AbstractQueue:

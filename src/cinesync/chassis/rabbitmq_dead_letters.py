@@ -16,9 +16,9 @@ NO_ID = UUID(int=0)
 class BrokerDeadLetters:
     """Looks at dead letters by taking them and giving them back."""
 
-    def __init__(self, url: str, *, exchange: str = EXCHANGE) -> None:
+    def __init__(self, url: str, *, exchange: str = EXCHANGE, shop: str = "") -> None:
         self._link = Link(url, "cinesync queues")
-        self._topology = Topology(exchange)
+        self._topology = Topology(exchange, shop)
 
     async def waiting(self, queues: Sequence[str]) -> list[DeadLetter]:
         """The dead letters of `queues`, oldest first, at most LETTERS_MAX a queue."""
@@ -33,7 +33,7 @@ class BrokerDeadLetters:
 
     async def undelivered(self, queues: Sequence[str]) -> int:
         """How many messages wait in `queues` for their consumers."""
-        counts = [await self._link.message_count(queue) for queue in queues]
+        counts = [await self._link.message_count(self._topology.queue(queue)) for queue in queues]
         return sum(count or 0 for count in counts)
 
     async def replay(self, queue: str, event_ids: Collection[UUID] | None = None) -> int:
@@ -69,13 +69,14 @@ class BrokerDeadLetters:
             taken.append(message)
         return taken
 
-    @staticmethod
     async def _send_again(
-        channel: AbstractChannel, queue: str, message: AbstractIncomingMessage
+        self, channel: AbstractChannel, queue: str, message: AbstractIncomingMessage
     ) -> None:
         exchange = channel.default_exchange
         letter = persistent(message.body, message.message_id, message.type)
-        await exchange.publish(letter, queue, mandatory=True, timeout=RPC_SECONDS_MAX)
+        await exchange.publish(
+            letter, self._topology.queue(queue), mandatory=True, timeout=RPC_SECONDS_MAX
+        )
 
 
 def _letter(queue: str, message: AbstractIncomingMessage) -> DeadLetter:

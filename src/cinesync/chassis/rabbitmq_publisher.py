@@ -16,6 +16,7 @@ from cinesync.chassis import clock, telemetry
 from cinesync.chassis.events import Message
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.rabbitmq_link import Link, close_channel
+from cinesync.chassis.rabbitmq_ownership import ForeignQueues, Ownership
 from cinesync.chassis.rabbitmq_topology import Topology, deliveries, persistent
 
 log = telemetry.get_logger(__name__)
@@ -45,11 +46,13 @@ class Publisher:
         link: Link,
         topology: Topology,
         consumers: Mapping[str, Sequence[str]],
+        ownership: Ownership,
         *,
         publish_seconds_max: float = PUBLISH_SECONDS_MAX,
     ) -> None:
         self._link = link
         self._topology = topology
+        self._ownership = ownership
         self._queues = {queue: name for name, queues in consumers.items() for queue in queues}
         self._unheard = frozenset(name for name, queues in consumers.items() if not queues)
         self._publish_seconds_max = publish_seconds_max
@@ -97,14 +100,17 @@ class Publisher:
         return fate is Fate.TAKEN
 
     async def open(self) -> AbstractChannel:
-        """Connect if need be. Raises BrokerAway."""
+        """Connect if need be. Raises BrokerAway, ForeignQueues."""
         async with self._opening:
             if self._channel is not None and not self._channel.is_closed and self._link.is_open:
                 return self._channel
             try:
+                await self._ownership.check(self._link)
                 # An event counts as routed when one of its queues got it: all must be there.
                 await self._topology.establish(self._link, self._queues)
                 channel = await self._link.channel(on_return_raises=True)
+            except ForeignQueues:
+                raise
             except Exception as error:
                 raise BrokerAway(retry_after_seconds=2) from error
             self._channel = channel
@@ -122,7 +128,7 @@ class Publisher:
 
     async def _send(self, channel: AbstractChannel, message: Message) -> Fate:
         amqp_message = persistent(message.body, str(message.event_id), message.name)
-        return await self._confirmed(channel, self._topology.exchange, message.name, amqp_message)
+        return await self._confirmed(channel, self._topology.prefix, message.name, amqp_message)
 
     async def _confirmed(
         self, channel: AbstractChannel, exchange: str, routing_key: str, message: AmqpMessage

@@ -32,15 +32,35 @@ class Topology:
     """The names and arguments of everything that lives in the broker."""
 
     exchange: str = EXCHANGE
+    shop: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """What every name of this shop begins with: `cinema.events.<shop>`; the exchange itself."""
+        return f"{self.exchange}.{self.shop}" if self.shop else self.exchange
 
     @property
     def dead_exchange(self) -> str:
-        """Where dead letters go, by the name of the queue they died in."""
-        return f"{self.exchange}.dead"
+        """Where dead letters go, by the name of the consumer they died at."""
+        return f"{self.prefix}.dead"
+
+    def queue(self, consumer: str) -> str:
+        """The queue of `booking.payment.success`. The exchange is part of it: a queue remembers
+        where its dead letters go, so that another exchange needs other queues.
+        """
+        return f"{self.prefix}.{consumer}" if self.shop else consumer
+
+    def dead_queue(self, consumer: str) -> str:
+        """Beside it."""
+        return self.dead_name(self.queue(consumer))
+
+    def owner_queue(self, service: str) -> str:
+        """Whose they are (rabbitmq_ownership.py)."""
+        return f"{self.prefix}.{service}.owner"
 
     @staticmethod
-    def dead_queue(queue: str) -> str:
-        """`booking.payment.success.dead`."""
+    def dead_name(queue: str) -> str:
+        """`<queue>.dead`."""
         return f"{queue}.dead"
 
     async def declare_exchanges(self, channel: AbstractChannel) -> AbstractExchange:
@@ -49,23 +69,24 @@ class Topology:
             self.dead_exchange, ExchangeType.DIRECT, durable=True, timeout=RPC_SECONDS_MAX
         )
         return await channel.declare_exchange(
-            self.exchange, ExchangeType.TOPIC, durable=True, timeout=RPC_SECONDS_MAX
+            self.prefix, ExchangeType.TOPIC, durable=True, timeout=RPC_SECONDS_MAX
         )
 
-    async def establish(self, link: Link, queues: Mapping[str, str]) -> None:
-        """From now on each of `queues` gets every event of the name it is mapped to.
+    async def establish(self, link: Link, consumers: Mapping[str, str]) -> None:
+        """From now on each of `consumers` gets every event of the name it is mapped to.
 
         What is there already stays as it is; other processes may do the same meanwhile.
         """
-        are_settled = [await self._is_settled(link, queue) for queue in queues]
+        names = {self.queue(consumer): name for consumer, name in consumers.items()}
+        are_settled = [await self._is_settled(link, queue) for queue in names]
         channel = await link.channel()
         try:
             await self.declare_exchanges(channel)
-            declared = [await self._declare_queue(channel, queue) for queue in queues]
+            declared = [await self._declare_queue(channel, consumer) for consumer in consumers]
             if not all(are_settled):
                 await self._let_settle()
             for queue in declared:
-                await queue.bind(self.exchange, queues[queue.name], timeout=RPC_SECONDS_MAX)
+                await queue.bind(self.prefix, names[queue.name], timeout=RPC_SECONDS_MAX)
                 await channel.declare_exchange(
                     _settled_mark(queue.name), durable=True, timeout=RPC_SECONDS_MAX
                 )
@@ -83,16 +104,16 @@ class Topology:
     async def _let_settle() -> None:
         await asyncio.sleep(NEW_QUEUE_SECONDS)
 
-    async def _declare_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
-        await self.declare_dead_queue(channel, queue)
+    async def _declare_queue(self, channel: AbstractChannel, consumer: str) -> AbstractQueue:
+        await self.declare_dead_queue(channel, consumer)
         return await channel.declare_queue(
-            queue,
+            self.queue(consumer),
             durable=True,
             arguments={
                 "x-queue-type": "quorum",
                 "x-delivery-limit": BROKER_DELIVERIES_MAX,
                 "x-dead-letter-exchange": self.dead_exchange,
-                "x-dead-letter-routing-key": queue,
+                "x-dead-letter-routing-key": consumer,
                 # Without these two a dead letter is moved at most once: it may be lost.
                 "x-dead-letter-strategy": "at-least-once",
                 "x-overflow": "reject-publish",
@@ -100,15 +121,15 @@ class Topology:
             timeout=RPC_SECONDS_MAX,
         )
 
-    async def declare_dead_queue(self, channel: AbstractChannel, queue: str) -> AbstractQueue:
-        """Where `queue`'s dead letters wait for a person."""
+    async def declare_dead_queue(self, channel: AbstractChannel, consumer: str) -> AbstractQueue:
+        """Where `consumer`'s dead letters wait for a person."""
         dead = await channel.declare_queue(
-            self.dead_queue(queue),
+            self.dead_queue(consumer),
             durable=True,
             arguments={"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERIES_MAX},
             timeout=RPC_SECONDS_MAX,
         )
-        await dead.bind(self.dead_exchange, queue, timeout=RPC_SECONDS_MAX)
+        await dead.bind(self.dead_exchange, consumer, timeout=RPC_SECONDS_MAX)
         return dead
 
     async def declare_listening_queue(

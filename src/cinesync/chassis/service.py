@@ -14,7 +14,7 @@ from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from cinesync.chassis import memory, migrate, telemetry
+from cinesync.chassis import clock, database_id, memory, migrate, telemetry
 from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.bus import Bus, EmbeddedBus, Listeners
 from cinesync.chassis.client_address import ClientAddresses
@@ -207,6 +207,8 @@ class Process:
         for service in self._services:
             await migrate.create_if_missing(service.database)
             await migrate.upgrade(service.database, service.migrations, self._name)
+            known_as = await service.database.run(database_id.identify, clock.new_id())
+            self._bus.own(service.name, known_as)
             for event_type, handler in service.handlers.items():
                 self._bus.subscribe(Inbox(service.name, event_type, handler, service.database))
             for event_type, listener in service.listeners.items():

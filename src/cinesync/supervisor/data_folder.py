@@ -1,6 +1,7 @@
 """A shop's data folder: its lock, secrets, logs, and what runs on it."""
 
 import fcntl
+import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Mapping
@@ -59,6 +60,11 @@ class DataFolder:
             durable.write(path, secrets.token_urlsafe(48).encode())
         self.parts.note_secret(name)
         return path.read_text()
+
+    def shop_id(self) -> str:
+        """Names this shop where others may be too; made once, with its secret, which it hides."""
+        digest = hashlib.sha256(f"cinesync 1: shop id: {self.secret('shop')}".encode())
+        return digest.hexdigest()[:12]
 
     def note_running(self, facts: Mapping[str, object]) -> None:
         """Tell other commands where the running shop is."""

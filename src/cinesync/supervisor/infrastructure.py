@@ -49,6 +49,7 @@ class Infrastructure:
         own = {
             **({} if takes_real_money else bank),
             "SECRET_KEY": home.secret("shop"),
+            "SHOP_ID": environ.get("SHOP_ID") or home.shop_id(),
             "DATABASE_URL": self.postgres.url(),
             "DEMO_ACCOUNTS": str(home.folder / "demo.json"),
             "MAIL_SPOOL": str(home.folder / "mail"),
