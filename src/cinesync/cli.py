@@ -23,6 +23,7 @@ from cinesync.cli_base import (
     shop_settings,
 )
 from cinesync.cli_ledger import ledger_group, validator_command, verify_command
+from cinesync.cli_payments import payments_group
 from cinesync.cli_staff import staff_group
 from cinesync.cli_up import restart_command, up_command
 
@@ -46,7 +47,7 @@ click.rich_click.COMMAND_GROUPS = {
         {"name": "Fill", "commands": ["migrate", "seed", "import"]},
         {
             "name": "Operate",
-            "commands": ["restart", "audit", "backup", "queues", "staff", "settings"],
+            "commands": ["restart", "audit", "backup", "queues", "staff", "payments", "settings"],
         },
         {"name": "Prove", "commands": ["verify", "ledger"]},
     ]
@@ -333,6 +334,7 @@ for command in (
     verify_command,
     ledger_group,
     staff_group,
+    payments_group,
 ):
     main.add_command(command)
 

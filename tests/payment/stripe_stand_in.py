@@ -35,6 +35,7 @@ class StripeStandIn:
         self.refunds: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
+        self.endpoints: dict[str, dict[str, Any]] = {}
         self.transactions: list[dict[str, Any]] = []
         self.refund_status = "succeeded"
         self.answers: dict[str, Answer] = {}
@@ -74,6 +75,8 @@ class StripeStandIn:
                 return self._refund(form)
             case ("GET", "refunds", name):
                 return (200, self.refunds[name]) if name in self.refunds else _missing()
+            case (_, "webhook_endpoints", *names):
+                return self._webhook_endpoint(method, names, form, query)
             case ("GET", "balance_transactions"):
                 assert query["expand[0]"] == "data.source"
                 return 200, _list(list(reversed(self.transactions)), query)
@@ -152,6 +155,29 @@ class StripeStandIn:
             return 400, {"error": error | {"message": "You cannot cancel this PaymentIntent"}}
         intent["status"] = "canceled"
         return 200, intent
+
+    def _webhook_endpoint(
+        self, method: str, names: list[str], form: dict[str, str], query: dict[str, str]
+    ) -> Answer:
+        """Endpoints show their secret once."""
+        if method == "GET":
+            return 200, _list(list(self.endpoints.values()), query)
+        if method == "DELETE":
+            return 200, {"id": self.endpoints.pop(names[0])["id"], "deleted": True}
+        events = [value for name, value in form.items() if name.startswith("enabled_events")]
+        if names:
+            self.endpoints[names[0]] |= {"enabled_events": events, "status": "enabled"}
+            return 200, self.endpoints[names[0]]
+        made = {
+            "id": f"we_{clock.new_id().hex}",
+            "object": "webhook_endpoint",
+            "url": form["url"],
+            "enabled_events": events,
+            "api_version": form["api_version"],
+            "status": "enabled",
+        }
+        self.endpoints[str(made["id"])] = made
+        return 200, made | {"secret": f"whsec_{made['id']}"}
 
     def _events_since(self, query: dict[str, str]) -> list[dict[str, Any]]:
         """The newest first, as Stripe lists them."""
