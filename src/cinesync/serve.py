@@ -21,7 +21,7 @@ from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.database_url import with_database
 from cinesync.chassis.db import Database, open_database
 from cinesync.chassis.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters
-from cinesync.chassis.log_retention import LogRetention
+from cinesync.chassis.log_retention import LogRetention, SupervisorMetrics
 from cinesync.chassis.rabbitmq import RabbitMqBus
 from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
 from cinesync.chassis.revocations import Revocations
@@ -281,7 +281,7 @@ def all_settings() -> dict[str, list[settings.SettingDoc]]:
     kinds: dict[str, type[Any]] = {"every process": ProcessSettings, "the bus": BusSettings}
     kinds |= {name: _app(name).Settings for name in ALL}
     kinds["the audit"] = AuditSettings
-    kinds["the logs of `cinesync up`"] = LogRetention
+    kinds |= {"the logs of `cinesync up`": LogRetention, "its metrics": SupervisorMetrics}
     return {part: settings.describe(kind) for part, kind in kinds.items()}
 
 

@@ -13,6 +13,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
+from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import (
     FromPath,
@@ -23,6 +24,7 @@ from litestar.params import (
     URLEncodedBody,
 )
 from litestar.response import Redirect
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from cinesync.bank.books import Books, Taken
 from cinesync.bank.model import (
@@ -40,6 +42,7 @@ from cinesync.bank.model import (
 from cinesync.bank.webhooks import Courier
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.bodies import NoBodyTaken, UnknownMember
+from cinesync.chassis.client_address import is_from_here
 from cinesync.chassis.money import decimals, plain
 
 Cents = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_CENTS_MAX)]
@@ -177,6 +180,14 @@ def live() -> dict[str, str]:
     return {"status": "ok"}
 
 
+@get("/metrics", sync_to_thread=False)
+def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Prometheus text format, on the bank's own machine only."""
+    if not is_from_here(request):
+        raise NotFoundException
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
 def _page(found: Charge) -> str:
     amount = escape(plain(found.amount_cents, found.currency))
     form = (
@@ -223,4 +234,4 @@ def routers() -> Sequence[Router]:
     private = Router(
         "/", route_handlers=[charge, charges, cancel, refund, statement], guards=[check_key]
     )
-    return [private, Router("/", route_handlers=[confirm_page, confirm, live])]
+    return [private, Router("/", route_handlers=[confirm_page, confirm, live, metrics])]

@@ -9,6 +9,7 @@ from typing import Annotated
 from cinesync.booking import held_store, rescheduling, service
 from cinesync.booking.clients import Clients
 from cinesync.booking.consumers import HANDLERS
+from cinesync.booking.measurements import measures
 from cinesync.booking.model import Terms
 from cinesync.booking.personal_data import personal_data_router
 from cinesync.booking.routes import router
@@ -132,6 +133,7 @@ def build(environ: Mapping[str, str]) -> Service:
             Loop("booking.moves", partial(tell_of_moves, db, terms), MOVES_PAUSE_SECONDS),
         ],
         vital=[CONFIRMING],
+        measures=measures(db),
         intake=shop.intake,
         drain=[shop.live.close],
         close=[shop.close],

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 from uuid import UUID
@@ -50,6 +50,9 @@ class Bus(Protocol):
     def trouble(self) -> str | None:
         """Why it cannot deliver at this moment, for readiness; None when all is well."""
 
+    def measures(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What is counted for metrics now and then."""
+
 
 @dataclass
 class EmbeddedBus:
@@ -86,6 +89,9 @@ class EmbeddedBus:
 
     def trouble(self) -> str | None:
         return None
+
+    def measures(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        return ()
 
     async def _deliver(self, name: str, messages: Sequence[Message]) -> set[UUID]:
         parts = await _all(self._consume(inbox, messages) for inbox in self._inboxes[name])

@@ -15,6 +15,8 @@ from typing import Any
 
 from cinesync.chassis.settings import SettingsError
 
+FORWARDING = frozenset({"forwarded", "x-forwarded-for", "via"})  # what a proxy adds
+
 VISITOR_HEADER = "X-Cinesync-Visitor"
 FORWARDED_HOPS_MAX = 20
 FORWARDED_CHARS_MAX = 2_000
@@ -130,3 +132,10 @@ def _as_one_customer(address: str) -> str:
 def address_in(scope: Any) -> str:
     """As the guard around every app found it."""
     return str(scope.get(IN_SCOPE, UNKNOWN))
+
+
+def is_from_here(request: Any) -> bool:
+    """Asked by this machine itself, and not for somebody else."""
+    is_for_others = FORWARDING.intersection(request.headers)
+    client = request.client
+    return client is not None and not is_for_others and ip_address(client.host).is_loopback

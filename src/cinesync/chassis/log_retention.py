@@ -1,4 +1,4 @@
-"""How much of its logs a supervisor keeps: settings."""
+"""What a supervisor needs to know: how much of its logs it keeps, and where it tells of itself."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,3 +17,12 @@ class LogRetention:
     def __post_init__(self) -> None:
         if self.log_bytes_max < 1 or self.log_hours_max <= 0 or self.log_files_max < 1:
             raise SettingsError("LOG_BYTES_MAX, LOG_HOURS_MAX and LOG_FILES_MAX must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorMetrics:
+    """Where the supervisor's own metrics are asked; `run.json` says it too."""
+
+    supervisor_metrics_port: Annotated[
+        int, "on loopback, for /metrics of the supervisor itself; 0: any free one"
+    ] = 0

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from cinesync.chassis.bus import DELIVERIES_MAX, Listener
 from cinesync.chassis.database_id import DatabaseId
 from cinesync.chassis.events import Event, Message, decode
 from cinesync.chassis.inbox import Inbox
+from cinesync.chassis.measurements import DEAD_LETTERS
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.rabbitmq_link import WATCH_SECONDS, Link, Subscription
 from cinesync.chassis.rabbitmq_ownership import ForeignQueues, Ownership
@@ -43,6 +44,7 @@ class Feed:
         self._deliveries_max = deliveries_max
         self._later: set[asyncio.Task[None]] = set()
         self.subscription: Subscription | None = None
+        self.queue = inbox.queue
 
     @property
     def consumer(self) -> str:
@@ -212,6 +214,16 @@ class RabbitMqBus:
         if not self._publishing.is_open:
             return "the message broker does not answer"
         return next((s.trouble for s in self._subscriptions if s.trouble), None)
+
+    def measures(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """The dead letters of its own queues: those are in the broker."""
+        return [self._count_dead_letters]
+
+    async def _count_dead_letters(self) -> None:
+        for feed in self._feeds:
+            dead = self._topology.dead_queue(feed.queue)
+            count = await self._consuming.message_count(dead)
+            DEAD_LETTERS.labels(feed.queue).set(count or 0)
 
     async def _stay_connected(self) -> None:
         """Only relays with something to say would notice that the broker is back."""

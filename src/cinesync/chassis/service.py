@@ -6,7 +6,6 @@ import socket
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Annotated, Any
 
 from litestar import Litestar, Request, Response, get
@@ -17,12 +16,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from cinesync.chassis import clock, database_id, memory, migrate, telemetry
 from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.bus import Bus, EmbeddedBus, Listeners
-from cinesync.chassis.client_address import ClientAddresses
+from cinesync.chassis.client_address import ClientAddresses, is_from_here
 from cinesync.chassis.db import Database
 from cinesync.chassis.health import Check, Disk, Health, Intake
 from cinesync.chassis.http import EXCEPTION_HANDLERS, Observed, service_app
 from cinesync.chassis.http_server import HttpServer, HttpSettings, guarded, http_server
 from cinesync.chassis.inbox import Handlers, Inbox
+from cinesync.chassis.measurements import MEASURE_SECONDS, Collector, Measure, of_database
 from cinesync.chassis.outbox import Relay
 from cinesync.chassis.peer import Peer
 from cinesync.chassis.revocations import ANSWER_SECONDS_MAX, Revocations, list_over_http
@@ -36,7 +36,6 @@ Background = Callable[[], Awaitable[None]]
 SERVING_SECONDS_MAX = 15.0
 SHUTDOWN_PART_SECONDS_MAX = 3.0
 READY_CHECK_SECONDS = 3.0
-FORWARDING = frozenset({"forwarded", "x-forwarded-for", "via"})  # what a proxy adds
 
 
 class ServerEnded(RuntimeError):
@@ -74,8 +73,8 @@ class Service:
 
     `background` are loops that run until cancelled. `drain` is called first at shutdown, to end
     what would keep connections open; `close` last. `checks` say what it depends on; `vital` names
-    the loops and checks without which `intake` is closed. The auth service has the `revocations`
-    that its process refuses tokens by.
+    the loops and checks without which `intake` is closed; `measures` are made now and then. The
+    auth service has the `revocations` that its process refuses tokens by.
     """
 
     name: str
@@ -89,6 +88,7 @@ class Service:
     drain: Sequence[Background] = ()
     close: Sequence[Background] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
+    measures: Sequence[Measure] = ()
     vital: Collection[str] = ()
     intake: Intake = field(default_factory=Intake)
     revocations: Revocations | None = None
@@ -221,6 +221,11 @@ class Process:
         self._loops.start(*(Loop(relay.name, relay.run) for relay in self._relays))
         self._loops.start(*(loop for service in self._services for loop in service.loops()))
         self._loops.start(Loop("health", self._health.run))
+        measures = [
+            m for s in self._services for m in (*of_database(s.name, s.database), *s.measures)
+        ]
+        collector = Collector([*measures, *self._bus.measures()])
+        self._loops.start(Loop("metrics", collector.run, MEASURE_SECONDS))
 
     async def _tell(self) -> None:
         """Ready means that the others know what was prepared; or will, when the bus is there."""
@@ -323,18 +328,11 @@ def _metrics(*, is_public: bool) -> ControllerRouterHandler:
     @get("/metrics")
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Prometheus text format; a public door tells it on its own machine only."""
-        if is_public and not _is_from_here(request):
+        if is_public and not is_from_here(request):
             raise NotFoundException
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return metrics
-
-
-def _is_from_here(request: Request[Any, Any, Any]) -> bool:
-    """Asked by this machine itself, and not for somebody else."""
-    is_for_others = FORWARDING.intersection(request.headers)
-    client = request.client
-    return client is not None and not is_for_others and ip_address(client.host).is_loopback
 
 
 async def _unless(stopping: asyncio.Task[Any], work: Coroutine[Any, Any, None]) -> bool:

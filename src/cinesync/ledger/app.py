@@ -12,6 +12,7 @@ from cinesync.chassis.service import Service
 from cinesync.ledger import home, routes
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.consumers import HANDLERS
+from cinesync.ledger.measurements import measures
 from cinesync.ledger.personal_data import personal_data_router
 from cinesync.ledger.reader import Reader
 from cinesync.ledger.submitter import Submitter
@@ -43,5 +44,6 @@ def build(environ: Mapping[str, str]) -> Service:
             Loop("ledger.submitter", submitter.run),
         ],
         checks={"validators": client.trouble},
+        measures=measures(db, client),
         close=[submitter.stop],
     )

@@ -23,6 +23,7 @@ from cinesync.payment.gateways import Gateway
 from cinesync.payment.gateways.sandbox import SANDBOX, Sandbox
 from cinesync.payment.gateways.stripe import open_stripe
 from cinesync.payment.holds import Holds
+from cinesync.payment.measurements import measures
 from cinesync.payment.model import Limits, Patience
 from cinesync.payment.personal_data import personal_data_router
 from cinesync.payment.provider_health import PROBE_SECONDS, ProviderHealth
@@ -182,6 +183,7 @@ def build(environ: Mapping[str, str]) -> Service:
         ],
         checks={one.name: one.trouble for one in providers},
         vital=["payment.relay"],
+        measures=measures(db),
         intake=intake,
         close=[cashier.close, holds.close, *(gateway.close for gateway in gateways.values())],
     )

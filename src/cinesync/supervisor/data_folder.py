@@ -70,6 +70,11 @@ class DataFolder:
         """Tell other commands where the running shop is."""
         self.run_file.write_text(json.dumps(facts))
 
+    def note_more(self, facts: Mapping[str, object]) -> None:
+        """Beside what is told already; only of a shop that runs."""
+        if self.run_file.exists():
+            self.note_running({**json.loads(self.run_file.read_text()), **facts})
+
     def running(self) -> dict[str, str]:
         """What the running shop noted; empty when none runs, whatever one that was killed left."""
         if not self._is_owned():

@@ -2,21 +2,26 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from cinesync.chassis.durable import set_aside
-from cinesync.chassis.log_retention import LogRetention
+from cinesync.chassis.log_retention import LogRetention, SupervisorMetrics
 from cinesync.chassis.settings import SettingsError, load
+from cinesync.supervisor import metrics_server
 from cinesync.supervisor.address import Address, free_ports
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.log_files import json_line
 from cinesync.supervisor.managed_process import ManagedProcess
+from cinesync.supervisor.metrics_server import ProcessFigures
 from cinesync.supervisor.postgres import Postgres, PostgresFailed
 from cinesync.supervisor.postgres_watch import PostgresWatch
 from cinesync.supervisor.watchdog import watched
+
+S = TypeVar("S")
 
 WATCH_SECONDS = 0.2
 BANK_SECONDS_MAX = 20.0
@@ -34,7 +39,8 @@ class Infrastructure:
 
     def __init__(self, home: DataFolder, url: str, environ: Mapping[str, str]) -> None:
         self.home = home
-        home.retention = _retention(environ)
+        home.retention = _loaded(LogRetention, environ)
+        self._metrics_port = _loaded(SupervisorMetrics, environ).supervisor_metrics_port
         self.postgres = Postgres(home.folder / "postgres", retention=home.retention)
         self._postgres_watch = PostgresWatch(self.postgres)
         self.ledger = home.folder / "ledger"
@@ -165,9 +171,30 @@ class Infrastructure:
         """What is to run, beside the groundwork."""
         return ()
 
+    def figures(self) -> Iterator[ProcessFigures]:
+        """Of every process, for metrics."""
+        for child in (*self.banks, *self.validators, *self.children):
+            yield child.figures()
+        lost = self.postgres.log.lines_lost
+        restarts = self._postgres_watch.restarts
+        yield ProcessFigures("postgres", self.postgres.is_running(), restarts, lost)
+
+    @contextmanager
+    def _metrics(self, say: Callable[[str], None]) -> Iterator[None]:
+        """A port that is taken is said, and keeps no shop from selling."""
+        try:
+            with metrics_server.serving(self._metrics_port, self.figures) as url:
+                self.home.note_more({"supervisor_metrics_url": url})
+                yield
+        except metrics_server.PortTaken as error:
+            say(
+                f"SUPERVISOR_METRICS_PORT={self._metrics_port}: {error}; there are no metrics of it"
+            )
+            yield
+
     def watch(self, say: Callable[[str], None]) -> None:
         """Until `stopping` is set: start again what ends or hangs, and do what is asked."""
-        with watched(lambda: self.children, say):
+        with watched(lambda: self.children, say), self._metrics(say):
             while not self.stopping.wait(WATCH_SECONDS):
                 self._revive(say)
                 try:
@@ -220,10 +247,10 @@ def announce_ignored(ignored: Sequence[str], say: Callable[[str], None]) -> None
         )
 
 
-def _retention(environ: Mapping[str, str]) -> LogRetention:
+def _loaded(kind: type[S], environ: Mapping[str, str]) -> S:
     """Raises UpFailed."""
     try:
-        return load(LogRetention, environ)
+        return load(kind, environ)
     except SettingsError as error:
         raise UpFailed(str(error)) from error
 

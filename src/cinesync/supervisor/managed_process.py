@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.log_files import Output, last_words
+from cinesync.supervisor.metrics_server import ProcessFigures
 from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
 
 STOP_SECONDS_MAX = 30.0
@@ -30,7 +31,8 @@ class ManagedProcess:
     home: DataFolder
     module: str = "cinesync.cli"
     live_url: str = ""
-    restarts: int = 0
+    restarts: int = 0  # in a row
+    restarts_total: int = 0
     started_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
     _process: subprocess.Popen[bytes] | None = None
@@ -76,6 +78,12 @@ class ManagedProcess:
         """Whether it has been ready, and has not ended."""
         return self.ready.is_set() and not self.has_ended()
 
+    def figures(self) -> ProcessFigures:
+        """For metrics."""
+        lost = self.home.log(self.name).lines_lost
+        is_up = self._process is not None and not self.has_ended()
+        return ProcessFigures(self.name, is_up, self.restarts_total, lost)
+
     def revive(self) -> bool:
         """Restart what has ended, after a pause that grows while it keeps ending early.
 
@@ -91,6 +99,7 @@ class ManagedProcess:
             return False
         self._due_at = now + RESTART_PAUSE_SECONDS[-1]  # when it cannot even be begun
         self.restarts += 1
+        self.restarts_total += 1
         self.start()
         self._due_at = None
         return True

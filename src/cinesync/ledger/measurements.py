@@ -1,0 +1,54 @@
+"""The ledger as its service sees it, for `/metrics`: how high it is, and who keeps it."""
+
+from collections.abc import Sequence
+
+from prometheus_client import Gauge
+
+from cinesync.chassis.db import Database, Transaction, text
+from cinesync.chassis.measurements import Labelled, Measure
+from cinesync.ledger.client import LedgerClient
+
+VALIDATORS = Gauge("cinesync_validators", "Validators of the newest epoch.")
+VALIDATORS_UP = Gauge("cinesync_validators_up", "Validators that answered.")
+VALIDATORS_NEEDED = Gauge("cinesync_validators_needed", "Validators that a new block needs.")
+UP = Gauge("cinesync_validator_up", "1 while the validator answers.", ["validator"])
+HEIGHT = Gauge("cinesync_validator_height", "Blocks that the validator has.", ["validator"])
+PENDING = Gauge("cinesync_validator_pending", "Requests that wait there.", ["validator"])
+VIEW = Gauge("cinesync_validator_view", "View (PBFT) that the validator is in.", ["validator"])
+LEDGER_HEIGHT = Gauge("cinesync_ledger_height", "Height of the highest validator.")
+OLDEST = Gauge(
+    "cinesync_ledger_entries_oldest_seconds",
+    "Age of the oldest entry without a receipt; 0: there is none.",
+)
+
+
+def measures(db: Database, client: LedgerClient) -> Sequence[Measure]:
+    """One question to each validator, and one statement."""
+    ups, heights = Labelled(UP), Labelled(HEIGHT)
+    pending, views = Labelled(PENDING), Labelled(VIEW)
+
+    async def validators() -> None:
+        standings = await client.standings()
+        names = {replica: (str(replica),) for replica in {*client.replicas, *standings}}
+        VALIDATORS.set(len(client.replicas))
+        VALIDATORS_UP.set(len(standings))
+        VALIDATORS_NEEDED.set(client.configuration.quorum)
+        ups.replace({name: float(at in standings) for at, name in names.items()})
+        heights.replace({names[at]: one.height for at, one in standings.items()})
+        pending.replace({names[at]: one.pending for at, one in standings.items()})
+        views.replace({names[at]: one.view for at, one in standings.items()})
+        LEDGER_HEIGHT.set(max((one.height for one in standings.values()), default=0))
+
+    async def entries() -> None:
+        OLDEST.set(await db.run_one(oldest_seconds))
+
+    return [validators, entries]
+
+
+async def oldest_seconds(tx: Transaction) -> float:
+    """Age of the oldest batch that the chain does not have yet."""
+    statement = text(
+        "SELECT CAST(COALESCE(EXTRACT(EPOCH FROM now() - min(recorded_at)), 0)"
+        " AS double precision) AS oldest FROM batches WHERE height IS NULL"
+    )
+    return max(float((await tx.execute(statement)).one().oldest), 0.0)
