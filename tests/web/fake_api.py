@@ -307,6 +307,12 @@ def _booking(app: Flask, world: World) -> None:  # noqa: C901, PLR0915 a table o
     def booking(booking_id: UUID) -> Response:
         return jsonify(_mine(world, booking_id))
 
+    @app.get("/api/booking/bookings/<uuid:booking_id>/tickets")
+    def tickets(booking_id: UUID) -> Response:
+        booking = _mine(world, booking_id)
+        seats = booking["seats"] if booking["status"] == "confirmed" else []
+        return _page([{"seat": seat, "ticket": f"{booking_id}.{seat}"} for seat in seats])
+
     @app.post("/api/booking/bookings/<uuid:booking_id>/cancel")
     def cancel(booking_id: UUID) -> Response:
         booking = _mine(world, booking_id)

@@ -232,6 +232,20 @@ def test_a_booking_is_cancelled_after_asking_and_shows_the_refund(
     assert "£25.00 went back to your card" in customer.get("/bookings").text
 
 
+def test_each_of_a_party_can_have_a_ticket(
+    customer: FlaskClient, world: World, booking_id: str
+) -> None:
+    assert f'href="/bookings/{booking_id}/tickets"' in customer.get(f"/bookings/{booking_id}").text
+    page = customer.get(f"/bookings/{booking_id}/tickets").text
+    assert page.count("<svg") >= 2
+    assert "Seat C4: show this at the door" in page
+    assert "Seat C5: show this at the door" in page
+    customer.post(f"/bookings/{booking_id}/cancel")
+    gone = customer.get(f"/bookings/{booking_id}/tickets").text
+    assert "There are no tickets" in gone
+    assert "Seat C4" not in gone
+
+
 def test_single_seats_are_given_back(customer: FlaskClient, world: World, booking_id: str) -> None:
     asked = customer.get(f"/bookings/{booking_id}/cancel").text
     assert asked.count('type="checkbox"') == 2

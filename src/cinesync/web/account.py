@@ -135,6 +135,15 @@ def booking(booking_id: UUID) -> Response:
     )
 
 
+@blueprint.get("/bookings/<uuid:booking_id>/tickets")
+def tickets(booking_id: UUID) -> Response:
+    """A code for each seat, for those who do not come together."""
+    one = api().booking(session.access_token(), str(booking_id))
+    found = api().tickets(session.access_token(), str(booking_id))
+    codes = [(ticket.seat, _drawn(ticket.ticket)) for ticket in found.items]
+    return make_response(render_template("tickets.html", booking=one, codes=codes))
+
+
 @blueprint.get("/bookings/<uuid:booking_id>/cancel")
 def cancel(booking_id: UUID) -> Response:
     one = api().booking(session.access_token(), str(booking_id))
@@ -225,9 +234,12 @@ def _may_cancel(booking: Booking) -> bool:
 
 
 def _code(booking: Booking) -> Markup | None:
-    """The signed ticket as a QR code, black on white whatever the page's colours are."""
-    if not booking.ticket:
-        return None
-    drawn = segno.make(booking.ticket, error="m", micro=False)
+    """The code of all seats."""
+    return _drawn(booking.ticket) if booking.ticket else None
+
+
+def _drawn(ticket: str) -> Markup:
+    """A signed ticket as a QR code, black on white whatever the page's colours are."""
+    drawn = segno.make(ticket, error="m", micro=False)
     svg = drawn.svg_inline(scale=1, border=4, dark="#000", light="#fff", omitsize=True)
     return Markup(svg)  # noqa: S704 drawn by segno from a token, no text of anyone's in it

@@ -29,6 +29,7 @@ from cinesync.web.model import (
     SeatsLeft,
     Show,
     Theater,
+    Ticket,
     Tokens,
 )
 from cinesync.web.wording import SENTENCES
@@ -177,6 +178,9 @@ class Api:
 
     def booking(self, token: str, booking_id: str) -> Booking:
         return self._get(f"/api/booking/bookings/{booking_id}", Booking, token)
+
+    def tickets(self, token: str, booking_id: str) -> Page[Ticket]:
+        return self._get(f"/api/booking/bookings/{booking_id}/tickets", Page[Ticket], token)
 
     def cancel(self, token: str, booking_id: str, seats: Sequence[str] = ()) -> Booking:
         """Without `seats`, all of it."""

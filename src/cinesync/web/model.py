@@ -225,6 +225,13 @@ class Booking(Struct, frozen=True):
     receipt: BookingReceipt | None = None
 
 
+class Ticket(Struct, frozen=True):
+    """What admits one seat of a booking."""
+
+    seat: str
+    ticket: str
+
+
 class Payment(Struct, frozen=True):
     payment_id: str
     status: str
