@@ -23,7 +23,11 @@ from cinesync.supervisor.embedded import EmbeddedShop
 from cinesync.supervisor.split import Split
 
 # All buyers of a test come from one address.
-ONE_ADDRESS = {"HELD_SEATS_ADDRESS_MAX": "100000", "HELD_SEATS_ADDRESS_SHOW_MAX": "100000"}
+ONE_ADDRESS = {
+    "HELD_SEATS_ADDRESS_MAX": "100000",
+    "HELD_SEATS_ADDRESS_SHOW_MAX": "100000",
+    "SIGN_UPS_PER_ADDRESS_MAX": "1000",
+}
 WAIT_SECONDS_MAX = 90.0
 ATTEMPT_PAUSE_SECONDS = 0.1
 

@@ -12,8 +12,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from cinesync.chassis import clock
-from tests.web import fake_ledger
-from tests.web.fake_world import HOLD, Refused, World, an_id
+from tests.web import fake_auth, fake_ledger
+from tests.web.fake_auth import caller_of
+from tests.web.fake_world import HOLD, Refused, World
 
 
 def build(world: World, ledger: fake_ledger.Ledger | None = None) -> Flask:
@@ -42,7 +43,7 @@ def build(world: World, ledger: fake_ledger.Ledger | None = None) -> Flask:
 
     _answers(app, world)
     _movies(app, world)
-    _auth(app, world)
+    fake_auth.install(app, world)
     _booking(app, world)
     _payment(app, world)
     _bank(app, world)
@@ -146,82 +147,6 @@ def _local_day(show: dict[str, Any]) -> str:
     return starts.astimezone(ZoneInfo(show["time_zone"])).date().isoformat()
 
 
-def _auth(app: Flask, world: World) -> None:  # noqa: C901 a table of routes
-    def issue(email: str) -> Response:
-        token, refresh = f"access-{clock.new_id()}", f"refresh-{clock.new_id()}"
-        world.tokens[token] = email
-        world.refresh_tokens[refresh] = email
-        answer = jsonify(access_token=token, token_type="Bearer", expires_in=world.expires_in)
-        answer.set_cookie("cinesync_refresh", refresh, path="/api/auth", httponly=True)
-        answer.set_cookie(
-            "cinesync_device", f"{an_id(email).replace('-', '')}.1.0a", path="/api/auth"
-        )
-        return answer
-
-    @app.post("/api/auth/login")
-    def login() -> Response:
-        given = request.get_json()
-        world.devices.append(request.cookies.get("cinesync_device"))
-        person = world.people.get(given["email"])
-        if person is None or person["password"] != given["password"]:
-            raise Refused(401, "E-mail or password is wrong.")
-        return issue(given["email"])
-
-    @app.post("/api/auth/links")
-    def request_link() -> tuple[str, int]:
-        world.links[f"code-{len(world.links)}"] = request.get_json()["email"]
-        return "", 202
-
-    @app.post("/api/auth/links/use")
-    def use_link() -> Response:
-        given = request.get_json()
-        email = world.links.pop(given["code"], None)
-        if email is None:
-            raise Refused(401, "This link was used already, or it is too old.")
-        world.people[email]["password"] = given.get("password", world.people[email]["password"])
-        return issue(email)
-
-    @app.post("/api/auth/guest")
-    def guest() -> Response:
-        email = request.get_json()["email"]
-        world.people[f"guest {email}"] = {"email": email, "name": "", "password": ""}
-        return issue(f"guest {email}")
-
-    @app.post("/api/auth/refresh")
-    def refresh() -> Response:
-        email = world.refresh_tokens.pop(request.cookies.get("cinesync_refresh", ""), None)
-        if email is None:
-            raise Refused(401, "Please sign in again.")
-        return issue(email)
-
-    @app.post("/api/auth/register")
-    def register() -> tuple[Response, int]:
-        given = request.get_json()
-        if given["email"] in world.people:
-            raise Refused(409, "There is an account with this e-mail already.")
-        world.people[given["email"]] = {"phone": None} | given
-        return jsonify(customer_id=an_id(given["email"])), 201
-
-    @app.post("/api/auth/logout")
-    def logout() -> tuple[str, int]:
-        world.refresh_tokens.pop(request.cookies.get("cinesync_refresh", ""), None)
-        return "", 204
-
-    @app.route("/api/auth/me", methods=["GET", "PUT"])
-    def me() -> Response:
-        person = world.people[_caller(world)]
-        if request.method == "PUT":
-            person.update(request.get_json())
-        return jsonify({name: person.get(name) for name in ("email", "name", "phone")})
-
-
-def _caller(world: World) -> str:
-    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if token not in world.tokens:
-        raise Refused(401, "Please sign in: this needs a valid access token.")
-    return world.tokens[token]
-
-
 def _booking(app: Flask, world: World) -> None:  # noqa: C901, PLR0915 a table of routes
     @app.get("/api/booking/availability")
     def availability() -> Response:
@@ -252,7 +177,7 @@ def _booking(app: Flask, world: World) -> None:  # noqa: C901, PLR0915 a table o
 
     @app.post("/api/booking/holds")
     def hold() -> tuple[Response, int]:
-        caller, wanted = _caller(world), request.get_json()
+        caller, wanted = caller_of(world), request.get_json()
         seats = wanted.get("seats") or _best(world, wanted)
         _refuse_taken(world, wanted["show_id"], seats)
         booking = _new_booking(world, wanted["show_id"], seats) | {"customer": caller}
@@ -300,7 +225,7 @@ def _booking(app: Flask, world: World) -> None:  # noqa: C901, PLR0915 a table o
 
     @app.get("/api/booking/bookings")
     def bookings() -> Response:
-        caller = _caller(world)
+        caller = caller_of(world)
         return _page([one for one in world.bookings.values() if one["customer"] == caller])
 
     @app.get("/api/booking/bookings/<uuid:booking_id>")
@@ -399,7 +324,7 @@ def _new_booking(world: World, show_id: str, seats: list[str]) -> dict[str, Any]
 
 
 def _mine(world: World, booking_id: UUID) -> dict[str, Any]:
-    caller = _caller(world)
+    caller = caller_of(world)
     booking = world.bookings.get(str(booking_id))
     if booking is None or booking["customer"] != caller:
         raise Refused(404, "There is no such hold or booking.")
@@ -415,7 +340,7 @@ def _payment(app: Flask, world: World) -> None:
 
     @app.post("/api/payment/payments")
     def pay() -> tuple[Response, int]:
-        _caller(world)
+        caller_of(world)
         key, given = request.headers["Idempotency-Key"], request.get_json()
         if key not in world.keys:
             payment = _new_payment(world, given)
@@ -426,7 +351,7 @@ def _payment(app: Flask, world: World) -> None:
 
     @app.get("/api/payment/payments/<uuid:payment_id>")
     def payment(payment_id: UUID) -> Response:
-        _caller(world)
+        caller_of(world)
         payment = world.payments.get(str(payment_id))
         if payment is None:
             raise Refused(404, "There is no such payment.")

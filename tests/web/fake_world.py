@@ -56,6 +56,7 @@ class World:
     refresh_tokens: dict[str, str] = field(default_factory=dict)
     devices: list[str | None] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
+    unfinished: list[dict[str, str]] = field(default_factory=list)
     bookings: dict[str, dict[str, Any]] = field(default_factory=dict)
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from cinesync.chassis.measurements import MEASURE_SECONDS, Collector, Measure, o
 from cinesync.chassis.outbox import Relay
 from cinesync.chassis.peer import Peer
 from cinesync.chassis.revocations import ANSWER_SECONDS_MAX, Revocations, list_over_http
+from cinesync.chassis.settings import Secret
 from cinesync.chassis.shortcuts import Shortcut, Shortcuts
 from cinesync.chassis.tokens import Verifier, jwks_over_http
 
@@ -49,7 +50,9 @@ class ProcessSettings(HttpSettings):
     auth_url: Annotated[str, "where the auth service answers"] = "http://127.0.0.1:8000"
     trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
     visitor_key: Annotated[
-        str, "proves whose address the storefront passes on; empty: derived from SECRET_KEY"
+        str,
+        "proves whose address the storefront passes on; empty: derived from SECRET_KEY",
+        Secret(),
     ] = ""
     instance: Annotated[str, "this process's own stable name; empty: its host and port"] = ""
     drain_seconds: Annotated[

@@ -58,7 +58,9 @@ class Settings:
         str, "signs the visitors' addresses that the storefront states", Secret()
     ] = ""
     visitor_key: Annotated[
-        str, "proves whose address the storefront passes on; empty: derived from SECRET_KEY"
+        str,
+        "proves whose address the storefront passes on; empty: derived from SECRET_KEY",
+        Secret(),
     ] = ""
     trusted_proxies: Annotated[str, "addresses or CIDR blocks whose X-Forwarded-For we read"] = ""
     payment_attempts_per_hold: Annotated[

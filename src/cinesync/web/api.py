@@ -250,8 +250,23 @@ class Api:
         body = {"email": email, "password": password}
         return self._enter("login", body, device)
 
-    def request_link(self, email: str) -> None:
-        self._ask("POST", "/api/auth/links", json={"email": email})
+    def request_link(self, email: str, purpose: str = "sign_in") -> None:
+        self._ask("POST", "/api/auth/links", json={"email": email, "purpose": purpose})
+
+    def erase(self, token: str, password: str) -> None:
+        self._ask("POST", "/api/auth/me/erase", token, json={"password": password})
+
+    def erase_by_link(self, code: str) -> None:
+        self._ask("POST", "/api/auth/links/erase", json={"code": code})
+
+    def own_account(self, token: str) -> dict[str, Any]:
+        """What auth keeps of the caller."""
+        return self._get("/api/auth/me/data", dict[str, Any], token)
+
+    def own_data(self, token: str, service: str, after: str | None) -> Page[dict[str, Any]]:
+        """What another service keeps of the caller, by page."""
+        params = {"after": after} if after else None
+        return self._get(f"/api/{service}/me/data", Page[dict[str, Any]], token, params=params)
 
     def use_link(
         self, code: str, password: str | None, device: str | None = None

@@ -18,6 +18,7 @@ from cinesync.web import (
     errors,
     formats,
     ledger,
+    personal_data,
     seats,
     security,
     session,
@@ -67,7 +68,7 @@ def create_app(
     _call_apis(app, client, VisitorSignature(wanted.secret_key), revocations or Revocations())
     for install in (Bootstrap5, security.ForgeryGuard, formats.install, errors.install):
         install(app)
-    for pages in (browse, seats, checkout, account, sign_in_links, ledger):
+    for pages in (browse, seats, checkout, account, sign_in_links, personal_data, ledger):
         app.register_blueprint(pages.blueprint)
     app.context_processor(_visitor)
     app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign]

@@ -3,7 +3,15 @@
 # mypy: allow-subclassing-any
 
 from flask_wtf import FlaskForm
-from wtforms import EmailField, HiddenField, PasswordField, StringField, SubmitField, TelField
+from wtforms import (
+    BooleanField,
+    EmailField,
+    HiddenField,
+    PasswordField,
+    StringField,
+    SubmitField,
+    TelField,
+)
 from wtforms.validators import InputRequired, Length, Optional, Regexp
 
 PASSWORD_LENGTH_MIN = 8
@@ -46,6 +54,24 @@ class LinkUseForm(FlaskForm):
         render_kw={"autocomplete": "new-password", "minlength": PASSWORD_LENGTH_MIN},
     )
     submit = SubmitField("Sign in")
+
+
+class EraseForm(FlaskForm):
+    password = PasswordField(
+        "Your password, once more",
+        [InputRequired("Please enter your password."), Length(max=TEXT_LENGTH_MAX)],
+        render_kw={"autocomplete": "current-password"},
+    )
+    sure = BooleanField("Yes, erase it for good", [InputRequired("Please tick the box.")])
+    submit = SubmitField("Erase my account")
+
+
+class EraseByLinkForm(FlaskForm):
+    code = HiddenField(
+        validators=[InputRequired("This link is not whole; please open it from the mail again.")]
+    )
+    sure = BooleanField("Yes, erase it for good", [InputRequired("Please tick the box.")])
+    submit = SubmitField("Erase everything")
 
 
 class RegisterForm(FlaskForm):
