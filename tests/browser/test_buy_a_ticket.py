@@ -79,7 +79,7 @@ def test_a_customer_buys_two_seats_and_cancels_them(open_page: OpenPage) -> None
     expect(page.locator("[data-countdown]")).to_have_count(0)
     page.get_by_role("link", name="My bookings").click()
     page.locator(".booking-list a").first.click()
-    page.get_by_role("link", name="Cancel this booking").click()
+    page.get_by_role("link", name="Cancel seats or all of it").click()
     page.get_by_role("button", name="Cancel and refund").click()
     expect(page.locator(".status")).to_contain_text("Cancelled")
     expect(page.locator(".ticket")).to_contain_text("card.")

@@ -111,29 +111,40 @@ async def _speak(tx: Transaction, language: str, starts_at: str, status: str) ->
     )
 
 
+@pytest.mark.parametrize("day_starts_minutes", [0, 720])
 @pytest.mark.parametrize("zone_hours", [-12, 14])
-async def test_a_date_is_that_of_the_theater_wherever_it_is(
-    chain: Database, tomorrow: date, zone_hours: int
+async def test_a_day_is_that_of_the_theater_wherever_it_is(
+    chain: Database, tomorrow: date, zone_hours: int, day_starts_minutes: int
 ) -> None:
-    """The first and the last minute of a date, at the ends of the world; at a second at which no
-    other show begins."""
-    show_ids = await chain.run(_at_both_ends, tomorrow, zone_hours)
+    """The first and the last minute of a business day, at the ends of the world; at a second at
+    which no other show begins."""
+    values = {"day": tomorrow, "hours": zone_hours, "day_starts": day_starts_minutes}
+    show_ids = await chain.run(_at_both_ends, values)
     found = await chain.read(listing.shows, ShowFilter(day=tomorrow, limit=5_000))
     assert show_ids <= {show.show_id for show in found}
 
 
-async def _at_both_ends(tx: Transaction, day: date, zone_hours: int) -> set[Any]:
+async def _at_both_ends(tx: Transaction, values: dict[str, Any]) -> set[Any]:
+    await tx.execute(
+        text(
+            # POSIX's signs: Etc/GMT-14 is 14 hours before UTC.
+            "UPDATE theaters SET day_starts_minutes = CAST(:day_starts AS bigint),"
+            " time_zone = CASE WHEN CAST(:hours AS bigint) > 0 THEN 'Etc/GMT-14'"
+            " ELSE 'Etc/GMT+12' END"
+        ),
+        {"hours": values["hours"], "day_starts": values["day_starts"]},
+    )
     rows = await tx.execute(
         text(
-            "UPDATE shows SET local_date = CAST(:day AS date), starts_at = t.starts_at,"
+            "UPDATE shows SET starts_at = t.starts_at,"
             " ends_at = t.starts_at + interval '1 hour', free_at = t.starts_at + interval '2 hours'"
             " FROM (SELECT n.show_id, (CAST(:day AS date) - CAST(:hours AS bigint)"
-            " * interval '1 hour' + n.at * interval '1439 minutes' + interval '13 seconds')"
-            " AT TIME ZONE 'UTC' AS starts_at"
+            " * interval '1 hour' + (n.at * 1439 + CAST(:day_starts AS bigint))"
+            " * interval '1 minute' + interval '13 seconds') AT TIME ZONE 'UTC' AS starts_at"
             " FROM (SELECT show_id, row_number() OVER (ORDER BY show_id) - 1 AS at FROM shows"
             " ORDER BY show_id ASC LIMIT 2) AS n) AS t"
             " WHERE shows.show_id = t.show_id RETURNING shows.show_id"
         ),
-        {"day": day, "hours": zone_hours},
+        values,
     )
     return {row.show_id for row in rows}

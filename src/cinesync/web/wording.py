@@ -28,6 +28,13 @@ SENTENCES: Final[Mapping[str, str]] = {
     "jwks-unavailable": _AGAIN,
     "too-many-listeners": _AGAIN,
     "validators-away": "The ledger does not answer right now; what is sold waits for it.",
+    "body-broken": "Your form did not arrive whole. Please send it again.",
+    "body-too-large": "The form is larger than we accept.",
+    "body-too-slow": "Your form took too long to arrive. Please send it again.",
+    "headers-too-large": (
+        "Your browser sent more than we accept. Deleting this site's cookies may help."
+    ),
+    "host-unclear": "Your browser did not say which site it wants.",
     "invalid": _FORM,
     "no-body-taken": _FORM,
     "unknown-member": _FORM,
