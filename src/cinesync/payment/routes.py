@@ -23,6 +23,7 @@ from cinesync.chassis.problems import Invalid
 from cinesync.chassis.tokens import Caller
 from cinesync.payment import store
 from cinesync.payment.cashier import Cashier, PayOrder
+from cinesync.payment.gateways import read_notice
 from cinesync.payment.gateways.sandbox import SANDBOX
 from cinesync.payment.model import (
     KEY_LENGTH_MAX,
@@ -203,7 +204,7 @@ async def webhook(provider: FromPath[str], request: Request[Any, Any, Any], desk
     """
     gateway = desk.cashier.gateway(provider)
     headers = {name.lower(): value for name, value in request.headers.items()}
-    event = gateway.read_webhook(await request.body(), headers)
+    event = read_notice(gateway, await request.body(), headers)
     if event is None:
         return
     try:

@@ -4,15 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
-from cinesync.payment.model import Charge, Payment, ProviderEvent, Refund
+from cinesync.payment.model import BadNotice, Charge, Payment, ProviderEvent, Refund
 from cinesync.payment.refund_model import ProviderDispute, ProviderRefund
 
 Notice = ProviderEvent | ProviderRefund | ProviderDispute
+
+NUMBERS = range(-(2**63), 2**63)  # what a column of ours takes
+TEXT_CHARS_MAX = 2_000
+# What reading JSON of another shape, or a header of another alphabet, ends in.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 class GatewayAway(Exception):
@@ -99,3 +104,29 @@ class Gateway(Protocol):
 
     async def close(self) -> None:
         """Give its connections back."""
+
+
+def read_notice(gateway: Gateway, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+    """As `Gateway.read_webhook`, whatever its sender, or who knows the key, has put into it."""
+    try:
+        notice = gateway.read_webhook(body, headers)
+    except MALFORMED as error:
+        raise BadNotice from error
+    if notice is not None and not _is_storable(msgspec.to_builtins(notice)):
+        raise BadNotice
+    return notice
+
+
+def _is_storable(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= TEXT_CHARS_MAX and "\x00" not in value and _is_unicode(value)
+    if isinstance(value, dict):
+        return all(map(_is_storable, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_storable, value))
+    return not isinstance(value, int) or value in NUMBERS
+
+
+def _is_unicode(text: str) -> bool:
+    """Python's own JSON decoder lets lone surrogates through."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
