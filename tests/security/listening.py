@@ -5,6 +5,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from cinesync.supervisor.managed_process import ManagedProcess
+
 LISTEN = "0A"
 
 
@@ -19,6 +21,19 @@ def listening(pids: Iterable[int]) -> set[Socket]:
     """Of these processes and their children."""
     inodes = {inode for pid in pids for one in _family(pid) for inode in _inodes(one)}
     return {socket for table in ("tcp", "tcp6") for socket in _listening(table, inodes)}
+
+
+def assert_on_this_machine_only(processes: Iterable[ManagedProcess | None], port: int) -> None:
+    """Each of them listens, on loopback only; one of them on `port`."""
+    ports = set()
+    for process in processes:
+        if process is None:
+            continue
+        found = listening([process.pid])
+        assert found, f"{process.name} listens"
+        assert all(one.host.is_loopback for one in found), f"{process.name}: {found}"
+        ports |= {one.port for one in found}
+    assert port in ports
 
 
 def _family(pid: int) -> Iterator[int]:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.chassis.rabbitmq_server import RabbitMqServer
 from tests.needs import need
+from tests.security.listening import assert_on_this_machine_only
 from tests.system.shop import Client, command, eventually
 from tests.system.split_shop import SplitShop
 from tests.system.test_crash import assert_books_are_whole, buy, children_of, is_alive
@@ -33,6 +34,12 @@ def split(broker: RabbitMqServer) -> Iterator[SplitShop]:
     shop = SplitShop(broker, {"booking": 2}, BANK_LATE_SECONDS="8").start()
     yield shop
     shop.stop()
+
+
+def test_a_split_shop_listens_on_its_host_only(split: SplitShop) -> None:
+    stack = split.stack
+    processes = [*stack.children, *stack.validators, stack.bank]
+    assert_on_this_machine_only(processes, split.address.port)
 
 
 class Crowd:

@@ -2,14 +2,12 @@
 
 import base64
 import binascii
-import importlib.util
 import inspect
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -33,7 +31,6 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 from litestar.routes import HTTPRoute
-from litestar.static_files import create_static_files_router
 from litestar.types import (
     ASGIApp,
     ControllerRouterHandler,
@@ -48,6 +45,7 @@ from cinesync.chassis import bodies, deadline, http_refusals, telemetry
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.db import sqlstate
 from cinesync.chassis.deadline import Deadlines, TookTooLong
+from cinesync.chassis.docs_assets import docs_assets
 from cinesync.chassis.http_refusals import METHODS, PROBLEM_TYPE, protected
 from cinesync.chassis.problems import Invalid, Problem, Unauthorized
 from cinesync.chassis.tokens import Caller, Verifier
@@ -62,8 +60,6 @@ BODY_BYTES_MAX = 64 * 1024
 DEADLINE_HEADER = deadline.HEADER.encode()
 CURSOR_CHARS_MAX = 500
 OPENAPI_TYPE = "application/vnd.oai.openapi+json"
-# Found, not imported: the package would load all of Flask for a folder of assets.
-SWAGGER_ASSETS = Path(importlib.util.find_spec("flask_swagger_ui").origin or "").parent / "dist"  # type: ignore[union-attr]
 CLIENT_GONE = 499
 NOT_QUERY = frozenset({"db", "request", "caller", "data"})  # what a handler takes beside its query
 UNLOGGED = frozenset({"/health/live", "/health/ready", "/metrics"})  # asked every second
@@ -197,7 +193,7 @@ def service_app(
         route_handlers=[
             *routes,
             openapi,
-            create_static_files_router(path=assets, directories=[SWAGGER_ASSETS]),
+            docs_assets(assets),
         ],
         before_request=_check_body,
         dependencies={"caller": Provide(signed_in), "visitor": Provide(visitor)},
