@@ -5,7 +5,9 @@ offered can be held. Groups are placed from the largest on: wherever that one si
 stretches are left for the others as before, less one; so a party that can be split is split.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from heapq import nsmallest
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -37,10 +39,50 @@ class _Place(NamedTuple):
     seats: Seats
 
 
+class _Places:
+    """Every place of a size that leaves no single seat which it need not leave, by row; found when
+    it is asked for."""
+
+    def __init__(self, hall: Hall, taken: Collection[str], zone: str | None) -> None:
+        self._hall = hall
+        self._zone = zone
+        self._stretches = [s for run in hall.runs for s in stretches(run, taken)]
+        self._by_size: dict[int, dict[int, list[_Place]]] = {}
+
+    def of(self, size: int) -> dict[int, list[_Place]]:
+        """By the number of the row."""
+        if size not in self._by_size:
+            rows: dict[int, list[_Place]] = {}
+            for number, stretch in enumerate(self._stretches):
+                for place in self._in(stretch, number, size):
+                    rows.setdefault(place.row, []).append(place)
+            self._by_size[size] = rows
+        return self._by_size[size]
+
+    def _in(self, stretch: Seats, number: int, size: int) -> Iterator[_Place]:
+        spare = len(stretch) - size
+        for start in range(spare + 1):
+            if spare != 1 and 1 in {start, spare - start}:
+                continue
+            seats = stretch[start : start + size]
+            named = [self._hall.seats[seat] for seat in seats]
+            if self._zone is None or all(seat.zone == self._zone for seat in named):
+                yield _Place(
+                    cost=sum(self._hall.cost[seat] for seat in seats) / size,
+                    stretch=number,
+                    row=self._hall.row_numbers[named[0].row],
+                    x=sum(seat.x for seat in named) / size,
+                    seats=seats,
+                )
+
+
 def split(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Groups:
     """Groups of `count` people in all, from the front row to the last; empty when there are not
     that many seats. Nobody sits alone if that can be helped."""
-    places = _places(hall, taken, count, zone)
+    return _split(_Places(hall, taken, zone), count)
+
+
+def _split(places: _Places, count: int) -> Groups:
     for smallest in (2, 1):
         for group_count, rows_max in ATTEMPTS:
             for sizes in _partitions(count, group_count, smallest):
@@ -52,51 +94,17 @@ def split(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> G
 
 def most(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Groups:
     """As many of `count` people as there are seats for, in as few groups as it takes."""
-    places = _places(hall, taken, count, zone)
+    places = _Places(hall, taken, zone)
     for smaller in range(count - 1, 0, -1):
         together = _seat(places, (smaller,), None)
-        if together:
-            return (together[0].seats,)
-        groups = split(hall, taken, smaller, zone)
+        groups = (together[0].seats,) if together else _split(places, smaller)
         if groups:
             return groups
     return ()
 
 
-def _places(
-    hall: Hall, taken: Collection[str], count: int, zone: str | None
-) -> dict[int, list[_Place]]:
-    """Every place of each size that leaves no single seat which it need not leave."""
-    found: dict[int, list[_Place]] = {size: [] for size in range(1, count + 1)}
-    stretch_count = 0
-    for run in hall.runs:
-        for stretch in stretches(run, taken):
-            stretch_count += 1
-            for size in range(1, min(len(stretch), count) + 1):
-                found[size] += _blocks(hall, stretch, stretch_count, size, zone)
-    return found
-
-
-def _blocks(
-    hall: Hall, stretch: Seats, number: int, size: int, zone: str | None
-) -> Iterator[_Place]:
-    spare = len(stretch) - size
-    for start in range(spare + 1):
-        if spare != 1 and 1 in {start, spare - start}:
-            continue
-        seats = stretch[start : start + size]
-        if zone is not None and any(hall.seats[seat].zone != zone for seat in seats):
-            continue
-        yield _Place(
-            cost=sum(hall.cost[seat] for seat in seats) / size,
-            stretch=number,
-            row=hall.row_numbers[hall.seats[seats[0]].row],
-            x=sum(hall.seats[seat].x for seat in seats) / size,
-            seats=seats,
-        )
-
-
-def _partitions(count: int, group_count: int, smallest: int) -> Iterable[tuple[int, ...]]:
+@cache
+def _partitions(count: int, group_count: int, smallest: int) -> Sequence[tuple[int, ...]]:
     """Sizes of so many groups, the largest first; those with the fewest alone, then the most
     balanced ones, come first."""
 
@@ -114,17 +122,17 @@ def _partitions(count: int, group_count: int, smallest: int) -> Iterable[tuple[i
     )
 
 
-def _seat(
-    places: dict[int, list[_Place]], sizes: Sequence[int], rows_max: int | None
-) -> list[_Place]:
+def _seat(places: _Places, sizes: Sequence[int], rows_max: int | None) -> list[_Place]:
     """The groups nearest to each other, and then to the best spot; empty if it cannot be done."""
+    largest = places.of(sizes[0])
+    starts = nsmallest(STARTS_MAX, (place for row in largest.values() for place in row))
     best: tuple[float, float] | None = None
     found: list[_Place] = []
-    for start in sorted(places[sizes[0]])[:STARTS_MAX]:
+    for start in starts:
         seated = [start]
         apart = 0.0
         for size in sizes[1:]:
-            following = _nearest(places[size], seated, rows_max)
+            following = _nearest(places.of(size), seated, rows_max)
             if following is None:
                 break
             apart += following[0]
@@ -136,20 +144,22 @@ def _seat(
 
 
 def _nearest(
-    places: Iterable[_Place], seated: Sequence[_Place], rows_max: int | None
+    rows: Mapping[int, Sequence[_Place]], seated: Sequence[_Place], rows_max: int | None
 ) -> tuple[float, _Place] | None:
     """The place nearest to one of the groups that are seated, in a stretch of its own."""
     used = {place.stretch for place in seated}
     best: tuple[float, _Place] | None = None
-    for place in places:
-        if place.stretch in used:
+    for row, places in rows.items():
+        near = [(abs(row - one.row), one.x) for one in seated]
+        if rows_max is not None:
+            near = [at for at in near if at[0] <= rows_max]
+        if not near or (best and ROW_COST * min(near)[0] > best[0]):
             continue
-        rows, aside = min((abs(place.row - one.row), abs(place.x - one.x)) for one in seated)
-        if rows_max is not None and rows > rows_max:
-            continue
-        ranked = (ROW_COST * rows + aside, place)
-        if best is None or ranked < best:
-            best = ranked
+        for place in places:
+            if place.stretch not in used:
+                apart = min(ROW_COST * rows_off + abs(place.x - x) for rows_off, x in near)
+                if best is None or (apart, place) < best:
+                    best = (apart, place)
     return best
 
 
