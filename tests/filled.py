@@ -15,6 +15,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres import Postgres
 from tests.system.shop import Supervised, eventually
 
@@ -57,7 +59,7 @@ def filled(pytestconfig: pytest.Config) -> Path:
 def _fill(home: Path, kept: Path) -> None:
     up = Supervised(home)
     up.client.close()
-    eventually(lambda: asyncio.run(_is_told(Postgres(home / "postgres"))), "all events are told")
+    eventually(lambda: asyncio.run(_is_told(postgres_of(DataFolder(home)))), "all events are told")
     assert up.end(signal.SIGTERM) == 0
     kept.mkdir()
     for path in home.iterdir():

@@ -14,7 +14,8 @@ import asyncpg
 import httpx
 import pytest
 
-from cinesync.supervisor.postgres import Postgres
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres_leftovers import first_number, processes_in
 from tests.system.shop import Supervised, copy_files, eventually, temporary_folder
 from tests.system.test_crash import buy
@@ -65,7 +66,7 @@ def bought(up: Supervised) -> bool:
 
 async def kill_while_busy(up: Supervised) -> None:
     """The postmaster ends during a query that does not ask whether it lives."""
-    connection = await asyncpg.connect(Postgres(up.folder / "postgres").url())
+    connection = await asyncpg.connect(postgres_of(DataFolder(up.folder)).url())
     query = asyncio.create_task(connection.fetchval(BUSY))
     await asyncio.sleep(0.2)
     kill_postgres(up)

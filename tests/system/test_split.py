@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
@@ -15,6 +16,7 @@ import asyncpg
 import httpx
 import pytest
 
+from cinesync.supervisor.environments import NEEDED_BY
 from tests.chassis.rabbitmq_server import RabbitMqServer
 from tests.needs import need
 from tests.security.listening import assert_on_this_machine_only
@@ -104,6 +106,16 @@ def test_a_whole_purchase_over_tls_and_http_2(split: SplitShop) -> None:
     eventually(
         lambda: curl(f"/api/booking/bookings/{hold_id}", **mine)["status"] == "confirmed", "mine"
     )
+
+
+def test_each_process_is_told_no_secret_that_is_not_its_own(split: SplitShop) -> None:
+    stack = split.stack
+    secrets = {name for name in NEEDED_BY if stack.environ.get(name)}
+    for service, pool in stack.pools.items():
+        for child in pool.replicas:
+            raw = Path(f"/proc/{child.pid}/environ").read_bytes().decode().split("\0")
+            told = {name for name in secrets if any(one.startswith(f"{name}=") for one in raw)}
+            assert told == {name for name in secrets if service in NEEDED_BY[name]}, child.name
 
 
 def test_a_seat_held_through_one_replica_is_seen_on_the_stream_of_the_other(

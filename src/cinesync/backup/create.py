@@ -16,7 +16,7 @@ from cinesync.ledger.headers import Header
 from cinesync.ledger.inspection import Sets
 from cinesync.pbft.messages import encode
 from cinesync.supervisor.data_folder import DataFolder
-from cinesync.supervisor.postgres import Postgres
+from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres_backup import base_backup
 
 # What belongs to one run, or is copied in a way of its own.
@@ -47,7 +47,7 @@ def create(home: DataFolder, target: Path, progress: Progress) -> Manifest:
 
 def _fill(home: DataFolder, folder: Path, progress: Progress) -> Manifest:
     started_at = entries.microseconds(clock.now())
-    server = Postgres(home.folder / "postgres")
+    server = postgres_of(home)
     (folder / "postgres").mkdir(mode=0o700)
     base_backup(
         server.url(),

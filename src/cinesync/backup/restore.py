@@ -14,6 +14,7 @@ from cinesync.ledger import founding, genesis
 from cinesync.ledger.epochs import Epochs
 from cinesync.ledger.home import load_links
 from cinesync.supervisor.address import free_ports
+from cinesync.supervisor.environments import DATABASES
 from cinesync.supervisor.parts import Parts
 from cinesync.supervisor.postgres import Postgres
 
@@ -67,7 +68,8 @@ def _check_room(kept: Manifest, target: Path) -> None:
 def _fill(backup: Path, kept: Manifest, folder: Path, progress: Progress) -> Restored:
     _copy(backup, kept, folder, progress)
     earlier = _keep_earlier(folder)
-    server = Postgres(folder / "postgres")
+    secret = (folder / "shop.secret").read_text()
+    server = Postgres(folder / "postgres", secret=secret, databases=DATABASES)
     progress("starting the databases at the backup's point", 0, 0)
     server.start()
     try:

@@ -5,11 +5,11 @@ the same transaction: there is no change without its entry, and no entry of a ch
 rolled back. After the commit the entry is a log line too, so that a copy leaves the machine with
 the logs.
 
-The table is append-only. The code has no UPDATE and no DELETE of it (a test reads every
-statement). Rows are not chained by hashes: a chain needs the row before, so that under SERIALIZABLE
-any two sign-ins at a time would abort each other, and entries would queue behind one hot row. What
-an intruder with the rights of the database's owner takes away is missing there and still in the
-shipped log lines.
+The table is append-only. The code has no UPDATE and no DELETE of it (a test reads every statement),
+and the service's role has no right to them. Rows are not chained by hashes: a chain needs the row
+before, so that under SERIALIZABLE any two sign-ins at a time would abort each other, and entries
+would queue behind one hot row. What an intruder with the rights of the database's owner takes away
+is missing there and still in the shipped log lines.
 
 Actions are dotted, past tense, and listed in one StrEnum in each service's `model.py`.
 """
@@ -42,6 +42,9 @@ AUDIT_LOG_DDL: Sequence[str] = (
     "CREATE INDEX IF NOT EXISTS audit_log_by_object"
     " ON audit_log (object_kind, object_id, entry_id)",
 )
+
+# The owner's own rights: a superuser, and CockroachDB's owners, have them all the same.
+APPEND_ONLY_DDL: Sequence[str] = ("REVOKE UPDATE, DELETE ON audit_log FROM CURRENT_USER",)
 
 # A name with one of these words holds what never belongs into a trail that others read.
 SECRET_WORDS = frozenset(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cinesync.chassis import durable
 from cinesync.chassis.log_retention import LogRetention
+from cinesync.supervisor import private_files
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.log_files import LogFile
 from cinesync.supervisor.parts import Parts
@@ -34,7 +35,7 @@ class DataFolder:
             lock = (self.folder / "lock").open("a")
         except OSError as error:
             raise UpFailed(f"{self.folder} cannot be used: {error.strerror}.") from error
-        with lock:
+        with private_files.private(), lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -43,6 +44,7 @@ class DataFolder:
                     f" ({self.running().get('url', 'starting')}); stop it,"
                     " or choose another folder with --data."
                 ) from error
+            private_files.mend(self.folder, self.folder / "postgres")
             self.run_file.unlink(missing_ok=True)  # of one that was killed
             try:
                 yield

@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from cinesync.supervisor import environments
 from cinesync.supervisor.address import Address, check_port, free_port
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.demo import Exposure, behind_proxy, decide
+from cinesync.supervisor.environments import for_services
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.infrastructure import Infrastructure, announce_ignored, announcer
 from cinesync.supervisor.managed_process import ManagedProcess
 
+PARTS = (*environments.SERVICES, "web")
 READY_SECONDS_MAX = 180.0
 LIVE_PATH = "/health/live"
 
@@ -38,7 +41,9 @@ class EmbeddedShop(Infrastructure):
         if self._exposure.behind_proxy:
             self.environ |= behind_proxy(address, environ)
         live_url = f"{address.url}{LIVE_PATH}"
-        self.shop = ManagedProcess("shop", ["serve", "all"], self.environ, home, live_url=live_url)
+        self.shop = ManagedProcess(
+            "shop", ["serve", "all"], for_services(self.environ, *PARTS), home, live_url=live_url
+        )
 
     @property
     def children(self) -> Sequence[ManagedProcess]:

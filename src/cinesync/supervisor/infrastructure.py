@@ -13,6 +13,7 @@ from cinesync.chassis.settings import SettingsError, load
 from cinesync.supervisor import metrics_server
 from cinesync.supervisor.address import Address, free_ports
 from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.environments import DATABASE_URLS, DATABASES, for_bank, for_validator
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.log_files import json_line
 from cinesync.supervisor.managed_process import ManagedProcess
@@ -31,6 +32,21 @@ VALIDATORS = 4  # the fewest that outlive one liar or one crash: n = 3f + 1
 OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "SHOP_URL")
 
 
+def postgres_of(home: DataFolder) -> Postgres:
+    """The server of a shop, with a role for each service's database."""
+    return Postgres(
+        home.folder / "postgres",
+        secret=home.secret("shop"),
+        databases=DATABASES,
+        retention=home.retention,
+    )
+
+
+def _database_urls(postgres: Postgres) -> dict[str, str]:
+    """By setting."""
+    return dict(zip(DATABASE_URLS.values(), map(postgres.service_url, DATABASES), strict=True))
+
+
 class Infrastructure:
     """What every shop on one machine stands on: PostgreSQL, the bank and the validators.
 
@@ -41,10 +57,10 @@ class Infrastructure:
         self.home = home
         home.retention = _loaded(LogRetention, environ)
         self._metrics_port = _loaded(SupervisorMetrics, environ).supervisor_metrics_port
-        self.postgres = Postgres(home.folder / "postgres", retention=home.retention)
-        self._postgres_watch = PostgresWatch(self.postgres)
         self.ledger = home.folder / "ledger"
         self._ledger_stands = home.parts.check()
+        self.postgres = postgres_of(home)
+        self._postgres_watch = PostgresWatch(self.postgres)
         numbers = _validators_in(self.ledger) or range(VALIDATORS)
         bank_port, *validator_ports = free_ports(1 + len(numbers))
         self._bank_port = bank_port
@@ -57,6 +73,9 @@ class Infrastructure:
             "SECRET_KEY": home.secret("shop"),
             "SHOP_ID": environ.get("SHOP_ID") or home.shop_id(),
             "DATABASE_URL": self.postgres.url(),
+            **dict(
+                zip(DATABASE_URLS.values(), map(self.postgres.service_url, DATABASES), strict=True)
+            ),
             "DEMO_ACCOUNTS": str(home.folder / "demo.json"),
             "MAIL_SPOOL": str(home.folder / "mail"),
             "LEDGER_HOME": str(self.ledger / "client-ledger"),
@@ -76,12 +95,17 @@ class Infrastructure:
                     f"--data={home.folder / 'bank.sqlite'}",
                     f"--webhook-url={url}/api/payment/webhooks/sandbox",
                 ],
-                self.environ,
+                for_bank(self.environ),
                 home,
             )
         )
         self.validators = [
-            ManagedProcess(name, ["validator", f"--home={self.ledger / name}"], self.environ, home)
+            ManagedProcess(
+                name,
+                ["validator", f"--home={self.ledger / name}"],
+                for_validator(self.environ),
+                home,
+            )
             for name in (f"validator-{number}" for number in numbers)
         ]
         self.stopping = threading.Event()

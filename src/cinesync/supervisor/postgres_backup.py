@@ -19,16 +19,22 @@ def base_backup(url: str, target: Path, progress: Callable[[int, int], None]) ->
     `progress` is told bytes and how many there are. Raises PostgresFailed.
     """
     options = ("--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256")
+    # A command line is everybody's to read, an environment is not.
+    before, _, place = url.partition("@")
+    user, _, password = before.rpartition("/")[2].partition(":")
     command = [
         str(POSTGRES_BIN_PATH / "pg_basebackup"),
-        f"--dbname={url}",
+        f"--dbname=postgresql://{user}@{place}",
         f"--pgdata={target}",
         "--progress",
         "--no-password",
         *options,
     ]
+    environ = {**os.environ, "PGPASSWORD": password}  # noqa: TID251 as a child inherits it
     said = b""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:  # noqa: S603 our own binary
+    with subprocess.Popen(  # noqa: S603 our own binary
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environ
+    ) as running:
         assert running.stderr is not None
         while part := os.read(running.stderr.fileno(), 4096):
             said = (said + part)[-4096:]

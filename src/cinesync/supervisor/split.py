@@ -25,6 +25,7 @@ from cinesync.supervisor.control_socket import CommandFailed, Control, Steps
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.demo import Exposure, decide
 from cinesync.supervisor.embedded import LIVE_PATH, READY_SECONDS_MAX
+from cinesync.supervisor.environments import for_services
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.infrastructure import (
     WATCH_SECONDS,
@@ -93,7 +94,7 @@ class Pool:
             ManagedProcess(
                 name,
                 ["serve", service],
-                {**environ, "PORT": str(port), "INSTANCE": name},
+                {**for_services(environ, service), "PORT": str(port), "INSTANCE": name},
                 home,
                 live_url=f"http://{LOOPBACK}:{port}{LIVE_PATH}",
             )

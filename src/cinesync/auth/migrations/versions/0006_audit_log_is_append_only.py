@@ -1,0 +1,17 @@
+"""The service's own role may add to the audit log and read it, and no more."""
+
+from alembic import op
+
+from cinesync.chassis.audit_log import APPEND_ONLY_DDL
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    for statement in APPEND_ONLY_DDL:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    raise NotImplementedError

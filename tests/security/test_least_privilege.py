@@ -1,0 +1,83 @@
+"""What a stolen file, process or password of a running shop opens: no more than its own."""
+
+import os
+import pwd
+import stat
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from cinesync.supervisor.environments import DATABASE_URLS, NEEDED_BY, SERVICES
+from cinesync.supervisor.postgres import SYSTEM_USER
+from tests.system.shop import Shop
+
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover, pytest.mark.xdist_group("shop")]
+
+OTHERS = 0o007
+GROUP = 0o070
+
+
+def environ_of(pid: int) -> dict[str, str]:
+    """As whoever may read the process's memory sees it."""
+    raw = Path(f"/proc/{pid}/environ").read_bytes().decode()
+    return dict(pair.partition("=")[::2] for pair in raw.split("\0") if pair)
+
+
+def test_no_file_of_a_running_shop_is_anybody_elses(shop: Shop) -> None:
+    home = shop.home.folder
+    wrong = []
+    for path in (home, *home.rglob("*")):
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if path.is_symlink() or not mode & (GROUP | OTHERS):
+            continue
+        # Root's PostgreSQL runs as its own user, which passes and reads nothing.
+        is_passed = os.geteuid() == 0 and mode & (GROUP | OTHERS) == 0o010 and path.is_dir()
+        if not (is_passed and path.stat().st_gid == pwd.getpwnam(SYSTEM_USER).pw_gid):
+            wrong.append(f"{path.relative_to(home)} {mode:o}")
+    assert wrong == []
+
+
+def test_the_bank_and_the_validators_are_told_no_secret_of_the_shop(shop: Shop) -> None:
+    assert shop.stack.bank is not None
+    secrets = {name for name in NEEDED_BY if shop.stack.environ.get(name)}
+    assert {"SECRET_KEY", "BANK_SECRET", *DATABASE_URLS.values()} <= secrets
+    assert environ_of(shop.stack.bank.pid).keys() & secrets == {"BANK_SECRET"}
+    for validator in shop.stack.validators:
+        assert environ_of(validator.pid).keys() & secrets == set()
+
+
+def test_the_shop_knows_no_superuser(shop: Shop) -> None:
+    known = environ_of(shop.stack.shop.pid)  # type: ignore[union-attr]
+    assert "DATABASE_URL" not in known
+    password = shop.stack.postgres.url().partition("@")[0].rpartition(":")[2]
+    assert password not in "".join(known.values())
+
+
+async def test_each_service_is_let_into_its_own_database_alone(shop: Shop) -> None:
+    for service in SERVICES:
+        url = shop.stack.environ[DATABASE_URLS[service]]
+        own = await asyncpg.connect(url)
+        assert await own.fetchval("SELECT count(*) FROM outbox") >= 0
+        assert not await own.fetchval(
+            "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tableowner <> $1",
+            f"cinesync_{service}",
+        )
+        await own.close()
+        for other in (*SERVICES, "template1"):
+            database = other if other == "template1" else f"cinesync_{other}"
+            if other != service:
+                elsewhere = url.replace(f"/cinesync_{service}?", f"/{database}?")
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await asyncpg.connect(elsewhere)
+
+
+@pytest.mark.parametrize("service", ["auth", "movies", "booking", "payment"])
+@pytest.mark.parametrize("statement", ["UPDATE audit_log SET reason = ''", "DELETE FROM audit_log"])
+async def test_no_service_can_change_what_its_audit_log_tells(
+    shop: Shop, service: str, statement: str
+) -> None:
+    connection = await asyncpg.connect(shop.stack.environ[DATABASE_URLS[service]])
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(statement)
+    await connection.close()

@@ -1,0 +1,65 @@
+"""Nobody but its owner reads a shop's files, whatever an earlier version let them have."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.private_files import private
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+@pytest.fixture
+def open_to_all(tmp_path: Path) -> Path:
+    """A folder as earlier versions left it."""
+    folder = tmp_path / "shop"
+    for name in ("logs", "ledger/validator-1", "postgres/data/base", "gateway"):
+        (folder / name).mkdir(parents=True)
+    for name in ("bank.sqlite", "bank.sqlite-wal", "ledger/validator-1/chain.sqlite", "run.json"):
+        (folder / name).touch()
+    (folder / "postgres" / "postgres.log").touch()
+    (folder / "postgres" / "data" / "PG_VERSION").touch()
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    (folder / "link").symlink_to("/etc/hostname")
+    return folder
+
+
+def test_an_existing_folder_is_mended_at_start(open_to_all: Path) -> None:
+    before = mode(Path("/etc/hostname"))
+    with DataFolder(open_to_all).owned():
+        cluster = open_to_all / "postgres" / "data"
+        for path in (open_to_all, *open_to_all.rglob("*")):
+            if path.is_symlink() or path == cluster or cluster in path.parents:
+                continue  # PostgreSQL itself refuses to run on one that others may read
+            assert mode(path) == (0o700 if path.is_dir() else 0o600), path
+    assert mode(Path("/etc/hostname")) == before, "where a link leads is not ours"
+
+
+def test_what_is_made_while_the_shop_runs_is_its_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    os.umask(before)
+    home = DataFolder(tmp_path / "shop")
+    with home.owned():
+        home.note_running({"url": "x"})
+        (home.folder / "books").mkdir()
+        assert mode(home.run_file) == 0o600
+        assert mode(home.folder / "books") == 0o700
+    after = os.umask(before)
+    assert after == before, "and nothing else of this process is changed"
+
+
+def test_without_that_others_would_read_it(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        (tmp_path / "open").touch()
+        with private():
+            (tmp_path / "closed").touch()
+    finally:
+        os.umask(before)
+    assert (mode(tmp_path / "open"), mode(tmp_path / "closed")) == (0o644, 0o600)
