@@ -1,5 +1,6 @@
 """One trace follows a purchase, in logs and over the wire."""
 
+import contextvars
 import io
 import json
 import logging
@@ -73,3 +74,24 @@ def test_an_error_line_holds_the_traceback_but_no_local_variables(written: io.St
 def test_chatty_libraries_are_quiet(written: io.StringIO) -> None:
     logging.getLogger("httpx").info("GET everything")
     assert written.getvalue() == ""
+
+
+def test_what_a_request_is_about_is_in_every_line_of_it_and_of_no_other(
+    written: io.StringIO,
+) -> None:
+    log = telemetry.get_logger("cinesync.test")
+    telemetry.note(booking_id="of nobody")
+    with telemetry.Tracing(""):
+        telemetry.note(actor="ada", booking_id="b1")
+        contextvars.copy_context().run(telemetry.note, payment_id="p1")  # as in a task of its own
+        log.info("http.answered")
+        logging.getLogger("somebody.else").warning("plain")
+        log.info("payment.unanswered", payment_id="p2")
+    with telemetry.Tracing(""):
+        log.info("another")
+    first, theirs, own, other = [json.loads(line) for line in written.getvalue().splitlines()]
+    facts = {"actor": "ada", "booking_id": "b1", "payment_id": "p1"}
+    assert facts.items() <= first.items()
+    assert facts.items() <= theirs.items()
+    assert own["payment_id"] == "p2"
+    assert not facts.keys() & other.keys()

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -138,4 +138,19 @@ def test_a_hangup_reopens_the_logs_and_ends_nothing(up: Supervised) -> None:
     for log in [*moved, shop]:
         for line in log.read_text().splitlines():
             assert isinstance(json.loads(line), dict), f"{log}: {line}"
+    _says_who_bought_what(moved)
     assert all(log.stat().st_mode & 0o077 == 0 for log in [*moved, shop])
+
+
+def _says_who_bought_what(logs: Sequence[Path]) -> None:
+    """A payment's line has its booking and its customer."""
+    told = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    paid = [
+        line
+        for line in told
+        if line.get("path") == "/api/payment/payments" and line.get("status") == 201
+    ]
+    assert paid
+    assert all(line["payment_id"] and line["booking_id"] and line["actor"] for line in paid)
+    handled = [line for line in told if line.get("queue") == "booking.payment.success"]
+    assert all(line["payment_id"] and line["hold_id"] for line in handled)

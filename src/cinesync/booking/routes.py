@@ -167,6 +167,7 @@ async def hold(
         accessible_need=wish.accessible_need,
         trace=telemetry.current_trace(),
     )
+    telemetry.note(booking_id=command.hold_id)
     return views.new_hold(await shop.hold(command), shop.terms)
 
 

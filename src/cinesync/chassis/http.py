@@ -144,7 +144,9 @@ async def caller_of(authorization: str | None, verifier: Verifier) -> Caller | N
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthorized("The Authorization header takes the form `Bearer <token>`.")
-    return await verifier.verify(token.strip())
+    caller = await verifier.verify(token.strip())
+    telemetry.note(actor=caller.customer_id, role=caller.role)
+    return caller
 
 
 async def verified(request: Request[Any, Any, Any], token: str) -> Caller:
@@ -438,6 +440,8 @@ class Observed:
     def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         # Labels from a small set each, whatever a client sends: every new value is kept for ever.
         route = scope.get("path_template") or "unmatched"
+        if params := scope.get("path_params"):
+            telemetry.note(**{name: one for name, one in params.items() if name.endswith("_id")})
         method = method if method in METHODS else "other"
         telemetry.http_seconds(self._service, method, route, status).observe(seconds)
         note = log.debug if route in UNLOGGED and status == HTTPStatus.OK else log.info

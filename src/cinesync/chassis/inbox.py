@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -114,8 +115,8 @@ class Inbox:
             log.info(
                 "event.handled",
                 queue=self.queue,
-                event_id=str(event.event_id),
                 trace_id=telemetry.trace_id(event.trace),
+                **{name: getattr(event, name) for name in _ids(type(event))},
             )
 
     async def _handle_fresh(self, tx: Transaction, events: Sequence[Event]) -> list[Event]:
@@ -129,6 +130,12 @@ class Inbox:
         if fresh:
             await self.handler(tx, fresh)
         return fresh
+
+
+@cache
+def _ids(kind: type[Event]) -> Sequence[str]:
+    """What an event is about: its members that are ids."""
+    return [field.name for field in msgspec.structs.fields(kind) if field.name.endswith("_id")]
 
 
 def _trace_id(message: Message) -> str:

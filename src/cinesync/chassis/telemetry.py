@@ -44,6 +44,8 @@ def http_seconds(service: str, method: str, route: str, status: int) -> Histogra
 _propagator = TraceContextTextMapPropagator()
 # A text of our own: keeping the trace in OpenTelemetry's context costs a request 20 µs.
 _traceparent: ContextVar[str] = ContextVar("traceparent", default="")
+# Who asks, and for what. One dict a request: what its tasks find out is in the lines of all.
+_facts: ContextVar[dict[str, Any] | None] = ContextVar("facts", default=None)
 
 
 def configure_logging(
@@ -60,7 +62,7 @@ def configure_logging(
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_trace,
+        _add_request,
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.typing.Processor = (
@@ -120,12 +122,20 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     return logger
 
 
-def _add_trace(
+def _add_request(
     _logger: object, _method: str, line: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     if (here := current_trace()) and "trace_id" not in line:
         line["trace_id"] = trace_id(here)
-    return line
+    return {**facts, **line} if (facts := _facts.get()) else line
+
+
+def note(**facts: Any) -> None:
+    """In every line of this request from now on, such as `actor` or `booking_id`; outside of one,
+    nothing."""
+    noted = _facts.get()
+    if noted is not None:
+        noted.update(facts)
 
 
 def current_trace() -> str:
@@ -146,9 +156,11 @@ class Tracing:
 
     def __enter__(self) -> None:
         self._token = _traceparent.set(self._traceparent)
+        self._noted = _facts.set({})
 
     def __exit__(self, *_error: object) -> None:
         _traceparent.reset(self._token)
+        _facts.reset(self._noted)
 
 
 def _valid(traceparent: str) -> str:

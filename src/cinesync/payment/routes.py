@@ -131,7 +131,8 @@ async def paid(
     if not idempotency_key or len(idempotency_key) > KEY_LENGTH_MAX:
         raise KeyMissing
     returns = bool(data.return_path and desk.shop_url)
-    return await desk.cashier.pay(
+    telemetry.note(booking_id=data.hold_id)
+    payment = await desk.cashier.pay(
         PayOrder(
             customer_id=caller.customer_id,
             bearer=caller.token,
@@ -143,6 +144,8 @@ async def paid(
             address=address,
         )
     )
+    telemetry.note(payment_id=payment.payment_id)
+    return payment
 
 
 def status_of(payment: Payment) -> int:
