@@ -291,6 +291,32 @@ async def test_a_start_that_fails_is_raised_and_everything_closed(db: Database) 
         await process.run(fail, lambda: pytest.fail("it is not ready"))
 
 
+async def test_while_it_waits_for_its_database_a_process_says_503(db: Database) -> None:
+    """As one does that is started again while PostgreSQL is away."""
+    seen: dict[str, httpx.Response] = {}
+    started: list[str] = []
+    port = free_port()
+
+    async def prepare() -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+            for path in ("/health/live", "/health/ready", "/api/toy/beats"):
+                seen[path] = await http.get(path)
+
+    def on_ready() -> None:
+        started.append("ready")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    built, _ = build(open_database(db.url), "inside")
+    await Process([built], ProcessSettings(port=port)).run(prepare, on_ready)
+    assert started == ["ready"]
+    assert seen["/health/live"].status_code == 200
+    assert seen["/health/ready"].status_code == 503
+    assert seen["/health/ready"].json()["troubles"] == {"process": "starting"}
+    assert seen["/api/toy/beats"].status_code == 503
+    assert seen["/api/toy/beats"].headers["retry-after"] == "2"
+    assert seen["/api/toy/beats"].json()["type"] == "/problems/starting"
+
+
 async def test_told_to_stop_while_starting_it_does_not_start(db: Database) -> None:
     async def stop() -> None:
         os.kill(os.getpid(), signal.SIGTERM)

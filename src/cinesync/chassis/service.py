@@ -13,7 +13,7 @@ from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from cinesync.chassis import clock, database_id, memory, migrate, telemetry
+from cinesync.chassis import clock, database_id, http_refusals, memory, migrate, telemetry
 from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.bus import Bus, EmbeddedBus, Listeners
 from cinesync.chassis.client_address import ClientAddresses, is_from_here
@@ -25,6 +25,7 @@ from cinesync.chassis.inbox import Handlers, Inbox
 from cinesync.chassis.measurements import MEASURE_SECONDS, Collector, Measure, of_database
 from cinesync.chassis.outbox import Relay
 from cinesync.chassis.peer import Peer
+from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.revocations import ANSWER_SECONDS_MAX, Revocations, list_over_http
 from cinesync.chassis.settings import Secret
 from cinesync.chassis.shortcuts import Shortcut, Shortcuts
@@ -37,6 +38,11 @@ Background = Callable[[], Awaitable[None]]
 SERVING_SECONDS_MAX = 15.0
 SHUTDOWN_PART_SECONDS_MAX = 3.0
 READY_CHECK_SECONDS = 3.0
+STARTING_RETRY_SECONDS = 2
+
+
+class Starting(Unavailable):
+    """We are just starting; please try again in a moment."""
 
 
 class ServerEnded(RuntimeError):
@@ -133,6 +139,7 @@ class Process:
             intakes=[s.intake for s in services],
         )
         self._stopping = False
+        self._is_starting = False
         self._hurry = asyncio.Event()
         self._auth = Peer(settings.auth_url, ANSWER_SECONDS_MAX)
         self._revocations = revocations or Revocations()
@@ -172,8 +179,9 @@ class Process:
     async def run(self, prepare: Background, on_ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT, then finish or hand back everything.
 
-        SIGTERM drains first, SIGINT does not. `prepare` runs on migrated databases before
-        anything is served. Raises OSError when the port is taken.
+        SIGTERM drains first, SIGINT does not. `prepare` runs on migrated databases; until it is
+        done, which may wait for the database for long, everybody gets 503. Raises OSError when the
+        port is taken.
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -182,12 +190,14 @@ class Process:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._close)
             stopping = asyncio.create_task(stop.wait())
-            if not await _unless(stopping, self._start(prepare)):
-                return
-            memory.collect_seldom()
+            self._is_starting = True
             server = self._server()
             serving = asyncio.create_task(server.serve(), name="http server")
             stack.push_async_callback(self._stop_serving, server, serving)
+            if not await _unless(stopping, self._start(prepare)):
+                return
+            self._is_starting = False
+            memory.collect_seldom()
             if await _unless(stopping, self._until_listening(serving)):
                 on_ready()
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -204,6 +214,10 @@ class Process:
             app = self._apps.get(second)
         elif first not in {"health", "metrics"}:
             app = self._pages
+        if self._is_starting and app is not self._door:
+            starting = Starting(retry_after_seconds=STARTING_RETRY_SECONDS)
+            await http_refusals.answer(starting, send, is_for_people=app is self._pages)
+            return
         await (app or self._door)(scope, receive, send)
 
     async def _start(self, prepare: Background) -> None:
@@ -260,6 +274,8 @@ class Process:
     async def _stop_serving(self, server: HttpServer, serving: asyncio.Task[None]) -> None:
         """Answer what was accepted; a client that never ends cannot hold us for ever."""
         self._stopping = True
+        if self._is_starting:  # nobody is served who would have to be sent elsewhere
+            self._hurry.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds):
                 await self._hurry.wait()
@@ -284,8 +300,8 @@ class Process:
 
     async def _troubles(self) -> dict[str, str]:
         """What stops us from selling right now, by part."""
-        if self._stopping:
-            return {"process": "stopping"}
+        if self._stopping or self._is_starting:
+            return {"process": "stopping" if self._stopping else "starting"}
         checks = await asyncio.gather(*(self._database_trouble(s) for s in self._services))
         troubles = zip((s.name for s in self._services), checks, strict=True)
         return {part: trouble for part, trouble in troubles if trouble}
