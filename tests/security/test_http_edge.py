@@ -1,6 +1,7 @@
 """The edge of a process: what is sent to its port and never reaches an app (real Granian)."""
 
 import resource
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -246,6 +247,30 @@ def test_the_usual_limit_of_open_files_does_not_close_the_shop(tmp_path: Path) -
         for _ in range(1_124):
             lines.enter_context(connect(usual.port))
         assert exchange(usual.port, request("/sign-in")).status == 200
+
+
+def test_one_address_does_not_keep_all_connections_by_saying_nothing(tmp_path: Path) -> None:
+    settings = {"CONNECTIONS_MAX": "300", "REQUESTS_PER_ADDRESS_MAX": "40"}
+    settings["BODY_SECONDS_MAX"] = "600"
+    with edge_process.storefront(tmp_path / "log", settings) as few, ExitStack() as lines:
+        busy = lines.enter_context(connect(few.port))
+        busy.sendall(slow_post(few.port, "/api/x", "application/json"))
+        idle = [lines.enter_context(connect(few.port)) for _ in range(200)]
+
+        eventually(lambda: "connections.shut" in few.log.read_text(), "some are shut")
+        eventually(lambda: sum(map(_is_ended, idle)) >= 160, "they notice")
+        assert not _is_ended(busy), "who asks for something is heard"
+        assert exchange(few.port, request("/sign-in")).status == 200
+
+
+def _is_ended(line: socket.socket) -> bool:
+    line.setblocking(False)  # noqa: FBT003 the library's signature
+    try:
+        return line.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def test_with_few_open_files_there_are_fewer_connections_and_nobody_waits_in_vain(

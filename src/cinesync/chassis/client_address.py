@@ -91,6 +91,14 @@ class ClientAddresses:
         hops = ",".join(forwarded_for)[-FORWARDED_CHARS_MAX:] if self._trusted else ""
         return client_address(peer, hops, self._trusted)
 
+    def is_proxy(self, address: str) -> bool:
+        """Whether it is one of ours."""
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._trusted)
+
     def keep(self, scope: Any, names: Container[bytes]) -> str:
         """As `of`, and kept in the scope for who asks next. `names` are its headers'."""
         if b"x-forwarded-for" in names or _VISITOR_KEY in names:

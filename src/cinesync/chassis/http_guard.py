@@ -74,12 +74,13 @@ class Guard:
         has_pages: bool = False,
     ) -> None:
         self._app = app
-        self._limits = limits
+        self.limits = limits
         self._hosts = hosts
         self._addresses = addresses
         self._has_pages = has_pages
         self._in_progress: dict[str, int] = {}
         self._total = 0
+        self._busy: set[tuple[str, Any]] = set()
         self._bodies = BodyReader(limits.body_bytes_max, limits.body_seconds_max)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -88,6 +89,7 @@ class Guard:
         try:
             found = self._check_head(scope)
             address = self._enter(scope, found)
+            self._busy.add(scope["client"])
             if b"content-length" in found or b"transfer-encoding" in found:
                 receive = await self._with_body(scope, found, receive)
             await self._app(scope, receive, send)
@@ -95,16 +97,26 @@ class Guard:
             await self._refuse(refused.problem, scope, send)
         finally:
             if address:
+                self._busy.discard(scope["client"])
                 self._leave(address)
+
+    def is_busy(self, peer: tuple[str, int]) -> bool:
+        """Whether a request of this connection is in progress."""
+        host, port = peer
+        return (host, port) in self._busy or (host, str(port)) in self._busy
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether many clients share its connections."""
+        return self._addresses.is_proxy(address)
 
     def _check_head(self, scope: Any) -> dict[bytes, bytes]:
         """The headers by name, the last of each; `scope` has those that apps may see."""
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
         found = dict(headers)
         path, query = scope["path"], scope["query_string"]
-        if len(path) + len(query) > self._limits.target_bytes_max:
+        if len(path) + len(query) > self.limits.target_bytes_max:
             raise Refused(TargetTooLong())
-        if len(b"".join(chain.from_iterable(headers))) > self._limits.head_bytes_max:
+        if len(b"".join(chain.from_iterable(headers))) > self.limits.head_bytes_max:
             raise Refused(HeadersTooLarge())
         if scope["method"] not in METHODS:
             raise Refused(MethodUnknown())
@@ -123,9 +135,9 @@ class Guard:
         """Counts a request of an address, which is returned."""
         address = self._addresses.keep(scope, found)
         count = self._in_progress.get(address, 0)
-        if count >= self._limits.per_address_max:
+        if count >= self.limits.per_address_max:
             raise Refused(TooManyFromHere(retry_after_seconds=RETRY_SECONDS))
-        if self._total >= self._limits.in_progress_max:
+        if self._total >= self.limits.in_progress_max:
             raise Refused(TooManyInProgress(retry_after_seconds=RETRY_SECONDS))
         self._in_progress[address] = count + 1
         self._total += 1

@@ -5,6 +5,7 @@ TLS nobody but an attacker speaks it. A head that is not there in time ends its 
 ones among them; a client that reads nothing of its answer for a minute is cut off by the kernel.
 """
 
+import asyncio
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from litestar.types import ASGIApp
 
 from cinesync.chassis import open_files
 from cinesync.chassis.client_address import ClientAddresses
+from cinesync.chassis.connections import Connections
 from cinesync.chassis.host_names import known_names
 from cinesync.chassis.http_guard import BODY_SECONDS_MAX, HEAD_BYTES_MAX, Guard, Limits
 
@@ -55,11 +57,13 @@ class HttpSettings:
 class HttpServer(Server):
     """Granian on a socket that is bound here: its own is shared with whoever else asks for it."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, connections_max: int) -> None:
+    def __init__(self, guard: Guard, host: str, port: int, connections_max: int) -> None:
         """Raises OSError when somebody listens there."""
         self._socket = listen(host, port)
+        per_address_max = guard.limits.per_address_max
+        self._connections = Connections(port, connections_max, per_address_max, guard)
         super().__init__(
-            app,
+            guard,
             address=host,
             port=port,
             interface=Interfaces.ASGINL,
@@ -77,6 +81,14 @@ class HttpServer(Server):
     def _init_shared_socket(self) -> None:
         """Granian owns the file from here on, and closes it when it stops."""
         self._shd: Any = SocketHolder(self._socket.detach(), IS_UNIX, BACKLOG)
+
+    async def serve(self, *arguments: Any, **options: Any) -> None:
+        """Until `stop`."""
+        counting = asyncio.create_task(self._connections.run(), name="connections")
+        try:
+            await super().serve(*arguments, **options)
+        finally:
+            counting.cancel()
 
     def stop(self) -> None:
         """Take no more; `serve` returns when those in progress are answered."""
