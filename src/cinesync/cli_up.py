@@ -124,6 +124,8 @@ def _welcome(data: Path, url: str, authority: Path | None = None) -> None:
     else:
         table.add_row("Payments", "sandbox bank: test cards, no real money")
         table.add_row("Try", "pick a film, choose seats, pay with a test card, cancel it again")
+    if not demo or not demo.chain:
+        table.add_row("Fill", "cinesync import movies FILE, or cinesync seed for a demo's films")
     table.add_row("Prove", "cinesync audit  (in another terminal, with the same --data)")
     err.print(table)
     err.print("[dim]Ctrl-C stops it.[/dim]")

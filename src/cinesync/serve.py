@@ -72,6 +72,13 @@ class BusSettings:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class SharedSecret:
+    """What any process may be given, beside those whose services need it."""
+
+    secret_key: Annotated[str, "signs the visitors' addresses", settings.Secret()] = ""
+
+
 def environ_of(service: str, environ: Mapping[str, str]) -> Mapping[str, str]:
     """A service's own DATABASE_URL: `<SERVICE>_DATABASE_URL`, or the database cinesync_<service>.
 
@@ -113,6 +120,7 @@ async def serve(
 ) -> None:
     """Run the named services in this process until it is told to stop; `demo` fills them first."""
     process_settings = settings.load(ProcessSettings, environ)
+    secret_key = settings.load(SharedSecret, environ).secret_key
     services = build_services(names, environ)
     # The pages of an embedded shop know at once which sessions end.
     known = (service.revocations for service in services.values())
@@ -123,7 +131,7 @@ async def serve(
     bus = _bus(environ) if services else EmbeddedBus()  # pages alone hear and say nothing
     addresses = ClientAddresses(
         process_settings.trusted_proxies,
-        environ.get("SECRET_KEY", ""),
+        secret_key,
         key=process_settings.visitor_key,
     )
     process = Process(list(services.values()), process_settings, bus, pages, addresses, revocations)
