@@ -5,31 +5,44 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from cinesync.audit.books import PAGE, Books, pages
 from cinesync.audit.results import Findings, Outcome, Progress
 from cinesync.chassis.db import Database, Transaction, text
 
-# A page of bookings, and what is wrong with any of its seats. The key of booking_seats lets a seat
-# belong to one booking, so a second one that is confirmed for it is always found here.
-SEATS_OF_BOOKINGS: Final = (
-    "SELECT CAST(b.show_id AS text) AS show, e.value ->> 'seat' AS seat, b.booking_id,"
-    " s.booking_id AS holder, o.state AS holder_state"
-    " FROM bookings b CROSS JOIN LATERAL jsonb_array_elements(b.seats) AS e(value)"
-    " LEFT JOIN booking_seats s ON s.region = b.region AND s.show_id = b.show_id"
-    " AND s.seat = e.value ->> 'seat'"
-    " LEFT JOIN bookings o ON o.region = s.region AND o.booking_id = s.booking_id"
-    " WHERE b.booking_id > CAST(:after AS uuid) AND b.booking_id <= CAST(:last AS uuid)"
-    " AND b.state = 'confirmed' AND (s.booking_id IS NULL OR s.booking_id <> b.booking_id"
-    " OR s.state <> 'booked') ORDER BY b.booking_id ASC"
-)
-PRICES_OF_BOOKINGS: Final = (
-    "SELECT b.booking_id FROM bookings b"
-    " WHERE b.booking_id > CAST(:after AS uuid) AND b.booking_id <= CAST(:last AS uuid)"
-    " AND b.state = 'confirmed' AND b.total_cents <>"
-    " (SELECT COALESCE(sum(CAST(e.value ->> 'price_cents' AS bigint)), 0)"
-    " FROM jsonb_array_elements(b.seats || b.cancelled_seats) AS e(value))"
-    " ORDER BY b.booking_id ASC"
-)
+
+class Priced(msgspec.Struct, frozen=True):
+    """A seat of a booking."""
+
+    seat: str
+    price_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A booking that stands for its seats. Those given back count for what was paid only."""
+
+    region: str
+    booking_id: UUID
+    show_id: UUID
+    total_cents: int
+    seats: Sequence[Priced]
+    cancelled: Sequence[Priced]
+
+    @property
+    def priced_cents(self) -> int:
+        return sum(one.price_cents for one in (*self.seats, *self.cancelled))
+
+
+@dataclass(frozen=True, slots=True)
+class Unmarked:
+    """A seat that is sold to a booking and not marked for it, and whom it is marked for."""
+
+    show_id: UUID
+    seat: str
+    booking_id: UUID
+    holder: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,57 +55,89 @@ class SeatKey:
 
 
 FIRST: Final = SeatKey("", UUID(int=0), "")
+_priced: Final = msgspec.json.Decoder(list[Priced])
 
 
 async def check(books: Books, progress: Progress) -> Outcome:
     """Every confirmed booking has its seats and its price; every booked seat has its booking."""
     findings = Findings()
     read = 0
-    after = UUID(int=0)
-    async for page in pages(books.booking, _confirmed, lambda found: found):
-        findings.extend(await _wrong_in(books.booking, after, page[-1]))
-        after = page[-1]
+    async for page in pages(books.booking, _confirmed, lambda one: one.booking_id):
+        findings.extend(await _wrong_in(books.booking, page))
         read += len(page)
         progress(read)
     seats = await _check_marks(books.booking, findings, lambda count: progress(read + count))
     return findings.outcome(f"{seats} seats booked for {read} bookings", figures={"seats": seats})
 
 
-async def _confirmed(tx: Transaction, after: UUID, limit: int) -> list[UUID]:
+async def _confirmed(tx: Transaction, after: UUID, limit: int) -> list[Confirmed]:
     statement = text(
-        "SELECT b.booking_id FROM bookings b"
-        " WHERE b.booking_id > CAST(:after AS uuid) AND b.state = 'confirmed'"
-        " ORDER BY b.booking_id ASC LIMIT CAST(:limit AS bigint)"
+        "SELECT region, booking_id, show_id, total_cents, CAST(seats AS text) AS seats,"
+        " CAST(cancelled_seats AS text) AS cancelled_seats FROM bookings"
+        " WHERE booking_id > CAST(:after AS uuid) AND state = 'confirmed'"
+        " ORDER BY booking_id ASC LIMIT CAST(:limit AS bigint)"
     )
     rows = await tx.execute(statement, {"after": after, "limit": limit})
-    return [row.booking_id for row in rows]
+    return [
+        Confirmed(
+            row.region,
+            row.booking_id,
+            row.show_id,
+            row.total_cents,
+            _priced.decode(row.seats),
+            _priced.decode(row.cancelled_seats),
+        )
+        for row in rows
+    ]
 
 
-async def _wrong_in(booking: Database, after: UUID, last: UUID) -> list[str]:
-    return await booking.read(_wrong_seats, after, last) + await booking.read(
-        _wrong_prices, after, last
+async def _wrong_in(booking: Database, page: Sequence[Confirmed]) -> list[str]:
+    wrong = await booking.read(_unmarked, page)
+    holders = [one.holder for one in wrong if one.holder is not None]
+    confirmed = await booking.read(_confirmed_of, holders) if holders else set()
+    return [_told(one, is_sold=one.holder in confirmed) for one in wrong] + [
+        f"{one.booking_id}: booked for another price than its seats add up to"
+        for one in page
+        if one.total_cents != one.priced_cents
+    ]
+
+
+def _told(one: Unmarked, *, is_sold: bool) -> str:
+    """A key lets a seat be marked for one booking, so that every other one is found here."""
+    if one.holder is None or one.holder == one.booking_id or not is_sold:
+        what = "sold, but not marked as booked for that booking"
+        return f"{one.booking_id} seat {one.seat}: {what}"
+    both = f"bookings {min(one.booking_id, one.holder)}, {max(one.booking_id, one.holder)}"
+    return f"{one.show_id} seat {one.seat}: sold to more than one booking ({both})"
+
+
+async def _unmarked(tx: Transaction, page: Sequence[Confirmed]) -> list[Unmarked]:
+    statement = text(
+        "SELECT t.show_id, t.seat, t.booking_id, s.booking_id AS holder"
+        " FROM unnest(CAST(:regions AS text[]), CAST(:shows AS uuid[]), CAST(:seats AS text[]),"
+        " CAST(:booking_ids AS uuid[])) AS t(region, show_id, seat, booking_id)"
+        " LEFT JOIN booking_seats s ON s.region = t.region AND s.show_id = t.show_id"
+        " AND s.seat = t.seat"
+        " WHERE s.booking_id IS NULL OR s.booking_id <> t.booking_id OR s.state <> 'booked'"
+        " ORDER BY t.booking_id ASC, t.seat ASC"
     )
+    sold = [(booking, one.seat) for booking in page for one in booking.seats]
+    values = {
+        "regions": [booking.region for booking, _ in sold],
+        "shows": [booking.show_id for booking, _ in sold],
+        "seats": [seat for _, seat in sold],
+        "booking_ids": [booking.booking_id for booking, _ in sold],
+    }
+    return [Unmarked(*row) for row in await tx.execute(statement, values)]
 
 
-async def _wrong_seats(tx: Transaction, after: UUID, last: UUID) -> list[str]:
-    rows = await tx.execute(text(SEATS_OF_BOOKINGS), {"after": after, "last": last})
-    found = []
-    for row in rows:
-        if row.holder not in {None, row.booking_id} and row.holder_state == "confirmed":
-            others = (
-                f"bookings {min(row.booking_id, row.holder)}, {max(row.booking_id, row.holder)}"
-            )
-            found.append(f"{row.show} seat {row.seat}: sold to more than one booking ({others})")
-        else:
-            what = "sold, but not marked as booked for that booking"
-            found.append(f"{row.booking_id} seat {row.seat}: {what}")
-    return found
-
-
-async def _wrong_prices(tx: Transaction, after: UUID, last: UUID) -> list[str]:
-    rows = await tx.execute(text(PRICES_OF_BOOKINGS), {"after": after, "last": last})
-    what = "booked for another price than its seats add up to"
-    return [f"{row.booking_id}: {what}" for row in rows]
+async def _confirmed_of(tx: Transaction, booking_ids: Sequence[UUID]) -> set[UUID]:
+    statement = text(
+        "SELECT booking_id FROM bookings WHERE state = 'confirmed'"
+        " AND booking_id = ANY(CAST(:booking_ids AS uuid[]))"
+    )
+    rows = await tx.execute(statement, {"booking_ids": list(booking_ids)})
+    return {row.booking_id for row in rows}
 
 
 async def _check_marks(booking: Database, findings: Findings, progress: Progress) -> int:

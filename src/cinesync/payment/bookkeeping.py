@@ -43,10 +43,10 @@ async def money_by_payment(tx: Transaction, after: UUID | None, limit: int) -> l
         " (SELECT COALESCE(SUM(r.amount_cents), 0) FROM refunds r"
         " WHERE r.payment_id = p.payment_id AND r.status NOT IN ('done', 'cancelled'))"
         " AS refund_pending_cents"
-        " FROM payments p WHERE CAST(:after AS uuid) IS NULL OR p.payment_id > CAST(:after AS uuid)"
+        " FROM payments p WHERE p.payment_id > CAST(:after AS uuid)"
         " ORDER BY p.payment_id ASC LIMIT CAST(:limit AS bigint)"
     )
-    rows = await tx.execute(statement, {"after": after, "limit": min(limit, LINES_MAX)})
+    rows = await tx.execute(statement, {"after": after or FIRST, "limit": min(limit, LINES_MAX)})
     return [
         Money(
             payment_id=row.payment_id,
@@ -71,19 +71,15 @@ async def contradictions(
     statement = text(
         "SELECT p.payment_id, p.status, p.amount_cents, p.refund_asked_cents, p.refunded_cents,"
         " c.kept, c.surplus, r.asked, r.done, r.surplus_asked FROM payments p"
-        " LEFT JOIN (SELECT payment_id,"
+        " LEFT JOIN LATERAL (SELECT"
         " SUM(CASE WHEN surplus THEN 0 ELSE amount_cents END) AS kept,"
         " SUM(CASE WHEN surplus THEN amount_cents ELSE 0 END) AS surplus"
-        " FROM captures WHERE payment_id > CAST(:after AS uuid)"
-        " AND payment_id <= CAST(:last AS uuid)"
-        " GROUP BY payment_id) c ON c.payment_id = p.payment_id"
-        " LEFT JOIN (SELECT payment_id,"
+        " FROM captures WHERE captures.payment_id = p.payment_id) c ON TRUE"
+        " LEFT JOIN LATERAL (SELECT"
         " SUM(CASE WHEN surplus OR status = 'cancelled' THEN 0 ELSE amount_cents END) AS asked,"
         " SUM(CASE WHEN status = 'done' AND NOT surplus THEN amount_cents ELSE 0 END) AS done,"
         " SUM(CASE WHEN surplus AND status <> 'cancelled' THEN amount_cents ELSE 0 END)"
-        " AS surplus_asked FROM refunds WHERE payment_id > CAST(:after AS uuid)"
-        " AND payment_id <= CAST(:last AS uuid)"
-        " GROUP BY payment_id) r ON r.payment_id = p.payment_id"
+        " AS surplus_asked FROM refunds WHERE refunds.payment_id = p.payment_id) r ON TRUE"
         " WHERE p.payment_id > CAST(:after AS uuid) AND p.payment_id <= CAST(:last AS uuid)"
         " AND (COALESCE(c.kept, 0)"
         " <> CASE WHEN p.status IN ('pending', 'failed') THEN 0 ELSE p.amount_cents END"
