@@ -12,12 +12,12 @@ import asyncpg
 from cinesync.backup.manifest import Progress
 from cinesync.contracts import CONSUMERS
 from cinesync.contracts.ledger import LedgerCommitted
+from cinesync.serve import SERVICES
 from cinesync.supervisor.postgres import Postgres
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 PAGE: Final = 1000
-EMITTERS: Final = ("auth", "movies", "booking", "payment", "ledger")
 # Where blocks are is told anew; events that nobody must have had are not told at all.
 QUEUES: Final = {
     event.name: names for event, names in CONSUMERS.items() if names and event != LedgerCommitted
@@ -102,7 +102,7 @@ async def send_undelivered_again(server: Postgres) -> int:
     The broker of the restored shop does not have them. The inboxes tell who had what.
     """
     count = 0
-    for service in EMITTERS:
+    for service in SERVICES:
         async with connected(server, service) as emitter:
             after = UUID(int=0)
             while page := await emitter.fetch(SENT, after, list(QUEUES), PAGE):
