@@ -397,3 +397,13 @@ async def test_several_customers_holds_are_read_at_once_each_with_its_own_token(
     assert [item["status"] for item in found] == [200, 404, 200, 404, 401]
     assert found[0]["hold"]["total_cents"] == my_hold["total_cents"]
     assert found[1]["hold"] is None
+
+
+async def test_prices_are_not_told_while_payments_could_not_be_made_into_bookings(
+    open_storefront: OpenStorefront,
+) -> None:
+    mine = await open_storefront()
+    mine.shop.intake.trouble = "booking.payment.success: no success for 61 s"
+    answer = await mine.http.post("/api/booking/holds/read", json={"items": []})
+    assert answer.status_code == 503
+    assert answer.json()["type"] == "/problems/not-taking"

@@ -2,12 +2,14 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from asyncpg import InternalClientError, UndefinedColumnError
 from sqlalchemy import text
 
+from cinesync.chassis import db as db_module
 from cinesync.chassis import lease, migrate
-from cinesync.chassis.db import Database, Transaction, open_database
+from cinesync.chassis.db import Database, DatabaseFull, Transaction, open_database
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
 
@@ -115,3 +117,35 @@ async def test_a_driver_that_lost_its_place_gets_another_connection(
     await db.run_one(lose_place_once)
     first, second, third, fourth, fifth, sixth = servers
     assert first != second == third != fourth == fifth != sixth
+
+
+@pytest.mark.parametrize("error", [asyncpg.DiskFullError, asyncpg.OutOfMemoryError])
+async def test_a_database_without_room_is_an_outage_and_told_at_once(
+    make_database: MakeDatabase, error: type[Exception]
+) -> None:
+    """No event is guilty of it: it would be among the dead letters within 25 s."""
+    db = await make_database("tests.chassis.toy")
+    runs: list[int] = []
+
+    async def write(_: Transaction) -> None:
+        runs.append(1)
+        raise error("could not extend file: No space left on device")
+
+    for work in (db.run, db.run_repeatable, db.run_one, db.read):
+        with pytest.raises(DatabaseFull) as full:
+            await work(write)
+        assert full.value.members == {"retry_after_seconds": 5}
+    assert len(runs) == 4
+
+
+async def test_without_the_guard_a_full_disk_is_an_events_fault(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_module, "RESOURCE_CLASSES", ())
+    db = await make_database("tests.chassis.toy")
+
+    async def write(_: Transaction) -> None:
+        raise asyncpg.DiskFullError("No space left on device")
+
+    with pytest.raises(asyncpg.DiskFullError):
+        await db.run(write)

@@ -353,3 +353,18 @@ async def test_a_bank_away_leaves_payments_pending_until_it_is_back(
     assert (await till.payment(pending["payment_id"]))["status"] == "failed"
     assert (await till.payment(paid))["status"] == "success"
     await till.assert_books_are_whole()
+
+
+async def test_no_payment_is_begun_that_could_not_be_confirmed(till: Till) -> None:
+    """While the relay, or the disk, would leave it unconfirmed; what was begun is still told."""
+    earlier = await till.pay("tok_approve", key="first")
+    till.cashier._intake.trouble = "payment.relay: no success for 61 s"
+    refused = await till.pay("tok_approve", key="second")
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "5"
+    assert refused.json()["type"] == "/problems/not-taking"
+    assert len(await till.events()) == 1
+    till.cashier._intake.trouble = None
+    assert (await till.pay("tok_approve", key="second")).status_code == 201
+    assert earlier.status_code == 201
+    await till.assert_books_are_whole()
