@@ -102,6 +102,29 @@ def test_a_guest_chooses_seats_on_the_map_of_a_narrow_screen(open_page: OpenPage
     assert fits(page)
 
 
+def test_a_guest_goes_back_and_takes_other_seats(open_page: OpenPage) -> None:
+    page = open_page(width=360)
+    choose_a_show(page)
+    page.get_by_role("button", name="Pick the best seats together").click()
+    continue_as_guest(page)
+    before = page.locator(".seat-names").inner_text().split()
+    page.get_by_role("link", name="Change seats").click()
+    mine = page.locator("[data-seat].is-chosen")
+    expect(mine).to_have_count(2)
+    mine.first.click()
+    mine.first.click()
+    place = page.locator('[data-kind="wheelchair"][data-state="free"]').first
+    place.click()
+    need = page.get_by_label("One of us needs the wheelchair place")
+    expect(need).to_be_visible()
+    need.check()
+    page.get_by_role("button", name="Change to these seats").click()
+    expect(page.locator(".seat-names")).not_to_contain_text(before[0])
+    assert fits(page)
+    pay_with(page, "Card that pays")
+    expect_a_ticket(page)
+
+
 def test_a_bank_that_asks_first_leads_back_to_the_ticket(open_page: OpenPage) -> None:
     page = open_page()
     choose_a_show(page)

@@ -148,13 +148,6 @@ def _local_day(show: dict[str, Any]) -> str:
 
 
 def _booking(app: Flask, world: World) -> None:  # noqa: C901, PLR0915 a table of routes
-    @app.get("/api/booking/availability")
-    def availability() -> Response:
-        asked = request.args["show_ids"].split(",")
-        counted = {show_id: world.left[show_id] for show_id in asked if show_id in world.left}
-        items = [{"show_id": show_id} | left for show_id, left in counted.items()]
-        return jsonify(items=items)
-
     @app.get("/api/booking/shows/<uuid:show_id>/seats")
     def seats(show_id: UUID) -> Response:
         show = world.shows[str(show_id)]

@@ -61,7 +61,6 @@ class World:
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     taken: dict[str, dict[str, str]] = field(default_factory=dict)
-    left: dict[str, dict[str, int]] = field(default_factory=dict)  # what booking counted
     faults: dict[str, Refused] = field(default_factory=dict)
     garbled: set[str] = field(default_factory=set)
     requests: list[dict[str, Any]] = field(default_factory=list)

@@ -150,33 +150,24 @@ def test_nothing_is_inline(visitor: FlaskClient, path: str) -> None:
     assert "//cdn" not in page
 
 
-def test_seats_in_baskets_are_not_left(visitor: FlaskClient, world: World) -> None:
-    page = f"/movies/{MOVIE}?date={_day_of(world, SHOW)}"
-    assert "57 left" in visitor.get(page).text
-    world.left[SHOW] = {"seats_left": 12, "seats_held": 45}
-    assert "12 left" in _anew(visitor, page)
-    world.left[SHOW] = {"seats_left": 0, "seats_held": 57}
-    text = _anew(visitor, page)
-    assert "none free just now, 57 in baskets" in text
-    assert f'href="/shows/{SHOW}"' in text
-    world.left[SHOW] = {"seats_left": 0, "seats_held": 0}
-    text = _anew(visitor, page)
-    assert f'href="/shows/{SHOW}"' not in text
-    assert "Sold out" in text
-
-
-def test_without_booking_a_list_of_shows_tells_what_is_not_sold(
-    visitor: FlaskClient, world: World
+@pytest.mark.parametrize(
+    ("left", "told", "is_link"),
+    [
+        ({"seats_left": 12, "seats_held": 45}, "12 left", True),
+        ({"seats_left": 0, "seats_held": 57}, "none free just now, 57 in baskets", True),
+        ({"seats_left": 0, "seats_held": 0}, "Sold out", False),
+    ],
+)
+def test_seats_in_baskets_are_not_left_and_may_come_free(
+    visitor: FlaskClient,
+    world: World,
+    left: dict[str, int],
+    told: str,
+    is_link: bool,  # noqa: FBT001 a parameter of the test
 ) -> None:
-    world.fail("/api/booking/availability", 503)
-    assert "57 left" in visitor.get(f"/movies/{MOVIE}?date={_day_of(world, SHOW)}").text
-
-
-def _day_of(world: World, show_id: str) -> str:
-    show = world.shows[show_id]
+    show = world.shows[SHOW]
+    show |= left
     at = datetime.fromisoformat(show["starts_at"]).astimezone(ZoneInfo(show["time_zone"]))
-    return at.date().isoformat()
-
-
-def _anew(visitor: FlaskClient, page: str) -> str:
-    return visitor.get(page).text
+    text = visitor.get(f"/movies/{MOVIE}?date={at.date().isoformat()}").text
+    assert told in text
+    assert (f'href="/shows/{SHOW}"' in text) is is_link

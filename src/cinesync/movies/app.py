@@ -7,9 +7,11 @@ from typing import Annotated
 from cinesync.chassis import settings
 from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.db import open_database
+from cinesync.chassis.peer import Peer
 from cinesync.chassis.service import Service
 from cinesync.movies.consumers import HANDLERS
 from cinesync.movies.routes import router
+from cinesync.movies.seats_left import TIMEOUT_SECONDS, SeatsLeft
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +19,22 @@ class Settings:
     """What the movies service reads from the environment."""
 
     database_url: Annotated[str, "PostgreSQL or CockroachDB, the service's own database"]
+    booking_url: Annotated[
+        str, "where the booking service counts seats left; empty: those not sold are told"
+    ] = ""
 
 
 def build(environ: Mapping[str, str]) -> Service:
     """The service, not started."""
     wanted = settings.load(Settings, environ)
     db = open_database(wanted.database_url, application="cinesync-movies")
+    booking = Peer(wanted.booking_url, TIMEOUT_SECONDS) if wanted.booking_url else None
+    left = SeatsLeft(booking)
     return Service(
         name="movies",
         database=db,
-        routes=[router(db), audit_log_route("movies", db)],
+        routes=[router(db, left), audit_log_route("movies", db)],
         migrations="cinesync.movies.migrations",
         handlers=HANDLERS,
+        close=[left.close],
     )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import date as Date  # noqa: N812 `date` is a query parameter here
 from datetime import datetime
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -38,6 +38,7 @@ from cinesync.movies.model import (
     NoSuchTheater,
     ScheduleShow,
 )
+from cinesync.movies.seats_left import SeatsLeft
 from cinesync.movies.text import identity, normal
 from cinesync.movies.views import (
     CityView,
@@ -52,6 +53,19 @@ from cinesync.movies.views import (
 T = TypeVar("T")
 Web = Request[Any, Any, Any]
 Db = NamedDependency[Database]
+
+
+class Shows(NamedTuple):
+    """Where shows are read, and who knows how many of their seats are left.
+
+    One dependency: two would be run in a task group.
+    """
+
+    db: Database
+    left: SeatsLeft
+
+
+TheShows = NamedDependency[Shows]
 Signed = NamedDependency[Caller]
 
 WORDS_MAX = 10
@@ -175,7 +189,7 @@ async def list_cities(request: Web, db: Db) -> Response[Page[CityView]]:
 @get("/shows")
 async def list_shows(
     request: Web,
-    db: Db,
+    shows: TheShows,
     movie_id: FromQuery[UUID | None] = None,
     theater_id: FromQuery[UUID | None] = None,
     city: Text = None,
@@ -197,10 +211,10 @@ async def list_shows(
         after_id=show_id,
         limit=limit + 1,
     )
-    found = await db.run_one(listing.shows, wanted)
+    found = await shows.db.run_one(listing.shows, wanted)
     last = found[limit - 1] if len(found) > limit else None
     cursor = encode_cursor(last.starts_at.isoformat(), str(last.show_id)) if last else None
-    return fresh(request, Page(found[:limit], cursor), SHOWS_SECONDS)
+    return fresh(request, Page(await shows.left.told(found[:limit]), cursor), SHOWS_SECONDS)
 
 
 @get("/days")
@@ -218,9 +232,10 @@ async def list_days(
 
 
 @get("/shows/{show_id:uuid}")
-async def get_show(request: Web, db: Db, show_id: FromPath[UUID]) -> Response[ShowView]:
+async def get_show(request: Web, shows: TheShows, show_id: FromPath[UUID]) -> Response[ShowView]:
     """One show, started or cancelled ones too."""
-    return fresh(request, await _show(db, show_id), SHOWS_SECONDS)
+    [show] = await shows.left.told([await _show(shows.db, show_id)])
+    return fresh(request, show, SHOWS_SECONDS)
 
 
 @post("/shows")
@@ -270,13 +285,17 @@ HANDLERS = (
 )
 
 
-def router(db: Database) -> Router:
-    """Every route of the service, over its database."""
+def router(db: Database, left: SeatsLeft | None = None) -> Router:
+    """Every route of the service, over its database; `left` knows which seats can be bought."""
+    shows = Shows(db, left or SeatsLeft())
     return Router(
         path="/api/movies",
         route_handlers=HANDLERS,
         guards=[refuse_unknown_query],
-        dependencies={"db": Provide(lambda: db, sync_to_thread=False)},
+        dependencies={
+            "db": Provide(lambda: db, sync_to_thread=False),
+            "shows": Provide(lambda: shows, sync_to_thread=False),
+        },
     )
 
 

@@ -110,8 +110,8 @@ class ShowView:
 
     `local_date` and `local_time` are what its wall calendar and clock show; `business_date` is the
     day whose programme it is part of, the day before for a show after midnight; prices are in minor
-    units of `currency`, per zone. `seats_left` are those not sold, by
-    moments; what is held is with booking, as are the seats that can be bought now.
+    units of `currency`, per zone. `seats_left` can be bought
+    now, by moments; `seats_held` are in baskets and may come free.
     """
 
     show_id: UUID
@@ -145,3 +145,4 @@ class ShowView:
     cancel_reason: str | None
     announced_at: datetime | None
     revision: int
+    seats_held: int = 0

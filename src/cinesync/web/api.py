@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import httpx
 import msgspec
-from msgspec.structs import replace
 
 from cinesync.chassis import deadline
 from cinesync.web.answers import Answers
@@ -26,7 +25,6 @@ from cinesync.web.model import (
     Payment,
     PaymentProvider,
     SeatMap,
-    SeatsLeft,
     Show,
     Theater,
     Ticket,
@@ -42,7 +40,6 @@ DEVICE_COOKIE = "cinesync_device"
 CONNECT_SECONDS_MAX = 2.0
 ANSWER_SECONDS_MAX = 10.0
 CONNECTIONS_MAX = 100
-COUNT_SECONDS_MAX = 1.0  # of seats left: a list of shows is worth more than a better count
 
 
 class ApiProblem(Exception):
@@ -126,22 +123,7 @@ class Api:
         return self._public("/api/movies/cities", Page[City])
 
     def shows(self, filters: Params) -> Page[Show]:
-        """With the seats that can be bought now, as far as booking tells in time."""
-        page = self._public("/api/movies/shows", Page[Show], filters)
-        left = self._seats_left([show.show_id for show in page.items]) if page.items else {}
-        return Page([_with_seats_left(show, left) for show in page.items], page.next)
-
-    def _seats_left(self, show_ids: list[str]) -> dict[str, SeatsLeft]:
-        try:
-            found = self._public(
-                "/api/booking/availability",
-                Page[SeatsLeft],
-                {"show_ids": ",".join(show_ids)},
-                seconds_max=COUNT_SECONDS_MAX,
-            )
-        except ApiProblem:
-            return {}  # movies knows what is sold, which is nearly the same
-        return {one.show_id: one for one in found.items}
+        return self._public("/api/movies/shows", Page[Show], filters)
 
     def days(self, filters: Params) -> list[date]:
         """The days with shows, the next one first."""
@@ -295,11 +277,11 @@ class Api:
 
     # how
 
-    def _public(self, path: str, kind: type[T], params: Params | None = None, **request: Any) -> T:
+    def _public(self, path: str, kind: type[T], params: Params | None = None) -> T:
         """Shared by all visitors for as long as the API allows: never with a token."""
 
         def ask(headers: Mapping[str, str]) -> httpx.Response:
-            return self._ask("GET", path, headers=headers, params=params, **request)
+            return self._ask("GET", path, headers=headers, params=params)
 
         question = (path, frozenset((params or {}).items()))
         return self._answers.get(question, ask, partial(_decode, kind=kind))
@@ -332,7 +314,6 @@ class Api:
         token: str | None = None,
         *,
         headers: Mapping[str, str] | None = None,
-        seconds_max: float = ANSWER_SECONDS_MAX,
         **request: Any,
     ) -> httpx.Response:
         carried = self._headers() | deadline.headers() | dict(headers or {})
@@ -340,7 +321,7 @@ class Api:
             carried["Authorization"] = f"Bearer {token}"
         try:
             response = self._client.request(
-                method, path, headers=carried, timeout=_time(seconds_max), **request
+                method, path, headers=carried, timeout=_time(), **request
             )
         except httpx.TransportError as error:
             raise ApiDown from error
@@ -349,17 +330,10 @@ class Api:
         raise _problem(response)
 
 
-def _time(seconds_max: float) -> httpx.Timeout:
+def _time() -> httpx.Timeout:
     """Of one call: a page makes several, and all of them together have the page's time."""
-    seconds = deadline.remaining(seconds_max)
+    seconds = deadline.remaining(ANSWER_SECONDS_MAX)
     return httpx.Timeout(seconds, connect=min(CONNECT_SECONDS_MAX, seconds))
-
-
-def _with_seats_left(show: Show, left: Mapping[str, SeatsLeft]) -> Show:
-    counted = left.get(show.show_id)
-    if counted is None:
-        return show
-    return replace(show, seats_left=counted.seats_left, seats_held=counted.seats_held)
 
 
 def _decode(response: httpx.Response, kind: type[T]) -> T:

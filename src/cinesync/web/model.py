@@ -94,14 +94,6 @@ class Days(Struct, frozen=True):
     items: list[date]
 
 
-class SeatsLeft(Struct, frozen=True):
-    """How many seats of a show can be bought now, and how many are in baskets."""
-
-    show_id: str
-    seats_left: int
-    seats_held: int = 0
-
-
 class Seat(Struct, frozen=True):
     seat: str
     row: str

@@ -169,7 +169,10 @@ drawing.addEventListener("click", (event) => {
   const g = event.target.closest("[data-seat]");
   if (g) { moveFocus(g); toggle(g); }
 });
-form.addEventListener("change", (event) => changed(seats.get(event.target.value)));
+form.addEventListener("change", (event) => {
+  const g = event.target.name === "seat" && seats.get(event.target.value);
+  if (g) changed(g);
+});
 follow(map.dataset.live, {
   changed: (states) => Object.entries(states).forEach(([seat, state]) => update(seat, state)),
   snapshot: (states) => { for (const seat of seats.keys()) update(seat, states[seat] ?? "free"); },

@@ -1,0 +1,95 @@
+"""Shows tell the seats that can be bought now, as booking counts them."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import httpx
+import msgspec
+import pytest
+
+from cinesync.chassis import clock
+from cinesync.chassis.db import Database
+from cinesync.chassis.peer import Answer, Peer, PeerAway
+from cinesync.movies import seats_left
+from cinesync.movies.routes import router
+from cinesync.movies.seats_left import SeatsLeft
+from tests.conftest import MakeClient
+
+
+class Booking:
+    """What booking would count, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.left = 7
+        self.body: bytes | None = None
+        self.status = 200
+        self.is_away = False
+        self.asked = 0
+
+    async def call(self, method: str, path: str, *, params: Mapping[str, str]) -> Answer:
+        assert (method, path) == ("GET", seats_left.PATH)
+        self.asked += 1
+        if self.is_away:
+            raise PeerAway("booking is down")
+        items = [
+            {"show_id": show_id, "seat_count": 99, "seats_left": self.left, "seats_held": 3}
+            for show_id in params["show_ids"].split(",")
+        ]
+        body = self.body if self.body is not None else msgspec.json.encode({"items": items})
+        return Answer(self.status, body)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def booking() -> Booking:
+    return Booking()
+
+
+@pytest.fixture
+def client(chain: Database, make_client: MakeClient, booking: Booking) -> httpx.AsyncClient:
+    return make_client("movies", [router(chain, SeatsLeft(cast("Peer", booking)))])
+
+
+async def shows(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    answer = await client.get("/api/movies/shows", params={"limit": 5})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["items"]
+    return found
+
+
+async def test_shows_tell_what_booking_counted(client: httpx.AsyncClient, booking: Booking) -> None:
+    listed = await shows(client)
+    assert [(one["seats_left"], one["seats_held"]) for one in listed] == [(7, 3)] * 5
+    assert booking.asked == 1
+    one = (await client.get(f"/api/movies/shows/{listed[0]['show_id']}")).json()
+    assert (one["seats_left"], one["seats_held"]) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    "trouble", [{"is_away": True}, {"status": 503}, {"body": b"[]"}], ids=["away", "503", "strange"]
+)
+async def test_without_booking_shows_tell_what_is_not_sold(
+    client: httpx.AsyncClient,
+    booking: Booking,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: dict[str, Any],
+) -> None:
+    for name, value in trouble.items():
+        setattr(booking, name, value)
+    for _ in range(2):
+        listed = await shows(client)
+        assert all(one["seats_left"] == one["seat_count"] for one in listed)
+    assert booking.asked == 1  # it is left alone for a while
+    monkeypatch.setattr(seats_left, "PAUSE_SECONDS", 0.0)
+    booking.is_away, booking.status, booking.body = False, 200, None
+    later = clock.monotonic_seconds() + 6
+    monkeypatch.setattr(clock, "monotonic_seconds", lambda: later)
+    assert (await shows(client))[0]["seats_left"] == 7
+
+
+async def test_a_shop_without_booking_is_not_asked_for_one() -> None:
+    left = SeatsLeft()
+    assert await left.told([]) == []
+    await left.close()
