@@ -1,6 +1,7 @@
 """What PostgreSQL itself could do: claims of seats and nothing else, on the shop's own server."""
 
 import asyncio
+import os
 import re
 import shutil
 import subprocess
@@ -84,8 +85,10 @@ def _pgbench(url: str, seconds: float) -> float | None:
         script.flush()
         command = [program, "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2"]
         command += ["-T", str(max(int(seconds), 1)), "-f", script.name, "-U", "postgres"]
-        command += ["-h", parse_qs(urlsplit(url).query)["host"][0], DATABASE]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        where = urlsplit(url)
+        command += ["-h", parse_qs(where.query)["host"][0], DATABASE]
+        environ = {**os.environ, "PGPASSWORD": where.password or ""}  # noqa: TID251 as a child inherits it
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
     return tps(done.stdout)
 
 
