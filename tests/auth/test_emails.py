@@ -74,3 +74,10 @@ async def test_two_accounts_that_became_one_address_both_go_on(auth: Auth) -> No
     assert (first.status_code, second.status_code) == (200, 200)
     assert (await auth.register("JÜRGEN@bücher.example")).status_code == 409
     assert await auth.count("customer_emails") == 2
+
+
+async def test_a_name_that_no_longer_may_be_registered_is_one_account_too(auth: Auth) -> None:
+    """Browsers still follow such links: both forms are in use."""
+    assert (await auth.register("ada@a--\u00fc.example")).status_code == 201
+    assert (await auth.register("ada@xn--a---joa.example")).status_code == 409
+    assert (await auth.login("ADA@XN--A---JOA.example")).status_code == 200
