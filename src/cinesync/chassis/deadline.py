@@ -23,6 +23,8 @@ TICK_SECONDS = 0.25
 # What is left to tell of an end that comes from below: a database that hangs is left in this time.
 MARGIN_SECONDS = 2.5
 LEAST_SECONDS = 0.05
+# What is loaded for one request is shared by others, and a stranger may send the header too.
+ASKED_SECONDS_MIN = 4.0
 
 
 class TookTooLong(Unavailable):
@@ -144,11 +146,13 @@ def headers() -> dict[str, str]:
 
 
 def asked_for(header: str | None, seconds_max: float) -> float:
-    """The time of a request, of which its sender may want less."""
+    """The time of a request, of which its sender may want less, within reason."""
     if header is None:
         return seconds_max
     try:
         wanted = float(header)
     except ValueError:
         return seconds_max
-    return min(max(wanted, LEAST_SECONDS), seconds_max) if math.isfinite(wanted) else seconds_max
+    return (
+        min(max(wanted, ASKED_SECONDS_MIN), seconds_max) if math.isfinite(wanted) else seconds_max
+    )
