@@ -10,6 +10,8 @@ from uuid import UUID
 import asyncpg
 
 from cinesync.backup.manifest import Progress
+from cinesync.chassis import clock
+from cinesync.chassis.database_id import ID_ROW, OLDER_ROW
 from cinesync.contracts import CONSUMERS
 from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.serve import SERVICES
@@ -56,6 +58,20 @@ async def connected(server: Postgres, service: str) -> AsyncIterator[Connection]
         yield connection
     finally:
         await connection.close()
+
+
+async def become_another_shop(server: Postgres) -> None:
+    """Give each database another id: a broker that knows the earlier one, and holds events from
+    after the backup's point, refuses this shop instead of feeding it."""
+    for service in SERVICES:
+        async with connected(server, service) as database, database.transaction():
+            await database.execute("DELETE FROM leases WHERE name = $1", OLDER_ROW)
+            await database.execute(
+                "INSERT INTO leases (name, owner, expires_at) VALUES ($1, $2, 'infinity')"
+                " ON CONFLICT (name) DO UPDATE SET owner = excluded.owner",
+                ID_ROW,
+                str(clock.new_id()),
+            )
 
 
 async def forget_earlier_ledger(server: Postgres, archive: Path, progress: Progress) -> int:

@@ -141,6 +141,7 @@ class _Work:
         archive = self.earlier / CERTIFICATES
         archive.touch(mode=0o600)
         entries = await databases.forget_earlier_ledger(self.server, archive, self.progress)
+        await databases.become_another_shop(self.server)
         self.progress("looking for events that only the broker had", 0, 0)
         sent_again = await databases.send_undelivered_again(self.server)
         charges, refunds = 0, 0
