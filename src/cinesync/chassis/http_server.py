@@ -5,7 +5,6 @@ TLS nobody but an attacker speaks it. A head that is not there in time ends its 
 ones among them; a client that reads nothing of its answer for a minute is cut off by the kernel.
 """
 
-import asyncio
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from granian.server.embed import Server
 from litestar.types import ASGIApp
 
 from cinesync.chassis import open_files
+from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.client_address import ClientAddresses
 from cinesync.chassis.connections import Connections
 from cinesync.chassis.host_names import known_names
@@ -84,11 +84,12 @@ class HttpServer(Server):
 
     async def serve(self, *arguments: Any, **options: Any) -> None:
         """Until `stop`."""
-        counting = asyncio.create_task(self._connections.run(), name="connections")
+        loops = Loops()
+        loops.start(Loop("http.connections", self._connections.run, None))
         try:
             await super().serve(*arguments, **options)
         finally:
-            counting.cancel()
+            await loops.close()
 
     def stop(self) -> None:
         """Take no more; `serve` returns when those in progress are answered."""
