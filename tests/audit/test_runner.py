@@ -30,14 +30,16 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """An audit whose one check comes to these outcomes, one look after the other."""
     monkeypatch.setattr(runner, "LOOK_PAUSE_SECONDS", 0.0)
 
-    async def audit(looks: Sequence[Outcome], *, settled: bool = False) -> Report:
+    async def audit(
+        looks: Sequence[Outcome], *, settled: bool = False, is_running: bool = True
+    ) -> Report:
         left: Iterator[Outcome] = iter(looks)
 
         async def look(_books: Books, _progress: Any) -> Outcome:
             return next(left)
 
         monkeypatch.setattr(runner, "CHECKS", (Check("I1", "seats", look),))
-        books = Books({}, {}, None, (), None)
+        books = Books({}, {}, None, (), None, is_running=is_running)
         return await runner.audit(books, settled=settled, say=lambda _: None)
 
     return audit
@@ -66,6 +68,14 @@ async def test_a_finding_that_does_not_last_is_none(run: Run) -> None:
     (result,) = (await run([passing, BAD, passing, BAD])).results
     assert result.outcome == BAD
     assert (await run([BAD, GOOD])).exit_code == 0
+
+
+async def test_a_shop_that_stands_still_is_looked_at_once(run: Run) -> None:
+    assert (await run([BAD], is_running=False)).exit_code == 1
+    assert (await run([AWAY], settled=True, is_running=False)).exit_code == 3
+    (result,) = (await run([LATE], settled=True, is_running=False)).results
+    assert isinstance(result.outcome, Failed)
+    assert result.outcome.findings == ("1 entry is on its way, and the shop stands still",)
 
 
 async def test_settled_waits_for_what_is_on_its_way_and_then_fails_it(
