@@ -109,7 +109,7 @@ def serve_command(service: str, host: str | None, port: int | None, *, demo: boo
     names = serve.ALL if service == "all" else (service,)
     with clear_settings_errors():
         serve.check_bus(names, settings)
-        telemetry.configure_logging(settings.get("LOG_LEVEL", "INFO"))
+        telemetry.configure_logging(settings.get("LOG_LEVEL") or "INFO")
         uvloop.run(serve.serve(names, settings, demo=demo, on_ready=_print_ready))
 
 
@@ -137,10 +137,12 @@ def bank_command(port: int, data: Path, webhook_url: str, late_seconds: float) -
     """
     from cinesync.bank.app import Secrets, Settings, run  # noqa: PLC0415
     from cinesync.bank.books import Delays  # noqa: PLC0415
+    from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.chassis.settings import load  # noqa: PLC0415
 
     with clear_settings_errors():
         secret = load(Secrets, environ()).bank_secret
+    telemetry.configure_logging(environ().get("LOG_LEVEL") or "INFO")
     delays = Delays(late_seconds=late_seconds)
     run(Settings(port=port, data=data, webhook_url=webhook_url, secret=secret, delays=delays))
 

@@ -35,7 +35,7 @@ def validator_command(home: Path) -> None:
 
     try:
         load(home)  # refused in one line, before there is a log
-        telemetry.configure_logging(environ().get("LOG_LEVEL", "INFO"))
+        telemetry.configure_logging(environ().get("LOG_LEVEL") or "INFO")
         validator.main(home)
     except (NoHome, OldFormat) as error:
         raise Refused(str(error)) from error

@@ -19,6 +19,7 @@ from litestar.types import ControllerRouterHandler
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
+from cinesync.chassis import clock, telemetry
 from cinesync.chassis.db import Transaction
 from cinesync.chassis.http import Observed, Page, decode_cursor, encode_cursor, service_app
 from cinesync.chassis.problems import Problem, TooMany
@@ -421,3 +422,21 @@ async def test_the_docs_name_no_foreign_host_and_all_their_assets_are_there(
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Requests are logged; here nobody reads that."""
     caplog.set_level(logging.CRITICAL)
+
+
+async def test_a_requests_line_says_who_asked_and_for_what(
+    http: httpx.AsyncClient, sign: Sign
+) -> None:
+    order_id, customer_id = clock.new_id(), clock.new_id()
+    noted: list[dict[str, Any]] = []
+
+    def keep(**facts: Any) -> None:
+        noted.append(facts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(telemetry, "note", keep)
+        await http.get(f"/api/toy/orders/{order_id}")
+        headers = {"authorization": f"Bearer {sign(customer_id)}"}
+        await http.get("/api/toy/me", headers=headers)
+    assert {"order_id": order_id} in noted
+    assert {"actor": customer_id, "role": "customer"} in noted
