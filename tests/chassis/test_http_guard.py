@@ -88,6 +88,13 @@ async def test_headers_with_underscores_are_dropped_and_no_others(app: Seen) -> 
     assert app.scopes[0]["headers"] == [HOST, (b"x-y", b"2")]
 
 
+@pytest.mark.parametrize("said", [b"evil.example", b"localhost, evil.example", b"", b"\xff"])
+async def test_a_forwarded_host_that_is_not_ours_is_dropped(app: Seen, said: bytes) -> None:
+    ours = (b"x-forwarded-host", b"localhost:8443")
+    assert await Client(app).ask(ours, (b"x-forwarded-host", said), (b"x-y", b"1")) == 200
+    assert app.scopes[0]["headers"] == [HOST, ours, (b"x-y", b"1")]
+
+
 async def test_a_query_is_ascii_for_the_app(app: Seen) -> None:
     assert await Client(app).ask(query_string="q=é".encode()) == 200
     assert app.scopes[0]["query_string"] == b"q=%C3%A9"

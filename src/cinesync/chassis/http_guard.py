@@ -46,6 +46,7 @@ RETRY_SECONDS: Final = 5
 
 # Invalid UTF-8 comes as U+FFFD. What has no place in a path has none in a log or a redirect.
 UNCLEAR_PATH = re.compile("[\x00-\x1f\x7f\ufffd]")
+FORWARDED_HOST: Final = b"x-forwarded-host"
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
@@ -127,9 +128,21 @@ class Guard:
             raise Refused(HostUnclear() if is_ours is None else HostNotOurs())
         if UNCLEAR_PATH.search(path):
             raise Refused(PathUnclear())
-        if b"_" in b"".join(found) or not query.isascii():
-            _clean(scope)
+        if b"_" in b"".join(found) or not query.isascii() or self._is_astray(found):
+            scope["headers"] = [pair for pair in headers if self._is_for_apps(*pair)]
+            scope["query_string"] = NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], query)
         return found
+
+    def _is_astray(self, found: dict[bytes, bytes]) -> bool:
+        """Whether the X-Forwarded-Host that counts, the last, is not ours."""
+        host = found.get(FORWARDED_HOST)
+        return host is not None and not self._hosts.knows(host)
+
+    def _is_for_apps(self, name: bytes, value: bytes) -> bool:
+        """WSGI takes X_Y for X-Y, so that anybody could say what a proxy says; and a proxy that
+        sets no X-Forwarded-Host passes a client's on.
+        """
+        return b"_" not in name and (name != FORWARDED_HOST or self._hosts.knows(value) is True)
 
     def _enter(self, scope: Any, found: dict[bytes, bytes]) -> str:
         """Counts a request of an address, which is returned."""
@@ -176,16 +189,6 @@ class Guard:
         )
         is_for_people = self._has_pages and not scope["path"].startswith("/api/")
         await answer(problem, send, is_for_people=is_for_people)
-
-
-def _clean(scope: Any) -> None:
-    """What the WSGI bridge misunderstands: it takes X_Y for X-Y, so that anybody could say what a
-    proxy says; and of queries it takes ASCII only.
-    """
-    scope["headers"] = [pair for pair in scope["headers"] if b"_" not in pair[0]]
-    scope["query_string"] = NOT_ASCII.sub(
-        lambda byte: b"%%%02X" % byte[0][0], scope["query_string"]
-    )
 
 
 def _giving(body: bytes, receive: Receive) -> Receive:
