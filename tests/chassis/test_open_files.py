@@ -1,6 +1,8 @@
 """How many connections a process takes, by the files that it may have open."""
 
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -35,6 +37,27 @@ def test_connections_leave_files_for_everything_else_and_streams_for_buyers(
     assert open_files.streams_max(0, otherwise=2_000) == streams
     assert open_files.connections_max(connections - 1) == connections - 1
     assert open_files.streams_max(streams, otherwise=1) == streams
+
+
+PROBE = """
+import resource, click
+from cinesync.cli import main
+main.command("probe")(lambda: click.echo(resource.getrlimit(resource.RLIMIT_NOFILE)))
+main(["probe"])
+"""
+
+
+def test_every_command_raises_the_limit() -> None:
+    """Granian does so too when it is loaded; validators and the supervisor load none."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard)),
+    )
+    assert done.stdout.strip() == f"({hard}, {hard})"
 
 
 def test_more_than_open_files_allow_is_refused_with_what_to_do(

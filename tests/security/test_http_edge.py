@@ -244,9 +244,12 @@ def test_the_usual_limit_of_open_files_does_not_close_the_shop(tmp_path: Path) -
         edge_process.storefront(tmp_path / "log", {}, files=(1_024, hard)) as usual,
         ExitStack() as lines,
     ):
-        for _ in range(1_124):
-            lines.enter_context(connect(usual.port))
+        idle = [lines.enter_context(connect(usual.port)) for _ in range(1_124)]
         assert exchange(usual.port, request("/sign-in")).status == 200
+        limits = Path(f"/proc/{usual.pid}/limits").read_text().splitlines()
+        soft = next(line for line in limits if line.startswith("Max open files")).split()[3]
+        assert soft == str(hard)
+        assert not any(_is_ended(line) for line in idle[:50]), "there is room for all"
 
 
 def test_one_address_does_not_keep_all_connections_by_saying_nothing(tmp_path: Path) -> None:
