@@ -129,6 +129,17 @@ async def test_seats_that_come_back_unpaid_count_for_a_pause(
     assert (await fill(office, show, address_key=address_key))[0] == 60
 
 
+async def test_without_the_pause_seats_are_held_and_given_back_for_ever(
+    office: BoxOffice, show: ShowScheduled
+) -> None:
+    office.terms = Terms(release_pause_seconds=0)
+    address_key = clock.new_id()
+    for _ in range(3):
+        assert (await fill(office, show, address_key=address_key))[0] == 60
+        for booking in await live(office):
+            await office.release(booking)
+
+
 async def test_a_customer_who_holds_and_gives_back_in_turns_pauses(
     office: BoxOffice, show: ShowScheduled
 ) -> None:
