@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from cinesync.booking import held_store, service, settling
-from cinesync.booking.held_limits import HeldSeats
+from cinesync.booking.held_limits import HeldSeats, is_near
 from cinesync.booking.model import (
     AddressHoldsTooMany,
     Booking,
@@ -18,10 +18,12 @@ from cinesync.booking.model import (
     TooManyHeld,
 )
 from cinesync.booking.service import Held
+from cinesync.booking.shop import Shop
+from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.db import Database, Transaction
 from cinesync.contracts.movies import ShowScheduled
-from tests.booking.scenes import BoxOffice, called_off, row, scheduled, seats_of, wish
+from tests.booking.scenes import CLIENTS, BoxOffice, called_off, row, scheduled, seats_of, wish
 from tests.portability.profile import Profile
 
 ROWS = "ABCDEFGHIJKLMNOP"
@@ -198,6 +200,42 @@ async def test_without_serializable_they_do(
     office: BoxOffice, hasty: Database, meeting: None
 ) -> None:
     assert sum(await _race(office, hasty)) == 120
+
+
+async def test_near_a_limit_what_is_held_is_read_where_it_is_exact(
+    office: BoxOffice, show: ShowScheduled
+) -> None:
+    """Two processes through their batchers, forty guests each, from one address."""
+    shops = [Shop(office.db, office.terms, TicketSigner("s"), CLIENTS, 1) for _ in range(2)]
+    address_key = clock.new_id()
+    wishes = [
+        [wish(show, f"{name}{n}", f"{name}{n + 1}", address_key=address_key) for name in names
+         for n in (1, 3, 5, 7, 9)]
+        for names in ("ABCDEFGH", "IJKLMNOP")
+    ]  # fmt: skip
+    answers = await asyncio.gather(
+        *(shop.hold(one) for shop, own in zip(shops, wishes, strict=True) for one in own),
+        return_exceptions=True,
+    )
+    held = sum(len(one.pick.seats) for one in answers if isinstance(one, Held))
+    assert held == 60
+    assert {type(one) for one in answers} == {Held, AddressHoldsTooMany}
+
+
+def test_only_who_is_near_a_limit_is_counted_anew() -> None:
+    terms, show = Terms(), scheduled()
+    address_key, customer_id = clock.new_id(), clock.new_id()
+    plain = [wish(show, "A1", "A2") for _ in range(50)]
+    assert not is_near(plain, [], terms)
+    row_of = HeldSeats(None, None, address_key, show.show_id, 13, 13, show.starts_at)
+    assert not is_near([wish(show, "A1", "A2", address_key=address_key)], [row_of], terms)
+    assert is_near([wish(show, best=3, address_key=address_key)], [row_of], terms)
+    elsewhere = row_of._replace(show_id=clock.new_id(), counted=5)
+    assert is_near([wish(show, best=1, address_key=address_key)], [row_of, elsewhere], terms)
+    assert is_near([wish(show, "A1", customer_id=customer_id)] * 2, [], terms)
+    own = HeldSeats(customer_id, customer_id, None, None, 2, 2, show.starts_at)
+    assert is_near([wish(show, "A1", customer_id=customer_id)], [own], terms)
+    assert not is_near([wish(show, best=10, address_key=None)] * 1, [], terms)
 
 
 async def _race(office: BoxOffice, db: Database) -> list[int]:

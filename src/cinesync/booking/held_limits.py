@@ -8,7 +8,7 @@ limited by what it holds itself, so that no stranger who types its address as a 
 owner from buying.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from math import ceil
 from typing import NamedTuple
@@ -22,6 +22,9 @@ from cinesync.booking.model import (
     Terms,
     TooManyHeld,
 )
+
+# That hold seats for one address in the same moment, and stay within its limits all the same.
+PROCESSES = 4
 
 
 class HeldSeats(NamedTuple):
@@ -151,6 +154,30 @@ class HeldLimits:
             return self._terms.hold_seconds + self._terms.release_pause_seconds
         left = (ends_at - now).total_seconds() + self._terms.release_pause_seconds
         return max(ceil(left), 1)
+
+
+def is_near(holds: Sequence[HoldSeats], rows: Sequence[HeldSeats], terms: Terms) -> bool:
+    """Whether one of these may come near a limit, so that what is held must be read again in the
+    transaction that holds more: only there two processes cannot both believe the same count.
+
+    Far from every limit it is read before it, because what a transaction reads of an index is
+    locked by the page: processes would abort each other whoever their customers are. Four of
+    them at once then stay within a limit by address, and two within one by e-mail.
+    """
+    if len({hold.email_key for hold in holds}) < len(holds):
+        return True
+    if any(row.email_key is not None for row in rows):
+        return True
+    # By address alone: to tell its shows apart as well would cost every hold more than it spares.
+    far = min(terms.address_seats_max, terms.address_show_seats_max) // PROCESSES
+    kept: dict[UUID | None, int] = {}
+    for row in rows:
+        kept[row.address_key] = kept.get(row.address_key, 0) + row.counted
+    for hold in holds:
+        address = hold.address_key
+        kept[address] = kept.get(address, 0) + (len(hold.seats) or hold.best)
+    kept.pop(None, None)
+    return bool(kept) and max(kept.values()) > far
 
 
 def _minutes(seconds: int) -> str:

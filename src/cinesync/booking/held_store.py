@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.booking.held_limits import HeldSeats
-from cinesync.booking.model import Booking, State
+from cinesync.booking.model import Booking, HoldSeats, State, Terms
 from cinesync.booking.store import Claim
 from cinesync.chassis.db import Transaction, text
 
@@ -48,6 +48,16 @@ async def held_seats(
         "pause": pause_seconds,
     }
     return [HeldSeats(*row) for row in await tx.execute(statement, parameters)]
+
+
+async def held_by(tx: Transaction, holds: Sequence[HoldSeats], terms: Terms) -> list[HeldSeats]:
+    """What those who want seats, and their addresses, keep already."""
+    return await held_seats(
+        tx,
+        {hold.email_key for hold in holds},
+        {hold.address_key for hold in holds if hold.address_key is not None},
+        terms.release_pause_seconds,
+    )
 
 
 async def owners(

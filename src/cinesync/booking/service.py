@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cinesync.booking import catalog, held_store, store
 from cinesync.booking.allocation import companions
 from cinesync.booking.counter import Counter, Pick
-from cinesync.booking.held_limits import HeldLimits
+from cinesync.booking.held_limits import HeldLimits, HeldSeats
 from cinesync.booking.kept import Kept
 from cinesync.booking.model import (
     NEXT,
@@ -53,14 +53,20 @@ class NothingHeld(Exception):
 
 
 async def hold_seats(
-    tx: Transaction, holds: Sequence[HoldSeats], kept: Kept, terms: Terms
+    tx: Transaction,
+    holds: Sequence[HoldSeats],
+    kept: Kept,
+    terms: Terms,
+    held: Sequence[HeldSeats] | None = None,
 ) -> list[HoldResult]:
     """Hold all or none of each customer's seats; one answer for each, in order.
+
+    `held` is what they keep already, if that was read before: see `held_limits.is_near`.
 
     Conflicts within the batch are decided in memory, in arrival order; with other processes by
     the primary key, whatever was read before. Raises NothingHeld when all are refused.
     """
-    counter = await open_counter(tx, holds, kept, terms)
+    counter = await open_counter(tx, holds, kept, terms, held)
     decided = [counter.decide(hold) for hold in holds]
     picks = [pick for pick in decided if isinstance(pick, Pick)]
     gone = await _claim_all_or_none(tx, picks, terms)
@@ -75,18 +81,18 @@ async def hold_seats(
 
 
 async def open_counter(
-    tx: Transaction, holds: Sequence[HoldSeats], kept: Kept, terms: Terms
+    tx: Transaction,
+    holds: Sequence[HoldSeats],
+    kept: Kept,
+    terms: Terms,
+    held: Sequence[HeldSeats] | None = None,
 ) -> Counter:
     """Read once for the whole batch what its decisions rest on."""
     sales = await store.sales_of(tx, [hold.show_id for hold in holds])
     shows = await kept.shows(tx, sales)
     taken = {sale.show_id: sale.taken for sale in sales}
-    held = await held_store.held_seats(
-        tx,
-        {hold.email_key for hold in holds},
-        {hold.address_key for hold in holds if hold.address_key is not None},
-        terms.release_pause_seconds,
-    )
+    if held is None:
+        held = await held_store.held_by(tx, holds, terms)
     halls = {show.layout_id: await kept.hall(tx, show.layout_id) for show in shows.values()}
     for show in shows.values():
         unpriced = halls[show.layout_id].outside(show.prices_cents.keys())

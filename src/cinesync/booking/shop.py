@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from cinesync.booking import catalog, service, store
+from cinesync.booking import catalog, held_store, service, store
 from cinesync.booking.availability import Availability
 from cinesync.booking.clients import Clients
 from cinesync.booking.feed import Snapshot, Taken
+from cinesync.booking.held_limits import is_near
 from cinesync.booking.kept import Kept
 from cinesync.booking.live import PER_ADDRESS_MAX, Live
 from cinesync.booking.model import Booking, Choice, HoldSeats, Terms
@@ -85,7 +86,9 @@ class Shop:
         versions = self.live.versions(wanted)
         results: Sequence[HoldResult]
         try:
-            results = await self.db.run(service.hold_seats, holds, self.kept, self.terms)
+            held = await self.db.run_one(held_store.held_by, holds, self.terms)
+            known = None if is_near(holds, held, self.terms) else held
+            results = await self.db.run(service.hold_seats, holds, self.kept, self.terms, known)
         except NothingHeld as refused:
             results = refused.results
         self.live.seats_held([result.event for result in results if isinstance(result, Held)])
