@@ -26,6 +26,7 @@ from cinesync.cli_ledger import ledger_group, validator_command, verify_command
 from cinesync.cli_payments import payments_group
 from cinesync.cli_staff import staff_group
 from cinesync.cli_up import restart_command, up_command
+from cinesync.supervisor import private_files
 
 if TYPE_CHECKING:
     from cinesync.chassis.dead_letters import DeadLetter
@@ -55,9 +56,13 @@ click.rich_click.COMMAND_GROUPS = {
 
 
 def run() -> None:
-    """The command, with every refusal as one line on stderr and exit code 2."""
+    """The command, with every refusal as one line on stderr and exit code 2.
+
+    What it writes is its owner's alone, whichever part of a shop it runs.
+    """
     try:
-        sys.exit(main(standalone_mode=False))
+        with private_files.private():
+            sys.exit(main(standalone_mode=False))
     except click.ClickException as error:
         click.echo(f"cinesync: {' '.join(error.format_message().split())}", err=True)
         sys.exit(2)

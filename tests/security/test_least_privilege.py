@@ -1,21 +1,15 @@
 """What a stolen file, process or password of a running shop opens: no more than its own."""
 
-import os
-import pwd
-import stat
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from cinesync.supervisor.environments import DATABASE_URLS, NEEDED_BY, SERVICES
-from cinesync.supervisor.postgres import SYSTEM_USER
+from tests.security.private import readable_by_others
 from tests.system.shop import Shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover, pytest.mark.xdist_group("shop")]
-
-OTHERS = 0o007
-GROUP = 0o070
 
 
 def environ_of(pid: int) -> dict[str, str]:
@@ -25,17 +19,7 @@ def environ_of(pid: int) -> dict[str, str]:
 
 
 def test_no_file_of_a_running_shop_is_anybody_elses(shop: Shop) -> None:
-    home = shop.home.folder
-    wrong = []
-    for path in (home, *home.rglob("*")):
-        mode = stat.S_IMODE(path.lstat().st_mode)
-        if path.is_symlink() or not mode & (GROUP | OTHERS):
-            continue
-        # Root's PostgreSQL runs as its own user, which passes and reads nothing.
-        is_passed = os.geteuid() == 0 and mode & (GROUP | OTHERS) == 0o010 and path.is_dir()
-        if not (is_passed and path.stat().st_gid == pwd.getpwnam(SYSTEM_USER).pw_gid):
-            wrong.append(f"{path.relative_to(home)} {mode:o}")
-    assert wrong == []
+    assert readable_by_others(shop.home.folder) == []
 
 
 def test_the_bank_and_the_validators_are_told_no_secret_of_the_shop(shop: Shop) -> None:

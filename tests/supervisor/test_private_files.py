@@ -2,10 +2,14 @@
 
 import os
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from cinesync.supervisor.address import free_port
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.private_files import private
 
@@ -63,3 +67,26 @@ def test_without_that_others_would_read_it(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (mode(tmp_path / "open"), mode(tmp_path / "closed")) == (0o644, 0o600)
+
+
+def test_a_part_that_is_run_by_hand_writes_for_its_owner_alone(tmp_path: Path) -> None:
+    books = tmp_path / "books.sqlite"
+    with (tmp_path / "bank.log").open("wb") as log:
+        bank = subprocess.Popen(
+            [sys.executable, "-m", "cinesync.cli", "bank", f"--port={free_port()}",
+             f"--data={books}", "--webhook-url=http://127.0.0.1:1/"],
+            env={**os.environ, "BANK_SECRET": "a secret of tests that is long enough"},  # noqa: TID251
+            umask=0o022,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not books.exists():
+            assert bank.poll() is None, (tmp_path / "bank.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert {mode(path) for path in tmp_path.glob("books.sqlite*")} == {0o600}
+    finally:
+        bank.kill()
+        bank.wait(60)

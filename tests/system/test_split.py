@@ -20,6 +20,7 @@ from cinesync.supervisor.environments import NEEDED_BY
 from tests.chassis.rabbitmq_server import RabbitMqServer
 from tests.needs import need
 from tests.security.listening import assert_on_this_machine_only
+from tests.security.private import readable_by_others
 from tests.system.shop import Client, command, eventually
 from tests.system.split_shop import SplitShop
 from tests.system.test_crash import assert_books_are_whole, buy, children_of, is_alive
@@ -116,6 +117,10 @@ def test_each_process_is_told_no_secret_that_is_not_its_own(split: SplitShop) ->
             raw = Path(f"/proc/{child.pid}/environ").read_bytes().decode().split("\0")
             told = {name for name in secrets if any(one.startswith(f"{name}=") for one in raw)}
             assert told == {name for name in secrets if service in NEEDED_BY[name]}, child.name
+
+
+def test_no_file_of_a_split_shop_is_anybody_elses(split: SplitShop) -> None:
+    assert readable_by_others(split.home.folder) == []
 
 
 def test_a_seat_held_through_one_replica_is_seen_on_the_stream_of_the_other(
