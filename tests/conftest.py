@@ -141,12 +141,12 @@ async def make_database(postgres: Postgres, templates: set[str]) -> AsyncIterato
     async def make(service: str) -> Database:
         package = service if "." in service else f"cinesync.{service}"
         template = f"template_{package.replace('.', '_')}"
-        if service not in templates:
+        if package not in templates:
             await _admin(postgres, f"CREATE DATABASE {template}")
             db = open_database(postgres.url(template))
             await migrate.upgrade(db, f"{package}.migrations", "tests")
             await db.close()
-            templates.add(service)
+            templates.add(package)
         name = f"{package.rpartition('.')[2]}_{next(_numbers)}"
         await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         opened.append(open_database(postgres.url(name)))

@@ -249,6 +249,36 @@ def test_what_is_left_of_a_part_goes_back_with_the_end_of_the_booking(
     eventually(lambda: client.get(path)["refunded_cents"] == booking["total_cents"], "all is back")
 
 
+def test_a_free_show_is_booked_without_a_provider(shop: Shop, client: Client) -> None:
+    show_id = client.a_show(15)["show_id"]
+    seats = f"/api/booking/shows/{show_id}/seats"
+    prices = {zone["zone"]: 0 for zone in client.get(seats)["zones"]}
+    manager = shop.member("manager")
+    path = f"/api/movies/shows/{show_id}"
+    assert manager.call("PATCH", path, json={"prices_cents": prices}).is_success
+    eventually(
+        lambda: not any(zone["price_cents"] for zone in client.get(seats)["zones"]),
+        "booking knows the prices",
+    )
+    hold = client.hold_best(show_id, 2)
+    assert hold["total_cents"] == 0
+    answer = client.call(
+        "POST",
+        "/api/payment/payments",
+        json={"hold_id": hold["hold_id"]},
+        headers={"Idempotency-Key": str(uuid4())},
+    )
+    payment = answer.json()
+    assert (answer.status_code, payment["status"], payment["provider"]) == (201, "success", "free")
+    assert client.confirmed(hold["hold_id"])["ticket"]
+    entries = f"/api/ledger/entries?booking_id={hold['hold_id']}"
+    eventually(lambda: len(client.get(entries)["items"]) == 2, "the ledger has both")
+    cancelled = client.call("POST", f"/api/booking/bookings/{hold['hold_id']}/cancel")
+    assert cancelled.is_success, cancelled.text
+    eventually(lambda: len(client.get(entries)["items"]) == 3, "and the cancellation")
+    assert client.payment(payment["payment_id"])["status"] == "success", "nothing to give back"
+
+
 def test_the_audit_names_a_broken_promise_and_exits_non_zero(shop: Shop, client: Client) -> None:
     hold = client.hold_best(client.a_show(7)["show_id"], 1)
     client.pay(hold["hold_id"])
