@@ -121,8 +121,8 @@ def test_a_shop_whose_disk_was_full_confirms_all_that_was_paid(
         buyer.over.set()
         buyer.join()
         _all_confirmed(client, buyer)
-        audit = shop.audit()
-        assert audit.returncode == 0, audit.stdout + audit.stderr
+        # Validators end when their disk is full; they are started again and catch up.
+        eventually(lambda: shop.audit().returncode == 0, "every promise holds")
     finally:
         for one in shop._clients:
             one.close()
