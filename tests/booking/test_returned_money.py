@@ -1,5 +1,7 @@
 """Money that goes back without booking's asking, money that comes again, and disputes."""
 
+from uuid import UUID
+
 import pytest
 
 from cinesync.booking import history, returned_money, revocations, settling
@@ -14,11 +16,13 @@ from cinesync.contracts.payment import (
 from tests.booking.scenes import BoxOffice, paid, refunded, scheduled
 
 
-def disputed(payment: PaymentSuccess, status: str, cents: int = 2000) -> PaymentDisputed:
+def disputed(
+    payment: PaymentSuccess, status: str, cents: int = 2000, dispute_id: UUID | None = None
+) -> PaymentDisputed:
     return PaymentDisputed(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
-        dispute_id=clock.new_id(),
+        dispute_id=dispute_id or clock.new_id(),
         payment_id=payment.payment_id,
         hold_id=payment.hold_id,
         customer_id=payment.customer_id,
@@ -153,6 +157,19 @@ async def test_tickets_rest_while_a_dispute_holds_their_money(office: BoxOffice)
     assert (await office.find(hold.booking_id)).state is State.CONFIRMED
     await office.db.run(returned_money.note_disputes, [disputed(payment, "open", 1999)])
     assert await revoked() == 0, "a part of the money is no reason to turn people away"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_dispute_that_is_over_holds_nothing_back_however_late_it_is_told(
+    office: BoxOffice, *, at_once: bool
+) -> None:
+    show = await office.schedule(scheduled())
+    hold = await office.hold(show, "A1", "A2")
+    payment, dispute_id = await office.pay(hold), clock.new_id()
+    told = [disputed(payment, status, dispute_id=dispute_id) for status in ("won", "open")]
+    for batch in [told] if at_once else [[one] for one in told]:
+        await office.db.run(returned_money.note_disputes, batch)
+    assert (await office.db.read(revocations.of_show, show.show_id)).tickets == []
 
 
 async def test_a_dispute_about_another_payment_touches_no_ticket(office: BoxOffice) -> None:

@@ -84,14 +84,39 @@ async def note_failed_refunds(tx: Transaction, failures: Sequence[PaymentRefundF
 
 
 async def note_disputes(tx: Transaction, disputes: Sequence[PaymentDisputed]) -> None:
-    """A dispute about all that a booking still has holds its tickets back until it is won."""
+    """A dispute about all that a booking still has holds its tickets back until it is won.
+
+    Events of one dispute may come in any order: what is told of it after its end changes nothing.
+    """
+    ended = await _note_ended(tx, disputes)
     bookings = await store.lock_bookings(tx, [dispute.hold_id for dispute in disputes])
     for dispute in disputes:
         booking = bookings.get(dispute.hold_id)
         if booking is None or booking.payment_id != dispute.payment_id:
             continue
         left_cents = booking.total_cents - booking.refund_cents
-        if dispute.status in MONEY_HELD and dispute.amount_cents >= left_cents:
+        is_held = dispute.status in MONEY_HELD and dispute.dispute_id not in ended
+        if is_held and dispute.amount_cents >= left_cents:
             await revocations.revoke_bookings(tx, [booking.booking_id], revocations.DISPUTED)
         elif dispute.status in MONEY_BACK:
             await revocations.restore_bookings(tx, [booking.booking_id], revocations.DISPUTED)
+
+
+async def _note_ended(tx: Transaction, disputes: Sequence[PaymentDisputed]) -> set[UUID]:
+    """Those of the disputes that are over, by these events or by earlier ones."""
+    over = sorted({one.dispute_id for one in disputes if one.status in MONEY_BACK})
+    if over:
+        insert = text(
+            "INSERT INTO disputes_ended (dispute_id)"
+            " SELECT t.dispute_id FROM unnest(CAST(:dispute_ids AS uuid[])) AS t(dispute_id)"
+            " ON CONFLICT (dispute_id) DO NOTHING"
+        )
+        await tx.execute(insert, {"dispute_ids": over})
+    found = await tx.execute(
+        text(
+            "SELECT dispute_id FROM disputes_ended"
+            " WHERE dispute_id = ANY(CAST(:dispute_ids AS uuid[]))"
+        ),
+        {"dispute_ids": sorted({one.dispute_id for one in disputes})},
+    )
+    return set(found.scalars())

@@ -232,6 +232,9 @@ reschedules_told = Table(
     Column("booking_id", Uuid, primary_key=True),
 )
 
+# Disputes whose money stays here; their events may come in any order.
+disputes_ended = Table("disputes_ended", metadata, Column("dispute_id", Uuid, primary_key=True))
+
 # All bookings of a show given back by staff, page by page: how far that has come.
 show_refunds = Table(
     "show_refunds",
