@@ -73,6 +73,56 @@ async def test_who_waits_too_long_for_another_migration_says_so(
         await migrate.upgrade(db, TOY, "me")
 
 
+async def test_who_was_killed_while_migrating_keeps_nobody_waiting_for_long(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "LEASE_SECONDS", 1)
+    db = await make_database("tests.chassis.toy")
+
+    async def begin(tx: Transaction) -> None:
+        await tx.execute(text("DELETE FROM alembic_version"))
+        await lease.take(tx, "migrate", "killed", migrate.LEASE_SECONDS)
+
+    await db.run(begin)
+    await migrate.upgrade(db, TOY, "me")
+    assert await migrate.is_current(db, TOY)
+
+
+async def test_a_migration_that_takes_long_keeps_others_out(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "LEASE_SECONDS", 1)
+    upgrade = alembic_steps.upgrade
+    has_ended = asyncio.Event()
+
+    def slow(connection, package):  # type: ignore[no-untyped-def]
+        connection.execute(text("SELECT pg_sleep(3)"))
+        upgrade(connection, package)
+
+    monkeypatch.setattr(alembic_steps, "upgrade", slow)
+    db = open_database(postgres.url("slow_migration"))
+
+    async def others_got_in() -> bool:
+        while not has_ended.is_set():
+            if await lease.held(db, "migrate", "another", 1):
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+    try:
+        await migrate.create_if_missing(db)
+        await migrate._bootstrap(db)
+        await lease.held(db, "migrate", "me", 1)
+        trying = asyncio.create_task(others_got_in())
+        await migrate.upgrade(db, TOY, "me")
+        assert not trying.done(), "another got in"
+        has_ended.set()
+        await trying
+        assert await migrate.is_current(db, TOY)
+    finally:
+        await db.close()
+
+
 async def test_a_migration_is_not_cut_off_by_the_statement_timeout_and_leaves_it_as_it_was(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

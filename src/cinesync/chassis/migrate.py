@@ -11,10 +11,12 @@ from sqlalchemy.exc import DBAPIError
 from cinesync.chassis import clock, database_url, lease, telemetry
 from cinesync.chassis.database_url import DatabaseUrlError
 from cinesync.chassis.db import Database, Transaction, is_lost, open_database, sqlstate, text
+from cinesync.chassis.problems import Problem
 
 log = telemetry.get_logger(__name__)
 
 MIGRATE_SECONDS_MAX = 300
+LEASE_SECONDS = 15
 WAIT_SECONDS = 0.1
 SERVER_SECONDS_MAX = 120.0
 MISSING_DATABASE = "3D000"
@@ -111,6 +113,7 @@ async def upgrade(db: Database, package: str, owner: str) -> None:
 
     await _bootstrap(db)
     await _await_lease(db, owner)
+    keeping = asyncio.create_task(_keep_lease(db, owner))
     try:
         async with db.engine.connect() as connection:
             await connection.execute(text("SET statement_timeout = 0"))  # a big table's index
@@ -118,6 +121,8 @@ async def upgrade(db: Database, package: str, owner: str) -> None:
             await connection.execute(text("RESET statement_timeout"))
         log.info("database.migrated", package=package, revision=newest(package))
     finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
         await db.run(lease.give_back, "migrate", owner)
 
 
@@ -151,10 +156,20 @@ async def _revision(tx: Transaction) -> str | None:
         return None
 
 
+async def _keep_lease(db: Database, owner: str) -> None:
+    """Until cancelled. One who was killed while migrating keeps others waiting for moments only."""
+    while True:
+        await asyncio.sleep(LEASE_SECONDS / 3)
+        try:
+            await lease.held(db, "migrate", owner, LEASE_SECONDS)
+        except Problem as error:  # the database is away, and the migration ends with it
+            log.warning("migrate.lease_not_kept", reason=repr(error))
+
+
 async def _await_lease(db: Database, owner: str) -> None:
     try:
         async with asyncio.timeout(MIGRATE_SECONDS_MAX):
-            while not await lease.held(db, "migrate", owner, MIGRATE_SECONDS_MAX):  # noqa: ASYNC110
+            while not await lease.held(db, "migrate", owner, LEASE_SECONDS):  # noqa: ASYNC110
                 await asyncio.sleep(WAIT_SECONDS)
     except TimeoutError as error:
         target = database_url.parse(db.url)
