@@ -253,6 +253,23 @@ async def make_till(
         yield make
 
 
+BuildBeside = Callable[[Till, Teller], Till]
+
+
+@pytest.fixture
+async def build_beside(make_client: MakeClient, sign: Sign) -> AsyncIterator[BuildBeside]:
+    """Another process on the database and holds of a till; closed in the end."""
+    async with AsyncExitStack() as stack:
+
+        def build(till: Till, teller: Teller) -> Till:
+            other = build_till(till.db, teller, make_client, sign, till.holds)
+            for close in (other.bank.aclose, other.gateway.close, other.cashier.close):
+                stack.push_async_callback(close)
+            return other
+
+        yield build
+
+
 def open_holds(desk: HoldDesk) -> Holds:
     """The service's side of `desk`."""
     return Holds(cast("Peer", desk))

@@ -16,8 +16,7 @@ from cinesync.contracts.booking import BookingRefused
 from cinesync.payment import bookkeeping, service
 from cinesync.payment.reconciliation import reconcile
 from tests.bank.teller import Teller
-from tests.conftest import MakeClient, Sign
-from tests.payment.conftest import MakeTill, Till, build_till, eventually
+from tests.payment.conftest import BuildBeside, MakeTill, Till, eventually
 
 SEEDS = (1, 2)
 ROUNDS = 3
@@ -69,13 +68,12 @@ async def test_money_is_conserved_under_all_faults_at_once(
     seed: int,
     make_till: MakeTill,
     quiet_teller: Teller,
-    make_client: MakeClient,
-    sign: Sign,
+    build_beside: BuildBeside,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chance = random.Random(seed)
     till = await make_till(quiet_teller)
-    other = build_till(till.db, quiet_teller, make_client, sign, till.holds)
+    other = build_beside(till, quiet_teller)
     till.holds.expires_in_seconds = 2.0
     hear = till.post_notice
 
@@ -98,8 +96,6 @@ async def test_money_is_conserved_under_all_faults_at_once(
         sweep.cancel()
     await asyncio.gather(*sweeps, return_exceptions=True)
     await assert_conserved(till)
-    await other.bank.aclose()
-    await other.gateway.close()
 
 
 async def assert_conserved(till: Till) -> None:

@@ -15,8 +15,7 @@ from cinesync.payment.cashier import Cashier, PayOrder
 from cinesync.payment.failure_limit import FailureLimit
 from cinesync.payment.model import Begin, Hold, Limits, Payment, PaymentUnderway, TooManyFailures
 from tests.bank.teller import Teller
-from tests.conftest import MakeClient, Sign
-from tests.payment.conftest import PATIENCE, Till, build_till, open_holds
+from tests.payment.conftest import PATIENCE, BuildBeside, Till, open_holds
 
 
 def outcomes(answers: list[httpx.Response]) -> Counter[str]:
@@ -30,9 +29,9 @@ async def captured(till: Till) -> int:
 
 
 async def test_twenty_payments_at_once_capture_once(
-    till: Till, teller: Teller, make_client: MakeClient, sign: Sign
+    till: Till, teller: Teller, build_beside: BuildBeside
 ) -> None:
-    other = build_till(till.db, teller, make_client, sign, till.holds)
+    other = build_beside(till, teller)
     other.customer_id = till.customer_id
     hold_id = str(clock.new_id())
     answers = await asyncio.gather(*(one.pay(hold_id=hold_id) for one in [till, other] * 10))

@@ -11,8 +11,7 @@ from cinesync.chassis import clock
 from cinesync.chassis.http import encode_cursor
 from cinesync.payment import store
 from tests.bank.teller import Teller
-from tests.conftest import MakeClient, Sign
-from tests.payment.conftest import MakeTill, Till, build_till, eventually
+from tests.payment.conftest import BuildBeside, MakeTill, Till, eventually
 
 
 async def test_an_approved_card_pays_at_once(till: Till) -> None:
@@ -185,9 +184,9 @@ async def test_keys_are_each_customers_own(till: Till) -> None:
 
 
 async def test_a_race_of_one_key_charges_once(
-    till: Till, teller: Teller, make_client: MakeClient, sign: Sign
+    till: Till, teller: Teller, build_beside: BuildBeside
 ) -> None:
-    other = build_till(till.db, teller, make_client, sign, till.holds)
+    other = build_beside(till, teller)
     other.customer_id = till.customer_id
     hold_id = str(clock.new_id())
     answers = await asyncio.gather(
@@ -198,9 +197,6 @@ async def test_a_race_of_one_key_charges_once(
     assert len(await till.charges(payment_id)) == 1
     assert len(await till.events("payment.success")) == 1
     await till.assert_books_are_whole()
-    await other.cashier.close()
-    await other.bank.aclose()
-    await other.gateway.close()
 
 
 async def test_without_the_key_guard_the_race_charges_more_than_once(till: Till) -> None:

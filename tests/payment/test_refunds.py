@@ -14,8 +14,7 @@ from cinesync.payment.gateways import GatewayAway
 from cinesync.payment.model import Refund, RefundStatus
 from cinesync.payment.refund_model import RefundCause
 from tests.bank.teller import Teller
-from tests.conftest import MakeClient, Sign
-from tests.payment.conftest import MakeTill, Till, build_till, eventually
+from tests.payment.conftest import BuildBeside, MakeTill, Till, eventually
 from tests.payment.notices import notice
 
 
@@ -278,12 +277,12 @@ async def test_without_the_table_of_refunds_one_is_counted_twice(
 
 
 async def test_several_processes_share_the_refunds_without_doing_one_twice(
-    till: Till, teller: Teller, make_client: MakeClient, sign: Sign
+    till: Till, teller: Teller, build_beside: BuildBeside
 ) -> None:
     payments = [answer.json() for answer in await asyncio.gather(*(till.pay() for _ in range(30)))]
     await till.db.run(service.refund_refused, [refused(payment) for payment in payments])
     await till.change("UPDATE refunds SET attempts = 0")
-    other = build_till(till.db, teller, make_client, sign, till.holds)
+    other = build_beside(till, teller)
     claims = await asyncio.gather(
         *(till.db.run(refund_store.claim_refunds, "sandbox", 60.0, 60.0, 10) for _ in range(6))
     )
@@ -294,8 +293,6 @@ async def test_several_processes_share_the_refunds_without_doing_one_twice(
     assert await bank_refunds(till) == [2400] * 30
     assert len(await till.events("payment.refunded")) == 30
     await till.assert_books_are_whole()
-    await other.bank.aclose()
-    await other.gateway.close()
 
 
 async def test_a_double_capture_and_a_cancellation_give_everything_back(till: Till) -> None:

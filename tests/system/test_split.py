@@ -260,7 +260,9 @@ def test_a_restart_whose_new_process_does_not_start_leaves_the_old_one_serving(
 ) -> None:
     pool = split.stack.pools["movies"]
     before = [child.pid for child in pool.replicas]
-    monkeypatch.setattr(pool.spare, "environ", {**pool.spare.environ, "DATABASE_URL": "none://"})
+    monkeypatch.setattr(
+        pool.spare, "environ", {**pool.spare.environ, "MOVIES_DATABASE_URL": "none://"}
+    )
     done = split.cinesync("restart", "movies", "--data", str(split.home.folder))
     assert done.returncode == 2
     assert f"{pool.spare.name} did not start" in done.stderr
