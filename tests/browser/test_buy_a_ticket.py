@@ -62,7 +62,9 @@ def register(page: Page) -> None:
 
 
 def fits(page: Page) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+    """Between two pages there is no document for a moment: the one that comes is asked."""
+    fitting = "document.documentElement && document.documentElement.scrollWidth <= innerWidth"
+    return bool(page.wait_for_function(fitting))
 
 
 def test_a_customer_buys_two_seats_and_cancels_them(open_page: OpenPage) -> None:
