@@ -241,6 +241,54 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert not server.is_running()
 
 
+async def test_a_killed_server_is_said_to_be_killed_and_no_older_error_is_blamed(
+    prepared: Path,
+) -> None:
+    server = Postgres(prepared, durable=False)
+    try:
+        server.start()
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await ask(server, "SELECT version_num FROM alembic_version")
+        with pytest.raises(asyncpg.InvalidCatalogNameError):  # PostgreSQL logs it as FATAL
+            await asyncpg.connect(server.url("nowhere"))
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        until_gone(server.pid)
+        assert server.last_words() == "SIGKILL ended it"
+    finally:
+        server.stop()
+
+
+async def test_a_cause_is_not_looked_for_before_the_last_start(prepared: Path) -> None:
+    server = Postgres(prepared, durable=False)
+    try:
+        server.start()
+        with pytest.raises(asyncpg.InvalidCatalogNameError):
+            await asyncpg.connect(server.url("nowhere"))
+        server.stop()
+        server.start()
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGINT)
+        until_gone(server.pid)
+        assert "nowhere" in server.log.path.read_text()
+        assert server.last_words().endswith("database system is shut down")
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (1, "no room Free some."),
+        (-signal.SIGABRT, "SIGABRT ended it: no room Free some."),
+        (-signal.SIGKILL, "SIGKILL ended it"),
+    ],
+)
+def test_a_fatal_error_is_the_cause_rather_than_what_came_after(status: int, reason: str) -> None:
+    lines = ["x [1] PANIC:  no room", "x [1] HINT:  Free some.", "x [2] LOG:  shutting down"]
+    assert postgres._reason([*lines], status) == reason
+
+
 def test_a_folder_that_cannot_be_initialised_says_why(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "somebody's file").touch()

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
@@ -21,7 +22,7 @@ from urllib.parse import quote
 from cinesync.chassis.durable import made_whole
 from cinesync.chassis.log_retention import LogRetention
 from cinesync.supervisor import postgres_leftovers
-from cinesync.supervisor.log_files import SILENCE, LogFile, Output, last_lines
+from cinesync.supervisor.log_files import SILENCE, LogFile, Output
 from cinesync.supervisor.postgres_leftovers import first_number
 from cinesync.supervisor.postgres_roles import HBA, SUPERUSER, Roles, RolesFailed
 
@@ -38,6 +39,7 @@ START_SECONDS_MAX = 120.0
 STOP_HOW = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
 STOP_AGAIN_SECONDS = 1.0
 OUTPUT_SECONDS_MAX = 2.0
+LINES_KEPT_MAX = 200  # of what a server says, to tell why it ended
 PR_SET_PDEATHSIG = 1
 FATAL = re.compile(r"\b(FATAL|PANIC):")
 ORDINARY = re.compile(r"\b(LOG|WARNING):")
@@ -96,6 +98,7 @@ class Postgres:
         self._data = self.folder / "data"
         self.log = LogFile(self.folder / "postgres.log", retention or LogRetention())
         self._output: Output | None = None
+        self._said: deque[str] = deque(maxlen=LINES_KEPT_MAX)  # since the last start
         self._durable = durable
         self._user = _system_user()
         self._socket = self._socket_folder()
@@ -140,7 +143,8 @@ class Postgres:
         postgres_leftovers.clear(self._data, self._socket, self._stop_server)
         self._configure()
         self._make_roles()
-        output = Output("postgres", self.log)
+        self._said = deque(maxlen=LINES_KEPT_MAX)
+        output = Output("postgres", self.log, _kept_in(self._said))
         try:
             self._process = subprocess.Popen(  # noqa: S603 our own binary
                 [POSTGRES_BIN_PATH / "postgres", "-D", str(self._data)],
@@ -184,10 +188,11 @@ class Postgres:
             return False
 
     def last_words(self) -> str:
-        """Why it has ended, as far as it said."""
+        """Why it has ended: the signal, and what it said since its last start."""
         if self._output is not None and not self.is_running():
             self._output.finish(OUTPUT_SECONDS_MAX)
-        return _reason(last_lines(self.log.path))
+        status = self._process.returncode if self._process else None
+        return _reason(list(self._said), status)
 
     def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, everything committed is kept.
@@ -344,12 +349,34 @@ def _ask_to_end(process: subprocess.Popen[bytes], how: signal.Signals, seconds: 
             process.wait(STOP_AGAIN_SECONDS)
 
 
-def _reason(lines: list[str]) -> str:
-    """The last fatal error of a server's log, with its hints; else the last line."""
+def _kept_in(said: deque[str]) -> Callable[[str], bool]:
+    """Each line goes to the log as well."""
+
+    def keep(line: str) -> bool:
+        said.append(line)
+        return False
+
+    return keep
+
+
+def _reason(lines: list[str], status: int | None) -> str:
+    """The signal that ended it, and the last fatal error with its hints; else the last line.
+
+    Who is killed cannot say why: an error that it logged before is not the cause.
+    """
     fatal = [at for at, line in enumerate(lines) if FATAL.search(line)]
+    if status is not None and status < 0:
+        name = signal.Signals(-status).name
+        if -status == signal.SIGKILL or not fatal:
+            return f"{name} ended it"
+        return f"{name} ended it: {_told(lines[fatal[-1] :])}"
     if not fatal:
         return lines[-1] if lines else SILENCE
-    told = [line for line in lines[fatal[-1] :] if not ORDINARY.search(line)]
+    return _told(lines[fatal[-1] :])
+
+
+def _told(lines: list[str]) -> str:
+    told = [line for line in lines if not ORDINARY.search(line)]
     return " ".join(SEVERITY.sub("", line).strip() for line in told)
 
 
