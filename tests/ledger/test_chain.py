@@ -1,6 +1,8 @@
 """A validator's chain on disk, and what consensus needs of it."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
@@ -184,13 +186,13 @@ def test_a_chain_that_begins_anew_keeps_what_it_had(ledger: Ledger) -> None:
     grow(ledger, 1, 2)
     had = head(ledger)
     for _ in range(2):
-        assert ledger.restore(0, b"")
+        ledger.begin_anew()
         assert (ledger.chain.height, ledger.chain.head) == (0, None)
     kept = Chain(ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged"))
     assert kept.head == had
     kept.close()
     grow(ledger, 3)
-    ledger.restore(0, b"")
+    ledger.begin_anew()
     assert ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged-2").exists()
 
 
@@ -199,6 +201,7 @@ def test_the_empty_chain_is_a_state_too(ledger: Ledger) -> None:
     assert ledger.restore(0, b"")
     assert ledger.chain.head is None
     assert grow(ledger, 5) == [0]
+    assert not ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged").exists()
 
 
 def test_the_records_of_a_stream_come_back() -> None:
@@ -246,6 +249,46 @@ def test_a_damaged_journal_is_set_aside(tmp_path: Path, harm: str) -> None:
     assert records == []
     journal.close()
     assert (tmp_path / "journal.damaged").exists()
+
+
+# The kernel lets no file grow beyond so many bytes; a process of its own: nobody else shall stop.
+CRAMPED = """
+import resource, sys
+from pathlib import Path
+from cinesync.ledger import chain, journal
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+{"chain": chain.Chain, "journal": journal.open_journal}[Path(sys.argv[1]).stem](Path(sys.argv[1]))
+"""
+
+
+def open_cramped(path: Path, room_bytes: int) -> str:
+    """What it says of a disk that takes no more."""
+    command = [sys.executable, "-c", CRAMPED, str(path), str(room_bytes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, "there was room"
+    return done.stderr.splitlines()[-1]
+
+
+def test_a_journal_on_a_full_disk_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal, _ = open_journal(path)
+    journal.write([b"1"], replace=False)
+    journal.close()
+    assert open_cramped(path, 0).startswith("sqlite3.OperationalError")
+    journal, records = open_journal(path)
+    assert records == [b"1"]
+    journal.close()
+    assert not (tmp_path / "journal.damaged").exists()
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1 << 12, 1 << 14])
+def test_a_chain_that_there_is_no_room_for_is_not_there(tmp_path: Path, room_bytes: int) -> None:
+    """Neither empty nor with half of its tables, for whoever reads it meanwhile."""
+    path = tmp_path / "chain.sqlite"
+    assert open_cramped(path, room_bytes).startswith("sqlite3.OperationalError")
+    assert not path.exists()
+    Chain(path).close()
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_block_that_cannot_be_stored_leaves_the_chain_as_it_was(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""A disk that is full: the validator stops at once, and the others go on without it."""
+"""A disk that is full: validators stop at once, keep what they have, and come back with room."""
 
 import resource
 
@@ -34,3 +34,23 @@ async def test_a_validator_whose_disk_is_full_stops_and_comes_back_with_room(
 
         await until(level, "level again")
     assert b"Error" in (quartet.home(3) / "errors.log").read_bytes()
+
+
+async def test_validators_that_start_on_a_full_disk_keep_what_they_have(quartet: Quartet) -> None:
+    quartet.start()
+    async with quartet.client() as client:
+        assert list((await client.submit([entry(1).encode()])).indices) == [0]
+        everyone = sorted(quartet.processes)
+        quartet.kill(*everyone)
+        for replica in everyone:
+            for file in quartet.home(replica).glob("*-shm"):
+                file.unlink()  # as after an orderly stop
+            quartet.machines[replica] = ("prlimit", "--fsize=0")
+        quartet.start()
+        assert [quartet.processes[replica].wait() for replica in everyone] == [1] * 4
+        assert not list(quartet.folder.rglob("*.damaged"))
+        quartet.machines.clear()
+        quartet.kill(*everyone)
+        quartet.start()
+        assert list((await client.submit([entry(1).encode()])).indices) == [0]
+        assert not (await client.ask(0, "status"))["abstaining"]

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 import ssl
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,24 @@ async def test_all_killed_at_once_come_back_with_all_they_said(quartet: Quartet)
     async with quartet.client() as client:
         await until(lambda: level(client), "level again")
         assert await write(client, 5, 70) == [5, 70]
+
+
+async def test_a_restart_before_the_first_checkpoint_sets_no_chain_aside(quartet: Quartet) -> None:
+    quartet.start()
+    async with quartet.client() as client:
+        await write(client, 0)
+
+        def is_committed() -> bool:
+            path = quartet.home(1) / founding.CHAIN_FILE
+            with closing(sqlite3.connect(path)) as connection:
+                return bool(connection.execute("SELECT 1 FROM entries").fetchall())
+
+        await until(is_committed, "the block is in the file")
+        quartet.kill(0, 1, 2, 3)
+    quartet.start()
+    async with quartet.client() as client:
+        assert await write(client, 0, 1) == [0, 1]
+    assert not list(quartet.folder.rglob("*.damaged"))
 
 
 async def test_a_wiped_disk_is_filled_by_the_others(quartet: Quartet) -> None:

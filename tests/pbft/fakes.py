@@ -116,7 +116,7 @@ class FakeApplication:
 
     def restore(self, height: int, manifest: bytes) -> bool:
         if height == 0:
-            self.head, self.applied = bytes(32), ()
+            self.begin_anew()
             return True
         kept = self._disk.snapshots.get(height)
         if kept is None or kept[0] != manifest:
@@ -124,6 +124,9 @@ class FakeApplication:
         self.head, applied = marshal.loads(b"".join(kept[1]))
         self.applied = tuple(applied)
         return True
+
+    def begin_anew(self) -> None:
+        self.head, self.applied = bytes(32), ()
 
     def discard(self, below: int) -> None:
         for height in [height for height in self._disk.snapshots if height < below]:

@@ -122,7 +122,10 @@ def test_a_shop_whose_disk_was_full_confirms_all_that_was_paid(
         buyer.join()
         _all_confirmed(client, buyer)
         # Validators end when their disk is full; they are started again and catch up.
-        eventually(lambda: shop.audit().returncode == 0, "every promise holds")
+        eventually(lambda: client.get("/api/ledger/status")["waiting"] == 0, "nothing waits")
+        audit = shop.audit()
+        assert audit.returncode == 0, audit.stdout
+        assert not list(shop.home.folder.rglob("*.damaged"))
     finally:
         for one in shop._clients:
             one.close()

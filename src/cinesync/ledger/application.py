@@ -125,7 +125,7 @@ class Ledger:
 
     def restore(self, height: int, manifest: bytes) -> bool:
         if height == 0:
-            self.chain.begin_anew()
+            self.chain.cut(0)  # the log brings all blocks since
             return True
         wanted = msgspec.msgpack.decode(manifest, type=Manifest)
         if not self._has(height, wanted) and not self._rebuild(manifest, wanted):
@@ -133,6 +133,9 @@ class Ledger:
         self.chain.cut(height)
         self.chain.settle()
         return True
+
+    def begin_anew(self) -> None:
+        self.chain.begin_anew()
 
     def _has(self, height: int, wanted: Manifest) -> bool:
         header = self.chain.header(height)

@@ -14,32 +14,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cinesync.ledger import canonical, entries, headers, merkle, merkle_map, subjects
+from cinesync.chassis import durable
+from cinesync.ledger import (
+    canonical,
+    entries,
+    headers,
+    merkle,
+    merkle_map,
+    subject_map,
+    subjects,
+)
 from cinesync.ledger.headers import Header
 from cinesync.ledger.journal import set_aside
 from cinesync.ledger.subject_map import SubjectMap
 
-SCHEMA: Final = """
+SETTINGS: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA wal_autocheckpoint = 8000;
 PRAGMA cache_size = -32768;
-CREATE TABLE IF NOT EXISTS blocks (
+"""
+TABLES: Final = """
+CREATE TABLE blocks (
     height INTEGER PRIMARY KEY, header BLOB NOT NULL, first INTEGER NOT NULL,
     stream_end INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS entries (
+CREATE TABLE entries (
     idx INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, booking_id TEXT NOT NULL,
     height INTEGER NOT NULL, data BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS entries_booking ON entries (booking_id, idx);
-CREATE TABLE IF NOT EXISTS nodes (
+CREATE INDEX entries_booking ON entries (booking_id, idx);
+CREATE TABLE nodes (
     level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, idx)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS chunks (idx INTEGER PRIMARY KEY, hash BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS staged (idx INTEGER PRIMARY KEY, manifest BLOB NOT NULL,
+CREATE TABLE chunks (idx INTEGER PRIMARY KEY, hash BLOB NOT NULL);
+CREATE TABLE staged (idx INTEGER PRIMARY KEY, manifest BLOB NOT NULL,
     data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS settled (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
+CREATE TABLE settled (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
 """
 # A row of the tree in one statement: cheaper by a third than one for each node.
 GROW: Final = """
@@ -76,10 +87,11 @@ class Chain:
 
     def _open(self) -> None:
         self._made: list[merkle.Row] = []
+        if not self.path.exists():
+            _make(self.path)
         self._connection = sqlite3.connect(self.path, isolation_level=None)
         check_format(self._connection, self.path)
-        # The version first: tables without one are another version's.
-        self._connection.executescript(f"PRAGMA user_version = {SCHEMA_VERSION};{SCHEMA}")
+        self._connection.executescript(SETTINGS)
         self.map = SubjectMap(self._connection)
         self._remember()
         self._catch_up()
@@ -346,6 +358,18 @@ class Tail:
                 yield self._index, self._hash.digest()
                 self._index += 1
                 self._begin()
+
+
+def _make(path: Path) -> None:
+    """An empty chain. It gets its name when it is whole: who reads it never finds half a schema."""
+    unfinished = path.with_name(f".{path.name}{durable.UNFINISHED}")
+    for left in path.parent.glob(f"{unfinished.name}*"):
+        left.unlink()  # of a validator that was killed
+    with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
+        tables = f"{TABLES}{subject_map.TABLES}"
+        connection.executescript(f"BEGIN; PRAGMA user_version = {SCHEMA_VERSION};{tables}COMMIT;")
+    unfinished.rename(path)
+    durable.sync_folder(path.parent)
 
 
 def check_file(path: Path) -> None:

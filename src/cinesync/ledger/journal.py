@@ -1,7 +1,9 @@
 """A validator's promises on disk, in SQLite: what it must still know after a crash.
 
 Every write is one transaction with an fsync before anything that depends on it is sent. A journal
-that cannot be read is set aside and counts as lost; the replica then abstains for a while.
+that is damaged is set aside and counts as lost; the replica then abstains for a while. A disk that
+is full, or fails, is no damage: validators that took it for one would lose a sound ledger, all of
+them at once.
 """
 
 import sqlite3
@@ -17,6 +19,21 @@ PRAGMA synchronous = FULL;
 PRAGMA secure_delete = OFF;
 CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY, record BLOB NOT NULL);
 """
+# What SQLite says when the disk refuses, and not the file's content.
+DISK_REFUSES: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+_PRIMARY_CODE: Final = 0xFF
 
 
 class Journal:
@@ -50,16 +67,27 @@ class Journal:
 
 
 def open_journal(path: Path) -> tuple[Journal, list[bytes]]:
-    """A journal and what it remembers: nothing at all when it is damaged."""
+    """A journal and what it remembers: nothing at all when it is damaged.
+
+    Raises sqlite3.Error when the disk fails.
+    """
     try:
         with closing(sqlite3.connect(path)) as connection:
             sound = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
         sound = False
     if not sound:
         set_aside(path)
     journal = Journal(path)
     return journal, journal.records()
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a file is at fault, and not its disk: what the disk refuses now, it may do later."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code & _PRIMARY_CODE not in DISK_REFUSES
 
 
 def set_aside(path: Path) -> None:

@@ -16,7 +16,7 @@ from cinesync.ledger import founding, network
 from cinesync.ledger.application import OPERATIONS_MAX, Ledger
 from cinesync.ledger.chain import Chain
 from cinesync.ledger.home import Home
-from cinesync.ledger.journal import open_journal, set_aside
+from cinesync.ledger.journal import is_damage, open_journal, set_aside
 from cinesync.ledger.keys import KeyRing
 from cinesync.ledger.network import Answer, Kind, Query, Sender
 from cinesync.ledger.peers import Peers
@@ -234,11 +234,16 @@ def _check_request(body: bytes) -> None:
 
 
 def _open_chain(home: Home) -> Chain:
-    """What cannot be read is fetched again from the others, and kept for whoever investigates."""
+    """What is damaged is fetched again from the others, and kept for whoever investigates.
+
+    Raises sqlite3.Error when the disk fails.
+    """
     path = home.folder / founding.CHAIN_FILE
     try:
         return Chain(path)
     except (sqlite3.DatabaseError, AssertionError, ValueError) as error:
+        if not is_damage(error):
+            raise
         log.error("ledger.chain_damaged", error=str(error))  # noqa: TRY400 no traceback needed
         set_aside(path)
         return Chain(path)

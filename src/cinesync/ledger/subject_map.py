@@ -14,9 +14,9 @@ from cinesync.ledger import merkle_map, subjects
 from cinesync.ledger.merkle_map import Change, Node, Proof
 from cinesync.ledger.subjects import Addition
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS map (place TEXT PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS map_height (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
+TABLES: Final = """
+CREATE TABLE map (place TEXT PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE map_height (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
 """
 NODES_CHANGED_MAX: Final = 8_192  # some 10 MB
 DEPTH_KEPT_MAX: Final = 3  # 4,369 nodes of about a kilobyte, which blocks ask for most
@@ -31,7 +31,6 @@ class SubjectMap:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.executescript(SCHEMA)
         row = connection.execute("SELECT height FROM map_height").fetchone()
         self.height: int = row[0] if row else 0
         self._changed: dict[str, Node | None] = {}

@@ -52,6 +52,11 @@ class Application(Protocol):
         """Become a snapshot taken or received, or (height 0) the beginning; False if unable."""
         ...
 
+    def begin_anew(self) -> None:
+        """Be the beginning: the log does not vouch for the state that is here. Keep that aside,
+        for nobody else may have it."""
+        ...
+
     def discard(self, below: int) -> None:
         """Snapshots below this height are no longer asked for."""
         ...

@@ -33,7 +33,7 @@ def recover(core: Core, rows: Sequence[bytes]) -> None:
             REPLAY[type(entry)](core, entry)
     else:
         core.abstaining = True
-        core.application.restore(0, b"")
+        core.application.begin_anew()
     view_change.place_all(core)
     core.compact = True  # a row cut short must not stay in the middle of a log
 
@@ -51,7 +51,7 @@ def _stable(core: Core, entry: Stable) -> None:
         core.executed, core.time = state.height, state.time
         core.sessions = SessionTable(entry.sessions)
     else:  # the log is sound, the application's part is not: fetch that from the others
-        core.application.restore(0, b"")
+        core.application.begin_anew()
         core.transfer = Transfer(entry.proof, 0, state, entry.sessions)
 
 
