@@ -15,11 +15,12 @@ from cinesync.chassis import clock, outbox
 from cinesync.chassis.db import Database, Transaction, text
 from cinesync.chassis.events import Event
 from cinesync.contracts.booking import BookingConfirmed, BookingReduced
-from cinesync.contracts.payment import PaymentSuccess
+from cinesync.contracts.payment import PaymentDisputed, PaymentRefundFailed, PaymentSuccess
 from cinesync.ledger import entries, founding, genesis
 from cinesync.ledger.application import OPERATIONS_MAX, Ledger
 from cinesync.ledger.chain import Chain
 from cinesync.ledger.service import record
+from cinesync.payment import refund_store
 from cinesync.pbft.messages import Request
 
 START = 1_700_000_000_000_000
@@ -215,6 +216,59 @@ class Sold:
                 "booking", statement, **key, cents=CENTS // 2, refund=reduced.reduction_id
             )
         return reduced
+
+    async def trouble(self, sale: Sale) -> list[PaymentRefundFailed | PaymentDisputed]:
+        """A refund that failed, and a dispute that went through two states, as payment keeps
+        them; the ledger is to be told."""
+        paid, _ = sale
+        common: dict[str, Any] = {
+            "occurred_at": paid.occurred_at,
+            "payment_id": paid.payment_id,
+            "hold_id": paid.hold_id,
+            "customer_id": paid.customer_id,
+            "amount_cents": CENTS,
+            "currency": "EUR",
+            "reason": "lost",
+        }
+        failed = PaymentRefundFailed(
+            event_id=clock.new_id(),
+            refund_id=clock.new_id(),
+            surplus=False,
+            was_refunded=True,
+            **common,
+        )
+        dispute_id = clock.new_id()
+        states = [
+            PaymentDisputed(event_id=clock.new_id(), dispute_id=dispute_id, status=status, **common)
+            for status in ("inquiry", "open")
+        ]
+
+        async def keep(tx: Transaction) -> None:
+            key = {"id": failed.refund_id, "payment": paid.payment_id, "cents": CENTS}
+            await tx.execute(
+                text(
+                    "INSERT INTO refunds (refund_id, source, payment_id, provider, charge_id,"
+                    " amount_cents, currency, reason, surplus, status) VALUES (CAST(:id AS uuid),"
+                    " 'test', CAST(:payment AS uuid), 'sandbox', 'x', CAST(:cents AS bigint),"
+                    " 'EUR', 'staff', false, 'failed')"
+                ),
+                key,
+            )
+            await tx.execute(
+                text(
+                    "INSERT INTO disputes (dispute_id, payment_id, provider, provider_dispute_id,"
+                    " charge_id, amount_cents, currency, status, reason) VALUES"
+                    " (CAST(:id AS uuid), CAST(:payment AS uuid), 'sandbox', 'd', 'x',"
+                    " CAST(:cents AS bigint), 'EUR', 'open', 'lost')"
+                ),
+                key | {"id": dispute_id},
+            )
+            await refund_store.keep_failures(tx, [failed])
+            for state in states:
+                await refund_store.keep_dispute_change(tx, state)
+
+        await self.databases["payment"].run(keep)
+        return [failed, *states]
 
     async def leave_in_outbox(self, sale: Sale) -> None:
         await self.databases["payment"].run(outbox.append, [sale[0]])

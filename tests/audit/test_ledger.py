@@ -5,6 +5,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from cinesync.audit import ledger
 from cinesync.audit.results import Failed, NotMade, Passed
@@ -64,6 +65,42 @@ async def test_a_seat_given_back_is_in_the_ledger_beside_its_booking(sold: Sold)
     outcome = await sold.outcome(ledger.check)
     assert isinstance(outcome, Failed)
     assert "says 1200 EUR of booking" in outcome.findings[0]
+
+
+async def test_failed_refunds_and_disputes_are_in_the_ledger_once_each(sold: Sold) -> None:
+    told = await sold.trouble(sold.sales[0])
+    outcome = await sold.outcome(ledger.check, is_running=False)
+    assert isinstance(outcome, Failed)
+    assert sorted(finding.split(" is not ")[0] for finding in outcome.findings) == sorted(
+        f"{event.name} of {event.event_id}" for event in told
+    )
+    sold.grow(sold.genesis, [told])
+    assert isinstance(await sold.outcome(ledger.check), Passed)
+    again = [replace(event, event_id=clock.new_id()) for event in told]
+    sold.grow(sold.genesis, [again])
+    outcome = await sold.outcome(ledger.check)
+    assert isinstance(outcome, Failed)
+    assert sorted(outcome.findings) == sorted(
+        f"{event.name} of {event.event_id} is in the ledger 1 times, but our books do not know it"
+        for event in again
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "says"),
+    [
+        ("refund_failures", "was_refunded = false", "after it was made, our books say"),
+        ("dispute_changes", "status = 'won'", "inquiry, our books say"),
+    ],
+)
+async def test_trouble_with_money_that_the_ledger_tells_otherwise_is_found(
+    sold: Sold, table: str, change: str, says: str
+) -> None:
+    sold.grow(sold.genesis, [await sold.trouble(sold.sales[0])])
+    await sold.change("payment", f"UPDATE {table} SET {change}")
+    outcome = await sold.outcome(ledger.check)
+    assert isinstance(outcome, Failed)
+    assert says in "; ".join(outcome.findings)
 
 
 async def test_what_nobody_has_any_more_is_a_broken_promise(sold: Sold) -> None:

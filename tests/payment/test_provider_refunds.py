@@ -169,6 +169,8 @@ async def test_a_refund_that_fails_after_it_succeeded_is_owed_again(shop: Stripe
     assert (found["status"], found["refunded_cents"]) == ("success", 0)
     (event,) = await shop.till.events("payment.refund.failed")
     assert event["was_refunded"]
+    (row,) = await shop.till.select("SELECT event_id, was_refunded FROM refund_failures")
+    assert (str(row.event_id), row.was_refunded) == (event["event_id"], True)
     (item,) = (await shop.attention()).json()["items"]
     assert (item["kind"], item["status"], item["error"]) == (
         "refund",
@@ -302,6 +304,8 @@ async def test_a_dispute_is_told_and_when_lost_the_money_is_gone(shop: StripeSho
     statuses = {event["status"] for event in await shop.till.events("payment.disputed")}
     assert statuses == {"inquiry", "open", "lost"}
     assert len(await shop.till.events("payment.disputed")) == 3
+    rows = await shop.till.select("SELECT status FROM dispute_changes ORDER BY changed_at")
+    assert [row.status for row in rows] == ["inquiry", "open", "lost"]
     (event,) = await shop.till.events("payment.refunded")
     assert (event["reason"], event["unasked_cents"]) == ("dispute_lost", 2400)
     assert (await shop.till.payment(payment["payment_id"]))["status"] == "refunded"

@@ -72,6 +72,15 @@ def _refunded(amount: Any, currency: Any, payment_id: Any) -> str:
     return f"{amount} {currency} of payment {payment_id}"
 
 
+def _failed(amount: Any, currency: Any, refund_id: Any, was_refunded: Any) -> str:
+    after = "after it was made" if was_refunded is True else "before it was made"
+    return f"{amount} {currency} of refund {refund_id}, {after}"
+
+
+def _disputed(amount: Any, currency: Any, dispute_id: Any, status: Any) -> str:
+    return f"{amount} {currency} of dispute {dispute_id}, {status}"
+
+
 def _names(row: Any) -> str:
     seats = msgspec.json.decode(row.seats) if isinstance(row.seats, str) else row.seats
     return " ".join(sorted(seats))
@@ -118,6 +127,43 @@ KINDS: Final = (
         lambda row: _refunded(row.amount_cents, row.currency, row.payment_id),
         lambda entry: _refunded(
             _fact(entry, "amount_cents"), _fact(entry, "currency"), _fact(entry, "payment_id")
+        ),
+    ),
+    # Each of these two by its event: a refund may fail again, and a dispute has several states.
+    Kind(
+        "payment.refund.failed",
+        "payment",
+        _page(
+            "amount_cents, currency, refund_id, was_refunded, failed_at AS happened_at",
+            "refund_failures",
+            "event_id",
+            "TRUE",
+        ),
+        lambda entry: entry.event_id,
+        lambda row: _failed(row.amount_cents, row.currency, row.refund_id, row.was_refunded),
+        lambda entry: _failed(
+            _fact(entry, "amount_cents"),
+            _fact(entry, "currency"),
+            _fact(entry, "refund_id"),
+            _fact(entry, "was_refunded"),
+        ),
+    ),
+    Kind(
+        "payment.disputed",
+        "payment",
+        _page(
+            "amount_cents, currency, dispute_id, status, changed_at AS happened_at",
+            "dispute_changes",
+            "event_id",
+            "TRUE",
+        ),
+        lambda entry: entry.event_id,
+        lambda row: _disputed(row.amount_cents, row.currency, row.dispute_id, row.status),
+        lambda entry: _disputed(
+            _fact(entry, "amount_cents"),
+            _fact(entry, "currency"),
+            _fact(entry, "dispute_id"),
+            _fact(entry, "status"),
         ),
     ),
     Kind(

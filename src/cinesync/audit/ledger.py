@@ -1,4 +1,4 @@
-"""I4: each payment, refund, booking and cancellation is in the ledger exactly once, and as it was.
+"""I4: what happened to money and bookings is in the ledger exactly once each, and as it was.
 
 The ledger is read first and sorted into a file, then the databases, page by page beside it. So
 what the ledger has and a database lacks is no matter of timing; what a database has and the ledger

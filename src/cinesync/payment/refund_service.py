@@ -69,7 +69,9 @@ async def take_dispute(tx: Transaction, notice: ProviderDispute) -> None:
     if notice.status is DisputeStatus.LOST:
         books.fold(loss_of(notice), [clock.new_id(), clock.new_id()], surplus=surplus)
     events = await _close(tx, [books], append=False)
-    await outbox.append(tx, [_disputed(dispute, books.payment), *events])
+    disputed = _disputed(dispute, books.payment)
+    await refund_store.keep_dispute_change(tx, disputed)
+    await outbox.append(tx, [disputed, *events])
     if dispute.status in UNDECIDED:
         ATTENTION.labels("dispute").inc()
         log.warning(
@@ -177,11 +179,15 @@ async def _close(tx: Transaction, books: Iterable[Returns], *, append: bool = Tr
     if made:
         await refund_store.insert_refunds(tx, made)
     await store.update_payments(tx, [one.payment for one in changed])
-    events: list[Event] = [_refunded(r, one.payment) for one in changed for r in one.done]
+    failures: list[PaymentRefundFailed] = []
     for one in changed:
         for refund, was_done in one.failed:
             _tell(refund)
-            events.append(_refund_failed(refund, one.payment, was_refunded=was_done))
+            failures.append(_refund_failed(refund, one.payment, was_refunded=was_done))
+    if failures:
+        await refund_store.keep_failures(tx, failures)
+    done = [_refunded(r, one.payment) for one in changed for r in one.done]
+    events: list[Event] = [*done, *failures]
     if append:
         await outbox.append(tx, events)
     return events

@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from cinesync.chassis.db import Row, Transaction, text
+from cinesync.contracts.payment import PaymentDisputed, PaymentRefundFailed
 from cinesync.payment.model import Refund, RefundStatus
 from cinesync.payment.refund_model import Dispute, DisputeStatus
 
@@ -237,6 +238,46 @@ async def put_dispute(tx: Transaction, dispute: Dispute) -> None:
         " due_at = excluded.due_at, changed_at = now()"
     )
     await tx.execute(statement, {name: getattr(dispute, name) for name in _DISPUTE_FIELDS})
+
+
+async def keep_failures(tx: Transaction, failures: Sequence[PaymentRefundFailed]) -> None:
+    """What is told of them, beside the refunds, which may be made again."""
+    statement = text(
+        "INSERT INTO refund_failures (event_id, refund_id, amount_cents, currency, was_refunded,"
+        " failed_at) SELECT t.event_id, t.refund_id, t.amount_cents, t.currency, t.was_refunded,"
+        " t.failed_at FROM unnest(CAST(:event_ids AS uuid[]), CAST(:refund_ids AS uuid[]),"
+        " CAST(:cents AS bigint[]), CAST(:currencies AS text[]), CAST(:were AS boolean[]),"
+        " CAST(:times AS timestamptz[]))"
+        " AS t(event_id, refund_id, amount_cents, currency, was_refunded, failed_at)"
+    )
+    values = {
+        "event_ids": [one.event_id for one in failures],
+        "refund_ids": [one.refund_id for one in failures],
+        "cents": [one.amount_cents for one in failures],
+        "currencies": [one.currency for one in failures],
+        "were": [one.was_refunded for one in failures],
+        "times": [one.occurred_at for one in failures],
+    }
+    await tx.execute(statement, values)
+
+
+async def keep_dispute_change(tx: Transaction, change: PaymentDisputed) -> None:
+    """What is told of it: the dispute itself has only its last state."""
+    statement = text(
+        "INSERT INTO dispute_changes (event_id, dispute_id, amount_cents, currency, status,"
+        " changed_at) VALUES (CAST(:event_id AS uuid), CAST(:dispute_id AS uuid),"
+        " CAST(:cents AS bigint), CAST(:currency AS text), CAST(:status AS text),"
+        " CAST(:at AS timestamptz))"
+    )
+    values = {
+        "event_id": change.event_id,
+        "dispute_id": change.dispute_id,
+        "cents": change.amount_cents,
+        "currency": change.currency,
+        "status": change.status,
+        "at": change.occurred_at,
+    }
+    await tx.execute(statement, values)
 
 
 async def attention_page(

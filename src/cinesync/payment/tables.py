@@ -161,6 +161,30 @@ Index(
     postgresql_where=text("status IN ('inquiry', 'open')"),
 )
 
+refund_failures = Table(
+    "refund_failures",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("refund_id", Uuid, ForeignKey("refunds.refund_id"), nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("was_refunded", Boolean, nullable=False),
+    Column("failed_at", Moment, nullable=False),
+)
+Index("refund_failures_of_refund", refund_failures.c.refund_id)
+
+dispute_changes = Table(
+    "dispute_changes",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("dispute_id", Uuid, ForeignKey("disputes.dispute_id"), nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+)
+Index("dispute_changes_of_dispute", dispute_changes.c.dispute_id)
+
 provider_events = Table(
     "provider_events",
     metadata,
