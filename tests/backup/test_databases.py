@@ -11,13 +11,13 @@ import asyncpg
 import pytest
 
 from cinesync.backup import databases
+from cinesync.bootstrap import SERVICES
 from cinesync.chassis import clock, outbox
 from cinesync.chassis.database_id import identify
 from cinesync.chassis.db import Database, Transaction, text
 from cinesync.contracts.payment import PaymentSuccess
 from cinesync.ledger import service
 from cinesync.ledger.model import Recorded, Sealed
-from cinesync.serve import SERVICES
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
 from tests.ledger.lives import paid

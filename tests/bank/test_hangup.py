@@ -41,7 +41,7 @@ def test_a_hangup_ends_no_bank(tmp_path: Path) -> None:
     log = tmp_path / "bank.log"
     with log.open("ab") as stream:
         bank = subprocess.Popen(
-            [sys.executable, "-m", "cinesync.cli", *arguments], env=environ, stderr=stream
+            [sys.executable, "-m", "cinesync.cli.main", *arguments], env=environ, stderr=stream
         )
     try:
         until(lambda: is_open(url))

@@ -15,10 +15,10 @@ def process(pid: int, parent: int, command: str) -> Process:
 @pytest.mark.parametrize(
     ("command", "kind"),
     [
-        ("python -m cinesync.cli serve all --demo", "shop"),
-        ("python -m cinesync.cli serve booking --port=4003", "booking"),
-        ("python -m cinesync.cli bank --port=1 --data=/x/bank.sqlite", "bank"),
-        ("python -m cinesync.cli validator --home=/x/validator-0", "validators"),
+        ("python -m cinesync.cli.main serve all --demo", "shop"),
+        ("python -m cinesync.cli.main serve booking --port=4003", "booking"),
+        ("python -m cinesync.cli.main bank --port=1 --data=/x/bank.sqlite", "bank"),
+        ("python -m cinesync.cli.main validator --home=/x/validator-0", "validators"),
         ("/opt/pginstall/bin/postgres -D /x/data", "postgres"),
         ("postgres: postgres cinesync_booking [local] idle", "postgres"),
         ("/bin/caddy run --config /x/Caddyfile", "gateway"),
@@ -33,7 +33,7 @@ def test_a_nameless_process_counts_for_its_parent_and_strangers_do_not_count() -
     found = [
         process(1, 0, "init"),
         process(10, 1, "python -m bench"),
-        process(11, 10, "python -m cinesync.cli serve all"),
+        process(11, 10, "python -m cinesync.cli.main serve all"),
         process(12, 11, "python -c spawn"),
         process(20, 1, "postgres -D /somebody/else"),
     ]

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner
 
-from cinesync.cli_ledger import verify_command
+from cinesync.cli.ledger import verify_command
 from cinesync.ledger import canonical, completeness, fraud, verification
 from cinesync.ledger.completeness import Completeness, Indexed
 from cinesync.ledger.headers import Header

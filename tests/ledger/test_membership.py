@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from cinesync.cli import main
-from cinesync.cli_base import Refused
+from cinesync.cli.context import Refused
+from cinesync.cli.main import main
 from cinesync.ledger import founding, home, inspection, keys, membership, network, receipts, watch
 from cinesync.ledger.client import LedgerClient, NoQuorum
 from cinesync.ledger.epochs import Epochs

@@ -8,8 +8,8 @@ import pytest
 import stripe
 from click.testing import CliRunner, Result
 
-from cinesync import cli_payments
-from cinesync.cli import main
+from cinesync.cli import payments
+from cinesync.cli.main import main
 from cinesync.payment.gateways.stripe import open_stripe
 from cinesync.payment.gateways.stripe_lifecycle import SUBSCRIBED_EVENTS
 from cinesync.payment.gateways.stripe_setup import ensure_endpoint
@@ -47,7 +47,7 @@ def stand_in() -> Iterator[StripeStandIn]:
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     settings = {"STRIPE_SECRET_KEY": "sk_test_1", "SHOP_URL": "https://shop.example/"}
-    monkeypatch.setattr(cli_payments, "environ", lambda: settings)
+    monkeypatch.setattr(payments, "environ", lambda: settings)
     return settings
 
 

@@ -64,7 +64,7 @@ def _running(
     limit = partial(resource.setrlimit, resource.RLIMIT_NOFILE, files or (0, 0))
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cinesync.cli", *arguments],
+            [sys.executable, "-m", "cinesync.cli.main", *arguments],
             env={**os.environ, "PORT": str(port), **settings},  # noqa: TID251 a child inherits
             stdout=subprocess.DEVNULL,
             stderr=stderr,

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import uvloop
 
+from cinesync.bootstrap import serve
 from cinesync.chassis import telemetry
-from cinesync.serve import serve
 from tests.chassis.toy.child import PATIENCE_SECONDS, ROOT, free_port
 
 SECRET = "a secret that only these tests know"

@@ -10,8 +10,8 @@ import pytest
 from cinesync.auth import staff, staff_store
 from cinesync.auth.model import fold_email
 from cinesync.auth.staff import DEMO_ROLES, PUBLISHED_PASSWORD
+from cinesync.bootstrap import environ_of
 from cinesync.chassis.db import open_database
-from cinesync.serve import environ_of
 from cinesync.supervisor import demo
 from cinesync.supervisor.address import Address, free_port
 from cinesync.supervisor.embedded import borrowed

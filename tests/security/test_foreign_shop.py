@@ -23,7 +23,7 @@ def serve(
 ) -> subprocess.Popen[bytes]:
     with log.open("wb") as stderr:
         return subprocess.Popen(
-            [sys.executable, "-m", "cinesync.cli", "serve", "movies", f"--port={free_port()}"],
+            [sys.executable, "-m", "cinesync.cli.main", "serve", "movies", f"--port={free_port()}"],
             env={
                 **os.environ,  # noqa: TID251 a child inherits
                 "MOVIES_DATABASE_URL": database_url,

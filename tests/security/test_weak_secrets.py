@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from click.testing import CliRunner
 
-from cinesync import serve
+from cinesync import bootstrap
 from cinesync.chassis.settings import SettingsError
-from cinesync.cli import main
+from cinesync.cli.main import main
 
 WEAK = ["x", "short-one", "abab" * 10]
 ENVIRON = {
@@ -21,17 +21,17 @@ ENVIRON = {
 
 
 @pytest.mark.parametrize("weak", WEAK)
-@pytest.mark.parametrize("name", serve.ALL)
+@pytest.mark.parametrize("name", bootstrap.ALL)
 def test_no_process_starts_with_a_weak_secret_key(name: str, weak: str) -> None:
     with pytest.raises(SettingsError, match="SECRET_KEY") as caught:
-        asyncio.run(serve.serve((name,), ENVIRON | {"SECRET_KEY": weak}))
+        asyncio.run(bootstrap.serve((name,), ENVIRON | {"SECRET_KEY": weak}))
     assert weak == "x" or weak not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["auth", "booking", "web"])
 def test_what_signs_for_others_needs_its_secret(name: str) -> None:
     with pytest.raises(SettingsError, match="SECRET_KEY is not set"):
-        asyncio.run(serve.serve((name,), ENVIRON | {"SECRET_KEY": " "}))
+        asyncio.run(bootstrap.serve((name,), ENVIRON | {"SECRET_KEY": " "}))
 
 
 @pytest.mark.parametrize("weak", ["", *WEAK])
@@ -39,7 +39,7 @@ def test_neither_bank_nor_payment_starts_with_a_weak_secret_between_them(
     weak: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SettingsError, match="BANK_SECRET"):
-        asyncio.run(serve.serve(("payment",), ENVIRON | {"BANK_SECRET": weak}))
+        asyncio.run(bootstrap.serve(("payment",), ENVIRON | {"BANK_SECRET": weak}))
     monkeypatch.setenv("BANK_SECRET", weak)
     arguments = ["bank", "--port=1", "--data=/nonexistent/x", "--webhook-url=x"]
     refused = CliRunner().invoke(main, arguments)

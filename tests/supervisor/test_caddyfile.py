@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cinesync.cli import PORTS
+from cinesync.cli.main import PORTS
 from cinesync.supervisor.address import free_port, free_ports
 from cinesync.supervisor.caddyfile import Gateway, Tls, caddyfile
 from cinesync.supervisor.split import SERVICES, caddy_path

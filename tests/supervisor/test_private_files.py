@@ -73,7 +73,7 @@ def test_a_part_that_is_run_by_hand_writes_for_its_owner_alone(tmp_path: Path) -
     books = tmp_path / "books.sqlite"
     with (tmp_path / "bank.log").open("wb") as log:
         bank = subprocess.Popen(
-            [sys.executable, "-m", "cinesync.cli", "bank", f"--port={free_port()}",
+            [sys.executable, "-m", "cinesync.cli.main", "bank", f"--port={free_port()}",
              f"--data={books}", "--webhook-url=http://127.0.0.1:1/"],
             env={**os.environ, "BANK_SECRET": "a secret of tests that is long enough"},  # noqa: TID251
             umask=0o022,

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cinesync.booking import store
 from cinesync.chassis import db
-from cinesync.cli import run
+from cinesync.cli.main import run
 
 PROCESSES = int(os.environ["RUSH_PROCESSES"])  # noqa: TID251 these are a test's own settings
 MEETING_SECONDS = 0.05

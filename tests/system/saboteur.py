@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cinesync.chassis import db, outbox
-from cinesync.cli import run
+from cinesync.cli.main import run
 
 ORDER = Path(os.environ["SABOTAGE_FILE"])  # noqa: TID251 this is a test's own setting
 

@@ -45,7 +45,7 @@ def eventually(check: Callable[[], Any], what: str, seconds: float = WAIT_SECOND
 
 def command(*arguments: str) -> list[str]:
     """`cinesync …`, whatever PATH says."""
-    return [sys.executable, "-m", "cinesync.cli", *arguments]
+    return [sys.executable, "-m", "cinesync.cli.main", *arguments]
 
 
 def temporary_folder() -> Path:
@@ -62,7 +62,7 @@ class Shop:
     """Starts, watches, kills. It begins with a copy of `filled`, or with nothing."""
 
     def __init__(
-        self, filled: Path | None = None, *, module: str = "cinesync.cli", **environ: str
+        self, filled: Path | None = None, *, module: str = "cinesync.cli.main", **environ: str
     ) -> None:
         folder = self._make_folder()
         if filled is not None:

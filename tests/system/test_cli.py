@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from cinesync.bootstrap import SERVICES
 from cinesync.chassis import clock, migrate
 from cinesync.chassis.db import open_database
 from cinesync.chassis.events import Message
 from cinesync.chassis.inbox import insert_dead_letter
-from cinesync.cli import main, run
+from cinesync.cli.main import main, run
 from cinesync.ledger import canonical
-from cinesync.serve import SERVICES
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.infrastructure import Infrastructure

@@ -9,8 +9,8 @@ from uuid import uuid4  # noqa: TID251 a client makes its own names
 import asyncpg
 import pytest
 
+from cinesync.bootstrap import environ_of
 from cinesync.ledger import entries
-from cinesync.serve import environ_of
 from tests.system.shop import Client, Shop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]

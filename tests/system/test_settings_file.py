@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cinesync import serve
+from cinesync import bootstrap
 from cinesync.ledger import founding
 from tests.system.shop import command
 
@@ -39,20 +39,20 @@ def examples() -> Iterator[Mapping[str, str]]:
 
 
 def test_the_example_is_what_the_command_prints() -> None:
-    assert EXAMPLE.read_text() == serve.env_example()
+    assert EXAMPLE.read_text() == bootstrap.env_example()
 
 
 @pytest.mark.parametrize("example", list(examples()), ids=["as it is", "set to nothing"])
-@pytest.mark.parametrize("service", serve.ALL)
+@pytest.mark.parametrize("service", bootstrap.ALL)
 def test_each_service_is_built_with_the_example(
     service: str, example: Mapping[str, str], tmp_path: Path
 ) -> None:
     founding.init(tmp_path, ["127.0.0.1:1"] * 4)
     environ = {**example, **NEEDED, "LEDGER_HOME": str(founding.client_home(tmp_path))}
     if service == "web":
-        serve._app("web").build(environ)
+        bootstrap._app("web").build(environ)
     else:
-        assert serve.build_services([service], environ)
+        assert bootstrap.build_services([service], environ)
 
 
 @pytest.mark.parametrize("example", list(examples()), ids=["as it is", "set to nothing"])

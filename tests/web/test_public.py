@@ -10,7 +10,7 @@ from flask import Flask, session
 from flask.testing import FlaskClient
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from cinesync.serve import as_asgi
+from cinesync.bootstrap import as_asgi
 from cinesync.web import public
 from cinesync.web.public import Front
 from tests.web.fake_world import EMAIL, MOVIE, PASSWORD, SHOW, THEATER, World

@@ -29,7 +29,7 @@ class ManagedProcess:
     arguments: Sequence[str]
     environ: Mapping[str, str]
     home: DataFolder
-    module: str = "cinesync.cli"
+    module: str = "cinesync.cli.main"
     live_url: str = ""
     restarts: int = 0  # in a row
     restarts_total: int = 0

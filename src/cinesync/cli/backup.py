@@ -11,7 +11,7 @@ import rich_click as click
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from cinesync.cli_base import Refused, data_option, environ, err, readable_books, shop_settings
+from cinesync.cli.context import Refused, data_option, environ, err, readable_books, shop_settings
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.postgres import PostgresFailed

@@ -10,9 +10,9 @@ import rich_click as click
 from rich.progress import Progress
 from rich.table import Table
 
-from cinesync.cli_audit import audit_command
-from cinesync.cli_backup import backup_group
-from cinesync.cli_base import (
+from cinesync.cli.audit import audit_command
+from cinesync.cli.backup import backup_group
+from cinesync.cli.context import (
     Refused,
     clear_settings_errors,
     data_option,
@@ -22,10 +22,10 @@ from cinesync.cli_base import (
     out,
     shop_settings,
 )
-from cinesync.cli_ledger import ledger_group, validator_command, verify_command
-from cinesync.cli_payments import payments_group
-from cinesync.cli_staff import staff_group
-from cinesync.cli_up import restart_command, up_command
+from cinesync.cli.ledger import ledger_group, validator_command, verify_command
+from cinesync.cli.payments import payments_group
+from cinesync.cli.staff import staff_group
+from cinesync.cli.up import restart_command, up_command
 from cinesync.supervisor import private_files
 
 if TYPE_CHECKING:
@@ -105,17 +105,17 @@ def serve_command(service: str, host: str | None, port: int | None, *, demo: boo
     """
     import uvloop  # noqa: PLC0415 commands that do not serve start faster without it
 
-    from cinesync import serve  # noqa: PLC0415
+    from cinesync import bootstrap  # noqa: PLC0415
     from cinesync.chassis import telemetry  # noqa: PLC0415
 
     settings = dict(environ())
     settings |= {"HOST": host} if host else {}
     settings["PORT"] = str(port) if port else settings.get("PORT") or str(PORTS[service])
-    names = serve.ALL if service == "all" else (service,)
+    names = bootstrap.ALL if service == "all" else (service,)
     with clear_settings_errors():
-        serve.check_bus(names, settings)
+        bootstrap.check_bus(names, settings)
         telemetry.configure_logging(settings.get("LOG_LEVEL") or "INFO")
-        uvloop.run(serve.serve(names, settings, demo=demo, on_ready=_print_ready))
+        uvloop.run(bootstrap.serve(names, settings, demo=demo, on_ready=_print_ready))
 
 
 @main.command("bank")
@@ -188,7 +188,7 @@ def import_movies_command(
     Each batch is all or nothing; importing a file again changes nothing. Exit code 1 when records
     were refused.
     """
-    from cinesync import serve  # noqa: PLC0415
+    from cinesync import bootstrap  # noqa: PLC0415
     from cinesync.movies.importer import ImportReport, import_movies  # noqa: PLC0415
     from cinesync.movies.reading import BrokenFile  # noqa: PLC0415
     from cinesync.movies.text import Misread  # noqa: PLC0415
@@ -202,7 +202,7 @@ def import_movies_command(
         )
         try:
             asyncio.run(
-                serve.with_service(
+                bootstrap.with_service(
                     "movies",
                     settings,
                     lambda db: import_movies(
@@ -238,20 +238,20 @@ def seed_command(data: Path) -> None:
 
     The accounts of the shop's demo are made too, where it has some (DEMO_ACCOUNTS).
     """
-    from cinesync import serve  # noqa: PLC0415
+    from cinesync import bootstrap  # noqa: PLC0415
 
     with shop_settings(data) as settings:
-        click.echo(asyncio.run(serve.seed(settings)))
+        click.echo(asyncio.run(bootstrap.seed(settings)))
 
 
 @main.command("migrate")
 @data_option
 def migrate_command(data: Path) -> None:
     """Bring every service's database to the newest revision, creating what is missing."""
-    from cinesync import serve  # noqa: PLC0415
+    from cinesync import bootstrap  # noqa: PLC0415
 
     with shop_settings(data) as settings:
-        for line in asyncio.run(serve.migrate_all(settings)):
+        for line in asyncio.run(bootstrap.migrate_all(settings)):
             click.echo(line)
 
 
@@ -292,35 +292,35 @@ def queues_show_command(event_id: UUID, data: Path) -> None:
 @data_option
 def queues_replay_command(event_id: UUID | None, data: Path, *, replay_all: bool) -> None:
     """Send a dead letter to its consumer again, or --all. Doubles have no effect."""
-    from cinesync import serve  # noqa: PLC0415
+    from cinesync import bootstrap  # noqa: PLC0415
 
     if (event_id is None) != replay_all:
         raise Refused("Name one EVENT_ID, or say --all.")
     with shop_settings(data) as settings:
-        replayed = asyncio.run(serve.replay(settings, [event_id] if event_id else None))
+        replayed = asyncio.run(bootstrap.replay(settings, [event_id] if event_id else None))
     if event_id and not replayed:
         raise Refused(f"No dead letter has the event id {event_id}; `cinesync queues dead` lists.")
     click.echo(f"{replayed} sent round again")
 
 
 def _dead_letters(data: Path) -> "list[DeadLetter]":
-    from cinesync import serve  # noqa: PLC0415
+    from cinesync import bootstrap  # noqa: PLC0415
 
     with shop_settings(data) as settings:
-        return asyncio.run(serve.dead_letters(settings))
+        return asyncio.run(bootstrap.dead_letters(settings))
 
 
 @main.command("settings")
 @click.option("--example", is_flag=True, help="Print a .env file with every variable.")
 def settings_command(*, example: bool) -> None:
     """List every environment variable that the processes read."""
-    from cinesync import serve  # noqa: PLC0415
+    from cinesync import bootstrap  # noqa: PLC0415
 
     if example:
-        click.echo(serve.env_example(), nl=False)
+        click.echo(bootstrap.env_example(), nl=False)
         return
     table = Table("Variable", "Kind", "Default", "Meaning", box=None, header_style="bold")
-    for part, docs in serve.all_settings().items():
+    for part, docs in bootstrap.all_settings().items():
         table.add_row(f"[bold]{part}[/bold]")
         for doc in docs:
             table.add_row(f"  {doc.name}", doc.kind, doc.default, doc.doc)

@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 from rich.table import Table
 
-from cinesync.cli_base import Refused, data_option, environ, err, say
+from cinesync.cli.context import Refused, data_option, environ, err, say
 from cinesync.supervisor.address import Address
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.demo import Exposure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from cinesync.cli_base import Refused, data_option, environ
+from cinesync.cli.context import Refused, data_option, environ
 
 if TYPE_CHECKING:
     from cinesync.ledger.membership import Plan

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import rich_click as click
 
-from cinesync.cli_base import Refused, clear_settings_errors, environ
+from cinesync.cli.context import Refused, clear_settings_errors, environ
 
 if TYPE_CHECKING:
     from cinesync.payment.gateways.stripe_setup import Endpoint
