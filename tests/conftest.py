@@ -16,11 +16,13 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from litestar.types import ControllerRouterHandler
 
-from cinesync.chassis import clock, migrate, tokens
-from cinesync.chassis.db import Database, open_database
-from cinesync.chassis.http import service_app
-from cinesync.chassis.shortcuts import Shortcut, Shortcuts
-from cinesync.chassis.tokens import Verifier
+from cinesync.chassis import clock
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.http import access_tokens
+from cinesync.chassis.http.access_tokens import Verifier
+from cinesync.chassis.http.app import service_app
+from cinesync.chassis.http.fast_path import Shortcut, Shortcuts
 from cinesync.supervisor.postgres import Postgres
 from tests.system.shop import Shop
 
@@ -144,7 +146,7 @@ async def make_database(postgres: Postgres, templates: set[str]) -> AsyncIterato
         if package not in templates:
             await _admin(postgres, f"CREATE DATABASE {template}")
             db = open_database(postgres.url(template))
-            await migrate.upgrade(db, f"{package}.migrations", "tests")
+            await migrations.upgrade(db, f"{package}.migrations", "tests")
             await db.close()
             templates.add(package)
         name = f"{package.rpartition('.')[2]}_{next(_numbers)}"
@@ -182,15 +184,15 @@ def sign(signing_key: ECKey) -> Sign:
     def make(customer_id: UUID, role: str = "customer", seconds: int = 900) -> str:
         issued_at = int(clock.now().timestamp())
         claims = {
-            "iss": tokens.ISSUER,
+            "iss": access_tokens.ISSUER,
             "sub": str(customer_id),
             "role": role,
             "iat": issued_at,
             "exp": issued_at + seconds,
             "jti": str(clock.new_id()),
         }
-        header = {"alg": tokens.ALGORITHM, "kid": "tests", "typ": tokens.TOKEN_TYPE}
-        return jwt.encode(header, claims, signing_key, algorithms=[tokens.ALGORITHM])
+        header = {"alg": access_tokens.ALGORITHM, "kid": "tests", "typ": access_tokens.TOKEN_TYPE}
+        return jwt.encode(header, claims, signing_key, algorithms=[access_tokens.ALGORITHM])
 
     return make
 

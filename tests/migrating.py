@@ -6,8 +6,8 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import Connection
 
-from cinesync.chassis import alembic_steps
-from cinesync.chassis.db import Database
+from cinesync.chassis.database import alembic_steps
+from cinesync.chassis.database.database import Database
 
 
 async def upgrade_to(db: Database, package: str, revision: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.chassis.events import Event
+from cinesync.chassis.messaging.event import Event
 from cinesync.contracts import CONSUMERS
 
 ROOT = Path(__file__).parent.parent

@@ -15,17 +15,18 @@ from uuid import UUID
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from cinesync.chassis import clock, migrate, settings, telemetry
-from cinesync.chassis.bus import Bus, EmbeddedBus
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.database_url import with_database
-from cinesync.chassis.db import Database, open_database
-from cinesync.chassis.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters
+from cinesync.chassis import clock, settings, telemetry
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.database.url import with_database
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.revocations import Revocations
 from cinesync.chassis.log_retention import LogRetention, SupervisorMetrics
-from cinesync.chassis.rabbitmq import RabbitMqBus
-from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
-from cinesync.chassis.revocations import Revocations
-from cinesync.chassis.service import Process, ProcessSettings, Service
+from cinesync.chassis.messaging.bus import Bus, EmbeddedBus
+from cinesync.chassis.messaging.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters
+from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
+from cinesync.chassis.messaging.rabbitmq.dead_letters import BrokerDeadLetters
+from cinesync.chassis.process import Process, ProcessSettings, Service
 from cinesync.contracts import CONSUMERS
 
 if TYPE_CHECKING:
@@ -210,15 +211,15 @@ async def with_service(
 
 
 async def _migrate(name: str, db: Database) -> None:
-    await migrate.create_if_missing(db)
-    await migrate.upgrade(db, f"cinesync.{name}.migrations", "command line")
+    await migrations.create_if_missing(db)
+    await migrations.upgrade(db, f"cinesync.{name}.migrations", "command line")
 
 
 async def migrate_all(environ: Mapping[str, str]) -> list[str]:
     """Every service's database at its newest revision; a line for each."""
 
     async def newest(_db: Database, name: str) -> str:
-        return f"{name}: {migrate.newest(f'cinesync.{name}.migrations')}"
+        return f"{name}: {migrations.newest(f'cinesync.{name}.migrations')}"
 
     return [await with_service(name, environ, partial(newest, name=name)) for name in SERVICES]
 

@@ -11,9 +11,10 @@ import msgspec
 
 from cinesync.audit.books import Books
 from cinesync.audit.results import Outcome
-from cinesync.chassis import clock, outbox
-from cinesync.chassis.db import Database, Transaction, text
-from cinesync.chassis.events import Event
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.booking import BookingConfirmed, BookingReduced
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefundFailed, PaymentSuccess
 from cinesync.ledger import entries, founding, genesis

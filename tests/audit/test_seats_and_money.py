@@ -6,7 +6,7 @@ from cinesync.audit import books as audit_books
 from cinesync.audit import letters, money, providers, seats
 from cinesync.audit.results import Failed, NotMade, Passed
 from cinesync.chassis import clock
-from cinesync.chassis.dead_letters import DeadLetter
+from cinesync.chassis.messaging.dead_letters import DeadLetter
 from tests.audit.sold import Sold, a_sale, hours_ago, keep_payments
 
 pytestmark = pytest.mark.slow

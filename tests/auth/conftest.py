@@ -14,10 +14,10 @@ from cinesync.auth.app import build
 from cinesync.auth.desk import Desk
 from cinesync.auth.keyring import KeyRing
 from cinesync.auth.upkeep import Upkeep
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.http import service_app
-from cinesync.chassis.service import Service
-from cinesync.chassis.tokens import Verifier
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.http.access_tokens import Verifier
+from cinesync.chassis.http.app import service_app
+from cinesync.chassis.process import Service
 from tests.conftest import MakeDatabase
 
 SECRET = "a secret that only the tests know of"

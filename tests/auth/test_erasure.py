@@ -12,7 +12,7 @@ from litestar import Router
 
 from cinesync.auth.erasure import Erasure
 from cinesync.chassis import clock
-from cinesync.chassis.peer import Answer, PeerAway
+from cinesync.chassis.http.client import Answer, PeerAway
 from tests.auth.conftest import PASSWORD, Auth, OpenAuth
 from tests.auth.test_links import _mailed
 

@@ -16,8 +16,8 @@ from cinesync.booking.routes import router
 from cinesync.booking.shop import Shop
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
-from cinesync.chassis.http import service_app
-from cinesync.chassis.peer import Answer, Peer, PeerAway
+from cinesync.chassis.http.app import service_app
+from cinesync.chassis.http.client import Answer, Peer, PeerAway
 from cinesync.chassis.settings import SettingsError
 from tests.auth.conftest import SECRET, Auth
 from tests.booking.conftest import migrated, office  # noqa: F401 fixtures

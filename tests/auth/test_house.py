@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from cinesync.auth import tables, upkeep
 from cinesync.auth.app import Settings, build
 from cinesync.chassis.audit_log import AUDIT_LOG_DDL
-from cinesync.chassis.migrate import CHASSIS_DDL
+from cinesync.chassis.database.migrations import CHASSIS_DDL
 from cinesync.chassis.settings import SettingsError, describe
 from tests.auth.conftest import SECRET, Auth
 

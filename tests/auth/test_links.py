@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cinesync.auth import link_store
-from cinesync.chassis import outbox
-from cinesync.chassis.bus import EmbeddedBus
-from cinesync.chassis.inbox import Inbox
-from cinesync.chassis.outbox import Relay
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.bus import EmbeddedBus
+from cinesync.chassis.messaging.inbox import Inbox
+from cinesync.chassis.messaging.outbox import Relay
 from tests.auth.conftest import Auth, OpenAuth
 
 LIMITS = {"FAILURES_PER_ACCOUNT_MAX": "3", "FAILURES_PER_ADDRESS_MAX": "6"}

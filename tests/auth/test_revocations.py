@@ -5,9 +5,9 @@ from uuid import UUID
 import pytest
 
 from cinesync.auth import published_revocations, revocation_store, staff
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.revocations import PATH, RevocationList, Revocations
-from cinesync.chassis.tokens import Verifier
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.http.access_tokens import Verifier
+from cinesync.chassis.http.revocations import PATH, RevocationList, Revocations
 from tests.auth.conftest import PASSWORD, Auth, OpenAuth
 
 ADA = "ada@example.org"

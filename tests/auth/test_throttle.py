@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cinesync.auth.desk import SIGN_UPS_AT_ONCE_MAX
-from cinesync.chassis.client_address import VISITOR_HEADER, VisitorSignature
+from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature
 from tests.auth.conftest import PASSWORD, SECRET, Auth, OpenAuth
 
 LIMITS = {"FAILURES_PER_ACCOUNT_MAX": "3", "FAILURES_PER_ADDRESS_MAX": "6"}

@@ -17,8 +17,8 @@ from cinesync.auth.keyring import KeyRing, NoSigningKey
 from cinesync.auth.model import KeyRules
 from cinesync.auth.vault import SealBroken, Vault
 from cinesync.chassis import clock
+from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.problems import Unauthorized
-from cinesync.chassis.tokens import Verifier
 from tests.auth.conftest import JWKS, SECRET, Auth, OpenAuth
 
 RULES = KeyRules(

@@ -12,9 +12,10 @@ import pytest
 
 from cinesync.backup import databases
 from cinesync.bootstrap import SERVICES
-from cinesync.chassis import clock, outbox
-from cinesync.chassis.database_id import identify
-from cinesync.chassis.db import Database, Transaction, text
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database.identity import identify
+from cinesync.chassis.messaging import outbox
 from cinesync.contracts.payment import PaymentSuccess
 from cinesync.ledger import service
 from cinesync.ledger.model import Recorded, Sealed

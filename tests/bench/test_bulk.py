@@ -14,8 +14,8 @@ from cinesync.booking.kept import Kept
 from cinesync.booking.model import HoldSeats, Terms
 from cinesync.booking.service import Held
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database, Transaction, text
-from cinesync.chassis.events import decode
+from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.messaging.event import decode
 from cinesync.contracts.movies import ShowScheduled
 from cinesync.movies.seeding import seed_chain
 from tests.conftest import MakeDatabase

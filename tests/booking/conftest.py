@@ -12,8 +12,9 @@ from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tables import metadata
 from cinesync.booking.tickets import TicketSigner
-from cinesync.chassis import clock, migrate
-from cinesync.chassis.db import Database, Transaction, open_database
+from cinesync.chassis import clock
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Database, Transaction, open_database
 from cinesync.supervisor.postgres import Postgres
 from tests.booking.scenes import CLIENTS, BoxOffice
 from tests.booking.storefront import OpenStorefront, Storefront
@@ -38,8 +39,8 @@ async def office(postgres: Postgres, migrated: set[Postgres]) -> AsyncIterator[B
 
 
 async def _make(db: Database) -> None:
-    await migrate.create_if_missing(db)
-    await migrate.upgrade(db, "cinesync.booking.migrations", "tests")
+    await migrations.create_if_missing(db)
+    await migrations.upgrade(db, "cinesync.booking.migrations", "tests")
 
 
 async def _empty(tx: Transaction) -> None:

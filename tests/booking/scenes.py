@@ -15,9 +15,9 @@ from cinesync.booking.kept import Kept
 from cinesync.booking.model import Booking, BookingError, HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.chassis import clock
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.events import decode
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.messaging.event import decode
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,

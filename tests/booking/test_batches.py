@@ -13,7 +13,7 @@ from cinesync.booking.service import Held
 from cinesync.booking.shop import RUSH_WISHES, Shop
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import BATCH_MAX
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.database.database import Transaction
 from cinesync.contracts.movies import ShowScheduled
 from tests.booking.scenes import CLIENTS, row, scheduled, wish
 from tests.booking.storefront import OpenStorefront, Storefront

@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from cinesync.booking import held_store, store
-from cinesync.chassis import clock, migrate
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis import clock
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Transaction, text
 from tests.booking.scenes import BoxOffice, scheduled
 
 FEW, HOLDS = 500, 5_000
@@ -95,7 +96,7 @@ async def test_a_key_without_what_is_taken_gets_it(office: BoxOffice) -> None:
         " ADD CONSTRAINT booking_seats_pkey PRIMARY KEY (region, show_id, seat)"
     )
     await office.execute("UPDATE alembic_version SET version_num = '0002'")
-    await migrate.upgrade(office.db, "cinesync.booking.migrations", "tests")
+    await migrations.upgrade(office.db, "cinesync.booking.migrations", "tests")
     assert await keys_of_seats(office) == [before]
     assert before.endswith("(region, show_id, seat) INCLUDE (state, held_until)")
 

@@ -11,7 +11,7 @@ from cinesync.booking import settling, store
 from cinesync.booking.model import HoldSeats, SeatTaken
 from cinesync.booking.service import Held, HoldResult
 from cinesync.booking.store import Claim, Sale
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.database.database import Database, Transaction
 from tests.booking.scenes import BoxOffice, paid, scheduled, seats_of, wish
 from tests.conftest import MakeDatabase
 from tests.portability.profile import Profile

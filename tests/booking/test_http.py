@@ -9,7 +9,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from cinesync.booking import settling
 from cinesync.chassis import clock
-from cinesync.chassis.http import encode_cursor
+from cinesync.chassis.http.app import encode_cursor
 from tests.booking.scenes import called_off, changed, refunded, row, scheduled
 from tests.booking.storefront import OpenStorefront, Storefront
 

@@ -8,7 +8,7 @@ import pytest
 
 from cinesync.booking import catalog, kept, settling, store
 from cinesync.booking.model import Show, ShowIsOff
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.database.database import Transaction
 from tests.booking.scenes import BoxOffice, called_off, changed, scheduled, wish
 
 

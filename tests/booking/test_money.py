@@ -9,7 +9,7 @@ from cinesync.booking import history, receipts, service, settling
 from cinesync.booking.model import NotConfirmed, SeatTaken, State, TooLateToCancel
 from cinesync.booking.receipts import BookingReceipt
 from cinesync.chassis import clock
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.database.database import Transaction
 from cinesync.contracts.booking import BookingCancelled
 from cinesync.contracts.ledger import CommittedEntry, LedgerCommitted
 from tests.booking.scenes import (

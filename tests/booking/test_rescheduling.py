@@ -6,7 +6,7 @@ import pytest
 
 from cinesync.booking import rescheduling, settling
 from cinesync.booking.model import State, TooLateToCancel
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.database.database import Transaction, text
 from cinesync.contracts.movies import ShowChanged, ShowScheduled
 from tests.booking.scenes import BoxOffice, changed, scheduled
 from tests.booking.storefront import Storefront

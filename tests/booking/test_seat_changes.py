@@ -32,7 +32,7 @@ from cinesync.booking.seat_changes import (
 )
 from cinesync.booking.service import NothingHeld
 from cinesync.chassis import clock
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.database.database import Transaction
 from tests.booking.scenes import BoxOffice, changed, scheduled, wish
 from tests.booking.storefront import OpenStorefront, Storefront
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
-from cinesync.chassis import outbox
-from cinesync.chassis.bus import Bus
-from cinesync.chassis.db import open_database
-from cinesync.chassis.events import Message
-from cinesync.chassis.inbox import Inbox
-from cinesync.chassis.outbox import Relay
+from cinesync.chassis.database.database import open_database
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.bus import Bus
+from cinesync.chassis.messaging.event import Message
+from cinesync.chassis.messaging.inbox import Inbox
+from cinesync.chassis.messaging.outbox import Relay
 from tests.chassis.bus_house import House, Paid, paid, record
 
 

@@ -17,15 +17,17 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis import clock, migrate, outbox
-from cinesync.chassis.bus import Bus, EmbeddedBus
-from cinesync.chassis.db import Database, Transaction, open_database
-from cinesync.chassis.dead_letters import DatabaseDeadLetters, DeadLetters
-from cinesync.chassis.events import Event, Message, encode
-from cinesync.chassis.inbox import Handler, Inbox
-from cinesync.chassis.outbox import Relay
-from cinesync.chassis.rabbitmq import RabbitMqBus
-from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
+from cinesync.chassis import clock
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Database, Transaction, open_database
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.bus import Bus, EmbeddedBus
+from cinesync.chassis.messaging.dead_letters import DatabaseDeadLetters, DeadLetters
+from cinesync.chassis.messaging.event import Event, Message, encode
+from cinesync.chassis.messaging.inbox import Handler, Inbox
+from cinesync.chassis.messaging.outbox import Relay
+from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
+from cinesync.chassis.messaging.rabbitmq.dead_letters import BrokerDeadLetters
 from cinesync.supervisor.postgres import Postgres
 from tests.chassis.rabbitmq_server import RabbitMqServer
 
@@ -253,7 +255,7 @@ async def make_chassis_database(postgres: Postgres, name: str) -> Database:
     db = open_database(postgres.url(name))
     async with db.engine.connect() as plain:
         autocommit = await plain.execution_options(isolation_level="AUTOCOMMIT")
-        for ddl in (*migrate.CHASSIS_DDL, EFFECTS_DDL):
+        for ddl in (*migrations.CHASSIS_DDL, EFFECTS_DDL):
             await autocommit.execute(text(ddl))
     return db
 

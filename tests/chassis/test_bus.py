@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.chassis import inbox as inbox_module
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.events import Message
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import inbox as inbox_module
+from cinesync.chassis.messaging.event import Message
 from tests.chassis.bus_house import (
     House,
     Paid,

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.chassis import db
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.events import Message
-from cinesync.chassis.inbox import Inbox
+from cinesync.chassis.database import database
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging.event import Message
+from cinesync.chassis.messaging.inbox import Inbox
+from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.rabbitmq import RabbitMqBus
 from cinesync.supervisor.postgres import Postgres
 from tests.chassis.bus_house import (
     BUS_KINDS,
@@ -116,7 +116,7 @@ on_both_buses = pytest.mark.parametrize("fragile", BUS_KINDS, indirect=True)
 async def test_a_database_that_is_away_costs_no_event_and_no_delivery(
     fragile: tuple[House, Postgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "RETRY_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(database, "RETRY_SECONDS_MAX", 0.1)
     house, server = fragile
     inbox = CountingInbox(house.till_name, Paid, record, house.till)
     bus = house.make_bus()
@@ -145,7 +145,7 @@ async def test_a_database_that_is_away_costs_no_event_and_no_delivery(
 async def test_a_bus_closes_while_its_database_is_away_and_hands_back(
     fragile: tuple[House, Postgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "RETRY_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(database, "RETRY_SECONDS_MAX", 0.1)
     house, server = fragile
     inbox = CountingInbox(house.till_name, Paid, record, house.till)
     bus = house.make_bus()

@@ -9,13 +9,14 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import PublishError
 
-from cinesync.chassis import rabbitmq, rabbitmq_link
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.events import Message
-from cinesync.chassis.rabbitmq import Feed, RabbitMqBus
-from cinesync.chassis.rabbitmq_link import Link
-from cinesync.chassis.rabbitmq_publisher import BrokerAway, Publisher
-from cinesync.chassis.rabbitmq_topology import Topology, persistent
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging.event import Message
+from cinesync.chassis.messaging.rabbitmq import bus as rabbitmq
+from cinesync.chassis.messaging.rabbitmq import connection as rabbitmq_link
+from cinesync.chassis.messaging.rabbitmq.bus import Feed, RabbitMqBus
+from cinesync.chassis.messaging.rabbitmq.connection import Link
+from cinesync.chassis.messaging.rabbitmq.publisher import BrokerAway, Publisher
+from cinesync.chassis.messaging.rabbitmq.topology import Topology, persistent
 from tests.chassis.bus_house import (
     House,
     Paid,

@@ -7,13 +7,13 @@ from uuid import UUID
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.chassis.bus import Bus
-from cinesync.chassis.database_id import DatabaseId, identify
-from cinesync.chassis.inbox import Inbox
-from cinesync.chassis.rabbitmq import RabbitMqBus
-from cinesync.chassis.rabbitmq_dead_letters import BrokerDeadLetters
-from cinesync.chassis.rabbitmq_ownership import ForeignQueues
-from cinesync.chassis.rabbitmq_topology import Topology
+from cinesync.chassis.database.identity import DatabaseId, identify
+from cinesync.chassis.messaging.bus import Bus
+from cinesync.chassis.messaging.inbox import Inbox
+from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
+from cinesync.chassis.messaging.rabbitmq.dead_letters import BrokerDeadLetters
+from cinesync.chassis.messaging.rabbitmq.ownership import ForeignQueues
+from cinesync.chassis.messaging.rabbitmq.topology import Topology
 from cinesync.supervisor.postgres import Postgres
 from tests.chassis.bus_house import House, Paid, eventually, message, open_house, paid, record
 from tests.chassis.rabbitmq_server import RabbitMqServer

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinesync.chassis.client_address import (
+from cinesync.chassis.http.client_address import (
     VISITOR_HEADER,
     ClientAddresses,
     VisitorSignature,

@@ -4,7 +4,13 @@ import gzip
 
 import pytest
 
-from cinesync.chassis.codings import GZIPPED, HEADER_CHARS_MAX, VARY, Shared, accepts_gzip
+from cinesync.chassis.http.content_encoding import (
+    GZIPPED,
+    HEADER_CHARS_MAX,
+    VARY,
+    Shared,
+    accepts_gzip,
+)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cinesync.chassis import migrate
-from cinesync.chassis.database_url import DatabaseUrlError, parse, unreachable, with_database
-from cinesync.chassis.db import Transaction, open_database, text
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Transaction, open_database, text
+from cinesync.chassis.database.url import DatabaseUrlError, parse, unreachable, with_database
 from cinesync.supervisor.postgres import Postgres
 from tests.chassis.toy.child import free_port
 
@@ -218,5 +218,5 @@ async def test_a_server_that_does_not_let_us_in_ends_the_start_with_a_sentence(
     url = postgres.url().replace("postgres", "nobody_of_ours", 1).partition("//")[2]
     db = open_database(f"postgresql://nobody_of_ours@{url.partition('@')[2]}")
     with pytest.raises(DatabaseUrlError, match="does not let us in"):
-        await migrate.create_if_missing(db)
+        await migrations.create_if_missing(db)
     await db.close()

@@ -7,16 +7,16 @@ import pytest
 from asyncpg import InternalClientError, UndefinedColumnError
 from sqlalchemy import text
 
-from cinesync.chassis import db as db_module
-from cinesync.chassis import lease, migrate
-from cinesync.chassis.db import Database, DatabaseFull, Transaction, open_database
+from cinesync.chassis.database import database as db_module
+from cinesync.chassis.database import lease, migrations
+from cinesync.chassis.database.database import Database, DatabaseFull, Transaction, open_database
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
 
 
 async def test_a_command_is_committed_and_its_result_returned(postgres: Postgres) -> None:
     db = open_database(postgres.url())
-    for ddl in migrate.CHASSIS_DDL:
+    for ddl in migrations.CHASSIS_DDL:
         async with db.engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
             await connection.execute(text(ddl))

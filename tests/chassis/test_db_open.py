@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis import db as chassis_db
-from cinesync.chassis import lease
-from cinesync.chassis.db import (
+from cinesync.chassis.database import database as chassis_db
+from cinesync.chassis.database import lease
+from cinesync.chassis.database.database import (
     Contended,
     DatabaseAway,
     Transaction,

@@ -16,14 +16,15 @@ from litestar import get
 from litestar.response import Stream
 from sqlalchemy import text
 
-from cinesync.chassis import clock, db, deadline
+from cinesync.chassis import clock, deadline
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.db import Database, DatabaseAway, Transaction, open_database
+from cinesync.chassis.database import database as db
+from cinesync.chassis.database.database import Database, DatabaseAway, Transaction, open_database
+from cinesync.chassis.database.migrations import RUN_KEYS_DDL
 from cinesync.chassis.deadline import Deadlines, TookTooLong
-from cinesync.chassis.http import Observed, service_app
-from cinesync.chassis.migrate import RUN_KEYS_DDL
-from cinesync.chassis.peer import Peer, PeerAway
-from cinesync.chassis.tokens import Verifier
+from cinesync.chassis.http.access_tokens import Verifier
+from cinesync.chassis.http.app import Observed, service_app
+from cinesync.chassis.http.client import Peer, PeerAway
 from cinesync.supervisor.postgres import Postgres
 from cinesync.supervisor.postgres_leftovers import processes_in
 

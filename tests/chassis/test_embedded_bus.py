@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.chassis.db import Database, DatabaseAway
-from cinesync.chassis.events import Message
-from cinesync.chassis.inbox import Inbox
+from cinesync.chassis.database.database import Database, DatabaseAway
+from cinesync.chassis.messaging.event import Message
+from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.supervisor.postgres import Postgres
 from tests.chassis.bus_house import House, Paid, message, open_house, paid, record
 

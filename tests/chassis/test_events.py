@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from cinesync.chassis import events
-from cinesync.chassis.events import Event, UnknownEvent
+from cinesync.chassis.messaging import event
+from cinesync.chassis.messaging.event import Event, UnknownEvent
 
 
 class SeatsHeld(Event, frozen=True, kw_only=True):
@@ -31,11 +31,11 @@ HELD = SeatsHeld(
 
 
 def test_an_event_survives_the_wire() -> None:
-    assert events.decode(SeatsHeld, events.encode(HELD)) == HELD
+    assert event.decode(SeatsHeld, event.encode(HELD)) == HELD
 
 
 def test_its_bytes_are_what_they_always_were() -> None:
-    assert events.encode(HELD) == (
+    assert event.encode(HELD) == (
         b'{"name":"seats.held","version":2,"event_id":"00000000-0000-0000-0000-000000000001",'
         b'"occurred_at":"2026-01-02T03:04:05.678901Z",'
         b'"trace":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",'
@@ -44,20 +44,20 @@ def test_its_bytes_are_what_they_always_were() -> None:
 
 
 def test_name_and_version_travel_beside_the_fields() -> None:
-    envelope = msgspec.json.decode(events.encode(HELD))
+    envelope = msgspec.json.decode(event.encode(HELD))
     assert (envelope["name"], envelope["version"]) == ("seats.held", 2)
     assert envelope["event_id"] == str(HELD.event_id)
 
 
 def test_the_order_of_the_fields_is_the_senders_business() -> None:
-    envelope = msgspec.json.decode(events.encode(HELD))
+    envelope = msgspec.json.decode(event.encode(HELD))
     turned = dict(reversed(envelope.items()))
-    assert events.decode(SeatsHeld, msgspec.json.encode(turned)) == HELD
+    assert event.decode(SeatsHeld, msgspec.json.encode(turned)) == HELD
 
 
 def test_a_field_that_came_later_is_ignored() -> None:
-    envelope = msgspec.json.decode(events.encode(HELD)) | {"popcorn": True}
-    assert events.decode(SeatsHeld, msgspec.json.encode(envelope)) == HELD
+    envelope = msgspec.json.decode(event.encode(HELD)) | {"popcorn": True}
+    assert event.decode(SeatsHeld, msgspec.json.encode(envelope)) == HELD
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_a_field_that_came_later_is_ignored() -> None:
     ],
 )
 def test_what_is_not_such_an_event_is_unknown(change: dict[str, object], reason: str) -> None:
-    envelope = msgspec.json.decode(events.encode(HELD)) | change
+    envelope = msgspec.json.decode(event.encode(HELD)) | change
     with pytest.raises(UnknownEvent, match=reason):
-        events.decode(SeatsHeld, msgspec.json.encode(envelope))
+        event.decode(SeatsHeld, msgspec.json.encode(envelope))
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff"])
 def test_bytes_that_are_no_event_are_unknown(body: bytes) -> None:
     with pytest.raises(UnknownEvent):
-        events.decode(SeatsHeld, body)
+        event.decode(SeatsHeld, body)
 
 
 def test_event_types_are_found_by_name() -> None:
-    assert events.by_name([SeatsHeld]) == {"seats.held": SeatsHeld}
+    assert event.by_name([SeatsHeld]) == {"seats.held": SeatsHeld}

@@ -20,10 +20,10 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.http import Observed, Page, decode_cursor, encode_cursor, service_app
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.http.access_tokens import Caller, Verifier
+from cinesync.chassis.http.app import Observed, Page, decode_cursor, encode_cursor, service_app
 from cinesync.chassis.problems import Problem, TooMany
-from cinesync.chassis.tokens import Caller, Verifier
 from tests.conftest import MakeDatabase, Sign
 
 CUSTOMER = UUID(int=7)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from litestar.types import ASGIApp
 
-from cinesync.chassis import http_bodies, http_refusals
-from cinesync.chassis.client_address import ClientAddresses, address_in
-from cinesync.chassis.host_names import HostNames
-from cinesync.chassis.http_bodies import BodyReader
-from cinesync.chassis.http_guard import Guard, Limits
-from cinesync.chassis.http_refusals import BodyBroken, BodyTooSlow, Refused, protected
-from cinesync.chassis.http_server import listen
+from cinesync.chassis.http import body_reader, refusals
+from cinesync.chassis.http.body_reader import BodyReader
+from cinesync.chassis.http.client_address import ClientAddresses, address_in
+from cinesync.chassis.http.guard import Guard, Limits
+from cinesync.chassis.http.host_names import HostNames
+from cinesync.chassis.http.refusals import BodyBroken, BodyTooSlow, Refused, protected
+from cinesync.chassis.http.server import listen
 from cinesync.chassis.problems import Problem
 
 Pair = tuple[bytes, bytes]
@@ -160,7 +160,7 @@ async def never() -> Any:
 
 
 async def test_the_slow_are_ended_in_the_order_they_came(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_bodies, "TICK_SECONDS", 0.001)
+    monkeypatch.setattr(body_reader, "TICK_SECONDS", 0.001)
     reader = BodyReader(10, 0.01)
     ended = await asyncio.gather(*(reader.read(never) for _ in range(5)), return_exceptions=True)
     problems = [one.problem for one in ended if isinstance(one, Refused)]
@@ -202,7 +202,7 @@ def test_an_answer_keeps_what_it_says_of_itself() -> None:
 
 
 def test_every_refusal_is_a_sentence_without_markup() -> None:
-    for problem in vars(http_refusals).values():
+    for problem in vars(refusals).values():
         if isinstance(problem, type) and issubclass(problem, Problem):
             assert problem.title().endswith("."), problem
             assert "<" not in problem.title()

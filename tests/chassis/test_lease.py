@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis import lease
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.database import lease
+from cinesync.chassis.database.database import Database, Transaction
 from tests.conftest import MakeDatabase
 
 

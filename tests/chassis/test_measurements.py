@@ -4,10 +4,10 @@ import pytest
 from prometheus_client import REGISTRY, Gauge
 
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database
-from cinesync.chassis.events import Message
-from cinesync.chassis.inbox import insert_dead_letter
-from cinesync.chassis.measurements import Collector, Labelled, of_database
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.database.gauges import Collector, Labelled, of_database
+from cinesync.chassis.messaging.event import Message
+from cinesync.chassis.messaging.inbox import insert_dead_letter
 from tests.chassis.toy.app import take_note
 from tests.conftest import MakeDatabase
 

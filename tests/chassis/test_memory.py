@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from cinesync.chassis import memory
+from cinesync.chassis import gc_tuning
 
 
 class Knot:
@@ -16,10 +16,10 @@ class Knot:
 def test_cycles_are_found_all_the_same() -> None:
     before = gc.get_threshold()
     try:
-        memory.collect_seldom()
+        gc_tuning.collect_seldom()
         seen = weakref.ref(Knot())
-        kept = [[] for _ in range(2 * memory.YOUNG_OBJECTS_MAX)]  # type: ignore[var-annotated]
-        assert len(kept) > memory.YOUNG_OBJECTS_MAX
+        kept = [[] for _ in range(2 * gc_tuning.YOUNG_OBJECTS_MAX)]  # type: ignore[var-annotated]
+        assert len(kept) > gc_tuning.YOUNG_OBJECTS_MAX
         assert seen() is None
     finally:
         gc.unfreeze()

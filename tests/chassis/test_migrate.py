@@ -9,9 +9,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from cinesync.chassis import alembic_steps, lease, migrate
-from cinesync.chassis.db import Database, Transaction, open_database
-from cinesync.chassis.migrate import MigrationBusy
+from cinesync.chassis.database import alembic_steps, lease, migrations
+from cinesync.chassis.database.database import Database, Transaction, open_database
+from cinesync.chassis.database.migrations import MigrationBusy
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
 
@@ -25,12 +25,12 @@ async def test_a_missing_database_is_created_and_migrated_by_several_at_once(
     dbs = [open_database(postgres.url("brand_new")) for _ in range(4)]
 
     async def start(db: Database, owner: str) -> None:
-        await migrate.create_if_missing(db)
-        await migrate.upgrade(db, TOY, owner)
+        await migrations.create_if_missing(db)
+        await migrations.upgrade(db, TOY, owner)
 
     try:
         await asyncio.gather(*(start(db, f"process {n}") for n, db in enumerate(dbs)))
-        assert all([await migrate.is_current(db, TOY) for db in dbs])
+        assert all([await migrations.is_current(db, TOY) for db in dbs])
         assert await lease.held(dbs[0], "migrate", "whoever comes next")
     finally:
         await asyncio.gather(*(db.close() for db in dbs))
@@ -39,7 +39,7 @@ async def test_a_missing_database_is_created_and_migrated_by_several_at_once(
 async def test_an_empty_database_is_not_current(postgres: Postgres) -> None:
     db = open_database(postgres.url("template1"))
     try:
-        assert not await migrate.is_current(db, TOY)
+        assert not await migrations.is_current(db, TOY)
     finally:
         await db.close()
 
@@ -52,10 +52,10 @@ async def test_a_newer_database_is_fine_for_older_code(make_database: MakeDataba
         await tx.execute(statement, {"revision": revision})
 
     await db.run(note, "0009")
-    assert await migrate.is_current(db, TOY)
-    await migrate.upgrade(db, TOY, "me")
+    assert await migrations.is_current(db, TOY)
+    await migrations.upgrade(db, TOY, "me")
     await db.run(note, "0000")
-    assert not await migrate.is_current(db, TOY)
+    assert not await migrations.is_current(db, TOY)
 
 
 async def test_who_waits_too_long_for_another_migration_says_so(
@@ -68,30 +68,30 @@ async def test_who_waits_too_long_for_another_migration_says_so(
         await lease.take(tx, "migrate", "somebody slow", 3600)
 
     await db.run(begin)
-    monkeypatch.setattr(migrate, "MIGRATE_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(migrations, "MIGRATE_SECONDS_MAX", 0.3)
     with pytest.raises(MigrationBusy, match="toy_"):
-        await migrate.upgrade(db, TOY, "me")
+        await migrations.upgrade(db, TOY, "me")
 
 
 async def test_who_was_killed_while_migrating_keeps_nobody_waiting_for_long(
     make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(migrations, "LEASE_SECONDS", 1)
     db = await make_database("tests.chassis.toy")
 
     async def begin(tx: Transaction) -> None:
         await tx.execute(text("DELETE FROM alembic_version"))
-        await lease.take(tx, "migrate", "killed", migrate.LEASE_SECONDS)
+        await lease.take(tx, "migrate", "killed", migrations.LEASE_SECONDS)
 
     await db.run(begin)
-    await migrate.upgrade(db, TOY, "me")
-    assert await migrate.is_current(db, TOY)
+    await migrations.upgrade(db, TOY, "me")
+    assert await migrations.is_current(db, TOY)
 
 
 async def test_a_migration_that_takes_long_keeps_others_out(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(migrations, "LEASE_SECONDS", 1)
     upgrade = alembic_steps.upgrade
     has_ended = asyncio.Event()
 
@@ -110,15 +110,15 @@ async def test_a_migration_that_takes_long_keeps_others_out(
         return False
 
     try:
-        await migrate.create_if_missing(db)
-        await migrate._bootstrap(db)
+        await migrations.create_if_missing(db)
+        await migrations._bootstrap(db)
         await lease.held(db, "migrate", "me", 1)
         trying = asyncio.create_task(others_got_in())
-        await migrate.upgrade(db, TOY, "me")
+        await migrations.upgrade(db, TOY, "me")
         assert not trying.done(), "another got in"
         has_ended.set()
         await trying
-        assert await migrate.is_current(db, TOY)
+        assert await migrations.is_current(db, TOY)
     finally:
         await db.close()
 
@@ -139,8 +139,8 @@ async def test_a_migration_is_not_cut_off_by_the_statement_timeout_and_leaves_it
     monkeypatch.setattr(alembic_steps, "upgrade", spying)
     db = open_database(postgres.url("patient"), pool_size=1)
     try:
-        await migrate.create_if_missing(db)
-        await migrate.upgrade(db, TOY, "me")
+        await migrations.create_if_missing(db)
+        await migrations.upgrade(db, TOY, "me")
         assert seen == ["0"]
         assert await db.read(timeout) == "30s"
     finally:
@@ -158,7 +158,7 @@ async def test_a_database_that_may_not_be_created_is_not_asked_for_for_ever(
     try:
         with pytest.raises(DBAPIError, match="permission denied"):
             async with asyncio.timeout(30):
-                await migrate.create_if_missing(db)
+                await migrations.create_if_missing(db)
     finally:
         await db.close()
 
@@ -166,10 +166,10 @@ async def test_a_database_that_may_not_be_created_is_not_asked_for_for_ever(
 async def test_a_server_that_stays_away_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(migrate, "SERVER_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(migrations, "SERVER_SECONDS_MAX", 0.2)
     db = open_database("postgresql://nobody@/nothing?host=/no/such/folder")
     with pytest.raises(OSError, match="No such file"):
-        await migrate.create_if_missing(db)
+        await migrations.create_if_missing(db)
     await db.close()
 
 
@@ -179,4 +179,4 @@ def test_the_newest_file_is_the_newest_revision(package: str) -> None:
         pytest.skip("no migrations yet")
     script = alembic_steps._script(package)
     assert isinstance(script, ScriptDirectory)
-    assert script.get_current_head() == migrate.newest(package)
+    assert script.get_current_head() == migrations.newest(package)

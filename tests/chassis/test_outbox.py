@@ -9,11 +9,14 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from cinesync.chassis import clock, events, lease, outbox, telemetry
-from cinesync.chassis.bus import EmbeddedBus
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.events import Message
-from cinesync.chassis.outbox import Relay
+from cinesync.chassis import clock, telemetry
+from cinesync.chassis.database import lease
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.messaging import event as events
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.bus import EmbeddedBus
+from cinesync.chassis.messaging.event import Message
+from cinesync.chassis.messaging.outbox import Relay
 from cinesync.chassis.problems import Unavailable
 from tests.chassis.toy.app import NoteTaken, count_notes, take_note
 from tests.conftest import MakeDatabase

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.peer import Answer, Peer, PeerAway
+from cinesync.chassis.http.client import Answer, Peer, PeerAway
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

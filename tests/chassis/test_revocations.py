@@ -6,16 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.chassis import clock, revocations
-from cinesync.chassis.peer import Answer, PeerAway
+from cinesync.chassis import clock
+from cinesync.chassis.http import revocations
+from cinesync.chassis.http.access_tokens import JwksUnavailable, SessionEnded, Verifier, session_of
+from cinesync.chassis.http.client import Answer, PeerAway
+from cinesync.chassis.http.revocations import NotHeard, RevocationList, Revocations, list_over_http
 from cinesync.chassis.problems import Unauthorized
-from cinesync.chassis.revocations import (
-    NotHeard,
-    RevocationList,
-    Revocations,
-    list_over_http,
-)
-from cinesync.chassis.tokens import JwksUnavailable, SessionEnded, Verifier, session_of
 from tests.chassis.test_tokens import Issuer
 
 SESSION = str(UUID(int=5))

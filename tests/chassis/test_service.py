@@ -14,11 +14,13 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis import clock, lease, service
-from cinesync.chassis.bus import EmbeddedBus
-from cinesync.chassis.db import Database, Transaction, open_database
-from cinesync.chassis.events import Message
-from cinesync.chassis.service import Process, ProcessSettings, Service
+from cinesync.chassis import clock
+from cinesync.chassis import process as service
+from cinesync.chassis.database import lease
+from cinesync.chassis.database.database import Database, Transaction, open_database
+from cinesync.chassis.messaging.bus import EmbeddedBus
+from cinesync.chassis.messaging.event import Message
+from cinesync.chassis.process import Process, ProcessSettings, Service
 from cinesync.supervisor.postgres import Postgres
 from tests.chassis.toy.app import Toy, build, count_notes, readings, take_note
 from tests.chassis.toy.child import PATIENCE_SECONDS, Child, free_port

@@ -12,11 +12,11 @@ from litestar import Request, get, post
 from litestar.params import FromPath
 from litestar.types import Receive, Scope, Send
 
-from cinesync.chassis.bodies import READS_BODY
-from cinesync.chassis.http import Observed, service_app
+from cinesync.chassis.http.access_tokens import Verifier
+from cinesync.chassis.http.app import Observed, service_app
+from cinesync.chassis.http.fast_path import Answer, Asked, Shortcut, Shortcuts, json_answer
+from cinesync.chassis.http.strict_bodies import READS_BODY
 from cinesync.chassis.problems import TooMany
-from cinesync.chassis.shortcuts import Answer, Asked, Shortcut, Shortcuts, json_answer
-from cinesync.chassis.tokens import Verifier
 
 KEY = UUID("01961d40-0000-7000-8000-00000000000a")
 NUMBERS = msgspec.json.Decoder(list[int])

@@ -4,8 +4,8 @@ import pytest
 from asyncpg import DataError
 from sqlalchemy import func, select
 
-from cinesync.chassis.db import Database, Transaction, text
-from cinesync.chassis.statements import NotOneRow, Rows
+from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database.statements import NotOneRow, Rows
 from tests.conftest import MakeDatabase
 
 

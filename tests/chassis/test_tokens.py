@@ -15,9 +15,16 @@ import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from cinesync.chassis import clock, tokens
+from cinesync.chassis import clock
+from cinesync.chassis.http import access_tokens
+from cinesync.chassis.http.access_tokens import (
+    Caller,
+    JwksUnavailable,
+    Verifier,
+    jwks_over_http,
+    require,
+)
 from cinesync.chassis.problems import Forbidden, Unauthorized
-from cinesync.chassis.tokens import Caller, JwksUnavailable, Verifier, jwks_over_http, require
 from tests.conftest import Sign
 
 CUSTOMER = UUID(int=7)
@@ -45,13 +52,13 @@ class Issuer:
 
     def sign(self, kid: str, **changes: Any) -> str:
         claims = {
-            "iss": tokens.ISSUER,
+            "iss": access_tokens.ISSUER,
             "sub": str(CUSTOMER),
             "role": "customer",
             "exp": int(clock.now().timestamp()) + 900,
         }
         claims = {k: v for k, v in (claims | changes).items() if v is not None}
-        header = {"alg": "ES256", "kid": kid, "typ": tokens.TOKEN_TYPE}
+        header = {"alg": "ES256", "kid": kid, "typ": access_tokens.TOKEN_TYPE}
         return jwt.encode(header, claims, self.keys[kid], algorithms=["ES256"])
 
 
@@ -104,7 +111,7 @@ async def test_a_withdrawn_key_stops_working_also_when_every_token_is_known(
 ) -> None:
     _, verifier, theirs = await withdrawn()
     await verifier.verify(theirs)  # the issuer is not asked each time
-    monkeypatch.setattr(tokens, "KEYS_SECONDS_MAX", -1.0)
+    monkeypatch.setattr(access_tokens, "KEYS_SECONDS_MAX", -1.0)
     with pytest.raises(Unauthorized):
         await verifier.verify(theirs)
 
@@ -166,7 +173,9 @@ async def test_our_public_key_is_no_secret_to_sign_with(
     verifier: Verifier, signing_key: ECKey
 ) -> None:
     claims = {"iss": "cinesync", "sub": str(CUSTOMER), "role": "manager", "exp": 2**40}
-    signed = f"{part({'alg': 'HS256', 'kid': 'tests', 'typ': tokens.TOKEN_TYPE})}.{part(claims)}"
+    signed = (
+        f"{part({'alg': 'HS256', 'kid': 'tests', 'typ': access_tokens.TOKEN_TYPE})}.{part(claims)}"
+    )
     secret = signing_key.as_pem(private=False)
     seal = hmac.digest(secret, signed.encode(), hashlib.sha256)
     with pytest.raises(Unauthorized):
@@ -211,7 +220,7 @@ async def test_while_old_keys_are_looked_at_again_one_waits_and_nobody_is_verifi
     verifier = Verifier(issuer.fetch, pause_seconds=0)
     token = issuer.sign("k")
     caller = await verifier.verify(token)
-    monkeypatch.setattr(tokens, "KEYS_SECONDS_MAX", -1.0)
+    monkeypatch.setattr(access_tokens, "KEYS_SECONDS_MAX", -1.0)
     monkeypatch.setattr(jwt, "decode", None)
     issuer.answers.clear()
     first = asyncio.create_task(verifier.verify(token))
@@ -255,7 +264,7 @@ async def test_a_withdrawn_key_stops_working_cached_tokens_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     issuer, verifier, theirs = await withdrawn()
-    monkeypatch.setattr(tokens, "KEYS_SECONDS_MAX", -1.0)
+    monkeypatch.setattr(access_tokens, "KEYS_SECONDS_MAX", -1.0)
     await verifier.verify(issuer.sign("good"))
     with pytest.raises(Unauthorized):
         await verifier.verify(theirs)
@@ -285,7 +294,7 @@ async def test_known_keys_go_on_working_while_the_issuer_is_away(
     verifier = Verifier(issuer.fetch, pause_seconds=0)
     await verifier.verify(issuer.sign("k"))
     issuer.failure = httpx.ConnectError("away")
-    monkeypatch.setattr(tokens, "KEYS_SECONDS_MAX", -1.0)
+    monkeypatch.setattr(access_tokens, "KEYS_SECONDS_MAX", -1.0)
     assert (await verifier.verify(issuer.sign("k", role="staff"))).customer_id == CUSTOMER
     assert issuer.asked == 2
 
@@ -301,7 +310,7 @@ async def test_keys_of_other_kinds_do_not_spoil_ours() -> None:
 
 
 async def test_the_cache_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "CACHE_MAX", 2)
+    monkeypatch.setattr(access_tokens, "CACHE_MAX", 2)
     issuer = Issuer("k")
     verifier = Verifier(issuer.fetch)
     signed = [issuer.sign("k", exp=2**40 + n) for n in range(3)]

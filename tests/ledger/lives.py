@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from cinesync.chassis import clock
-from cinesync.chassis.events import Event
+from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, BookingRefused
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
 

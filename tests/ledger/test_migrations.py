@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.chassis import clock, migrate
-from cinesync.chassis.db import Database, Transaction, open_database, text
+from cinesync.chassis import clock
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Database, Transaction, open_database, text
 from cinesync.ledger import service, store
 from cinesync.supervisor.postgres import Postgres
 from tests.migrating import upgrade_to
@@ -33,7 +34,7 @@ BLOCK = (
 async def db(postgres: Postgres) -> AsyncIterator[Database]:
     """As it was before there were batches."""
     opened = open_database(postgres.url("ledger_of_before"))
-    await migrate.create_if_missing(opened)
+    await migrations.create_if_missing(opened)
     await upgrade_to(opened, PACKAGE, "0002")
     yield opened
     await opened.close()
@@ -58,7 +59,7 @@ async def test_what_was_final_stays_so_and_what_waited_waits(db: Database) -> No
     await db.run(execute, BLOCK)
     await upgrade_to(db, PACKAGE, "0004")
     await db.run(execute, "UPDATE alembic_version SET version_num = '0003'")  # it was interrupted
-    await migrate.upgrade(db, PACKAGE, "tests")
+    await migrations.upgrade(db, PACKAGE, "tests")
 
     proven = await db.read(store.kept, in_block)
     assert proven is not None

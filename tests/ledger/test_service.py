@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.events import Event
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased
 from cinesync.ledger import completeness, entries, founding, home, receipts, routes, service, store
 from cinesync.ledger.application import OPERATIONS_MAX

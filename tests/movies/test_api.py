@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from cinesync.chassis.audit_log_api import audit_log_route
-from cinesync.chassis.db import Database
-from cinesync.chassis.http import encode_cursor
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.app import encode_cursor
+from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.movies.routes import router
 from tests.conftest import MakeClient, Sign
 

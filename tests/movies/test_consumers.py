@@ -5,9 +5,9 @@ from typing import Any
 from sqlalchemy import text
 
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.events import Message, encode
-from cinesync.chassis.inbox import Inbox
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.messaging.event import Message, encode
+from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.contracts.booking import BookingConfirmed, BookingReduced
 from cinesync.movies import service
 from cinesync.movies.consumers import HANDLERS

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from cinesync.chassis.db import Database, Transaction, text
+from cinesync.chassis.database.database import Database, Transaction, text
 from cinesync.movies import listing
 from cinesync.movies.listing import MovieFilter, ShowFilter
 

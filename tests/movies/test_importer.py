@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.database.database import Database, Transaction
 from cinesync.movies import importer
 from cinesync.movies.cleaning import Cleaned, Record, clean
 from cinesync.movies.importer import ImportReport, import_movies

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.chassis import clock, migrate
-from cinesync.chassis.db import Database, Transaction, open_database, text
+from cinesync.chassis import clock
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Database, Transaction, open_database, text
 from cinesync.movies.importer import ImportReport, import_movies
 from cinesync.supervisor.postgres import Postgres
 from tests.migrating import upgrade_to
@@ -23,7 +24,7 @@ FILM = (
 async def db(postgres: Postgres) -> AsyncIterator[Database]:
     """As it was when keys left signs out."""
     opened = open_database(postgres.url("movies_of_before"))
-    await migrate.create_if_missing(opened)
+    await migrations.create_if_missing(opened)
     await upgrade_to(opened, PACKAGE, "0002")
     yield opened
     await opened.close()
@@ -38,7 +39,7 @@ async def test_films_of_before_get_keys_that_tell_them_apart(db: Database, tmp_p
         return set((await tx.execute(text("SELECT title FROM events"))).scalars())
 
     await db.run(add)
-    await migrate.upgrade(db, PACKAGE, "tests")
+    await migrations.upgrade(db, PACKAGE, "tests")
     path = tmp_path / "films.csv"
     path.write_text("Title,Release Date\nमाला,1977-06-01\nमेला,1977-06-01\n", encoding="utf-8")
     await import_movies(db, path, report := ImportReport())

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database
-from cinesync.chassis.peer import Answer, Peer, PeerAway
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.client import Answer, Peer, PeerAway
 from cinesync.movies import seats_left
 from cinesync.movies.routes import router
 from cinesync.movies.seats_left import SeatsLeft

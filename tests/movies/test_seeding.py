@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.database.database import Database, Transaction
 from cinesync.movies.chain import THEATERS, price_card
 from cinesync.movies.model import Daypart
 from cinesync.movies.seeding import Seeded, seed_chain, shipped_movies

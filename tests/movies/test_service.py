@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from cinesync.chassis import audit_log, clock
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.events import Event, decode
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.messaging.event import Event, decode
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
 from cinesync.movies import listing, service, store

@@ -17,8 +17,8 @@ import structlog
 from sqlalchemy import text
 
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.peer import Answer, Peer, PeerAway
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.http.client import Answer, Peer, PeerAway
 from cinesync.payment import bookkeeping, routes
 from cinesync.payment.cashier import Cashier
 from cinesync.payment.gateways import Gateway

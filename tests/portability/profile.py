@@ -18,7 +18,7 @@ from greenlet import getcurrent  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Executable, TextClause, event
 from sqlalchemy.engine import Engine
 
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.database.database import Transaction
 from tests.portability.ddl_rules import schema_of
 from tests.portability.lint import check, ddl, statements_in
 from tests.portability.places import SOURCE

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from cinesync.chassis import db as db_module
-from cinesync.chassis import outbox
-from cinesync.chassis.bus import EmbeddedBus
-from cinesync.chassis.db import Database, Transaction, open_database
-from cinesync.chassis.inbox import Inbox
-from cinesync.chassis.outbox import Relay
+from cinesync.chassis.database import database as db_module
+from cinesync.chassis.database.database import Database, Transaction, open_database
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.bus import EmbeddedBus
+from cinesync.chassis.messaging.inbox import Inbox
+from cinesync.chassis.messaging.outbox import Relay
 from cinesync.supervisor.postgres import Postgres
 from tests.chassis.bus_house import (
     Paid,

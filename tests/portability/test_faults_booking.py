@@ -5,9 +5,9 @@ from collections import Counter
 from sqlalchemy import text
 
 from cinesync.booking.consumers import HANDLERS
-from cinesync.chassis import outbox
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.inbox import Inbox
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.contracts.booking import BookingConfirmed, SeatsHeld
 from cinesync.contracts.payment import PaymentSuccess
 from tests.booking.scenes import BoxOffice, hall_seats, paid, row, scheduled, wish

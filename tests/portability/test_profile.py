@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from cinesync.chassis import migrate
-from cinesync.chassis.db import Database, Transaction, open_database
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Database, Transaction, open_database
 from cinesync.supervisor.postgres import Postgres
 from tests.portability import profile
 from tests.portability.profile import Profile
@@ -121,7 +121,7 @@ async def test_the_statements_of_migrations_are_ours(
     cockroachdb_profile.watches_tests = False
     monkeypatch.setattr(cockroachdb_profile, "_lint", seen.append)
     db = open_database(postgres.url("profile_migrated"))
-    await migrate.create_if_missing(db)
-    await migrate.upgrade(db, "cinesync.booking.migrations", "test")
+    await migrations.create_if_missing(db)
+    await migrations.upgrade(db, "cinesync.booking.migrations", "test")
     await db.close()
     assert any("CREATE TABLE IF NOT EXISTS booking_seats" in sql for sql in seen)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pgparse
 
-from cinesync.chassis.statements import numbered
+from cinesync.chassis.database.statements import numbered
 
 Body = Mapping[str, Any]
 

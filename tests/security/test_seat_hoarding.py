@@ -13,7 +13,7 @@ from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
-from cinesync.chassis.client_address import VISITOR_HEADER, VisitorSignature
+from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature
 from cinesync.contracts.movies import ShowScheduled
 from tests.booking.conftest import migrated, office  # noqa: F401 fixtures
 from tests.booking.scenes import CLIENTS, BoxOffice, row, scheduled

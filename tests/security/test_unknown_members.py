@@ -22,10 +22,10 @@ from cinesync.booking.shop import Shop
 from cinesync.booking.shortcuts import shortcuts as booking_shortcuts
 from cinesync.booking.staff_routes import staff_router
 from cinesync.chassis import clock
-from cinesync.chassis.bodies import LenientBody
-from cinesync.chassis.http import service_app
-from cinesync.chassis.shortcuts import Shortcut
-from cinesync.chassis.tokens import Verifier
+from cinesync.chassis.http.access_tokens import Verifier
+from cinesync.chassis.http.app import service_app
+from cinesync.chassis.http.fast_path import Shortcut
+from cinesync.chassis.http.strict_bodies import LenientBody
 from cinesync.ledger import routes as ledger_routes
 from cinesync.movies import routes as movies_routes
 from cinesync.payment import routes as payment_routes

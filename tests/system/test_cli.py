@@ -11,10 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cinesync.bootstrap import SERVICES
-from cinesync.chassis import clock, migrate
-from cinesync.chassis.db import open_database
-from cinesync.chassis.events import Message
-from cinesync.chassis.inbox import insert_dead_letter
+from cinesync.chassis import clock
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import open_database
+from cinesync.chassis.messaging.event import Message
+from cinesync.chassis.messaging.inbox import insert_dead_letter
 from cinesync.cli.main import main, run
 from cinesync.ledger import canonical
 from cinesync.supervisor.data_folder import DataFolder
@@ -92,7 +93,7 @@ def test_a_broken_file_is_refused_with_its_line(cinesync: Cinesync, tmp_path: Pa
 
 def test_seeding_and_migrating_again_add_nothing(cinesync: Cinesync) -> None:
     assert "added 0 movies" in cinesync("seed").output
-    newest = [f"{name}: {migrate.newest(f'cinesync.{name}.migrations')}" for name in SERVICES]
+    newest = [f"{name}: {migrations.newest(f'cinesync.{name}.migrations')}" for name in SERVICES]
     assert cinesync("migrate").output.splitlines() == newest
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from flask.testing import FlaskClient
 
-from cinesync.chassis.http import Page
+from cinesync.chassis.http.app import Page
 from cinesync.ledger import canonical, completeness, merkle
 from cinesync.ledger.routes import BlockView, StatusView
 from cinesync.web import chain, tree

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.dead_letters import DeadLetter
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.messaging.dead_letters import DeadLetter
 from cinesync.payment.gateways import Gateway
 
 PAGE: Final = 2000

@@ -26,8 +26,8 @@ from cinesync.audit.facts import BY_NAME, KINDS, Fact, Kind
 from cinesync.audit.letters import SET_URL
 from cinesync.audit.results import Failed, Findings, NotMade, Outcome, Progress
 from cinesync.chassis import clock
-from cinesync.chassis.db import Transaction, text
-from cinesync.chassis.events import by_name, decode
+from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.messaging.event import by_name, decode
 from cinesync.contracts import CONSUMERS
 from cinesync.ledger import entries
 from cinesync.ledger.chain import OldFormat

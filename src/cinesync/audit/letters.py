@@ -5,8 +5,8 @@ from typing import Final
 
 from cinesync.audit.books import Books
 from cinesync.audit.results import Findings, NotMade, Outcome, Progress
-from cinesync.chassis.db import Transaction, text
-from cinesync.chassis.dead_letters import LETTERS_MAX
+from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.messaging.dead_letters import LETTERS_MAX
 
 SET_URL: Final = "set RABBITMQ_URL, and audit again"
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from cinesync.audit.books import Books
 from cinesync.audit.results import Failed, NotMade, Outcome, Passed, Progress
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.database.database import Transaction, text
 from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
 from cinesync.payment.reconciliation import reconcile
 

@@ -9,7 +9,7 @@ import msgspec
 
 from cinesync.audit.books import PAGE, Books, pages
 from cinesync.audit.results import Findings, Outcome, Progress
-from cinesync.chassis.db import Database, Transaction, text
+from cinesync.chassis.database.database import Database, Transaction, text
 
 
 class Priced(msgspec.Struct, frozen=True):

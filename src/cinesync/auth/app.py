@@ -28,14 +28,14 @@ from cinesync.auth.routes import Door, auth_router
 from cinesync.auth.staff import DEFAULT_REGION, DEMO_ROLES
 from cinesync.auth.upkeep import Upkeep, Windows
 from cinesync.auth.vault import Vault
-from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.db import Database, open_database
-from cinesync.chassis.events import Event
-from cinesync.chassis.peer import Peer
-from cinesync.chassis.revocations import Revocations
-from cinesync.chassis.service import Service
+from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.http.audit_log_api import audit_log_route
+from cinesync.chassis.http.client import Peer
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.revocations import Revocations
+from cinesync.chassis.messaging.event import Event
+from cinesync.chassis.process import Service
 from cinesync.chassis.settings import Secret, SettingsError, load
 from cinesync.contracts.auth import CustomerErased, LinkRequested
 

@@ -40,9 +40,9 @@ from cinesync.auth.vault import Device, RefreshToken, Vault
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.audit_log import Actor
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.db import Database
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.access_tokens import Caller
 from cinesync.chassis.problems import Forbidden, Problem
-from cinesync.chassis.tokens import Caller
 
 INSIDE_MAX = 2_000
 SIGN_UPS_AT_ONCE_MAX = 4  # from one address; as many may pass a limit while they are under way

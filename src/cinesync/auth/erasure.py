@@ -26,10 +26,10 @@ from cinesync.auth.model import (
 from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.vault import Vault
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database
-from cinesync.chassis.peer import Peer, PeerAway
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.http.client import Peer, PeerAway
 from cinesync.chassis.problems import Forbidden, Unavailable
-from cinesync.chassis.tokens import Caller
 
 GUESTS_AT_ONCE_MAX = 100
 ASKED_AT_ONCE = 8

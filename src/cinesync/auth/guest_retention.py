@@ -16,9 +16,9 @@ import msgspec
 from cinesync.auth import guest_store
 from cinesync.auth.keyring import KeyRing
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.db import Database
-from cinesync.chassis.peer import Peer, PeerAway
-from cinesync.chassis.tokens import SERVICE_ROLE
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.access_tokens import SERVICE_ROLE
+from cinesync.chassis.http.client import Peer, PeerAway
 
 PATH: Final = "/api/booking/customers/buyers"
 BATCH_MAX: Final = 500

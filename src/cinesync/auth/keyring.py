@@ -14,9 +14,9 @@ from cinesync.auth import store
 from cinesync.auth.model import KeyRules, KeyWindow, Role, plan_key, signing_key
 from cinesync.auth.vault import SealBroken, Vault
 from cinesync.chassis import background, clock, telemetry
-from cinesync.chassis.db import Database, Transaction
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.http.access_tokens import ALGORITHM, ISSUER, TOKEN_TYPE, Caller
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.tokens import ALGORITHM, ISSUER, TOKEN_TYPE, Caller
 
 log = telemetry.get_logger(__name__)
 

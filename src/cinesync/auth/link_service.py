@@ -29,8 +29,9 @@ from cinesync.auth.model import (
     refuse_if_throttled,
 )
 from cinesync.auth.vault import RefreshToken
-from cinesync.chassis import audit_log, clock, outbox
-from cinesync.chassis.db import Transaction
+from cinesync.chassis import audit_log, clock
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
 from cinesync.contracts.auth import LinkRequested
 
 

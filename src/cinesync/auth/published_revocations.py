@@ -10,11 +10,11 @@ import msgspec
 
 from cinesync.auth import revocation_store
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.http import etag_of
-from cinesync.chassis.peer import PeerAway
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.http.app import etag_of
+from cinesync.chassis.http.client import PeerAway
+from cinesync.chassis.http.revocations import GUESTS_MAX, SESSIONS_MAX, RevocationList, Revocations
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.revocations import GUESTS_MAX, SESSIONS_MAX, RevocationList, Revocations
 
 FRESH_SECONDS = 0.5  # however many processes ask, the database is asked so seldom
 CLOCK_SKEW = timedelta(minutes=1)

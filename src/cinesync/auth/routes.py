@@ -24,10 +24,10 @@ from cinesync.auth.model import (
     Role,
 )
 from cinesync.auth.published_revocations import PublishedRevocations
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.http import is_known, know, visitor
+from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.http.app import is_known, know, visitor
+from cinesync.chassis.http.client_address import ClientAddresses
 from cinesync.chassis.problems import Unauthorized, Unavailable
-from cinesync.chassis.tokens import Caller
 
 REFRESH_COOKIE = "cinesync_refresh"
 DEVICE_COOKIE = "cinesync_device"

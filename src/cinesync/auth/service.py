@@ -21,9 +21,10 @@ from cinesync.auth.model import (
     step,
 )
 from cinesync.auth.vault import RefreshToken
-from cinesync.chassis import audit_log, clock, outbox
+from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR, Actor
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
 from cinesync.chassis.problems import NotFound
 from cinesync.contracts.auth import CustomerRegistered
 

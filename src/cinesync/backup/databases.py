@@ -12,7 +12,7 @@ import asyncpg
 from cinesync.backup.manifest import Progress
 from cinesync.bootstrap import SERVICES
 from cinesync.chassis import clock
-from cinesync.chassis.database_id import ID_ROW, OLDER_ROW
+from cinesync.chassis.database.identity import ID_ROW, OLDER_ROW
 from cinesync.contracts import CONSUMERS
 from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.supervisor.postgres import Postgres

@@ -20,16 +20,17 @@ from cinesync.bank.books import Books, Delays, Taken
 from cinesync.bank.model import BankError, Order
 from cinesync.bank.shortcuts import shortcuts
 from cinesync.bank.webhooks import Courier
-from cinesync.chassis import bodies, memory
+from cinesync.chassis import gc_tuning
 from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.bodies import NoBodyTaken, UnknownMember
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.http_refusals import Protected
-from cinesync.chassis.http_server import HttpSettings, guarded, http_server
+from cinesync.chassis.http import strict_bodies
+from cinesync.chassis.http.access_tokens import Verifier
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.fast_path import Shortcuts
+from cinesync.chassis.http.refusals import Protected
+from cinesync.chassis.http.server import HttpSettings, guarded, http_server
+from cinesync.chassis.http.strict_bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.settings import Secret
-from cinesync.chassis.shortcuts import Shortcuts
-from cinesync.chassis.tokens import Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Settings:
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Kill -9 is fine too: the books are on disk."""
-    memory.collect_seldom()
+    gc_tuning.collect_seldom()
     uvloop.run(serve(settings))
 
 
@@ -113,7 +114,7 @@ def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.E
     app = Litestar(
         route_handlers=routes.routers(),
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
-        before_request=bodies.refuse_needless,
+        before_request=strict_bodies.refuse_needless,
         exception_handlers={
             BankError: routes.explain,
             UnknownMember: routes.explain_body,
@@ -123,7 +124,7 @@ def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.E
         openapi_config=None,
         request_max_body_size=routes.BODY_BYTES_MAX,
     )
-    bodies.check(app)
+    strict_bodies.check(app)
     return Protected(Shortcuts(shortcuts(desk), Verifier(_no_keys), app))
 
 

@@ -41,8 +41,8 @@ from cinesync.bank.model import (
 )
 from cinesync.bank.webhooks import Courier
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.bodies import NoBodyTaken, UnknownMember
-from cinesync.chassis.client_address import is_from_here
+from cinesync.chassis.http.client_address import is_from_here
+from cinesync.chassis.http.strict_bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.money import decimals, plain
 
 Cents = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_CENTS_MAX)]

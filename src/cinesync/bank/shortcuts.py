@@ -6,7 +6,7 @@ import msgspec
 
 from cinesync.bank import routes
 from cinesync.bank.routes import BODY_BYTES_MAX, KEY_CHARS_MAX, ChargeBody, Desk
-from cinesync.chassis.shortcuts import Answer, Asked, Shortcut, json_answer
+from cinesync.chassis.http.fast_path import Answer, Asked, Shortcut, json_answer
 
 CHARGE = msgspec.json.Decoder(ChargeBody)
 

@@ -18,12 +18,12 @@ from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import background, open_files
-from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
-from cinesync.chassis.bus import Listeners
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.db import Database, open_database
-from cinesync.chassis.service import Service
+from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.http.audit_log_api import audit_log_route
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.messaging.bus import Listeners
+from cinesync.chassis.process import Service
 from cinesync.chassis.settings import Secret, SettingsError, load
 from cinesync.contracts.booking import (
     BookingCancelled,

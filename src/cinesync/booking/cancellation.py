@@ -21,8 +21,9 @@ from cinesync.booking.model import (
     Terms,
     TooLateToCancel,
 )
-from cinesync.chassis import clock, outbox
-from cinesync.chassis.db import Transaction
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import BookingCancelled, BookingReduced
 
 NOBODY = UUID(int=0)  # the shop by itself

@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from cinesync.chassis.client_address import ClientAddresses
+from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.http.client_address import ClientAddresses
 from cinesync.chassis.ids import id_of
-from cinesync.chassis.tokens import Caller
 
 KEY_BYTES = 16
 KEYS_CACHED_MAX = 4_000

@@ -1,7 +1,7 @@
 """The bus door: what booking does about what happened elsewhere."""
 
 from cinesync.booking import personal_data, receipts, returned_money, settling
-from cinesync.chassis.inbox import Handlers
+from cinesync.chassis.messaging.inbox import Handlers
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 from cinesync.booking import history
 from cinesync.booking.shop import Shop
-from cinesync.chassis.tokens import SERVICE_ROLE, Caller, require
+from cinesync.chassis.http.access_tokens import SERVICE_ROLE, Caller, require
 
 CUSTOMERS_MAX = 500
 

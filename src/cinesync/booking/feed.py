@@ -13,7 +13,7 @@ import msgspec
 from cinesync.booking.model import BookingError, Choice, Show
 from cinesync.booking.seating import Hall
 from cinesync.chassis import clock
-from cinesync.chassis.codings import Shared
+from cinesync.chassis.http.content_encoding import Shared
 
 RING_MAX = 500
 LISTENER_WAITING_MAX = 100

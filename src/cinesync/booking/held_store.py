@@ -9,7 +9,7 @@ import msgspec
 from cinesync.booking.held_limits import HeldSeats
 from cinesync.booking.model import Booking, HoldSeats, State, Terms
 from cinesync.booking.store import Claim
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.database.database import Transaction, text
 
 
 async def held_seats(

@@ -10,7 +10,7 @@ from cinesync.booking import catalog, seating
 from cinesync.booking.model import Show
 from cinesync.booking.seating import Hall
 from cinesync.booking.store import Sale
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.database.database import Transaction
 
 HALLS_MAX = 500
 SHOWS_MAX = 10_000  # some 15 MB

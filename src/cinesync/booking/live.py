@@ -20,7 +20,7 @@ from cinesync.booking.model import (
     UnknownShow,
 )
 from cinesync.chassis import background, clock
-from cinesync.chassis.codings import Shared
+from cinesync.chassis.http.content_encoding import Shared
 from cinesync.chassis.problems import TooMany, Unavailable
 from cinesync.contracts.booking import (
     BookingCancelled,

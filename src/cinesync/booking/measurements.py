@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from prometheus_client import Gauge
 
-from cinesync.chassis.db import Database, Transaction, text
-from cinesync.chassis.measurements import Measure
+from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database.gauges import Measure
 
 HOLDS = Gauge(
     "cinesync_holds", "Holds that are neither paid nor over, by what they are.", ["state"]

@@ -17,10 +17,10 @@ from litestar.params import QueryParameter
 from cinesync.booking import personal_data_store as store
 from cinesync.booking.personal_data_store import Unfinished
 from cinesync.chassis import clock
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
 from cinesync.chassis.problems import Invalid
-from cinesync.chassis.tokens import Caller
 from cinesync.contracts.auth import CustomerErased
 
 PAGE_MAX = 100

@@ -14,8 +14,9 @@ import msgspec
 
 from cinesync.booking import catalog
 from cinesync.booking.model import Move, PricedSeat, Show, State, Terms
-from cinesync.chassis import clock, outbox
-from cinesync.chassis.db import Row, Transaction, text
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Row, Transaction, text
+from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import BookingRescheduled
 from cinesync.contracts.movies import ShowChanged
 

@@ -27,10 +27,9 @@ from cinesync.booking.seat_changes import ChangeSeats
 from cinesync.booking.shop import Shop
 from cinesync.booking.tickets import TicketName
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.client_address import address_in
-from cinesync.chassis.codings import VARY
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.http import (
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.http.app import (
     SIGNED_IN,
     Page,
     decode_cursor,
@@ -40,8 +39,9 @@ from cinesync.chassis.http import (
     verified,
     weak,
 )
+from cinesync.chassis.http.client_address import address_in
+from cinesync.chassis.http.content_encoding import VARY
 from cinesync.chassis.problems import Invalid, Problem
-from cinesync.chassis.tokens import Caller
 
 PAGE_MAX = 100
 SHOWS_ASKED_MAX = 200

@@ -26,8 +26,9 @@ from cinesync.booking.model import (
 )
 from cinesync.booking.service import NothingHeld
 from cinesync.booking.store import HELD, Claim
-from cinesync.chassis import clock, outbox
-from cinesync.chassis.db import Transaction
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import SeatsHeld, SeatsReleased
 
 

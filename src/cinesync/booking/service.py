@@ -29,8 +29,9 @@ from cinesync.booking.model import (
 )
 from cinesync.booking.seating import Hall
 from cinesync.booking.store import HELD, Claim
-from cinesync.chassis import clock, outbox
-from cinesync.chassis.db import Transaction
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import BookingCancelled, SeatsHeld, SeatsReleased
 
 

@@ -26,9 +26,10 @@ from cinesync.booking.model import (
     states_before,
 )
 from cinesync.booking.store import BOOKED, Claim
-from cinesync.chassis import clock, outbox
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.events import Event
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.booking import BookingConfirmed, BookingRefused, SeatsReleased
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess

@@ -8,8 +8,8 @@ import msgspec
 
 from cinesync.booking import routes, views
 from cinesync.booking.shop import Shop
-from cinesync.chassis.client_address import address_in
-from cinesync.chassis.shortcuts import Answer, Asked, Shortcut, bytes_answer, json_answer
+from cinesync.chassis.http.client_address import address_in
+from cinesync.chassis.http.fast_path import Answer, Asked, Shortcut, bytes_answer, json_answer
 
 WISH = msgspec.json.Decoder(views.HoldWish)
 SINCE = re.compile(rb"since=(\d{1,15})")

@@ -16,9 +16,10 @@ from cinesync.booking import cancellation_store, held_store, service, store
 from cinesync.booking.cancellation import whole_refund
 from cinesync.booking.model import NEXT, AuditAction, Cause, Show, State
 from cinesync.booking.staff_refunds import RefundIdUsed
-from cinesync.chassis import audit_log, outbox
+from cinesync.chassis import audit_log
 from cinesync.chassis.audit_log import Actor
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import BookingCancelled
 
 PAGE_MAX = 100

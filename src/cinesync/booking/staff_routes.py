@@ -17,10 +17,10 @@ from cinesync.booking.shop import Shop
 from cinesync.booking.show_refunds import Progress, RefundShow
 from cinesync.booking.staff_refunds import RefundBooking
 from cinesync.booking.tickets import NotATicket, name_of
-from cinesync.chassis.audit_log_api import actor_of
-from cinesync.chassis.http import is_known
+from cinesync.chassis.http.access_tokens import Caller, require
+from cinesync.chassis.http.app import is_known
+from cinesync.chassis.http.audit_log_api import actor_of
 from cinesync.chassis.problems import Invalid, NotFound
-from cinesync.chassis.tokens import Caller, require
 
 STAFF = ("staff", "manager")
 MANAGERS = ("manager",)

@@ -26,8 +26,8 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.db import Row, Transaction, text
-from cinesync.chassis.tokens import Caller
+from cinesync.chassis.database.database import Row, Transaction, text
+from cinesync.chassis.http.access_tokens import Caller
 
 log = telemetry.get_logger(__name__)
 

@@ -71,7 +71,7 @@ def shop_settings(data: Path) -> Iterator[Mapping[str, str]]:
 def _check_databases(settings: Mapping[str, str]) -> None:
     """A database that is away is told within seconds. Raises Refused."""
     from cinesync.bootstrap import SERVICES, environ_of  # noqa: PLC0415
-    from cinesync.chassis.database_url import unreachable  # noqa: PLC0415
+    from cinesync.chassis.database.url import unreachable  # noqa: PLC0415
 
     async def ask() -> list[str | None]:
         urls = {environ_of(service, settings)["DATABASE_URL"] for service in SERVICES}

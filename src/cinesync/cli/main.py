@@ -29,7 +29,7 @@ from cinesync.cli.up import restart_command, up_command
 from cinesync.supervisor import private_files
 
 if TYPE_CHECKING:
-    from cinesync.chassis.dead_letters import DeadLetter
+    from cinesync.chassis.messaging.dead_letters import DeadLetter
 
 # Each service and the port it has by itself.
 PORTS = {

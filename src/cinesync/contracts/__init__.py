@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from cinesync.chassis.events import Event
+from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased, CustomerRegistered, LinkRequested
 from cinesync.contracts.booking import (
     BookingCancelled,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from cinesync.chassis.events import Event
+from cinesync.chassis.messaging.event import Event
 
 
 class SeatsHeld(Event, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
-from cinesync.chassis.events import Event
+from cinesync.chassis.messaging.event import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

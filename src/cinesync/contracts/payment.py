@@ -3,7 +3,7 @@
 from typing import ClassVar
 from uuid import UUID
 
-from cinesync.chassis.events import Event
+from cinesync.chassis.messaging.event import Event
 
 
 class PaymentSuccess(Event, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cinesync.chassis import settings as chassis_settings
 from cinesync.chassis.background import Loop
-from cinesync.chassis.db import open_database
-from cinesync.chassis.service import Service
+from cinesync.chassis.database.database import open_database
+from cinesync.chassis.process import Service
 from cinesync.ledger import home, routes
 from cinesync.ledger.client import LedgerClient
 from cinesync.ledger.consumers import HANDLERS

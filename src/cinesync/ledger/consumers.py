@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cinesync.chassis.inbox import Handlers
+from cinesync.chassis.messaging.inbox import Handlers
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.booking import (
     BookingCancelled,

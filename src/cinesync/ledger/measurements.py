@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from prometheus_client import Gauge
 
-from cinesync.chassis.db import Database, Transaction, text
-from cinesync.chassis.measurements import Labelled, Measure
+from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database.gauges import Labelled, Measure
 from cinesync.ledger.client import LedgerClient
 
 VALIDATORS = Gauge("cinesync_validators", "Validators of the newest epoch.")

@@ -12,10 +12,10 @@ from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
-from cinesync.chassis.db import Database
-from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
 from cinesync.chassis.problems import Invalid
-from cinesync.chassis.tokens import Caller
 from cinesync.ledger import store
 
 PAGE_MAX: Final = 100

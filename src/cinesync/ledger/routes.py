@@ -11,8 +11,8 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from cinesync.chassis.db import Database
-from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
 from cinesync.chassis.problems import Invalid
 from cinesync.ledger import canonical, headers, store
 from cinesync.ledger.model import NoReceipt, NoReceiptYet, ValidatorsAway

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from cinesync.chassis import clock, outbox
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.events import Event
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.ledger import CommittedEntry, LedgerCommitted
 from cinesync.ledger import entries, store

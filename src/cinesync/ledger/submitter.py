@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from prometheus_client import Counter, Gauge
 
-from cinesync.chassis import background, clock, lease, telemetry
-from cinesync.chassis.db import Database
+from cinesync.chassis import background, clock, telemetry
+from cinesync.chassis.database import lease
+from cinesync.chassis.database.database import Database
 from cinesync.ledger import canonical, service, store
 from cinesync.ledger.blocks import Block
 from cinesync.ledger.client import LedgerClient, NoQuorum

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvloop
 
-from cinesync.chassis import memory, telemetry
+from cinesync.chassis import gc_tuning, telemetry
 from cinesync.ledger import home
 from cinesync.ledger.replicator import PARAMETERS, Replicator
 from cinesync.pbft.ports import Parameters
@@ -21,7 +21,7 @@ def main(
     parameters: Parameters = PARAMETERS,
 ) -> None:
     """Until SIGTERM or SIGINT. Raises NoHome, and whatever stops a validator."""
-    memory.collect_seldom()
+    gc_tuning.collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(folder, on_ready, parameters))
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cinesync.chassis import settings
-from cinesync.chassis.audit_log_api import audit_log_route
-from cinesync.chassis.db import open_database
-from cinesync.chassis.peer import Peer
-from cinesync.chassis.service import Service
+from cinesync.chassis.database.database import open_database
+from cinesync.chassis.http.audit_log_api import audit_log_route
+from cinesync.chassis.http.client import Peer
+from cinesync.chassis.process import Service
 from cinesync.movies.consumers import HANDLERS
 from cinesync.movies.routes import router
 from cinesync.movies.seats_left import TIMEOUT_SECONDS, SeatsLeft

@@ -1,6 +1,6 @@
 """The bus door: bookings change how many seats are left."""
 
-from cinesync.chassis.inbox import Handlers
+from cinesync.chassis.messaging.inbox import Handlers
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, BookingReduced
 from cinesync.movies import service
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import RowMapping
 
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.database.database import Transaction, text
 from cinesync.movies.certificates import CERTIFICATES
 from cinesync.movies.store import prices
 from cinesync.movies.views import AuditoriumView, CityView, MovieView, ShowView, TheaterView

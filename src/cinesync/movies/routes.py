@@ -13,9 +13,9 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.router import Router
 
-from cinesync.chassis.audit_log_api import actor_of
-from cinesync.chassis.db import Database
-from cinesync.chassis.http import (
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.access_tokens import Caller, require
+from cinesync.chassis.http.app import (
     Page,
     decode_cursor,
     encode_cursor,
@@ -23,8 +23,8 @@ from cinesync.chassis.http import (
     is_known,
     refuse_unknown_query,
 )
+from cinesync.chassis.http.audit_log_api import actor_of
 from cinesync.chassis.problems import Invalid
-from cinesync.chassis.tokens import Caller, require
 from cinesync.movies import listing, service
 from cinesync.movies.certificates import CERTIFICATES
 from cinesync.movies.listing import MovieFilter, ShowFilter

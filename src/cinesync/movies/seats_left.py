@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.peer import Peer, PeerAway
+from cinesync.chassis.http.client import Peer, PeerAway
 from cinesync.movies.views import ShowView
 
 PATH: Final = "/api/booking/availability"

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from cinesync.chassis import audit_log, clock, outbox
+from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR, SYSTEM, Actor
-from cinesync.chassis.db import Transaction
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, BookingReduced
 from cinesync.contracts.movies import Layout, ShowCancelled, ShowChanged, ShowScheduled
 from cinesync.movies import catalogue, store

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from cinesync.chassis import settings as chassis_settings
 from cinesync.chassis import telemetry
-from cinesync.chassis.audit_log_api import audit_log_route
 from cinesync.chassis.background import Loop
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.db import open_database
+from cinesync.chassis.database.database import open_database
 from cinesync.chassis.health import Intake
-from cinesync.chassis.peer import Peer
-from cinesync.chassis.service import Service
+from cinesync.chassis.http.audit_log_api import audit_log_route
+from cinesync.chassis.http.client import Peer
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.process import Service
 from cinesync.chassis.settings import Secret
 from cinesync.payment import routes
 from cinesync.payment.attention import attention_routes

@@ -11,11 +11,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from cinesync.chassis.audit_log_api import actor_of
-from cinesync.chassis.db import Database, Row
-from cinesync.chassis.http import Page, decode_cursor, encode_cursor
+from cinesync.chassis.database.database import Database, Row
+from cinesync.chassis.http.access_tokens import Caller, require
+from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
+from cinesync.chassis.http.audit_log_api import actor_of
 from cinesync.chassis.problems import Invalid
-from cinesync.chassis.tokens import Caller, require
 from cinesync.payment import refund_service, refund_store
 from cinesync.payment.model import Refund
 

@@ -7,9 +7,9 @@ import msgspec
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.client_address import UNKNOWN
-from cinesync.chassis.db import Database
+from cinesync.chassis.database.database import Database
 from cinesync.chassis.health import Intake
+from cinesync.chassis.http.client_address import UNKNOWN
 from cinesync.chassis.problems import Problem
 from cinesync.payment import refund_service, service, store
 from cinesync.payment.failure_limit import FailureLimit

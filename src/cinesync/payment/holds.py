@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.peer import Answer, Peer, PeerAway
+from cinesync.chassis.http.client import Answer, Peer, PeerAway
 from cinesync.chassis.problems import Forbidden, Problem, Unauthorized
 from cinesync.payment.model import AlreadyPaid, BookingAway, Hold, HoldNotPayable, UnknownHold
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from prometheus_client import Gauge
 
-from cinesync.chassis.db import Database, Transaction, text
-from cinesync.chassis.measurements import Labelled, Measure
+from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database.gauges import Labelled, Measure
 
 PAYMENTS = Gauge("cinesync_payments_pending", "Payments not decided yet.", ["currency"])
 PAYMENTS_SUM = Gauge(

@@ -5,10 +5,11 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
-from cinesync.chassis import audit_log, clock, outbox, telemetry
+from cinesync.chassis import audit_log, clock, telemetry
 from cinesync.chassis.audit_log import Actor
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.events import Event
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefunded, PaymentRefundFailed
 from cinesync.payment import refund_store, store
 from cinesync.payment.model import (

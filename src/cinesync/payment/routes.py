@@ -15,12 +15,12 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.bodies import READS_BODY
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.db import Database
-from cinesync.chassis.http import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.http.app import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.strict_bodies import READS_BODY
 from cinesync.chassis.problems import Invalid
-from cinesync.chassis.tokens import Caller
 from cinesync.payment import store
 from cinesync.payment.cashier import Cashier, PayOrder
 from cinesync.payment.gateways import read_notice

@@ -7,9 +7,10 @@ from uuid import UUID
 from msgspec.structs import replace
 from prometheus_client import Counter
 
-from cinesync.chassis import clock, outbox
-from cinesync.chassis.db import Transaction
-from cinesync.chassis.events import Event
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.event import Event
 from cinesync.chassis.problems import Problem
 from cinesync.contracts.booking import BookingCancelled, BookingReduced, BookingRefused
 from cinesync.contracts.payment import PaymentFailed, PaymentSuccess

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cinesync.chassis.shortcuts import Answer, Asked, Shortcut, json_answer
+from cinesync.chassis.http.fast_path import Answer, Asked, Shortcut, json_answer
 from cinesync.payment import routes
 from cinesync.payment.routes import Desk, PayBody
 

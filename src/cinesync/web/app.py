@@ -9,8 +9,8 @@ from flask import Flask, g, request
 from flask_bootstrap import Bootstrap5
 
 from cinesync.chassis import deadline, settings, telemetry
-from cinesync.chassis.client_address import VISITOR_HEADER, VisitorSignature
-from cinesync.chassis.revocations import Revocations
+from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature
+from cinesync.chassis.http.revocations import Revocations
 from cinesync.web import (
     account,
     browse,

@@ -20,8 +20,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cinesync.chassis import clock
-from cinesync.chassis.codings import VARY, Shared
-from cinesync.chassis.http import etag_of, is_known, weak
+from cinesync.chassis.http.app import etag_of, is_known, weak
+from cinesync.chassis.http.content_encoding import VARY, Shared
 from cinesync.web.formats import best_locale
 from cinesync.web.session import COOKIE_NAME
 

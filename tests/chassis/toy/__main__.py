@@ -6,8 +6,8 @@ import sys
 import uvloop
 
 from cinesync.chassis import settings, telemetry
-from cinesync.chassis.db import open_database
-from cinesync.chassis.service import Process, ProcessSettings
+from cinesync.chassis.database.database import open_database
+from cinesync.chassis.process import Process, ProcessSettings
 from tests.chassis.toy.app import build
 
 

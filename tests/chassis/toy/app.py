@@ -16,11 +16,12 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 from sqlalchemy import text
 
-from cinesync.chassis import clock, outbox, telemetry
-from cinesync.chassis.db import Database, Transaction
-from cinesync.chassis.events import Event
-from cinesync.chassis.service import Service
-from cinesync.chassis.tokens import Caller
+from cinesync.chassis import clock, telemetry
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.event import Event
+from cinesync.chassis.process import Service
 
 log = telemetry.get_logger(__name__)
 

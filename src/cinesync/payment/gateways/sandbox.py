@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis import clock
-from cinesync.chassis.peer import Peer, PeerAway
+from cinesync.chassis.http.client import Peer, PeerAway
 from cinesync.payment.gateways import (
     ChargeOrder,
     GatewayAway,

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from cinesync.chassis import migrate
+from cinesync.chassis.database import migrations
 
 revision = "0001"
 down_revision = None
@@ -45,7 +45,7 @@ DDL = (
 
 def upgrade() -> None:
     """Idempotent, one statement at a time."""
-    for statement in (*migrate.CHASSIS_DDL, *DDL):
+    for statement in (*migrations.CHASSIS_DDL, *DDL):
         op.execute(statement)
 
 

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from cinesync.chassis import migrate
+from cinesync.chassis.database import migrations
 
 revision = "0001"
 down_revision = None
@@ -104,7 +104,7 @@ DDL = (
 
 
 def upgrade() -> None:
-    for statement in (*migrate.CHASSIS_DDL, *DDL):
+    for statement in (*migrations.CHASSIS_DDL, *DDL):
         op.execute(statement)
 
 

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from cinesync.chassis import migrate
+from cinesync.chassis.database import migrations
 
 revision = "0001"
 down_revision = None
@@ -133,7 +133,7 @@ INDEXES = (
 def upgrade() -> None:
     """One statement, one commit."""
     tables = (EVENTS, THEATERS, AUDITORIUMS, SEATS, PRICE_CARDS, SHOWS)
-    for statement in (*migrate.CHASSIS_DDL, *tables, *INDEXES):
+    for statement in (*migrations.CHASSIS_DDL, *tables, *INDEXES):
         op.execute(statement)
 
 

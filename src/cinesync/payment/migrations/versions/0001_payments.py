@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from cinesync.chassis.migrate import CHASSIS_DDL
+from cinesync.chassis.database.migrations import CHASSIS_DDL
 
 revision = "0001"
 down_revision = None

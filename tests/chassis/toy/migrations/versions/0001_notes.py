@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from cinesync.chassis import migrate
+from cinesync.chassis.database import migrations
 
 revision = "0001"
 down_revision = None
@@ -12,7 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """One statement each."""
-    for statement in migrate.CHASSIS_DDL:
+    for statement in migrations.CHASSIS_DDL:
         op.execute(statement)
     op.execute("CREATE TABLE IF NOT EXISTS notes (note_id UUID PRIMARY KEY, words TEXT NOT NULL)")
     op.execute(

@@ -16,8 +16,8 @@ from aio_pika.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
 from aiormq.exceptions import ChannelAccessRefused
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.rabbitmq_link import RPC_SECONDS_MAX, Link, close_channel
-from cinesync.chassis.rabbitmq_topology import Topology, persistent
+from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, Link, close_channel
+from cinesync.chassis.messaging.rabbitmq.topology import Topology, persistent
 from cinesync.chassis.settings import SettingsError
 
 log = telemetry.get_logger(__name__)

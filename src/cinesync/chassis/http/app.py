@@ -41,14 +41,15 @@ from litestar.types import (
     Send,
 )
 
-from cinesync.chassis import bodies, deadline, http_refusals, telemetry
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.db import sqlstate
+from cinesync.chassis import deadline, telemetry
+from cinesync.chassis.database.database import sqlstate
 from cinesync.chassis.deadline import Deadlines, TookTooLong
-from cinesync.chassis.docs_assets import docs_assets
-from cinesync.chassis.http_refusals import METHODS, PROBLEM_TYPE, protected
+from cinesync.chassis.http import refusals, strict_bodies
+from cinesync.chassis.http.access_tokens import Caller, Verifier
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.docs_assets import docs_assets
+from cinesync.chassis.http.refusals import METHODS, PROBLEM_TYPE, protected
 from cinesync.chassis.problems import Invalid, Problem, Unauthorized
-from cinesync.chassis.tokens import Caller, Verifier
 
 log = telemetry.get_logger(__name__)
 
@@ -206,7 +207,7 @@ def service_app(
         logging_config=None,
     )
     _document(app)
-    bodies.check(app)
+    strict_bodies.check(app)
     return app
 
 
@@ -280,7 +281,7 @@ async def _check_body(request: Request[Any, Any, Any]) -> Response[bytes] | None
     """
     stated = request.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
     if stated == JSON_TYPE or request.headers.get("content-length", "0") == "0":
-        await bodies.refuse_needless(request)
+        await strict_bodies.refuse_needless(request)
         return None
     return problem_response(UnsupportedBody(f"Send {JSON_TYPE}, not {stated}."))
 
@@ -333,7 +334,7 @@ def _on_problem(_request: Request[Any, Any, Any], problem: Problem) -> Response[
 def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     if isinstance(error, ValidationException):
         fields = [_field(e) for e in error.extra] if isinstance(error.extra, list) else []
-        if unknown := bodies.unknown_member(fields):
+        if unknown := strict_bodies.unknown_member(fields):
             return problem_response(unknown)
         detail = "; ".join(f"{field['key']}: {field['message']}" for field in fields)
         return problem_response(Invalid(detail or error.detail, errors=fields))
@@ -433,7 +434,7 @@ class Observed:
                     with within:
                         await self._app(scope, receive, observed_send)
             except TookTooLong as late:
-                await http_refusals.answer(late, observed_send, is_for_people=False)
+                await refusals.answer(late, observed_send, is_for_people=False)
             finally:
                 self._note(scope, method, status, time.perf_counter() - started)
 

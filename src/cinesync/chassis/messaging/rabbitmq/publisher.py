@@ -13,11 +13,11 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import DeliveryError, PublishError
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.events import Message
+from cinesync.chassis.messaging.event import Message
+from cinesync.chassis.messaging.rabbitmq.connection import Link, close_channel
+from cinesync.chassis.messaging.rabbitmq.ownership import ForeignQueues, Ownership
+from cinesync.chassis.messaging.rabbitmq.topology import Topology, deliveries, persistent
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.rabbitmq_link import Link, close_channel
-from cinesync.chassis.rabbitmq_ownership import ForeignQueues, Ownership
-from cinesync.chassis.rabbitmq_topology import Topology, deliveries, persistent
 
 log = telemetry.get_logger(__name__)
 

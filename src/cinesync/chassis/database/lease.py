@@ -1,6 +1,6 @@
 """One owner at a time for work that must not run twice side by side (sql-rules: no SKIP LOCKED)."""
 
-from cinesync.chassis.db import Database, Transaction, text
+from cinesync.chassis.database.database import Database, Transaction, text
 
 LEASE_SECONDS = 5
 

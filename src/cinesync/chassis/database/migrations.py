@@ -8,9 +8,18 @@ from importlib import resources
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from cinesync.chassis import clock, database_url, lease, telemetry
-from cinesync.chassis.database_url import DatabaseUrlError
-from cinesync.chassis.db import Database, Transaction, is_lost, open_database, sqlstate, text
+from cinesync.chassis import clock, telemetry
+from cinesync.chassis.database import lease
+from cinesync.chassis.database import url as database_url
+from cinesync.chassis.database.database import (
+    Database,
+    Transaction,
+    is_lost,
+    open_database,
+    sqlstate,
+    text,
+)
+from cinesync.chassis.database.url import DatabaseUrlError
 from cinesync.chassis.problems import Problem
 
 log = telemetry.get_logger(__name__)
@@ -109,7 +118,7 @@ async def upgrade(db: Database, package: str, owner: str) -> None:
     if await is_current(db, package):
         return
     # Takes a while to load, and most starts have nothing to migrate.
-    from cinesync.chassis import alembic_steps  # noqa: PLC0415
+    from cinesync.chassis.database import alembic_steps  # noqa: PLC0415
 
     await _bootstrap(db)
     await _await_lease(db, owner)

@@ -17,10 +17,11 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from cinesync.chassis import clock, database_url, deadline
+from cinesync.chassis import clock, deadline
+from cinesync.chassis.database import url as database_url
+from cinesync.chassis.database.statements import Row, Transaction, text
 from cinesync.chassis.deadline import Deadlines
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.statements import Row, Transaction, text
 from cinesync.chassis.telemetry import DATABASE_RETRIES
 
 __all__ = ["Database", "Row", "Transaction", "open_database", "text"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from litestar.types import Receive
 
-from cinesync.chassis.http_refusals import BodyBroken, BodyTooLarge, BodyTooSlow, Refused
+from cinesync.chassis.http.refusals import BodyBroken, BodyTooLarge, BodyTooSlow, Refused
 
 TICK_SECONDS = 0.5
 

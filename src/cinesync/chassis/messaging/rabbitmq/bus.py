@@ -11,17 +11,17 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.background import Loop, Loops
-from cinesync.chassis.bus import DELIVERIES_MAX, Listener
-from cinesync.chassis.database_id import DatabaseId
-from cinesync.chassis.events import Event, Message, decode
-from cinesync.chassis.inbox import Inbox
-from cinesync.chassis.measurements import DEAD_LETTERS
+from cinesync.chassis.database.gauges import DEAD_LETTERS
+from cinesync.chassis.database.identity import DatabaseId
+from cinesync.chassis.messaging.bus import DELIVERIES_MAX, Listener
+from cinesync.chassis.messaging.event import Event, Message, decode
+from cinesync.chassis.messaging.inbox import Inbox
+from cinesync.chassis.messaging.rabbitmq.connection import WATCH_SECONDS, Link, Subscription
+from cinesync.chassis.messaging.rabbitmq.legacy_queues import IDLE_SECONDS, Takeover
+from cinesync.chassis.messaging.rabbitmq.ownership import ForeignQueues, Ownership
+from cinesync.chassis.messaging.rabbitmq.publisher import BrokerAway, Publisher
+from cinesync.chassis.messaging.rabbitmq.topology import EXCHANGE, Topology, deliveries
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.rabbitmq_link import WATCH_SECONDS, Link, Subscription
-from cinesync.chassis.rabbitmq_ownership import ForeignQueues, Ownership
-from cinesync.chassis.rabbitmq_publisher import BrokerAway, Publisher
-from cinesync.chassis.rabbitmq_takeover import IDLE_SECONDS, Takeover
-from cinesync.chassis.rabbitmq_topology import EXCHANGE, Topology, deliveries
 
 log = telemetry.get_logger(__name__)
 

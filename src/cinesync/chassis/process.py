@@ -13,23 +13,26 @@ from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from cinesync.chassis import clock, database_id, http_refusals, memory, migrate, telemetry
+from cinesync.chassis import clock, gc_tuning, telemetry
 from cinesync.chassis.background import Loop, Loops
-from cinesync.chassis.bus import Bus, EmbeddedBus, Listeners
-from cinesync.chassis.client_address import ClientAddresses, is_from_here
-from cinesync.chassis.db import Database
+from cinesync.chassis.database import identity
+from cinesync.chassis.database import migrations as migrate
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.database.gauges import MEASURE_SECONDS, Collector, Measure, of_database
 from cinesync.chassis.health import Check, Disk, Health, Intake
-from cinesync.chassis.http import EXCEPTION_HANDLERS, Observed, service_app
-from cinesync.chassis.http_server import HttpServer, HttpSettings, guarded, http_server
-from cinesync.chassis.inbox import Handlers, Inbox
-from cinesync.chassis.measurements import MEASURE_SECONDS, Collector, Measure, of_database
-from cinesync.chassis.outbox import Relay
-from cinesync.chassis.peer import Peer
+from cinesync.chassis.http import refusals
+from cinesync.chassis.http.access_tokens import Verifier, jwks_over_http
+from cinesync.chassis.http.app import EXCEPTION_HANDLERS, Observed, service_app
+from cinesync.chassis.http.client import Peer
+from cinesync.chassis.http.client_address import ClientAddresses, is_from_here
+from cinesync.chassis.http.fast_path import Shortcut, Shortcuts
+from cinesync.chassis.http.revocations import ANSWER_SECONDS_MAX, Revocations, list_over_http
+from cinesync.chassis.http.server import HttpServer, HttpSettings, guarded, http_server
+from cinesync.chassis.messaging.bus import Bus, EmbeddedBus, Listeners
+from cinesync.chassis.messaging.inbox import Handlers, Inbox
+from cinesync.chassis.messaging.outbox import Relay
 from cinesync.chassis.problems import Unavailable
-from cinesync.chassis.revocations import ANSWER_SECONDS_MAX, Revocations, list_over_http
 from cinesync.chassis.settings import Secret
-from cinesync.chassis.shortcuts import Shortcut, Shortcuts
-from cinesync.chassis.tokens import Verifier, jwks_over_http
 
 log = telemetry.get_logger(__name__)
 
@@ -197,7 +200,7 @@ class Process:
             if not await _unless(stopping, self._start(prepare)):
                 return
             self._is_starting = False
-            memory.collect_seldom()
+            gc_tuning.collect_seldom()
             if await _unless(stopping, self._until_listening(serving)):
                 on_ready()
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -216,7 +219,7 @@ class Process:
             app = self._pages
         if self._is_starting and app is not self._door:
             starting = Starting(retry_after_seconds=STARTING_RETRY_SECONDS)
-            await http_refusals.answer(starting, send, is_for_people=app is self._pages)
+            await refusals.answer(starting, send, is_for_people=app is self._pages)
             return
         await (app or self._door)(scope, receive, send)
 
@@ -224,7 +227,7 @@ class Process:
         for service in self._services:
             await migrate.create_if_missing(service.database)
             await migrate.upgrade(service.database, service.migrations, self._name)
-            known_as = await service.database.run(database_id.identify, clock.new_id())
+            known_as = await service.database.run(identity.identify, clock.new_id())
             self._bus.own(service.name, known_as)
             for event_type, handler in service.handlers.items():
                 self._bus.subscribe(Inbox(service.name, event_type, handler, service.database))

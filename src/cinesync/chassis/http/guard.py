@@ -15,10 +15,10 @@ from typing import Any, Final
 from litestar.types import ASGIApp, Receive, Send
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.host_names import HostNames
-from cinesync.chassis.http_bodies import BodyReader
-from cinesync.chassis.http_refusals import (
+from cinesync.chassis.http.body_reader import BodyReader
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.host_names import HostNames
+from cinesync.chassis.http.refusals import (
     METHODS,
     BodyTooLarge,
     HeadersTooLarge,

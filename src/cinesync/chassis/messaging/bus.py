@@ -9,9 +9,9 @@ from uuid import UUID
 
 from cinesync.chassis import telemetry
 from cinesync.chassis.background import Loops
-from cinesync.chassis.database_id import DatabaseId
-from cinesync.chassis.events import Event, Message, decode
-from cinesync.chassis.inbox import Inbox
+from cinesync.chassis.database.identity import DatabaseId
+from cinesync.chassis.messaging.event import Event, Message, decode
+from cinesync.chassis.messaging.inbox import Inbox
 
 log = telemetry.get_logger(__name__)
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.db import Database, Transaction, text
-from cinesync.chassis.events import Event, Message, decode
+from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.messaging.event import Event, Message, decode
 from cinesync.chassis.problems import Unavailable
 
 log = telemetry.get_logger(__name__)

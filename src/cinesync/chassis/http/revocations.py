@@ -30,7 +30,7 @@ import msgspec
 from prometheus_client import Gauge
 
 from cinesync.chassis import background, clock, telemetry
-from cinesync.chassis.peer import Peer, PeerAway
+from cinesync.chassis.http.client import Peer, PeerAway
 
 log = telemetry.get_logger(__name__)
 

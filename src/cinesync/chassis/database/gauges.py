@@ -9,7 +9,7 @@ from prometheus_client import Gauge
 from sqlalchemy.pool import QueuePool
 
 from cinesync.chassis import background, telemetry
-from cinesync.chassis.db import Database, Transaction, text
+from cinesync.chassis.database.database import Database, Transaction, text
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -9,8 +9,8 @@ from aio_pika import DeliveryMode, ExchangeType
 from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 
-from cinesync.chassis.bus import DELIVERIES_MAX
-from cinesync.chassis.rabbitmq_link import RPC_SECONDS_MAX, Link, close_channel
+from cinesync.chassis.messaging.bus import DELIVERIES_MAX
+from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, Link, close_channel
 
 EXCHANGE = "cinema.events"
 # The broker's own limit catches what our count cannot: a message that kills its consumer. Every

@@ -19,10 +19,10 @@ from litestar.types import ASGIApp
 
 from cinesync.chassis import open_files
 from cinesync.chassis.background import Loop, Loops
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.connections import Connections
-from cinesync.chassis.host_names import known_names
-from cinesync.chassis.http_guard import BODY_SECONDS_MAX, HEAD_BYTES_MAX, Guard, Limits
+from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.connections import Connections
+from cinesync.chassis.http.guard import BODY_SECONDS_MAX, HEAD_BYTES_MAX, Guard, Limits
+from cinesync.chassis.http.host_names import known_names
 
 SocketHolder: Any = _granian.SocketHolder  # its stub knows no constructor
 IS_UNIX = False

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from cinesync.chassis import background, lease, telemetry
-from cinesync.chassis.bus import Bus
-from cinesync.chassis.db import Database, Transaction, forget_run_keys, text
-from cinesync.chassis.events import Event, Message, encode
+from cinesync.chassis import background, telemetry
+from cinesync.chassis.database import lease
+from cinesync.chassis.database.database import Database, Transaction, forget_run_keys, text
+from cinesync.chassis.messaging.bus import Bus
+from cinesync.chassis.messaging.event import Event, Message, encode
 
 log = telemetry.get_logger(__name__)
 

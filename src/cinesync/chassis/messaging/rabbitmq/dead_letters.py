@@ -6,9 +6,9 @@ from uuid import UUID
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from cinesync.chassis.dead_letters import LETTERS_MAX, DeadLetter
-from cinesync.chassis.rabbitmq_link import RPC_SECONDS_MAX, Link, close_channel
-from cinesync.chassis.rabbitmq_topology import EXCHANGE, Topology, persistent
+from cinesync.chassis.messaging.dead_letters import LETTERS_MAX, DeadLetter
+from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, Link, close_channel
+from cinesync.chassis.messaging.rabbitmq.topology import EXCHANGE, Topology, persistent
 
 NO_ID = UUID(int=0)
 

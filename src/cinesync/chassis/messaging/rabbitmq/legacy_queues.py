@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from cinesync.chassis import background, telemetry
-from cinesync.chassis.rabbitmq_link import RPC_SECONDS_MAX, Link, close_channel
-from cinesync.chassis.rabbitmq_topology import Topology
+from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, Link, close_channel
+from cinesync.chassis.messaging.rabbitmq.topology import Topology
 
 log = telemetry.get_logger(__name__)
 

@@ -12,11 +12,11 @@ from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis import audit_log
 from cinesync.chassis.audit_log import Actor, EntryView, Filter
-from cinesync.chassis.client_address import ClientAddresses
-from cinesync.chassis.db import Database
-from cinesync.chassis.http import Page, decode_cursor, encode_cursor, refuse_unknown_query
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.http.access_tokens import Caller, require
+from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor, refuse_unknown_query
+from cinesync.chassis.http.client_address import ClientAddresses
 from cinesync.chassis.problems import Invalid
-from cinesync.chassis.tokens import Caller, require
 
 READERS = ("manager", "auditor")
 

@@ -16,7 +16,8 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from cinesync.chassis.http import (
+from cinesync.chassis.http.access_tokens import Caller, Verifier
+from cinesync.chassis.http.app import (
     BODY_BYTES_MAX,
     JSON_TYPE,
     caller_of,
@@ -24,9 +25,8 @@ from cinesync.chassis.http import (
     problem_headers,
     problem_of,
 )
-from cinesync.chassis.http_refusals import PROBLEM_TYPE
+from cinesync.chassis.http.refusals import PROBLEM_TYPE
 from cinesync.chassis.problems import Problem, Unauthorized
-from cinesync.chassis.tokens import Caller, Verifier
 
 T = TypeVar("T")
 

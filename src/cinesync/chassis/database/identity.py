@@ -6,7 +6,7 @@ Two shops that call themselves the same on one broker are told apart by it.
 from dataclasses import dataclass
 from uuid import UUID
 
-from cinesync.chassis.db import Transaction, text
+from cinesync.chassis.database.database import Transaction, text
 
 ID_ROW = "database.id"
 OLDER_ROW = "database.older_than_shop_ids"

@@ -1,0 +1,1 @@
+"""Databases: transactions that are retried, statements, migrations and leases."""

@@ -1,0 +1,1 @@
+"""The event bus over RabbitMQ: quorum queues, publisher confirms, reconnection."""
