@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4  # noqa: TID251 entries have ids of their own
 
-from cinesync.ledger import entries, founding, home, receipts
-from cinesync.ledger.application import OPERATIONS_MAX
-from cinesync.ledger.client import LedgerClient
-from cinesync.ledger.entries import Entry
+from cinesync.proofs import entries, receipts
+from cinesync.proofs.entries import Entry
 from cinesync.supervisor.address import free_ports
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import VALIDATORS
 from cinesync.supervisor.managed_process import ManagedProcess
+from cinesync.validator import home, provisioning
+from cinesync.validator.client import LedgerClient
+from cinesync.validator.state_machine import OPERATIONS_MAX
 
 PAUSE_SECONDS = 0.02
 VERIFICATIONS = 200
@@ -64,7 +65,7 @@ class Validators:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "ledger"
-        founding.init(self.folder, [f"127.0.0.1:{port}" for port in free_ports(VALIDATORS)])
+        provisioning.init(self.folder, [f"127.0.0.1:{port}" for port in free_ports(VALIDATORS)])
         shop = DataFolder(folder)
         shop.logs.mkdir(parents=True, exist_ok=True)
         environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
@@ -87,7 +88,7 @@ class Validators:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[LedgerClient]:
         """Connected to all four."""
-        client = LedgerClient(home.load(founding.client_home(self.folder)))
+        client = LedgerClient(home.load(provisioning.client_home(self.folder)))
         client.start_from(time.time_ns() // 1000)
         running = asyncio.create_task(client.run())
         await everybody(client)

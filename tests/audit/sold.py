@@ -17,12 +17,13 @@ from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.booking import BookingConfirmed, BookingReduced
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefundFailed, PaymentSuccess
-from cinesync.ledger import entries, founding, genesis
-from cinesync.ledger.application import OPERATIONS_MAX, Ledger
-from cinesync.ledger.chain import Chain
+from cinesync.validator.state_machine import OPERATIONS_MAX, Ledger
+from cinesync.validator.chain_store import Chain
 from cinesync.ledger.service import record
 from cinesync.payment import refund_store
 from cinesync.pbft.messages import Request
+from cinesync.proofs import entries, genesis
+from cinesync.validator import provisioning
 
 START = 1_700_000_000_000_000
 REGION, CENTS = "eu", 2400
@@ -154,7 +155,7 @@ class Sold:
 
     def found(self, sold: Sequence[Sale], replicas: int = 4) -> None:
         """A ledger with these in it, on every replica."""
-        start = founding.init(self.folder, ["127.0.0.1:1"] * 4)
+        start = provisioning.init(self.folder, ["127.0.0.1:1"] * 4)
         self.grow(start, sold, replicas)
 
     def grow(
@@ -162,7 +163,7 @@ class Sold:
     ) -> None:
         data = operations(sold)
         for replica in range(replicas):
-            path = founding.validator_home(self.folder, replica) / founding.CHAIN_FILE
+            path = provisioning.validator_home(self.folder, replica) / provisioning.CHAIN_FILE
             ledger = Ledger(start, Chain(path))
             for at in range(0, len(data), OPERATIONS_MAX):
                 height = ledger.chain.height + 1
@@ -172,7 +173,7 @@ class Sold:
 
     @property
     def genesis(self) -> genesis.Genesis:
-        return genesis.load((self.folder / founding.GENESIS_FILE).read_bytes())
+        return genesis.load((self.folder / provisioning.GENESIS_FILE).read_bytes())
 
     async def keep(self, sold: Sequence[Sale]) -> None:
         """In the databases."""

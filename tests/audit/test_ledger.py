@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from cinesync.audit import ledger
 from cinesync.audit.results import Failed, NotMade, Passed
 from cinesync.chassis import clock
-from cinesync.ledger import founding
-from cinesync.ledger.journal import Journal as JournalFile
 from cinesync.pbft.log import Journal
 from cinesync.pbft.messages import Block, Decided, Request, digest
+from cinesync.validator import provisioning
+from cinesync.validator.journal import Journal as JournalFile
 from tests.audit.sold import Sold, a_sale, hours_ago, operations
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ async def test_what_a_quorum_decided_is_there_before_the_chains_file_has_it(sold
     await sold.keep([decided])
     block = Block(0, (Request("ledger", 9, tuple(operations([decided]))),))
     proof = Decided(0, 0, 2, digest(block), (), block)
-    journal = JournalFile(founding.validator_home(sold.folder, 1) / founding.JOURNAL_FILE)
+    journal = JournalFile(provisioning.validator_home(sold.folder, 1) / provisioning.JOURNAL_FILE)
     journal.write([Journal().seal(proof)], replace=True)
     journal.close()
     outcome = await sold.outcome(ledger.check, is_running=False)
@@ -171,7 +171,7 @@ async def test_what_is_twice_in_the_ledger_or_unknown_to_the_books_is_found(empt
 
 
 def harm(sold: Sold, replica: int) -> None:
-    path = founding.validator_home(sold.folder, replica) / founding.CHAIN_FILE
+    path = provisioning.validator_home(sold.folder, replica) / provisioning.CHAIN_FILE
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE entries SET data = replace(data, '2400', '2500') WHERE idx = 2")
 
@@ -193,9 +193,9 @@ async def test_when_all_are_altered_the_promise_is_broken(sold: Sold) -> None:
 async def test_without_the_validators_disks_the_check_is_not_made(sold: Sold) -> None:
     assert isinstance(await sold.outcome(ledger.check, ledger=None), NotMade)
     for replica in range(4):
-        (founding.validator_home(sold.folder, replica) / founding.CHAIN_FILE).unlink()
+        (provisioning.validator_home(sold.folder, replica) / provisioning.CHAIN_FILE).unlink()
     assert isinstance(await sold.outcome(ledger.check), NotMade)
-    (sold.folder / founding.GENESIS_FILE).unlink()
+    (sold.folder / provisioning.GENESIS_FILE).unlink()
     without = await sold.outcome(ledger.check)
     assert isinstance(without, NotMade)
     assert "genesis.json" in without.reason

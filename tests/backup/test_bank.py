@@ -10,7 +10,7 @@ from cinesync.backup import bank
 from cinesync.bank.books import Books, Delays
 from cinesync.bank.model import Order, RefundOrder
 from cinesync.chassis import clock
-from cinesync.ledger.entries import microseconds
+from cinesync.proofs.entries import microseconds
 
 
 class Ours:

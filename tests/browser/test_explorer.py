@@ -13,11 +13,12 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from cinesync.ledger import canonical, completeness, fraud, receipts
-from cinesync.ledger.receipts import Receipt
-from cinesync.ledger.shapes import Invalid
-from cinesync.ledger.verification import Verdict, verify_file
+from cinesync.cli.proof_files import verify_file
 from cinesync.pbft.messages import Configuration
+from cinesync.proofs import canonical_json, completeness, fraud, receipts
+from cinesync.proofs.receipts import Receipt
+from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.verify import Verdict
 from tests.ledger import test_completeness, test_receipts
 from tests.ledger.chains import Chain, chain, entry, founders, replaced
 from tests.ledger.test_fraud import forked
@@ -192,9 +193,9 @@ def test_an_altered_byte_is_refused_where_python_refuses_it(judge: Page) -> None
 def test_a_refusal_has_pythons_words(judge: Page, change: Change) -> None:
     value = GOOD.to_json()
     change(value)
-    (said,) = agree(judge, [canonical.dump(value)])
+    (said,) = agree(judge, [canonical_json.dump(value)])
     if where(said) != "receipt.entry":  # whose shape each tells in its own words
-        assert said == refusal(canonical.dump(value))
+        assert said == refusal(canonical_json.dump(value))
 
 
 def test_not_a_byte_may_be_added(judge: Page) -> None:
@@ -222,7 +223,7 @@ def test_a_change_of_validators_is_checked_like_all_else(judge: Page) -> None:
     for at in range(0, len(link), 7):
         digit = "0" if link[at] != "0" else "1"
         value["links"] = [link[:at] + digit + link[at + 1 :]]
-        files.append(canonical.dump(value))
+        files.append(canonical_json.dump(value))
     assert None not in agree(judge, files)
 
 
@@ -244,7 +245,7 @@ def test_a_link_has_one_spelling(judge: Page) -> None:
     epoch = b"stableproof\x00".hex()
     assert epoch in link
     value["links"] = [link.replace(epoch, b"stableproof\xcc\x00".hex())]
-    said = agree(judge, [canonical.dump(value)])
+    said = agree(judge, [canonical_json.dump(value)])
     assert said == ["receipt.links[0]: not the canonical encoding"]
 
 
@@ -332,7 +333,7 @@ def test_two_maps_at_one_height_are_fraud_in_the_browser_too(page: Page, tmp_pat
 
 def fraud_file(one: Receipt, other: Receipt) -> bytes:
     both = {"one": one.to_json(), "other": other.to_json()}
-    return canonical.dump({"format": fraud.FORMAT, **both})
+    return canonical_json.dump({"format": fraud.FORMAT, **both})
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(2, 2), (1, 2), (2, 1)])

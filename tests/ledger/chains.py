@@ -5,12 +5,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
-from cinesync.ledger import genesis, headers, keys, merkle, merkle_map, subjects
-from cinesync.ledger.completeness import Completeness, Indexed
-from cinesync.ledger.entries import FORMAT, Entry
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.headers import Header
-from cinesync.ledger.receipts import Certificate, Receipt
 from cinesync.pbft.messages import (
     Attestation,
     Checkpoint,
@@ -23,6 +17,12 @@ from cinesync.pbft.messages import (
     digest,
     payload,
 )
+from cinesync.proofs import genesis, headers, keys, merkle_log, merkle_map, subjects
+from cinesync.proofs.completeness import Completeness, Indexed
+from cinesync.proofs.entries import FORMAT, Entry
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.headers import Header
+from cinesync.proofs.receipts import Certificate, Receipt
 
 START = 1_700_000_000_000_000
 KEYS = tuple(keys.generate() for _ in range(8))
@@ -53,7 +53,7 @@ class Chain:
     links: list[Link] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     blocks: list[Header] = field(default_factory=list)
-    log: merkle.Frontier = field(default_factory=merkle.Frontier)
+    log: merkle_log.Frontier = field(default_factory=merkle_log.Frontier)
     stored: dict[tuple[int, int], bytes] = field(default_factory=dict)
     map: dict[str, merkle_map.Node] = field(default_factory=dict)
 
@@ -64,7 +64,7 @@ class Chain:
         return self.stored[level, index]
 
     def grow(self, *added: Entry) -> Header:
-        leaves = [merkle.leaf_hash(one.encode()) for one in added]
+        leaves = [merkle_log.leaf_hash(one.encode()) for one in added]
         for at, (one, leaf) in enumerate(zip(added, leaves, strict=True), self.log.size):
             self._map(one.booking_id, at, leaf)
         for leaf in leaves:
@@ -106,7 +106,7 @@ class Chain:
             certificate=self.certify(header, signers),
             entry=self.entries[index],
             index=index,
-            path=merkle.inclusion(index, header.size, self.nodes),
+            path=merkle_log.inclusion(index, header.size, self.nodes),
         )
 
     def completeness(self, booking_id: str, signers: tuple[int, ...] = (0, 1, 2)) -> Completeness:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cinesync.chassis import clock
-from cinesync.ledger import founding, home
-from cinesync.ledger.client import LedgerClient
-from cinesync.ledger.model import first_sequence
 from cinesync.supervisor.address import free_ports
+from cinesync.validator import home, provisioning
+from cinesync.validator.client import LedgerClient, first_sequence
 
 CHILD = """
 import sys
@@ -38,11 +37,11 @@ class Quartet:
         self.interval = interval
         self.addresses = addresses or [f"127.0.0.1:{port}" for port in free_ports(count)]
         self.machines: dict[int, Sequence[str]] = {}  # by replica, what its command begins with
-        self.genesis = founding.init(folder, self.addresses, "tests")
+        self.genesis = provisioning.init(folder, self.addresses, "tests")
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def home(self, replica: int) -> Path:
-        return founding.validator_home(self.folder, replica)
+        return provisioning.validator_home(self.folder, replica)
 
     def start(self, replicas: Sequence[int] | None = None) -> "Quartet":
         for replica in range(len(self.addresses)) if replicas is None else replicas:
@@ -80,7 +79,7 @@ class Quartet:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[LedgerClient]:
         """One that has reached everyone who runs."""
-        client = LedgerClient(home.load(founding.client_home(self.folder)))
+        client = LedgerClient(home.load(provisioning.client_home(self.folder)))
         client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
         running = asyncio.create_task(client.run())
         try:

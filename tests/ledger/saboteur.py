@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from cinesync.chassis import telemetry
-from cinesync.ledger import network, validator
-from cinesync.ledger.journal import Journal
-from cinesync.ledger.network import Sender
-from cinesync.ledger.replicator import Replicator
 from cinesync.pbft.ports import Parameters
 from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
+from cinesync.validator import main, transport
+from cinesync.validator.driver import Replicator
+from cinesync.validator.journal import Journal
+from cinesync.validator.transport import Sender
 
 SAID = "said"
 BOUNDARIES = ("before write", "after write", "after send")
@@ -100,7 +100,7 @@ def sabotage(home: Path) -> Doom:
 def said_by(home: Path) -> Iterator[bytes]:
     """The bodies of all frames that it was ever about to send, across its deaths."""
     data = (home / SAID).read_bytes()
-    at, head = 0, len(network.pack(network.Kind.CONSENSUS, b""))
+    at, head = 0, len(transport.pack(transport.Kind.CONSENSUS, b""))
     while at < len(data):
         (size,) = LENGTH.unpack_from(data, at)
         at += LENGTH.size + size
@@ -126,7 +126,7 @@ def live(home: Path) -> None:
         asyncio.get_running_loop().add_reader(0, hear)
         os.write(1, f"ready {os.getpid()}\n".encode())
 
-    asyncio.run(validator._run(home, ready, PARAMETERS))
+    asyncio.run(main._run(home, ready, PARAMETERS))
 
 
 if __name__ == "__main__":

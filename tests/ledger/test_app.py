@@ -10,17 +10,18 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from cinesync.chassis.settings import SettingsError
-from cinesync.ledger import app, founding, tables
-from cinesync.ledger.consumers import HANDLERS
+from cinesync.ledger import app, tables
+from cinesync.ledger.event_handlers import HANDLERS
 from cinesync.supervisor import infrastructure
+from cinesync.validator import provisioning
 from tests.conftest import MakeDatabase
 
 ENVIRON = {"DATABASE_URL": "postgresql://nobody@localhost/none"}
 
 
 async def test_the_service_is_built_from_its_settings(tmp_path: Path) -> None:
-    founding.init(tmp_path, ["127.0.0.1:1"] * 4)
-    place = str(founding.client_home(tmp_path))
+    provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
+    place = str(provisioning.client_home(tmp_path))
     service = app.build(ENVIRON | {"LEDGER_HOME": place})
     assert (service.name, service.handlers) == ("ledger", HANDLERS)
     assert len(service.background) == 2
@@ -29,16 +30,16 @@ async def test_the_service_is_built_from_its_settings(tmp_path: Path) -> None:
 
 def test_up_runs_every_validator_whose_home_is_there(tmp_path: Path) -> None:
     assert infrastructure._validators_in(tmp_path) == []
-    founding.init(tmp_path, ["127.0.0.1:1"] * 4)
-    founding.make_validator(tmp_path, 10)
+    provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
+    provisioning.make_validator(tmp_path, 10)
     (tmp_path / "validator-2").rename(tmp_path / "validator-2.away")
     assert infrastructure._validators_in(tmp_path) == [0, 1, 3, 10]
-    with pytest.raises(founding.FoundingFailed, match="exists already"):
-        founding.make_validator(tmp_path, 10)
-    with pytest.raises(founding.FoundingFailed, match="no ledger in"):
-        founding.make_validator(tmp_path / "elsewhere", 1)
-    with pytest.raises(founding.FoundingFailed, match="to put a new key into"):
-        founding.make_key(tmp_path, 2)
+    with pytest.raises(provisioning.FoundingFailed, match="exists already"):
+        provisioning.make_validator(tmp_path, 10)
+    with pytest.raises(provisioning.FoundingFailed, match="no ledger in"):
+        provisioning.make_validator(tmp_path / "elsewhere", 1)
+    with pytest.raises(provisioning.FoundingFailed, match="to put a new key into"):
+        provisioning.make_key(tmp_path, 2)
 
 
 def test_without_a_home_there_is_no_service() -> None:

@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
-from cinesync.ledger import blocks, founding, home, merkle, receipts, sealing
-from cinesync.ledger.blocks import Block
-from cinesync.ledger.client import Appended, LedgerClient, NoQuorum
-from cinesync.ledger.epochs import Epochs
 from cinesync.ledger.model import Kept, ValidatorsAway
-from cinesync.ledger.reader import Reader
-from cinesync.ledger.shapes import Invalid
 from cinesync.ledger.submitter import sealed
+from cinesync.ledger.verified_reads import Reader
 from cinesync.pbft.messages import Attestation, Links
+from cinesync.proofs import blocks, merkle_log, receipts
+from cinesync.proofs.blocks import Block
+from cinesync.proofs.epochs import Epochs
+from cinesync.proofs.strict_json import Invalid
+from cinesync.validator import certify as sealing
+from cinesync.validator import home, provisioning
+from cinesync.validator.client import Appended, LedgerClient, NoQuorum
 from tests.ledger.chains import Chain, entry
 
 SIZES = (1, 2, 3, 7, 8, 13)
@@ -27,7 +29,7 @@ def grown(before: int, count: int) -> tuple[Chain, Block]:
     peaks = list(chain.log.peaks)
     added = [entry(number) for number in range(before, before + count)]
     header = chain.grow(*added)
-    return chain, Block(header, peaks, [merkle.leaf_hash(one.encode()) for one in added])
+    return chain, Block(header, peaks, [merkle_log.leaf_hash(one.encode()) for one in added])
 
 
 @pytest.mark.parametrize("before", [0, *SIZES])
@@ -76,8 +78,8 @@ def test_what_does_not_lead_to_the_header_is_no_block() -> None:
 
 @pytest.fixture
 def client(tmp_path: Path) -> LedgerClient:
-    founding.init(tmp_path, ["127.0.0.1:1"] * 4)
-    return LedgerClient(home.load(founding.client_home(tmp_path)))
+    provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
+    return LedgerClient(home.load(provisioning.client_home(tmp_path)))
 
 
 def appended(chain: Chain, block: Block, *signers: int) -> Appended:
@@ -136,8 +138,8 @@ async def test_missing_signatures_are_asked_for(
 
     monkeypatch.setattr(client, "certify", certify)
     lie = {"header": forged.to_json(), "peaks": "", "leaves": ""}
-    lie["peaks"] = merkle.leaf_hash(entry(1).encode()).hex()
-    lie["leaves"] = merkle.leaf_hash(entry(2).encode()).hex()
+    lie["peaks"] = merkle_log.leaf_hash(entry(1).encode()).hex()
+    lie["leaves"] = merkle_log.leaf_hash(entry(2).encode()).hex()
     answers(client, monkeypatch, lie, *[told(block)] * 3)
     found, certificate = await sealing.seal(client, appended(chain, block, 0, 1))
     assert (found, sorted(certificate.signatures)) == (block, [0, 1, 2])
@@ -151,7 +153,7 @@ async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
     chain.grow(entry(1))
     chain.elect((1, 2, 3, 4))
     peaks = list(chain.log.peaks)
-    block = Block(chain.grow(entry(2)), peaks, [merkle.leaf_hash(entry(2).encode())])
+    block = Block(chain.grow(entry(2)), peaks, [merkle_log.leaf_hash(entry(2).encode())])
     certificate = chain.certify(block.header, (1, 2, 3))
     kept = Kept(entry=entry(2).encode(), receipt=None, sealed=sealed(block, certificate))
     client.epochs, client.genesis = Epochs(chain.genesis), chain.genesis
@@ -161,7 +163,7 @@ async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
     made = Reader(client).receipt(kept)
     assert receipts.verify(made.encode(), chain.genesis).index == 1
     assert list(home.load_links(client._folder)) == chain.links
-    (client._folder / founding.LINKS_FILE).write_bytes(b"damaged")
+    (client._folder / provisioning.LINKS_FILE).write_bytes(b"damaged")
     assert list(home.load_links(client._folder)) == []
     home.keep_links(client._folder / "elsewhere", chain.links)  # a folder that cannot be written
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.ledger import founding, home, inspection
-from cinesync.ledger.client import LedgerClient
-from cinesync.ledger.model import first_sequence
 from cinesync.supervisor.address import free_ports
+from cinesync.validator import home, inspect, provisioning
+from cinesync.validator.client import LedgerClient, first_sequence
 from tests.ledger import saboteur
 from tests.ledger.chains import entry
 from tests.ledger.quartet import until
@@ -110,10 +109,10 @@ class Story:
 
 @asynccontextmanager
 async def story(folder: Path) -> AsyncIterator[Story]:
-    founding.init(folder, [f"127.0.0.1:{port}" for port in free_ports(4)], "tests")
-    homes = [founding.validator_home(folder, at) for at in range(4)]
+    provisioning.init(folder, [f"127.0.0.1:{port}" for port in free_ports(4)], "tests")
+    homes = [provisioning.validator_home(folder, at) for at in range(4)]
     victims = list(await asyncio.gather(*(Victim.begin(place) for place in homes)))
-    client = LedgerClient(home.load(founding.client_home(folder)))
+    client = LedgerClient(home.load(provisioning.client_home(folder)))
     client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
     running = asyncio.create_task(client.run())
     try:
@@ -132,7 +131,7 @@ async def test_a_kill_at_any_boundary_loses_nothing_and_contradicts_nothing(tmp_
         await _all_agree(played)
     watch = Watch(saboteur.PARAMETERS.window)
     for replica in range(4):
-        for frame in saboteur.said_by(founding.validator_home(tmp_path, replica)):
+        for frame in saboteur.said_by(provisioning.validator_home(tmp_path, replica)):
             watch.sent(replica, frame)
     for who in ("primary", "backup", "next primary"):
         assert {f"{who} {where}" for where in saboteur.BOUNDARIES} <= set(struck)
@@ -167,4 +166,4 @@ async def _all_agree(played: Story) -> None:
         appended = await played.client.submit(sent[at : at + 200])
         assert list(appended.indices) == played.told[at : at + 200]
     await until(played.level, "all are level", 180)
-    assert inspection.audit(played.folder).findings == []
+    assert inspect.audit(played.folder).findings == []

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinesync.ledger import canonical
-from cinesync.ledger.canonical import NotCanonical
+from cinesync.proofs import canonical_json
+from cinesync.proofs.canonical_json import NotCanonical
 
 WHOLE = st.integers(-(2**53) + 1, 2**53 - 1)
 VALUES = st.recursive(
@@ -26,29 +26,29 @@ VALUES = st.recursive(
 @settings(deadline=None)
 @given(VALUES)
 def test_what_is_dumped_is_loaded_again(value: Any) -> None:
-    assert canonical.load(canonical.dump(value)) == value
+    assert canonical_json.load(canonical_json.dump(value)) == value
 
 
 @settings(deadline=None)
 @given(VALUES)
 def test_no_other_spelling_is_loaded(value: Any) -> None:
     for other in (json.dumps(value, indent=1), json.dumps(value) + " "):
-        if other.encode() != canonical.dump(value):
+        if other.encode() != canonical_json.dump(value):
             with pytest.raises(NotCanonical):
-                canonical.load(other.encode())
+                canonical_json.load(other.encode())
 
 
 def test_members_are_sorted_by_their_utf_16_code_units() -> None:
     """The example of RFC 8785, section 3.2.3."""
     names = ["\u20ac", "\r", "\ufb33", "1", "\U0001f600", "\u0080", "\u00f6"]
-    found = json.loads(canonical.dump(dict.fromkeys(names, 0)))
+    found = json.loads(canonical_json.dump(dict.fromkeys(names, 0)))
     assert list(found) == ["\r", "1", "\u0080", "\u00f6", "\u20ac", "\U0001f600", "\ufb33"]
 
 
 def test_control_characters_are_spelled_as_javascript_spells_them() -> None:
     """The example of RFC 8785, section 3.2.2."""
     text = "\u20ac$\u000f\u000aA'\u0042\u0022\u005c\\\"/"
-    assert canonical.dump(text) == '"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"'.encode()
+    assert canonical_json.dump(text) == '"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"'.encode()
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_control_characters_are_spelled_as_javascript_spells_them() -> None:
 )
 def test_everything_else_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(NotCanonical, match=why):
-        canonical.load(data)
+        canonical_json.load(data)
 
 
 def test_fractions_have_no_place_in_the_ledger() -> None:
     with pytest.raises(NotCanonical, match="not a whole number"):
-        canonical.dump({"price": 9.5})
+        canonical_json.dump({"price": 9.5})

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinesync.ledger import application, canonical, chain, merkle, merkle_map, subject_map, subjects
-from cinesync.ledger.application import Ledger
-from cinesync.ledger.chain import Chain, OldFormat, check_file
-from cinesync.ledger.headers import Header
-from cinesync.ledger.journal import Journal, open_journal
 from cinesync.pbft.messages import Request
+from cinesync.proofs import canonical_json, merkle_log, merkle_map, subjects
+from cinesync.proofs.headers import Header
+from cinesync.validator import chain_store, state_machine, subject_map
+from cinesync.validator.chain_store import Chain, OldFormat, check_file
+from cinesync.validator.journal import Journal, open_journal
+from cinesync.validator.state_machine import Ledger
 from tests.ledger.chains import START, entry, founders
 
 
@@ -30,7 +31,7 @@ def grow(ledger: Ledger, *numbers: int) -> list[int]:
     applied = ledger.apply(height, START + height, [request(*numbers)])
     assert ledger.chain.head is not None
     assert applied.digest == ledger.chain.head.hash
-    return application.places(applied.results[0])
+    return state_machine.places(applied.results[0])
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_an_event_that_is_there_is_not_appended_again(ledger: Ledger) -> None:
     assert grow(ledger, 3, 2) == [2, 1]
     assert head(ledger).size == 3
     found = ledger.apply(3, START + 3, [request(4), request(4, 5)])
-    assert [application.places(result) for result in found.results] == [[3], [3, 4]]
+    assert [state_machine.places(result) for result in found.results] == [[3], [3, 4]]
 
 
 def test_a_chain_is_the_same_after_it_was_opened_again(ledger: Ledger) -> None:
@@ -127,17 +128,17 @@ def test_what_is_cut_off_and_applied_again_is_the_same(
         grow(made, *block)
     assert (head(made), made.chain.stream_end) == (before, end)
     for index in range(before.size):
-        leaf = merkle.leaf_hash(entry(index).encode())
-        path = merkle.inclusion(index, before.size, made.chain.node)
-        assert merkle.root_from_inclusion(leaf, index, before.size, path) == before.root
+        leaf = merkle_log.leaf_hash(entry(index).encode())
+        path = merkle_log.inclusion(index, before.size, made.chain.node)
+        assert merkle_log.root_from_inclusion(leaf, index, before.size, path) == before.root
     made.chain.close()
 
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a little chain has many."""
-    monkeypatch.setattr(chain, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(application, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(chain_store, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(state_machine, "CHUNK_BYTES", 1000)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -206,9 +207,9 @@ def test_the_empty_chain_is_a_state_too(ledger: Ledger) -> None:
 
 def test_the_records_of_a_stream_come_back() -> None:
     blocks = [(b"h1", [b"a", b"bc"]), (b"h2", [])]
-    stream = b"".join(chain.record(*block) for block in blocks)
-    assert list(chain.records(stream)) == blocks
-    assert len(stream) == sum(chain.record_size(*block) for block in blocks)
+    stream = b"".join(chain_store.record(*block) for block in blocks)
+    assert list(chain_store.records(stream)) == blocks
+    assert len(stream) == sum(chain_store.record_size(*block) for block in blocks)
 
 
 # the journal
@@ -318,7 +319,9 @@ def values_of(ledger: Ledger) -> dict[str, bytes | None]:
 def test_the_map_has_all_entries_of_each_booking_in_order(ledger: Ledger) -> None:
     grow(ledger, 1, 2, 4)
     grow(ledger, 3, 7)
-    leaves = {index: merkle.leaf_hash(entry(n).encode()) for index, n in ((0, 1), (2, 4), (4, 7))}
+    leaves = {
+        index: merkle_log.leaf_hash(entry(n).encode()) for index, n in ((0, 1), (2, 4), (4, 7))
+    }
     expected = subjects.value_of(sorted(leaves.items()))
     booking = entry(1).booking_id
     value, proof = ledger.chain.map.find(booking)
@@ -413,7 +416,7 @@ def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: Ledger) -> N
     def read_again(made: Chain) -> list[bytes]:
         end = made.stream_end
         starts = range(0, end, 1000)
-        return [merkle.leaf_hash(made.stream(at, min(at + 1000, end))) for at in starts]
+        return [merkle_log.leaf_hash(made.stream(at, min(at + 1000, end))) for at in starts]
 
     for number in range(9):
         grow(ledger, number)
@@ -430,7 +433,7 @@ def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: Ledger) -> N
 
 def test_a_header_is_spelled_as_the_canonical_encoder_does(ledger: Ledger) -> None:
     grow(ledger, 1, 2)
-    assert head(ledger).encoded == canonical.dump(head(ledger).to_json())
+    assert head(ledger).encoded == canonical_json.dump(head(ledger).to_json())
 
 
 def test_an_altered_map_makes_a_header_that_nobody_else_has(ledger: Ledger, other: Ledger) -> None:

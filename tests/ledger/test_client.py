@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from cinesync.ledger import founding, home, merkle_map, reader, sealing, subjects
-from cinesync.ledger.client import LedgerClient, NoQuorum, _attests
-from cinesync.ledger.headers import Header
+from cinesync.ledger import verified_reads
 from cinesync.ledger.model import ValidatorsAway
-from cinesync.ledger.receipts import Certificate
 from cinesync.pbft.messages import CLIENT_WINDOW
+from cinesync.proofs import merkle_map, subjects
+from cinesync.proofs.headers import Header
+from cinesync.proofs.receipts import Certificate
+from cinesync.validator import certify, home, provisioning
+from cinesync.validator.client import LedgerClient, NoQuorum, _attests
 from tests.ledger.chains import Chain, entry
 
 STANDING = {
@@ -31,8 +33,8 @@ LIES: list[Any] = [None, 7, 1.5, "no", [], {}, {"height": "high"}, STANDING | {"
 
 @pytest.fixture
 def client(tmp_path: Path) -> LedgerClient:
-    founding.init(tmp_path, ["127.0.0.1:1"] * 4)
-    return LedgerClient(home.load(founding.client_home(tmp_path)))
+    provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
+    return LedgerClient(home.load(provisioning.client_home(tmp_path)))
 
 
 def say(client: LedgerClient, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
@@ -53,7 +55,7 @@ async def test_one_liar_cannot_move_the_height(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     say(client, monkeypatch, STANDING, LIES[at], STANDING, STANDING)
-    assert await reader.Reader(client).height() == 7
+    assert await verified_reads.Reader(client).height() == 7
     assert await client.agreed("status") == STANDING
     await client._find_primary()
     assert client._primary == 3
@@ -65,7 +67,7 @@ async def test_too_few_answers_are_no_answer(
     say(client, monkeypatch, STANDING, "lie", 5, None)
     assert await client.agreed("status") is None
     with pytest.raises(ValidatorsAway):
-        await reader.Reader(client).height()
+        await verified_reads.Reader(client).height()
     await client._find_primary()
     assert client._primary is None
 
@@ -87,7 +89,7 @@ async def test_lies_about_entries_and_proofs_are_no_receipt(
 async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.ledger.client.CERTIFY_TRIES_MAX", 1)
+    monkeypatch.setattr("cinesync.validator.client.CERTIFY_TRIES_MAX", 1)
     made = Chain(genesis=client.genesis)
     made.grow(entry(1))
 
@@ -105,16 +107,16 @@ async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
     lies = [told | {"entries": some} for some in ([], [{"index": 0, "entry": 7}], [HALF])]
     say(client, monkeypatch, *lies, "no")
     with pytest.raises(NoQuorum, match="no validator proves what there is"):
-        await sealing.complete(client, entry(1).booking_id, 1, known)
+        await certify.complete(client, entry(1).booking_id, 1, known)
     say(client, monkeypatch, *([told | {"entries": listed}] * 4))
     with pytest.raises(NoQuorum, match="no validator proves what there is"):
-        await sealing.complete(client, entry(1).booking_id, 2, known)
+        await certify.complete(client, entry(1).booking_id, 2, known)
 
 
 async def test_lies_about_signatures_make_no_certificate(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.ledger.client.CERTIFY_TRIES_MAX", 1)
+    monkeypatch.setattr("cinesync.validator.client.CERTIFY_TRIES_MAX", 1)
     header = Chain().grow(entry(1)).to_json()
     say(client, monkeypatch, [header], [header], [header], [header])
     with pytest.raises(NoQuorum, match="no certificate for height 1"):

@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner
 
+from cinesync.cli import proof_files
 from cinesync.cli.ledger import verify_command
-from cinesync.ledger import canonical, completeness, fraud, verification
-from cinesync.ledger.completeness import Completeness, Indexed
-from cinesync.ledger.headers import Header
-from cinesync.ledger.shapes import Invalid
+from cinesync.proofs import canonical_json, completeness, fraud
+from cinesync.proofs.completeness import Completeness, Indexed
+from cinesync.proofs.headers import Header
+from cinesync.proofs.strict_json import Invalid
 from tests.ledger.chains import Chain, chain, entry, founders
 from tests.ledger.test_receipts import reformed
 
@@ -97,9 +98,9 @@ def test_with_a_map_that_nobody_signed_everything_could_be_claimed() -> None:
 
 
 def altered(change: Change, data: bytes = DATA) -> bytes:
-    value = canonical.load(data)
+    value = canonical_json.load(data)
     change(value)
-    return canonical.dump(value)
+    return canonical_json.dump(value)
 
 
 ZEROS = {"key": "00" * 32, "value": "00" * 32}
@@ -219,9 +220,9 @@ def test_two_maps_at_one_height_prove_who_lied(tmp_path: Path) -> None:
     assert found.liars == {1, 2}
     path = tmp_path / "fraud.json"
     path.write_bytes(found.encode())
-    verdict = verification.verify_file(path)
+    verdict = proof_files.verify_file(path)
     assert verdict.fraud is not None
     assert verdict.text.startswith("FRAUD: two logs of 2 entries with different roots")
     mixed = fraud.find(one, there.receipt(0, (1, 2, 3)))
     assert mixed is not None
-    assert fraud.from_json(canonical.load(mixed.encode())).liars == {1, 2}
+    assert fraud.from_json(canonical_json.load(mixed.encode())).liars == {1, 2}

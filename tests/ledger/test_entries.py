@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from cinesync.contracts.booking import BookingConfirmed
 from cinesync.contracts.payment import PaymentSuccess
-from cinesync.ledger import canonical, entries
-from cinesync.ledger.entries import BadEntry
+from cinesync.proofs import canonical_json, entries
+from cinesync.proofs.entries import BadEntry
 from tests.ledger.chains import entry
 
 SALT = bytes(range(32))
@@ -123,7 +123,7 @@ def test_what_is_no_entry_is_refused(change: Change, why: str) -> None:
     value = entry(1).to_json()
     change(value)
     with pytest.raises(BadEntry, match=why):
-        entries.decode(canonical.dump(value))
+        entries.decode(canonical_json.dump(value))
 
 
 def test_bytes_that_are_no_json_are_no_entry() -> None:
@@ -156,12 +156,12 @@ FACTS = st.dictionaries(
 @given(FACTS)
 def test_the_fast_encoder_spells_as_the_canonical_one(facts: dict[str, Any]) -> None:
     made = msgspec.structs.replace(entry(1), facts=facts)
-    assert made.encode() == canonical.dump(made.to_json())
+    assert made.encode() == canonical_json.dump(made.to_json())
     assert entries.decode(made.encode()) == made
 
 
 @given(st.text(min_size=1))
 def test_a_commitment_is_over_the_canonical_spelling(value: str) -> None:
-    opened = canonical.dump({"customer_id": value})
+    opened = canonical_json.dump({"customer_id": value})
     expected = hashlib.sha256(entries.COMMITMENT_DOMAIN + SALT + opened).hexdigest()
     assert entries.commitment(SALT, "customer_id", value) == expected

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.ledger import canonical, fraud, verification
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.receipts import Receipt
-from cinesync.ledger.shapes import Invalid
+from cinesync.cli import proof_files
+from cinesync.proofs import canonical_json, fraud
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.receipts import Receipt
+from cinesync.proofs.strict_json import Invalid
 from tests.ledger.chains import START, Chain, entry, founders
 
 
@@ -80,10 +81,10 @@ def test_a_proof_of_fraud_is_a_file_that_verifies(tmp_path: Path) -> None:
     files = [tmp_path / "one.json", tmp_path / "other.json", tmp_path / "fraud.json"]
     files[0].write_bytes(one.encode())
     files[1].write_bytes(other.encode())
-    found = verification.compare_files(files[0], files[1])
+    found = proof_files.compare_files(files[0], files[1])
     assert found is not None
     files[2].write_bytes(found.encode())
-    verdict = verification.verify_file(files[2])
+    verdict = proof_files.verify_file(files[2])
     assert verdict.fraud is not None
     assert verdict.text == (
         "FRAUD: two logs of 3 entries with different roots; validators 1, 2 signed both"
@@ -96,10 +97,10 @@ def test_an_honest_ledger_cannot_be_accused(tmp_path: Path) -> None:
     one = made.receipt(0).to_json()
     file = tmp_path / "fraud.json"
     accusation = {"format": fraud.FORMAT, "one": one, "other": one}
-    file.write_bytes(canonical.dump(accusation))
+    file.write_bytes(canonical_json.dump(accusation))
     with pytest.raises(Invalid, match="do not contradict"):
-        verification.verify_file(file)
+        proof_files.verify_file(file)
     accusation["other"] = one | {"header": one["header"] | {"root": "00" * 32}}
-    file.write_bytes(canonical.dump(accusation))
+    file.write_bytes(canonical_json.dump(accusation))
     with pytest.raises(Invalid, match=r"fraud.other.certificate.signatures\[0\]"):
-        verification.verify_file(file)
+        proof_files.verify_file(file)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from cinesync.ledger import canonical, founding, genesis, inspection, merkle
-from cinesync.ledger.application import Ledger
-from cinesync.ledger.chain import Chain
+from cinesync.proofs import canonical_json, genesis, merkle_log
+from cinesync.validator import inspect, provisioning
+from cinesync.validator.chain_store import Chain
+from cinesync.validator.state_machine import Ledger
 from tests.ledger.chains import START, entry
 from tests.ledger.test_chain import request
 
@@ -22,9 +23,9 @@ MAPPED = 5  # where the map was last written
 def folder(tmp_path: Path) -> Path:
     """Four replicas of one chain; the last is a block behind."""
     made = tmp_path / "ledger"
-    start = founding.init(made, ["127.0.0.1:1"] * 4)
+    start = provisioning.init(made, ["127.0.0.1:1"] * 4)
     for replica in range(4):
-        path = founding.validator_home(made, replica) / founding.CHAIN_FILE
+        path = provisioning.validator_home(made, replica) / provisioning.CHAIN_FILE
         ledger = Ledger(start, Chain(path))
         for height in range(1, 8 if replica < 3 else 7):
             ledger.apply(height, START * 2 + height, [request(3 * height, 3 * height + 1)])
@@ -35,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def change(folder: Path, statement: str, *values: Any, replica: int = 2) -> None:
-    path = founding.validator_home(folder, replica) / founding.CHAIN_FILE
+    path = provisioning.validator_home(folder, replica) / provisioning.CHAIN_FILE
     connection = sqlite3.connect(path)
     assert connection.execute(statement, values).rowcount != 0
     connection.commit()
@@ -43,7 +44,7 @@ def change(folder: Path, statement: str, *values: Any, replica: int = 2) -> None
 
 
 def test_a_sound_ledger_has_no_findings(folder: Path) -> None:
-    report = inspection.audit(folder)
+    report = inspect.audit(folder)
     assert report.findings == []
     assert [len(replica.blocks) for replica in report.replicas] == [7, 7, 7, 6]
     assert [replica.entry_count for replica in report.replicas] == [14, 14, 14, 12]
@@ -53,15 +54,15 @@ def test_a_ledger_that_changed_its_validators_before_its_first_entry_is_sound(
     tmp_path: Path,
 ) -> None:
     """Its blocks are all empty."""
-    start = founding.init(tmp_path, ["127.0.0.1:1"] * 4)
+    start = provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
     for replica in range(4):
-        path = founding.validator_home(tmp_path, replica) / founding.CHAIN_FILE
+        path = provisioning.validator_home(tmp_path, replica) / provisioning.CHAIN_FILE
         ledger = Ledger(start, Chain(path))
         for height in range(1, 4):
             ledger.apply(height, START * 2 + height, [])
         ledger.snapshot(3)
         ledger.chain.close()
-    report = inspection.audit(tmp_path)
+    report = inspect.audit(tmp_path)
     assert (report.findings, len(report.replicas[0].blocks)) == ([], 3)
 
 
@@ -78,18 +79,20 @@ def _forge(folder: Path) -> None:
         entry(99).event_id,
     )
     change(
-        folder, "UPDATE nodes SET hash = ? WHERE level = 0 AND idx = 5", merkle.leaf_hash(FORGED)
+        folder,
+        "UPDATE nodes SET hash = ? WHERE level = 0 AND idx = 5",
+        merkle_log.leaf_hash(FORGED),
     )
 
 
 def _name_another_set(folder: Path) -> None:
     """In the newest block, which no other block's hash covers."""
-    path = founding.validator_home(folder, 2) / founding.CHAIN_FILE
+    path = provisioning.validator_home(folder, 2) / provisioning.CHAIN_FILE
     with closing(sqlite3.connect(path)) as connection:
         statement = "SELECT header FROM blocks WHERE height = 7"
         (raw,) = connection.execute(statement).fetchone()
-    header = canonical.load(bytes(raw)) | {"validators": "00" * 32}
-    change(folder, "UPDATE blocks SET header = ? WHERE height = 7", canonical.dump(header))
+    header = canonical_json.load(bytes(raw)) | {"validators": "00" * 32}
+    change(folder, "UPDATE blocks SET header = ? WHERE height = 7", canonical_json.dump(header))
 
 
 HARMS: list[tuple[Harm, str]] = [
@@ -153,7 +156,7 @@ HARMS: list[tuple[Harm, str]] = [
 @pytest.mark.parametrize(("harm", "named"), HARMS, ids=map(str, count()))
 def test_what_was_altered_first_is_named(folder: Path, harm: Harm, named: str) -> None:
     harm(folder)
-    report = inspection.audit(folder)
+    report = inspect.audit(folder)
     assert report.findings[0].startswith(f"replica 2: {named}")
     assert [replica.altered is None for replica in report.replicas] == [True, True, False, True]
 
@@ -163,23 +166,25 @@ def test_every_byte_of_every_entry_counts(folder: Path) -> None:
     for at in range(0, len(data), 11):
         altered = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
         change(folder, "UPDATE entries SET data = ? WHERE idx = 2", altered)
-        assert inspection.audit(folder).findings[0].startswith("replica 2: entry 2 ")
+        assert inspect.audit(folder).findings[0].startswith("replica 2: entry 2 ")
 
 
 def test_a_replica_that_was_rewritten_throughout_is_not_like_the_others(folder: Path) -> None:
-    path = founding.validator_home(folder, 1) / founding.CHAIN_FILE
+    path = provisioning.validator_home(folder, 1) / provisioning.CHAIN_FILE
     path.unlink()
-    ledger = Ledger(genesis.load((folder / founding.GENESIS_FILE).read_bytes()), Chain(path))
+    ledger = Ledger(genesis.load((folder / provisioning.GENESIS_FILE).read_bytes()), Chain(path))
     for height in range(1, 8):
         ledger.apply(height, START * 2 + height, [request(3 * height, 3 * height + height // 3)])
     ledger.chain.close()
-    report = inspection.audit(folder)
+    report = inspect.audit(folder)
     assert report.findings == ["replica 1: block 1 is not what the others have"]
 
 
 def test_a_file_that_is_gone_or_no_database_is_a_finding(folder: Path) -> None:
-    founding.validator_home(folder, 0).joinpath(founding.CHAIN_FILE).unlink()
-    founding.validator_home(folder, 1).joinpath(founding.CHAIN_FILE).write_bytes(b"?" * 9000)
-    found = inspection.audit(folder).findings
+    provisioning.validator_home(folder, 0).joinpath(provisioning.CHAIN_FILE).unlink()
+    provisioning.validator_home(folder, 1).joinpath(provisioning.CHAIN_FILE).write_bytes(
+        b"?" * 9000
+    )
+    found = inspect.audit(folder).findings
     assert found[0].startswith("replica 0: cannot be read after block 0: there is no file")
     assert found[1].startswith("replica 1: cannot be read after block 0: ")

@@ -12,16 +12,17 @@ from msgspec.structs import replace
 
 from cinesync.cli.context import Refused
 from cinesync.cli.main import main
-from cinesync.ledger import founding, home, inspection, keys, membership, network, receipts, watch
-from cinesync.ledger.client import LedgerClient, NoQuorum
-from cinesync.ledger.epochs import Epochs
-from cinesync.ledger.membership import ChangeRefused, Plan
-from cinesync.ledger.network import Kind
-from cinesync.ledger.reader import Reader
-from cinesync.ledger.receipts import Certificate, Receipt
-from cinesync.ledger.shapes import Invalid
+from cinesync.ledger.verified_reads import Reader
 from cinesync.pbft.messages import Attestation, Configuration, payload
+from cinesync.proofs import keys, receipts
+from cinesync.proofs.epochs import Epochs
+from cinesync.proofs.receipts import Certificate, Receipt
+from cinesync.proofs.strict_json import Invalid
 from cinesync.supervisor.address import free_port
+from cinesync.validator import home, inspect, membership, provisioning, transport, watch
+from cinesync.validator.client import LedgerClient, NoQuorum
+from cinesync.validator.membership import ChangeRefused, Plan
+from cinesync.validator.transport import Kind
 from tests.ledger.chains import Chain, entry, founders, replaced
 from tests.ledger.quartet import Quartet, until
 
@@ -66,7 +67,7 @@ async def load(client: LedgerClient) -> AsyncIterator[Load]:
 
 
 async def change(quartet: Quartet, plan: Plan) -> Configuration:
-    return await membership.ask(founding.client_home(quartet.folder, "operator"), plan)
+    return await membership.ask(provisioning.client_home(quartet.folder, "operator"), plan)
 
 
 def addition(quartet: Quartet) -> Plan:
@@ -124,10 +125,10 @@ async def test_validators_come_and_go_under_load(
         assert (await anext(looks)).text == "epoch 3: validators 1, 2, 3, 4"
         assert (await anext(looks)).header is not None
         assert list(await Reader(client).standings()) == [1, 2, 3, 4]
-    assert LedgerClient(home.load(founding.client_home(brief.folder))).configuration.epoch == 3
+    assert LedgerClient(home.load(provisioning.client_home(brief.folder))).configuration.epoch == 3
     _all_receipts_verify(brief, loaded.receipts)
     _old_keys_count_no_longer(brief, loaded.receipts[-1])
-    report = inspection.audit(brief.folder)
+    report = inspect.audit(brief.folder)
     assert (report.findings, [one.number for one in report.replicas]) == ([], [0, 1, 2, 3, 4])
     for old in (0, 1):
         await _is_a_stranger(brief, old)
@@ -143,7 +144,7 @@ def _all_receipts_verify(quartet: Quartet, found: Sequence[Receipt]) -> None:
 def _old_keys_count_no_longer(quartet: Quartet, receipt: Receipt) -> None:
     """Neither of who was removed nor of who has another key now."""
     for old, complaint in ((0, "0 is no validator"), (1, "not validator 1's")):
-        key = keys.from_pem((quartet.home(old) / founding.KEY_FILE).read_bytes())
+        key = keys.from_pem((quartet.home(old) / provisioning.KEY_FILE).read_bytes())
         epoch, header = receipt.certificate.epoch, receipt.header
         word = keys.sign(key, payload(Attestation(old, b"", epoch, header.height, header.hash)))
         forged = Certificate(epoch, receipt.certificate.signatures | {old: word})  # type: ignore[operator]
@@ -153,12 +154,12 @@ def _old_keys_count_no_longer(quartet: Quartet, receipt: Receipt) -> None:
 
 async def _is_a_stranger(quartet: Quartet, old: int) -> None:
     """It is told how the validators changed, and nothing else."""
-    context = network.client_context(quartet.home(old))
-    told = await _say(quartet, context, network.hello(0))
+    context = transport.client_context(quartet.home(old))
+    told = await _say(quartet, context, transport.hello(0))
     assert told is not None
     assert told[0] is Kind.LINKS
     assert (
-        await _say(quartet, context, network.pack(Kind.QUERY, b'{"id":1,"ask":"status"}')) is None
+        await _say(quartet, context, transport.pack(Kind.QUERY, b'{"id":1,"ask":"status"}')) is None
     )
 
 
@@ -169,9 +170,9 @@ async def _say(
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname="")
     try:
         writer.write(frame)
-        return await anext(network.frames(reader), None)
+        return await anext(transport.frames(reader), None)
     finally:
-        await network.drop(writer)
+        await transport.drop(writer)
 
 
 @pytest.mark.slow
@@ -244,7 +245,7 @@ async def test_a_client_says_why_a_change_was_not_made(
     quartet: Quartet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "WAIT_SECONDS_MAX", 0.01)
-    operator = home.load(founding.client_home(quartet.folder, "operator"))
+    operator = home.load(provisioning.client_home(quartet.folder, "operator"))
     client = LedgerClient(operator)
     with pytest.raises(ChangeRefused, match="too few validators answer"):
         await membership.prepare(client, membership.remove(1))
@@ -267,7 +268,7 @@ async def test_a_client_says_why_a_change_was_not_made(
     monkeypatch.setattr(client, "propose", never)
     with pytest.raises(ChangeRefused, match="it may be yet"):
         await membership.propose(client, plan)
-    (quartet.folder / founding.AUTHORITY_KEY_FILE).unlink()
+    (quartet.folder / provisioning.AUTHORITY_KEY_FILE).unlink()
     with pytest.raises(ChangeRefused, match="new certificates need"):
         await membership.propose(client, membership.add(quartet.folder, None, "a:1"))
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinesync.ledger import merkle
-from cinesync.ledger.merkle import BadProof
+from cinesync.proofs import merkle_log
+from cinesync.proofs.merkle_log import BadProof
 
 # The test tree of transparency-dev/merkle (and, before it, of Certificate Transparency).
 INPUTS = [
@@ -41,7 +41,7 @@ class Grown:
     """A tree and the subtrees it was seen to complete."""
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
-        self.tree = merkle.Frontier()
+        self.tree = merkle_log.Frontier()
         self.stored: dict[tuple[int, int], bytes] = {}
         for leaf in leaves:
             made = self.tree.append(leaf)
@@ -52,7 +52,7 @@ class Grown:
 
 
 def leaves(count: int) -> list[bytes]:
-    return [merkle.leaf_hash(b"%d" % number) for number in range(count)]
+    return [merkle_log.leaf_hash(b"%d" % number) for number in range(count)]
 
 
 def mth(hashes: Sequence[bytes]) -> bytes:
@@ -84,30 +84,30 @@ def subproof(m: int, hashes: Sequence[bytes], *, whole: bool) -> list[bytes]:
 
 
 def test_the_known_hash_of_a_leaf_and_of_a_node() -> None:
-    assert merkle.leaf_hash(b"L123456").hex() == (
+    assert merkle_log.leaf_hash(b"L123456").hex() == (
         "395aa064aa4c29f7010acfe3f25db9485bbd4b91897b6ad7ad547639252b4d56"
     )
-    assert merkle.node_hash(b"N123", b"N456").hex() == (
+    assert merkle_log.node_hash(b"N123", b"N456").hex() == (
         "aa217fe888e47007fa15edab33c2b492a722cb106c64667fc2b044444de66bbb"
     )
 
 
 @pytest.mark.parametrize("size", range(9))
 def test_the_known_roots_of_the_public_test_tree(size: int) -> None:
-    hashes = [merkle.leaf_hash(data) for data in INPUTS]
+    hashes = [merkle_log.leaf_hash(data) for data in INPUTS]
     grown = Grown(hashes)
-    assert merkle.root_of(hashes[:size]).hex() == ROOTS[size]
-    assert merkle.root(size, grown.nodes).hex() == ROOTS[size]
+    assert merkle_log.root_of(hashes[:size]).hex() == ROOTS[size]
+    assert merkle_log.root(size, grown.nodes).hex() == ROOTS[size]
 
 
 def test_the_known_proofs_of_the_public_test_tree() -> None:
-    grown = Grown([merkle.leaf_hash(data) for data in INPUTS])
-    assert [node.hex()[:8] for node in merkle.inclusion(0, 8, grown.nodes)] == [
+    grown = Grown([merkle_log.leaf_hash(data) for data in INPUTS])
+    assert [node.hex()[:8] for node in merkle_log.inclusion(0, 8, grown.nodes)] == [
         "96a296d2",
         "5f083f0a",
         "6b47aaf2",
     ]
-    assert [node.hex()[:8] for node in merkle.consistency(6, 8, grown.nodes)] == [
+    assert [node.hex()[:8] for node in merkle_log.consistency(6, 8, grown.nodes)] == [
         "0ebc5d34",
         "ca854ea1",
         "d37ee418",
@@ -119,9 +119,9 @@ def test_the_known_proofs_of_the_public_test_tree() -> None:
 def test_every_entry_is_proven_as_the_rfc_says(place: tuple[int, int]) -> None:
     index, size = place
     hashes, grown = leaves(size), Grown(leaves(75))
-    proof = merkle.inclusion(index, size, grown.nodes)
+    proof = merkle_log.inclusion(index, size, grown.nodes)
     assert proof == path(index, hashes)
-    assert merkle.root_from_inclusion(hashes[index], index, size, proof) == mth(hashes)
+    assert merkle_log.root_from_inclusion(hashes[index], index, size, proof) == mth(hashes)
 
 
 @settings(deadline=None)
@@ -129,16 +129,16 @@ def test_every_entry_is_proven_as_the_rfc_says(place: tuple[int, int]) -> None:
 def test_every_tree_is_proven_to_begin_the_later_ones(sizes: tuple[int, int]) -> None:
     first, second = sizes
     hashes, grown = leaves(second), Grown(leaves(75))
-    proof = merkle.consistency(first, second, grown.nodes)
+    proof = merkle_log.consistency(first, second, grown.nodes)
     assert proof == subproof(first, hashes, whole=True)
-    merkle.verify_consistency(first, second, mth(hashes[:first]), mth(hashes), proof)
+    merkle_log.verify_consistency(first, second, mth(hashes[:first]), mth(hashes), proof)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_a_tree_goes_on_from_its_right_edge(size: int, more: int) -> None:
     grown = Grown(leaves(size))
-    tree = merkle.frontier(size, grown.nodes)
+    tree = merkle_log.frontier(size, grown.nodes)
     for leaf in leaves(size + more)[size:]:
         tree.append(leaf)
     assert tree.root() == mth(leaves(size + more))
@@ -162,7 +162,7 @@ def test_no_altered_inclusion_proof_leads_to_the_root(place: tuple[int, int]) ->
     ]
     for attempt in altered:
         try:
-            assert merkle.root_from_inclusion(*attempt) != root
+            assert merkle_log.root_from_inclusion(*attempt) != root
         except BadProof:
             continue
 
@@ -187,36 +187,36 @@ def test_no_altered_consistency_proof_passes(sizes: tuple[int, int]) -> None:
     ]
     for attempt in altered:
         with pytest.raises(BadProof):
-            merkle.verify_consistency(*attempt)
+            merkle_log.verify_consistency(*attempt)
 
 
 def test_the_empty_tree_begins_every_tree_and_a_tree_begins_itself() -> None:
     root = mth(leaves(3))
-    merkle.verify_consistency(0, 3, merkle.EMPTY, root, [])
-    merkle.verify_consistency(3, 3, root, root, [])
+    merkle_log.verify_consistency(0, 3, merkle_log.EMPTY, root, [])
+    merkle_log.verify_consistency(3, 3, root, root, [])
     with pytest.raises(BadProof, match="equal sizes"):
-        merkle.verify_consistency(3, 3, root, bytes(32), [])
+        merkle_log.verify_consistency(3, 3, root, bytes(32), [])
     with pytest.raises(BadProof, match="needless"):
-        merkle.verify_consistency(3, 3, root, root, [root])
+        merkle_log.verify_consistency(3, 3, root, root, [root])
 
 
 def test_there_is_no_proof_for_what_is_not_there() -> None:
     with pytest.raises(BadProof, match="no entry 3 in a tree of 3"):
-        merkle.root_from_inclusion(bytes(32), 3, 3, [])
+        merkle_log.root_from_inclusion(bytes(32), 3, 3, [])
 
 
 def test_names_count_and_the_odd_leaf_is_not_repeated() -> None:
     """Where the toy that came before gave different entries one root."""
     three, four = leaves(3), [*leaves(3), leaves(3)[2]]
-    assert merkle.root_of(three) != merkle.root_of(four)
-    assert merkle.leaf_hash(b'{"a":1}') != merkle.leaf_hash(b'{"b":1}')
+    assert merkle_log.root_of(three) != merkle_log.root_of(four)
+    assert merkle_log.leaf_hash(b'{"a":1}') != merkle_log.leaf_hash(b'{"b":1}')
 
 
 @pytest.mark.parametrize("before", range(9))
 @pytest.mark.parametrize("count", range(18))
 def test_growing_by_many_leaves_at_once_is_growing_by_each(before: int, count: int) -> None:
-    leaves = [merkle.leaf_hash(b"%d" % number) for number in range(before + count)]
-    one, other = merkle.Frontier(), merkle.Frontier()
+    leaves = [merkle_log.leaf_hash(b"%d" % number) for number in range(before + count)]
+    one, other = merkle_log.Frontier(), merkle_log.Frontier()
     for leaf in leaves[:before]:
         one.append(leaf)
     other.extend(leaves[:before])
@@ -225,7 +225,7 @@ def test_growing_by_many_leaves_at_once_is_growing_by_each(before: int, count: i
     grown = [
         (level, first + at, node)
         for level, first, row in rows
-        for at, node in enumerate(merkle.split(row))
+        for at, node in enumerate(merkle_log.split(row))
     ]
     assert sorted(grown) == sorted(made)
     assert (other.size, other.peaks, other.root()) == (one.size, one.peaks, one.root())

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cinesync.ledger import merkle_map
-from cinesync.ledger.merkle import BadProof
-from cinesync.ledger.merkle_map import EMPTY, LEAF_DOMAIN, NODE_DOMAIN, Change, Node, Proof
+from cinesync.proofs import merkle_map
+from cinesync.proofs.merkle_log import BadProof
+from cinesync.proofs.merkle_map import EMPTY, LEAF_DOMAIN, NODE_DOMAIN, Change, Node, Proof
 
 
 @dataclass

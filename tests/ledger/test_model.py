@@ -3,7 +3,8 @@
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.ledger.model import Batch, first_sequence, joined
+from cinesync.ledger.model import Batch, joined
+from cinesync.validator.client import first_sequence
 
 
 def batches(*sizes: int) -> list[Batch]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.ledger import inspection
-from cinesync.ledger.client import LedgerClient
 from cinesync.supervisor.address import free_ports
+from cinesync.validator import inspect
+from cinesync.validator.client import LedgerClient
 from tests.ledger import wires
 from tests.ledger.chains import entry
 from tests.ledger.quartet import Quartet, until
@@ -99,4 +99,4 @@ async def test_three_go_on_without_the_fourth_and_two_wait_for_a_third(
             appended = await client.submit(sent[at : at + 200])
             assert list(appended.indices) == writing.told[at : at + 200]
         await until(lambda: level(client), "level", 180)
-    assert inspection.audit(spread.folder).findings == []
+    assert inspect.audit(spread.folder).findings == []

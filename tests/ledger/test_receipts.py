@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from cinesync.ledger import canonical, genesis, keys, merkle, receipts, verification
-from cinesync.ledger.receipts import Certificate, Receipt
-from cinesync.ledger.shapes import Invalid
-from cinesync.ledger.tlog_proof import tlog_proof
-from cinesync.ledger.verification import Unreadable
+from cinesync.cli import proof_files
+from cinesync.cli.proof_files import Unreadable
+from cinesync.proofs import canonical_json, genesis, keys, merkle_log, receipts
+from cinesync.proofs.receipts import Certificate, Receipt
+from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.tlog_proof import tlog_proof
 from tests.ledger.chains import START, Chain, chain, entry, founders, replaced
 
 GOOD = chain().receipt(4)
@@ -134,7 +135,7 @@ def test_a_refusal_says_what_and_where(change: Change, where: str) -> None:
     value = GOOD.to_json()
     change(value)
     with pytest.raises(Invalid) as refusal:
-        receipts.verify(canonical.dump(value))
+        receipts.verify(canonical_json.dump(value))
     assert where in str(refusal.value)
 
 
@@ -161,7 +162,7 @@ def test_signatures_are_the_same_every_time_and_in_the_lower_half() -> None:
 def test_what_a_validator_signs_can_be_spelled_by_hand() -> None:
     """As the page in the browser and `docs/ledger.md` do it: a domain, then MessagePack."""
     header = GOOD.header
-    body = canonical.dump(header.to_json())
+    body = canonical_json.dump(header.to_json())
     digest = hashlib.sha256(b"cinesync/header/2\x00" + body).digest()
     assert header.height < 0x80
     for replica, signature in GOOD.certificate.signatures.items():
@@ -238,7 +239,7 @@ def test_an_altered_byte_of_a_link_is_refused() -> None:
         digit = "0" if link[at] != "0" else "1"
         value["links"][0] = link[:at] + digit + link[at + 1 :]
         with pytest.raises(Invalid, match=r"receipt\."):
-            receipts.verify(canonical.dump(value))
+            receipts.verify(canonical_json.dump(value))
 
 
 # files
@@ -252,30 +253,30 @@ def write(path: Path, data: bytes) -> Path:
 def test_a_file_is_verified_against_a_pinned_genesis(tmp_path: Path) -> None:
     receipt = write(tmp_path / "receipt.json", DATA)
     pinned = write(tmp_path / "genesis.json", GOOD.genesis.encode())
-    verdict = verification.verify_file(receipt, pinned)
+    verdict = proof_files.verify_file(receipt, pinned)
     assert verdict.text.startswith("valid: payment.success ")
     assert "entry 4 of 11 at height 7" in verdict.text
     assert "pin yours" not in verdict.text
-    assert "pin yours" in verification.verify_file(receipt).text
+    assert "pin yours" in proof_files.verify_file(receipt).text
 
 
 def test_a_file_that_cannot_be_read_is_not_called_invalid(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="No such file"):
-        verification.verify_file(tmp_path / "none")
+        proof_files.verify_file(tmp_path / "none")
     with pytest.raises(Unreadable, match="Is a directory"):
-        verification.verify_file(tmp_path)
+        proof_files.verify_file(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"not json", b"[]", b"x" * 3_000_000, b"\xff"])
 def test_a_file_that_is_no_receipt_is_invalid(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(Invalid):
-        verification.verify_file(write(tmp_path / "file", data))
+        proof_files.verify_file(write(tmp_path / "file", data))
 
 
 @pytest.mark.parametrize("data", [b"{}", b"no", b'{"format":"cinesync-genesis/1"}'])
 def test_a_file_that_is_no_genesis_is_invalid(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(Invalid, match="genesis"):
-        verification.load_genesis(write(tmp_path / "genesis", data))
+        proof_files.load_genesis(write(tmp_path / "genesis", data))
 
 
 # for other tools
@@ -304,4 +305,4 @@ def test_a_certificate_without_signatures_is_shaped_but_proves_nothing() -> None
 
 def test_an_empty_log_has_a_root() -> None:
     made = Chain()
-    assert made.grow().root == merkle.EMPTY
+    assert made.grow().root == merkle_log.EMPTY

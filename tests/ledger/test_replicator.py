@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.ledger import founding, home, network, receipts, validator
-from cinesync.ledger.client import LedgerClient
-from cinesync.ledger.model import first_sequence
-from cinesync.ledger.network import BadFrame, Kind, Query, Sender
-from cinesync.ledger.replicator import Replicator
 from cinesync.pbft.messages import FRAME_BYTES_MAX, Refused
+from cinesync.proofs import receipts
 from cinesync.supervisor.address import free_ports
+from cinesync.validator import home, main, provisioning, transport
+from cinesync.validator.client import LedgerClient, first_sequence
+from cinesync.validator.driver import Replicator
+from cinesync.validator.transport import BadFrame, Kind, Query, Sender
 from tests.ledger.chains import entry
 from tests.ledger.quartet import until
 
@@ -25,9 +25,9 @@ from tests.ledger.quartet import until
 @asynccontextmanager
 async def together(folder: Path) -> AsyncIterator[tuple[LedgerClient, list[Replicator]]]:
     """A client and four validators; all of it in this process."""
-    founding.init(folder, [f"127.0.0.1:{port}" for port in free_ports(4)])
-    made = [Replicator(home.load(founding.validator_home(folder, at))) for at in range(4)]
-    client = LedgerClient(home.load(founding.client_home(folder)))
+    provisioning.init(folder, [f"127.0.0.1:{port}" for port in free_ports(4)])
+    made = [Replicator(home.load(provisioning.validator_home(folder, at))) for at in range(4)]
+    client = LedgerClient(home.load(provisioning.client_home(folder)))
     client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
     tasks = [asyncio.create_task(loop()) for loop in (client.run, *(one.run for one in made))]
     try:
@@ -68,7 +68,7 @@ async def test_four_in_one_loop_agree_and_answer(tmp_path: Path) -> None:
 async def test_who_opens_the_file_soon_sees_what_was_appended(tmp_path: Path) -> None:
     async with together(tmp_path) as (client, (first, *_)):
         await client.submit([entry(1).encode()])
-        path = founding.validator_home(tmp_path, first.me) / founding.CHAIN_FILE
+        path = provisioning.validator_home(tmp_path, first.me) / provisioning.CHAIN_FILE
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as opened:
             statement = "SELECT count(*) FROM entries"
             await until(lambda: opened.execute(statement).fetchone() == (1,), "in the file")
@@ -120,25 +120,25 @@ async def test_validators_do_not_query_each_other(tmp_path: Path) -> None:
 
 async def test_who_moves_is_found_again(tmp_path: Path) -> None:
     async with together(tmp_path) as (client, made):
-        file = client._peers._home.folder / founding.NETWORK_FILE
+        file = client._peers._home.folder / provisioning.NETWORK_FILE
         for nonsense in ("not an address book", '{"0": "nowhere"}', '{"0": ":1"}'):
             file.write_text(nonsense)
             client._peers._look_for_addresses()
             assert client.connected == 4
         addresses = dict(enumerate(f"127.0.0.1:{port}" for port in free_ports(4)))
-        founding.place(tmp_path, addresses | {2: made[2].home.addresses[2]})
+        provisioning.place(tmp_path, addresses | {2: made[2].home.addresses[2]})
         client._peers._look_for_addresses()
         await until(lambda: client.connected == 1, "only the one that did not move")
         client._peers.send(9, b"to nobody")
-        founding.place(tmp_path, made[0].home.addresses)
+        provisioning.place(tmp_path, made[0].home.addresses)
         await until(lambda: client.connected == 4, "all are back")
         assert list((await client.submit([entry(1).encode()])).indices) == [0]
 
 
 async def test_a_validator_ends_politely_when_it_is_told_to(tmp_path: Path) -> None:
-    founding.init(tmp_path, [f"127.0.0.1:{port}" for port in free_ports(4)])
+    provisioning.init(tmp_path, [f"127.0.0.1:{port}" for port in free_ports(4)])
     ready = asyncio.Event()
-    running = asyncio.create_task(validator._run(founding.validator_home(tmp_path, 0), ready.set))
+    running = asyncio.create_task(main._run(provisioning.validator_home(tmp_path, 0), ready.set))
     await ready.wait()
     running.cancel()
     with suppress(asyncio.CancelledError):
@@ -152,11 +152,11 @@ async def read(data: bytes) -> list[tuple[Kind, bytes]]:
     reader = asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
-    return [frame async for frame in network.frames(reader)]
+    return [frame async for frame in transport.frames(reader)]
 
 
 async def test_frames_come_out_as_they_went_in() -> None:
-    packed = network.pack(Kind.QUERY, b"one") + network.pack(Kind.ANSWER, b"")
+    packed = transport.pack(Kind.QUERY, b"one") + transport.pack(Kind.ANSWER, b"")
     assert await read(packed) == [(Kind.QUERY, b"one"), (Kind.ANSWER, b"")]
     assert await read(packed[:-2]) == [(Kind.QUERY, b"one")]
 
@@ -170,7 +170,7 @@ async def test_what_is_no_frame_is_refused_before_it_is_read(data: bytes) -> Non
 
 
 async def test_a_full_queue_drops_its_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "QUEUE_BYTES_MAX", 10)
+    monkeypatch.setattr(transport, "QUEUE_BYTES_MAX", 10)
     sender = Sender()
     for number in range(5):
         sender.send(bytes([number]) * 4)

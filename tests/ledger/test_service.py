@@ -16,13 +16,15 @@ from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased
-from cinesync.ledger import completeness, entries, founding, home, receipts, routes, service, store
-from cinesync.ledger.application import OPERATIONS_MAX
-from cinesync.ledger.client import LedgerClient
+from cinesync.ledger import routes, service, store
 from cinesync.ledger.model import Recorded, Sealed
 from cinesync.ledger.personal_data import personal_data_router
-from cinesync.ledger.reader import Reader
 from cinesync.ledger.submitter import Submitter
+from cinesync.ledger.verified_reads import Reader
+from cinesync.proofs import completeness, entries, receipts
+from cinesync.validator import home, provisioning
+from cinesync.validator.client import LedgerClient
+from cinesync.validator.state_machine import OPERATIONS_MAX
 from tests.conftest import MakeClient, MakeDatabase, Sign
 from tests.ledger.lives import a_life, paid
 from tests.ledger.quartet import Quartet, until
@@ -93,7 +95,7 @@ async def open_office(make_database: MakeDatabase, make_client: MakeClient) -> A
 
 
 def build(quartet: Quartet, db: Database, make_client: MakeClient) -> Office:
-    place = home.load(founding.client_home(quartet.folder))
+    place = home.load(provisioning.client_home(quartet.folder))
     client = LedgerClient(place)
     desk = routes.Desk(db, Reader(client))
     http = make_client("ledger", list(routes.routes(desk)))

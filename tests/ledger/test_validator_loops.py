@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.ledger import founding, home
-from cinesync.ledger.replicator import LoopEnded, Replicator
+from cinesync.validator import home, provisioning
+from cinesync.validator.driver import LoopEnded, Replicator
 from tests.chassis.toy.child import free_port
 
 
@@ -21,7 +21,7 @@ async def test_the_end_of_a_loop_ends_the_validator(
         if error is not None:
             raise error
 
-    founding.init(tmp_path, [f"127.0.0.1:{free_port()}" for _ in range(4)])
+    provisioning.init(tmp_path, [f"127.0.0.1:{free_port()}" for _ in range(4)])
     replicator = Replicator(home.load(tmp_path / "validator-0"))
     monkeypatch.setattr(Replicator, "_tick", end)
     async with asyncio.timeout(30):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.ledger import founding, home, merkle, network, receipts
-from cinesync.ledger.client import LedgerClient, NoQuorum
-from cinesync.ledger.network import Kind
+from cinesync.proofs import merkle_log, receipts
+from cinesync.validator import home, provisioning, transport
+from cinesync.validator.client import LedgerClient, NoQuorum
+from cinesync.validator.transport import Kind
 from tests.ledger.chains import entry
 from tests.ledger.quartet import Quartet, until
 
@@ -60,7 +61,7 @@ async def test_later_logs_are_proven_to_continue_earlier_ones(calm: Quartet) -> 
         newer = await client.certify((await client.submit([entry(3002).encode()])).height)
         path = await client.consistency(older[0], newer[0])
         sizes = older[0].size, newer[0].size
-        merkle.verify_consistency(*sizes, older[0].root, newer[0].root, path)
+        merkle_log.verify_consistency(*sizes, older[0].root, newer[0].root, path)
 
 
 async def test_there_is_no_certificate_for_what_is_not_there(calm: Quartet) -> None:
@@ -171,7 +172,7 @@ async def test_a_damaged_journal_is_set_aside_and_its_owner_abstains(quartet: Qu
         for number in range(70):
             await write(client, number)
         quartet.kill(1)
-        _flip_a_record(quartet.home(1) / founding.JOURNAL_FILE)
+        _flip_a_record(quartet.home(1) / provisioning.JOURNAL_FILE)
         quartet.start([1])
         await until(lambda: level(client), "the damaged one is level")
         assert (await client.ask(1, "status"))["abstaining"]
@@ -195,7 +196,7 @@ async def test_a_chain_file_that_is_no_database_is_fetched_again(quartet: Quarte
         quartet.kill(2)
         for file in quartet.home(2).glob("chain.sqlite*"):
             file.unlink()
-        (quartet.home(2) / founding.CHAIN_FILE).write_bytes(b"not a database" * 1000)
+        (quartet.home(2) / provisioning.CHAIN_FILE).write_bytes(b"not a database" * 1000)
         quartet.start([2])
         await until(lambda: level(client), "level again")
         assert (quartet.home(2) / "chain.sqlite.damaged").exists()
@@ -214,12 +215,12 @@ async def test_a_paused_validator_catches_up(quartet: Quartet) -> None:
 
 async def test_a_stranger_is_not_heard(calm: Quartet, tmp_path: Path) -> None:
     """Neither one whose authority is another, nor one whose key is not on the chain."""
-    founding.init(tmp_path / "other", calm.addresses, "other")
-    foreign = founding.client_home(tmp_path / "other")
-    context = network.client_context(foreign)
+    provisioning.init(tmp_path / "other", calm.addresses, "other")
+    foreign = provisioning.client_home(tmp_path / "other")
+    context = transport.client_context(foreign)
     with pytest.raises((ssl.SSLError, OSError)):
         await _shout(calm, context)
-    context.load_verify_locations(calm.folder / founding.AUTHORITY_FILE)
+    context.load_verify_locations(calm.folder / provisioning.AUTHORITY_FILE)
     with pytest.raises((ssl.SSLError, OSError)):
         await _shout(calm, context)
 
@@ -228,12 +229,12 @@ async def _shout(calm: Quartet, context: ssl.SSLContext) -> None:
     host, _, port = calm.addresses[0].rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname="")
     try:
-        writer.write(network.pack(Kind.QUERY, b'{"id":1,"ask":"status"}'))
+        writer.write(transport.pack(Kind.QUERY, b'{"id":1,"ask":"status"}'))
         await writer.drain()
         if not await reader.read(1):
             raise ConnectionResetError
     finally:
-        await network.drop(writer)
+        await transport.drop(writer)
 
 
 @pytest.mark.parametrize(
@@ -242,20 +243,20 @@ async def _shout(calm: Quartet, context: ssl.SSLContext) -> None:
         b"\x00\x00\x00\x00",
         b"\xff\xff\xff\xff",
         b"\x00\x00\x00\x02zz",
-        network.pack(Kind.CONSENSUS, b"garbage"),
-        network.pack(Kind.QUERY, b"garbage"),
-        network.pack(Kind.HELLO, b"-1"),
-        network.pack(Kind.HELLO, b"1" * 10),
-        network.pack(Kind.QUERY, b'{"id":1,"ask":"status","more":1}'),
+        transport.pack(Kind.CONSENSUS, b"garbage"),
+        transport.pack(Kind.QUERY, b"garbage"),
+        transport.pack(Kind.HELLO, b"-1"),
+        transport.pack(Kind.HELLO, b"1" * 10),
+        transport.pack(Kind.QUERY, b'{"id":1,"ask":"status","more":1}'),
     ],
 )
 async def test_garbage_ends_a_connection_and_nothing_else(calm: Quartet, garbage: bytes) -> None:
-    context = network.client_context(founding.client_home(calm.folder))
+    context = transport.client_context(provisioning.client_home(calm.folder))
     host, _, port = calm.addresses[0].rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname="")
     writer.write(garbage)
     assert await reader.read() == b""
-    await network.drop(writer)
+    await transport.drop(writer)
     async with calm.client() as client:
         assert (await client.ask(0, "status"))["replica"] == 0
 
@@ -263,7 +264,7 @@ async def test_garbage_ends_a_connection_and_nothing_else(calm: Quartet, garbage
 async def test_a_request_with_too_many_entries_is_refused(calm: Quartet) -> None:
     async with calm.client() as client:
         for send in client._pbft.submit(tuple(entry(n).encode() for n in range(300))):
-            client._validators[int(send.to)].send(network.pack(Kind.CONSENSUS, send.frame))
+            client._validators[int(send.to)].send(transport.pack(Kind.CONSENSUS, send.frame))
         client._pbft._asked.clear()
         await asyncio.sleep(0.3)
         assert await client.ask(0, "entry", name=entry(299).event_id) is None
@@ -283,28 +284,28 @@ async def test_seven_validators_bear_two_faults(tmp_path: Path) -> None:
 
 
 def test_a_ledger_is_founded_once_and_with_four_at_least(tmp_path: Path) -> None:
-    with pytest.raises(founding.FoundingFailed, match="4 to 256"):
-        founding.init(tmp_path / "three", ["a:1"] * 3)
-    founding.init(tmp_path / "four", ["127.0.0.1:1"] * 4)
-    with pytest.raises(founding.FoundingFailed, match="already"):
-        founding.init(tmp_path / "four", ["127.0.0.1:1"] * 4)
+    with pytest.raises(provisioning.FoundingFailed, match="4 to 256"):
+        provisioning.init(tmp_path / "three", ["a:1"] * 3)
+    provisioning.init(tmp_path / "four", ["127.0.0.1:1"] * 4)
+    with pytest.raises(provisioning.FoundingFailed, match="already"):
+        provisioning.init(tmp_path / "four", ["127.0.0.1:1"] * 4)
 
 
 def test_a_home_knows_who_lives_there(tmp_path: Path) -> None:
-    founding.init(tmp_path, ["127.0.0.1:1"] * 4)
-    founding.place(tmp_path, {0: "10.0.0.1:7"})
-    validator = home.load(founding.validator_home(tmp_path, 2))
+    provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
+    provisioning.place(tmp_path, {0: "10.0.0.1:7"})
+    validator = home.load(provisioning.validator_home(tmp_path, 2))
     assert (validator.replica, validator.addresses) == (2, {0: "10.0.0.1:7"})
-    assert home.load(founding.client_home(tmp_path)).client == "ledger"
-    assert home.load(founding.client_home(tmp_path, "operator")).client == "operator"
-    assert (validator.folder / founding.KEY_FILE).stat().st_mode & 0o077 == 0
+    assert home.load(provisioning.client_home(tmp_path)).client == "ledger"
+    assert home.load(provisioning.client_home(tmp_path, "operator")).client == "operator"
+    assert (validator.folder / provisioning.KEY_FILE).stat().st_mode & 0o077 == 0
 
 
 def test_a_folder_that_is_no_home_says_why(tmp_path: Path) -> None:
     with pytest.raises(home.NoHome, match="No such file"):
         home.load(tmp_path)
-    founding.init(tmp_path / "ledger", ["127.0.0.1:1"] * 4)
-    mine = home.load(founding.validator_home(tmp_path / "ledger", 1))
+    provisioning.init(tmp_path / "ledger", ["127.0.0.1:1"] * 4)
+    mine = home.load(provisioning.validator_home(tmp_path / "ledger", 1))
     with pytest.raises(home.NoHome, match="no client's"):
         _ = mine.client
     shutil.copytree(mine.folder, tmp_path / "elsewhere")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from cinesync.ledger import watch
-from cinesync.ledger.client import LedgerClient
-from cinesync.ledger.headers import Header
-from cinesync.ledger.watch import Broken
+from cinesync.proofs.headers import Header
+from cinesync.validator import watch
+from cinesync.validator.client import LedgerClient
+from cinesync.validator.watch import Broken
 from tests.ledger.chains import Chain, entry
 from tests.ledger.quartet import Quartet
 

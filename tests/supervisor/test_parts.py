@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.ledger import founding
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.parts import FILE, Parts
+from cinesync.validator import provisioning
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def home(tmp_path: Path) -> DataFolder:
     home = DataFolder(tmp_path)
     for name in ("shop", "bank"):
         home.secret(name)
-    founding.init(tmp_path / "ledger", ["127.0.0.1:1"] * 4)
+    provisioning.init(tmp_path / "ledger", ["127.0.0.1:1"] * 4)
     (tmp_path / "postgres" / "data").mkdir(parents=True)
     (tmp_path / "postgres" / "data" / "PG_VERSION").write_text("18")
     (tmp_path / "bank.sqlite").touch()
@@ -109,7 +109,7 @@ def _lose(home: DataFolder) -> None:
 
 
 def _exchange(home: DataFolder) -> None:
-    founding.init(home.folder / "other", ["127.0.0.1:1"] * 4)
+    provisioning.init(home.folder / "other", ["127.0.0.1:1"] * 4)
     shutil.copy(home.folder / "other" / "genesis.json", home.folder / "ledger")
 
 

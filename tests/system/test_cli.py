@@ -17,7 +17,7 @@ from cinesync.chassis.database.database import open_database
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.inbox import insert_dead_letter
 from cinesync.cli.main import main, run
-from cinesync.ledger import canonical
+from cinesync.proofs import canonical_json
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.infrastructure import Infrastructure
@@ -181,7 +181,7 @@ def test_a_booking_has_its_receipt_and_its_entries_are_proved_to_be_all(
     assert good.output.startswith(f"valid: booking {hold_id} has exactly 2 entries")
     altered = json.loads(file.read_bytes())
     del altered["entries"][0]
-    file.write_bytes(canonical.dump(altered))
+    file.write_bytes(canonical_json.dump(altered))
     bad = _verify(file)
     assert (bad.exit_code, bad.output.split(": ")[:2]) == (
         1,

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from cinesync.bootstrap import environ_of
-from cinesync.ledger import entries
+from cinesync.proofs import entries
 from tests.system.shop import Client, Shop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cinesync import bootstrap
-from cinesync.ledger import founding
+from cinesync.validator import provisioning
 from tests.system.shop import command
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +47,8 @@ def test_the_example_is_what_the_command_prints() -> None:
 def test_each_service_is_built_with_the_example(
     service: str, example: Mapping[str, str], tmp_path: Path
 ) -> None:
-    founding.init(tmp_path, ["127.0.0.1:1"] * 4)
-    environ = {**example, **NEEDED, "LEDGER_HOME": str(founding.client_home(tmp_path))}
+    provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
+    environ = {**example, **NEEDED, "LEDGER_HOME": str(provisioning.client_home(tmp_path))}
     if service == "web":
         bootstrap._app("web").build(environ)
     else:

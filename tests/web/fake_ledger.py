@@ -7,8 +7,8 @@ from uuid import UUID
 
 from flask import Flask, Response, jsonify, request
 
-from cinesync.ledger.entries import FORMAT, Entry
-from cinesync.ledger.headers import Header
+from cinesync.proofs.entries import FORMAT, Entry
+from cinesync.proofs.headers import Header
 from tests.ledger.chains import START, Chain
 from tests.web.fake_world import Refused, an_id
 

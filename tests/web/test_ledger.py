@@ -11,8 +11,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from cinesync.chassis.http.app import Page
-from cinesync.ledger import canonical, completeness, merkle
 from cinesync.ledger.routes import BlockView, StatusView
+from cinesync.proofs import canonical_json, completeness, merkle_log
 from cinesync.web import chain, tree
 from cinesync.web.chain import Placed, Status, Validator
 from cinesync.web.tree import Role
@@ -179,16 +179,16 @@ def test_a_block_that_is_not_there_leads_back(visitor: FlaskClient, height: str)
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 16, 17, 64, 100, 1000])
 def test_a_picture_holds_exactly_the_proof(size: int) -> None:
-    leaves = [merkle.leaf_hash(b"%d" % at) for at in range(size)]
+    leaves = [merkle_log.leaf_hash(b"%d" % at) for at in range(size)]
     nodes: dict[tuple[int, int], bytes] = {}
-    grown = merkle.Frontier()
+    grown = merkle_log.Frontier()
     for leaf in leaves:
         nodes |= {(level, at): node for level, at, node in grown.append(leaf)}
     for chosen in {0, size // 2, size - 1}:
         picture = tree.draw(leaves, chosen)
         assert picture is not None
         assert picture.root.hash == grown.root()
-        proof = merkle.inclusion(chosen, size, lambda level, at: nodes[level, at])
+        proof = merkle_log.inclusion(chosen, size, lambda level, at: nodes[level, at])
         assert [node.hash for node in picture.proof] == proof
         assert sum(node.role is Role.CHOSEN for node in picture.nodes) == 1
         assert sum(edge.lit for edge in picture.edges) == len(proof)
@@ -207,15 +207,15 @@ def test_nodes_of_one_row_do_not_overlap() -> None:
 
 def test_nothing_is_not_drawn() -> None:
     assert tree.draw([]) is None
-    assert tree.root_of([]) == merkle.EMPTY
+    assert tree.root_of([]) == merkle_log.EMPTY
 
 
 def test_leaves_are_hashed_as_the_ledger_spells_them() -> None:
     one = entry(3)
-    assert chain.leaf_hashes([Placed(0, 1, one.to_json())]) == [merkle.leaf_hash(one.encode())]
+    assert chain.leaf_hashes([Placed(0, 1, one.to_json())]) == [merkle_log.leaf_hash(one.encode())]
     odd = {"b": [1, {"\ue000": "é", "\U0001f39f": None}], "a": True}
-    spelled = canonical.dump(odd)
-    assert chain.leaf_hashes([Placed(0, 1, odd)]) == [merkle.leaf_hash(spelled)]
+    spelled = canonical_json.dump(odd)
+    assert chain.leaf_hashes([Placed(0, 1, odd)]) == [merkle_log.leaf_hash(spelled)]
 
 
 # entries, bookings, receipts

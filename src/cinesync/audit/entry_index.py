@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from cinesync.audit.facts import BY_NAME
-from cinesync.ledger.entries import Entry
+from cinesync.proofs.entries import Entry
 
 SCHEMA: Final = """
 PRAGMA journal_mode = OFF;

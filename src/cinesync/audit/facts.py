@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.ledger.entries import Entry
+from cinesync.proofs.entries import Entry
 
 
 @dataclass(frozen=True, slots=True)

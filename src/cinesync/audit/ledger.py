@@ -29,13 +29,13 @@ from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.chassis.messaging.event import by_name, decode
 from cinesync.contracts import CONSUMERS
-from cinesync.ledger import entries
-from cinesync.ledger.chain import OldFormat
-from cinesync.ledger.entries import Entry
-from cinesync.ledger.inspection import Altered
-from cinesync.ledger.log_reader import LogRead, Unreadable, decided_entries, read_log
-from cinesync.ledger.shapes import Invalid
 from cinesync.ledger.store import submissions
+from cinesync.proofs import entries
+from cinesync.proofs.entries import Entry
+from cinesync.proofs.strict_json import Invalid
+from cinesync.validator.chain_store import OldFormat
+from cinesync.validator.inspect import Altered
+from cinesync.validator.log_reader import LogRead, Unreadable, decided_entries, read_log
 
 BATCH_PAGE: Final = 500
 EVENTS: Final = by_name(CONSUMERS)

@@ -10,14 +10,15 @@ from typing import Final
 from cinesync.backup import manifest, sqlite_copy
 from cinesync.backup.manifest import BackupFailed, Manifest, Progress
 from cinesync.chassis import clock, durable
-from cinesync.ledger import entries, founding, genesis
-from cinesync.ledger.chain import parse_header
-from cinesync.ledger.headers import Header
-from cinesync.ledger.inspection import Sets
 from cinesync.pbft.messages import encode
+from cinesync.proofs import entries, genesis
+from cinesync.proofs.headers import Header
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres_backup import base_backup
+from cinesync.validator import provisioning
+from cinesync.validator.chain_store import parse_header
+from cinesync.validator.inspect import Sets
 
 # What belongs to one run, or is copied in a way of its own.
 LEFT_OUT: Final = frozenset(
@@ -119,13 +120,13 @@ def _sockets(folder: str, names: list[str]) -> set[str]:
 def _copy_ledger(ledger: Path, folder: Path) -> tuple[genesis.Genesis, Header | None]:
     """The chain of the validator that has come furthest, and no key of any."""
     (folder / "ledger").mkdir(mode=0o700)
-    client = founding.client_home(ledger)
-    data = (client / founding.GENESIS_FILE).read_bytes()
+    client = provisioning.client_home(ledger)
+    data = (client / provisioning.GENESIS_FILE).read_bytes()
     (folder / GENESIS).write_bytes(data)
     (folder / GENESIS).chmod(0o600)
     start = genesis.load(data)
     durable.write(folder / LINKS, encode(tuple(Sets(ledger, start).links)))
-    chains = sorted(ledger.glob(f"validator-*/{founding.CHAIN_FILE}"), key=_height)
+    chains = sorted(ledger.glob(f"validator-*/{provisioning.CHAIN_FILE}"), key=_height)
     if not chains:
         raise BackupFailed(f"No validator in {ledger} has a chain; look with `cinesync audit`.")
     sqlite_copy.copy(chains[-1], folder / CHAIN)

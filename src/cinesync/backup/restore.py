@@ -10,13 +10,14 @@ from typing import Final
 from cinesync.backup import bank, create, databases, manifest, verify
 from cinesync.backup.manifest import BackupFailed, Manifest, Progress
 from cinesync.chassis import durable
-from cinesync.ledger import founding, genesis
-from cinesync.ledger.epochs import Epochs
-from cinesync.ledger.home import load_links
+from cinesync.proofs import genesis
+from cinesync.proofs.epochs import Epochs
 from cinesync.supervisor.address import free_ports
 from cinesync.supervisor.environments import DATABASES
 from cinesync.supervisor.parts import Parts
 from cinesync.supervisor.postgres import Postgres
+from cinesync.validator import provisioning
+from cinesync.validator.home import load_links
 
 EARLIER: Final = "ledger-earlier"  # and a number: a shop may be restored several times
 CERTIFICATES: Final = "certificates.sqlite"
@@ -80,14 +81,14 @@ def _fill(backup: Path, kept: Manifest, folder: Path, progress: Progress) -> Res
     progress("founding the new ledger", 0, 0)
     name = f"cinesync after {kept.head[:NAME_HEX]}" if kept.head else "cinesync"
     addresses = [f"127.0.0.1:{port}" for port in free_ports(_validators_of(earlier))]
-    founding.init(folder / "ledger", addresses, name)
+    provisioning.init(folder / "ledger", addresses, name)
     _note_parts(folder)
     return Restored(kept, folder, earlier, entries, sent_again, charges_cut, refunds_cut)
 
 
 def _validators_of(earlier: Path) -> int:
     """As many as the earlier ledger had in the end."""
-    epochs = Epochs(genesis.load((earlier / founding.GENESIS_FILE).read_bytes()))
+    epochs = Epochs(genesis.load((earlier / provisioning.GENESIS_FILE).read_bytes()))
     epochs.learn(load_links(earlier))
     return epochs.newest.size
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from cinesync.backup import create, manifest, sqlite_copy
 from cinesync.backup.manifest import Manifest, Progress
-from cinesync.ledger import genesis, log_reader
-from cinesync.ledger.chain import OldFormat
-from cinesync.ledger.home import load_links
-from cinesync.ledger.inspection import Altered
-from cinesync.ledger.shapes import Invalid
+from cinesync.proofs import genesis
+from cinesync.proofs.strict_json import Invalid
 from cinesync.supervisor.postgres import PostgresFailed
 from cinesync.supervisor.postgres_backup import verify_backup
+from cinesync.validator import log_reader
+from cinesync.validator.chain_store import OldFormat
+from cinesync.validator.home import load_links
+from cinesync.validator.inspect import Altered
 
 
 def verify(folder: Path, progress: Progress) -> tuple[Manifest, list[str]]:

@@ -95,7 +95,7 @@ def restore_command(folder: Path, data: Path) -> None:
 @contextmanager
 def _one_line() -> Iterator[None]:
     from cinesync.backup.manifest import BackupFailed  # noqa: PLC0415
-    from cinesync.ledger.founding import FoundingFailed  # noqa: PLC0415
+    from cinesync.validator.provisioning import FoundingFailed  # noqa: PLC0415
 
     try:
         yield

@@ -11,8 +11,8 @@ import rich_click as click
 from cinesync.cli.context import Refused, data_option, environ
 
 if TYPE_CHECKING:
-    from cinesync.ledger.membership import Plan
     from cinesync.pbft.messages import Configuration
+    from cinesync.validator.membership import Plan
 
 VALIDATORS_DEFAULT = 4
 
@@ -29,14 +29,14 @@ file_type = click.Path(path_type=Path, dir_okay=False)
 def validator_command(home: Path) -> None:
     """Run one validator of the ledger until it is told to stop."""
     from cinesync.chassis import telemetry  # noqa: PLC0415
-    from cinesync.ledger import validator  # noqa: PLC0415
-    from cinesync.ledger.chain import OldFormat  # noqa: PLC0415
-    from cinesync.ledger.home import NoHome, load  # noqa: PLC0415
+    from cinesync.validator import main  # noqa: PLC0415
+    from cinesync.validator.chain_store import OldFormat  # noqa: PLC0415
+    from cinesync.validator.home import NoHome, load  # noqa: PLC0415
 
     try:
         load(home)  # refused in one line, before there is a log
         telemetry.configure_logging(environ().get("LOG_LEVEL") or "INFO")
-        validator.main(home)
+        main.main(home)
     except (NoHome, OldFormat) as error:
         raise Refused(str(error)) from error
 
@@ -51,8 +51,8 @@ def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None
     With a second file, OTHER, also whether the two contradict each other, and who lied. Exit
     code 0: all is well. 1: not valid, or fraud. 2: a file cannot be read.
     """
-    from cinesync.ledger.shapes import Invalid  # noqa: PLC0415
-    from cinesync.ledger.verification import Unreadable, compare_files, verify_file  # noqa: PLC0415
+    from cinesync.cli.proof_files import Unreadable, compare_files, verify_file  # noqa: PLC0415
+    from cinesync.proofs.strict_json import Invalid  # noqa: PLC0415
 
     try:
         verdict = verify_file(file, genesis)
@@ -89,13 +89,13 @@ def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...
     Give each machine its folder validator-N and the ledger service client-ledger; keep
     ca-key.pem and client-operator off line. genesis.json is what auditors pin.
     """
-    from cinesync.ledger import founding  # noqa: PLC0415
     from cinesync.supervisor.address import free_ports  # noqa: PLC0415
+    from cinesync.validator import provisioning  # noqa: PLC0415
 
     chosen = addresses or [f"127.0.0.1:{port}" for port in free_ports(validators)]
     try:
-        genesis = founding.init(folder, chosen)
-    except (founding.FoundingFailed, OSError) as error:
+        genesis = provisioning.init(folder, chosen)
+    except (provisioning.FoundingFailed, OSError) as error:
         raise Refused(str(error)) from error
     click.echo(f"founded {genesis.chain.hex()} with {len(chosen)} validators in {folder}")
 
@@ -104,13 +104,13 @@ def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...
 @data_option
 def ledger_audit_command(data: Path) -> None:
     """Hash every entry on every replica again; name the first altered one. Exit code 1 if any."""
-    from cinesync.ledger import inspection  # noqa: PLC0415
-    from cinesync.ledger.chain import OldFormat  # noqa: PLC0415
-    from cinesync.ledger.shapes import Invalid  # noqa: PLC0415
+    from cinesync.proofs.strict_json import Invalid  # noqa: PLC0415
+    from cinesync.validator import inspect  # noqa: PLC0415
+    from cinesync.validator.chain_store import OldFormat  # noqa: PLC0415
 
     folder = data.expanduser() / "ledger"
     try:
-        report = inspection.audit(folder)
+        report = inspect.audit(folder)
     except OldFormat as error:
         raise Refused(str(error)) from error
     except (OSError, Invalid) as error:
@@ -130,7 +130,7 @@ def ledger_audit_command(data: Path) -> None:
 @data_option
 def ledger_watch_command(looks: int | None, data: Path) -> None:
     """Follow the chain and check that each state continues the one before."""
-    from cinesync.ledger.watch import Broken  # noqa: PLC0415
+    from cinesync.validator.watch import Broken  # noqa: PLC0415
 
     try:
         asyncio.run(_watch(data.expanduser() / "ledger" / "client-ledger", looks))
@@ -180,8 +180,8 @@ def propose_add_command(
     Start it with `cinesync validator --home` when this command has told where its home is; it
     brings itself up to date. Its key and certificate need ca-key.pem.
     """
-    from cinesync.ledger import membership  # noqa: PLC0415
     from cinesync.supervisor.address import free_port  # noqa: PLC0415
+    from cinesync.validator import membership  # noqa: PLC0415
 
     where = address or f"127.0.0.1:{free_port()}"
     folder = data.expanduser() / "ledger"
@@ -195,7 +195,7 @@ def propose_add_command(
 @_change_options
 def propose_remove_command(number: int, data: Path, home: Path | None, *, prepare: bool) -> None:
     """Let validator NUMBER take part no longer; its process may be stopped then."""
-    from cinesync.ledger import membership  # noqa: PLC0415
+    from cinesync.validator import membership  # noqa: PLC0415
 
     _propose(membership.remove(number), data.expanduser() / "ledger", home, prepare=prepare)
 
@@ -208,17 +208,17 @@ def propose_rekey_command(number: int, data: Path, home: Path | None, *, prepare
 
     They are made in its home in --data and need ca-key.pem; the old ones count no longer.
     """
-    from cinesync.ledger import membership  # noqa: PLC0415
+    from cinesync.validator import membership  # noqa: PLC0415
 
     folder = data.expanduser() / "ledger"
     _propose(membership.rekey(folder, number), folder, home, prepare=prepare)
 
 
 def _propose(plan: "Plan", folder: Path, home: Path | None, *, prepare: bool) -> "Configuration":
-    from cinesync.ledger import founding, membership  # noqa: PLC0415
-    from cinesync.ledger.home import NoHome  # noqa: PLC0415
+    from cinesync.validator import membership, provisioning  # noqa: PLC0415
+    from cinesync.validator.home import NoHome  # noqa: PLC0415
 
-    operator = home or founding.client_home(folder, founding.OPERATOR)
+    operator = home or provisioning.client_home(folder, provisioning.OPERATOR)
     try:
         wanted = asyncio.run(membership.ask(operator, plan, only_prepare=prepare))
     except (NoHome, membership.ChangeRefused) as error:
@@ -229,9 +229,9 @@ def _propose(plan: "Plan", folder: Path, home: Path | None, *, prepare: bool) ->
 
 
 async def _watch(folder: Path, looks: int | None) -> None:
-    from cinesync.ledger import home  # noqa: PLC0415
-    from cinesync.ledger.client import LedgerClient  # noqa: PLC0415
-    from cinesync.ledger.watch import follow  # noqa: PLC0415
+    from cinesync.validator import home  # noqa: PLC0415
+    from cinesync.validator.client import LedgerClient  # noqa: PLC0415
+    from cinesync.validator.watch import follow  # noqa: PLC0415
 
     try:
         client = LedgerClient(home.load(folder))

@@ -9,13 +9,14 @@ from cinesync.chassis import settings as chassis_settings
 from cinesync.chassis.background import Loop
 from cinesync.chassis.database.database import open_database
 from cinesync.chassis.process import Service
-from cinesync.ledger import home, routes
-from cinesync.ledger.client import LedgerClient
-from cinesync.ledger.consumers import HANDLERS
-from cinesync.ledger.measurements import measures
+from cinesync.ledger import routes
+from cinesync.ledger.event_handlers import HANDLERS
+from cinesync.ledger.metrics import measures
 from cinesync.ledger.personal_data import personal_data_router
-from cinesync.ledger.reader import Reader
 from cinesync.ledger.submitter import Submitter
+from cinesync.ledger.verified_reads import Reader
+from cinesync.validator import home
+from cinesync.validator.client import LedgerClient
 
 
 @dataclass(frozen=True, slots=True)

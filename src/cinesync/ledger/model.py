@@ -11,7 +11,6 @@ import msgspec
 from cinesync.chassis.problems import Problem, Unavailable
 
 SEQUENCES_RESERVED: Final = 2**32
-SEQUENCES_PER_MILLISECOND: Final = 1024
 
 
 class LedgerError(Problem):
@@ -133,8 +132,3 @@ def joined(batches: Sequence[Batch], size_max: int) -> list[list[Batch]]:
         parts[-1].append(batch)
         room -= size
     return parts
-
-
-def first_sequence(reserved: int, milliseconds: int) -> int:
-    """Above all that this writer ever used, even if its database or its clock was set back."""
-    return max(reserved, milliseconds * SEQUENCES_PER_MILLISECOND)

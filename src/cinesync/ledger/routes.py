@@ -14,13 +14,14 @@ from litestar.types import ControllerRouterHandler
 from cinesync.chassis.database.database import Database
 from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
 from cinesync.chassis.problems import Invalid
-from cinesync.ledger import canonical, headers, store
+from cinesync.ledger import store
 from cinesync.ledger.model import NoReceipt, NoReceiptYet, ValidatorsAway
-from cinesync.ledger.network import Standing
-from cinesync.ledger.queries import HEADERS_MAX
-from cinesync.ledger.reader import Reader
-from cinesync.ledger.receipts import Certificate, certificate_from_json
-from cinesync.ledger.tlog_proof import tlog_proof
+from cinesync.ledger.verified_reads import Reader
+from cinesync.proofs import canonical_json, headers
+from cinesync.proofs.receipts import Certificate, certificate_from_json
+from cinesync.proofs.tlog_proof import tlog_proof
+from cinesync.validator.query_api import HEADERS_MAX
+from cinesync.validator.transport import Standing
 
 JSON_TYPE: Final = "application/json"
 INTEGER_MAX: Final = 2**53 - 1
@@ -142,7 +143,7 @@ async def completeness(booking_id: FromPath[UUID], desk: TheDesk) -> Response[by
 
     async def known(height: int) -> Certificate | None:
         kept = await desk.db.run_one(store.certificate, height)
-        return certificate_from_json(canonical.load(kept.encode()), "kept") if kept else None
+        return certificate_from_json(canonical_json.load(kept.encode()), "kept") if kept else None
 
     found = await desk.reader.completeness(str(booking_id), known)
     return _file(found.encode(), f"booking-{booking_id}.json")
@@ -191,7 +192,7 @@ def _entry(one: dict[str, Any]) -> dict[str, Any]:
     return {
         "index": one["index"],
         "height": one["height"],
-        "entry": canonical.load(one["entry"].encode()),
+        "entry": canonical_json.load(one["entry"].encode()),
     }
 
 

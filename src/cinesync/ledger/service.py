@@ -11,9 +11,10 @@ from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.ledger import CommittedEntry, LedgerCommitted
-from cinesync.ledger import entries, store
-from cinesync.ledger.application import OPERATIONS_MAX
+from cinesync.ledger import store
 from cinesync.ledger.model import Batch, Recorded, Sealed, Submission, Waiting, joined
+from cinesync.proofs import entries
+from cinesync.validator.state_machine import OPERATIONS_MAX
 
 BATCHES_AT_ONCE_MAX: Final = 256
 

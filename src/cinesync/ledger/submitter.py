@@ -9,12 +9,13 @@ from prometheus_client import Counter, Gauge
 from cinesync.chassis import background, clock, telemetry
 from cinesync.chassis.database import lease
 from cinesync.chassis.database.database import Database
-from cinesync.ledger import canonical, service, store
-from cinesync.ledger.blocks import Block
-from cinesync.ledger.client import LedgerClient, NoQuorum
-from cinesync.ledger.model import Recorded, Sealed, Waiting, first_sequence
-from cinesync.ledger.receipts import Certificate
-from cinesync.ledger.sealing import seal
+from cinesync.ledger import service, store
+from cinesync.ledger.model import Recorded, Sealed, Waiting
+from cinesync.proofs import canonical_json
+from cinesync.proofs.blocks import Block
+from cinesync.proofs.receipts import Certificate
+from cinesync.validator.certify import seal
+from cinesync.validator.client import LedgerClient, NoQuorum, first_sequence
 
 log = telemetry.get_logger(__name__)
 
@@ -141,7 +142,7 @@ def sealed(block: Block, certificate: Certificate) -> Sealed:
     return Sealed(
         height=block.header.height,
         header=block.header.encoded.decode(),
-        certificate=canonical.dump(certificate.to_json()).decode(),
+        certificate=canonical_json.dump(certificate.to_json()).decode(),
         peaks=b"".join(block.peaks),
         leaves=b"".join(block.leaves),
     )

@@ -121,29 +121,29 @@ class Infrastructure:
                 say(f"The ledger stands still, and what happens waits for it. {sentence}")
             self.validators = []
             return
-        from cinesync.ledger import founding, home  # noqa: PLC0415 loads while the bank does
+        from cinesync.validator import home, provisioning  # noqa: PLC0415 loads while the bank does
 
         addresses = {at: f"127.0.0.1:{port}" for at, port in self._validator_ports.items()}
-        if (self.ledger / founding.GENESIS_FILE).exists():
+        if (self.ledger / provisioning.GENESIS_FILE).exists():
             self._check_ledger()
-            known = home.read_addresses(founding.client_home(self.ledger))
-            founding.place(self.ledger, known | addresses)
+            known = home.read_addresses(provisioning.client_home(self.ledger))
+            provisioning.place(self.ledger, known | addresses)
         else:
             if self.ledger.exists() and any(self.ledger.iterdir()):  # an earlier version's, begun
                 say(f"{self.ledger} was never founded; it is kept in {set_aside(self.ledger)}")
-            founding.init(self.ledger, list(addresses.values()))
+            provisioning.init(self.ledger, list(addresses.values()))
         self.home.parts.note_ledger()
         for validator in self.validators:
             validator.start()
 
     def _check_ledger(self) -> None:
         """Raises UpFailed before anything of another version's ledger is touched."""
-        from cinesync.ledger import chain, founding  # noqa: PLC0415 see start_validators
+        from cinesync.validator import chain_store, provisioning  # noqa: PLC0415 see start_validators
 
         try:
-            for file in sorted(self.ledger.glob(f"validator-*/{founding.CHAIN_FILE}")):
-                chain.check_file(file)
-        except chain.OldFormat as error:
+            for file in sorted(self.ledger.glob(f"validator-*/{provisioning.CHAIN_FILE}")):
+                chain_store.check_file(file)
+        except chain_store.OldFormat as error:
             raise UpFailed(str(error)) from error
 
     def start_bank(self) -> None:

@@ -1,1 +1,1 @@
-"""Events between services: the outbox writes them, a bus carries them, the inbox applies them once."""
+"""Events between services: an outbox writes them, a bus carries them, an inbox applies them."""

@@ -8,11 +8,12 @@ from typing import Annotated, Final
 import msgspec
 
 from cinesync.chassis import durable, telemetry
-from cinesync.ledger import founding, genesis, keys
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.keys import PrivateKey
-from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.messages import Link, encode
+from cinesync.proofs import genesis, keys
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.keys import PrivateKey
+from cinesync.proofs.strict_json import Invalid
+from cinesync.validator import provisioning
 
 log = telemetry.get_logger(__name__)
 
@@ -41,7 +42,7 @@ class Home:
     @property
     def key_files(self) -> Mapping[bytes, Path]:
         """By public key: a validator's next key lies beside the one in force."""
-        files = sorted(self.folder.glob(founding.KEY_FILES))
+        files = sorted(self.folder.glob(provisioning.KEY_FILES))
         return {keys.public_bytes(keys.from_pem(file.read_bytes())): file for file in files}
 
     def key_file(self, public_key: bytes) -> Path:
@@ -76,8 +77,8 @@ def load(folder: Path) -> Home:
     """Raises NoHome."""
     folder = folder.absolute()
     try:
-        start = genesis.load((folder / founding.GENESIS_FILE).read_bytes())
-        key = keys.from_pem((folder / founding.KEY_FILE).read_bytes())
+        start = genesis.load((folder / provisioning.GENESIS_FILE).read_bytes())
+        key = keys.from_pem((folder / provisioning.KEY_FILE).read_bytes())
     except (OSError, ValueError, Invalid) as error:
         raise NoHome(f"{folder}: {error}") from error
     return Home(folder, start, key, read_addresses(folder))
@@ -86,7 +87,7 @@ def load(folder: Path) -> Home:
 def load_links(folder: Path) -> Sequence[Link]:
     """How the validators changed, as far as this client had learnt; what is lost is told again."""
     try:
-        return _LINKS.decode((folder / founding.LINKS_FILE).read_bytes())
+        return _LINKS.decode((folder / provisioning.LINKS_FILE).read_bytes())
     except (OSError, msgspec.DecodeError):
         return ()
 
@@ -94,7 +95,7 @@ def load_links(folder: Path) -> Sequence[Link]:
 def keep_links(folder: Path, links: Sequence[Link]) -> None:
     """So that receipts can be made when no validator answers."""
     try:
-        durable.write(folder / founding.LINKS_FILE, encode(tuple(links)))
+        durable.write(folder / provisioning.LINKS_FILE, encode(tuple(links)))
     except OSError as error:
         log.warning("ledger.links_not_kept", error=str(error))
 
@@ -102,7 +103,7 @@ def keep_links(folder: Path, links: Sequence[Link]) -> None:
 def read_addresses(folder: Path) -> dict[int, str]:
     """Where the validators listen today. Raises NoHome."""
     try:
-        network = (folder / founding.NETWORK_FILE).read_bytes()
+        network = (folder / provisioning.NETWORK_FILE).read_bytes()
         return msgspec.json.decode(network, type=dict[int, Address])
     except (OSError, ValueError) as error:
         raise NoHome(f"{folder}: {error}") from error

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from cinesync.ledger import merkle
-from cinesync.ledger.chain import Chain, Placed
-from cinesync.ledger.network import Query, Standing
 from cinesync.pbft.replica import Replica
+from cinesync.proofs import merkle_log
+from cinesync.validator.chain_store import Chain, Placed
+from cinesync.validator.transport import Query, Standing
 
 HEADERS_MAX: Final = 50
 
@@ -76,7 +76,7 @@ class Desk:
         if header is None:
             return None
         first, leaves = self._chain.leaves_of_block(query.first)
-        peaks = merkle.frontier(first, self._chain.node).peaks
+        peaks = merkle_log.frontier(first, self._chain.node).peaks
         return {
             "header": header.to_json(),
             "peaks": b"".join(peaks).hex(),
@@ -104,14 +104,14 @@ class Desk:
         """Of entry `first` in the log of size `second`."""
         if not 0 <= query.first < query.second <= self._size:
             return None
-        path = merkle.inclusion(query.first, query.second, self._chain.node)
+        path = merkle_log.inclusion(query.first, query.second, self._chain.node)
         return [node.hex() for node in path]
 
     def _consistency(self, query: Query) -> list[str] | None:
         """Between the logs of sizes `first` and `second`."""
         if not 0 < query.first <= query.second <= self._size:
             return None
-        path = merkle.consistency(query.first, query.second, self._chain.node)
+        path = merkle_log.consistency(query.first, query.second, self._chain.node)
         return [node.hex() for node in path]
 
     @property

@@ -9,8 +9,8 @@ import hashlib
 from base64 import b64encode
 from typing import Final
 
-from cinesync.ledger import receipts
-from cinesync.ledger.receipts import Receipt
+from cinesync.proofs import receipts
+from cinesync.proofs.receipts import Receipt
 
 SIGNATURE_TYPE: Final = b"\xffcinesync/header-signature/1"
 

@@ -16,13 +16,13 @@ from cryptography.x509.oid import NameOID
 
 from cinesync.chassis import clock, durable
 from cinesync.chassis.durable import write
-from cinesync.ledger import entries, genesis, keys
-from cinesync.ledger.genesis import VALIDATORS_MAX, VALIDATORS_MIN, Genesis
-from cinesync.ledger.journal import open_journal
-from cinesync.ledger.keys import PrivateKey
-from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.messages import Client, Configuration, Validator
 from cinesync.pbft.replica import birth
+from cinesync.proofs import entries, genesis, keys
+from cinesync.proofs.genesis import VALIDATORS_MAX, VALIDATORS_MIN, Genesis
+from cinesync.proofs.keys import PrivateKey
+from cinesync.proofs.strict_json import Invalid
+from cinesync.validator.journal import open_journal
 
 CERTIFICATE_DAYS: Final = 3650
 SERVICE: Final = "ledger"

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from cinesync.chassis import telemetry
-from cinesync.ledger import network
-from cinesync.ledger.home import Home, NoHome, read_addresses
-from cinesync.ledger.network import Kind, Outgoing
 from cinesync.pbft.messages import Validator
+from cinesync.validator import transport
+from cinesync.validator.home import Home, NoHome, read_addresses
+from cinesync.validator.transport import Kind, Outgoing
 
 log = telemetry.get_logger(__name__)
 
@@ -20,7 +20,7 @@ class Peers:
     """`receive` gets what a validator sends back; `hello` is what each connection begins with."""
 
     def __init__(self, home: Home, receive: Receive, hello: Callable[[], bytes]) -> None:
-        self.context = network.client_context(home.folder)
+        self.context = transport.client_context(home.folder)
         self.links: dict[int, Outgoing] = {}
         self._home = home
         self._addresses = home.addresses

@@ -15,18 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from cinesync.chassis import durable
-from cinesync.ledger import (
-    canonical,
-    entries,
-    headers,
-    merkle,
-    merkle_map,
-    subject_map,
-    subjects,
-)
-from cinesync.ledger.headers import Header
-from cinesync.ledger.journal import set_aside
-from cinesync.ledger.subject_map import SubjectMap
+from cinesync.proofs import canonical_json, entries, headers, merkle_log, merkle_map, subjects
+from cinesync.proofs.headers import Header
+from cinesync.validator import subject_map
+from cinesync.validator.journal import set_aside
+from cinesync.validator.subject_map import SubjectMap
 
 SETTINGS: Final = """
 PRAGMA journal_mode = WAL;
@@ -86,7 +79,7 @@ class Chain:
         self._open()
 
     def _open(self) -> None:
-        self._made: list[merkle.Row] = []
+        self._made: list[merkle_log.Row] = []
         if not self.path.exists():
             _make(self.path)
         self._connection = sqlite3.connect(self.path, isolation_level=None)
@@ -119,7 +112,7 @@ class Chain:
         row = self._one("SELECT header, stream_end FROM blocks ORDER BY height DESC LIMIT 1")
         self.head: Header | None = parse_header(row[0]) if row else None
         self.stream_end: int = row[1] if row else 0
-        self.log = merkle.frontier(self.head.size if self.head else 0, self.node)
+        self.log = merkle_log.frontier(self.head.size if self.head else 0, self.node)
         whole = len(self._whole_chunks(self.stream_end))
         self._tail = Tail(whole)
         self._hash_chunks(self.stream(whole * CHUNK_BYTES, self.stream_end))
@@ -130,7 +123,9 @@ class Chain:
             mapped = self.header(self.map.height)
             statement = "SELECT booking_id, idx, data FROM entries WHERE idx >= ? ORDER BY idx"
             rows = self._all(statement, mapped.size if mapped else 0)
-            self.map.add((subject, index, merkle.leaf_hash(data)) for subject, index, data in rows)
+            self.map.add(
+                (subject, index, merkle_log.leaf_hash(data)) for subject, index, data in rows
+            )
             self._save_map()
         if self.map.root != (self.head.map_root if self.head else merkle_map.EMPTY_ROOT):
             raise sqlite3.DatabaseError("the map is not that of the last block")
@@ -209,7 +204,7 @@ class Chain:
 
     def _value_before(self, subject: str, size: int) -> bytes | None:
         placed = [one for one in self.entries_of_booking(subject) if one.index < size]
-        return subjects.value_of((one.index, merkle.leaf_hash(one.data)) for one in placed)
+        return subjects.value_of((one.index, merkle_log.leaf_hash(one.data)) for one in placed)
 
     @contextmanager
     def _transaction(self, *, commits: bool = True) -> Iterator[sqlite3.Connection]:
@@ -301,7 +296,7 @@ class Chain:
             return hashes + self._tail.hashes
         if end % CHUNK_BYTES:
             start = end - end % CHUNK_BYTES
-            hashes.append(merkle.leaf_hash(self.stream(start, end)))
+            hashes.append(merkle_log.leaf_hash(self.stream(start, end)))
         return hashes
 
     def _hash_chunks(self, piece: bytes) -> None:
@@ -393,7 +388,7 @@ def check_format(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def parse_header(raw: bytes) -> Header:
-    return headers.from_json(canonical.load(raw), "header")
+    return headers.from_json(canonical_json.load(raw), "header")
 
 
 def record(header: bytes, data: Sequence[bytes]) -> bytes:

@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from cinesync.ledger import merkle_map, subjects
-from cinesync.ledger.merkle_map import Change, Node, Proof
-from cinesync.ledger.subjects import Addition
+from cinesync.proofs import merkle_map, subjects
+from cinesync.proofs.merkle_map import Change, Node, Proof
+from cinesync.proofs.subjects import Addition
 
 TABLES: Final = """
 CREATE TABLE map (place TEXT PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;

@@ -20,9 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from cinesync.chassis import telemetry
-from cinesync.ledger import founding
 from cinesync.pbft.catch_up import LINKS_PER_ANSWER
 from cinesync.pbft.messages import FRAME_BYTES_MAX, Link, Links, encode
+from cinesync.validator import provisioning
 
 log = telemetry.get_logger(__name__)
 
@@ -98,14 +98,14 @@ def _context(protocol: int, home: Path) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False  # the certificate's key says who it is
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(home / founding.AUTHORITY_FILE)
-    present(context, home / founding.KEY_FILE)
+    context.load_verify_locations(home / provisioning.AUTHORITY_FILE)
+    present(context, home / provisioning.KEY_FILE)
     return context
 
 
 def present(context: ssl.SSLContext, key_file: Path) -> None:
     """Be the owner of this key in every connection from now on."""
-    context.load_cert_chain(founding.certificate_file(key_file), key_file)
+    context.load_cert_chain(provisioning.certificate_file(key_file), key_file)
 
 
 def peer_key(writer: asyncio.StreamWriter) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from cinesync.ledger.merkle_map import Change
+from cinesync.proofs.merkle_map import Change
 
 START: Final = bytes(32)
 KEY_DOMAIN: Final = b"cinesync/subject/1\x00"

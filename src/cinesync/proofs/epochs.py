@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from cinesync.ledger import genesis
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.headers import Header
-from cinesync.ledger.keys import KeyRing
 from cinesync.pbft import certificates
 from cinesync.pbft.messages import Configuration, Link
+from cinesync.proofs import genesis
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.headers import Header
+from cinesync.proofs.keys import KeyRing
 
 _RING = KeyRing()
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import uvloop
 
 from cinesync.chassis import gc_tuning, telemetry
-from cinesync.ledger import home
-from cinesync.ledger.replicator import PARAMETERS, Replicator
 from cinesync.pbft.ports import Parameters
+from cinesync.validator import home
+from cinesync.validator.driver import PARAMETERS, Replicator
 
 log = telemetry.get_logger(__name__)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from cinesync.ledger import canonical, shapes
-from cinesync.ledger.keys import PUBLIC_KEY_BYTES
-from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.messages import Client, Configuration, Validator
+from cinesync.proofs import canonical_json, strict_json
+from cinesync.proofs.keys import PUBLIC_KEY_BYTES
+from cinesync.proofs.strict_json import Invalid
 
 FORMAT: Final = "cinesync-genesis/1"
 DOMAIN: Final = b"cinesync/genesis/1\x00"
@@ -33,7 +33,7 @@ class Genesis:
         return hashlib.sha256(DOMAIN + self.encode()).digest()
 
     def encode(self) -> bytes:
-        return canonical.dump(self.to_json())
+        return canonical_json.dump(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -51,14 +51,14 @@ class Genesis:
 def load(data: bytes) -> Genesis:
     """The content of a genesis file. Raises Invalid."""
     try:
-        value = canonical.load(data)
-    except canonical.NotCanonical as error:
+        value = canonical_json.load(data)
+    except canonical_json.NotCanonical as error:
         raise Invalid("genesis", str(error)) from error
     return from_json(value, "genesis")
 
 
 def from_json(value: Any, where: str) -> Genesis:
-    fields = shapes.members(value, ("format", "name", "time", "validators", "clients"), where)
+    fields = strict_json.members(value, ("format", "name", "time", "validators", "clients"), where)
     if fields["format"] != FORMAT:
         raise Invalid(f"{where}.format", f"not {FORMAT}")
     validators = _validators(fields["validators"], f"{where}.validators")
@@ -66,36 +66,36 @@ def from_json(value: Any, where: str) -> Genesis:
     configuration = Configuration(0, validators, clients)
     if not configuration.coherent:
         raise Invalid(where, "somebody is named twice")
-    name = shapes.text(fields["name"], f"{where}.name")
-    return Genesis(name, shapes.whole(fields["time"], f"{where}.time"), configuration)
+    name = strict_json.text(fields["name"], f"{where}.name")
+    return Genesis(name, strict_json.whole(fields["time"], f"{where}.time"), configuration)
 
 
 def _validators(value: Any, where: str) -> tuple[Validator, ...]:
-    found = shapes.listed(value, where, VALIDATORS_MAX)
+    found = strict_json.listed(value, where, VALIDATORS_MAX)
     if len(found) < VALIDATORS_MIN:
         raise Invalid(where, f"fewer than {VALIDATORS_MIN} tolerate no fault")
     return tuple(_validator(item, f"{where}[{at}]") for at, item in enumerate(found))
 
 
 def _validator(value: Any, where: str) -> Validator:
-    fields = shapes.members(value, ("replica", "public_key"), where)
+    fields = strict_json.members(value, ("replica", "public_key"), where)
     return Validator(
-        shapes.whole(fields["replica"], f"{where}.replica", REPLICA_MAX),
-        shapes.hexadecimal(fields["public_key"], f"{where}.public_key", PUBLIC_KEY_BYTES),
+        strict_json.whole(fields["replica"], f"{where}.replica", REPLICA_MAX),
+        strict_json.hexadecimal(fields["public_key"], f"{where}.public_key", PUBLIC_KEY_BYTES),
     )
 
 
 def _clients(value: Any, where: str) -> tuple[Client, ...]:
-    found = shapes.listed(value, where, CLIENTS_MAX)
+    found = strict_json.listed(value, where, CLIENTS_MAX)
     return tuple(_client(item, f"{where}[{at}]") for at, item in enumerate(found))
 
 
 def _client(value: Any, where: str) -> Client:
-    fields = shapes.members(value, ("name", "public_key", "operator"), where)
+    fields = strict_json.members(value, ("name", "public_key", "operator"), where)
     return Client(
-        shapes.text(fields["name"], f"{where}.name"),
-        shapes.hexadecimal(fields["public_key"], f"{where}.public_key", PUBLIC_KEY_BYTES),
-        shapes.truth(fields["operator"], f"{where}.operator"),
+        strict_json.text(fields["name"], f"{where}.name"),
+        strict_json.hexadecimal(fields["public_key"], f"{where}.public_key", PUBLIC_KEY_BYTES),
+        strict_json.truth(fields["operator"], f"{where}.operator"),
     )
 
 
@@ -107,4 +107,4 @@ def set_hash(configuration: Configuration) -> bytes:
     """What a block header names its validators by."""
     validators = validators_json(configuration.validators)
     value = {"epoch": configuration.epoch, "validators": validators}
-    return hashlib.sha256(SET_DOMAIN + canonical.dump(value)).digest()
+    return hashlib.sha256(SET_DOMAIN + canonical_json.dump(value)).digest()

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cinesync.ledger import canonical, completeness, receipts, shapes
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.receipts import Signed
-from cinesync.ledger.shapes import Invalid
+from cinesync.proofs import canonical_json, completeness, receipts, strict_json
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.receipts import Signed
+from cinesync.proofs.strict_json import Invalid
 
 FORMAT: Final = "cinesync-fraud/1"
 
@@ -22,7 +22,7 @@ class Fraud:
 
     def encode(self) -> bytes:
         both = {"one": self.one.to_json(), "other": self.other.to_json()}
-        return canonical.dump({"format": FORMAT, **both})
+        return canonical_json.dump({"format": FORMAT, **both})
 
 
 def find(one: Signed, other: Signed) -> Fraud | None:
@@ -49,7 +49,7 @@ def _contradiction(one: Signed, other: Signed) -> str | None:
 
 def from_json(value: Any, pinned: Genesis | None = None) -> Fraud:
     """The fraud proof in a parsed file, checked. Raises Invalid."""
-    fields = shapes.members(value, ("format", "one", "other"), "fraud")
+    fields = strict_json.members(value, ("format", "one", "other"), "fraud")
     one = _verified(fields["one"], pinned, "fraud.one")
     other = _verified(fields["other"], pinned, "fraud.other")
     found = find(one, other)

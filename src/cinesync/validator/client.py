@@ -10,28 +10,35 @@ from typing import Any, Final
 import msgspec
 
 from cinesync.chassis import background
-from cinesync.ledger import canonical, entries, headers, merkle, network, receipts, shapes
-from cinesync.ledger.application import OPERATIONS_MAX, places
-from cinesync.ledger.epochs import Epochs
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.headers import Header
-from cinesync.ledger.home import Home, keep_links, load_links
-from cinesync.ledger.keys import KeyRing
-from cinesync.ledger.network import Answer, Kind, Query, Standing
-from cinesync.ledger.peers import Peers
-from cinesync.ledger.receipts import Certificate, Receipt
-from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.client import Outcome, PbftClient
 from cinesync.pbft.execution import ACCEPTED
 from cinesync.pbft.messages import Attestation, Configuration, Links, Message, Refused, decode
 from cinesync.pbft.replica import Send
+from cinesync.proofs import canonical_json, entries, headers, merkle_log, receipts, strict_json
+from cinesync.proofs.epochs import Epochs
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.headers import Header
+from cinesync.proofs.keys import KeyRing
+from cinesync.proofs.receipts import Certificate, Receipt
+from cinesync.proofs.strict_json import Invalid
+from cinesync.validator import transport
+from cinesync.validator.home import Home, keep_links, load_links
+from cinesync.validator.peers import Peers
+from cinesync.validator.state_machine import OPERATIONS_MAX, places
+from cinesync.validator.transport import Answer, Kind, Query, Standing
 
 TICK_SECONDS: Final = 0.025  # ten of them without an answer, and everybody is asked
 ANSWER_SECONDS_MAX: Final = 2.0
 CERTIFY_TRIES_MAX: Final = 20
 CERTIFY_PAUSE_SECONDS: Final = 0.05
 IN_FLIGHT_MAX: Final = 8
+SEQUENCES_PER_MILLISECOND: Final = 1024
 HELLO_TICKS: Final = 40  # how often to ask whether the validators have changed
+
+
+def first_sequence(reserved: int, milliseconds: int) -> int:
+    """Above all that this writer ever used, even if its database or its clock was set back."""
+    return max(reserved, milliseconds * SEQUENCES_PER_MILLISECOND)
 
 
 class NoQuorum(Exception):
@@ -112,7 +119,7 @@ class LedgerClient:
             elif kind is Kind.LINKS:
                 self._learn(decode(body))
         except (Refused, msgspec.DecodeError) as error:
-            raise network.BadFrame(str(error)) from error
+            raise transport.BadFrame(str(error)) from error
 
     async def _tick(self) -> None:
         for ticks in itertools.count():
@@ -130,7 +137,7 @@ class LedgerClient:
     # who validates
 
     def _hello(self) -> bytes:
-        return network.hello(self.configuration.epoch)
+        return transport.hello(self.configuration.epoch)
 
     def _learn(self, message: Message) -> None:
         """Nobody is believed: a quorum of each set signed for the next."""
@@ -181,7 +188,7 @@ class LedgerClient:
     def _send(self, sends: Sequence[Send]) -> None:
         for send in sends:
             assert isinstance(send.to, int)
-            self._peers.send(send.to, network.pack(Kind.CONSENSUS, send.frame))
+            self._peers.send(send.to, transport.pack(Kind.CONSENSUS, send.frame))
 
     def _reply(self, replica: int, body: bytes) -> None:
         outcome = self._pbft.step(replica, body)
@@ -201,7 +208,7 @@ class LedgerClient:
         query = Query(self._queries, ask, first, second, name)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers[query.id] = future
-        self._validators[replica].send(network.pack(Kind.QUERY, msgspec.json.encode(query)))
+        self._validators[replica].send(transport.pack(Kind.QUERY, msgspec.json.encode(query)))
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 return await future
@@ -260,10 +267,10 @@ class LedgerClient:
         """What f + 1 validators answer alike, hence at least an honest one; None: nothing."""
         told = []
         for answer in (await self.ask_all(ask, first, second, name)).values():
-            with suppress(canonical.NotCanonical):
-                told += [canonical.dump(answer)] if answer is not None else []
+            with suppress(canonical_json.NotCanonical):
+                told += [canonical_json.dump(answer)] if answer is not None else []
         alike = [one for one in told if told.count(one) >= self.configuration.weak]
-        return canonical.load(alike[0]) if alike else None
+        return canonical_json.load(alike[0]) if alike else None
 
     async def receipts(
         self, header: Header, certificate: Certificate, event_ids: Sequence[str]
@@ -276,7 +283,7 @@ class LedgerClient:
         for replica in certificate.signatures:
             try:
                 found = await self.ask(replica, "entry", name=event_id)
-                index = shapes.whole(found["index"], "index")
+                index = strict_json.whole(found["index"], "index")
                 path = await self.ask(replica, "inclusion", index, header.size)
                 return self._check(header, certificate, found["entry"], index, path)
             except (Invalid, TimeoutError, TypeError, ValueError, KeyError, AttributeError):
@@ -293,7 +300,7 @@ class LedgerClient:
             certificate=certificate,
             entry=entries.decode(text.encode()),
             index=index,
-            path=[shapes.hexadecimal(node, "path") for node in path],
+            path=[strict_json.hexadecimal(node, "path") for node in path],
         )
         return receipts.verify(receipt.encode(), self.genesis)
 
@@ -302,9 +309,9 @@ class LedgerClient:
         for replica in list(self._validators):
             try:
                 told = await self.ask(replica, "consistency", older.size, newer.size)
-                path = [shapes.hexadecimal(node, "path") for node in told]
-                merkle.verify_consistency(older.size, newer.size, older.root, newer.root, path)
-            except (Invalid, TimeoutError, TypeError, merkle.BadProof):
+                path = [strict_json.hexadecimal(node, "path") for node in told]
+                merkle_log.verify_consistency(older.size, newer.size, older.root, newer.root, path)
+            except (Invalid, TimeoutError, TypeError, merkle_log.BadProof):
                 continue
             return path
         raise NoQuorum(f"no validator proves that {older.size} begins {newer.size}")

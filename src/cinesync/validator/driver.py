@@ -12,18 +12,18 @@ from typing import Final
 import msgspec
 
 from cinesync.chassis import clock, telemetry
-from cinesync.ledger import founding, network
-from cinesync.ledger.application import OPERATIONS_MAX, Ledger
-from cinesync.ledger.chain import Chain
-from cinesync.ledger.home import Home
-from cinesync.ledger.journal import is_damage, open_journal, set_aside
-from cinesync.ledger.keys import KeyRing
-from cinesync.ledger.network import Answer, Kind, Query, Sender
-from cinesync.ledger.peers import Peers
-from cinesync.ledger.queries import Desk
+from cinesync.validator.state_machine import OPERATIONS_MAX, Ledger
+from cinesync.validator.chain_store import Chain
+from cinesync.validator.home import Home
+from cinesync.validator.journal import is_damage, open_journal, set_aside
+from cinesync.proofs.keys import KeyRing
+from cinesync.validator.transport import Answer, Kind, Query, Sender
+from cinesync.validator.peers import Peers
+from cinesync.validator.query_api import Desk
 from cinesync.pbft.messages import Links, Refused, Request, decode
 from cinesync.pbft.ports import Parameters
 from cinesync.pbft.replica import Replica
+from cinesync.validator import provisioning, transport
 
 log = telemetry.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Replicator:
     def __init__(self, home: Home, parameters: Parameters = PARAMETERS) -> None:
         self.home = home
         self.me = home.replica
-        self._journal, records = open_journal(home.folder / founding.JOURNAL_FILE)
+        self._journal, records = open_journal(home.folder / provisioning.JOURNAL_FILE)
         self.ledger = Ledger(home.genesis, _open_chain(home))
         self.replica = Replica(
             self.me,
@@ -56,8 +56,8 @@ class Replicator:
         )
         self.ledger.configuration = lambda: self.replica.core.configuration
         self._desk = Desk(self.replica, self.ledger.chain)
-        self._context = network.server_context(home.folder)
-        self._peers = Peers(home, self._hear, lambda: network.hello(len(self.replica.core.links)))
+        self._context = transport.server_context(home.folder)
+        self._peers = Peers(home, self._hear, lambda: transport.hello(len(self.replica.core.links)))
         self._arrived: dict[asyncio.StreamWriter, bytes] = {}
         self._clients: dict[str, list[Sender]] = defaultdict(list)
         self._pumping = False
@@ -104,7 +104,7 @@ class Replicator:
         mine = core.newest.key(self.me) or core.configuration.key(self.me)
         if mine is not None:
             for context in (self._context, self._peers.context):
-                network.present(context, self.home.key_file(mine))
+                transport.present(context, self.home.key_file(mine))
         for writer, key in self._arrived.items():
             if self._who(key) is None:
                 writer.transport.abort()
@@ -115,21 +115,21 @@ class Replicator:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            network.make_impatient(writer)
-            key = network.peer_key(writer)
+            transport.make_impatient(writer)
+            key = transport.peer_key(writer)
             self._arrived[writer] = key
             sender = self._who(key)
             if sender is not None:
                 await self._listen(sender, reader, writer)
             else:
-                await network.tell_links(reader, writer, self.replica.core.links)
-        except (network.BadFrame, Refused, msgspec.DecodeError, ssl.SSLError, OSError) as error:
+                await transport.tell_links(reader, writer, self.replica.core.links)
+        except (transport.BadFrame, Refused, msgspec.DecodeError, ssl.SSLError, OSError) as error:
             log.warning("ledger.bad_peer", error=str(error))
         except asyncio.CancelledError:
             pass  # the validator stops
         finally:
             self._arrived.pop(writer, None)
-            await network.drop(writer)
+            await transport.drop(writer)
 
     def _who(self, key: bytes) -> int | str | None:
         for configuration in self._following:
@@ -149,7 +149,7 @@ class Replicator:
         if isinstance(sender, str):
             self._clients[sender] = [*self._clients[sender][1 - CONNECTIONS_PER_PEER_MAX :], back]
         try:
-            async for kind, body in network.frames(reader):
+            async for kind, body in transport.frames(reader):
                 self._receive(sender, kind, body, back)
         finally:
             flushing.cancel()
@@ -166,16 +166,16 @@ class Replicator:
         elif kind is Kind.QUERY and isinstance(sender, str):
             query = msgspec.json.decode(body, type=Query)
             answer = Answer(query.id, self._desk.answer(query))
-            back.send(network.pack(Kind.ANSWER, msgspec.json.encode(answer)))
+            back.send(transport.pack(Kind.ANSWER, msgspec.json.encode(answer)))
         elif kind is Kind.HELLO:
-            back.send(network.links_since(body, self.replica.core.links))
+            back.send(transport.links_since(body, self.replica.core.links))
 
     def _hear(self, replica: int, kind: Kind, body: bytes) -> None:
         """Validators answer each other over connections of their own, but for a hello."""
         try:
             brings_links = kind is Kind.LINKS and isinstance(decode(body), Links)
         except Refused as error:
-            raise network.BadFrame(str(error)) from error
+            raise transport.BadFrame(str(error)) from error
         if brings_links:
             self._guarded(lambda: self.replica.step(replica, body, clock.microseconds()))
             self._schedule()
@@ -201,7 +201,7 @@ class Replicator:
         while ready := self.replica.ready():
             self._journal.write(ready.records, replace=ready.replace)
             for send in ready.sends:
-                self._send(send.to, network.pack(Kind.CONSENSUS, send.frame))
+                self._send(send.to, transport.pack(Kind.CONSENSUS, send.frame))
             self.replica.advance(ready)
         if self._following != (self.replica.core.configuration, self.replica.core.newest):
             self._follow()
@@ -238,7 +238,7 @@ def _open_chain(home: Home) -> Chain:
 
     Raises sqlite3.Error when the disk fails.
     """
-    path = home.folder / founding.CHAIN_FILE
+    path = home.folder / provisioning.CHAIN_FILE
     try:
         return Chain(path)
     except (sqlite3.DatabaseError, AssertionError, ValueError) as error:

@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
-from cinesync.ledger.client import LedgerClient, NoQuorum
-from cinesync.ledger.headers import Header
-from cinesync.ledger.membership import members
+from cinesync.proofs.headers import Header
+from cinesync.validator.client import LedgerClient, NoQuorum
+from cinesync.validator.membership import members
 
 PAUSE_SECONDS: Final = 1.0
 

@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from cinesync.ledger import blocks, completeness, entries, shapes
-from cinesync.ledger.blocks import Block
-from cinesync.ledger.client import Appended, LedgerClient, NoQuorum
-from cinesync.ledger.completeness import Completeness, Indexed
-from cinesync.ledger.headers import Header
-from cinesync.ledger.receipts import Certificate, attests
-from cinesync.ledger.shapes import Invalid
+from cinesync.proofs import blocks, completeness, entries, strict_json
+from cinesync.proofs.blocks import Block
+from cinesync.proofs.completeness import Completeness, Indexed
+from cinesync.proofs.headers import Header
+from cinesync.proofs.receipts import Certificate, attests
+from cinesync.proofs.strict_json import Invalid
+from cinesync.validator.client import Appended, LedgerClient, NoQuorum
 
 
 async def complete(
@@ -25,7 +25,7 @@ async def complete(
     for replica in client.replicas:
         try:
             told = await client.ask(replica, "subject", name=booking_id)
-            height = shapes.whole(told["height"], "height")
+            height = strict_json.whole(told["height"], "height")
             if height < least:
                 continue
             header, certificate = await _certified(client, height, await known(height))
@@ -54,7 +54,7 @@ def _complete(
         certificate=certificate,
         booking_id=booking_id,
         entries=[
-            Indexed(shapes.whole(one["index"], "index"), entries.decode(one["entry"].encode()))
+            Indexed(strict_json.whole(one["index"], "index"), entries.decode(one["entry"].encode()))
             for one in told["entries"]
         ],
         proof=completeness.proof_from_json(told["path"], told["other"], "told"),

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import msgspec
 
-from cinesync.ledger import canonical, entries, genesis, headers, keys, merkle, shapes
-from cinesync.ledger.entries import Entry
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.headers import Header
-from cinesync.ledger.shapes import Invalid
 from cinesync.pbft import certificates
 from cinesync.pbft.messages import Attestation, Configuration, Link, encode, payload
+from cinesync.proofs import canonical_json, entries, genesis, headers, keys, merkle_log, strict_json
+from cinesync.proofs.entries import Entry
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.headers import Header
+from cinesync.proofs.strict_json import Invalid
 
 FORMAT: Final = "cinesync-receipt/1"
 RECEIPT_BYTES_MAX: Final = 1024 * 1024
@@ -52,7 +52,7 @@ class Signed:
     certificate: Certificate
 
     def encode(self) -> bytes:
-        return canonical.dump(self.to_json())
+        return canonical_json.dump(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -94,8 +94,8 @@ def parsed(data: bytes, where: str) -> Any:
     if len(data) > RECEIPT_BYTES_MAX:
         raise Invalid(where, f"larger than {RECEIPT_BYTES_MAX} bytes")
     try:
-        return canonical.load(data)
-    except canonical.NotCanonical as error:
+        return canonical_json.load(data)
+    except canonical_json.NotCanonical as error:
         raise Invalid(where, str(error)) from error
 
 
@@ -121,22 +121,22 @@ def check_signed(found: Signed, pinned: Genesis | None, where: str) -> None:
 
 def from_json(value: Any, where: str) -> Receipt:
     """Its shape only. Raises Invalid."""
-    fields = shapes.members(value, MEMBERS, where)
+    fields = strict_json.members(value, MEMBERS, where)
     if fields["format"] != FORMAT:
         raise Invalid(f"{where}.format", f"not {FORMAT}")
     entry = entry_from_json(fields["entry"], f"{where}.entry")
     signed = signed_from_json(fields, where)
-    path = shapes.listed(fields["path"], f"{where}.path", merkle.PATH_MAX)
+    path = strict_json.listed(fields["path"], f"{where}.path", merkle_log.PATH_MAX)
     return Receipt(
         **vars(signed),
         entry=entry,
-        index=shapes.whole(fields["index"], f"{where}.index"),
-        path=[shapes.hexadecimal(n, f"{where}.path[{at}]") for at, n in enumerate(path)],
+        index=strict_json.whole(fields["index"], f"{where}.index"),
+        path=[strict_json.hexadecimal(n, f"{where}.path[{at}]") for at, n in enumerate(path)],
     )
 
 
 def signed_from_json(fields: Mapping[str, Any], where: str) -> Signed:
-    links = shapes.listed(fields["links"], f"{where}.links", LINKS_MAX)
+    links = strict_json.listed(fields["links"], f"{where}.links", LINKS_MAX)
     return Signed(
         genesis=genesis.from_json(fields["genesis"], f"{where}.genesis"),
         links=[_link(item, f"{where}.links[{at}]") for at, item in enumerate(links)],
@@ -154,21 +154,21 @@ def entry_from_json(value: Any, where: str) -> Entry:
 
 
 def certificate_from_json(value: Any, where: str) -> Certificate:
-    fields = shapes.members(value, ("epoch", "signatures"), where)
+    fields = strict_json.members(value, ("epoch", "signatures"), where)
     where = f"{where}.signatures"
-    found = shapes.listed(fields["signatures"], where, genesis.VALIDATORS_MAX)
+    found = strict_json.listed(fields["signatures"], where, genesis.VALIDATORS_MAX)
     votes = [_vote(item, f"{where}[{at}]") for at, item in enumerate(found)]
     voters = [replica for replica, _ in votes]
     if voters != sorted(set(voters)):
         raise Invalid(where, "not one each, in rising order")
-    return Certificate(shapes.whole(fields["epoch"], f"{where}.epoch"), dict(votes))
+    return Certificate(strict_json.whole(fields["epoch"], f"{where}.epoch"), dict(votes))
 
 
 def _vote(value: Any, where: str) -> tuple[int, bytes]:
-    fields = shapes.members(value, ("replica", "signature"), where)
-    replica = shapes.whole(fields["replica"], f"{where}.replica", genesis.REPLICA_MAX)
+    fields = strict_json.members(value, ("replica", "signature"), where)
+    replica = strict_json.whole(fields["replica"], f"{where}.replica", genesis.REPLICA_MAX)
     where = f"{where}.signature"
-    return replica, shapes.hexadecimal(fields["signature"], where, keys.SIGNATURE_BYTES)
+    return replica, strict_json.hexadecimal(fields["signature"], where, keys.SIGNATURE_BYTES)
 
 
 def _link(value: Any, where: str) -> Link:
@@ -230,13 +230,13 @@ def attests(configuration: Configuration, header: Header, replica: int, signatur
 
 
 def _check_inclusion(receipt: Receipt, where: str) -> None:
-    leaf = merkle.leaf_hash(receipt.entry.encode())
+    leaf = merkle_log.leaf_hash(receipt.entry.encode())
     size = receipt.header.size
     if receipt.index >= size:
         raise Invalid(f"{where}.index", f"there is no entry {receipt.index} in a log of {size}")
     try:
-        root = merkle.root_from_inclusion(leaf, receipt.index, size, receipt.path)
-    except merkle.BadProof as error:
+        root = merkle_log.root_from_inclusion(leaf, receipt.index, size, receipt.path)
+    except merkle_log.BadProof as error:
         raise Invalid(f"{where}.path", str(error)) from error
     if root != receipt.header.root:
         raise Invalid(f"{where}.entry", "entry, index and path do not lead to the signed root")

@@ -13,16 +13,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from cinesync.ledger import canonical, entries, founding, genesis, headers, inspection, merkle
-from cinesync.ledger.chain import check_format
-from cinesync.ledger.entries import BadEntry, Entry
-from cinesync.ledger.epochs import Epochs
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.headers import Header
-from cinesync.ledger.inspection import Altered, Sets
-from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.log import Accepted, Content, Damaged, Journal
 from cinesync.pbft.messages import Block, Decided, Link, digest
+from cinesync.proofs import canonical_json, entries, genesis, headers, merkle_log
+from cinesync.proofs.entries import BadEntry, Entry
+from cinesync.proofs.epochs import Epochs
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.headers import Header
+from cinesync.proofs.strict_json import Invalid
+from cinesync.validator import inspect, provisioning
+from cinesync.validator.chain_store import check_format
+from cinesync.validator.inspect import Altered, Sets
 
 # As bytes, whatever somebody made of them.
 HEADERS: Final = "SELECT height, CAST(header AS BLOB) FROM blocks ORDER BY height"
@@ -52,7 +53,7 @@ def read_log(
     `begin` is called before the first of each replica that is tried: forget what came before.
     Raises OSError, Invalid (genesis), OldFormat, Unreadable, and Altered when none is sound.
     """
-    start = genesis.load((folder / founding.GENESIS_FILE).read_bytes())
+    start = genesis.load((folder / provisioning.GENESIS_FILE).read_bytes())
     sets, findings, is_altered = Sets(folder, start), list[str](), False
     order = sorted(sets.replicas(), key=lambda replica: _size(folder, replica), reverse=True)
     for replica in order:
@@ -86,13 +87,13 @@ def decided_entries(folder: Path) -> Iterator[Entry]:
     """What a quorum decided and the journals hold, whether the chain's file has it yet or not."""
     for home in sorted(folder.glob("validator-*")):
         with suppress(sqlite3.Error, Damaged):
-            for block in _decided_blocks(home / founding.JOURNAL_FILE):
+            for block in _decided_blocks(home / provisioning.JOURNAL_FILE):
                 for request in block.requests:
                     yield from (entries.decode(data) for data in request.operations)
 
 
 def _decided_blocks(path: Path) -> list[Block]:
-    with closing(inspection.open_file(path)) as connection:
+    with closing(inspect.open_file(path)) as connection:
         rows = connection.execute("SELECT record FROM records ORDER BY seq").fetchall()
     known: dict[bytes, Block | None] = {}
     found: list[Block] = []
@@ -109,12 +110,12 @@ def _decided_blocks(path: Path) -> list[Block]:
 
 
 def _chain(folder: Path, replica: int) -> Path:
-    return founding.validator_home(folder, replica) / founding.CHAIN_FILE
+    return provisioning.validator_home(folder, replica) / provisioning.CHAIN_FILE
 
 
 def _size(folder: Path, replica: int) -> int:
     try:
-        with closing(inspection.open_file(_chain(folder, replica))) as connection:
+        with closing(inspect.open_file(_chain(folder, replica))) as connection:
             (last,) = connection.execute(SIZE).fetchone()
     except sqlite3.Error:
         return -2
@@ -130,7 +131,7 @@ class _Walk:
         self._replica = replica
         self._before = start.chain
         self.blocks = 0
-        self.log = merkle.Frontier()
+        self.log = merkle_log.Frontier()
         self.findings: list[str] = []
 
     def run(
@@ -138,7 +139,7 @@ class _Walk:
     ) -> None:
         """Raises Altered, OldFormat, sqlite3.Error."""
         with ExitStack() as stack:
-            connection = stack.enter_context(closing(inspection.open_file(path)))
+            connection = stack.enter_context(closing(inspect.open_file(path)))
             check_format(connection, path)
             connection.execute("BEGIN")  # one moment, while validators go on writing
             beside = self._beside(others, stack)
@@ -157,7 +158,7 @@ class _Walk:
         found: dict[int, Iterator[Any]] = {}
         for replica, path in others.items():
             try:
-                connection = stack.enter_context(closing(inspection.open_file(path)))
+                connection = stack.enter_context(closing(inspect.open_file(path)))
                 found[replica] = connection.execute(HEADERS)
             except sqlite3.Error as error:
                 self.findings.append(f"replica {replica}: cannot be read: {error}")
@@ -187,8 +188,8 @@ class _Walk:
 
     def _header(self, height: int, raw: bytes) -> Header:
         try:
-            header = headers.from_json(canonical.load(raw), "header")
-        except (Invalid, canonical.NotCanonical) as error:
+            header = headers.from_json(canonical_json.load(raw), "header")
+        except (Invalid, canonical_json.NotCanonical) as error:
             raise Altered(f"block {height}: {error}") from error
         if not header.height == height == self.blocks + 1 or header.size < self.log.size:
             raise Altered(f"after block {self.blocks}: the height or the size was altered")
@@ -202,10 +203,10 @@ class _Walk:
         if self.log.size + len(data) != header.size:
             at = self.log.size + len(data)
             raise Altered(f"entry {at} of block {header.height} is missing")
-        leaves = [merkle.leaf_hash(piece) for piece in data]
+        leaves = [merkle_log.leaf_hash(piece) for piece in data]
         first = self.log.size
         self.log.extend(leaves)
-        if merkle.root_of(leaves) != header.entries_root or self.log.root() != header.root:
+        if merkle_log.root_of(leaves) != header.entries_root or self.log.root() != header.root:
             where = f"entries {first} to {header.size - 1} of block {header.height}"
             raise Altered(f"{where}: one was altered, or the header")
         try:

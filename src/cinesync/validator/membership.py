@@ -9,13 +9,12 @@ from typing import Final
 import msgspec
 
 from cinesync.chassis import clock
-from cinesync.ledger import founding, home
-from cinesync.ledger.client import LedgerClient
-from cinesync.ledger.epochs import Epochs
-from cinesync.ledger.genesis import REPLICA_MAX, VALIDATORS_MAX, VALIDATORS_MIN
-from cinesync.ledger.model import first_sequence
-from cinesync.ledger.receipts import LINKS_MAX
 from cinesync.pbft.messages import Configuration, Validator
+from cinesync.proofs.epochs import Epochs
+from cinesync.proofs.genesis import REPLICA_MAX, VALIDATORS_MAX, VALIDATORS_MIN
+from cinesync.proofs.receipts import LINKS_MAX
+from cinesync.validator import home, provisioning
+from cinesync.validator.client import LedgerClient, first_sequence
 
 WAIT_SECONDS_MAX: Final = 60.0
 ALIVE_SECONDS_MAX: Final = 5.0
@@ -79,11 +78,11 @@ def add(folder: Path, replica: int | None, address: str) -> Plan:
     def plan(epochs: Epochs) -> Configuration:
         chosen = _unused(epochs) if replica is None else replica
         with_validator(epochs.newest, chosen, b"")  # before anything is made
-        place = founding.validator_home(folder, chosen)
+        place = provisioning.validator_home(folder, chosen)
         if not place.exists():
-            founding.make_validator(folder, chosen)
-        known = home.read_addresses(founding.client_home(folder, founding.OPERATOR))
-        founding.place(folder, known | {chosen: address})
+            provisioning.make_validator(folder, chosen)
+        known = home.read_addresses(provisioning.client_home(folder, provisioning.OPERATOR))
+        provisioning.place(folder, known | {chosen: address})
         return with_validator(epochs.newest, chosen, home.load(place).public_key)
 
     return plan
@@ -98,10 +97,10 @@ def rekey(folder: Path, replica: int) -> Plan:
 
     def plan(epochs: Epochs) -> Configuration:
         with_key(epochs.newest, replica, b"")
-        place = founding.validator_home(folder, replica)
+        place = provisioning.validator_home(folder, replica)
         used = {validator.public_key for one in epochs.all for validator in one.validators}
         spare = home.load(place).key_files.keys() - used if place.exists() else set()
-        key = min(spare) if spare else founding.make_key(folder, replica)
+        key = min(spare) if spare else provisioning.make_key(folder, replica)
         return with_key(epochs.newest, replica, key)
 
     return plan
@@ -124,7 +123,7 @@ async def prepare(client: LedgerClient, plan: Plan) -> Configuration:
         raise ChangeRefused("too few validators answer") from error
     try:
         return plan(client.epochs)
-    except (founding.FoundingFailed, home.NoHome) as error:
+    except (provisioning.FoundingFailed, home.NoHome) as error:
         raise ChangeRefused(str(error)) from error
 
 

@@ -6,12 +6,12 @@ from typing import Final
 
 import msgspec
 
-from cinesync.ledger import entries, genesis, headers, merkle
-from cinesync.ledger.chain import CHUNK_BYTES, Chain, parse_header, records
-from cinesync.ledger.entries import Entry
-from cinesync.ledger.genesis import Genesis
 from cinesync.pbft.messages import Configuration, Request
 from cinesync.pbft.ports import Applied, Snapshot
+from cinesync.proofs import entries, genesis, headers, merkle_log
+from cinesync.proofs.entries import Entry
+from cinesync.proofs.genesis import Genesis
+from cinesync.validator.chain_store import CHUNK_BYTES, Chain, parse_header, records
 
 OPERATIONS_MAX: Final = 256  # in a request, so that its result fits a reply
 
@@ -73,7 +73,7 @@ class Ledger:
         return Applied(results, self._append(height, time, fresh))
 
     def _append(self, height: int, time: int, fresh: Sequence[tuple[Entry, bytes]]) -> bytes:
-        leaves = [merkle.leaf_hash(data) for _, data in fresh]
+        leaves = [merkle_log.leaf_hash(data) for _, data in fresh]
         before = self.chain.head
         self.chain.place([entry for entry, _ in fresh], leaves)
         validators = _set_hash(self.configuration())
@@ -95,7 +95,7 @@ class Ledger:
         header = self.chain.header(height)
         assert header is not None
         end = self.chain.stream_end_at(height)
-        root = merkle.root_of(self.chain.chunk_hashes(end))
+        root = merkle_log.root_of(self.chain.chunk_hashes(end))
         return Manifest(header.encoded, end, root)
 
     def chunk(self, height: int, index: int) -> bytes | None:
@@ -104,7 +104,7 @@ class Ledger:
         if not 0 <= start < end:
             return None
         hashes = self.chain.chunk_hashes(end)
-        path = merkle.inclusion(index, len(hashes), _tree(hashes))
+        path = merkle_log.inclusion(index, len(hashes), _tree(hashes))
         data = self.chain.stream(start, min(start + CHUNK_BYTES, end))
         return msgspec.msgpack.encode(Chunk(data, path))
 
@@ -114,9 +114,9 @@ class Ledger:
             wanted = msgspec.msgpack.decode(manifest, type=Manifest)
             chunk = msgspec.msgpack.decode(data, type=Chunk)
             count = -(-wanted.end // CHUNK_BYTES)
-            leaf = merkle.leaf_hash(chunk.data)
-            root = merkle.root_from_inclusion(leaf, index, count, chunk.path)
-        except (msgspec.DecodeError, merkle.BadProof):
+            leaf = merkle_log.leaf_hash(chunk.data)
+            root = merkle_log.root_from_inclusion(leaf, index, count, chunk.path)
+        except (msgspec.DecodeError, merkle_log.BadProof):
             return False
         if root != wanted.root:
             return False
@@ -149,7 +149,7 @@ class Ledger:
         self.chain.cut(0)
         for raw, data in records(stream):
             fresh = [_read(piece) for piece in data]
-            leaves = [merkle.leaf_hash(piece) for piece in data]
+            leaves = [merkle_log.leaf_hash(piece) for piece in data]
             self.chain.place([entry for entry, _ in fresh], leaves)
             self.chain.add(parse_header(raw), fresh)
         self.chain.unstage()
@@ -166,9 +166,9 @@ def _read(data: bytes) -> tuple[Entry, bytes]:
     return entries.decode(data), data
 
 
-def _tree(leaves: Sequence[bytes]) -> merkle.Nodes:
+def _tree(leaves: Sequence[bytes]) -> merkle_log.Nodes:
     made: dict[tuple[int, int], bytes] = {}
-    tree = merkle.Frontier()
+    tree = merkle_log.Frontier()
     for leaf in leaves:
         made |= {(level, index): node for level, index, node in tree.append(leaf)}
     return lambda level, index: made[level, index]

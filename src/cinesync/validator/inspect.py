@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cinesync.ledger import canonical, entries, founding, genesis, headers, merkle, merkle_map
-from cinesync.ledger.chain import check_format, record_size
-from cinesync.ledger.entries import BadEntry
-from cinesync.ledger.epochs import Epochs
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.headers import Header
-from cinesync.ledger.shapes import Invalid
-from cinesync.ledger.subject_map import encode_node
-from cinesync.ledger.subjects import changes
 from cinesync.pbft.log import Damaged, Journal, Stable
 from cinesync.pbft.messages import Link
+from cinesync.proofs import canonical_json, entries, genesis, headers, merkle_log, merkle_map
+from cinesync.proofs.entries import BadEntry
+from cinesync.proofs.epochs import Epochs
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.headers import Header
+from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.subjects import changes
+from cinesync.validator import provisioning
+from cinesync.validator.chain_store import check_format, record_size
+from cinesync.validator.subject_map import encode_node
 
 BLOCKS: Final = "SELECT height, header, first, stream_end FROM blocks ORDER BY height"
 ENTRIES: Final = "SELECT idx, event_id, booking_id, height, data FROM entries ORDER BY idx"
@@ -53,10 +54,10 @@ class Report:
 
 def audit(folder: Path) -> Report:
     """All replicas of the ledger in this folder. Raises OSError, OldFormat, Invalid (genesis)."""
-    start = genesis.load((folder / founding.GENESIS_FILE).read_bytes())
+    start = genesis.load((folder / provisioning.GENESIS_FILE).read_bytes())
     report, sets = Report(), Sets(folder, start)
     for replica in sets.replicas():
-        path = founding.validator_home(folder, replica) / founding.CHAIN_FILE
+        path = provisioning.validator_home(folder, replica) / provisioning.CHAIN_FILE
         found = inspect(path, replica, start, sets)
         report.replicas.append(found)
         if found.altered is not None:
@@ -107,10 +108,10 @@ class Sets:
 
     def _learn(self) -> None:
         for home in sorted(self._folder.glob("validator-*")):
-            self._epochs.learn(_links(home / founding.JOURNAL_FILE))
+            self._epochs.learn(_links(home / provisioning.JOURNAL_FILE))
 
     def _home(self, replica: int) -> Path:
-        return founding.validator_home(self._folder, replica)
+        return provisioning.validator_home(self._folder, replica)
 
 
 def _links(path: Path) -> Sequence[Link]:
@@ -144,7 +145,7 @@ class _Walk:
         self.start = start
         self.sets = sets
         self.blocks: list[bytes] = []
-        self.log = merkle.Frontier()
+        self.log = merkle_log.Frontier()
         self.map: dict[str, merkle_map.Node] = {}
         self.stream_end = 0
 
@@ -179,8 +180,8 @@ class _Walk:
     def _header(self, height: int, raw: Any) -> Header:
         _same(height, len(self.blocks) + 1, f"after block {len(self.blocks)}: the height")
         try:
-            header = headers.from_json(canonical.load(bytes(raw)), "header")
-        except (Invalid, canonical.NotCanonical, TypeError) as error:
+            header = headers.from_json(canonical_json.load(bytes(raw)), "header")
+        except (Invalid, canonical_json.NotCanonical, TypeError) as error:
             raise Altered(f"block {height}: {error}") from error
         before = self.blocks[-1] if self.blocks else self.start.chain
         _same(header.height, height, f"block {height}: header.height")
@@ -197,7 +198,7 @@ class _Walk:
         _, event_id, booking_id, height, data = row
         if not isinstance(data, bytes):
             raise Altered(f"entry {index} (event {event_id}, block {header.height})")
-        made = self.log.append(merkle.leaf_hash(data))
+        made = self.log.append(merkle_log.leaf_hash(data))
         stored = [
             (level, at, bytes(node)) for level, at, node in connection.execute(NODES, (index + 1,))
         ]
@@ -212,7 +213,7 @@ class _Walk:
         return data
 
     def _block(self, header: Header, data: Sequence[bytes]) -> None:
-        root = merkle.root_of(merkle.leaf_hash(piece) for piece in data)
+        root = merkle_log.root_of(merkle_log.leaf_hash(piece) for piece in data)
         _same(
             header.entries_root, root, f"block {header.height}: an entry, or header.entries_root,"
         )
@@ -226,7 +227,7 @@ class _Walk:
         if not data:
             return  # an empty map has not even a root to be kept
         added = (
-            (entries.decode(piece).booking_id, index, merkle.leaf_hash(piece))
+            (entries.decode(piece).booking_id, index, merkle_log.leaf_hash(piece))
             for index, piece in enumerate(data, self.log.size - len(data))
         )
         made = merkle_map.update(self._nodes, changes(added))

@@ -1,22 +1,19 @@
-"""`cinesync verify`: is this a good receipt, all of a booking, or a proof of fraud? Offline."""
+"""Is this a good receipt, all of a booking, or a proof of fraud? Offline, and pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-from cinesync.ledger import canonical, completeness, fraud, genesis, receipts
-from cinesync.ledger.completeness import Completeness
-from cinesync.ledger.fraud import Fraud
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.receipts import Receipt, Signed
-from cinesync.ledger.shapes import Invalid
+from cinesync.proofs import canonical_json, completeness, fraud, receipts
+from cinesync.proofs.completeness import Completeness
+from cinesync.proofs.fraud import Fraud
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.receipts import Receipt, Signed
+from cinesync.proofs.strict_json import Invalid
 
+# A proof of fraud is two receipts.
+PROOF_BYTES_MAX = 2 * receipts.RECEIPT_BYTES_MAX
 # Not from the locale: `static/verify_page.js` says the same line.
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-
-
-class Unreadable(Exception):
-    """The file cannot be read at all; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,8 @@ def _statement(found: Signed) -> str:
     return f"{entry.kind} {entry.event_id} of booking {entry.booking_id} is entry {found.index}"
 
 
-def verify_file(path: Path, genesis_path: Path | None = None) -> Verdict:
-    """Raises Invalid (exit code 1), Unreadable (exit code 2)."""
-    pinned = load_genesis(genesis_path) if genesis_path else None
-    data = _read(path)
+def verify(data: bytes, pinned: Genesis | None = None) -> Verdict:
+    """What the file's bytes prove; `pinned`: the genesis that the asker trusts. Raises Invalid."""
     value = _parsed(data)
     if isinstance(value, dict) and value.get("format") == fraud.FORMAT:
         found = fraud.from_json(value, pinned)
@@ -70,31 +65,11 @@ def verify_file(path: Path, genesis_path: Path | None = None) -> Verdict:
     return Verdict(receipts.verify(data, pinned), pinned is not None)
 
 
-def compare_files(one: Path, other: Path, genesis_path: Path | None = None) -> Fraud | None:
-    """A proof of fraud when two good files exclude each other. Raises as `verify_file`."""
-    verdicts = [verify_file(path, genesis_path) for path in (one, other)]
-    return fraud.find(verdicts[0].found, verdicts[1].found)
-
-
-def load_genesis(path: Path) -> Genesis:
-    """Raises Invalid, Unreadable."""
-    return genesis.load(_read(path))
-
-
-def _read(path: Path) -> bytes:
-    """No more than a proof of fraud may have: a device or a film is no receipt."""
-    try:
-        with path.open("rb") as file:
-            return file.read(2 * receipts.RECEIPT_BYTES_MAX + 1)
-    except OSError as error:
-        raise Unreadable(f"{path}: {error.strerror}") from error
-
-
 def _parsed(data: bytes) -> object:
-    if len(data) > 2 * receipts.RECEIPT_BYTES_MAX:
-        raise Invalid("file", f"larger than {2 * receipts.RECEIPT_BYTES_MAX} bytes")
+    if len(data) > PROOF_BYTES_MAX:
+        raise Invalid("file", f"larger than {PROOF_BYTES_MAX} bytes")
     try:
-        parsed: object = canonical.load(data)
-    except canonical.NotCanonical as error:
+        parsed: object = canonical_json.load(data)
+    except canonical_json.NotCanonical as error:
         raise Invalid("receipt", str(error)) from error
     return parsed

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from cinesync.ledger import entries, headers, merkle, shapes
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.headers import Header
-from cinesync.ledger.receipts import Certificate, Receipt
-from cinesync.ledger.shapes import Invalid
 from cinesync.pbft.messages import Link
+from cinesync.proofs import entries, headers, merkle_log, strict_json
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.headers import Header
+from cinesync.proofs.receipts import Certificate, Receipt
+from cinesync.proofs.strict_json import Invalid
 
 LEAVES_MAX: Final = 64 * 256  # requests in a block, operations in a request
 
@@ -42,11 +42,11 @@ class Block:
     def holds(self, index: int, entry: bytes) -> bool:
         """Whether this is that entry of the log, and in this block."""
         at = index - self.first
-        return 0 <= at < len(self.leaves) and self.leaves[at] == merkle.leaf_hash(entry)
+        return 0 <= at < len(self.leaves) and self.leaves[at] == merkle_log.leaf_hash(entry)
 
     def index_of(self, entry: bytes) -> int:
         """Of an entry that it holds, in the log."""
-        return self.first + self.leaves.index(merkle.leaf_hash(entry))
+        return self.first + self.leaves.index(merkle_log.leaf_hash(entry))
 
     def receipt(
         self,
@@ -58,31 +58,35 @@ class Block:
     ) -> Receipt:
         """Of an entry that it holds."""
         nodes = self._grown[1]
-        path = merkle.inclusion(index, self.header.size, lambda level, at: nodes[level, at])
+        path = merkle_log.inclusion(index, self.header.size, lambda level, at: nodes[level, at])
         decoded = entries.decode(entry)
         return Receipt(genesis, links, self.header, certificate, decoded, index, path)
 
     @cached_property
     def _grown(self) -> tuple[bytes, Mapping[tuple[int, int], bytes]]:
         """The root, and every node that a path from here upwards can need."""
-        places = merkle.peaks(self.first)
+        places = merkle_log.peaks(self.first)
         nodes = dict(zip(places, self.peaks, strict=True))
-        tree = merkle.Frontier(self.first, self.peaks)
+        tree = merkle_log.Frontier(self.first, self.peaks)
         for level, first, row in tree.extend(self.leaves):
-            nodes.update(((level, first + at), node) for at, node in enumerate(merkle.split(row)))
+            nodes.update(
+                ((level, first + at), node) for at, node in enumerate(merkle_log.split(row))
+            )
         return tree.root(), nodes
 
 
 def from_json(value: Any) -> Block:
     """As a validator tells it. Raises Invalid."""
-    fields = shapes.members(value, ("header", "peaks", "leaves"), "block")
+    fields = strict_json.members(value, ("header", "peaks", "leaves"), "block")
     header = headers.from_json(fields["header"], "block.header")
-    peaks = _hashes(fields["peaks"], "block.peaks", merkle.PATH_MAX)
+    peaks = _hashes(fields["peaks"], "block.peaks", merkle_log.PATH_MAX)
     return Block(header, peaks, _hashes(fields["leaves"], "block.leaves", LEAVES_MAX))
 
 
 def _hashes(value: Any, where: str, at_most: int) -> list[bytes]:
     if not isinstance(value, str):
         raise Invalid(where, "not a text of hexadecimal digits")
-    size = min(len(value) // 2, at_most * merkle.HASH_BYTES)
-    return merkle.split(shapes.hexadecimal(value, where, size - size % merkle.HASH_BYTES))
+    size = min(len(value) // 2, at_most * merkle_log.HASH_BYTES)
+    return merkle_log.split(
+        strict_json.hexadecimal(value, where, size - size % merkle_log.HASH_BYTES)
+    )

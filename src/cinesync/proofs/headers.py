@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from cinesync.ledger import merkle, shapes
-from cinesync.ledger.shapes import Invalid
+from cinesync.proofs import merkle_log, strict_json
+from cinesync.proofs.strict_json import Invalid
 
 FORMAT: Final = "cinesync-header/2"
 DOMAIN: Final = b"cinesync/header/2\x00"
@@ -56,13 +56,13 @@ class Header:
 
 def from_json(value: Any, where: str) -> Header:
     """Raises Invalid."""
-    fields = shapes.members(value, ("format", *NUMBERS, *DIGESTS), where)
+    fields = strict_json.members(value, ("format", *NUMBERS, *DIGESTS), where)
     if fields["format"] != FORMAT:
         raise Invalid(f"{where}.format", f"not {FORMAT}")
     known: dict[str, Any] = {
-        name: shapes.whole(fields[name], f"{where}.{name}") for name in NUMBERS
+        name: strict_json.whole(fields[name], f"{where}.{name}") for name in NUMBERS
     }
-    known |= {name: shapes.hexadecimal(fields[name], f"{where}.{name}") for name in DIGESTS}
+    known |= {name: strict_json.hexadecimal(fields[name], f"{where}.{name}") for name in DIGESTS}
     return Header(**known)
 
 
@@ -71,7 +71,7 @@ def next_header(
     before: Header | None,
     time: int,
     leaves: Sequence[bytes],
-    log: merkle.Frontier,
+    log: merkle_log.Frontier,
     map_root: bytes,
     validators: bytes,
 ) -> Header:
@@ -81,7 +81,7 @@ def next_header(
         height=before.height + 1 if before else 1,
         time=time,
         previous=before.hash if before else chain,
-        entries_root=merkle.root_of(leaves),
+        entries_root=merkle_log.root_of(leaves),
         size=log.size,
         root=log.root(),
         map_root=map_root,

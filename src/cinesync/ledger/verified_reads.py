@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from cinesync.ledger import canonical, headers, merkle, receipts, sealing
-from cinesync.ledger.blocks import Block
-from cinesync.ledger.client import LedgerClient, NoQuorum
-from cinesync.ledger.completeness import Completeness
 from cinesync.ledger.model import Kept, NotThatLarge, UnknownBlock, ValidatorsAway
-from cinesync.ledger.network import Standing
-from cinesync.ledger.receipts import Certificate, Receipt
+from cinesync.proofs import canonical_json, headers, merkle_log, receipts
+from cinesync.proofs.blocks import Block
+from cinesync.proofs.completeness import Completeness
+from cinesync.proofs.receipts import Certificate, Receipt
+from cinesync.validator import certify
+from cinesync.validator.client import LedgerClient, NoQuorum
+from cinesync.validator.transport import Standing
 
 TRIES_MAX: Final = 5
 PAUSE_SECONDS: Final = 0.05
@@ -34,13 +35,15 @@ class Reader:
     def receipt(self, kept: Kept) -> Receipt:
         """Put together from what is kept; no validator is asked."""
         if kept.receipt is not None:
-            return receipts.from_json(canonical.load(kept.receipt.encode()), "receipt")
+            return receipts.from_json(canonical_json.load(kept.receipt.encode()), "receipt")
         assert kept.sealed is not None, "one of the two is kept"
         certificate = receipts.certificate_from_json(
-            canonical.load(kept.sealed.certificate.encode()), "certificate"
+            canonical_json.load(kept.sealed.certificate.encode()), "certificate"
         )
-        header = headers.from_json(canonical.load(kept.sealed.header.encode()), "header")
-        block = Block(header, merkle.split(kept.sealed.peaks), merkle.split(kept.sealed.leaves))
+        header = headers.from_json(canonical_json.load(kept.sealed.header.encode()), "header")
+        block = Block(
+            header, merkle_log.split(kept.sealed.peaks), merkle_log.split(kept.sealed.leaves)
+        )
         links = self._client.epochs.up_to(certificate.epoch)
         if len(links) < certificate.epoch:
             raise ValidatorsAway  # who tell what this process does not know yet
@@ -83,7 +86,7 @@ class Reader:
         if height == 0:
             raise UnknownBlock
         try:
-            return await sealing.complete(self._client, booking_id, height, known)
+            return await certify.complete(self._client, booking_id, height, known)
         except NoQuorum as error:
             raise ValidatorsAway from error
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cinesync.ledger import entries, merkle, merkle_map, receipts, shapes, subjects
-from cinesync.ledger.entries import Entry
-from cinesync.ledger.genesis import Genesis
-from cinesync.ledger.merkle_map import EMPTY, Proof
-from cinesync.ledger.receipts import Signed
-from cinesync.ledger.shapes import Invalid
+from cinesync.proofs import entries, merkle_log, merkle_map, receipts, strict_json, subjects
+from cinesync.proofs.entries import Entry
+from cinesync.proofs.genesis import Genesis
+from cinesync.proofs.merkle_map import EMPTY, Proof
+from cinesync.proofs.receipts import Signed
+from cinesync.proofs.strict_json import Invalid
 
 FORMAT: Final = "cinesync-completeness/1"
 MEMBERS: Final = (*receipts.SIGNED_MEMBERS, "booking_id", "entries", "path", "other")
@@ -68,12 +68,12 @@ def verify_json(
 
 def from_json(value: Any, where: str) -> Completeness:
     """Its shape only. Raises Invalid."""
-    fields = shapes.members(value, MEMBERS, where)
+    fields = strict_json.members(value, MEMBERS, where)
     if fields["format"] != FORMAT:
         raise Invalid(f"{where}.format", f"not {FORMAT}")
     if not entries.is_id(fields["booking_id"]):
         raise Invalid(f"{where}.booking_id", "not a UUID in lower case")
-    held = shapes.listed(fields["entries"], f"{where}.entries", ENTRIES_MAX)
+    held = strict_json.listed(fields["entries"], f"{where}.entries", ENTRIES_MAX)
     return Completeness(
         **vars(receipts.signed_from_json(fields, where)),
         booking_id=fields["booking_id"],
@@ -84,7 +84,7 @@ def from_json(value: Any, where: str) -> Completeness:
 
 def proof_from_json(path: Any, other: Any, where: str) -> Proof:
     """Raises Invalid."""
-    levels = shapes.listed(path, f"{where}.path", merkle_map.DEPTH_MAX)
+    levels = strict_json.listed(path, f"{where}.path", merkle_map.DEPTH_MAX)
     return Proof(
         [_level(item, f"{where}.path[{at}]") for at, item in enumerate(levels)],
         None if other is None else _other(other, f"{where}.other"),
@@ -92,13 +92,13 @@ def proof_from_json(path: Any, other: Any, where: str) -> Proof:
 
 
 def _indexed(value: Any, where: str) -> Indexed:
-    fields = shapes.members(value, ("index", "entry"), where)
+    fields = strict_json.members(value, ("index", "entry"), where)
     entry = receipts.entry_from_json(fields["entry"], f"{where}.entry")
-    return Indexed(shapes.whole(fields["index"], f"{where}.index"), entry)
+    return Indexed(strict_json.whole(fields["index"], f"{where}.index"), entry)
 
 
 def _level(value: Any, where: str) -> list[bytes]:
-    hashes = shapes.listed(value, where, merkle_map.WIDTH - 1)
+    hashes = strict_json.listed(value, where, merkle_map.WIDTH - 1)
     if len(hashes) != merkle_map.WIDTH - 1:
         raise Invalid(where, f"not {merkle_map.WIDTH - 1} hashes")
     return [_sibling(item, f"{where}[{at}]") for at, item in enumerate(hashes)]
@@ -108,16 +108,16 @@ def _sibling(value: Any, where: str) -> bytes:
     """Nothing has one spelling, too: null."""
     if value is None:
         return b""
-    node = shapes.hexadecimal(value, where)
+    node = strict_json.hexadecimal(value, where)
     if node == EMPTY:
         raise Invalid(where, "an empty place is spelled null")
     return node
 
 
 def _other(value: Any, where: str) -> tuple[bytes, bytes]:
-    fields = shapes.members(value, ("key", "value"), where)
-    key = shapes.hexadecimal(fields["key"], f"{where}.key")
-    return key, shapes.hexadecimal(fields["value"], f"{where}.value")
+    fields = strict_json.members(value, ("key", "value"), where)
+    key = strict_json.hexadecimal(fields["key"], f"{where}.key")
+    return key, strict_json.hexadecimal(fields["value"], f"{where}.value")
 
 
 def _check_entries(found: Completeness, where: str) -> None:
@@ -133,11 +133,11 @@ def _check_entries(found: Completeness, where: str) -> None:
 
 
 def _check_map(found: Completeness, where: str) -> None:
-    leaves = ((one.index, merkle.leaf_hash(one.entry.encode())) for one in found.entries)
+    leaves = ((one.index, merkle_log.leaf_hash(one.entry.encode())) for one in found.entries)
     key, value = subjects.key_of(found.booking_id), subjects.value_of(leaves)
     try:
         root = merkle_map.root_from(key, value, found.proof)
-    except merkle.BadProof as error:
+    except merkle_log.BadProof as error:
         raise Invalid(f"{where}.path", str(error)) from error
     if root != found.header.map_root:
         raise Invalid(f"{where}.entries", "not all, or not only, what the signed map has")

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from cinesync.ledger.merkle import BadProof
+from cinesync.proofs.merkle_log import BadProof
 
 WIDTH: Final = 16
 DEPTH_MAX: Final = 64  # a key's digits
