@@ -226,7 +226,7 @@ async def migrate_all(environ: Mapping[str, str]) -> list[str]:
 
 async def seed(environ: Mapping[str, str]) -> str:
     """The demo chain and its accounts; what was added, in a sentence."""
-    from cinesync.movies.seeding import Seeded, seed_chain  # noqa: PLC0415
+    from cinesync.movies.demo.seeding import Seeded, seed_chain  # noqa: PLC0415
 
     async def chain(db: Database) -> Seeded:
         return await seed_chain(db, clock.now().date())
@@ -349,6 +349,6 @@ def _bus(environ: Mapping[str, str]) -> Bus:
 
 async def _fill(movies: Database) -> None:
     """The demo chain with two weeks of shows ahead."""
-    from cinesync.movies.seeding import seed_chain  # noqa: PLC0415
+    from cinesync.movies.demo.seeding import seed_chain  # noqa: PLC0415
 
     await seed_chain(movies, clock.now().date())

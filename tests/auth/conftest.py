@@ -11,9 +11,9 @@ from litestar import Router
 from sqlalchemy import text
 
 from cinesync.auth.app import build
-from cinesync.auth.desk import Desk
-from cinesync.auth.keyring import KeyRing
-from cinesync.auth.upkeep import Upkeep
+from cinesync.auth.authenticator import Desk
+from cinesync.auth.cleanup import Upkeep
+from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis.database.database import Database, Transaction
 from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.http.app import service_app

@@ -11,9 +11,9 @@ import pytest
 from cinesync.auth import guest_retention
 from cinesync.auth.app import build
 from cinesync.auth.guest_retention import GuestRetention
+from cinesync.booking.context import Shop
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
-from cinesync.booking.shop import Shop
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.http.app import service_app

@@ -7,7 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from cinesync.auth import tables, upkeep
+from cinesync.auth import cleanup, tables
 from cinesync.auth.app import Settings, build
 from cinesync.chassis.audit_log import AUDIT_LOG_DDL
 from cinesync.chassis.database.migrations import CHASSIS_DDL
@@ -58,7 +58,7 @@ def test_every_setting_is_explained_and_none_is_shown() -> None:
 async def test_what_is_over_is_forgotten_stretch_by_stretch(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "STRETCH_ROWS", 3)
+    monkeypatch.setattr(cleanup, "STRETCH_ROWS", 3)
     await auth.register("ada@example.org")
     for _ in range(8):
         await auth.login("ada@example.org")

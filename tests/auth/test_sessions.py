@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
+from cinesync.auth.encryption import RefreshToken, Vault
 from cinesync.auth.model import Step
-from cinesync.auth.vault import RefreshToken, Vault
 from tests.auth.conftest import SECRET, Auth, OpenAuth
 
 FOREIGN = {"Origin": "https://evil.example"}

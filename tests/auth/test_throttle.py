@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from cinesync.auth.desk import SIGN_UPS_AT_ONCE_MAX
+from cinesync.auth.authenticator import SIGN_UPS_AT_ONCE_MAX
 from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature
 from tests.auth.conftest import PASSWORD, SECRET, Auth, OpenAuth
 
@@ -244,7 +244,7 @@ async def test_more_sign_ins_than_can_be_hashed_are_refused_at_once(open_auth: O
 async def test_a_flood_is_refused_before_it_fills_the_memory(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.auth.desk.INSIDE_MAX", 3)
+    monkeypatch.setattr("cinesync.auth.authenticator.INSIDE_MAX", 3)
     answers = await asyncio.gather(*(auth.login("ada@example.org") for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [401] * 3 + [503] * 7
     assert (await auth.login("ada@example.org")).status_code == 401

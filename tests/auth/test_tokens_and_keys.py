@@ -13,9 +13,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from cinesync.auth.keyring import KeyRing, NoSigningKey
+from cinesync.auth.encryption import SealBroken, Vault
 from cinesync.auth.model import KeyRules
-from cinesync.auth.vault import SealBroken, Vault
+from cinesync.auth.signing_keys import KeyRing, NoSigningKey
 from cinesync.chassis import clock
 from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.problems import Unauthorized

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from cinesync.backup import bank
-from cinesync.bank.books import Books, Delays
 from cinesync.bank.model import Order, RefundOrder
+from cinesync.bank.store import Books, Delays
 from cinesync.chassis import clock
 from cinesync.proofs.entries import microseconds
 

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from cinesync.bank.app import Settings, serve
-from cinesync.bank.books import Delays
+from cinesync.bank.store import Delays
 from cinesync.supervisor.address import free_port
 
 SECRET = "a secret between the shop and the bank"

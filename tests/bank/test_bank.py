@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cinesync.bank.books import Books, Delays, Taken
 from cinesync.bank.model import Order, State
+from cinesync.bank.store import Books, Delays, Taken
 from tests.bank.conftest import Ear, Shop
 from tests.bank.teller import Teller, listening
 

@@ -9,15 +9,15 @@ import pytest
 
 from bench import bulk
 from bench.stock import Room
-from cinesync.booking import service, settling
-from cinesync.booking.kept import Kept
+from cinesync.booking import event_handlers, service
 from cinesync.booking.model import HoldSeats, Terms
 from cinesync.booking.service import Held
+from cinesync.booking.show_cache import Kept
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction, text
 from cinesync.chassis.messaging.event import decode
 from cinesync.contracts.movies import ShowScheduled
-from cinesync.movies.seeding import seed_chain
+from cinesync.movies.demo.seeding import seed_chain
 from tests.conftest import MakeDatabase
 
 pytestmark = pytest.mark.slow
@@ -64,7 +64,7 @@ async def chain(make_database: MakeDatabase) -> Chain:
     movies, booking = made.databases["movies"], made.databases["booking"]
     await seed_chain(movies, clock.now().date(), days=2)
     scheduled = await movies.read(_scheduled)
-    await booking.run(settling.schedule_shows, scheduled)
+    await booking.run(event_handlers.schedule_shows, scheduled)
     return made
 
 

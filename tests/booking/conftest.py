@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
+from cinesync.booking.context import Shop
+from cinesync.booking.fast_path import shortcuts
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
-from cinesync.booking.shop import Shop
-from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tables import metadata
 from cinesync.booking.tickets import TicketSigner

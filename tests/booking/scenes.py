@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from cinesync.booking import service, settling, store
+from cinesync.booking import event_handlers, service, store
 from cinesync.booking.cancellation import Cancelled, CancelSeats, cancel_seats
-from cinesync.booking.clients import Clients
-from cinesync.booking.kept import Kept
+from cinesync.booking.client_digests import Clients
 from cinesync.booking.model import Booking, BookingError, HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld
+from cinesync.booking.show_cache import Kept
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
 from cinesync.chassis.http.client_address import ClientAddresses
@@ -167,7 +167,7 @@ class BoxOffice:
     kept: Kept = field(default_factory=Kept)
 
     async def schedule(self, *shows: ShowScheduled) -> ShowScheduled:
-        await self.db.run(settling.schedule_shows, shows)
+        await self.db.run(event_handlers.schedule_shows, shows)
         return shows[0]
 
     async def try_hold(self, *holds: HoldSeats) -> list[HoldResult]:
@@ -190,7 +190,7 @@ class BoxOffice:
 
     async def pay(self, booking: Booking, **changes: Any) -> PaymentSuccess:
         payment = paid(booking, **changes)
-        await self.db.run(settling.confirm_bookings, [payment])
+        await self.db.run(event_handlers.confirm_bookings, [payment])
         return payment
 
     async def release(self, booking: Booking) -> list[SeatsReleased]:

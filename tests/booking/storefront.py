@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx
 
-from cinesync.booking.shop import Shop
+from cinesync.booking.context import Shop
 from cinesync.contracts.movies import ShowScheduled
 from tests.booking.scenes import BoxOffice
 

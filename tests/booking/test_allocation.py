@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from cinesync.booking.allocation import choice
 from cinesync.booking.allocation.gaps import instead
+from cinesync.booking.allocation.seating import Hall, arrange, best_together, stranded, stretches
 from cinesync.booking.allocation.split import Groups, describe, most, split
 from cinesync.booking.model import GapLeft, NotTogether
-from cinesync.booking.seating import Hall, arrange, best_together, stranded, stretches
 from tests.booking.scenes import accessible, row
 from tests.booking.test_seating import houses
 

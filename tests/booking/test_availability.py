@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cinesync.booking import availability, settling
+from cinesync.booking import availability, event_handlers
 from cinesync.chassis import clock
 from cinesync.contracts.movies import ShowScheduled
 from tests.booking.scenes import BoxOffice, called_off, changed, scheduled
@@ -51,14 +51,14 @@ async def test_a_hold_that_ran_out_counts_no_more(front: Storefront) -> None:
 
 async def test_nothing_can_be_bought_of_a_show_that_is_off(front: Storefront) -> None:
     show = await front.office.schedule(scheduled())
-    await front.office.db.run(settling.cancel_shows, [called_off(show)])
+    await front.office.db.run(event_handlers.cancel_shows, [called_off(show)])
     assert await left(front, show) == [(0, 0)]
 
 
 async def test_seats_of_zones_without_a_price_do_not_count(front: Storefront) -> None:
     show = await front.office.schedule(scheduled())
     prices = {"standard": 1000}
-    await front.office.db.run(settling.change_shows, [changed(show, 1, prices_cents=prices)])
+    await front.office.db.run(event_handlers.change_shows, [changed(show, 1, prices_cents=prices)])
     found = await front.get("/api/booking/availability", show_ids=str(show.show_id))
     assert found["items"][0]["seat_count"] == found["items"][0]["seats_left"] == 20
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cinesync.booking import service
-from cinesync.booking.feed import Feed
+from cinesync.booking.context import RUSH_WISHES, Shop
 from cinesync.booking.model import HoldSeats, Terms
+from cinesync.booking.seatmap.state import Feed
 from cinesync.booking.service import Held
-from cinesync.booking.shop import RUSH_WISHES, Shop
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import BATCH_MAX
 from cinesync.chassis.database.database import Transaction

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cinesync.booking import revocations, settling
+from cinesync.booking import event_handlers, revocations
 from cinesync.booking.cancel_rules import NotInBooking
 from cinesync.booking.model import Booking, CompanionAlone, GapLeft, State, TooLateToCancel
 from cinesync.booking.tickets import TicketName
@@ -62,11 +62,11 @@ async def test_refunds_of_parts_add_up(office: BoxOffice) -> None:
     held = await office.hold(show, "B7", "B8", "C8")
     payment = await office.pay(held)
     await office.give_back(held, "C8")
-    await office.db.run(settling.note_refunds, [refunded(payment, 1500)])
+    await office.db.run(event_handlers.note_refunds, [refunded(payment, 1500)])
     assert (await office.find(held.booking_id)).refund_state == "refunded"
     await office.cancel(held)
     assert (await office.find(held.booking_id)).refund_state == "pending"
-    await office.db.run(settling.note_refunds, [refunded(payment, 2000)])
+    await office.db.run(event_handlers.note_refunds, [refunded(payment, 2000)])
     assert (await office.find(held.booking_id)).refund_state == "refunded"
 
 
@@ -137,7 +137,7 @@ async def test_a_cancelled_show_gives_back_only_what_was_left(office: BoxOffice)
     show = await office.schedule(scheduled())
     booking = await bought(office, show, "B7", "B8", "C8")
     await office.give_back(booking, "C8")
-    await office.db.run(settling.cancel_shows, [called_off(show)])
+    await office.db.run(event_handlers.cancel_shows, [called_off(show)])
     [event] = await office.told("booking.cancelled")
     assert (event.refund_cents, event.reason) == (2000, "show")
     assert (await office.find(booking.booking_id)).refund_cents == 3500

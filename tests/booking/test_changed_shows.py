@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cinesync.booking import settling
+from cinesync.booking import event_handlers
 from cinesync.booking.model import SaleChanged, Seen
 from tests.booking.scenes import BoxOffice, changed, scheduled
 from tests.booking.storefront import Storefront
@@ -16,7 +16,7 @@ DEARER = {"standard": 1300, "premium": 1500}
 
 async def test_a_dearer_seat_is_not_held_before_the_customer_confirms(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
-    await office.db.run(settling.change_shows, [changed(show, 1, prices_cents=DEARER)])
+    await office.db.run(event_handlers.change_shows, [changed(show, 1, prices_cents=DEARER)])
     seen = Seen(prices_cents=SEEN_PRICES, starts_at=show.starts_at)
     with pytest.raises(SaleChanged) as refusal:
         await office.hold(show, "A1", "A2", "C1", "C2", seen=seen)
@@ -35,13 +35,13 @@ async def test_a_dearer_seat_is_not_held_before_the_customer_confirms(office: Bo
 async def test_a_price_that_fell_surprises_nobody(office: BoxOffice, seen: dict[str, Any]) -> None:
     show = await office.schedule(scheduled(prices_cents=SEEN_PRICES))
     cheaper = {"standard": 800, "premium": 1500}
-    await office.db.run(settling.change_shows, [changed(show, 1, prices_cents=cheaper)])
+    await office.db.run(event_handlers.change_shows, [changed(show, 1, prices_cents=cheaper)])
     assert (await office.hold(show, "A1", "A2", seen=Seen(**seen))).total_cents == 1600
 
 
 async def test_the_best_seats_are_not_dearer_than_their_zone_was(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
-    await office.db.run(settling.change_shows, [changed(show, 1, prices_cents=DEARER)])
+    await office.db.run(event_handlers.change_shows, [changed(show, 1, prices_cents=DEARER)])
     with pytest.raises(SaleChanged):
         await office.hold(show, best=2, zone="standard", seen=Seen(prices_cents=SEEN_PRICES))
     with pytest.raises(SaleChanged):
@@ -59,7 +59,7 @@ async def test_a_zone_that_was_not_seen_had_no_price_to_compare(office: BoxOffic
 async def test_another_time_is_told_too(office: BoxOffice, minutes: int) -> None:
     show = await office.schedule(scheduled())
     moved = show.starts_at + timedelta(minutes=minutes)
-    await office.db.run(settling.change_shows, [changed(show, 1, starts_at=moved)])
+    await office.db.run(event_handlers.change_shows, [changed(show, 1, starts_at=moved)])
     with pytest.raises(SaleChanged) as refusal:
         await office.hold(show, "A1", "A2", seen=Seen(total_cents=2000, starts_at=show.starts_at))
     assert refusal.value.members["changed"] == ["time"]
@@ -72,7 +72,7 @@ async def test_over_http_the_answer_is_what_the_next_request_says(front: Storefr
     show = await front.office.schedule(scheduled())
     seat_map = await front.get(f"/api/booking/shows/{show.show_id}/seats")
     prices = {zone["zone"]: zone["price_cents"] for zone in seat_map["zones"]}
-    await front.office.db.run(settling.change_shows, [changed(show, 1, prices_cents=DEARER)])
+    await front.office.db.run(event_handlers.change_shows, [changed(show, 1, prices_cents=DEARER)])
     body: dict[str, Any] = {"show_id": str(show.show_id), "seats": ["A1", "A2"]}
     seen = {"prices_cents": prices, "starts_at": seat_map["starts_at"]}
     answer = await front.http.post("/api/booking/holds", json=body | {"seen": seen})
@@ -86,5 +86,5 @@ async def test_over_http_the_answer_is_what_the_next_request_says(front: Storefr
 
 async def test_who_does_not_say_what_they_saw_gets_seats_as_before(front: Storefront) -> None:
     show = await front.office.schedule(scheduled())
-    await front.office.db.run(settling.change_shows, [changed(show, 1, prices_cents=DEARER)])
+    await front.office.db.run(event_handlers.change_shows, [changed(show, 1, prices_cents=DEARER)])
     assert (await front.hold(show, "A1", "A2"))["total_cents"] == 2600

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from cinesync.booking import held_store, store
+from cinesync.booking import held_seats_store, store
 from cinesync.chassis import clock
 from cinesync.chassis.database import migrations
 from cinesync.chassis.database.database import Transaction, text
@@ -33,7 +33,7 @@ async def held_and_read(tx: Transaction, key: UUID) -> tuple[int, int]:
     """
     batch = {key, *(clock.new_id() for _ in range(BATCH))}
     before = await looks_at_bookings(tx)
-    held = await held_store.held_seats(tx, batch, batch, 300)
+    held = await held_seats_store.held_seats(tx, batch, batch, 300)
     return sum(row.live for row in held), await looks_at_bookings(tx) - before
 
 

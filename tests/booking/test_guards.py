@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from cinesync.booking import settling, store
+from cinesync.booking import event_handlers, store
 from cinesync.booking.model import HoldSeats, SeatTaken
 from cinesync.booking.service import Held, HoldResult
 from cinesync.booking.store import Claim, Sale
@@ -129,7 +129,7 @@ async def test_late_money_and_a_new_hold_never_share_a_seat(
         late = await office.hold(show, "A1", "A2")
         await office.run_out(late)
         _, [result] = await asyncio.gather(
-            hasty.db.run(settling.confirm_bookings, [paid(late)]),
+            hasty.db.run(event_handlers.confirm_bookings, [paid(late)]),
             hasty.try_hold(wish(show, "A1", "A2")),
         )
         rows = await office.seat_rows(show)

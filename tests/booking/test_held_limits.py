@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from cinesync.booking import held_store, service, settling
+from cinesync.booking import event_handlers, held_seats_store, service
+from cinesync.booking.context import Shop
 from cinesync.booking.held_limits import HeldSeats, is_near
 from cinesync.booking.model import (
     AddressHoldsTooMany,
@@ -18,7 +19,6 @@ from cinesync.booking.model import (
     TooManyHeld,
 )
 from cinesync.booking.service import Held
-from cinesync.booking.shop import Shop
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
@@ -160,7 +160,7 @@ async def test_a_cancelled_show_costs_nobody_a_pause(
 ) -> None:
     address_key = clock.new_id()
     await fill(office, show, address_key=address_key)
-    await office.db.run(settling.cancel_shows, [called_off(show)])
+    await office.db.run(event_handlers.cancel_shows, [called_off(show)])
     other = await office.schedule(scheduled(hall()))
     assert (await fill(office, other, address_key=address_key))[0] == 60
 
@@ -179,14 +179,14 @@ async def test_who_held_seats_is_forgotten_after_the_pause(
     alive = await office.hold(show, best=2)
     for _ in range(2):
         await office.release(await office.hold(show, best=2))
-    assert await office.db.read(held_store.find_ended, 300, 10) == []
+    assert await office.db.read(held_seats_store.find_ended, 300, 10) == []
     await office.execute(
         f"{PAUSE_OVER} WHERE booking_id <> :id",
         id=alive.booking_id,
     )
-    ended = await office.db.read(held_store.find_ended, 300, 10)
+    ended = await office.db.read(held_seats_store.find_ended, 300, 10)
     assert len(ended) == 2
-    await office.db.run(held_store.forget, [*ended, (alive.region, alive.booking_id)])
+    await office.db.run(held_seats_store.forget, [*ended, (alive.region, alive.booking_id)])
     assert await keys_left(office) == 1
 
 
@@ -270,7 +270,7 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have counted before either of them holds."""
     arrived = 0
     both = asyncio.Event()
-    count = held_store.held_seats
+    count = held_seats_store.held_seats
 
     async def count_and_wait(
         tx: Transaction, emails: Collection[UUID], addresses: Collection[UUID], pause: int
@@ -283,7 +283,7 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
         await both.wait()
         return counted
 
-    monkeypatch.setattr(held_store, "held_seats", count_and_wait)
+    monkeypatch.setattr(held_seats_store, "held_seats", count_and_wait)
 
 
 async def live(office: BoxOffice) -> list[Booking]:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from cinesync.booking import service, settling
+from cinesync.booking import event_handlers, service
 from cinesync.booking.model import (
     ExtensionsUsedUp,
     GuestHoldsAlready,
@@ -199,7 +199,7 @@ async def test_sales_close_some_minutes_after_the_start(office: BoxOffice) -> No
 
 async def test_a_cancelled_show_is_not_sold(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
-    await office.db.run(settling.cancel_shows, [called_off(show)])
+    await office.db.run(event_handlers.cancel_shows, [called_off(show)])
     with pytest.raises(ShowIsOff):
         await office.hold(show, "A1", "A2")
 
@@ -207,7 +207,9 @@ async def test_a_cancelled_show_is_not_sold(office: BoxOffice) -> None:
 async def test_a_hold_keeps_its_price_when_the_show_changes(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     before = await office.hold(show, "A1", "A2")
-    await office.db.run(settling.change_shows, [changed(show, 1, prices_cents={"standard": 1300})])
+    await office.db.run(
+        event_handlers.change_shows, [changed(show, 1, prices_cents={"standard": 1300})]
+    )
     after = await office.hold(show, "A3", "A4")
     assert (before.total_cents, after.total_cents) == (2000, 2600)
     assert (await office.find(before.booking_id)).total_cents == 2000

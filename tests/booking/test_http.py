@@ -7,7 +7,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from cinesync.booking import settling
+from cinesync.booking import event_handlers
 from cinesync.chassis import clock
 from cinesync.chassis.http.app import encode_cursor
 from tests.booking.scenes import called_off, changed, refunded, row, scheduled
@@ -276,7 +276,7 @@ async def test_money_that_goes_back_is_shown_with_the_booking(front: Storefront)
     show = await front.office.schedule(scheduled())
     booking = await front.book(show, "A1", "A2")
     second = await front.office.pay(await front.office.find(UUID(booking["booking_id"])))
-    await front.office.db.run(settling.note_refunds, [refunded(second)])
+    await front.office.db.run(event_handlers.note_refunds, [refunded(second)])
     detail = await front.get(f"/api/booking/bookings/{booking['booking_id']}")
     [refused] = detail["refused_payments"]
     assert (refused["reason"], refused["refunded_cents"]) == ("already_paid", 2000)
@@ -356,7 +356,7 @@ async def test_stats_count_what_one_bought_and_what_it_cost(front: Storefront) -
 
 async def test_a_cancelled_show_is_a_conflict(front: Storefront) -> None:
     show = await front.office.schedule(scheduled())
-    await front.office.db.run(settling.cancel_shows, [called_off(show)])
+    await front.office.db.run(event_handlers.cancel_shows, [called_off(show)])
     body = {"show_id": str(show.show_id), "best": 1}
     answer = await front.http.post("/api/booking/holds", json=body)
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/show-is-off")
@@ -367,7 +367,7 @@ async def test_new_prices_reach_the_seat_map(front: Storefront) -> None:
     path = f"/api/booking/shows/{show.show_id}/seats"
     assert (await front.get(path))["seats"][0]["price_cents"] == 1000
     event = changed(show, 1, prices_cents={"standard": 1200})
-    await front.office.db.run(settling.change_shows, [event])
+    await front.office.db.run(event_handlers.change_shows, [event])
     front.shop.live.shows_changed([event])
     assert (await front.get(path))["seats"][0]["price_cents"] == 1200
 

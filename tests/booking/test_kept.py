@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.booking import catalog, kept, settling, store
+from cinesync.booking import event_handlers, show_cache, show_store, store
 from cinesync.booking.model import Show, ShowIsOff
 from cinesync.chassis.database.database import Transaction
 from tests.booking.scenes import BoxOffice, called_off, changed, scheduled, wish
@@ -16,13 +16,13 @@ from tests.booking.scenes import BoxOffice, called_off, changed, scheduled, wish
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[set[UUID]]:
     """The shows that were read, read by read."""
     made: list[set[UUID]] = []
-    find = catalog.find_shows
+    find = show_store.find_shows
 
     async def find_and_note(tx: Transaction, show_ids: Iterable[UUID]) -> Mapping[UUID, Show]:
         made.append(set(show_ids))
         return await find(tx, made[-1])
 
-    monkeypatch.setattr(catalog, "find_shows", find_and_note)
+    monkeypatch.setattr(show_store, "find_shows", find_and_note)
     return made
 
 
@@ -38,7 +38,7 @@ async def test_a_changed_show_is_read_again(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     await office.hold(show, best=1)
     change = changed(show, 1, prices_cents=dict.fromkeys(show.prices_cents, 4_321))
-    await office.db.run(settling.change_shows, [change])
+    await office.db.run(event_handlers.change_shows, [change])
     booking = await office.hold(show, best=1)
     assert booking.total_cents == 4_321
 
@@ -46,7 +46,7 @@ async def test_a_changed_show_is_read_again(office: BoxOffice) -> None:
 async def test_a_cancelled_show_is_read_again(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     await office.hold(show, best=1)
-    await office.db.run(settling.cancel_shows, [called_off(show)])
+    await office.db.run(event_handlers.cancel_shows, [called_off(show)])
     [answer] = await office.try_hold(wish(show, best=1))
     assert isinstance(answer, ShowIsOff)
 
@@ -66,7 +66,7 @@ async def test_a_kept_show_is_of_the_moment_it_is_sold(office: BoxOffice) -> Non
 async def test_no_more_shows_are_kept_than_room_is_for(
     office: BoxOffice, reads: list[set[UUID]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "SHOWS_MAX", 1)
+    monkeypatch.setattr(show_cache, "SHOWS_MAX", 1)
     first, second = await office.schedule(scheduled()), await office.schedule(scheduled())
     for show in (first, second, second, first):
         await office.hold(show, best=1)

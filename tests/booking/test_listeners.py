@@ -2,7 +2,7 @@
 
 import pytest
 
-from cinesync.booking.live import Live, TooManyListenersHere
+from cinesync.booking.seatmap.hub import Live, TooManyListenersHere
 from tests.booking.test_live import SHOW_ID, Database
 
 

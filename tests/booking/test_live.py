@@ -11,15 +11,15 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from cinesync.booking import feed as feeds
-from cinesync.booking import live as live_module
-from cinesync.booking import seating
-from cinesync.booking.feed import Feed, Snapshot, Taken
-from cinesync.booking.live import Live, TooManyListeners
+from cinesync.booking.allocation import seating
+from cinesync.booking.context import Shop
+from cinesync.booking.fast_path import shortcuts
 from cinesync.booking.model import HoldSeats, NotTogether, Terms, UnknownShow
 from cinesync.booking.routes import router
-from cinesync.booking.shop import Shop
-from cinesync.booking.shortcuts import shortcuts
+from cinesync.booking.seatmap import hub as live_module
+from cinesync.booking.seatmap import state as feeds
+from cinesync.booking.seatmap.hub import Live, TooManyListeners
+from cinesync.booking.seatmap.state import Feed, Snapshot, Taken
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.contracts.booking import (

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cinesync.booking import service, settling
+from cinesync.booking import event_handlers, service
 from cinesync.booking.model import Booking, BookingError, GapLeft, State
 from tests.booking.scenes import BoxOffice, called_off, paid, row, scheduled
 from tests.conftest import MakeDatabase
@@ -127,7 +127,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     def hear_of_a_payment_again(self, party: Party) -> None:
         if party.paid_with is not None:
             again = paid(party.booking, payment_id=party.paid_with)
-            self.run(self.office.db.run(settling.confirm_bookings, [again]))
+            self.run(self.office.db.run(event_handlers.confirm_bookings, [again]))
 
     @rule(party=parties)
     def cancel(self, party: Party) -> None:
@@ -160,7 +160,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     @rule(wish=st.integers(0, 9))
     def call_off(self, wish: int) -> None:
         if wish == 0:
-            self.run(self.office.db.run(settling.cancel_shows, [called_off(self.show)]))
+            self.run(self.office.db.run(event_handlers.cancel_shows, [called_off(self.show)]))
             self.is_off = True
             for party in self.everybody:
                 self._give_money_back(party)

@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from cinesync.booking import history, receipts, service, settling
+from cinesync.booking import event_handlers, history_store, receipt_store, service
 from cinesync.booking.model import NotConfirmed, SeatTaken, State, TooLateToCancel
-from cinesync.booking.receipts import BookingReceipt
+from cinesync.booking.receipt_store import BookingReceipt
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction
 from cinesync.contracts.booking import BookingCancelled
@@ -54,8 +54,10 @@ async def test_an_event_in_two_messages_books_once(office: BoxOffice) -> None:
     hold = await office.hold(show, "A1", "A2")
     payment = paid(hold)
     again = paid(hold, payment_id=payment.payment_id)
-    await office.db.run(settling.confirm_bookings, [payment, again])
-    await office.db.run(settling.confirm_bookings, [paid(hold, payment_id=payment.payment_id)])
+    await office.db.run(event_handlers.confirm_bookings, [payment, again])
+    await office.db.run(
+        event_handlers.confirm_bookings, [paid(hold, payment_id=payment.payment_id)]
+    )
     assert len(await office.told("booking.confirmed")) == 1
     assert await office.told("booking.refused") == []
 
@@ -64,7 +66,7 @@ async def test_a_second_payment_goes_back(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
     first, second = paid(hold), paid(hold)
-    await office.db.run(settling.confirm_bookings, [first, second])
+    await office.db.run(event_handlers.confirm_bookings, [first, second])
     third = await office.pay(hold)
     assert (await office.find(hold.booking_id)).payment_id == first.payment_id
     refused = await office.told("booking.refused")
@@ -138,7 +140,7 @@ async def test_of_two_late_payments_for_one_seat_the_first_wins(office: BoxOffic
     await office.run_out(second)
     third = await office.hold(show, "B1", "B2")
     await office.db.run(
-        settling.confirm_bookings, [paid(second), paid(first), paid(third), paid(first)]
+        event_handlers.confirm_bookings, [paid(second), paid(first), paid(third), paid(first)]
     )
     assert (await office.find(second.booking_id)).state is State.CONFIRMED
     assert (await office.find(third.booking_id)).state is State.CONFIRMED
@@ -153,7 +155,7 @@ async def test_a_late_payment_does_not_take_a_living_hold_in_the_same_batch(
     late = await office.hold(show, "A1", "A2", "A3")
     await office.run_out(late)
     alive = await office.hold(show, "A3", "A4")
-    await office.db.run(settling.confirm_bookings, [paid(late), paid(alive)])
+    await office.db.run(event_handlers.confirm_bookings, [paid(late), paid(alive)])
     assert (await office.find(alive.booking_id)).state is State.CONFIRMED
     [event] = await office.told("booking.refused")
     assert event.hold_id == late.booking_id
@@ -203,7 +205,7 @@ async def test_a_cancelled_show_refunds_its_bookings_and_lets_its_holds_go(
     held = await office.hold(show, "B1", "B2")
     elsewhere = await office.hold(other_show, "A1", "A2")
     payment = await office.pay(booked)
-    await office.db.run(settling.cancel_shows, [called_off(show)])
+    await office.db.run(event_handlers.cancel_shows, [called_off(show)])
     assert await office.seat_rows(show) == {}
     assert len(await office.seat_rows(other_show)) == 2
     [event] = await office.told("booking.cancelled")
@@ -225,14 +227,14 @@ async def test_a_show_is_cancelled_once(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     await office.pay(await office.hold(show, "A1", "A2"))
     for _ in range(2):
-        await office.db.run(settling.cancel_shows, [called_off(show), called_off(show)])
+        await office.db.run(event_handlers.cancel_shows, [called_off(show), called_off(show)])
     assert len(await office.told("booking.cancelled")) == 1
 
 
 async def test_money_for_a_cancelled_show_goes_back(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
-    await office.db.run(settling.cancel_shows, [called_off(show)])
+    await office.db.run(event_handlers.cancel_shows, [called_off(show)])
     await office.pay(hold)
     assert [event.reason for event in await office.told("booking.refused")] == ["released_show"]
     assert await office.seat_rows(show) == {}
@@ -295,8 +297,8 @@ async def test_a_payment_and_a_cancellation_of_the_show_at_once_leave_nothing_un
         hold = await office.hold(show, "A1", "A2")
         payment = paid(hold)
         await asyncio.gather(
-            office.db.run(settling.confirm_bookings, [payment]),
-            office.db.run(settling.cancel_shows, [called_off(show)]),
+            office.db.run(event_handlers.confirm_bookings, [payment]),
+            office.db.run(event_handlers.cancel_shows, [called_off(show)]),
         )
         told = [*await office.told("booking.refused"), *await office.told("booking.cancelled")]
         back = [event for event in told if event.payment_id == payment.payment_id]
@@ -307,7 +309,7 @@ async def test_a_payment_and_a_cancellation_of_the_show_at_once_leave_nothing_un
 async def test_a_failed_payment_is_noted_and_the_hold_stays(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
-    await office.db.run(settling.note_failures, [failed(hold), failed(hold)])
+    await office.db.run(event_handlers.note_failures, [failed(hold), failed(hold)])
     found = await office.find(hold.booking_id)
     assert (found.payment_failure, found.status) == ("card_declined", State.HELD)
 
@@ -317,9 +319,11 @@ async def test_refunds_are_counted_until_all_is_back(office: BoxOffice) -> None:
     hold = await office.hold(show, "A1", "A2")
     payment = await office.pay(hold)
     await office.cancel(hold)
-    await office.db.run(settling.note_refunds, [refunded(payment, 500), refunded(payment, 500)])
+    await office.db.run(
+        event_handlers.note_refunds, [refunded(payment, 500), refunded(payment, 500)]
+    )
     assert (await office.find(hold.booking_id)).refund_state == "pending"
-    await office.db.run(settling.note_refunds, [refunded(payment, 1000)])
+    await office.db.run(event_handlers.note_refunds, [refunded(payment, 1000)])
     assert (await office.find(hold.booking_id)).refund_state == "refunded"
 
 
@@ -327,7 +331,7 @@ async def test_money_taken_twice_and_given_back_is_not_the_bookings(office: BoxO
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
     payment = await office.pay(hold)
-    await office.db.run(settling.note_refunds, [refunded(payment, surplus=True)])
+    await office.db.run(event_handlers.note_refunds, [refunded(payment, surplus=True)])
     found = await office.find(hold.booking_id)
     assert (found.refunded_cents, found.refund_state) == (0, "none")
 
@@ -347,15 +351,15 @@ async def test_a_booking_knows_where_the_ledger_has_it(office: BoxOffice) -> Non
         event_id=clock.new_id(), occurred_at=clock.now(), height=7, entries=entries
     )
     for _ in range(2):
-        await office.db.run(receipts.insert, [told, told])
+        await office.db.run(receipt_store.insert, [told, told])
     receipt = BookingReceipt(entries[1].entry_event_id, height=7, index=1)
-    assert await office.db.read(receipts.of_booking, one.booking_id) == receipt
-    assert await office.db.read(receipts.of_booking, other.booking_id) is None
+    assert await office.db.read(receipt_store.of_booking, one.booking_id) == receipt
+    assert await office.db.read(receipt_store.of_booking, other.booking_id) is None
 
 
 async def test_a_block_without_confirmed_bookings_costs_no_statement() -> None:
     told = LedgerCommitted(event_id=clock.new_id(), occurred_at=clock.now(), height=7, entries=[])
-    await receipts.insert(cast(Transaction, None), [told])  # nothing to run one with
+    await receipt_store.insert(cast(Transaction, None), [told])  # nothing to run one with
 
 
 async def test_refunds_of_refused_payments_are_noted_with_them(office: BoxOffice) -> None:
@@ -363,7 +367,7 @@ async def test_refunds_of_refused_payments_are_noted_with_them(office: BoxOffice
     hold = await office.hold(show, "A1", "A2")
     await office.pay(hold)
     second = await office.pay(hold)
-    await office.db.run(settling.note_refunds, [refunded(second)])
-    [refused] = await office.db.read(history.refusals_of, hold.booking_id)
+    await office.db.run(event_handlers.note_refunds, [refunded(second)])
+    [refused] = await office.db.read(history_store.refusals_of, hold.booking_id)
     assert (refused.payment_id, refused.refunded_cents) == (second.payment_id, 2000)
     assert (await office.find(hold.booking_id)).refunded_cents == 0

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import httpx
 
-from cinesync.booking.history import insert_refused
+from cinesync.booking.history_store import insert_refused
 from cinesync.booking.personal_data import forget_customers, personal_data_router
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction, text

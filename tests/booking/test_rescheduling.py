@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cinesync.booking import rescheduling, settling
+from cinesync.booking import event_handlers, rescheduling
 from cinesync.booking.model import State, TooLateToCancel
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.contracts.movies import ShowChanged, ShowScheduled
@@ -31,7 +31,9 @@ async def test_a_show_moved_earlier_can_be_given_back_until_its_new_start(
     show = await office.schedule(scheduled(starts_in_minutes=180))
     booking = await office.hold(show, "A1", "A2")
     await office.pay(booking)
-    await office.db.run(settling.change_shows, [moved(show, -150)])  # it starts in half an hour
+    await office.db.run(
+        event_handlers.change_shows, [moved(show, -150)]
+    )  # it starts in half an hour
     cancelled, [event] = await office.cancel(booking)
     assert cancelled.state is State.CANCELLED
     assert event.refund_cents == 2000
@@ -41,16 +43,16 @@ async def test_a_small_change_takes_no_right_away_and_gives_none(office: BoxOffi
     show = await office.schedule(scheduled(starts_in_minutes=130))
     booking = await office.hold(show, "A1", "A2", "A3")
     await office.pay(booking)
-    await office.db.run(settling.change_shows, [moved(show, -14)])  # in 116 minutes
+    await office.db.run(event_handlers.change_shows, [moved(show, -14)])  # in 116 minutes
     kept, _ = await office.give_back(booking, "A3")  # as until 120 minutes before the old start
     assert kept.state is State.CONFIRMED
-    await office.db.run(settling.change_shows, [moved(show, -29, revision=2)])
+    await office.db.run(event_handlers.change_shows, [moved(show, -29, revision=2)])
     await office.give_back(booking, "A2")
 
 
 async def test_who_bought_the_new_time_has_no_claim(office: BoxOffice) -> None:
     show = await office.schedule(scheduled(starts_in_minutes=180))
-    await office.db.run(settling.change_shows, [moved(show, -150)])
+    await office.db.run(event_handlers.change_shows, [moved(show, -150)])
     booking = await office.hold(show, "A1", "A2")
     await office.pay(booking)
     with pytest.raises(TooLateToCancel):
@@ -61,8 +63,8 @@ async def test_a_show_moved_there_and_back_is_as_it_was_booked(office: BoxOffice
     show = await office.schedule(scheduled(starts_in_minutes=100))
     booking = await office.hold(show, "A1", "A2")
     await office.pay(booking)
-    await office.db.run(settling.change_shows, [moved(show, 60, revision=1)])
-    await office.db.run(settling.change_shows, [moved(show, 0, revision=2)])
+    await office.db.run(event_handlers.change_shows, [moved(show, 60, revision=1)])
+    await office.db.run(event_handlers.change_shows, [moved(show, 0, revision=2)])
     with pytest.raises(TooLateToCancel):
         await office.cancel(booking)
 
@@ -74,8 +76,8 @@ async def test_each_customer_is_told_once_page_by_page(office: BoxOffice) -> Non
         await office.pay(booking)
     await office.hold(show, "A7", "A8")  # not paid for: nobody is told
     change = moved(show, 30)
-    await office.db.run(settling.change_shows, [change])
-    await office.db.run(settling.change_shows, [change])
+    await office.db.run(event_handlers.change_shows, [change])
+    await office.db.run(event_handlers.change_shows, [change])
     late = await office.hold(show, "B7", "B8")  # bought as it is now
     await office.pay(late)
     assert await tell_all(office, at_once=2) == 2  # of two, and of one
@@ -91,7 +93,7 @@ async def test_who_pays_after_the_move_for_seats_chosen_before_it_is_told_too(
     show = await office.schedule(scheduled())
     early, late = await office.hold(show, "A1", "A2"), await office.hold(show, "B1", "B2")
     await office.pay(early)
-    await office.db.run(settling.change_shows, [moved(show, 30)])
+    await office.db.run(event_handlers.change_shows, [moved(show, 30)])
     await tell_all(office)
     await office.pay(late)
     for _ in range(2):
@@ -113,8 +115,10 @@ async def count_of(tx: Transaction, table: str) -> int:
 async def test_small_changes_and_new_prices_tell_nobody(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     await office.pay(await office.hold(show, "A1", "A2"))
-    await office.db.run(settling.change_shows, [moved(show, 14)])
-    await office.db.run(settling.change_shows, [moved(show, 14, revision=2), changed(show, 3)])
+    await office.db.run(event_handlers.change_shows, [moved(show, 14)])
+    await office.db.run(
+        event_handlers.change_shows, [moved(show, 14, revision=2), changed(show, 3)]
+    )
     await tell_all(office)
     assert await office.told("booking.rescheduled") == []
 
@@ -123,7 +127,7 @@ async def test_small_changes_add_up_and_the_way_back_is_told(office: BoxOffice) 
     show = await office.schedule(scheduled())
     await office.pay(await office.hold(show, "A1", "A2"))
     for revision, minutes in ((1, 10), (2, 20), (3, 0)):
-        await office.db.run(settling.change_shows, [moved(show, minutes, revision)])
+        await office.db.run(event_handlers.change_shows, [moved(show, minutes, revision)])
         await tell_all(office)
     told = await office.told("booking.rescheduled")
     assert [event.revision for event in told] == [2, 3]
@@ -134,7 +138,7 @@ async def test_the_old_time_stays_to_be_seen(front: Storefront) -> None:
     booking = await front.book(show, "A1", "A2")
     assert (booking["is_moved"], booking["booked_starts_at"]) == (False, booking["starts_at"])
     change = moved(show, 30)
-    await front.office.db.run(settling.change_shows, [change])
+    await front.office.db.run(event_handlers.change_shows, [change])
     after = await front.get(f"/api/booking/bookings/{booking['booking_id']}")
     assert (after["is_moved"], after["booked_starts_at"]) == (True, booking["starts_at"])
     assert after["starts_at"] != booking["starts_at"]

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.booking import history, returned_money, revocations, settling
+from cinesync.booking import event_handlers, history_store, returned_money, revocations
 from cinesync.booking.model import State
 from cinesync.chassis import clock
 from cinesync.contracts.payment import (
@@ -55,7 +55,7 @@ async def test_a_booking_whose_money_is_all_back_ends(office: BoxOffice, reason:
     hold = await office.hold(show, "A1", "A2")
     payment = await office.pay(hold)
     event = refunded(payment, unasked_cents=2000, reason=reason)
-    await office.db.run(settling.note_refunds, [event])
+    await office.db.run(event_handlers.note_refunds, [event])
     booking = await office.find(hold.booking_id)
     assert (booking.state, booking.cancel_reason) == (State.CANCELLED, reason)
     assert (booking.refund_cents, booking.refund_state) == (2000, "refunded")
@@ -70,7 +70,7 @@ async def test_a_part_that_went_back_leaves_the_booking(office: BoxOffice) -> No
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
     payment = await office.pay(hold)
-    await office.db.run(settling.note_refunds, [refunded(payment, 500, unasked_cents=500)])
+    await office.db.run(event_handlers.note_refunds, [refunded(payment, 500, unasked_cents=500)])
     booking = await office.find(hold.booking_id)
     assert (booking.state, booking.refund_cents, booking.refunded_cents) == (
         State.CONFIRMED,
@@ -78,7 +78,7 @@ async def test_a_part_that_went_back_leaves_the_booking(office: BoxOffice) -> No
         500,
     )
     rest = refunded(payment, 1500, unasked_cents=1500, reason="provider")
-    await office.db.run(settling.note_refunds, [rest])
+    await office.db.run(event_handlers.note_refunds, [rest])
     assert (await office.find(hold.booking_id)).state is State.CANCELLED
 
 
@@ -88,7 +88,7 @@ async def test_what_booking_had_asked_for_is_not_counted_again(office: BoxOffice
     hold = await office.hold(show, "A1", "A2")
     payment = await office.pay(hold)
     await office.cancel(hold)
-    await office.db.run(settling.note_refunds, [refunded(payment, 2000, unasked_cents=0)])
+    await office.db.run(event_handlers.note_refunds, [refunded(payment, 2000, unasked_cents=0)])
     booking = await office.find(hold.booking_id)
     assert (booking.refund_cents, booking.refund_state) == (2000, "refunded")
     assert len(await office.told("booking.cancelled")) == 1
@@ -100,9 +100,9 @@ async def test_money_back_before_the_payment_is_known_waits_for_it(office: BoxOf
     payment = paid(hold)
     event = refunded(payment, unasked_cents=2000, reason="provider")
     with pytest.raises(returned_money.PaymentNotKnownYet):
-        await office.db.run(settling.note_refunds, [event])
-    await office.db.run(settling.confirm_bookings, [payment])
-    await office.db.run(settling.note_refunds, [event])
+        await office.db.run(event_handlers.note_refunds, [event])
+    await office.db.run(event_handlers.confirm_bookings, [payment])
+    await office.db.run(event_handlers.note_refunds, [event])
     assert (await office.find(hold.booking_id)).state is State.CANCELLED
 
 
@@ -112,9 +112,9 @@ async def test_money_back_of_a_refused_payment_touches_no_booking(office: BoxOff
     await office.pay(hold)
     second = await office.pay(hold)
     event = refunded(second, unasked_cents=2000, reason="provider")
-    await office.db.run(settling.note_refunds, [event])
+    await office.db.run(event_handlers.note_refunds, [event])
     assert (await office.find(hold.booking_id)).state is State.CONFIRMED
-    [refused] = await office.db.read(history.refusals_of, hold.booking_id)
+    [refused] = await office.db.read(history_store.refusals_of, hold.booking_id)
     assert refused.refunded_cents == 2000
 
 
@@ -124,7 +124,7 @@ async def test_a_refund_that_failed_is_owed_again(office: BoxOffice) -> None:
     payment = await office.pay(hold)
     await office.cancel(hold)
     back = refunded(payment)
-    await office.db.run(settling.note_refunds, [back])
+    await office.db.run(event_handlers.note_refunds, [back])
     never_told = refund_failed(refunded(payment, 700), was_refunded=False)
     failures = [refund_failed(back), never_told]
     await office.db.run(returned_money.note_failed_refunds, failures)
@@ -137,9 +137,9 @@ async def test_a_refused_payments_refund_that_failed_is_owed_again(office: BoxOf
     hold = await office.hold(show, "A1", "A2")
     await office.pay(hold)
     back = refunded(await office.pay(hold))
-    await office.db.run(settling.note_refunds, [back])
+    await office.db.run(event_handlers.note_refunds, [back])
     await office.db.run(returned_money.note_failed_refunds, [refund_failed(back)])
-    [refused] = await office.db.read(history.refusals_of, hold.booking_id)
+    [refused] = await office.db.read(history_store.refusals_of, hold.booking_id)
     assert refused.refunded_cents == 0
 
 

@@ -7,8 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from cinesync.booking import settling
-from cinesync.booking.live import Live
+from cinesync.booking import event_handlers
 from cinesync.booking.model import (
     AddressHoldsTooMany,
     Booking,
@@ -30,6 +29,7 @@ from cinesync.booking.seat_changes import (
     HoldIsChanging,
     change_seats,
 )
+from cinesync.booking.seatmap.hub import Live
 from cinesync.booking.service import NothingHeld
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction
@@ -157,11 +157,15 @@ async def test_the_rules_of_seating_hold_and_its_own_seats_count_as_free(
 async def test_a_seat_that_stays_does_not_become_dearer(office: BoxOffice) -> None:
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
-    await office.db.run(settling.change_shows, [changed(show, 1, prices_cents={"standard": 1300})])
+    await office.db.run(
+        event_handlers.change_shows, [changed(show, 1, prices_cents={"standard": 1300})]
+    )
     now = await do_change(office, hold, "A1", "A2", "A3")
     assert [priced.price_cents for priced in now.seats] == [1000, 1000, 1300]
     assert now.total_cents == 3300
-    await office.db.run(settling.change_shows, [changed(show, 2, prices_cents={"standard": 900})])
+    await office.db.run(
+        event_handlers.change_shows, [changed(show, 2, prices_cents={"standard": 900})]
+    )
     assert (await do_change(office, hold, "A1", "A2", "A3")).total_cents == 2700
 
 

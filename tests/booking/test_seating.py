@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinesync.booking import seating
-from cinesync.booking.allocation import choice
+from cinesync.booking.allocation import choice, seating
+from cinesync.booking.allocation.seating import Hall, arrange
 from cinesync.booking.model import (
     ChooseSeats,
     GapLeft,
@@ -17,7 +17,6 @@ from cinesync.booking.model import (
     TooManySeats,
     UnknownSeat,
 )
-from cinesync.booking.seating import Hall, arrange
 from cinesync.contracts.movies import LayoutSeat
 from tests.booking.scenes import accessible, row
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.booking import settling
+from cinesync.booking import event_handlers
 from cinesync.booking.model import State
 from cinesync.chassis import audit_log, clock
 from cinesync.contracts.movies import ShowScheduled
@@ -163,7 +163,7 @@ async def test_a_whole_show_is_refunded_page_by_page(
         assert (found["status"], found["cancel_note"]) == ("cancelled", "The projector failed")
     late = await front.office.find(UUID(held["hold_id"]))  # paid while it was going on
     assert late.state is State.RELEASED
-    await front.office.db.run(settling.confirm_bookings, [paid(late)])
+    await front.office.db.run(event_handlers.confirm_bookings, [paid(late)])
     [back] = await front.office.told("booking.refused")
     assert back.reason == "released_show"
     actions = [entry.action for entry in await trail(front)]
@@ -177,7 +177,7 @@ async def test_a_show_that_is_cancelled_meanwhile_is_given_back_whole(
     path = f"/api/booking/shows/{show.show_id}/refunds"
     asked = body(limit=1)
     await manager.http.post(path, json=asked)
-    await front.office.db.run(settling.cancel_shows, [called_off(show)])
+    await front.office.db.run(event_handlers.cancel_shows, [called_off(show)])
     for booking in bookings:
         found = await front.office.find(UUID(booking["booking_id"]))
         assert (found.state, found.refund_cents) == (State.CANCELLED, 2000)

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, open_database
+from cinesync.movies.demo.seeding import seed_chain
 from cinesync.movies.routes import router
-from cinesync.movies.seeding import seed_chain
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeClient, MakeDatabase
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinesync.movies.certificates import CERTIFICATES
-from cinesync.movies.cleaning import (
+from cinesync.movies.importing.cleaning import (
     Cleaned,
     Record,
     Rejection,
@@ -17,6 +16,7 @@ from cinesync.movies.cleaning import (
     duplicate,
     not_a_record,
 )
+from cinesync.movies.importing.ratings import CERTIFICATES
 from cinesync.movies.model import TYPES, Movie
 from tests.movies.conftest import relaxed
 

@@ -10,7 +10,7 @@ from cinesync.chassis.messaging.event import Message, encode
 from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.contracts.booking import BookingConfirmed, BookingReduced
 from cinesync.movies import service
-from cinesync.movies.consumers import HANDLERS
+from cinesync.movies.event_handlers import HANDLERS
 
 
 async def _taken(tx: Transaction) -> int:

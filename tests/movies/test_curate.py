@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cinesync.movies import curate
-from cinesync.movies.curate import Curation, curated
+from cinesync.movies.demo import curate
+from cinesync.movies.demo.curate import Curation, curated
+from cinesync.movies.demo.seeding import shipped_movies
 from cinesync.movies.model import Movie
-from cinesync.movies.seeding import shipped_movies
 
 LIST = Path(__file__).parent / "data" / "movies.json.xz"
 

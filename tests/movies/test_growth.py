@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from cinesync.chassis.database.database import Database, Transaction, text
-from cinesync.movies import listing
-from cinesync.movies.listing import MovieFilter, ShowFilter
+from cinesync.movies import list_store
+from cinesync.movies.list_store import MovieFilter, ShowFilter
 
 pytestmark = pytest.mark.slow
 
@@ -52,8 +52,8 @@ async def shows_read(tx: Transaction, ask: Ask) -> tuple[Any, float]:
 
 
 async def test_languages_of_shows_are_found_without_reading_them(many: Database) -> None:
-    before, _ = await many.read(shows_read, listing.languages)
-    answer, share = await many.read(shows_read, listing.languages)
+    before, _ = await many.read(shows_read, list_store.languages)
+    answer, share = await many.read(shows_read, list_store.languages)
     assert answer == before == sorted(set(answer))
     assert share < READ_MAX_SHARE
 
@@ -63,7 +63,7 @@ async def test_the_next_shows_are_found_without_reading_all(
     many: Database, where: dict[str, Any], tomorrow: date
 ) -> None:
     wanted = ShowFilter(limit=5, **(where | ({"day": tomorrow} if "day" in where else {})))
-    found, share = await many.read(shows_read, lambda tx: listing.shows(tx, wanted))
+    found, share = await many.read(shows_read, lambda tx: list_store.shows(tx, wanted))
     assert [show.starts_at for show in found] == sorted(show.starts_at for show in found)
     assert len(found) == wanted.limit
     assert share < READ_MAX_SHARE
@@ -73,7 +73,7 @@ async def test_films_of_a_day_are_found_without_reading_all_shows(
     many: Database, tomorrow: date
 ) -> None:
     wanted = MovieFilter(day=tomorrow)
-    found, share = await many.read(shows_read, lambda tx: listing.movies(tx, wanted))
+    found, share = await many.read(shows_read, lambda tx: list_store.movies(tx, wanted))
     assert found
     assert share < READ_MAX_SHARE
 
@@ -83,7 +83,7 @@ async def test_films_in_a_language_are_found_without_reading_all_shows(
     many: Database, language: str
 ) -> None:
     wanted = MovieFilter(language=language)
-    found, share = await many.read(shows_read, lambda tx: listing.movies(tx, wanted))
+    found, share = await many.read(shows_read, lambda tx: list_store.movies(tx, wanted))
     assert bool(found) is (language != "tlh")
     assert share < READ_MAX_SHARE
 
@@ -91,11 +91,11 @@ async def test_films_in_a_language_are_found_without_reading_all_shows(
 async def test_only_languages_that_can_still_be_heard_are_listed(chain: Database) -> None:
     """A language of films counts as well."""
     await chain.run(_speak, "tlh", "now() - interval '1 minute'", "scheduled")
-    assert "tlh" not in await chain.read(listing.languages)
+    assert "tlh" not in await chain.read(list_store.languages)
     await chain.run(_speak, "tlh", "now() + interval '1 hour'", "cancelled")
-    assert "tlh" not in await chain.read(listing.languages)
+    assert "tlh" not in await chain.read(list_store.languages)
     await chain.run(_speak, "tlh", "now() + interval '1 hour'", "scheduled")
-    assert "tlh" in await chain.read(listing.languages)
+    assert "tlh" in await chain.read(list_store.languages)
 
 
 async def _speak(tx: Transaction, language: str, starts_at: str, status: str) -> None:
@@ -120,7 +120,7 @@ async def test_a_day_is_that_of_the_theater_wherever_it_is(
     which no other show begins."""
     values = {"day": tomorrow, "hours": zone_hours, "day_starts": day_starts_minutes}
     show_ids = await chain.run(_at_both_ends, values)
-    found = await chain.read(listing.shows, ShowFilter(day=tomorrow, limit=5_000))
+    found = await chain.read(list_store.shows, ShowFilter(day=tomorrow, limit=5_000))
     assert show_ids <= {show.show_id for show in found}
 
 

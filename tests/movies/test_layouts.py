@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 
 from cinesync.contracts.movies import Layout, LayoutSeat
+from cinesync.movies.demo.floor_plans import PLANS, Plan
 from cinesync.movies.layouts import PlanUnclear, drawn, layout
 from cinesync.movies.model import ZONES
-from cinesync.movies.plans import PLANS, Plan
 
 
 @pytest.fixture(params=[(name, mirrored) for name in PLANS for mirrored in (False, True)], ids=str)

@@ -8,7 +8,7 @@ import pytest
 from cinesync.chassis import clock
 from cinesync.chassis.database import migrations
 from cinesync.chassis.database.database import Database, Transaction, open_database, text
-from cinesync.movies.importer import ImportReport, import_movies
+from cinesync.movies.importing.importer import ImportReport, import_movies
 from cinesync.supervisor.postgres import Postgres
 from tests.migrating import upgrade_to
 

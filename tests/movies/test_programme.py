@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinesync.movies.model import CLEANING, TRAILERS, Interval
-from cinesync.movies.programme import (
+from cinesync.movies.demo.programme import (
     Film,
     Planned,
     Screen,
@@ -19,6 +18,7 @@ from cinesync.movies.programme import (
     voiced,
     week_line_up,
 )
+from cinesync.movies.model import CLEANING, TRAILERS, Interval
 from tests.movies.conftest import relaxed
 
 ZONES = ("America/New_York", "Europe/London", "Europe/Paris", "Asia/Beirut", "Asia/Dubai")

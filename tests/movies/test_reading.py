@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.movies import reading
-from cinesync.movies.cleaning import Record, Rejection
-from cinesync.movies.reading import BrokenFile, records
+from cinesync.movies.importing import record_reader
+from cinesync.movies.importing.cleaning import Record, Rejection
+from cinesync.movies.importing.record_reader import BrokenFile, records
 
 
 def write(tmp_path: Path, name: str, content: str | bytes) -> Path:
@@ -118,7 +118,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_too_many_records_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "RECORDS_MAX", 1)
+    monkeypatch.setattr(record_reader, "RECORDS_MAX", 1)
     with pytest.raises(BrokenFile, match="More than 1 records"):
         list(records(write(tmp_path, "a.json", '[{"Title": "A"}, {"Title": "B"}]')))
 
@@ -134,7 +134,7 @@ def test_lines_may_end_as_any_machine_ends_them(tmp_path: Path, end: str) -> Non
 def test_a_line_end_across_two_chunks_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 6)
+    monkeypatch.setattr(record_reader, "CHUNK_BYTES", 6)
     assert titles(write(tmp_path, "a.csv", "Title\r\nA\r\nB\r\n")) == [(2, "A"), (3, "B")]
 
 

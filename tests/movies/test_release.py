@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinesync.movies.release import DateUnreadable, newest_year, read_date, stated_year
+from cinesync.movies.importing.release_dates import (
+    DateUnreadable,
+    newest_year,
+    read_date,
+    stated_year,
+)
 from tests.movies.conftest import relaxed
 
 

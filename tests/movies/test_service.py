@@ -15,7 +15,7 @@ from cinesync.chassis.database.database import Database, Transaction
 from cinesync.chassis.messaging.event import Event, decode
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
-from cinesync.movies import listing, service, store
+from cinesync.movies import list_store, service, store
 from cinesync.movies.layouts import layout
 from cinesync.movies.model import (
     CancelShow,
@@ -29,7 +29,7 @@ from cinesync.movies.model import (
     ShowOverlaps,
     ShowUnfit,
 )
-from cinesync.movies.views import ShowView
+from cinesync.movies.schemas import ShowView
 from tests.portability.profile import Profile
 
 
@@ -50,7 +50,7 @@ async def last_event(db: Database, kind: type[Event]) -> Any:
 
 
 async def view(db: Database, show_id: UUID) -> ShowView:
-    found = await db.read(listing.show, show_id)
+    found = await db.read(list_store.show, show_id)
     assert found is not None
     return found
 

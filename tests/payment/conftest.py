@@ -19,15 +19,15 @@ from sqlalchemy import text
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
 from cinesync.chassis.http.client import Answer, Peer, PeerAway
-from cinesync.payment import bookkeeping, routes
-from cinesync.payment.cashier import Cashier
+from cinesync.payment import reconciliation, routes
+from cinesync.payment.fast_path import shortcuts
 from cinesync.payment.gateways import Gateway
 from cinesync.payment.gateways.sandbox import Sandbox
-from cinesync.payment.holds import Holds
+from cinesync.payment.hold_client import Holds
 from cinesync.payment.model import Patience
-from cinesync.payment.reconciliation import reconcile
-from cinesync.payment.shortcuts import shortcuts
-from cinesync.payment.sweep import Sweep
+from cinesync.payment.payment_processor import Cashier
+from cinesync.payment.reconciler import Sweep
+from cinesync.payment.statement_reconciliation import reconcile
 from tests.bank.teller import SECRET, Teller, listening, serving_here
 from tests.conftest import MakeClient, MakeDatabase, Sign
 
@@ -178,7 +178,7 @@ class Till:
 
     async def assert_books_are_whole(self) -> None:
         """I2 as far as this room sees it: nothing contradicts, and the bank says the same."""
-        assert await self.db.read(bookkeeping.contradictions, 10) == []
+        assert await self.db.read(reconciliation.contradictions, 10) == []
         ours = {str(row.payment_id) for row in await self.select("SELECT payment_id FROM payments")}
         result = await reconcile(self.db, self.gateway)
         # The bank serves other tests too; only what concerns our payments counts.

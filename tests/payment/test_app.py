@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from cinesync.chassis.settings import SettingsError, load
 from cinesync.payment import app, tables
-from cinesync.payment.consumers import HANDLERS
+from cinesync.payment.event_handlers import HANDLERS
 from tests.conftest import MakeDatabase
 
 ENVIRON = {

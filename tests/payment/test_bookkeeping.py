@@ -6,8 +6,8 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
-from cinesync.payment import bookkeeping, reconciliation, service
-from cinesync.payment.reconciliation import Reconciliation, reconcile
+from cinesync.payment import reconciliation, service, statement_reconciliation
+from cinesync.payment.statement_reconciliation import Reconciliation, reconcile
 from tests.bank.teller import Teller
 from tests.payment.conftest import MakeTill, Till
 from tests.payment.notices import notice
@@ -87,7 +87,7 @@ async def test_every_difference_is_found(own_till: Till, damage: str, said: str)
 async def test_a_thousand_troubles_are_not_all_told(
     own_till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciliation, "TROUBLES_MAX", 2)
+    monkeypatch.setattr(statement_reconciliation, "TROUBLES_MAX", 2)
     for _ in range(4):
         await own_till.pay()
     await own_till.change("UPDATE captures SET amount_cents = 1")
@@ -102,7 +102,7 @@ async def test_each_payments_money_adds_up(till: Till) -> None:
     await till.post_notice(*notice(doubled["payment_id"], f"ch_{doubled['payment_id']}"))
     await till.post_notice(*notice(doubled["payment_id"], f"ch2_{doubled['payment_id']}"))
     await refuse(till, partly, cents=1000)
-    lines = await till.db.read(bookkeeping.money_by_payment, None, 100)
+    lines = await till.db.read(reconciliation.money_by_payment, None, 100)
     seen = {
         str(line.payment_id): (line.captured_cents, line.refund_pending_cents, line.kept_cents)
         for line in lines
@@ -115,7 +115,7 @@ async def test_each_payments_money_adds_up(till: Till) -> None:
     }
     pages = []
     after = None
-    while page := await till.db.read(bookkeeping.money_by_payment, after, 3):
+    while page := await till.db.read(reconciliation.money_by_payment, after, 3):
         pages += page
         after = page[-1].payment_id
     assert pages == lines
@@ -138,7 +138,7 @@ async def test_every_contradiction_is_found(till: Till, damage: str) -> None:
     payment = (await till.pay()).json()
     await refuse(till, payment, cents=1000)
     await till.give_back_all()
-    assert await till.db.read(bookkeeping.contradictions, 10) == []
+    assert await till.db.read(reconciliation.contradictions, 10) == []
     await till.change(damage)
-    (found,) = await till.db.read(bookkeeping.contradictions, 10)
+    (found,) = await till.db.read(reconciliation.contradictions, 10)
     assert payment["payment_id"] in found

@@ -13,8 +13,8 @@ import pytest
 from cinesync.bank.model import PLANS
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
-from cinesync.payment import bookkeeping, service
-from cinesync.payment.reconciliation import reconcile
+from cinesync.payment import reconciliation, service
+from cinesync.payment.statement_reconciliation import reconcile
 from tests.bank.teller import Teller
 from tests.payment.conftest import BuildBeside, MakeTill, Till, eventually
 
@@ -99,10 +99,10 @@ async def test_money_is_conserved_under_all_faults_at_once(
 
 
 async def assert_conserved(till: Till) -> None:
-    assert await till.db.read(bookkeeping.contradictions, 10) == []
+    assert await till.db.read(reconciliation.contradictions, 10) == []
     result = await reconcile(till.db, till.gateway)
     assert (result.troubles, result.in_flight) == ([], [])
-    money = await till.db.read(bookkeeping.money_by_payment, None, 1000)
+    money = await till.db.read(reconciliation.money_by_payment, None, 1000)
     assert sum(line.captured_cents for line in money) == result.captured_cents["EUR"]
     assert sum(line.refunded_cents for line in money) == result.refunded_cents["EUR"]
     assert all(0 <= line.kept_cents <= 2400 for line in money)

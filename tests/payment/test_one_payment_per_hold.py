@@ -11,9 +11,9 @@ import sqlalchemy
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
 from cinesync.payment import service, store
-from cinesync.payment.cashier import Cashier, PayOrder
 from cinesync.payment.failure_limit import FailureLimit
 from cinesync.payment.model import Begin, Hold, Limits, Payment, PaymentUnderway, TooManyFailures
+from cinesync.payment.payment_processor import Cashier, PayOrder
 from tests.bank.teller import Teller
 from tests.payment.conftest import PATIENCE, BuildBeside, Till, open_holds
 

@@ -10,12 +10,12 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingCancelled
-from cinesync.payment import bookkeeping, routes, service
+from cinesync.payment import reconciliation, routes, service
 from cinesync.payment.attention import attention_routes
-from cinesync.payment.cashier import Cashier
-from cinesync.payment.catch_up import CatchUp
 from cinesync.payment.gateways.stripe import Stripe, open_stripe
-from cinesync.payment.sweep import Sweep
+from cinesync.payment.payment_processor import Cashier
+from cinesync.payment.provider_catch_up import CatchUp
+from cinesync.payment.reconciler import Sweep
 from tests.conftest import MakeClient
 from tests.payment.conftest import PATIENCE, Till, open_holds
 from tests.payment.stripe_stand_in import (
@@ -87,7 +87,7 @@ class StripeShop:
 
     async def assert_sound(self) -> None:
         args = (10, UUID(int=0), UUID(int=(1 << 128) - 1))
-        assert await self.till.db.read(bookkeeping.contradictions, *args) == []
+        assert await self.till.db.read(reconciliation.contradictions, *args) == []
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from cinesync.payment import reconciliation
+from cinesync.payment import statement_reconciliation
 from cinesync.payment.gateways import LineKind
 from cinesync.payment.gateways.stripe_lifecycle import line_of
-from cinesync.payment.reconciliation import Reconciliation, reconcile
+from cinesync.payment.statement_reconciliation import Reconciliation, reconcile
 from tests.payment import test_provider_refunds
 from tests.payment.test_provider_refunds import StripeShop
 
@@ -18,7 +18,7 @@ shop = test_provider_refunds.shop
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cinesync.payment.gateways.stripe.PAGE_MAX", 2)
-    monkeypatch.setattr(reconciliation, "PAGE", 2)
+    monkeypatch.setattr(statement_reconciliation, "PAGE", 2)
 
 
 async def compared(shop: StripeShop) -> Reconciliation:
@@ -152,7 +152,7 @@ async def test_refunds_from_before_their_provider_names_were_kept_agree(shop: St
 async def test_all_differences_are_counted_and_the_first_are_told(
     shop: StripeShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciliation, "TROUBLES_MAX", 2)
+    monkeypatch.setattr(statement_reconciliation, "TROUBLES_MAX", 2)
     for _ in range(5):
         await shop.paid()
     await shop.till.change("UPDATE captures SET amount_cents = 1")

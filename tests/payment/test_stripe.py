@@ -13,7 +13,6 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.payment import routes
-from cinesync.payment.cashier import Cashier
 from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused
 from cinesync.payment.gateways.stripe import Stripe, open_stripe
 from cinesync.payment.model import (
@@ -26,6 +25,7 @@ from cinesync.payment.model import (
     Refund,
     Status,
 )
+from cinesync.payment.payment_processor import Cashier
 from cinesync.supervisor.address import free_port
 from tests.conftest import MakeClient
 from tests.needs import need

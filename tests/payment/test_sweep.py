@@ -8,8 +8,8 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.payment import store
-from cinesync.payment.cashier import Cashier
 from cinesync.payment.model import Patience
+from cinesync.payment.payment_processor import Cashier
 from tests.payment.conftest import PATIENCE, Till, eventually
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from sqlalchemy import text
 
-from cinesync.booking.consumers import HANDLERS
+from cinesync.booking.event_handlers import HANDLERS
 from cinesync.chassis.database.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.inbox import Inbox

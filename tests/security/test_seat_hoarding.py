@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from cinesync.booking.context import Shop
+from cinesync.booking.fast_path import shortcuts
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
-from cinesync.booking.shop import Shop
-from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature

@@ -10,7 +10,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from cinesync.booking import admissions, revocations, settling
+from cinesync.booking import admissions, event_handlers, revocations
 from cinesync.booking.admission_rules import Decision, Scan
 from cinesync.booking.tickets import ALGORITHM, TOKEN_TYPE, TicketSigner, name_of
 from cinesync.chassis import audit_log, clock
@@ -139,7 +139,7 @@ async def test_the_ticket_of_a_cancelled_show_admits_nobody(
     customer: Storefront, staff: Storefront, show: ShowScheduled
 ) -> None:
     booking = await customer.book(show, "A1", "A2")
-    await customer.office.db.run(settling.cancel_shows, [called_off(show)])
+    await customer.office.db.run(event_handlers.cancel_shows, [called_off(show)])
     assert (await scan(staff, booking["ticket"]))["result"] == "cancelled"
 
 
@@ -346,7 +346,7 @@ async def test_a_theaters_day_has_its_shows_and_those_that_were_cancelled(
     for show in (first, off, next_day):
         booking = await customer.book(show, "A1", "A2")
         await customer.http.post(f"/api/booking/bookings/{booking['booking_id']}/cancel")
-    await customer.office.db.run(settling.cancel_shows, [called_off(off)])
+    await customer.office.db.run(event_handlers.cancel_shows, [called_off(off)])
     path = f"/api/booking/revocations?theater_id={theater['theater_id']}&day=2031-05-03"
     claims = claims_of(staff, (await staff.http.get(path)).json()["list"])
     assert claims["cancelled_shows"] == [str(off.show_id)]

@@ -15,11 +15,11 @@ from litestar.types import ControllerRouterHandler
 
 from cinesync.auth.routes import auth_router
 from cinesync.bank import app as bank_app
-from cinesync.bank.books import Books, Delays
+from cinesync.bank.store import Books, Delays
 from cinesync.bank.webhooks import Courier
 from cinesync.booking import routes as booking_routes
-from cinesync.booking.shop import Shop
-from cinesync.booking.shortcuts import shortcuts as booking_shortcuts
+from cinesync.booking.context import Shop
+from cinesync.booking.fast_path import shortcuts as booking_shortcuts
 from cinesync.booking.staff_routes import staff_router
 from cinesync.chassis import clock
 from cinesync.chassis.http.access_tokens import Verifier
@@ -29,7 +29,7 @@ from cinesync.chassis.http.strict_bodies import LenientBody
 from cinesync.ledger import routes as ledger_routes
 from cinesync.movies import routes as movies_routes
 from cinesync.payment import routes as payment_routes
-from cinesync.payment.shortcuts import shortcuts as payment_shortcuts
+from cinesync.payment.fast_path import shortcuts as payment_shortcuts
 from tests.conftest import MakeClient, Sign
 
 ANYTHING = cast(Any, None)  # nothing behind the body is reached

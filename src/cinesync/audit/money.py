@@ -8,7 +8,7 @@ from uuid import UUID
 from cinesync.audit.books import Books, pages
 from cinesync.audit.results import FINDINGS_MAX, Findings, Outcome, Progress
 from cinesync.chassis.database.database import Transaction, text
-from cinesync.payment.bookkeeping import Money, contradictions, money_by_payment
+from cinesync.payment.reconciliation import Money, contradictions, money_by_payment
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from cinesync.audit.books import Books
 from cinesync.audit.results import Failed, NotMade, Outcome, Passed, Progress
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
-from cinesync.payment.reconciliation import reconcile
+from cinesync.payment.statement_reconciliation import reconcile
 
 NO_MONEY: Final = "no provider moved any money"
 

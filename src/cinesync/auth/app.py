@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cinesync.auth import guest_retention
-from cinesync.auth.desk import Desk, Rules
+from cinesync.auth.authenticator import Desk, Rules
+from cinesync.auth.cleanup import Upkeep, Windows
+from cinesync.auth.encryption import Vault
 from cinesync.auth.erasure import Erasure
 from cinesync.auth.guest_retention import GuestRetention
-from cinesync.auth.keyring import KeyRing
-from cinesync.auth.links import LinkRules, SignInLinks
 from cinesync.auth.mail_spool import MailSpool
 from cinesync.auth.model import (
     ActionLimits,
@@ -25,9 +25,9 @@ from cinesync.auth.passwords import HashCost, HashQueue, Passwords
 from cinesync.auth.personal_data_routes import personal_data_router
 from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.routes import Door, auth_router
+from cinesync.auth.sign_in_links import LinkRules, SignInLinks
+from cinesync.auth.signing_keys import KeyRing
 from cinesync.auth.staff import DEFAULT_REGION, DEMO_ROLES
-from cinesync.auth.upkeep import Upkeep, Windows
-from cinesync.auth.vault import Vault
 from cinesync.chassis.background import Loop
 from cinesync.chassis.database.database import Database, open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route

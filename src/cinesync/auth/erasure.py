@@ -13,9 +13,9 @@ from datetime import timedelta
 from typing import Any
 
 from cinesync.auth import erasure_service, erasure_store, link_service, service
+from cinesync.auth.authenticator import Desk
 from cinesync.auth.codes import hash_code
-from cinesync.auth.desk import Desk
-from cinesync.auth.keyring import KeyRing
+from cinesync.auth.encryption import Vault
 from cinesync.auth.model import (
     Credentials,
     Customer,
@@ -24,7 +24,7 @@ from cinesync.auth.model import (
     fold_email,
 )
 from cinesync.auth.published_revocations import PublishedRevocations
-from cinesync.auth.vault import Vault
+from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database
 from cinesync.chassis.http.access_tokens import Caller

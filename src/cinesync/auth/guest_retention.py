@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.auth import guest_store
-from cinesync.auth.keyring import KeyRing
+from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database.database import Database
 from cinesync.chassis.http.access_tokens import SERVICE_ROLE

@@ -15,6 +15,7 @@ from cinesync.auth import (
     staff_store,
     store,
 )
+from cinesync.auth.encryption import RefreshToken
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,
@@ -28,7 +29,6 @@ from cinesync.auth.model import (
     ThrottledAction,
     refuse_if_throttled,
 )
-from cinesync.auth.vault import RefreshToken
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.database.database import Transaction
 from cinesync.chassis.messaging import outbox

@@ -13,10 +13,8 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
+from cinesync.auth.authenticator import Desk, Grant, ProfileChange
 from cinesync.auth.codes import CODE_LENGTH_MAX
-from cinesync.auth.desk import Desk, Grant, ProfileChange
-from cinesync.auth.keyring import KeyRing
-from cinesync.auth.links import SignInLinks
 from cinesync.auth.model import (
     Customer,
     ForeignOrigin,
@@ -24,6 +22,8 @@ from cinesync.auth.model import (
     Role,
 )
 from cinesync.auth.published_revocations import PublishedRevocations
+from cinesync.auth.sign_in_links import SignInLinks
+from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis.http.access_tokens import Caller
 from cinesync.chassis.http.app import is_known, know, visitor
 from cinesync.chassis.http.client_address import ClientAddresses

@@ -16,9 +16,9 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from cinesync.bank import routes
-from cinesync.bank.books import Books, Delays, Taken
+from cinesync.bank.fast_path import shortcuts
 from cinesync.bank.model import BankError, Order
-from cinesync.bank.shortcuts import shortcuts
+from cinesync.bank.store import Books, Delays, Taken
 from cinesync.bank.webhooks import Courier
 from cinesync.chassis import gc_tuning
 from cinesync.chassis.background import Loop, Loops

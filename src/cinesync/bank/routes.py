@@ -26,7 +26,6 @@ from litestar.params import (
 from litestar.response import Redirect
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from cinesync.bank.books import Books, Taken
 from cinesync.bank.model import (
     AMOUNT_CENTS_MAX,
     STATEMENT_LINES_MAX,
@@ -39,6 +38,7 @@ from cinesync.bank.model import (
     State,
     plan_of,
 )
+from cinesync.bank.store import Books, Taken
 from cinesync.bank.webhooks import Courier
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.http.client_address import is_from_here

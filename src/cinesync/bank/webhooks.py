@@ -4,8 +4,8 @@ import asyncio
 
 import httpx
 
-from cinesync.bank.books import Books, Webhook
 from cinesync.bank.model import retry_seconds, sign
+from cinesync.bank.store import Books, Webhook
 from cinesync.chassis import background, clock
 
 BATCH_MAX = 50

@@ -6,15 +6,15 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated
 
-from cinesync.booking import held_store, rescheduling, service
-from cinesync.booking.clients import Clients
-from cinesync.booking.consumers import HANDLERS
-from cinesync.booking.measurements import measures
+from cinesync.booking import held_seats_store, rescheduling, service
+from cinesync.booking.client_digests import Clients
+from cinesync.booking.context import Shop
+from cinesync.booking.event_handlers import HANDLERS
+from cinesync.booking.fast_path import shortcuts
+from cinesync.booking.metrics import measures
 from cinesync.booking.model import Terms
 from cinesync.booking.personal_data import personal_data_router
 from cinesync.booking.routes import router
-from cinesync.booking.shop import Shop
-from cinesync.booking.shortcuts import shortcuts
 from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import background, open_files
@@ -157,9 +157,11 @@ async def sweep(db: Database, terms: Terms) -> None:
     """Tidy up holds that ran out, and then their holders, in bounded batches; until cancelled."""
     while True:
         swept = await db.run(service.sweep_run_out, SWEEP_GRACE_SECONDS, SWEEP_BATCH_MAX)
-        ended = await db.read(held_store.find_ended, terms.release_pause_seconds, SWEEP_BATCH_MAX)
+        ended = await db.read(
+            held_seats_store.find_ended, terms.release_pause_seconds, SWEEP_BATCH_MAX
+        )
         if ended:
-            await db.run(held_store.forget, ended)
+            await db.run(held_seats_store.forget, ended)
         background.succeeded()
         is_full = SWEEP_BATCH_MAX in {swept, len(ended)}
         await asyncio.sleep(SWEEP_REST_SECONDS if is_full else SWEEP_PAUSE_SECONDS)

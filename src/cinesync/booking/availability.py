@@ -13,11 +13,11 @@ from uuid import UUID
 import msgspec
 from cachetools import TTLCache
 
-from cinesync.booking.feed import Feed
-from cinesync.booking.kept import Kept
-from cinesync.booking.live import Live
+from cinesync.booking.allocation.seating import Hall
 from cinesync.booking.model import Show, Terms
-from cinesync.booking.seating import Hall
+from cinesync.booking.seatmap.hub import Live
+from cinesync.booking.seatmap.state import Feed
+from cinesync.booking.show_cache import Kept
 from cinesync.booking.store import UNIT_SEPARATOR, Sale
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction, text

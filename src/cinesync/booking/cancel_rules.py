@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterator, Sequence, Set
 from itertools import combinations
 from typing import NamedTuple
 
-from cinesync.booking import seating
+from cinesync.booking.allocation import seating
+from cinesync.booking.allocation.seating import COMPANION, Hall, Seats
 from cinesync.booking.model import Booking, CompanionAlone, GapLeft, PricedSeat, RuleBroken
-from cinesync.booking.seating import COMPANION, Hall, Seats
 
 TOGETHER_MAX = 3
 

@@ -10,7 +10,6 @@ from cinesync.booking import cancel_rules, cancellation_store, revocations, serv
 from cinesync.booking.admission_store import used_seats
 from cinesync.booking.cancel_rules import AlreadyAdmitted, Split
 from cinesync.booking.cancellation_store import BookingRefund
-from cinesync.booking.kept import Kept
 from cinesync.booking.model import (
     NEXT,
     Booking,
@@ -21,6 +20,7 @@ from cinesync.booking.model import (
     Terms,
     TooLateToCancel,
 )
+from cinesync.booking.show_cache import Kept
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction
 from cinesync.chassis.messaging import outbox

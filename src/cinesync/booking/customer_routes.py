@@ -9,8 +9,8 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from cinesync.booking import history
-from cinesync.booking.shop import Shop
+from cinesync.booking import history_store
+from cinesync.booking.context import Shop
 from cinesync.chassis.http.access_tokens import SERVICE_ROLE, Caller, require
 
 CUSTOMERS_MAX = 500
@@ -34,4 +34,4 @@ async def buyers(
 ) -> Buyers:
     """For services: who of these customers ever bought something here."""
     require(caller, SERVICE_ROLE)
-    return Buyers(await shop.db.run_one(history.buyers, data.customer_ids))
+    return Buyers(await shop.db.run_one(history_store.buyers, data.customer_ids))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.booking import catalog
+from cinesync.booking import show_store
 from cinesync.booking.model import Move, PricedSeat, Show, State, Terms
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Row, Transaction, text
@@ -81,7 +81,7 @@ async def tell_customers(tx: Transaction, terms: Terms, limit: int) -> bool:
     notice = await _next_notice(tx, _patience(terms))
     if notice is None:
         return False
-    show = (await catalog.find_shows(tx, [notice.show_id]))[notice.show_id]
+    show = (await show_store.find_shows(tx, [notice.show_id]))[notice.show_id]
     is_far = abs(notice.starts_at - notice.starts_at_before) >= terms.moved_by
     rows = await _bookings_of(tx, notice, limit)
     told = [row for row in rows if is_far or show.is_moved_since(row.created_at, terms)]

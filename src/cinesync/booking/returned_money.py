@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from cinesync.booking import cancel_rules, cancellation, history, revocations, service, store
+from cinesync.booking import cancel_rules, cancellation, history_store, revocations, service, store
 from cinesync.booking.model import Booking, State
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefunded, PaymentRefundFailed
@@ -28,7 +28,7 @@ async def take_unasked(tx: Transaction, refunds: Sequence[PaymentRefunded]) -> N
     bookings = dict(await store.lock_bookings(tx, [refund.hold_id for refund in refunds]))
     strange = [refund for refund in refunds if not _is_of(bookings.get(refund.hold_id), refund)]
     if strange:
-        refused = await history.refused_ids(tx, [refund.payment_id for refund in strange])
+        refused = await history_store.refused_ids(tx, [refund.payment_id for refund in strange])
         unknown = [refund for refund in strange if refund.payment_id not in refused]
         if unknown:
             raise PaymentNotKnownYet(unknown[0].payment_id)
@@ -80,7 +80,7 @@ async def note_failed_refunds(tx: Transaction, failures: Sequence[PaymentRefundF
             key = failure.hold_id, failure.payment_id
             sums[key] = sums.get(key, 0) + failure.amount_cents
     if sums:
-        await history.take_refunds_back(tx, sums)
+        await history_store.take_refunds_back(tx, sums)
 
 
 async def note_disputes(tx: Transaction, disputes: Sequence[PaymentDisputed]) -> None:

@@ -15,16 +15,24 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from litestar.response import Stream
 from litestar.types import Scope
 
-from cinesync.booking import cancellation_store, catalog, history, receipts, service, store, views
+from cinesync.booking import (
+    cancellation_store,
+    history_store,
+    receipt_store,
+    schemas,
+    service,
+    show_store,
+    store,
+)
 from cinesync.booking.cancellation import CancelSeats, cancel_seats
 from cinesync.booking.cancellation_store import RefundLine
-from cinesync.booking.clients import email_key, is_staff
+from cinesync.booking.client_digests import email_key, is_staff
+from cinesync.booking.context import Shop
 from cinesync.booking.customer_routes import buyers
-from cinesync.booking.history import RefusedPayment, Spending
+from cinesync.booking.history_store import RefusedPayment, Spending
 from cinesync.booking.model import Booking, HoldSeats, Show, State
-from cinesync.booking.receipts import BookingReceipt
+from cinesync.booking.receipt_store import BookingReceipt
 from cinesync.booking.seat_changes import ChangeSeats
-from cinesync.booking.shop import Shop
 from cinesync.booking.tickets import TicketName
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database.database import Transaction
@@ -68,19 +76,19 @@ After = Annotated[str | None, QueryParameter(description="`next` of an earlier a
 
 @get(
     "/availability",
-    responses={200: ResponseSpec(views.AvailabilityView, description="Seats left")},
+    responses={200: ResponseSpec(schemas.AvailabilityView, description="Seats left")},
 )
-async def availability(shop: TheShop, show_ids: ShowIds) -> Response[views.AvailabilityView]:
+async def availability(shop: TheShop, show_ids: ShowIds) -> Response[schemas.AvailabilityView]:
     """How many seats of these shows can be bought now, by moments: neither sold nor held."""
     found = await shop.availability.of(_show_ids(show_ids))
     return Response(
-        views.AvailabilityView(found), headers={"Cache-Control": f"public, max-age={AGE_SECONDS}"}
+        schemas.AvailabilityView(found), headers={"Cache-Control": f"public, max-age={AGE_SECONDS}"}
     )
 
 
 @get(
     "/shows/{show_id:uuid}/seats",
-    responses={200: ResponseSpec(views.SeatMapView, description="The seat map")},
+    responses={200: ResponseSpec(schemas.SeatMapView, description="The seat map")},
     response_headers=[ResponseHeader(name="ETag", documentation_only=True)],
 )
 async def seats(
@@ -100,7 +108,7 @@ async def seat_map(
 ) -> tuple[int, bytes, Sequence[tuple[bytes, bytes]]]:
     """Status, JSON and headers. Raises UnknownShow."""
     version, shared = await shop.live.seat_map(
-        show_id, lambda feed: views.seat_map(feed, shop.terms)
+        show_id, lambda feed: schemas.seat_map(feed, shop.terms)
     )
     tag = f'"{version}"'
     headers = (b"etag", weak(tag)), (b"cache-control", SEAT_MAP_CACHING)
@@ -136,15 +144,15 @@ async def listen(shop: Shop, show_id: UUID, known: str, address: str) -> AsyncIt
 
 @post("/holds", opt=SIGNED_IN)
 async def make_hold(
-    shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldWish]
-) -> views.HoldView:
+    shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[schemas.HoldWish]
+) -> schemas.HoldView:
     """Hold these seats, or the best so many side by side: all or none."""
     return await hold(shop, data, request.scope, partial(signed_in, request))
 
 
 async def hold(
-    shop: Shop, wish: views.HoldWish, scope: Scope, identify: Callable[[], Awaitable[Caller]]
-) -> views.HoldView:
+    shop: Shop, wish: schemas.HoldWish, scope: Scope, identify: Callable[[], Awaitable[Caller]]
+) -> schemas.HoldView:
     """A new hold, whichever way it was asked for.
 
     Everybody may know which seats are gone: to tell costs less than to look at a token.
@@ -168,36 +176,36 @@ async def hold(
         trace=telemetry.current_trace(),
     )
     telemetry.note(booking_id=command.hold_id)
-    return views.new_hold(await shop.hold(command), shop.terms)
+    return schemas.new_hold(await shop.hold(command), shop.terms)
 
 
 @get("/holds/{hold_id:uuid}")
-async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views.HoldView:
+async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> schemas.HoldView:
     """A hold of yours, whatever has become of it."""
     booking = await shop.db.run_one(service.find_own, hold_id, caller.customer_id)
-    return views.hold(booking, shop.terms)
+    return schemas.hold(booking, shop.terms)
 
 
 @post("/holds/read", status_code=200)
 async def read_holds(
-    shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[views.HoldQuestions]
-) -> views.HoldAnswers:
+    shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[schemas.HoldQuestions]
+) -> schemas.HoldAnswers:
     """Several customers' holds at once, each with its own token: how payments ask for prices.
 
     Refused while payments could not be made into bookings (NotTaking).
     """
     shop.intake.check()
     found = await shop.db.run_one(store.find_bookings, [one.hold_id for one in data.items])
-    answers: list[views.HoldAnswer] = []
+    answers: list[schemas.HoldAnswer] = []
     for question in data.items:
         try:
             caller = await verified(request, question.token)
             booking = service.own(found.get(question.hold_id), caller.customer_id)
         except Problem as problem:
-            answers.append(views.HoldAnswer(problem.status, None))
+            answers.append(schemas.HoldAnswer(problem.status, None))
         else:
-            answers.append(views.HoldAnswer(HTTPStatus.OK, views.hold(booking, shop.terms)))
-    return views.HoldAnswers(answers)
+            answers.append(schemas.HoldAnswer(HTTPStatus.OK, schemas.hold(booking, shop.terms)))
+    return schemas.HoldAnswers(answers)
 
 
 @delete("/holds/{hold_id:uuid}")
@@ -208,13 +216,13 @@ async def release_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> N
 
 
 @post("/holds/{hold_id:uuid}/extend", status_code=200)
-async def extend_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> views.HoldView:
+async def extend_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> schemas.HoldView:
     """Keep the seats for the full time again: so many times, not beyond the show's start."""
     booking, events = await shop.db.run(
         service.extend_hold, hold_id, caller.customer_id, shop.terms
     )
     shop.live.seats_held(events)
-    return views.hold(booking, shop.terms)
+    return schemas.hold(booking, shop.terms)
 
 
 @put("/holds/{hold_id:uuid}/seats")
@@ -223,8 +231,8 @@ async def change_seats(
     caller: Who,
     request: Request[Any, Any, Any],
     hold_id: FromPath[UUID],
-    data: JSONBody[views.SeatsWish],
-) -> views.HoldView:
+    data: JSONBody[schemas.SeatsWish],
+) -> schemas.HoldView:
     """Other seats for a hold: all or none; what it has is kept until the new ones are won. Its
     time goes on as it was."""
     staff = is_staff(caller)
@@ -242,7 +250,7 @@ async def change_seats(
         accessible_need=data.accessible_need,
         trace=telemetry.current_trace(),
     )
-    return views.hold(await shop.change_seats(change), shop.terms)
+    return schemas.hold(await shop.change_seats(change), shop.terms)
 
 
 @get("/bookings")
@@ -252,12 +260,12 @@ async def list_bookings(
     status: FromQuery[State | None] = None,
     after: After = None,
     limit: Limit = 20,
-) -> Page[views.BookingView]:
+) -> Page[schemas.BookingView]:
     """Your bookings, the newest first; without `status`, those that were paid for."""
     statuses = [status] if status else [State.CONFIRMED, State.CANCELLED]
     key = _key(after) if after else None
     rows, shows = await shop.db.read(_page, caller.customer_id, statuses, key, limit + 1)
-    items = [views.booking(row, shows[row.show_id], shop.terms) for row in rows[:limit]]
+    items = [schemas.booking(row, shows[row.show_id], shop.terms) for row in rows[:limit]]
     if len(rows) <= limit:
         return Page(items, None)
     last = items[-1]
@@ -265,16 +273,16 @@ async def list_bookings(
 
 
 @get("/bookings/stats")
-async def stats(shop: TheShop, caller: Who) -> views.StatsView:
+async def stats(shop: TheShop, caller: Who) -> schemas.StatsView:
     """How many seats you bought, and what you spent, by month and currency."""
-    months: list[Spending] = await shop.db.run_one(history.spending, caller.customer_id)
-    return views.stats(months)
+    months: list[Spending] = await shop.db.run_one(history_store.spending, caller.customer_id)
+    return schemas.stats(months)
 
 
 @get("/bookings/{booking_id:uuid}")
 async def get_booking(
     shop: TheShop, caller: Who, booking_id: FromPath[UUID]
-) -> views.BookingDetail:
+) -> schemas.BookingDetail:
     """A booking of yours with its ticket. A hold that is being paid is found here as well."""
     found = await shop.db.read(_detail, booking_id, caller.customer_id)
     return _view(shop, *found)
@@ -285,8 +293,8 @@ async def cancel_booking(
     shop: TheShop,
     caller: Who,
     booking_id: FromPath[UUID],
-    data: JSONBody[views.CancelWish | None] = None,
-) -> views.BookingDetail:
+    data: JSONBody[schemas.CancelWish | None] = None,
+) -> schemas.BookingDetail:
     """Give `seats` back, or all of them, until some time before the show: what was paid for them
     goes back. Of a show that was moved, until its start."""
     command = CancelSeats(
@@ -301,13 +309,15 @@ async def cancel_booking(
 
 
 @get("/bookings/{booking_id:uuid}/tickets")
-async def tickets(shop: TheShop, caller: Who, booking_id: FromPath[UUID]) -> Page[views.TicketView]:
+async def tickets(
+    shop: TheShop, caller: Who, booking_id: FromPath[UUID]
+) -> Page[schemas.TicketView]:
     """A ticket for each seat of a booking of yours, for those who do not come together; the one of
     the booking admits them all."""
     booking, show, *_ = await shop.db.read(_detail, booking_id, caller.customer_id)
     seats = booking.seat_names if booking.state is State.CONFIRMED else []
     items = [
-        views.TicketView(
+        schemas.TicketView(
             ticket_id=str(TicketName(booking_id, seat)),
             seat=seat,
             ticket=shop.signer.sign(booking, show, seat),
@@ -367,8 +377,8 @@ async def _page(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> tuple[list[Booking], dict[UUID, Show]]:
-    rows = await history.bookings_page(tx, customer_id, statuses, after, limit)
-    return rows, dict(await catalog.find_shows(tx, [row.show_id for row in rows]))
+    rows = await history_store.bookings_page(tx, customer_id, statuses, after, limit)
+    return rows, dict(await show_store.find_shows(tx, [row.show_id for row in rows]))
 
 
 async def _detail(
@@ -376,8 +386,8 @@ async def _detail(
 ) -> tuple[Booking, Show, list[RefusedPayment], BookingReceipt | None, list[RefundLine]]:
     booking = await service.find_own(tx, booking_id, customer_id)
     show = await service.find_show(tx, booking.show_id)
-    refused = await history.refusals_of(tx, booking_id)
-    receipt = await receipts.of_booking(tx, booking_id)
+    refused = await history_store.refusals_of(tx, booking_id)
+    receipt = await receipt_store.of_booking(tx, booking_id)
     # Of a new booking, which is asked for again and again, there are none to look for.
     refunds = await cancellation_store.refunds_of(tx, booking_id) if booking.refund_cents else []
     return booking, show, refused, receipt, refunds
@@ -390,10 +400,10 @@ def _view(
     refused: Sequence[RefusedPayment],
     receipt: BookingReceipt | None,
     refunds: Sequence[RefundLine],
-) -> views.BookingDetail:
+) -> schemas.BookingDetail:
     is_valid = booking.state is State.CONFIRMED
     ticket = shop.signer.sign(booking, show) if is_valid else None
-    return views.booking_detail(booking, show, shop.terms, ticket, refused, receipt, refunds)
+    return schemas.booking_detail(booking, show, shop.terms, ticket, refused, receipt, refunds)
 
 
 def _key(after: str) -> tuple[datetime, UUID]:

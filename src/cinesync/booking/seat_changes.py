@@ -11,9 +11,8 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from cinesync.booking import held_store, service, store
-from cinesync.booking.counter import Counter, Pick
-from cinesync.booking.kept import Kept
+from cinesync.booking import held_seats_store, service, store
+from cinesync.booking.allocation.hold_allocator import Counter, Pick
 from cinesync.booking.model import (
     Booking,
     BookingError,
@@ -25,6 +24,7 @@ from cinesync.booking.model import (
     UnknownBooking,
 )
 from cinesync.booking.service import NothingHeld
+from cinesync.booking.show_cache import Kept
 from cinesync.booking.store import HELD, Claim
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction
@@ -175,7 +175,7 @@ async def _change(
         for claim in _new_claims(pick, booking)
     ]
     if claims:
-        await held_store.set_held_until(tx, claims)
+        await held_seats_store.set_held_until(tx, claims)
     given_back = [
         claim
         for booking, now in zip(before, after, strict=True)
@@ -183,7 +183,7 @@ async def _change(
         if claim.seat not in now.seat_names
     ]
     freed = await store.free_seats(tx, given_back) if given_back else set()
-    written = await held_store.set_seats(tx, after)
+    written = await held_seats_store.set_seats(tx, after)
     assert written == len(after), "they were locked"
     results = {
         booking.booking_id: _changed(booking, pick, freed)

@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from cinesync.booking import catalog, held_store, store
+from cinesync.booking import held_seats_store, show_store, store
 from cinesync.booking.allocation import companions
-from cinesync.booking.counter import Counter, Pick
+from cinesync.booking.allocation.hold_allocator import Counter, Pick
+from cinesync.booking.allocation.seating import Hall
 from cinesync.booking.held_limits import HeldLimits, HeldSeats
-from cinesync.booking.kept import Kept
 from cinesync.booking.model import (
     NEXT,
     Booking,
@@ -27,7 +27,7 @@ from cinesync.booking.model import (
     UnknownBooking,
     UnknownShow,
 )
-from cinesync.booking.seating import Hall
+from cinesync.booking.show_cache import Kept
 from cinesync.booking.store import HELD, Claim
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction
@@ -93,7 +93,7 @@ async def open_counter(
     shows = await kept.shows(tx, sales)
     taken = {sale.show_id: sale.taken for sale in sales}
     if held is None:
-        held = await held_store.held_by(tx, holds, terms)
+        held = await held_seats_store.held_by(tx, holds, terms)
     halls = {show.layout_id: await kept.hall(tx, show.layout_id) for show in shows.values()}
     for show in shows.values():
         unpriced = halls[show.layout_id].outside(show.prices_cents.keys())
@@ -116,7 +116,7 @@ async def _owners_of_places(
         if show and hall and hall.companions:
             missing = companions.places_missing(hall, hold.seats)
             places.update((show.region, show.show_id, place) for place in missing if place)
-    return dict(await held_store.owners(tx, places)) if places else {}
+    return dict(await held_seats_store.owners(tx, places)) if places else {}
 
 
 async def _claim_all_or_none(
@@ -161,7 +161,9 @@ async def release_hold(tx: Transaction, hold_id: UUID, customer_id: UUID) -> lis
     if (booking.state, Cause.GIVEN_BACK) not in NEXT:
         raise HoldIsOver("It is paid for: cancel the booking instead.")
     freed = await store.free_seats(tx, store.claims_of(booking))
-    released = await held_store.set_released(tx, booking, NEXT[booking.state, Cause.GIVEN_BACK])
+    released = await held_seats_store.set_released(
+        tx, booking, NEXT[booking.state, Cause.GIVEN_BACK]
+    )
     assert released, "it was locked"
     events = [seats_released(booking, freed)] if freed else []
     await outbox.append(tx, events)
@@ -230,7 +232,7 @@ def own(booking: Booking | None, customer_id: UUID) -> Booking:
 
 async def find_show(tx: Transaction, show_id: UUID) -> Show:
     """Raises UnknownShow."""
-    show = (await catalog.find_shows(tx, [show_id])).get(show_id)
+    show = (await show_store.find_shows(tx, [show_id])).get(show_id)
     if show is None:
         raise UnknownShow
     return show

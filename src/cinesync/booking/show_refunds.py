@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cinesync.booking import cancellation_store, held_store, service, store
+from cinesync.booking import cancellation_store, held_seats_store, service, store
 from cinesync.booking.cancellation import whole_refund
 from cinesync.booking.model import NEXT, AuditAction, Cause, Show, State
 from cinesync.booking.staff_refunds import RefundIdUsed
@@ -157,7 +157,7 @@ async def _let_go_of_holds(tx: Transaction, show: Show) -> None:
         keys = sorted({(show.region, row.booking_id) for row in rows})
         after = NEXT[State.HELD, Cause.SHOW_CANCELLED]
         await store.set_states(tx, keys, [State.HELD], after)
-        await held_store.forget(tx, keys)  # their holders did not give them back
+        await held_seats_store.forget(tx, keys)  # their holders did not give them back
 
 
 async def _booked_ids(tx: Transaction, show: Show, limit: int) -> list[UUID]:

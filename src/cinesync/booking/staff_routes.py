@@ -9,11 +9,11 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from cinesync.booking import admissions, catalog, revocations, show_refunds, staff_refunds
-from cinesync.booking import staff_views as views
+from cinesync.booking import admissions, revocations, show_refunds, show_store, staff_refunds
+from cinesync.booking import staff_schemas as views
 from cinesync.booking.admissions import FoundBooking
+from cinesync.booking.context import Shop
 from cinesync.booking.revocations import Revocations
-from cinesync.booking.shop import Shop
 from cinesync.booking.show_refunds import Progress, RefundShow
 from cinesync.booking.staff_refunds import RefundBooking
 from cinesync.booking.tickets import NotATicket, name_of
@@ -100,7 +100,7 @@ async def _revocations(
         raise Invalid("Ask for a show_id, or for a theater_id and a day.", field="show_id")
     if not YEARS[0] <= day.year <= YEARS[1]:
         raise Invalid("`day` is a day such as 2026-12-24.", field="day")
-    time_zone = await shop.db.run_one(catalog.time_zone_of, theater_id)
+    time_zone = await shop.db.run_one(show_store.time_zone_of, theater_id)
     begins = datetime.combine(day, datetime.min.time(), ZoneInfo(time_zone or "UTC"))
     found = await shop.db.read(revocations.of_theater, theater_id, begins, begins + DAY)
     return found, {"theater_id": str(theater_id), "day": day.isoformat()}

@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
 )
 
-from cinesync.booking.counter import Pick
+from cinesync.booking.allocation.hold_allocator import Pick
 from cinesync.booking.model import Booking, PricedSeat, State
 from cinesync.booking.tables import booking_seats, bookings
 from cinesync.chassis.database.database import Transaction, text

@@ -141,7 +141,7 @@ def bank_command(port: int, data: Path, webhook_url: str, late_seconds: float) -
     It takes no real money. BANK_SECRET signs its webhooks and is the shop's key to it.
     """
     from cinesync.bank.app import Secrets, Settings, run  # noqa: PLC0415
-    from cinesync.bank.books import Delays  # noqa: PLC0415
+    from cinesync.bank.store import Delays  # noqa: PLC0415
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.chassis.settings import load  # noqa: PLC0415
 
@@ -189,9 +189,9 @@ def import_movies_command(
     were refused.
     """
     from cinesync import bootstrap  # noqa: PLC0415
-    from cinesync.movies.importer import ImportReport, import_movies  # noqa: PLC0415
-    from cinesync.movies.reading import BrokenFile  # noqa: PLC0415
-    from cinesync.movies.text import Misread  # noqa: PLC0415
+    from cinesync.movies.importing.importer import ImportReport, import_movies  # noqa: PLC0415
+    from cinesync.movies.importing.record_reader import BrokenFile  # noqa: PLC0415
+    from cinesync.movies.importing.text import Misread  # noqa: PLC0415
 
     with shop_settings(data) as settings, Progress(console=err, transient=True) as progress:
         task = progress.add_task(f"importing {file.name}", total=None)

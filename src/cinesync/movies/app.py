@@ -9,7 +9,7 @@ from cinesync.chassis.database.database import open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.client import Peer
 from cinesync.chassis.process import Service
-from cinesync.movies.consumers import HANDLERS
+from cinesync.movies.event_handlers import HANDLERS
 from cinesync.movies.routes import router
 from cinesync.movies.seats_left import TIMEOUT_SECONDS, SeatsLeft
 

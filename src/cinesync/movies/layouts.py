@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from cinesync.contracts.movies import Layout, LayoutSeat
-from cinesync.movies.plans import PLANS, Plan
+from cinesync.movies.demo.floor_plans import PLANS, Plan
 
 SEATS_MAX = 1_000
 HALF = "'"

@@ -25,9 +25,10 @@ from cinesync.chassis.http.app import (
 )
 from cinesync.chassis.http.audit_log_api import actor_of
 from cinesync.chassis.problems import Invalid
-from cinesync.movies import listing, service
-from cinesync.movies.certificates import CERTIFICATES
-from cinesync.movies.listing import MovieFilter, ShowFilter
+from cinesync.movies import list_store, service
+from cinesync.movies.importing.ratings import CERTIFICATES
+from cinesync.movies.importing.text import identity, normal
+from cinesync.movies.list_store import MovieFilter, ShowFilter
 from cinesync.movies.model import (
     TYPES,
     CancelShow,
@@ -38,9 +39,7 @@ from cinesync.movies.model import (
     NoSuchTheater,
     ScheduleShow,
 )
-from cinesync.movies.seats_left import SeatsLeft
-from cinesync.movies.text import identity, normal
-from cinesync.movies.views import (
+from cinesync.movies.schemas import (
     CityView,
     Days,
     Filters,
@@ -49,6 +48,7 @@ from cinesync.movies.views import (
     TheaterPage,
     TheaterView,
 )
+from cinesync.movies.seats_left import SeatsLeft
 
 T = TypeVar("T")
 Web = Request[Any, Any, Any]
@@ -115,7 +115,7 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
         after_id=movie_id,
         limit=limit + 1,
     )
-    found = await db.run_one(listing.movies, wanted)
+    found = await db.run_one(list_store.movies, wanted)
     last = found[limit - 1] if len(found) > limit else None
     cursor = encode_cursor(str(last.popularity), str(last.movie_id)) if last else None
     return fresh(request, Page(found[:limit], cursor), CATALOGUE_SECONDS)
@@ -124,7 +124,7 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
 @get("/movies/{movie_id:uuid}")
 async def get_movie(request: Web, db: Db, movie_id: FromPath[UUID]) -> Response[MovieView]:
     """One film."""
-    movie = await db.run_one(listing.movie, movie_id)
+    movie = await db.run_one(list_store.movie, movie_id)
     if movie is None:
         raise NoSuchMovie(movie_id=str(movie_id))
     return fresh(request, movie, CATALOGUE_SECONDS)
@@ -135,9 +135,9 @@ async def get_filters(request: Web, db: Db) -> Response[Filters]:
     """What the filters of films can be set to."""
     filters = Filters(
         types=TYPES,
-        certificates=await db.run_one(listing.certificates),
-        genres=await db.run_one(listing.genres),
-        languages=await db.run_one(listing.languages),
+        certificates=await db.run_one(list_store.certificates),
+        genres=await db.run_one(list_store.genres),
+        languages=await db.run_one(list_store.languages),
     )
     return fresh(request, filters, CATALOGUE_SECONDS)
 
@@ -150,7 +150,7 @@ async def list_theaters(
     last_seen = decode_cursor(after, 3) if after else None
     if last_seen:
         _as_uuid(last_seen[2])
-    found = await db.run_one(listing.theaters, _city_key(city), last_seen, limit + 1)
+    found = await db.run_one(list_store.theaters, _city_key(city), last_seen, limit + 1)
     last = found[limit - 1] if len(found) > limit else None
     cursor = encode_cursor(last.city, last.name, str(last.theater_id)) if last else None
     return fresh(request, Page(found[:limit], cursor), CATALOGUE_SECONDS)
@@ -159,10 +159,10 @@ async def list_theaters(
 @get("/theaters/{theater_id:uuid}")
 async def get_theater(request: Web, db: Db, theater_id: FromPath[UUID]) -> Response[TheaterPage]:
     """A theater and its auditoriums."""
-    theater = await db.run_one(listing.theater, theater_id)
+    theater = await db.run_one(list_store.theater, theater_id)
     if theater is None:
         raise NoSuchTheater(theater_id=str(theater_id))
-    rooms = await db.run_one(listing.auditoriums, theater_id)
+    rooms = await db.run_one(list_store.auditoriums, theater_id)
     fields = {name: getattr(theater, name) for name in TheaterView.__dataclass_fields__}
     return fresh(request, TheaterPage(**fields, auditoriums=rooms), CATALOGUE_SECONDS)
 
@@ -174,7 +174,7 @@ async def change_theater(
     """Begin the business day at another time; for managers."""
     require(caller, "manager")
     await db.run(service.change_theater, theater_id, data, actor_of(request, caller))
-    theater = await db.run_one(listing.theater, theater_id)
+    theater = await db.run_one(list_store.theater, theater_id)
     if theater is None:
         raise NoSuchTheater(theater_id=str(theater_id))
     return theater
@@ -183,7 +183,7 @@ async def change_theater(
 @get("/cities")
 async def list_cities(request: Web, db: Db) -> Response[Page[CityView]]:
     """Every city with a theater, on one page."""
-    return fresh(request, Page(await db.run_one(listing.cities), None), CATALOGUE_SECONDS)
+    return fresh(request, Page(await db.run_one(list_store.cities), None), CATALOGUE_SECONDS)
 
 
 @get("/shows")
@@ -211,7 +211,7 @@ async def list_shows(
         after_id=show_id,
         limit=limit + 1,
     )
-    found = await shows.db.run_one(listing.shows, wanted)
+    found = await shows.db.run_one(list_store.shows, wanted)
     last = found[limit - 1] if len(found) > limit else None
     cursor = encode_cursor(last.starts_at.isoformat(), str(last.show_id)) if last else None
     return fresh(request, Page(await shows.left.told(found[:limit]), cursor), SHOWS_SECONDS)
@@ -227,7 +227,7 @@ async def list_days(
 ) -> Response[Days]:
     """The days with shows that have not started, however far ahead they are announced."""
     wanted = ShowFilter(movie_id=movie_id, theater_id=theater_id, city_key=_city_key(city))
-    days = Days(items=await db.read(listing.days, wanted))
+    days = Days(items=await db.read(list_store.days, wanted))
     return fresh(request, days, CATALOGUE_SECONDS)
 
 
@@ -310,7 +310,7 @@ def fresh(request: Web, content: T, seconds: int) -> Response[T]:
 
 
 async def _show(db: Database, show_id: UUID) -> ShowView:
-    show = await db.run_one(listing.show, show_id)
+    show = await db.run_one(list_store.show, show_id)
     if show is None:
         raise NoSuchShow(show_id=str(show_id))
     return show

@@ -15,7 +15,7 @@ import msgspec
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.http.client import Peer, PeerAway
-from cinesync.movies.views import ShowView
+from cinesync.movies.schemas import ShowView
 
 PATH: Final = "/api/booking/availability"
 TIMEOUT_SECONDS: Final = 1.0  # a list of shows is worth more than a better count

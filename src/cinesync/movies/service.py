@@ -13,7 +13,7 @@ from cinesync.chassis.database.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, BookingReduced
 from cinesync.contracts.movies import Layout, ShowCancelled, ShowChanged, ShowScheduled
-from cinesync.movies import catalogue, store
+from cinesync.movies import movie_store, store
 from cinesync.movies.model import (
     CLEANING,
     SHOW_LENGTH_MAX,
@@ -57,15 +57,15 @@ class Told:
 async def tell_movies(tx: Transaction, movies: Sequence[Movie]) -> Told:
     """Add the films that are new and what is new about the others. Told twice changes nothing."""
     by_key = {movie.key(): movie for movie in movies}
-    known = await catalogue.known(tx, sorted(by_key))
+    known = await movie_store.known(tx, sorted(by_key))
     new = {clock.new_id(): movie for key, movie in by_key.items() if key not in known}
     changed = {
         movie_id: better
         for key, (movie_id, old) in known.items()
         if (better := merged(old, by_key[key])) != old
     }
-    await catalogue.add(tx, new)
-    await catalogue.save(tx, changed)
+    await movie_store.add(tx, new)
+    await movie_store.save(tx, changed)
     if new or changed:
         entry = audit_log.Entry(
             actor=OPERATOR,
@@ -81,20 +81,20 @@ async def tell_movies(tx: Transaction, movies: Sequence[Movie]) -> Told:
 async def introduce_movies(tx: Transaction, movies: Sequence[Movie]) -> int:
     """Add the films that are new and fill the gaps of the others; how many were new."""
     by_key = {movie.key(): movie for movie in movies}
-    known = await catalogue.known(tx, sorted(by_key))
+    known = await movie_store.known(tx, sorted(by_key))
     filled = {
         movie_id: fuller
         for key, (movie_id, old) in known.items()
         if (fuller := merged(by_key[key], old)) != old
     }
-    await catalogue.add(tx, {clock.new_id(): m for key, m in by_key.items() if key not in known})
-    await catalogue.save(tx, filled)
+    await movie_store.add(tx, {clock.new_id(): m for key, m in by_key.items() if key not in known})
+    await movie_store.save(tx, filled)
     return len(by_key) - len(known)
 
 
 async def schedule_show(tx: Transaction, command: ScheduleShow, by: Actor = SYSTEM) -> UUID:
     """Raises NoSuchMovie, NoSuchAuditorium, ShowOverlaps or ShowUnfit."""
-    film = await catalogue.film(tx, command.movie_id)
+    film = await movie_store.film(tx, command.movie_id)
     if film is None:
         raise NoSuchMovie(movie_id=str(command.movie_id))
     room = await _room(tx, command.auditorium_id)

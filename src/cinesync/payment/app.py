@@ -16,19 +16,19 @@ from cinesync.chassis.process import Service
 from cinesync.chassis.settings import Secret
 from cinesync.payment import routes
 from cinesync.payment.attention import attention_routes
-from cinesync.payment.cashier import Cashier
-from cinesync.payment.catch_up import CatchUp
-from cinesync.payment.consumers import HANDLERS
+from cinesync.payment.event_handlers import HANDLERS
+from cinesync.payment.fast_path import shortcuts
 from cinesync.payment.gateways import Gateway
 from cinesync.payment.gateways.sandbox import SANDBOX, Sandbox
 from cinesync.payment.gateways.stripe import open_stripe
-from cinesync.payment.holds import Holds
-from cinesync.payment.measurements import measures
+from cinesync.payment.hold_client import Holds
+from cinesync.payment.metrics import measures
 from cinesync.payment.model import Limits, Patience
+from cinesync.payment.payment_processor import Cashier
 from cinesync.payment.personal_data import personal_data_router
+from cinesync.payment.provider_catch_up import CatchUp
 from cinesync.payment.provider_health import PROBE_SECONDS, ProviderHealth
-from cinesync.payment.shortcuts import shortcuts
-from cinesync.payment.sweep import Sweep
+from cinesync.payment.reconciler import Sweep
 
 # https://docs.stripe.com/keys and https://docs.stripe.com/webhooks
 STRIPE_API_KEY = Secret(bytes_min=0, prefixes=("sk_test_", "sk_live_", "rk_test_", "rk_live_"))

@@ -22,7 +22,6 @@ from cinesync.chassis.http.client_address import ClientAddresses
 from cinesync.chassis.http.strict_bodies import READS_BODY
 from cinesync.chassis.problems import Invalid
 from cinesync.payment import store
-from cinesync.payment.cashier import Cashier, PayOrder
 from cinesync.payment.gateways import read_notice
 from cinesync.payment.gateways.sandbox import SANDBOX
 from cinesync.payment.model import (
@@ -32,6 +31,7 @@ from cinesync.payment.model import (
     Status,
     UnknownPayment,
 )
+from cinesync.payment.payment_processor import Cashier, PayOrder
 
 log = telemetry.get_logger(__name__)
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from cinesync.booking.allocation import gaps
+from cinesync.booking.allocation.seating import Hall, Seats, alternatives, best_together, stranded
 from cinesync.booking.allocation.split import describe, most, split
 from cinesync.booking.model import (
     SEATS_PER_HOLD_MAX,
@@ -13,7 +14,6 @@ from cinesync.booking.model import (
     TooManySeats,
     UnknownSeat,
 )
-from cinesync.booking.seating import Hall, Seats, alternatives, best_together, stranded
 
 
 def choose(hall: Hall, taken: Collection[str], seats: Seats, best: int, zone: str | None) -> Seats:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Set
 from datetime import timedelta
 from uuid import UUID
 
+from cinesync.booking.allocation.seating import WHEELCHAIR, Hall, Seats
 from cinesync.booking.model import (
     AskNeed,
     CompanionAlone,
@@ -15,7 +16,6 @@ from cinesync.booking.model import (
     Show,
     Terms,
 )
-from cinesync.booking.seating import WHEELCHAIR, Hall, Seats
 
 NO_PLACE = ""  # of a layout that names a companion seat of none
 

@@ -3,8 +3,15 @@
 from collections.abc import Collection, Iterator, Sequence
 from itertools import product
 
+from cinesync.booking.allocation.seating import (
+    Hall,
+    Seats,
+    alternatives,
+    blocks,
+    stranded,
+    stretches,
+)
 from cinesync.booking.model import ALTERNATIVES_MAX
-from cinesync.booking.seating import Hall, Seats, alternatives, blocks, stranded, stretches
 
 
 def instead(hall: Hall, taken: Collection[str], wanted: Seats) -> list[Seats]:

@@ -11,7 +11,7 @@ from heapq import nsmallest
 from itertools import pairwise
 from typing import NamedTuple
 
-from cinesync.booking.seating import Hall, Seats, stretches
+from cinesync.booking.allocation.seating import Hall, Seats, stretches
 
 # The best places of the largest group that are tried; a hall without a stretch for the whole
 # party has few more.

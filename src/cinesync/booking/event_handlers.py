@@ -1,4 +1,4 @@
-"""What other services' events do to bookings: money, and shows. Exactly once, in any order."""
+"""What other services' events do to bookings: exactly once, in any order. HANDLERS is the map."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,12 +7,14 @@ from uuid import UUID
 from cinesync.booking import (
     cancellation,
     cancellation_store,
-    catalog,
-    held_store,
-    history,
+    held_seats_store,
+    history_store,
+    personal_data,
+    receipt_store,
     rescheduling,
     returned_money,
     service,
+    show_store,
     store,
 )
 from cinesync.booking.model import (
@@ -30,9 +32,18 @@ from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
+from cinesync.chassis.messaging.inbox import Handlers
+from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.booking import BookingConfirmed, BookingRefused, SeatsReleased
+from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
-from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
+from cinesync.contracts.payment import (
+    PaymentDisputed,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PaymentSuccess,
+)
 
 
 @dataclass(slots=True)
@@ -71,16 +82,16 @@ async def confirm_bookings(tx: Transaction, payments: Sequence[PaymentSuccess]) 
     """Money came: a live hold is confirmed; one that is over gets the same seats if they are
     free; all else goes back (I5)."""
     bookings = await store.lock_bookings(tx, [payment.hold_id for payment in payments])
-    shows = await catalog.find_shows(tx, [booking.show_id for booking in bookings.values()])
+    shows = await show_store.find_shows(tx, [booking.show_id for booking in bookings.values()])
     desk = _Desk(dict(bookings), dict(shows))
     doubtful = [payment.payment_id for payment in payments if not desk.is_plain(payment)]
     if doubtful:
-        desk.refused_ids = await history.refused_ids(tx, doubtful)
+        desk.refused_ids = await history_store.refused_ids(tx, doubtful)
     waiting = list(payments)
     while waiting:
         waiting = await _settle(tx, desk, waiting)
     if desk.refused:
-        await history.insert_refused(tx, desk.refused)
+        await history_store.insert_refused(tx, desk.refused)
     await outbox.append(tx, [*desk.confirmed, *desk.refused])
 
 
@@ -131,15 +142,15 @@ async def _book(tx: Transaction, desk: _Desk, trying: dict[UUID, PaymentSuccess]
 
 async def note_failures(tx: Transaction, failures: Sequence[PaymentFailed]) -> None:
     """The hold stays and may be paid in another way."""
-    await history.set_payment_failures(tx, failures)
+    await history_store.set_payment_failures(tx, failures)
 
 
 async def note_refunds(tx: Transaction, refunds: Sequence[PaymentRefunded]) -> None:
     """Money went back: of a booking, or of a refused payment."""
     theirs = [refund for refund in refunds if not refund.surplus]
     if theirs:
-        await history.add_refunds(tx, theirs)
-        await history.add_refused_refunds(tx, theirs)
+        await history_store.add_refunds(tx, theirs)
+        await history_store.add_refused_refunds(tx, theirs)
         unasked = [refund for refund in theirs if refund.unasked_cents]
         if unasked:
             await returned_money.take_unasked(tx, unasked)
@@ -148,17 +159,17 @@ async def note_refunds(tx: Transaction, refunds: Sequence[PaymentRefunded]) -> N
 async def schedule_shows(tx: Transaction, scheduled: Sequence[ShowScheduled]) -> None:
     """Put shows on sale, with whatever overtook them on the way."""
     layouts = {event.layout.layout_id: event.layout for event in scheduled}
-    fresh = await catalog.insert_layouts(tx, layouts)
+    fresh = await show_store.insert_layouts(tx, layouts)
     if fresh:
-        await catalog.insert_seats(tx, [layouts[layout_id] for layout_id in sorted(fresh)])
-    new_ids = await catalog.insert_shows(tx, scheduled)
-    early = await catalog.take_early_changes(tx, new_ids) if new_ids else []
+        await show_store.insert_seats(tx, [layouts[layout_id] for layout_id in sorted(fresh)])
+    new_ids = await show_store.insert_shows(tx, scheduled)
+    early = await show_store.take_early_changes(tx, new_ids) if new_ids else []
     changes = [_early_change(change) for change in early if change.revision]
     if changes:
-        await catalog.update_shows(tx, changes, {})
+        await show_store.update_shows(tx, changes, {})
     cancelled = [_early_cancellation(change) for change in early if change.cancelled]
     if cancelled:
-        await catalog.set_cancelled(tx, cancelled)
+        await show_store.set_cancelled(tx, cancelled)
 
 
 async def change_shows(tx: Transaction, changes: Sequence[ShowChanged]) -> None:
@@ -167,23 +178,23 @@ async def change_shows(tx: Transaction, changes: Sequence[ShowChanged]) -> None:
     for change in changes:
         if change.show_id not in newest or newest[change.show_id].revision < change.revision:
             newest[change.show_id] = change
-    known = await catalog.find_shows(tx, newest)
+    known = await show_store.find_shows(tx, newest)
     moved = {i: rescheduling.moves_after(show, newest[i]) for i, show in known.items()}
-    fresh = await catalog.update_shows(tx, [newest[show_id] for show_id in known], moved)
+    fresh = await show_store.update_shows(tx, [newest[show_id] for show_id in known], moved)
     await rescheduling.note_moves(tx, [(known[i], newest[i]) for i in sorted(fresh)])
     early = [c for c in newest.values() if c.show_id not in known]
     if early:
-        await catalog.keep_early_changes(tx, early)
+        await show_store.keep_early_changes(tx, early)
 
 
 async def cancel_shows(tx: Transaction, cancelled: Sequence[ShowCancelled]) -> None:
     """Nothing of these shows stays sold: bookings are refunded whole, holds let go."""
     events = {event.show_id: event for event in cancelled}
-    known = await catalog.find_shows(tx, events)
+    known = await show_store.find_shows(tx, events)
     early = [event for event in events.values() if event.show_id not in known]
     if early:
-        await catalog.keep_early_cancellations(tx, early)
-    await catalog.set_cancelled(tx, [events[show_id] for show_id in sorted(known)])
+        await show_store.keep_early_cancellations(tx, early)
+    await show_store.set_cancelled(tx, [events[show_id] for show_id in sorted(known)])
     if known:
         told = await _clear(tx, {show_id: events[show_id] for show_id in sorted(known)})
         await outbox.append(tx, told)
@@ -197,7 +208,7 @@ async def _clear(tx: Transaction, shows: dict[UUID, ShowCancelled]) -> list[Even
     released = NEXT[State.HELD, Cause.SHOW_CANCELLED]
     released_ids = await store.set_states(tx, keys, [State.HELD], released)
     before = await store.lock_bookings(tx, [booking_id for _, booking_id in keys])
-    await held_store.forget(tx, keys)  # their holders did not give them back
+    await held_seats_store.forget(tx, keys)  # their holders did not give them back
     cancelled = await store.set_cancelled(tx, keys, [State.CONFIRMED], "show")
     refunds = {
         booking.booking_id: cancellation.whole_refund(before[booking.booking_id], reason="show")
@@ -272,7 +283,7 @@ def _refused(payment: PaymentSuccess, verdict: Verdict) -> BookingRefused:
     )
 
 
-def _early_change(early: catalog.EarlyChange) -> ShowChanged:
+def _early_change(early: show_store.EarlyChange) -> ShowChanged:
     return ShowChanged(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
@@ -286,7 +297,7 @@ def _early_change(early: catalog.EarlyChange) -> ShowChanged:
     )
 
 
-def _early_cancellation(early: catalog.EarlyChange) -> ShowCancelled:
+def _early_cancellation(early: show_store.EarlyChange) -> ShowCancelled:
     return ShowCancelled(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
@@ -294,3 +305,17 @@ def _early_cancellation(early: catalog.EarlyChange) -> ShowCancelled:
         region=early.region,
         reason=early.cancel_reason or "",
     )
+
+
+HANDLERS: Handlers = {
+    CustomerErased: personal_data.forget_customers,
+    ShowScheduled: schedule_shows,
+    ShowChanged: change_shows,
+    ShowCancelled: cancel_shows,
+    PaymentSuccess: confirm_bookings,
+    PaymentFailed: note_failures,
+    PaymentRefunded: note_refunds,
+    PaymentRefundFailed: returned_money.note_failed_refunds,
+    PaymentDisputed: returned_money.note_disputes,
+    LedgerCommitted: receipt_store.insert,
+}

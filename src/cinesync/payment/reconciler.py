@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.database.database import Database
 from cinesync.payment import refund_service, refund_store, store
-from cinesync.payment.cashier import Cashier
 from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
 from cinesync.payment.model import Charge, ChargeState, Patience, Refund, RefundStatus, Report
+from cinesync.payment.payment_processor import Cashier
 from cinesync.payment.refund_model import ProviderRefund
 
 log = telemetry.get_logger(__name__)

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 
 from cinesync.chassis.database.database import Transaction, text
+from cinesync.movies.demo.programme import Film
 from cinesync.movies.model import Movie
-from cinesync.movies.programme import Film
 
 DEFAULT_TYPE = "film"
 DEFAULT_LANGUAGE = "en"

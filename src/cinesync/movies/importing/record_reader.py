@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cinesync.movies.cleaning import TITLE, Fault, Record, Rejection, not_a_record
+from cinesync.movies.importing.cleaning import TITLE, Fault, Record, Rejection, not_a_record
 
 CHUNK_BYTES = 64 * 1024
 RECORD_CHARACTERS_MAX = 64 * 1024

@@ -11,8 +11,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from cinesync.auth import store
+from cinesync.auth.encryption import SealBroken, Vault
 from cinesync.auth.model import KeyRules, KeyWindow, Role, plan_key, signing_key
-from cinesync.auth.vault import SealBroken, Vault
 from cinesync.chassis import background, clock, telemetry
 from cinesync.chassis.database.database import Database, Transaction
 from cinesync.chassis.http.access_tokens import ALGORITHM, ISSUER, TOKEN_TYPE, Caller

@@ -12,8 +12,8 @@ from cinesync.booking.admission_rules import Decision, Result, Scan, Used
 from cinesync.booking.admissions import FoundBooking
 from cinesync.booking.cancellation_store import RefundLine
 from cinesync.booking.model import Terms
+from cinesync.booking.schemas import BookingView, SomeSeats, booking_fields
 from cinesync.booking.tickets import NotATicket, TicketSigner
-from cinesync.booking.views import BookingView, SomeSeats, booking_fields
 
 SCANS_MAX = 50
 TICKET_CHARS_MAX = 2_000

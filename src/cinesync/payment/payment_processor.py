@@ -14,7 +14,7 @@ from cinesync.chassis.problems import Problem
 from cinesync.payment import refund_service, service, store
 from cinesync.payment.failure_limit import FailureLimit
 from cinesync.payment.gateways import ChargeOrder, Gateway, GatewayAway, GatewayRefused, Notice
-from cinesync.payment.holds import Holds
+from cinesync.payment.hold_client import Holds
 from cinesync.payment.model import (
     FREE,
     Begin,

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import RowMapping
 
 from cinesync.chassis.database.database import Transaction, text
-from cinesync.movies.certificates import CERTIFICATES
+from cinesync.movies.importing.ratings import CERTIFICATES
+from cinesync.movies.schemas import AuditoriumView, CityView, MovieView, ShowView, TheaterView
 from cinesync.movies.store import prices
-from cinesync.movies.views import AuditoriumView, CityView, MovieView, ShowView, TheaterView
 
 DAYS_MAX = 60
 _WILDCARDS = re.compile(r"[%_\\]")

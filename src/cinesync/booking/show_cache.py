@@ -6,9 +6,10 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from cinesync.booking import catalog, seating
+from cinesync.booking import show_store
+from cinesync.booking.allocation import seating
+from cinesync.booking.allocation.seating import Hall
 from cinesync.booking.model import Show
-from cinesync.booking.seating import Hall
 from cinesync.booking.store import Sale
 from cinesync.chassis.database.database import Transaction
 
@@ -27,7 +28,7 @@ class Kept:
         """The hall of a show's layout."""
         hall = self._halls.get(layout_id)
         if hall is None:
-            hall = seating.arrange(await catalog.find_seats(tx, layout_id))
+            hall = seating.arrange(await show_store.find_seats(tx, layout_id))
             self._halls[layout_id] = hall
             if len(self._halls) > HALLS_MAX:
                 self._halls.popitem(last=False)
@@ -38,7 +39,7 @@ class Kept:
         found = {sale.show_id: show for sale in sales if (show := self._show(sale))}
         if len(found) < len(sales):
             unknown = [sale.show_id for sale in sales if sale.show_id not in found]
-            found |= await catalog.find_shows(tx, unknown)
+            found |= await show_store.find_shows(tx, unknown)
             self._shows |= {show_id: found[show_id] for show_id in unknown}
             while len(self._shows) > SHOWS_MAX:
                 self._shows.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Makes the shipped film list: `python -m cinesync.movies.curate movies.json`.
+"""Makes the shipped film list: `python -m cinesync.movies.demo.curate movies.json`.
 
 Cleans the list, keeps the best known films that a cinema can show, spread over genres, and lays
 `data/curation.json` over them: languages and corrections that the source lacks, and what is no
@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from cinesync.movies.cleaning import Cleaned, Record, clean
+from cinesync.movies.importing.cleaning import Cleaned, Record, clean
+from cinesync.movies.importing.record_reader import records
+from cinesync.movies.importing.text import Misread
 from cinesync.movies.model import Movie, merged
-from cinesync.movies.reading import records
-from cinesync.movies.text import Misread
 
 FILMS_MAX = 140
 FILMS_PER_GENRE_MAX = 22

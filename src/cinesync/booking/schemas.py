@@ -10,8 +10,7 @@ import msgspec
 
 from cinesync.booking.availability import SeatsLeft
 from cinesync.booking.cancellation_store import RefundLine
-from cinesync.booking.feed import FREE, Feed
-from cinesync.booking.history import RefusedPayment, Spending
+from cinesync.booking.history_store import RefusedPayment, Spending
 from cinesync.booking.model import (
     SEATS_PER_HOLD_MAX,
     Booking,
@@ -21,7 +20,8 @@ from cinesync.booking.model import (
     Show,
     Terms,
 )
-from cinesync.booking.receipts import BookingReceipt
+from cinesync.booking.receipt_store import BookingReceipt
+from cinesync.booking.seatmap.state import FREE, Feed
 from cinesync.booking.service import Held
 from cinesync.chassis.http.access_tokens import TOKEN_CHARS_MAX
 

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cinesync.chassis import background, clock, telemetry
-from cinesync.payment.cashier import Cashier
 from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
 from cinesync.payment.model import UnknownPayment
+from cinesync.payment.payment_processor import Cashier
 
 log = telemetry.get_logger(__name__)
 

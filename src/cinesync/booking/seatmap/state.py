@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from cinesync.booking.allocation.seating import Hall
 from cinesync.booking.model import BookingError, Choice, Show
-from cinesync.booking.seating import Hall
 from cinesync.chassis import clock
 from cinesync.chassis.http.content_encoding import Shared
 

@@ -6,12 +6,12 @@ from http import HTTPStatus
 
 import msgspec
 
-from cinesync.booking import routes, views
-from cinesync.booking.shop import Shop
+from cinesync.booking import routes, schemas
+from cinesync.booking.context import Shop
 from cinesync.chassis.http.client_address import address_in
 from cinesync.chassis.http.fast_path import Answer, Asked, Shortcut, bytes_answer, json_answer
 
-WISH = msgspec.json.Decoder(views.HoldWish)
+WISH = msgspec.json.Decoder(schemas.HoldWish)
 SINCE = re.compile(rb"since=(\d{1,15})")
 STREAM_HEADERS = [
     (b"content-type", f"{routes.EVENTS_TYPE}; charset=utf-8".encode()),

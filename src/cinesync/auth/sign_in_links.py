@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from cinesync.auth import link_service
+from cinesync.auth.authenticator import Desk, Grant
 from cinesync.auth.codes import hash_code
-from cinesync.auth.desk import Desk, Grant
+from cinesync.auth.encryption import Vault
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,
@@ -15,7 +16,6 @@ from cinesync.auth.model import (
 )
 from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import Passwords
-from cinesync.auth.vault import Vault
 from cinesync.chassis.database.database import Database
 
 

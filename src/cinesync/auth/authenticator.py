@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from prometheus_client import Counter
 
 from cinesync.auth import link_service, revocation_store, service, store
-from cinesync.auth.keyring import KeyRing
+from cinesync.auth.encryption import Device, RefreshToken, Vault
 from cinesync.auth.model import (
     PASSWORD_LENGTH_MAX,
     ActionLimits,
@@ -36,7 +36,7 @@ from cinesync.auth.model import (
 from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import HashersBusy, Passwords
 from cinesync.auth.published_revocations import PublishedRevocations
-from cinesync.auth.vault import Device, RefreshToken, Vault
+from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.audit_log import Actor
 from cinesync.chassis.batcher import Batcher

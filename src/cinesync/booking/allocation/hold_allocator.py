@@ -8,6 +8,7 @@ import msgspec
 
 from cinesync.booking import model
 from cinesync.booking.allocation import choice, companions
+from cinesync.booking.allocation.seating import Hall
 from cinesync.booking.held_limits import HeldLimits
 from cinesync.booking.model import (
     Booking,
@@ -19,7 +20,6 @@ from cinesync.booking.model import (
     Terms,
     UnknownShow,
 )
-from cinesync.booking.seating import Hall
 
 
 class Pick(msgspec.Struct, frozen=True):

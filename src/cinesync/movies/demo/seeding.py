@@ -13,11 +13,12 @@ import msgspec
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
 from cinesync.contracts.movies import Layout
-from cinesync.movies import catalogue, founding, service, store
-from cinesync.movies.chain import THEATERS, TheaterPlan, price_card
+from cinesync.movies import movie_store, service, store
+from cinesync.movies.demo import theater_store
+from cinesync.movies.demo.programme import Film, Planned, Screen, Site, day_programme
+from cinesync.movies.demo.theaters import THEATERS, TheaterPlan, price_card
 from cinesync.movies.layouts import layout
 from cinesync.movies.model import Auditorium, Interval, Movie, Show, Theater
-from cinesync.movies.programme import Film, Planned, Screen, Site, day_programme
 from cinesync.movies.store import PriceCards, Room
 
 DAYS_AHEAD = 14
@@ -37,7 +38,7 @@ class Seeded:
 @cache
 def shipped_movies() -> tuple[Movie, ...]:
     """The films that come with the package; `curate.py` makes the file."""
-    file = resources.files("cinesync.movies").joinpath("data/films.json")
+    file = resources.files("cinesync.movies.demo").joinpath("data/films.json")
     return msgspec.json.decode(file.read_bytes(), type=tuple[Movie, ...])
 
 
@@ -47,7 +48,7 @@ async def seed_chain(db: Database, first_day: date, *, days: int = DAYS_AHEAD) -
     Days are those of each theater's own calendar. Each theater is planned in one transaction.
     """
     movies, theaters = 0, 0
-    if await db.read(founding.theater_count, _names()) < len(THEATERS):
+    if await db.read(theater_store.theater_count, _names()) < len(THEATERS):
         movies, theaters = await db.run(_found)
     last_day = first_day + timedelta(days=days - 1)
     until = await db.read(store.programmed_until)
@@ -65,14 +66,14 @@ def _names() -> list[str]:
 async def _found(tx: Transaction) -> tuple[int, int]:
     """How many films and theaters were new."""
     movies = await service.introduce_movies(tx, shipped_movies())
-    theaters = len(THEATERS) - await founding.theater_count(tx, _names())
+    theaters = len(THEATERS) - await theater_store.theater_count(tx, _names())
     rooms = [room for theater in THEATERS for room in theater.rooms]
     await store.add_layouts(tx, [_drawn(room.plan, room.mirrored) for room in rooms])
     for theater in THEATERS:
-        theater_id = await founding.add_theater(tx, clock.new_id(), theater)
-        await founding.add_auditoriums(tx, _auditoriums(theater, theater_id))
+        theater_id = await theater_store.add_theater(tx, clock.new_id(), theater)
+        await theater_store.add_auditoriums(tx, _auditoriums(theater, theater_id))
         card = price_card(theater.ticket_cents)
-        await founding.add_price_card(tx, theater.region, theater_id, card)
+        await theater_store.add_price_card(tx, theater.region, theater_id, card)
     return movies, theaters
 
 
@@ -154,7 +155,7 @@ def _site(rooms: Sequence[Room], language: str) -> Site:
 
 async def _films(tx: Transaction) -> dict[UUID, Film]:
     keys = sorted({movie.key() for movie in shipped_movies()})
-    found = await catalogue.films(tx, keys)
+    found = await movie_store.films(tx, keys)
     return {film.movie_id: film for film in found if film.running_minutes <= RUNNING_MINUTES_MAX}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database
 from cinesync.movies import service
-from cinesync.movies.cleaning import (
+from cinesync.movies.importing.cleaning import (
     RELEASE_DATE,
     TITLE,
     Cleaned,
@@ -18,10 +18,10 @@ from cinesync.movies.cleaning import (
     clean,
     duplicate,
 )
+from cinesync.movies.importing.record_reader import UTF_8, records
+from cinesync.movies.importing.release_dates import newest_year, stated_year
+from cinesync.movies.importing.text import Misread
 from cinesync.movies.model import Movie
-from cinesync.movies.reading import UTF_8, records
-from cinesync.movies.release import newest_year, stated_year
-from cinesync.movies.text import Misread
 
 BATCH_MAX = 500
 

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.booking.feed import Changed, Feed, Free, Listener, News, Snapshot, Take, Taken
 from cinesync.booking.model import (
     BookingError,
     Choice,
@@ -18,6 +17,16 @@ from cinesync.booking.model import (
     SeatTaken,
     Show,
     UnknownShow,
+)
+from cinesync.booking.seatmap.state import (
+    Changed,
+    Feed,
+    Free,
+    Listener,
+    News,
+    Snapshot,
+    Take,
+    Taken,
 )
 from cinesync.chassis import background, clock
 from cinesync.chassis.http.content_encoding import Shared

@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from cinesync.booking import catalog, held_store, service, store
+from cinesync.booking import held_seats_store, service, show_store, store
 from cinesync.booking.availability import Availability
-from cinesync.booking.clients import Clients
-from cinesync.booking.feed import Snapshot, Taken
+from cinesync.booking.client_digests import Clients
 from cinesync.booking.held_limits import is_near
-from cinesync.booking.kept import Kept
-from cinesync.booking.live import PER_ADDRESS_MAX, Live
 from cinesync.booking.model import Booking, Choice, HoldSeats, Terms
 from cinesync.booking.seat_changes import ChangedHold, ChangeResult, ChangeSeats, change_seats
+from cinesync.booking.seatmap.hub import PER_ADDRESS_MAX, Live
+from cinesync.booking.seatmap.state import Snapshot, Taken
 from cinesync.booking.service import Held, HoldResult, NothingHeld
+from cinesync.booking.show_cache import Kept
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.database.database import Database, Transaction
@@ -86,7 +86,7 @@ class Shop:
         versions = self.live.versions(wanted)
         results: Sequence[HoldResult]
         try:
-            held = await self.db.run_one(held_store.held_by, holds, self.terms)
+            held = await self.db.run_one(held_seats_store.held_by, holds, self.terms)
             known = None if is_near(holds, held, self.terms) else held
             results = await self.db.run(service.hold_seats, holds, self.kept, self.terms, known)
         except NothingHeld as refused:
@@ -111,7 +111,7 @@ class Shop:
         return await self.db.read(self._snapshot, show_id)
 
     async def _snapshot(self, tx: Transaction, show_id: UUID) -> Snapshot | None:
-        show = (await catalog.find_shows(tx, [show_id])).get(show_id)
+        show = (await show_store.find_shows(tx, [show_id])).get(show_id)
         if show is None:
             return None
         hall = await self.kept.hall(tx, show.layout_id)
