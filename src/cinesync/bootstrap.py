@@ -321,7 +321,7 @@ def as_asgi(pages: "Flask") -> ASGIApp:
     """
     from a2wsgi import WSGIMiddleware  # noqa: PLC0415
 
-    from cinesync.web.public import Front  # noqa: PLC0415
+    from cinesync.web.page_cache import Front  # noqa: PLC0415
 
     wsgi_app = cast("WSGIApp", pages)
     bridge = cast("ASGIApp", WSGIMiddleware(wsgi_app, workers=PAGE_THREADS))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cinesync.movies.importing.ratings import CERTIFICATES, certificate
+from cinesync.movies.ratings import CERTIFICATES, certificate
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from cinesync.movies.importing.cleaning import (
     duplicate,
     not_a_record,
 )
-from cinesync.movies.importing.ratings import CERTIFICATES
 from cinesync.movies.model import TYPES, Movie
+from cinesync.movies.ratings import CERTIFICATES
 from tests.movies.conftest import relaxed
 
 FULL = {

@@ -14,8 +14,8 @@ from cinesync.movies.importing import importer
 from cinesync.movies.importing.cleaning import Cleaned, Record, clean
 from cinesync.movies.importing.importer import ImportReport, import_movies
 from cinesync.movies.importing.record_reader import BrokenFile, records
-from cinesync.movies.importing.text import Misread
 from cinesync.movies.model import Movie
+from cinesync.movies.text import Misread
 
 DATA = Path(__file__).parent / "data"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinesync.movies.importing.text import Misread, identity, normal, readable
+from cinesync.movies.text import Misread, identity, normal, readable
 from tests.movies.conftest import relaxed
 
 

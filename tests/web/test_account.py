@@ -186,7 +186,7 @@ def test_bookings_are_listed_page_by_page(
     assert "Casablanca" in page
     assert "Confirmed" in page
     assert f'href="/bookings/{booking_id}"' in page
-    monkeypatch.setattr("cinesync.web.account.BOOKINGS_PER_PAGE", 1)
+    monkeypatch.setattr("cinesync.web.account.routes.BOOKINGS_PER_PAGE", 1)
     customer.post(f"/shows/{SHOW}/hold", data={"seat": ["D4"]})
     assert 'href="/bookings?after=1"' in customer.get("/bookings").text
     assert "Waiting for payment" in customer.get("/bookings?after=1").text

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.web import answers
-from cinesync.web.answers import Answers
+from cinesync.web import api_cache
+from cinesync.web.api_cache import Answers
 from cinesync.web.app import Settings, create_app
 from tests.web import fake_api
 from tests.web.fake_world import SHOW, World
@@ -86,7 +86,7 @@ def test_an_answer_that_says_nothing_is_asked_for_each_time(said: dict[str, str]
 
 
 def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "KEPT_BYTES_MAX", 10)
+    monkeypatch.setattr(api_cache, "KEPT_BYTES_MAX", 10)
     shared, source = Answers(), Source("6 each", ETag='"1"')
     for question in ("one", "another", "one"):
         shared.get(question, source.ask, source.decode)

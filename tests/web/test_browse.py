@@ -43,7 +43,7 @@ def test_nothing_found_leads_back_to_everything(visitor: FlaskClient) -> None:
 def test_more_movies_are_one_link_away(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.web.browse.MOVIES_PER_PAGE", 3)
+    monkeypatch.setattr("cinesync.web.storefront.browse.MOVIES_PER_PAGE", 3)
     page = visitor.get("/?type=film")
     assert 'href="/?type=film&amp;after=3"' in page.text
     second = visitor.get("/?type=film&after=3")

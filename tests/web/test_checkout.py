@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cinesync.chassis import clock
-from cinesync.web.api import Api
+from cinesync.web.api_client import Api
 from tests.web.fake_api import confirm
 from tests.web.fake_world import SHOW, World
 

@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 from cinesync.chassis.http.app import Page
 from cinesync.ledger.routes import BlockView, StatusView
 from cinesync.proofs import canonical_json, completeness, merkle_log
-from cinesync.web import chain, tree
-from cinesync.web.chain import Placed, Status, Validator
-from cinesync.web.tree import Role
+from cinesync.web.explorer import model, tree
+from cinesync.web.explorer.model import Placed, Status, Validator
+from cinesync.web.explorer.tree import Role
 from tests.ledger.chains import entry
 from tests.web import fake_api, fake_ledger
 from tests.web.fake_ledger import BOOKING, Ledger, an_entry
@@ -43,7 +43,7 @@ def test_blocks_come_newest_first_and_without_scripts(visitor: FlaskClient) -> N
 def test_older_blocks_are_one_link_away(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.web.ledger.BLOCKS_PER_PAGE", 4)
+    monkeypatch.setattr("cinesync.web.explorer.routes.BLOCKS_PER_PAGE", 4)
     page = visitor.get("/ledger").text
     (older,) = re.findall(r'href="(/ledger\?after=[^"]+)"', page)
     second = visitor.get(html.unescape(older)).text
@@ -159,7 +159,7 @@ def test_a_large_block_is_drawn_in_bundles(visitor: FlaskClient) -> None:
 def test_a_large_blocks_entries_come_in_pages(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.web.ledger.ENTRIES_PER_PAGE", 15)
+    monkeypatch.setattr("cinesync.web.explorer.routes.ENTRIES_PER_PAGE", 15)
     chosen = visitor.get(f"/ledger/blocks/4?entry={an_id('event 30')}").text
     assert "Entries 16 to 30 of 40" in chosen
     assert 'href="/ledger/blocks/4?from=30"' in chosen
@@ -212,10 +212,10 @@ def test_nothing_is_not_drawn() -> None:
 
 def test_leaves_are_hashed_as_the_ledger_spells_them() -> None:
     one = entry(3)
-    assert chain.leaf_hashes([Placed(0, 1, one.to_json())]) == [merkle_log.leaf_hash(one.encode())]
+    assert model.leaf_hashes([Placed(0, 1, one.to_json())]) == [merkle_log.leaf_hash(one.encode())]
     odd = {"b": [1, {"\ue000": "é", "\U0001f39f": None}], "a": True}
     spelled = canonical_json.dump(odd)
-    assert chain.leaf_hashes([Placed(0, 1, odd)]) == [merkle_log.leaf_hash(spelled)]
+    assert model.leaf_hashes([Placed(0, 1, odd)]) == [merkle_log.leaf_hash(spelled)]
 
 
 # entries, bookings, receipts
@@ -296,7 +296,7 @@ def test_a_booking_whose_receipt_is_still_made_is_shown_all_the_same(
 def test_a_booking_of_very_many_entries_keeps_its_page_small(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.web.ledger.RECEIPTS_SHOWN_MAX", 1)
+    monkeypatch.setattr("cinesync.web.explorer.routes.RECEIPTS_SHOWN_MAX", 1)
     page = visitor.get(f"/ledger/bookings/{BOOKING}").text
     assert len(embedded(page, "receipt")) == 1
     assert "Its receipt is on" in page

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cinesync.web.model import (
+from cinesync.web.api_models import (
     Booking,
     Outcome,
     Payment,
@@ -16,7 +16,7 @@ from cinesync.web.model import (
     shows_by_movie,
     shows_by_theater,
 )
-from cinesync.web.seatmap import PITCH, draw, seat_title, zones_of
+from cinesync.web.storefront.seat_layout import PITCH, draw, seat_title, zones_of
 
 
 def a_payment(status: str) -> Payment:

@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cinesync.bootstrap import as_asgi
-from cinesync.web import public
-from cinesync.web.public import Front
+from cinesync.web import page_cache
+from cinesync.web.page_cache import Front
 from tests.web.fake_world import EMAIL, MOVIE, PASSWORD, SHOW, THEATER, World
 
 PATHS = ("/", f"/movies/{MOVIE}", "/theaters", f"/theaters/{THEATER}", "/shows", f"/shows/{SHOW}")
@@ -50,7 +50,7 @@ async def test_visitors_share_a_page_that_has_nothing_of_anyone(
         assert page.status_code == 200
         assert "set-cookie" not in page.headers
         assert "csrf_token" not in page.text
-        assert public.SURROGATE not in page.headers
+        assert page_cache.SURROGATE not in page.headers
         assert {"Cookie", "Accept-Language"} <= set(page.headers["vary"].split(", "))
 
 
@@ -138,12 +138,12 @@ async def test_an_error_is_not_kept(new_visitor: NewVisitor, world: World) -> No
 @pytest.mark.parametrize("path", PATHS)
 def test_a_page_of_somebody_is_not_marked_as_everybodys(app: Flask, path: str) -> None:
     """What the front would believe."""
-    assert public.SURROGATE in app.test_client().get(path).headers
+    assert page_cache.SURROGATE in app.test_client().get(path).headers
     customer = app.test_client()
     customer.post("/sign-in", data=GOOD)
-    assert public.SURROGATE not in customer.get(path).headers
+    assert page_cache.SURROGATE not in customer.get(path).headers
     customer.post("/sign-out")
-    assert public.SURROGATE not in customer.get(path).headers
+    assert page_cache.SURROGATE not in customer.get(path).headers
 
 
 def test_a_page_that_begins_a_session_is_not_marked_as_everybodys(
@@ -153,10 +153,10 @@ def test_a_page_that_begins_a_session_is_not_marked_as_everybodys(
         session["wanted"] = {}
         return {}
 
-    monkeypatch.setattr("cinesync.web.browse._chosen", begin)
+    monkeypatch.setattr("cinesync.web.storefront.browse._chosen", begin)
     page = visitor.get("/")
     assert "Set-Cookie" in page.headers
-    assert public.SURROGATE not in page.headers
+    assert page_cache.SURROGATE not in page.headers
 
 
 # The front alone, before pages that are marked whatever they hold.
@@ -294,7 +294,7 @@ async def test_a_page_that_could_not_be_made_is_tried_again() -> None:
 
 
 async def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public, "KEPT_BYTES_MAX", 1)
+    monkeypatch.setattr(page_cache, "KEPT_BYTES_MAX", 1)
     front = Front(Pages())
     for path, told in (("/", "1"), ("/?q=a", "2"), ("/?q=a", "2"), ("/", "3")):
         assert await got(front, path) == told

@@ -159,7 +159,7 @@ def test_a_bug_is_a_page_without_a_trace(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret inside")
 
-    monkeypatch.setattr("cinesync.web.browse._chosen", broken)
+    monkeypatch.setattr("cinesync.web.storefront.browse._chosen", broken)
     page = visitor.get("/")
     assert page.status_code == 500
     assert "That was our fault" in page.text

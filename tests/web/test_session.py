@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from cinesync.web import session
-from cinesync.web.api import Api, ApiProblem
-from cinesync.web.model import Tokens
+from cinesync.web.api_client import Api, ApiProblem
+from cinesync.web.api_models import Tokens
 from cinesync.web.session import Refreshes
 
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 import cinesync
 from cinesync.chassis.problems import Problem
-from cinesync.web.api import ApiProblem
+from cinesync.web.api_client import ApiProblem
 from cinesync.web.wording import SENTENCES
 from tests.web.fake_world import Refused, World
 

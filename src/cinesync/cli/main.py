@@ -191,7 +191,7 @@ def import_movies_command(
     from cinesync import bootstrap  # noqa: PLC0415
     from cinesync.movies.importing.importer import ImportReport, import_movies  # noqa: PLC0415
     from cinesync.movies.importing.record_reader import BrokenFile  # noqa: PLC0415
-    from cinesync.movies.importing.text import Misread  # noqa: PLC0415
+    from cinesync.movies.text import Misread  # noqa: PLC0415
 
     with shop_settings(data) as settings, Progress(console=err, transient=True) as progress:
         task = progress.add_task(f"importing {file.name}", total=None)

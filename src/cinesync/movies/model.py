@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from cinesync.chassis import money
 from cinesync.chassis.problems import Problem
-from cinesync.movies.importing.text import identity, normal
+from cinesync.movies.text import identity, normal
 
 TYPES = ("film", "live", "concert")
 FORMATS = ("2D", "3D", "IMAX", "Atmos")

@@ -26,8 +26,6 @@ from cinesync.chassis.http.app import (
 from cinesync.chassis.http.audit_log_api import actor_of
 from cinesync.chassis.problems import Invalid
 from cinesync.movies import list_store, service
-from cinesync.movies.importing.ratings import CERTIFICATES
-from cinesync.movies.importing.text import identity, normal
 from cinesync.movies.list_store import MovieFilter, ShowFilter
 from cinesync.movies.model import (
     TYPES,
@@ -39,6 +37,7 @@ from cinesync.movies.model import (
     NoSuchTheater,
     ScheduleShow,
 )
+from cinesync.movies.ratings import CERTIFICATES
 from cinesync.movies.schemas import (
     CityView,
     Days,
@@ -49,6 +48,7 @@ from cinesync.movies.schemas import (
     TheaterView,
 )
 from cinesync.movies.seats_left import SeatsLeft
+from cinesync.movies.text import identity, normal
 
 T = TypeVar("T")
 Web = Request[Any, Any, Any]

@@ -11,20 +11,12 @@ from flask_bootstrap import Bootstrap5
 from cinesync.chassis import deadline, settings, telemetry
 from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature
 from cinesync.chassis.http.revocations import Revocations
-from cinesync.web import (
-    account,
-    browse,
-    checkout,
-    errors,
-    formats,
-    ledger,
-    personal_data,
-    seats,
-    security,
-    session,
-    sign_in_links,
-)
-from cinesync.web.api import Api, open_client
+from cinesync.web import errors, formats, security, session
+from cinesync.web.account import personal_data, sign_in_links
+from cinesync.web.account import routes as account
+from cinesync.web.api_client import Api, open_client
+from cinesync.web.explorer import routes as explorer
+from cinesync.web.storefront import browse, checkout, seats
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -68,7 +60,7 @@ def create_app(
     _call_apis(app, client, VisitorSignature(wanted.secret_key), revocations or Revocations())
     for install in (Bootstrap5, security.ForgeryGuard, formats.install, errors.install):
         install(app)
-    for pages in (browse, seats, checkout, account, sign_in_links, personal_data, ledger):
+    for pages in (browse, seats, checkout, account, sign_in_links, personal_data, explorer):
         app.register_blueprint(pages.blueprint)
     app.context_processor(_visitor)
     app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign]

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cinesync.chassis.telemetry import get_logger
 from cinesync.web import session
-from cinesync.web.api import ApiProblem
+from cinesync.web.api_client import ApiProblem
 from cinesync.web.security import safe_path
 
 log = get_logger(__name__)

@@ -15,7 +15,7 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from cinesync.chassis.money import decimals, in_major_units
-from cinesync.web.model import Show
+from cinesync.web.api_models import Show
 
 LOCALES = ["en-GB", "en-US"]
 WORDINGS_KEPT_MAX = 4_096

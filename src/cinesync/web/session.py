@@ -17,8 +17,8 @@ from flask.sessions import SecureCookieSessionInterface
 from cinesync.chassis import clock
 from cinesync.chassis.http.access_tokens import session_of
 from cinesync.chassis.http.revocations import Revocations
-from cinesync.web.api import Api, ApiProblem
-from cinesync.web.model import Hold, Show, Tokens
+from cinesync.web.api_client import Api, ApiProblem
+from cinesync.web.api_models import Hold, Show, Tokens
 
 COOKIE_NAME = "cinesync"
 REFRESH_BEFORE_SECONDS = 20

@@ -16,8 +16,8 @@ import msgspec
 
 from cinesync.movies.importing.cleaning import Cleaned, Record, clean
 from cinesync.movies.importing.record_reader import records
-from cinesync.movies.importing.text import Misread
 from cinesync.movies.model import Movie, merged
+from cinesync.movies.text import Misread
 
 FILMS_MAX = 140
 FILMS_PER_GENRE_MAX = 22

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.movies.demo.theaters import TheaterPlan
-from cinesync.movies.importing.text import normal
 from cinesync.movies.model import Auditorium, Daypart
+from cinesync.movies.text import normal
 
 
 async def add_theater(tx: Transaction, theater_id: UUID, plan: TheaterPlan) -> UUID:

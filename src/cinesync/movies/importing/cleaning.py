@@ -9,10 +9,10 @@ from datetime import date
 from functools import partial
 from typing import TypeVar
 
-from cinesync.movies.importing.ratings import BOARDS, certificate
 from cinesync.movies.importing.release_dates import DateUnreadable, read_date
-from cinesync.movies.importing.text import Misread, readable, without_mac_roman
 from cinesync.movies.model import TYPES, Movie
+from cinesync.movies.ratings import BOARDS, certificate
+from cinesync.movies.text import Misread, readable, without_mac_roman
 
 T = TypeVar("T")
 

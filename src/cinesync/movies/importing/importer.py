@@ -20,8 +20,8 @@ from cinesync.movies.importing.cleaning import (
 )
 from cinesync.movies.importing.record_reader import UTF_8, records
 from cinesync.movies.importing.release_dates import newest_year, stated_year
-from cinesync.movies.importing.text import Misread
 from cinesync.movies.model import Movie
+from cinesync.movies.text import Misread
 
 BATCH_MAX = 500
 

@@ -6,9 +6,10 @@ Opening the link changes nothing: programs that look into mails open links too. 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from cinesync.web import known_device, session
-from cinesync.web.api import ApiProblem
-from cinesync.web.forms import LinkForm, LinkUseForm
+from cinesync.web import session
+from cinesync.web.account import known_device
+from cinesync.web.account.forms import LinkForm, LinkUseForm
+from cinesync.web.api_client import ApiProblem
 from cinesync.web.session import api
 
 blueprint = Blueprint("sign_in_links", __name__)

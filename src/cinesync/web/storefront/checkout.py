@@ -17,16 +17,8 @@ from werkzeug.wrappers import Response
 
 from cinesync.chassis import clock
 from cinesync.web import session
-from cinesync.web.api import ApiProblem
-from cinesync.web.model import (
-    TEST_CARDS,
-    Booking,
-    Hold,
-    Outcome,
-    Payment,
-    SeatMap,
-    outcome_of,
-)
+from cinesync.web.api_client import ApiProblem
+from cinesync.web.api_models import TEST_CARDS, Booking, Hold, Outcome, Payment, SeatMap, outcome_of
 from cinesync.web.session import api
 
 blueprint = Blueprint("checkout", __name__)

@@ -9,10 +9,10 @@ from flask import Blueprint, abort, current_app, make_response, render_template,
 from flask_babel import get_locale  # type: ignore[import-untyped]
 from werkzeug.wrappers import Response
 
-from cinesync.web import chain, tree
-from cinesync.web.api import ApiDown, ApiProblem
-from cinesync.web.chain import Block, Placed, Status
-from cinesync.web.model import Page
+from cinesync.web.api_client import ApiDown, ApiProblem
+from cinesync.web.api_models import Page
+from cinesync.web.explorer import model, tree
+from cinesync.web.explorer.model import Block, Placed, Status
 from cinesync.web.session import api
 
 blueprint = Blueprint("ledger", __name__)
@@ -48,7 +48,7 @@ def block(height: int) -> Response:
         abort(NOT_FOUND)
     found = api().ledger_block(height)
     chosen = found.position(request.args.get("entry", ""))
-    leaves = chain.leaf_hashes(found.entries)
+    leaves = model.leaf_hashes(found.entries)
     body = render_template(
         "ledger_block.html",
         block=found,
@@ -157,7 +157,7 @@ def _completeness(booking_id: UUID) -> str | None:
         return None
 
 
-def _height_of(receipt: chain.Receipt) -> int | None:
+def _height_of(receipt: model.Receipt) -> int | None:
     """The block that the entry came in; the receipt's own header may be of a later one."""
     event_id = receipt.entry.get("event_id")
     try:

@@ -11,9 +11,8 @@ import httpx
 import msgspec
 
 from cinesync.chassis import deadline
-from cinesync.web.answers import Answers
-from cinesync.web.chain import Block, Completeness, Genesis, Placed, Receipt, Status
-from cinesync.web.model import (
+from cinesync.web.api_cache import Answers
+from cinesync.web.api_models import (
     Account,
     Booking,
     City,
@@ -30,6 +29,7 @@ from cinesync.web.model import (
     Ticket,
     Tokens,
 )
+from cinesync.web.explorer.model import Block, Completeness, Genesis, Placed, Receipt, Status
 from cinesync.web.wording import SENTENCES
 
 T = TypeVar("T")

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from werkzeug.wrappers import Response
 
 from cinesync.chassis import clock
-from cinesync.web import seat_parts, session
+from cinesync.web import session
+from cinesync.web.api_models import SEATS_PER_HOLD_MAX, SeatMap, Seen, Show
 from cinesync.web.formats import money
-from cinesync.web.model import SEATS_PER_HOLD_MAX, SeatMap, Seen, Show
-from cinesync.web.public import public
-from cinesync.web.seatmap import KIND_NAMES, draw
+from cinesync.web.page_cache import public
 from cinesync.web.session import api
+from cinesync.web.storefront import seat_markup
+from cinesync.web.storefront.seat_layout import KIND_NAMES, draw
 
 blueprint = Blueprint("seats", __name__)
 
@@ -56,8 +57,8 @@ def page(
         party=party(),
         seats_max=SEATS_PER_HOLD_MAX,
         prices=prices,
-        marks=partial(seat_parts.marks, prices),
-        boxes=partial(seat_parts.boxes, prices, frozenset(chosen or own)),
+        marks=partial(seat_markup.marks, prices),
+        boxes=partial(seat_markup.boxes, prices, frozenset(chosen or own)),
         kinds=sorted({seat.kind for seat in seats.seats}),
         kind_names=KIND_NAMES,
         rule=rule,

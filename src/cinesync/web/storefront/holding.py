@@ -10,8 +10,8 @@ from flask import make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from cinesync.web import session
-from cinesync.web.api import ApiProblem
-from cinesync.web.model import (
+from cinesync.web.api_client import ApiProblem
+from cinesync.web.api_models import (
     SEATS_PER_HOLD_MAX,
     Hold,
     SaleChange,
@@ -20,8 +20,8 @@ from cinesync.web.model import (
     fewer_of,
     groups_of,
 )
-from cinesync.web.seats import blueprint, page, party, seen_text
 from cinesync.web.session import api
+from cinesync.web.storefront.seats import blueprint, page, party, seen_text
 
 CONFLICT, RULE_BROKEN, TOO_MANY = 409, 422, 429
 SEEN_CHARS_MAX = 4_000

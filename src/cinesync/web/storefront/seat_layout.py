@@ -5,7 +5,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from cinesync.web.model import Seat
+from cinesync.web.api_models import Seat
 
 PITCH = 36.0
 MARGIN = 48.0

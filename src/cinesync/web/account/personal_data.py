@@ -8,8 +8,8 @@ from werkzeug.wrappers import Response
 
 from cinesync.chassis import clock
 from cinesync.web import session
-from cinesync.web.api import ApiProblem
-from cinesync.web.forms import EraseByLinkForm, EraseForm
+from cinesync.web.account.forms import EraseByLinkForm, EraseForm
+from cinesync.web.api_client import ApiProblem
 from cinesync.web.session import api
 
 blueprint = Blueprint("personal_data", __name__)

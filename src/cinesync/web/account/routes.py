@@ -10,13 +10,14 @@ from werkzeug.wrappers import Response
 
 from cinesync.chassis import clock
 from cinesync.chassis.telemetry import get_logger
-from cinesync.web import known_device, session
-from cinesync.web.api import ApiProblem
-from cinesync.web.forms import AccountForm, GuestForm, RegisterForm, SignInForm
-from cinesync.web.holding import take
-from cinesync.web.model import Booking
+from cinesync.web import session
+from cinesync.web.account import known_device
+from cinesync.web.account.forms import AccountForm, GuestForm, RegisterForm, SignInForm
+from cinesync.web.api_client import ApiProblem
+from cinesync.web.api_models import Booking
 from cinesync.web.security import safe_path
 from cinesync.web.session import api
+from cinesync.web.storefront.holding import take
 
 log = get_logger(__name__)
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from flask import Blueprint, render_template, request, url_for
 
-from cinesync.web.model import Show, shows_by_movie, shows_by_theater
-from cinesync.web.public import public
+from cinesync.web.api_models import Show, shows_by_movie, shows_by_theater
+from cinesync.web.page_cache import public
 from cinesync.web.session import api
 
 blueprint = Blueprint("browse", __name__)

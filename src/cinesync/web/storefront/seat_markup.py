@@ -8,9 +8,15 @@ from html import escape
 
 from markupsafe import Markup
 
+from cinesync.web.api_models import Seat
 from cinesync.web.formats import words
-from cinesync.web.model import Seat
-from cinesync.web.seatmap import KIND_NAMES, STATE_NAMES, DrawnRow, DrawnSeat, seat_title
+from cinesync.web.storefront.seat_layout import (
+    KIND_NAMES,
+    STATE_NAMES,
+    DrawnRow,
+    DrawnSeat,
+    seat_title,
+)
 
 ZONE_MARKS_MAX = 4  # signs of zones in the drawing, beside the plain one
 SIGNED_KINDS = frozenset({"wheelchair", "companion"})  # show a sign while they are free

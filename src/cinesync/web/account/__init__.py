@@ -1,0 +1,1 @@
+"""Pages about oneself: signing in, bookings, personal data."""

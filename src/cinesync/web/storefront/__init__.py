@@ -1,0 +1,1 @@
+"""Pages to buy with: films, shows, seat maps, checkout, tickets."""
