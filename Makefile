@@ -43,7 +43,7 @@ system: install components ## Whole flows only: crash, race, browser
 	$(PYTEST) -m "slow" $(ARGS)
 
 simulate: install ## Run SEEDS=10000 histories of the consensus under faults
-	$(VENV)/python -m tests.pbft.simulate --seeds $(or $(SEEDS),10000) --workers 2
+	$(VENV)/python -m tests.simulation.simulate --seeds $(or $(SEEDS),10000) --workers 2
 
 bench: install ## Measure, and write bench/results
 	$(VENV)/python -m bench $(ARGS)

@@ -24,67 +24,25 @@ from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.fast_path import Shortcut, Shortcuts
 from cinesync.supervisor.postgres import Postgres
-from tests.system.shop import Shop
+from tests.support.shop import Shop
 
 # Lints every statement that the tests run, and watches its transaction.
 pytest_plugins = [
-    "tests.portability.profile",
-    "tests.coverage_floor",
-    "tests.coverage_care",
-    "tests.early_end",
-    "tests.filled",
+    "tests.support.portability.profile",
+    "tests.support.coverage_floor",
+    "tests.support.coverage_care",
+    "tests.support.early_end",
+    "tests.support.filled",
 ]
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("cinesync", deadline=None)
 hypothesis.settings.load_profile("cinesync")
 
-# Whole services over real databases and processes, a second or more each: `make test-fast` leaves
-# them out, with all that is marked slow where it stands.
-SLOW_FILES = frozenset(
-    {
-        "auth/test_accounts.py",
-        "auth/test_audit_log.py",
-        "auth/test_revocations.py",
-        "auth/test_sessions.py",
-        "auth/test_throttle.py",
-        "auth/test_tokens_and_keys.py",
-        "bank/test_bank.py",
-        "bench/test_baseline.py",
-        "booking/test_holds.py",
-        "booking/test_http.py",
-        "booking/test_money.py",
-        "chassis/test_audit_log.py",
-        "chassis/test_bus.py",
-        "chassis/test_bus_crash.py",
-        "chassis/test_bus_shops.py",
-        "supervisor/test_postgres.py",
-        "supervisor/test_postgres_roles.py",
-        "chassis/test_outbox.py",
-        "chassis/test_service.py",
-        "ledger/test_completeness.py",
-        "ledger/test_inspection.py",
-        "ledger/test_receipts.py",
-        "movies/test_api.py",
-        "movies/test_importer.py",
-        "movies/test_seeding.py",
-        "movies/test_service.py",
-        "payment/test_bookkeeping.py",
-        "payment/test_conservation.py",
-        "payment/test_pay.py",
-        "payment/test_refunds.py",
-        "payment/test_sweep.py",
-        "payment/test_webhooks.py",
-        "pbft/test_crashes.py",
-        "pbft/test_simulation.py",
-        "portability/test_faults.py",
-        "portability/test_faults_booking.py",
-        "security/test_sessions_end.py",
-        "supervisor/test_caddyfile.py",
-        "web/test_security.py",
-        "web/test_session.py",
-    }
-)
+# What `make test-fast` leaves out besides what is marked slow where it stands: whole processes, and
+# services over real databases, but for those that hold the rules of seats and money.
+SLOW_LEVELS = ("system", "security", "browser", "integration")
+FAST_RULES = ("integration/booking", "integration/payment")
 
 MakeDatabase = Callable[[str], Awaitable[Database]]
 MakeClient = Callable[..., httpx.AsyncClient]
@@ -103,9 +61,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what SLOW_FILES names."""
+    """Mark the slow levels."""
     for item in items:
-        if "/".join(item.path.parts[-2:]) in SLOW_FILES:
+        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        if place.startswith(SLOW_LEVELS) and not place.startswith(FAST_RULES):
             item.add_marker(pytest.mark.slow)
 
 

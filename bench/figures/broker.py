@@ -9,7 +9,7 @@ from bench import machine
 from bench.figures import purchases
 from bench.figures.purchases import FULL, QUICK
 from bench.system import Say, System, running
-from tests.chassis.rabbitmq_server import installed, temporary_server
+from tests.support.rabbitmq_server import installed, temporary_server
 
 __all__ = ["FULL", "QUICK", "measure", "shop", "why_not"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.needs import need
-from tests.system.shop import Shop
+from tests.support.needs import need
+from tests.support.shop import Shop
 
 CHROMIUM = Path("/usr/bin/chromium")
 # No GPU and no talk with anyone but the shop.

@@ -19,14 +19,14 @@ from cinesync.proofs import canonical_json, completeness, fraud, receipts
 from cinesync.proofs.receipts import Receipt
 from cinesync.proofs.strict_json import Invalid
 from cinesync.proofs.verify import Verdict
-from tests.ledger import test_completeness, test_receipts
-from tests.ledger.chains import Chain, chain, entry, founders, replaced
-from tests.ledger.test_fraud import forked
-from tests.ledger.test_receipts import DATA, GOOD, Change, reformed
-from tests.web import fake_ledger
-from tests.web.fake_ledger import BOOKING, Ledger, an_entry
-from tests.web.fake_world import an_id
-from tests.web.serve_fake import serve
+from tests.support.fake_apis import ledger as fake_ledger
+from tests.support.fake_apis.ledger import BOOKING, Ledger, an_entry
+from tests.support.fake_apis.serve import serve
+from tests.support.fake_apis.world import an_id
+from tests.support.ledger_chains import Chain, chain, entry, founders, replaced
+from tests.unit.proofs import test_completeness, test_receipts
+from tests.unit.proofs.test_fraud import forked
+from tests.unit.proofs.test_receipts import DATA, GOOD, Change, reformed
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

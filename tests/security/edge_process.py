@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from cinesync.supervisor.address import free_port
-from tests.security.raw_http import connect
-from tests.system.shop import eventually
+from tests.support.raw_http import connect
+from tests.support.shop import eventually
 
 SECRET = "a-secret-of-the-tests-0123456789-abcdefghij"
 

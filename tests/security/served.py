@@ -13,7 +13,8 @@ import uvloop
 
 from cinesync.bootstrap import serve
 from cinesync.chassis import telemetry
-from tests.chassis.toy.child import PATIENCE_SECONDS, ROOT, free_port
+from tests.integration.chassis.toy.child import PATIENCE_SECONDS, free_port
+from tests.support.places import ROOT
 
 SECRET = "a secret that only these tests know"
 

@@ -9,7 +9,7 @@ from uuid import uuid4  # noqa: TID251 a client makes its own names
 import httpx
 import pytest
 
-from tests.system.shop import Shop, eventually
+from tests.support.shop import Shop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("attacked accounts")]
 

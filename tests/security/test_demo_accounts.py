@@ -15,7 +15,7 @@ from cinesync.chassis.database.database import open_database
 from cinesync.supervisor import demo
 from cinesync.supervisor.address import Address, free_port
 from cinesync.supervisor.embedded import borrowed
-from tests.system.shop import Shop, command
+from tests.support.shop import Shop, command
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
 

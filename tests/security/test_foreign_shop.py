@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cinesync.supervisor.postgres import Postgres
-from tests.chassis.conftest import rabbitmq
-from tests.chassis.rabbitmq_server import RabbitMqServer
-from tests.chassis.toy.child import PATIENCE_SECONDS, free_port
 from tests.conftest import MakeDatabase
+from tests.integration.chassis.conftest import rabbitmq
+from tests.integration.chassis.toy.child import PATIENCE_SECONDS, free_port
+from tests.support.rabbitmq_server import RabbitMqServer
 
 __all__ = ["rabbitmq"]
 

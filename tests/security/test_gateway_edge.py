@@ -16,8 +16,8 @@ from cinesync.supervisor.caddyfile import Gateway, caddyfile
 from cinesync.supervisor.split import caddy_path
 from tests.security import edge_process
 from tests.security.edge_process import Served
-from tests.security.raw_http import Heard, connect, exchange, hear, request
-from tests.system.shop import eventually
+from tests.support.raw_http import Heard, connect, exchange, hear, request
+from tests.support.shop import eventually
 
 BODY_SECONDS = 3
 PAGE_THREADS = 16

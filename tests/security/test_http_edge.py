@@ -12,8 +12,8 @@ import pytest
 
 from tests.security import edge_process
 from tests.security.edge_process import SECRET, Served
-from tests.security.raw_http import Heard, connect, exchange, hear, request
-from tests.system.shop import eventually
+from tests.support.raw_http import Heard, connect, exchange, hear, request
+from tests.support.shop import eventually
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS_FRAME = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"

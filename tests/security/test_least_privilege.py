@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from cinesync.supervisor.environments import DATABASE_URLS, NEEDED_BY, SERVICES
-from tests.security.private import readable_by_others
-from tests.system.shop import Shop
+from tests.support.private_files import readable_by_others
+from tests.support.shop import Shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover, pytest.mark.xdist_group("shop")]
 

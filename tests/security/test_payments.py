@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.shop import Shop
+from tests.support.shop import Shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("security-payments")]
 

@@ -15,9 +15,9 @@ from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature
 from cinesync.contracts.movies import ShowScheduled
-from tests.booking.conftest import migrated, office  # noqa: F401 fixtures
-from tests.booking.scenes import CLIENTS, BoxOffice, row, scheduled
 from tests.conftest import MakeClient, Sign
+from tests.integration.booking.conftest import migrated, office  # noqa: F401 fixtures
+from tests.support.booking import CLIENTS, BoxOffice, row, scheduled
 
 ROWS = "ABCDEFGHIJK"  # 176 seats
 GUESTS = 22

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from cinesync.supervisor.postgres import Postgres
-from tests.chassis.toy.child import PATIENCE_SECONDS
 from tests.conftest import MakeDatabase
+from tests.integration.chassis.toy.child import PATIENCE_SECONDS
 from tests.security.served import Served
 
 pytestmark = pytest.mark.no_cover  # their work is in other processes

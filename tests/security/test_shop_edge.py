@@ -9,10 +9,10 @@ import httpx
 import msgspec
 import pytest
 
-from tests.security.listening import assert_on_this_machine_only, listening
-from tests.security.raw_http import connect, exchange, request
 from tests.security.test_http_edge import ODD_BODIES, ODD_HEADERS, ODD_TARGETS
-from tests.system.shop import Shop, eventually
+from tests.support.listening import assert_on_this_machine_only, listening
+from tests.support.raw_http import connect, exchange, request
+from tests.support.shop import Shop, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -167,7 +167,7 @@ def test_private_answers_are_kept_by_nobody_and_public_ones_as_they_say(shop: Sh
 
 
 def test_a_stream_that_is_refused_is_a_429_with_a_time(shop: Shop) -> None:
-    """A page then polls (tests/web/test_live.py)."""
+    """A page then polls (tests/unit/web/storefront/test_live_script.py)."""
     client = shop.client()
     path = f"/api/booking/shows/{client.a_show()['show_id']}/live"
     lines = []

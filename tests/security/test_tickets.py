@@ -16,9 +16,9 @@ from cinesync.booking.tickets import ALGORITHM, TOKEN_TYPE, TicketSigner, name_o
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import Actor
 from cinesync.contracts.movies import ShowScheduled
-from tests.booking.conftest import migrated, office, open_storefront
-from tests.booking.scenes import BoxOffice, called_off, scheduled
-from tests.booking.storefront import OpenStorefront, Storefront
+from tests.integration.booking.conftest import migrated, office, open_storefront
+from tests.integration.booking.storefront import OpenStorefront, Storefront
+from tests.support.booking import BoxOffice, called_off, scheduled
 
 __all__ = ["migrated", "office", "open_storefront"]  # fixtures
 ADMISSIONS = "/api/booking/admissions"

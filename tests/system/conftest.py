@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chassis.rabbitmq_server import RabbitMqServer, installed, temporary_server
-from tests.needs import need
-from tests.system.shop import Shop
+from tests.support.needs import need
+from tests.support.rabbitmq_server import RabbitMqServer, installed, temporary_server
+from tests.support.shop import Shop
 
 
 @pytest.fixture(scope="session")

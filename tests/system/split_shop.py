@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from cinesync.supervisor.managed_process import ManagedProcess
 from cinesync.supervisor.split import Plan, Split
-from tests.chassis.rabbitmq_server import RabbitMqServer
-from tests.system.shop import Shop
+from tests.support.rabbitmq_server import RabbitMqServer
+from tests.support.shop import Shop
 
 
 class SplitShop(Shop):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.shop import Client, Supervised, command, copy_files, eventually, temporary_folder
+from tests.support.shop import Client, Supervised, command, copy_files, eventually, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("backup")]

@@ -21,7 +21,7 @@ from cinesync.proofs import canonical_json
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import UpFailed
 from cinesync.supervisor.infrastructure import Infrastructure
-from tests.system.shop import Shop, eventually
+from tests.support.shop import Shop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
 

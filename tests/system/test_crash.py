@@ -15,7 +15,7 @@ from cinesync.supervisor import watchdog
 from cinesync.supervisor.address import free_port
 from cinesync.supervisor.embedded import EmbeddedShop
 from cinesync.supervisor.infrastructure import VALIDATORS
-from tests.system.shop import (
+from tests.support.shop import (
     Client,
     Shop,
     Supervised,

@@ -11,7 +11,7 @@ import pytest
 
 from cinesync.bootstrap import environ_of
 from cinesync.proofs import entries
-from tests.system.shop import Client, Shop, eventually
+from tests.support.shop import Client, Shop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
 

@@ -11,8 +11,8 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 import httpx
 import pytest
 
-from tests.needs import need
-from tests.system.shop import Client, Shop, eventually, temporary_folder
+from tests.support.needs import need
+from tests.support.shop import Client, Shop, eventually, temporary_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tests.system.shop import Shop, eventually
+from tests.support.shop import Shop, eventually
 from tests.system.test_crash import assert_books_are_whole, buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crash")]

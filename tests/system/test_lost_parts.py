@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cinesync.supervisor.address import free_port
-from tests.system.shop import Supervised, command, copy_files, temporary_folder
+from tests.support.shop import Supervised, command, copy_files, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lost parts")]

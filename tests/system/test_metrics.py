@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 import cinesync
 from cinesync.supervisor.metrics_server import HELP
-from tests.system.shop import Client, Shop, eventually
+from tests.support.shop import Client, Shop, eventually
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 NAME = re.compile(r"`(cinesync_[a-z_]+)`")

@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.system.shop import Client, Shop, eventually
+from tests.support.shop import Client, Shop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("money")]
 

@@ -17,7 +17,7 @@ import pytest
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres_leftovers import first_number, processes_in
-from tests.system.shop import Supervised, copy_files, eventually, temporary_folder
+from tests.support.shop import Supervised, copy_files, eventually, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]

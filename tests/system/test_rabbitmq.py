@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chassis.rabbitmq_server import RabbitMqServer
-from tests.system.shop import Shop
+from tests.support.rabbitmq_server import RabbitMqServer
+from tests.support.shop import Shop
 from tests.system.test_crash import assert_books_are_whole, buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")]

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from cinesync.supervisor.address import free_port
-from tests.system.shop import Shop, eventually
+from tests.support.shop import Shop, eventually
 
 pytestmark = [
     pytest.mark.slow,

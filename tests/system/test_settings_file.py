@@ -9,7 +9,7 @@ import pytest
 
 from cinesync import bootstrap
 from cinesync.validator import provisioning
-from tests.system.shop import command
+from tests.support.shop import command
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / ".env.example"

@@ -17,11 +17,11 @@ import httpx
 import pytest
 
 from cinesync.supervisor.environments import NEEDED_BY
-from tests.chassis.rabbitmq_server import RabbitMqServer
-from tests.needs import need
-from tests.security.listening import assert_on_this_machine_only
-from tests.security.private import readable_by_others
-from tests.system.shop import Client, command, eventually
+from tests.support.listening import assert_on_this_machine_only
+from tests.support.needs import need
+from tests.support.private_files import readable_by_others
+from tests.support.rabbitmq_server import RabbitMqServer
+from tests.support.shop import Client, command, eventually
 from tests.system.split_shop import SplitShop
 from tests.system.test_crash import assert_books_are_whole, buy, children_of, is_alive
 from tests.system.test_race import grow, rush, shrink

@@ -1,1 +1,0 @@
-"""Backups: what is copied, checked, and cut when it is restored."""

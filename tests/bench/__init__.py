@@ -1,1 +1,0 @@
-"""The bench's own logic: a wrong instrument makes every figure wrong."""

@@ -1,0 +1,100 @@
+"""Settings, migrations, clean-up, and what the API says about itself."""
+
+import asyncio
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from cinesync.auth import cleanup, tables
+from cinesync.auth.app import Settings, build
+from cinesync.chassis.audit_log import AUDIT_LOG_DDL
+from cinesync.chassis.database.migrations import CHASSIS_DDL
+from cinesync.chassis.settings import SettingsError, describe
+from tests.integration.auth.conftest import SECRET, Auth
+
+CHASSIS_TABLES = {
+    ddl.split()[5] for ddl in (*CHASSIS_DDL, *AUDIT_LOG_DDL) if ddl.startswith("CREATE TABLE")
+}
+
+
+async def test_the_migrated_database_is_the_one_in_tables(auth: Auth) -> None:
+    def differences(connection: Connection) -> list[object]:
+        def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+            return kind != "table" or name not in CHASSIS_TABLES
+
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "include_name": is_ours}
+        )
+        return list(compare_metadata(context, tables.metadata))
+
+    async with auth.db.engine.connect() as plain:
+        assert await plain.run_sync(differences) == []
+
+
+def test_settings_out_of_range_are_named_all_at_once() -> None:
+    environ = {
+        "DATABASE_URL": "postgresql://localhost/auth",
+        "SECRET_KEY": SECRET,
+        "KEY_DAYS": "0",
+        "ACCESS_SECONDS": "-1",
+        "TRUSTED_PROXIES": "nonsense",
+    }
+    with pytest.raises(SettingsError) as caught:
+        build(environ)
+    for name in ("KEY_DAYS", "ACCESS_SECONDS", "TRUSTED_PROXIES"):
+        assert name in str(caught.value)
+
+
+def test_every_setting_is_explained_and_none_is_shown() -> None:
+    assert all(doc.doc for doc in describe(Settings))
+    environ = {"DATABASE_URL": "postgresql://u:hidden@localhost/auth", "SECRET_KEY": SECRET}
+    shown = repr(build(environ))
+    assert SECRET not in shown
+    assert "hidden" not in shown
+
+
+async def test_what_is_over_is_forgotten_stretch_by_stretch(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleanup, "STRETCH_ROWS", 3)
+    await auth.register("ada@example.org")
+    for _ in range(8):
+        await auth.login("ada@example.org")
+    for _ in range(8):
+        await auth.login("nobody@example.org")
+    await auth.query(
+        "UPDATE sessions SET expires_at = now() WHERE session_id IN"
+        " (SELECT session_id FROM sessions ORDER BY session_id ASC LIMIT 5)"
+    )
+    await auth.query(
+        "UPDATE sign_in_failures SET failed_at = now() - interval '1 hour' WHERE failure_id IN"
+        " (SELECT failure_id FROM sign_in_failures ORDER BY failure_id ASC LIMIT 5)"
+    )
+    passed = asyncio.Event()
+    last = auth.upkeep.forget_failures
+
+    async def then_tell() -> None:
+        await last()
+        passed.set()
+
+    monkeypatch.setattr(auth.upkeep, "forget_failures", then_tell)
+    loop = asyncio.create_task(auth.upkeep.run())
+    await passed.wait()
+    loop.cancel()
+    assert (await auth.count("sessions"), await auth.count("sign_in_failures")) == (3, 3)
+
+
+async def test_the_api_describes_itself(auth: Auth) -> None:
+    answer = await auth.browser.get("/api/auth/openapi.json")
+    assert answer.status_code == 200
+    paths = answer.json()["paths"]
+    assert set(paths) == {
+        f"/api/auth/{name}"
+        for name in (
+            *("register", "login", "links", "links/use", "links/erase", "guest", "refresh"),
+            *("logout", "me", "me/data", "me/erase"),
+        )
+    } | {"/api/auth/audit-log", "/api/auth/revocations", "/api/auth/.well-known/jwks.json"}
+    assert (await auth.browser.get("/api/auth/docs")).status_code == 200

@@ -1,0 +1,165 @@
+"""Guests who bought nothing are deleted when they come of age; everybody else stays."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+import pytest
+
+from cinesync.auth import guest_retention
+from cinesync.auth.app import build
+from cinesync.auth.guest_retention import GuestRetention
+from cinesync.booking.context import Shop
+from cinesync.booking.model import Terms
+from cinesync.booking.routes import router
+from cinesync.booking.tickets import TicketSigner
+from cinesync.chassis import clock
+from cinesync.chassis.http.app import service_app
+from cinesync.chassis.http.client import Answer, Peer, PeerAway
+from cinesync.chassis.settings import SettingsError
+from tests.integration.auth.conftest import SECRET, Auth
+from tests.integration.booking.conftest import migrated, office  # noqa: F401 fixtures
+from tests.support.booking import CLIENTS, BoxOffice, scheduled
+
+
+class Booking:
+    """Booking's own API in this process, in the place of a connection to it."""
+
+    def __init__(self, office: BoxOffice, auth: Auth) -> None:  # noqa: F811
+        shop = Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=1)
+        app: Any = service_app("booking", [router(shop)], auth.verifier)
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://booking.example"
+        )
+        self.asked = 0
+        self.is_away = False
+
+    async def call(
+        self, method: str, path: str, *, body: Any, headers: Mapping[str, str]
+    ) -> Answer:
+        if self.is_away:
+            raise PeerAway("booking is down")
+        self.asked += len(body["customer_ids"])
+        asked = {"customer_ids": [str(one) for one in body["customer_ids"]]}
+        answer = await self.http.request(method, path, json=asked, headers=dict(headers))
+        return Answer(answer.status_code, answer.content)
+
+
+@pytest.fixture
+def booking(office: BoxOffice, auth: Auth) -> Booking:  # noqa: F811
+    return Booking(office, auth)
+
+
+async def a_guest(auth: Auth, email: str = "ada@example.org") -> UUID:
+    token = (await auth.post("guest", {"email": email})).json()["access_token"]
+    return (await auth.verifier.verify(token)).customer_id
+
+
+async def customers(auth: Auth) -> set[UUID]:
+    return {row.customer_id for row in await auth.query("SELECT customer_id FROM customers_local")}
+
+
+def retention(auth: Auth, booking: Booking, days: float) -> GuestRetention:
+    return GuestRetention(auth.db, auth.ring, cast("Peer", booking), timedelta(days=days))
+
+
+async def test_only_guests_who_bought_nothing_are_deleted(
+    auth: Auth,
+    booking: Booking,
+    office: BoxOffice,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guest_retention, "BATCH_MAX", 2)
+    await auth.register("grace@example.org")
+    [account] = await customers(auth)
+    idle, holder, buyer, canceller = [await a_guest(auth) for _ in range(4)]
+    show = await office.schedule(scheduled())
+    await office.run_out(await office.hold(show, "A1", "A2", customer_id=holder))
+    await office.pay(await office.hold(show, "B1", "B2", customer_id=buyer))
+    cancelled = await office.hold(show, "C1", "C2", customer_id=canceller)
+    await office.pay(cancelled)
+    await office.cancel(cancelled)
+    await retention(auth, booking, days=-1).forget_guests()
+    assert await customers(auth) == {account, buyer, canceller}
+    assert idle not in await customers(auth)
+
+
+async def test_a_young_guest_stays(auth: Auth, booking: Booking) -> None:
+    guest = await a_guest(auth)
+    await retention(auth, booking, days=1).forget_guests()
+    assert await customers(auth) == {guest}
+    assert booking.asked == 0
+
+
+async def test_nobody_is_deleted_while_booking_is_away_and_all_are_afterwards(
+    auth: Auth, booking: Booking
+) -> None:
+    guest = await a_guest(auth)
+    guests = retention(auth, booking, days=-1)
+    booking.is_away = True
+    await guests.forget_guests()
+    assert await customers(auth) == {guest}
+    booking.is_away = False
+    await guests.forget_guests()
+    assert await customers(auth) == set()
+
+
+async def test_a_pass_goes_on_where_the_last_one_ended(
+    auth: Auth,
+    booking: Booking,
+    office: BoxOffice,  # noqa: F811
+) -> None:
+    show = await office.schedule(scheduled())
+    guests = retention(auth, booking, days=-1)
+    for seat in "AB":
+        buyer = await a_guest(auth)
+        await office.pay(await office.hold(show, f"{seat}1", f"{seat}2", customer_id=buyer))
+        await guests.forget_guests()
+    assert booking.asked == 2
+    assert len(await customers(auth)) == 2
+
+
+async def test_customers_cannot_ask_who_bought_something(auth: Auth, booking: Booking) -> None:
+    await auth.register("grace@example.org")
+    token = (await auth.login("grace@example.org")).json()["access_token"]
+    mine = {"Authorization": f"Bearer {token}"}
+    body = {"customer_ids": [str(clock.new_id())]}
+    answer = await booking.http.post(guest_retention.PATH, json=body, headers=mine)
+    assert answer.status_code == 403
+    assert (await booking.http.post(guest_retention.PATH, json=body)).status_code == 401
+
+
+async def test_an_answer_that_says_nothing_deletes_nobody(auth: Auth) -> None:
+    class Strange:
+        async def call(self, *_: object, **__: object) -> Answer:
+            return Answer(200, b"[]")
+
+    guest = await a_guest(auth)
+    await GuestRetention(
+        auth.db, auth.ring, cast("Peer", Strange()), timedelta(days=-1)
+    ).forget_guests()
+    assert await customers(auth) == {guest}
+
+
+async def test_the_upkeep_deletes_guests_when_it_knows_whom_to_ask(auth: Auth) -> None:
+    environ = {"DATABASE_URL": auth.db.engine.url.render_as_string(hide_password=False)}
+    environ |= {"SECRET_KEY": SECRET, "BOOKING_URL": "http://127.0.0.1:9"}
+    for changes, is_there in (
+        ({}, True),
+        ({"BOOKING_URL": ""}, False),
+        ({"GUEST_RETENTION_DAYS": "0"}, False),
+    ):
+        service = build(environ | changes)
+        upkeep = next(loop for loop in service.loops() if loop.name == "auth.upkeep")
+        assert (upkeep.run.__self__._guests is not None) == is_there  # type: ignore[attr-defined]
+        for close in service.close:
+            await close()
+        await service.database.close()
+
+
+def test_guests_who_still_buy_cannot_be_old_enough() -> None:
+    environ = {"DATABASE_URL": "postgresql://localhost/x", "SECRET_KEY": SECRET}
+    with pytest.raises(SettingsError, match="GUEST_RETENTION_DAYS"):
+        build(environ | {"GUEST_RETENTION_DAYS": "1", "GUEST_SECONDS": "86400"})

@@ -1,0 +1,97 @@
+"""With shortcuts and without, booking says the same."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from cinesync.booking.context import Shop
+from cinesync.booking.fast_path import shortcuts
+from cinesync.booking.model import Terms
+from cinesync.booking.routes import router
+from cinesync.booking.tickets import TicketSigner
+from cinesync.chassis import clock
+from tests.conftest import MakeClient, Sign
+from tests.support.booking import CLIENTS, BoxOffice, scheduled
+
+NOBODYS = UUID(int=7)
+OWN_TO_EACH = {"hold_id", "show_id", "customer_id", "expires_at", "server_time", "trace_id"}
+
+
+def comparable(answer: httpx.Response) -> tuple[int, Any, Mapping[str, str]]:
+    """Without what is never the same twice."""
+    body: Any = answer.text
+    if answer.content and "json" in answer.headers["content-type"]:
+        body = {k: v for k, v in answer.json().items() if k not in OWN_TO_EACH}
+    told = {"content-length", "allow"}  # Litestar lists methods in no order
+    headers = {k: v for k, v in answer.headers.items() if k not in told}
+    return answer.status_code, body, headers
+
+
+@pytest.fixture
+async def shop(office: BoxOffice) -> Shop:
+    return Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"seats": ["A1", "A2"]},
+        {"best": 2, "zone": "standard"},
+        {"seats": ["Z99"]},
+        {"seats": []},
+        {"best": 0},
+        {"best": 2, "surprise": 1},
+        {"show_id": str(NOBODYS), "best": 1},
+        {"show_id": "next tuesday", "best": 1},
+    ],
+)
+@pytest.mark.parametrize("bearer", ["customer", "guest", "nobody", "liar"])
+async def test_a_hold(
+    office: BoxOffice, shop: Shop, make_client: MakeClient, sign: Sign, wish: Any, bearer: str
+) -> None:
+    routes = [router(shop)]
+    answers = []
+    for short in (shortcuts(shop), ()):
+        show = await office.schedule(scheduled())
+        http = make_client("booking", routes, short)
+        if bearer != "nobody":
+            token = "x.y.z" if bearer == "liar" else sign(clock.new_id(), bearer)
+            http.headers["Authorization"] = f"Bearer {token}"
+        body = {"show_id": str(show.show_id), **wish}
+        answers.append(comparable(await http.post("/api/booking/holds", json=body)))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("coding", ["gzip, deflate, br", "identity"])
+@pytest.mark.parametrize("known", ["", '"7"', "current", "one of two"])
+async def test_a_seat_map(
+    office: BoxOffice,
+    shop: Shop,
+    make_client: MakeClient,
+    method: str,
+    coding: str,
+    known: str,
+) -> None:
+    show = await office.schedule(scheduled())
+    path = f"/api/booking/shows/{show.show_id}/seats"
+    short, plain = (make_client("booking", [router(shop)], s) for s in (shortcuts(shop), ()))
+    tag = (await plain.get(path)).headers["etag"]
+    tags = {"current": tag, "one of two": f'"7", {tag}'}
+    headers = {"If-None-Match": tags.get(known, known), "Accept-Encoding": coding}
+    answers = [await http.request(method, path, headers=headers) for http in (short, plain)]
+    assert comparable(answers[0]) == comparable(answers[1])
+
+
+async def test_the_seat_map_of_no_show(
+    office: BoxOffice, shop: Shop, make_client: MakeClient
+) -> None:
+    await office.schedule(scheduled())
+    path = f"/api/booking/shows/{clock.new_id()}/seats"
+    clients = [make_client("booking", [router(shop)], s) for s in (shortcuts(shop), ())]
+    short, plain = [comparable(await http.get(path)) for http in clients]
+    assert short == plain
+    assert short[0] == 404

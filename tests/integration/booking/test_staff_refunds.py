@@ -1,0 +1,191 @@
+"""Staff give money back: of a booking, a part of it, a whole show; before the start and after."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from cinesync.booking import event_handlers
+from cinesync.booking.model import State
+from cinesync.chassis import audit_log, clock
+from cinesync.contracts.movies import ShowScheduled
+from tests.integration.booking.storefront import OpenStorefront, Storefront
+from tests.support.booking import called_off, paid, scheduled
+
+
+@pytest.fixture
+async def staff(open_storefront: OpenStorefront) -> Storefront:
+    return await open_storefront("staff")
+
+
+@pytest.fixture
+async def manager(open_storefront: OpenStorefront) -> Storefront:
+    return await open_storefront("manager")
+
+
+@pytest.fixture
+async def show(front: Storefront) -> ShowScheduled:
+    return await front.office.schedule(scheduled())
+
+
+def body(**more: Any) -> dict[str, Any]:
+    return {"refund_id": str(clock.new_id()), "reason": "The projector failed"} | more
+
+
+async def give_back(
+    by: Storefront, booking: dict[str, Any], status: int = 200, **more: Any
+) -> dict[str, Any]:
+    path = f"/api/booking/bookings/{booking['booking_id']}/refunds"
+    answer = await by.http.post(path, json=body(**more))
+    assert answer.status_code == status, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def trail(front: Storefront) -> list[audit_log.EntryView]:
+    return await front.office.db.run_one(audit_log.page, audit_log.Filter())
+
+
+@pytest.mark.parametrize("starts_in_minutes", [24 * 60, 1, -1, -119])
+async def test_a_booking_is_refunded_before_and_after_the_start(
+    front: Storefront, staff: Storefront, show: ShowScheduled, starts_in_minutes: int
+) -> None:
+    booking = await front.book(show, "A1", "A2")
+    await front.office.start_in(show, starts_in_minutes)
+    given = await give_back(staff, booking)
+    assert (given["status"], given["refund_cents"], given["cancel_reason"]) == (
+        "cancelled",
+        2000,
+        "staff",
+    )
+    [event] = await front.office.told("booking.cancelled")
+    assert (event.refund_cents, event.reason) == (2000, "staff")
+    mine = await front.get(f"/api/booking/bookings/{booking['booking_id']}")
+    assert (mine["cancel_note"], mine["ticket"]) == ("The projector failed", None)
+    [entry] = await trail(front)
+    assert (entry.action, entry.actor_id, entry.reason) == (
+        "booking.refunded",
+        staff.customer_id,
+        "The projector failed",
+    )
+    assert entry.before is not None
+    assert entry.after is not None
+    assert (entry.before["status"], entry.after["status"]) == ("confirmed", "cancelled")
+
+
+async def test_a_part_of_a_booking_is_refunded_by_seats_or_by_amount(
+    front: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await front.book(show, "A1", "A2", "C1")
+    await front.office.start_in(show, -30)
+    left = await give_back(staff, booking, amount_cents=500)
+    assert (left["status"], left["seats"], left["refund_cents"]) == (
+        "confirmed",
+        ["A1", "A2", "C1"],
+        500,
+    )
+    mine = await front.get(f"/api/booking/bookings/{booking['booking_id']}")
+    assert [line["note"] for line in mine["refunds"]] == ["The projector failed"]
+    left = await give_back(staff, booking, seats=["A2"])  # staff may leave a gap
+    assert (left["seats"], left["refund_cents"]) == (["A1", "C1"], 1500)
+    assert [line["refund_cents"] for line in left["refunds"]] == [500, 1000]
+    refused = await give_back(staff, booking, 422, amount_cents=2001)
+    assert refused["left_cents"] == 2000
+    gone = await give_back(staff, booking)
+    assert (gone["status"], gone["refund_cents"]) == ("cancelled", 3500)
+    told = [
+        *await front.office.told("booking.reduced"),
+        *await front.office.told("booking.cancelled"),
+    ]
+    assert [(event.seats, event.refund_cents) for event in told] == [
+        ([], 500),
+        (["A2"], 1000),
+        (["A1", "C1"], 2000),
+    ]
+    await give_back(staff, booking, 409)
+
+
+async def test_the_same_refund_is_done_once(
+    front: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking, other = await front.book(show, "A1", "A2"), await front.book(show, "B1", "B2")
+    same: Any = {"refund_id": str(clock.new_id()), "amount_cents": 300}
+    answers = [await give_back(staff, booking, **same) for _ in range(3)]
+    assert [answer["refund_cents"] for answer in answers] == [300, 300, 300]
+    assert len(await front.office.told("booking.reduced")) == 1
+    assert (await give_back(staff, other, 422, **same))["type"] == "/problems/refund-id-used"
+
+
+async def test_customers_refund_nothing_by_themselves_and_staff_no_show(
+    front: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await front.book(show, "A1", "A2")
+    await give_back(front, booking, 403)
+    path = f"/api/booking/shows/{show.show_id}/refunds"
+    assert (await staff.http.post(path, json=body())).status_code == 403
+    assert (await front.http.post(path, json=body())).status_code == 403
+    await give_back(staff, {"booking_id": clock.new_id()}, 404)
+    await give_back(staff, booking, 422, seats=["A1"], amount_cents=5)
+    await give_back(staff, booking, 422, seats=["Z1"])
+
+
+async def test_a_whole_show_is_refunded_page_by_page(
+    front: Storefront, manager: Storefront, show: ShowScheduled
+) -> None:
+    bookings = [await front.book(show, *pair) for pair in (("A1", "A2"), ("B1", "B2"), ("C1",))]
+    held = await front.hold(show, "A7", "A8")
+    await give_back(manager, bookings[0], amount_cents=500)
+    await front.office.start_in(show, -20)
+    path = f"/api/booking/shows/{show.show_id}/refunds"
+    asked = body(limit=2)
+    first = (await manager.http.post(path, json=asked)).json()
+    assert (first["bookings_refunded"], first["bookings_left"], first["finished_at"]) == (
+        2,
+        1,
+        None,
+    )
+    body_again = {"show_id": str(show.show_id), "seats": ["A5", "A6"]}
+    refused = await front.http.post("/api/booking/holds", json=body_again)
+    assert refused.status_code == 409  # nobody buys what is being given back
+    await front.shop.live.resync()
+    seat_map = await front.get(f"/api/booking/shows/{show.show_id}/seats")
+    assert (seat_map["cancelled"], seat_map["cancel_reason"]) == (True, "The projector failed")
+    second = (await manager.http.post(path, json=asked)).json()
+    assert (second["bookings_refunded"], second["bookings_left"]) == (3, 0)
+    assert second["refund_cents"] == 2000 - 500 + 2000 + 1500
+    assert second["finished_at"]
+    assert (await manager.http.post(path, json=asked)).json() == second
+    assert await manager.get(f"{path}/{asked['refund_id']}") == second
+    events = await front.office.told("booking.cancelled")
+    assert sorted(event.refund_cents for event in events) == [1500, 1500, 2000]
+    for booking in bookings:
+        found = await front.get(f"/api/booking/bookings/{booking['booking_id']}")
+        assert (found["status"], found["cancel_note"]) == ("cancelled", "The projector failed")
+    late = await front.office.find(UUID(held["hold_id"]))  # paid while it was going on
+    assert late.state is State.RELEASED
+    await front.office.db.run(event_handlers.confirm_bookings, [paid(late)])
+    [back] = await front.office.told("booking.refused")
+    assert back.reason == "released_show"
+    actions = [entry.action for entry in await trail(front)]
+    assert actions == ["show.refunded", "show.refund_begun", "booking.refunded"]
+
+
+async def test_a_show_that_is_cancelled_meanwhile_is_given_back_whole(
+    front: Storefront, manager: Storefront, show: ShowScheduled
+) -> None:
+    bookings = [await front.book(show, *pair) for pair in (("A1", "A2"), ("B1", "B2"))]
+    path = f"/api/booking/shows/{show.show_id}/refunds"
+    asked = body(limit=1)
+    await manager.http.post(path, json=asked)
+    await front.office.db.run(event_handlers.cancel_shows, [called_off(show)])
+    for booking in bookings:
+        found = await front.office.find(UUID(booking["booking_id"]))
+        assert (found.state, found.refund_cents) == (State.CANCELLED, 2000)
+    assert len(await front.office.told("booking.cancelled")) == 2
+    done = (await manager.http.post(path, json=asked)).json()
+    assert (done["bookings_refunded"], done["bookings_left"]) == (1, 0)
+    assert done["finished_at"]
+    other = await front.office.schedule(scheduled())
+    wrong = f"/api/booking/shows/{other.show_id}/refunds"
+    assert (await manager.http.post(wrong, json=asked)).status_code == 422
+    assert (await manager.http.get(f"{wrong}/{asked['refund_id']}")).status_code == 404

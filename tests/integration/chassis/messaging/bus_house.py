@@ -1,0 +1,274 @@
+"""Two services with a bus between them: a shop that emits, a till that consumes."""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import ClassVar
+from uuid import UUID
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from cinesync.chassis import clock
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Database, Transaction, open_database
+from cinesync.chassis.messaging import outbox
+from cinesync.chassis.messaging.bus import Bus, EmbeddedBus
+from cinesync.chassis.messaging.dead_letters import DatabaseDeadLetters, DeadLetters
+from cinesync.chassis.messaging.event import Event, Message, encode
+from cinesync.chassis.messaging.inbox import Handler, Inbox
+from cinesync.chassis.messaging.outbox import Relay
+from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
+from cinesync.chassis.messaging.rabbitmq.dead_letters import BrokerDeadLetters
+from cinesync.supervisor.postgres import Postgres
+from tests.support.places import ROOT
+from tests.support.rabbitmq_server import RabbitMqServer
+
+BUS_KINDS = ["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)]
+PATIENCE_SECONDS = 90.0
+DELIVERIES_MAX = 3
+
+EFFECTS_DDL = (
+    "CREATE TABLE IF NOT EXISTS effects ("
+    " effect_id UUID PRIMARY KEY, event_id UUID NOT NULL, amount BIGINT NOT NULL)"
+)
+
+_numbers = itertools.count()
+
+
+class Paid(Event, frozen=True, kw_only=True):
+    """Somebody paid."""
+
+    name: ClassVar[str] = "test.paid"
+
+    amount: int
+
+
+class Seen(Event, frozen=True, kw_only=True):
+    """Somebody looked; nobody has to care."""
+
+    name: ClassVar[str] = "test.seen"
+
+    amount: int
+
+
+class Poison(Exception):
+    """No handler can digest this."""
+
+
+def paid(amount: int) -> Paid:
+    """A new event."""
+    return Paid(event_id=clock.new_id(), occurred_at=clock.now(), amount=amount)
+
+
+def seen(amount: int) -> Seen:
+    """A new event."""
+    return Seen(event_id=clock.new_id(), occurred_at=clock.now(), amount=amount)
+
+
+def message(event: Event) -> Message:
+    """`event` as it travels."""
+    return Message(event.event_id, event.name, encode(event))
+
+
+async def record(tx: Transaction, events: Sequence[Paid]) -> None:
+    """The effect: one row an event, and no key that would forbid a second one."""
+    if any(event.amount < 0 for event in events):
+        raise Poison
+    statement = text(
+        "INSERT INTO effects (effect_id, event_id, amount)"
+        " SELECT t.effect_id, t.event_id, t.amount FROM unnest(CAST(:effect_ids AS uuid[]),"
+        " CAST(:event_ids AS uuid[]), CAST(:amounts AS bigint[])) AS t(effect_id, event_id, amount)"
+    )
+    parameters = {
+        "effect_ids": [clock.new_id() for _ in events],
+        "event_ids": [event.event_id for event in events],
+        "amounts": [event.amount for event in events],
+    }
+    await tx.execute(statement, parameters)
+
+
+async def select_effects(tx: Transaction) -> list[UUID]:
+    """The event of every effect."""
+    rows = await tx.execute(text("SELECT event_id FROM effects"))
+    return [row.event_id for row in rows]
+
+
+async def select_unsent(tx: Transaction) -> list[UUID]:
+    """What no bus has taken."""
+    return [m.event_id for m in await outbox.unsent(tx, 10_000)]
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what must happen; how soon is not the question."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await condition():  # noqa: ASYNC110 the condition is in another process
+            await asyncio.sleep(0.02)
+
+
+@dataclass
+class House:
+    """The shop's and the till's databases, and as many buses between them as a test wants."""
+
+    shop: Database
+    till: Database
+    broker: RabbitMqServer | None
+    till_name: str
+    exchange: str
+    broker_url: str | None = None
+    shop_id: str = ""
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def queue(self) -> str:
+        """Where the till's events wait."""
+        return f"{self.till_name}.{Paid.name}"
+
+    def make_bus(
+        self, *, prefetch: int = 100, consumers: Mapping[str, Sequence[str]] | None = None
+    ) -> Bus:
+        """A bus of its own, as another process would have it; not started, not closed."""
+        if self.broker_url is None:
+            return EmbeddedBus(deliveries_max=DELIVERIES_MAX)
+        return RabbitMqBus(
+            self.broker_url,
+            exchange=self.exchange,
+            shop=self.shop_id,
+            deliveries_max=DELIVERIES_MAX,
+            prefetch=prefetch,
+            consumers=consumers,
+        )
+
+    def inbox(self, handler: Handler = record, *, service: str | None = None) -> Inbox:
+        """The till's consumer, or that of another `service` with the till's database."""
+        return Inbox(service or self.till_name, Paid, handler, self.till)
+
+    async def open_bus(self, handler: Handler = record, *, prefetch: int = 100) -> Bus:
+        """A running bus that feeds the till; closed at the end of the test."""
+        bus = self.make_bus(prefetch=prefetch)
+        bus.subscribe(self.inbox(handler))
+        await self.start(bus)
+        return bus
+
+    async def start(self, bus: Bus) -> None:
+        """Start `bus`, wait until it can deliver, and close it with the house."""
+        await bus.start()
+        self._stack.push_async_callback(bus.close)
+
+        async def is_well() -> bool:
+            return bus.trouble() is None
+
+        await eventually(is_well)
+
+    def relay(self, bus: Bus) -> None:
+        """Carry the shop's outbox to `bus` until the end of the test."""
+        self._run_relay(Relay("shop", self.shop, bus, "test"))
+
+    def relay_till(self, bus: Bus) -> None:
+        """Carry the till's outbox as well: replayed letters leave through it."""
+        self._run_relay(Relay(self.till_name, self.till, bus, "test"))
+
+    def _run_relay(self, relay: Relay) -> None:
+        task = asyncio.create_task(relay.run())
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._stack.push_async_callback(stop)
+
+    async def sell(self, events: Sequence[Event]) -> None:
+        """Commit `events` in the shop."""
+        await self.shop.run(outbox.append, events)
+
+    async def effects(self) -> list[UUID]:
+        """The event of every effect in the till."""
+        return await self.till.read(select_effects)
+
+    async def unsent(self) -> list[UUID]:
+        """What waits in the shop's outbox."""
+        return await self.shop.read(select_unsent)
+
+    async def settled(self, events: Sequence[Event]) -> None:
+        """Wait until `events` have left the shop and taken effect, each exactly once."""
+
+        async def all_there() -> bool:
+            arrived = set(await self.effects())
+            return arrived >= {e.event_id for e in events} and not await self.unsent()
+
+        await eventually(all_there)
+        assert sorted(await self.effects()) == sorted(e.event_id for e in events)
+
+    def dead_letters(self) -> DeadLetters:
+        """Those of the bus in use."""
+        if self.broker is None:
+            return DatabaseDeadLetters({self.till_name: self.till})
+        letters = BrokerDeadLetters(self.broker.url, exchange=self.exchange, shop=self.shop_id)
+        self._stack.push_async_callback(letters.close)
+        return letters
+
+    async def child_dies(self, moment: str) -> None:
+        """Run another process of these services that kills itself at `moment`."""
+        arguments = {
+            "die": moment,
+            "shop": self.shop.engine.url.render_as_string(hide_password=False),
+            "till": self.till.engine.url.render_as_string(hide_password=False),
+            "till_name": self.till_name,
+            "exchange": self.exchange,
+            "broker_url": self.broker_url,
+        }
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.integration.chassis.messaging.bus_child",
+            json.dumps(arguments),
+            cwd=ROOT,
+            env={"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": os.defpath},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            _, errors = await child.communicate()
+        assert child.returncode == -signal.SIGKILL, errors.decode()
+
+    async def close(self) -> None:
+        """Close what the test opened."""
+        await self._stack.aclose()
+        await self.shop.close()
+        await self.till.close()
+
+
+async def make_chassis_database(postgres: Postgres, name: str) -> Database:
+    """A database with the chassis' tables and one for effects."""
+    connection = await asyncpg.connect(postgres.url())
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    db = open_database(postgres.url(name))
+    async with db.engine.connect() as plain:
+        autocommit = await plain.execution_options(isolation_level="AUTOCOMMIT")
+        for ddl in (*migrations.CHASSIS_DDL, EFFECTS_DDL):
+            await autocommit.execute(text(ddl))
+    return db
+
+
+async def open_house(
+    postgres: Postgres, broker: RabbitMqServer | None, till_postgres: Postgres | None = None
+) -> House:
+    """A house with databases, queues and an exchange that no other test has."""
+    number = next(_numbers)
+    return House(
+        shop=await make_chassis_database(postgres, f"shop_{number}"),
+        till=await make_chassis_database(till_postgres or postgres, f"till_{number}"),
+        broker=broker,
+        till_name=f"till{number}",
+        exchange=f"test.events.{number}",
+        broker_url=broker.url if broker else None,
+    )

@@ -1,0 +1,30 @@
+"""The toy service as a process: `python -m` runs it, with settings from the environment."""
+
+import os
+import sys
+
+import uvloop
+
+from cinesync.chassis import settings, telemetry
+from cinesync.chassis.database.database import open_database
+from cinesync.chassis.process import Process, ProcessSettings
+from tests.integration.chassis.toy.app import build
+
+
+async def main() -> None:
+    """Serve until told to stop; say so when it can be used."""
+    environ = os.environ  # noqa: TID251 the one reader of this process
+    chosen = settings.load(ProcessSettings, environ)
+    db = open_database(environ["DATABASE_URL"])
+    service, _ = build(db, chosen.instance, mood=environ.get("MOOD", "well"))
+
+    async def prepare() -> None:
+        """Nothing to fill."""
+
+    await Process([service], chosen).run(prepare, lambda: print("ready", flush=True))  # noqa: T201
+
+
+if __name__ == "__main__":
+    telemetry.configure_logging("INFO")
+    uvloop.run(main())
+    sys.exit(0)

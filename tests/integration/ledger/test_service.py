@@ -1,0 +1,459 @@
+"""The service: from events on the bus to receipts in the customer's hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.messaging.event import Event
+from cinesync.contracts.auth import CustomerErased
+from cinesync.ledger import routes, service, store
+from cinesync.ledger.model import Recorded, Sealed
+from cinesync.ledger.personal_data import personal_data_router
+from cinesync.ledger.submitter import Submitter
+from cinesync.ledger.verified_reads import Reader
+from cinesync.proofs import completeness, entries, receipts
+from cinesync.validator import home, provisioning
+from cinesync.validator.client import LedgerClient
+from cinesync.validator.state_machine import OPERATIONS_MAX
+from tests.conftest import MakeClient, MakeDatabase, Sign
+from tests.support.ledger_lives import a_life, paid
+from tests.support.quartet import Quartet, until
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Office:
+    """A process of the ledger service."""
+
+    db: Database
+    client: LedgerClient
+    submitter: Submitter
+    http: httpx.AsyncClient
+
+    async def record(self, *happened: Event) -> None:
+        await self.db.run(service.record, happened)
+
+    async def get(self, path: str, status: int = 200, **query: Any) -> Any:
+        answer = await self.http.get(f"/api/ledger{path}", params=query)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def select(self, statement: str, **values: Any) -> list[Any]:
+        async def query(tx: Transaction) -> list[Any]:
+            return list(await tx.execute(text(statement), values))
+
+        return await self.db.read(query)
+
+    async def committed(self) -> list[dict[str, Any]]:
+        rows = await self.select("SELECT body FROM outbox WHERE name = 'ledger.committed'")
+        bodies = [msgspec.json.decode(row.body) for row in rows]
+        return [one | {"height": body["height"]} for body in bodies for one in body["entries"]]
+
+    async def settled(self, *happened: Event) -> list[bytes]:
+        """The receipts, once all are there."""
+        event_ids = [event.event_id for event in happened]
+
+        async def all_there() -> bool:
+            rows = await self.select(
+                "SELECT count(*) AS found FROM submissions JOIN batches USING (batch_id)"
+                " WHERE event_id = ANY(CAST(:event_ids AS uuid[])) AND height IS NOT NULL",
+                event_ids=event_ids,
+            )
+            return bool(rows[0].found == len(event_ids))
+
+        await until(all_there, "receipts")
+        paths = [f"/api/ledger/receipts/{event_id}" for event_id in event_ids]
+        return [(await self.http.get(path)).content for path in paths]
+
+
+Open = Callable[[Quartet], Awaitable[Office]]
+
+
+@pytest.fixture
+async def open_office(make_database: MakeDatabase, make_client: MakeClient) -> AsyncIterator[Open]:
+    """With its loops running."""
+    async with AsyncExitStack() as stack:
+
+        async def make(quartet: Quartet, db: Database | None = None) -> Office:
+            office = build(quartet, db or await make_database("ledger"), make_client)
+            for loop in (office.client.run, office.submitter.run):
+                await stack.enter_async_context(running(loop))
+            return office
+
+        yield make
+
+
+def build(quartet: Quartet, db: Database, make_client: MakeClient) -> Office:
+    place = home.load(provisioning.client_home(quartet.folder))
+    client = LedgerClient(place)
+    desk = routes.Desk(db, Reader(client))
+    http = make_client("ledger", list(routes.routes(desk)))
+    return Office(db, client, Submitter(db, client, place.client), http)
+
+
+@asynccontextmanager
+async def running(loop: Callable[[], Any]) -> AsyncIterator[None]:
+    task = asyncio.create_task(loop())
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_everything_that_happens_to_a_booking_gets_a_receipt(
+    open_office: Open, calm: Quartet
+) -> None:
+    office = await open_office(calm)
+    life = a_life()
+    await office.record(*life)
+    for event, data in zip(life, await office.settled(*life), strict=True):
+        receipt = receipts.verify(data, calm.genesis)
+        assert receipt.entry.event_id == str(event.event_id)
+        assert receipt.entry.kind == event.name
+
+
+async def test_the_others_are_told_once_for_each_entry(open_office: Open, calm: Quartet) -> None:
+    office = await open_office(calm)
+    life = a_life()
+    await office.record(*life)
+    await office.record(*life)
+    found = await office.settled(*life)
+    told = await office.committed()
+    assert {one["entry_event_id"] for one in told} == {str(event.event_id) for event in life}
+    assert len(told) == len(life)
+    by_event = {one["entry_event_id"]: one for one in told}
+    for data in found:
+        receipt = receipts.verify(data)
+        one = by_event[receipt.entry.event_id]
+        assert (one["index"], one["height"]) == (receipt.index, receipt.header.height)
+        assert one["booking_id"] == receipt.entry.booking_id
+
+
+async def test_an_event_is_in_the_log_once_though_a_crash_forgot_its_receipt(
+    open_office: Open, calm: Quartet
+) -> None:
+    office = await open_office(calm)
+    event = paid(clock.new_id())
+    await office.record(event)
+    (before,) = await office.settled(event)
+
+    async def forget(tx: Transaction) -> None:
+        await tx.execute(text("DELETE FROM receipts"))
+        await tx.execute(text("UPDATE batches SET height = NULL"))
+
+    await office.db.run(forget)
+    (after,) = await office.settled(event)
+    assert receipts.verify(after).index == receipts.verify(before).index
+
+
+async def test_two_processes_share_the_work_and_nothing_is_there_twice(
+    open_office: Any, calm: Quartet, make_database: MakeDatabase
+) -> None:
+    db = await make_database("ledger")
+    offices = [await open_office(calm, db) for _ in range(2)]
+    events = [paid(clock.new_id()) for _ in range(40)]
+    for at, event in enumerate(events):
+        await offices[at % 2].record(event)
+    await offices[0].settled(*events)
+    assert len(await offices[0].committed()) == 40
+
+
+async def test_below_a_quorum_everything_waits_and_then_goes_on(
+    open_office: Open, quartet: Quartet
+) -> None:
+    quartet.start()
+    office = await open_office(quartet)
+    first = paid(clock.new_id())
+    await office.record(first)
+    await office.settled(first)
+    quartet.kill(0, 1)
+    events = [paid(clock.new_id()) for _ in range(300)]
+    await office.record(*events)
+    await asyncio.sleep(6)  # longer than a lease
+    assert (await office.get("/status"))["waiting"] == 300
+    answer = await office.get(f"/receipts/{events[0].event_id}", 404)
+    assert answer["type"] == "/problems/no-receipt-yet"
+    quartet.start([0, 1])
+    for data in await office.settled(*events):
+        receipts.verify(data, quartet.genesis)
+    assert (await office.get("/status"))["waiting"] == 0
+
+
+async def test_receipts_can_be_had_when_no_validator_is_there(
+    open_office: Open, quartet: Quartet
+) -> None:
+    quartet.start()
+    office = await open_office(quartet)
+    events = [paid(clock.new_id()) for _ in range(5)]
+    await office.record(*events)
+    before = await office.settled(*events)
+    quartet.stop()
+    after = await office.settled(*events)
+    assert after == before
+    for data in after:
+        receipts.verify(data, quartet.genesis)
+
+
+async def test_an_erased_customer_cannot_be_found_in_the_chain_any_more(
+    open_office: Open, calm: Quartet
+) -> None:
+    office = await open_office(calm)
+    customer_id = clock.new_id()
+    event, other = paid(clock.new_id(), customer_id), paid(clock.new_id())
+    await office.record(event, other)
+    (data, _) = await office.settled(event, other)
+    held = receipts.verify(data).entry.commitments["customer_id"]
+    (row,) = await office.select(
+        "SELECT salt FROM submissions WHERE event_id = CAST(:id AS uuid)", id=event.event_id
+    )
+    assert entries.commitment(bytes(row.salt), "customer_id", str(customer_id)) == held
+    erased = CustomerErased(
+        event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer_id
+    )
+    await office.db.run(service.forget, [erased])
+    rows = await office.select("SELECT event_id, salt, customer_id FROM submissions")
+    known = {row.event_id for row in rows if row.salt is not None}
+    assert known == {other.event_id}
+    receipts.verify(data, calm.genesis)
+
+
+async def test_what_comes_late_of_an_erased_customer_is_recorded_without_them(
+    make_database: MakeDatabase,
+) -> None:
+    db = await make_database("ledger")
+    customer_id = clock.new_id()
+    erased = CustomerErased(
+        event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer_id
+    )
+    await db.run(service.forget, [erased])
+    late, other = paid(clock.new_id(), customer_id), paid(clock.new_id())
+    await db.run(service.record, [late, other])
+
+    async def kept(tx: Transaction) -> dict[Any, tuple[Any, Any]]:
+        rows = await tx.execute(text("SELECT event_id, salt, customer_id FROM submissions"))
+        return {row.event_id: (row.salt, row.customer_id) for row in rows}
+
+    found = await db.read(kept)
+    assert found[late.event_id] == (None, None)
+    assert found[other.event_id][1] == other.customer_id
+    ((one, two),) = await db.read(service.waiting, 4)
+    assert {one.event_id, two.event_id} == {late.event_id, other.event_id}
+
+
+async def test_customers_get_the_salts_of_their_entries_and_nobody_elses(
+    make_database: MakeDatabase, make_client: MakeClient, sign: Sign
+) -> None:
+    db = await make_database("ledger")
+    customer_id = clock.new_id()
+    own = [paid(clock.new_id(), customer_id) for _ in range(3)]
+    await db.run(service.record, [*own, paid(clock.new_id())])
+    http = make_client("ledger", [personal_data_router(db)])
+    headers = {"Authorization": f"Bearer {sign(customer_id, 'customer')}"}
+    items: list[Any] = []
+    after: dict[str, str] = {}
+    while True:
+        params = {"limit": "2", **after}
+        page = (await http.get("/api/ledger/me/data", headers=headers, params=params)).json()
+        items += page["items"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert {item["event_id"] for item in items} == {str(event.event_id) for event in own}
+    for item in items:
+        salt = bytes.fromhex(item["salt"])
+        (waiting,) = [one for one in own if str(one.event_id) == item["event_id"]]
+        entry = entries.entry_of(waiting.name, waiting, salt)
+        opened = entries.commitment(salt, "customer_id", item["opens"]["customer_id"])
+        assert entry.commitments["customer_id"] == opened
+    assert (await http.get("/api/ledger/me/data")).status_code == 401
+    wrong = await http.get("/api/ledger/me/data", headers=headers, params={"after": "x"})
+    assert wrong.status_code == 422
+
+
+async def test_what_is_recorded_again_is_in_no_second_batch(make_database: MakeDatabase) -> None:
+    db = await make_database("ledger")
+    first, second = paid(clock.new_id()), paid(clock.new_id())
+    await db.run(service.record, [first])
+    await db.run(service.record, [first])
+    await db.run(service.record, [first, second])
+    ((one, two),) = await db.read(service.waiting, 4)
+    assert (one.event_id, two.event_id) == (first.event_id, second.event_id)
+    assert one.batch_id != two.batch_id
+    assert await db.read(store.count_waiting) == 2
+
+
+async def test_many_at_once_fit_into_requests_the_oldest_first(make_database: MakeDatabase) -> None:
+    db = await make_database("ledger")
+    happened = [paid(clock.new_id()) for _ in range(2 * OPERATIONS_MAX + 1)]
+    for part in (happened[:1], happened[1:]):
+        await db.run(service.record, part)
+    parts = await db.read(service.waiting, 2)
+    assert [len(part) for part in parts] == [1, OPERATIONS_MAX]
+    assert parts[0][0].event_id == happened[0].event_id
+    everything = await db.read(service.waiting, 9)
+    assert sorted(len(part) for part in everything) == [1, OPERATIONS_MAX, OPERATIONS_MAX]
+    assert {one.event_id for part in everything for one in part} == {e.event_id for e in happened}
+
+
+async def test_a_batch_is_told_of_once_though_two_processes_finish_it(
+    make_database: MakeDatabase,
+) -> None:
+    db = await make_database("ledger")
+    events = [paid(clock.new_id()) for _ in range(3)]
+    await db.run(service.record, events)
+    (part,) = await db.read(service.waiting, 1)
+    recorded = [
+        Recorded(
+            event_id=one.event_id,
+            batch_id=one.batch_id,
+            kind=one.kind,
+            booking_id=one.booking_id,
+            index=index,
+        )
+        for index, one in enumerate(part)
+    ]
+    for height in (7, 8):
+        sealed = Sealed(height=height, header="h", certificate="c", peaks=b"", leaves=b"")
+        await db.run(service.finish, recorded, sealed)
+    assert await db.read(service.waiting, 1) == []
+
+    async def told(tx: Transaction) -> list[Any]:
+        rows = await tx.execute(text("SELECT body FROM outbox WHERE name = 'ledger.committed'"))
+        return [msgspec.json.decode(row.body)["height"] for row in rows]
+
+    assert await db.read(told) == [7]
+    kept = await db.read(store.kept, events[0].event_id)
+    assert kept is not None
+    assert kept.sealed is not None
+    assert kept.sealed.height == 7
+
+
+# to look at
+
+
+async def test_status_shows_every_validator(open_office: Open, calm: Quartet) -> None:
+    office = await open_office(calm)
+    await until(lambda: office.client.connected == 4, "connected")
+    found = await office.get("/status")
+    assert found["chain"] == calm.genesis.chain.hex()
+    assert [one["replica"] for one in found["validators"]] == [0, 1, 2, 3]
+    assert all(one["answers"] for one in found["validators"])
+    assert all(one["height"] >= 0 for one in found["validators"])
+
+
+async def test_the_genesis_can_be_had(open_office: Open, calm: Quartet) -> None:
+    office = await open_office(calm)
+    answer = await office.http.get("/api/ledger/genesis")
+    assert answer.content == calm.genesis.encode()
+    assert "genesis.json" in answer.headers["content-disposition"]
+
+
+async def test_blocks_can_be_leafed_through_down_to_the_first(
+    open_office: Open, calm: Quartet
+) -> None:
+    office = await open_office(calm)
+    for _ in range(3):
+        event = paid(clock.new_id())
+        await office.record(event)
+        await office.settled(event)
+    page = await office.get("/blocks", limit=2)
+    seen = list(page["items"])
+    while page["next"]:
+        page = await office.get("/blocks", limit=2, after=page["next"])
+        seen += page["items"]
+    assert [block["height"] for block in seen] == list(range(len(seen), 0, -1))
+    for newer, older in pairwise(seen):
+        assert newer["header"]["previous"] == older["hash"]
+
+
+async def test_a_block_shows_its_entries_and_its_certificate(
+    open_office: Open, calm: Quartet
+) -> None:
+    office = await open_office(calm)
+    event = paid(clock.new_id())
+    await office.record(event)
+    (data,) = await office.settled(event)
+    receipt = receipts.verify(data)
+    found = await office.get(f"/blocks/{receipt.header.height}")
+    assert found["hash"] == receipt.header.hash.hex()
+    assert [one["entry"]["event_id"] for one in found["entries"]] == [str(event.event_id)]
+    assert len(found["certificate"]["signatures"]) >= 3
+    assert (await office.get("/blocks/999999", 404))["type"] == "/problems/unknown-block"
+    await office.get("/blocks/0", 422)
+    await office.get("/blocks", 422, after="bad")
+
+
+async def test_all_entries_of_a_booking_can_be_had(open_office: Open, calm: Quartet) -> None:
+    office = await open_office(calm)
+    life = a_life()
+    await office.record(*life)
+    await office.settled(*life)
+    booking_id = life[1].hold_id  # type: ignore[attr-defined]  # of the payment
+    found = await office.get("/entries", booking_id=str(booking_id))
+    assert {one["entry"]["event_id"] for one in found["items"]} == {str(e.event_id) for e in life}
+    assert [one["index"] for one in found["items"]] == sorted(o["index"] for o in found["items"])
+
+
+async def test_that_a_bookings_entries_are_all_can_be_proved(
+    open_office: Open, calm: Quartet
+) -> None:
+    office = await open_office(calm)
+    life = a_life()
+    await office.record(*life)
+    await office.settled(*life)
+    booking_id = life[1].hold_id  # type: ignore[attr-defined]  # of the payment
+    told = await office.http.get(f"/api/ledger/proofs/booking/{booking_id}")
+    proved = completeness.verify(told.content, calm.genesis)
+    assert {one.entry.event_id for one in proved.entries} == {str(e.event_id) for e in life}
+    listed = await office.get("/entries", booking_id=str(booking_id))
+    assert [one["index"] for one in listed["items"]] == [one.index for one in proved.entries]
+    assert str(booking_id) in told.headers["content-disposition"]
+    unknown = await office.http.get(f"/api/ledger/proofs/booking/{clock.new_id()}")
+    assert completeness.verify(unknown.content, calm.genesis).entries == []
+
+
+async def test_a_receipt_can_be_had_in_both_forms(open_office: Open, calm: Quartet) -> None:
+    office = await open_office(calm)
+    event = paid(clock.new_id())
+    await office.record(event)
+    await office.settled(event)
+    path = f"/api/ledger/receipts/{event.event_id}"
+    proof = await office.http.get(path, params={"form": "tlog-proof"})
+    assert proof.text.startswith("c2sp.org/tlog-proof@v1\nindex ")
+    assert (await office.http.get(path, params={"form": "other"})).status_code in {400, 422}
+    unknown = await office.get(f"/receipts/{clock.new_id()}", 404)
+    assert unknown["type"] == "/problems/no-receipt"
+
+
+async def test_consistency_is_proven_over_http(open_office: Open, calm: Quartet) -> None:
+    office = await open_office(calm)
+    events = [paid(clock.new_id()) for _ in range(5)]
+    await office.record(*events)
+    await office.settled(*events)
+    found = await office.get("/proofs/consistency", **{"from": 2, "to": 5})
+    assert (found["from_size"], found["to_size"]) == (2, 5)
+    assert found["path"]
+    await office.get("/proofs/consistency", 422, **{"from": 5, "to": 2})
+    await office.get("/proofs/consistency", 422, **{"from": 1, "to": 10**9})
+
+
+async def test_without_validators_reads_say_so(open_office: Open, quartet: Quartet) -> None:
+    office = await open_office(quartet)
+    nobody = {"booking_id": str(clock.new_id())}
+    found = await office.get("/status")
+    assert found["height"] is None
+    assert not any(one["answers"] for one in found["validators"])
+    for path, query in (("/blocks", {}), ("/blocks/1", {}), ("/entries", nobody)):
+        answer = await office.get(path, 503, **query)
+        assert answer["type"] == "/problems/validators-away"

@@ -1,0 +1,302 @@
+"""A payment service in process, on real PostgreSQL, beside the real bank; holds are scripted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+import structlog
+from sqlalchemy import text
+
+from cinesync.chassis import clock
+from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.http.client import Answer, Peer, PeerAway
+from cinesync.payment import reconciliation, routes
+from cinesync.payment.fast_path import shortcuts
+from cinesync.payment.gateways import Gateway
+from cinesync.payment.gateways.sandbox import Sandbox
+from cinesync.payment.hold_client import Holds
+from cinesync.payment.model import Patience
+from cinesync.payment.payment_processor import Cashier
+from cinesync.payment.reconciler import Sweep
+from cinesync.payment.statement_reconciliation import reconcile
+from tests.conftest import MakeClient, MakeDatabase, Sign
+from tests.support.bank import SECRET, Teller, listening, serving_here
+
+T = TypeVar("T")
+
+PATIENCE = Patience(
+    first_check_seconds=0.0, retry_seconds=0.0, ask_before_seconds=1.0, cancel_after_seconds=0.0
+)
+TIMEOUT_SECONDS = 1.0
+HOLDS_PATH = "/api/booking/holds/read"
+
+
+@dataclass
+class HoldDesk:
+    """What the booking service would answer, and how often it was asked."""
+
+    door_status: int = 200
+    answers_max: int = 100
+    status: int = 200
+    state: str = "held"
+    total_cents: int = 2400
+    expires_in_seconds: float = 600.0
+    away: bool = False
+    tokens: list[str] = field(default_factory=list)
+
+    async def call(self, _method: str, path: str, *, body: dict[str, Any]) -> Answer:
+        """POST /api/booking/holds/read."""
+        assert path == HOLDS_PATH
+        if self.away:
+            raise PeerAway("booking is down")
+        self.tokens += [question.token for question in body["items"]]
+        items = [self._item(question.hold_id) for question in body["items"]][: self.answers_max]
+        return Answer(self.door_status, msgspec.json.encode({"items": items}))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _item(self, hold_id: UUID) -> dict[str, Any]:
+        expires_at = clock.now() + timedelta(seconds=self.expires_in_seconds)
+        hold = {
+            "hold_id": hold_id,
+            "seats": ["F7", "F8"],
+            "total_cents": self.total_cents,
+            "currency": "EUR",
+            "expires_at": expires_at,
+            "status": self.state,
+        }
+        return {"status": self.status, "hold": hold if self.status == HTTPStatus.OK else None}
+
+
+@dataclass
+class Till:
+    """A process of the payment service, as a customer, a provider and a test see it."""
+
+    db: Database
+    holds: HoldDesk
+    bank: httpx.AsyncClient
+    gateway: Gateway
+    cashier: Cashier
+    sweep: Sweep
+    client: httpx.AsyncClient
+    sign: Sign
+    customer_id: UUID
+    webhooks_open: bool = True
+    notices: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+
+    async def pay(
+        self, token: str = "tok_approve", key: str | None = None, **body: str
+    ) -> httpx.Response:
+        """POST /payments; a hold and a key of their own unless given."""
+        content = {"hold_id": str(clock.new_id()), "provider": "sandbox", "token": token, **body}
+        headers = self.signed() | {"idempotency-key": key or str(clock.new_id())}
+        return await self.client.post("/api/payment/payments", json=content, headers=headers)
+
+    def signed(self, role: str = "customer") -> dict[str, str]:
+        """Headers of the customer."""
+        return {"authorization": f"Bearer {self.sign(self.customer_id, role)}"}
+
+    async def payment(self, payment_id: str) -> dict[str, Any]:
+        """GET /payments/{id}."""
+        path = f"/api/payment/payments/{payment_id}"
+        answer = await self.client.get(path, headers=self.signed())
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def hear(self, headers: Mapping[str, str], body: bytes) -> int:
+        """The bank's notice, passed to the webhook if that is open."""
+        self.notices.append((headers, body))
+        if not self.webhooks_open:
+            return 503
+        return (await self.post_notice(headers, body)).status_code
+
+    async def post_notice(
+        self, headers: Mapping[str, str], body: bytes, provider: str = "sandbox"
+    ) -> httpx.Response:
+        """POST /webhooks/{provider}."""
+        path = f"/api/payment/webhooks/{provider}"
+        return await self.client.post(path, content=body, headers=dict(headers))
+
+    async def settled(self, payment_id: str, status: str) -> dict[str, Any]:
+        """Waits for a status."""
+        return await eventually(lambda: self._in(payment_id, status), f"{payment_id} {status}")
+
+    async def _in(self, payment_id: str, status: str) -> dict[str, Any] | None:
+        payment = await self.payment(payment_id)
+        return payment if payment["status"] == status else None
+
+    async def give_back_all(self) -> None:
+        """Works until no refund is due."""
+        while await self.sweep.refund_once():
+            pass
+
+    async def events(self, name: str = "") -> list[dict[str, Any]]:
+        """The outbox, in no particular order."""
+        rows = await self.select("SELECT name, body FROM outbox")
+        events = [msgspec.json.decode(row.body) for row in rows]
+        return [event for event in events if event["name"].startswith(name)]
+
+    async def select(self, statement: str, **values: Any) -> list[Any]:
+        """Look into the database."""
+
+        async def query(tx: Transaction) -> list[Any]:
+            return list(await tx.execute(text(statement), values))
+
+        return await self.db.read(query)
+
+    async def change(self, statement: str, **values: Any) -> None:
+        """Tamper with the database."""
+
+        async def command(tx: Transaction) -> None:
+            await tx.execute(text(statement), values)
+
+        await self.db.run(command)
+
+    async def take_guard_off(self, ddl: str) -> None:
+        """Beside SQLAlchemy, where the portability checks watch every statement."""
+        async with self.db.engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            await driver.execute(ddl)
+
+    async def charges(self, payment_id: str) -> list[dict[str, Any]]:
+        """What the bank did for a payment."""
+        answer = await self.bank.get("/charges", params={"reference": payment_id})
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    async def assert_books_are_whole(self) -> None:
+        """I2 as far as this room sees it: nothing contradicts, and the bank says the same."""
+        assert await self.db.read(reconciliation.contradictions, 10) == []
+        ours = {str(row.payment_id) for row in await self.select("SELECT payment_id FROM payments")}
+        result = await reconcile(self.db, self.gateway)
+        # The bank serves other tests too; only what concerns our payments counts.
+        assert [t for t in result.troubles if any(name in t for name in ours)] == []
+        assert [t for t in result.troubles if "of our" in t] == []
+
+
+async def eventually(check: Callable[[], Awaitable[T | None]], what: str) -> T:
+    """The first answer that is not None."""
+    try:
+        async with asyncio.timeout(15):
+            while (found := await check()) is None:  # noqa: ASYNC110 it is a test
+                await asyncio.sleep(0.02)
+            return found
+    except TimeoutError:
+        raise AssertionError(f"never: {what}") from None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_logs() -> None:
+    """A crash that a test provokes need not be drawn in a box."""
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+
+
+@pytest.fixture(scope="session")
+def teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teller]:
+    """One bank for all tests that do not kill it."""
+    bank = Teller(tmp_path_factory.mktemp("bank") / "bank.sqlite3", hang_seconds=3.0)
+    bank.open()
+    yield bank
+    bank.kill()
+
+
+@pytest.fixture
+def own_teller(tmp_path: Path) -> Iterator[Teller]:
+    """A bank that may be killed."""
+    bank = Teller(tmp_path / "bank.sqlite3")
+    bank.open()
+    yield bank
+    bank.kill()
+
+
+@pytest.fixture
+async def quiet_teller(tmp_path: Path) -> AsyncIterator[Teller]:
+    """A bank that serves this test only."""
+    bank = Teller(tmp_path / "bank.sqlite3", hang_seconds=3.0)
+    async with serving_here(bank):
+        yield bank
+
+
+MakeTill = Callable[[Teller], Awaitable[Till]]
+
+
+@pytest.fixture
+async def make_till(
+    make_database: MakeDatabase, make_client: MakeClient, sign: Sign
+) -> AsyncIterator[MakeTill]:
+    """A payment service on a database of its own; with its webhook open to the bank."""
+    async with AsyncExitStack() as stack:
+
+        async def make(teller: Teller) -> Till:
+            db = await make_database("payment")
+            till = build_till(db, teller, make_client, sign, HoldDesk())
+            stack.push_async_callback(till.bank.aclose)
+            stack.push_async_callback(till.gateway.close)
+            stack.push_async_callback(till.cashier.close)
+            await stack.enter_async_context(listening(teller.shop_port, till.hear))
+            return till
+
+        yield make
+
+
+BuildBeside = Callable[[Till, Teller], Till]
+
+
+@pytest.fixture
+async def build_beside(make_client: MakeClient, sign: Sign) -> AsyncIterator[BuildBeside]:
+    """Another process on the database and holds of a till; closed in the end."""
+    async with AsyncExitStack() as stack:
+
+        def build(till: Till, teller: Teller) -> Till:
+            other = build_till(till.db, teller, make_client, sign, till.holds)
+            for close in (other.bank.aclose, other.gateway.close, other.cashier.close):
+                stack.push_async_callback(close)
+            return other
+
+        yield build
+
+
+def open_holds(desk: HoldDesk) -> Holds:
+    """The service's side of `desk`."""
+    return Holds(cast("Peer", desk))
+
+
+def build_till(
+    db: Database, teller: Teller, make_client: MakeClient, sign: Sign, holds: HoldDesk
+) -> Till:
+    """One process's worth of wiring; several may share a database."""
+    bank = teller.client()
+    bank.timeout = httpx.Timeout(TIMEOUT_SECONDS)
+    key = {"authorization": f"Bearer {SECRET}"}
+    gateway = Sandbox(Peer(teller.url, TIMEOUT_SECONDS, key), SECRET, absent_after_seconds=0.0)
+    cashier = Cashier(db, {"sandbox": gateway}, open_holds(holds), PATIENCE)
+    sweep = Sweep(
+        db=db,
+        gateway=gateway,
+        cashier=cashier,
+        patience=PATIENCE,
+        refund_retry_seconds=0.0,
+        poll_seconds=0.01,
+    )
+    desk = routes.Desk(db, cashier, "http://shop")
+    client = make_client("payment", list(routes.routes(desk)), shortcuts(desk))
+    return Till(db, holds, bank, gateway, cashier, sweep, client, sign, clock.new_id())
+
+
+@pytest.fixture
+async def till(make_till: MakeTill, teller: Teller) -> Till:
+    return await make_till(teller)

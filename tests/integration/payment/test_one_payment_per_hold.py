@@ -1,0 +1,265 @@
+"""A hold has one open or captured payment, and only so many attempts."""
+
+import asyncio
+from collections import Counter
+from uuid import UUID
+
+import httpx
+import pytest
+import sqlalchemy
+
+from cinesync.chassis import clock
+from cinesync.contracts.booking import BookingRefused
+from cinesync.payment import service, store
+from cinesync.payment.failure_limit import FailureLimit
+from cinesync.payment.model import Begin, Hold, Limits, Payment, PaymentUnderway, TooManyFailures
+from cinesync.payment.payment_processor import Cashier, PayOrder
+from tests.integration.payment.conftest import PATIENCE, BuildBeside, Till, open_holds
+from tests.support.bank import Teller
+
+
+def outcomes(answers: list[httpx.Response]) -> Counter[str]:
+    """The status of each payment, or the name of the problem."""
+    bodies = [answer.json() for answer in answers]
+    return Counter(body.get("type", body["status"]) for body in bodies)
+
+
+async def captured(till: Till) -> int:
+    return len(await till.select("SELECT charge_id FROM captures"))
+
+
+async def test_twenty_payments_at_once_capture_once(
+    till: Till, teller: Teller, build_beside: BuildBeside
+) -> None:
+    other = build_beside(till, teller)
+    other.customer_id = till.customer_id
+    hold_id = str(clock.new_id())
+    answers = await asyncio.gather(*(one.pay(hold_id=hold_id) for one in [till, other] * 10))
+    counted = outcomes(answers)
+    assert counted["success"] == 1
+    assert set(counted) <= {"success", "/problems/payment-underway", "/problems/already-paid"}
+    assert await captured(till) == 1
+    assert await till.select("SELECT refund_id FROM refunds") == []
+    await till.assert_books_are_whole()
+
+
+async def test_without_the_guard_of_the_hold_many_are_captured(till: Till) -> None:
+    await till.take_guard_off("DROP INDEX payments_one_per_hold")
+    hold_id = str(clock.new_id())
+    await asyncio.gather(*(till.pay(hold_id=hold_id) for _ in range(5)))
+    # In one batch only the first for a hold is tried; one after the other they all are.
+    for _ in range(5):
+        await till.pay(hold_id=hold_id)
+    assert await captured(till) > 1
+
+
+async def test_who_comes_second_is_told_of_the_booking(till: Till) -> None:
+    paid = (await till.pay()).json()
+    second = await till.pay(hold_id=paid["hold_id"])
+    assert (second.status_code, second.json()["type"]) == (409, "/problems/already-paid")
+    assert second.json()["title"] == "These seats are paid for already: the booking exists."
+    assert second.json()["booking_id"] == paid["hold_id"]
+    assert second.json()["payment_id"] == paid["payment_id"]
+
+
+async def test_who_comes_while_a_payment_is_undecided_is_told_so(till: Till) -> None:
+    first = (await till.pay("tok_down")).json()
+    second = await till.pay(hold_id=first["hold_id"])
+    assert (second.status_code, second.json()["type"]) == (409, "/problems/payment-underway")
+    assert second.json()["payment_id"] == first["payment_id"]
+    await till.sweep.ask_once()
+    assert (await till.pay(hold_id=first["hold_id"])).json()["status"] == "success"
+
+
+async def test_after_a_declined_card_another_may_be_tried(till: Till) -> None:
+    declined = (await till.pay("tok_decline")).json()
+    assert (await till.pay(hold_id=declined["hold_id"])).json()["status"] == "success"
+    await till.assert_books_are_whole()
+
+
+async def test_another_card_takes_the_place_of_one_that_waits_for_its_holder(till: Till) -> None:
+    waiting = (await till.pay("tok_3ds")).json()
+    second = (await till.pay(hold_id=waiting["hold_id"])).json()
+    assert second["status"] == "success"
+    given_up = await till.payment(waiting["payment_id"])
+    assert (given_up["status"], given_up["failure_reason"]) == ("failed", "confirmation_cancelled")
+    assert await captured(till) == 1
+
+
+async def test_a_holder_who_confirmed_meanwhile_has_paid(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    till.webhooks_open = False
+    waiting = (await till.pay("tok_3ds")).json()
+    assert (await till.bank.post(waiting["confirm_url"], data={"answer": "yes"})).is_success
+    second = await till.pay(hold_id=waiting["hold_id"])
+    assert (second.status_code, second.json()["type"]) == (409, "/problems/already-paid")
+    assert await captured(till) == 1
+
+
+async def test_money_that_went_back_leaves_the_hold_free(till: Till) -> None:
+    paid = (await till.pay()).json()
+    refusal = BookingRefused(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        payment_id=UUID(paid["payment_id"]),
+        hold_id=UUID(paid["hold_id"]),
+        customer_id=till.customer_id,
+        refund_cents=2400,
+        currency="EUR",
+        reason="released_show",
+    )
+    await till.db.run(service.refund_refused, [refusal])
+    assert (await till.pay(hold_id=paid["hold_id"])).status_code == 409
+    await till.give_back_all()
+    assert (await till.pay(hold_id=paid["hold_id"])).json()["status"] == "success"
+    await till.assert_books_are_whole()
+
+
+async def test_a_hold_takes_only_so_many_failures(till: Till) -> None:
+    till.cashier._limits = Limits(attempts_per_hold=3)
+    hold_id = str(clock.new_id())
+    answers = [await till.pay("tok_decline", hold_id=hold_id) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 429]
+    assert answers[-1].json()["type"] == "/problems/too-many-attempts"
+    assert (await till.pay("tok_approve", hold_id=hold_id)).status_code == 429
+    assert await captured(till) == 0
+    assert (await till.pay()).json()["status"] == "success", "another hold is another matter"
+    await till.assert_books_are_whole()
+
+
+async def test_a_repeated_key_is_answered_also_when_the_hold_takes_no_more(till: Till) -> None:
+    till.cashier._limits = Limits(attempts_per_hold=1)
+    hold_id = str(clock.new_id())
+    answers = [await till.pay("tok_decline", key="k", hold_id=hold_id) for _ in range(3)]
+    assert len({answer.json()["payment_id"] for answer in answers}) == 1
+
+
+async def test_an_address_fails_only_so_often(till: Till) -> None:
+    limits = Limits(failures_per_address=3)
+    till.cashier = Cashier(
+        till.db, {"sandbox": till.gateway}, open_holds(till.holds), PATIENCE, limits
+    )
+    for _ in range(3):
+        await till.cashier.pay(order_of(till, "tok_decline", "192.0.2.1"))
+    with pytest.raises(TooManyFailures):
+        await till.cashier.pay(order_of(till, "tok_approve", "192.0.2.1"))
+    assert (await till.cashier.pay(order_of(till, "tok_approve", "192.0.2.2"))).status == "success"
+    await till.cashier.close()
+
+
+def order_of(till: Till, token: str, address: str) -> PayOrder:
+    return PayOrder(
+        customer_id=till.customer_id,
+        bearer="token",
+        idempotency_key=str(clock.new_id()),
+        hold_id=clock.new_id(),
+        provider="sandbox",
+        token=token,
+        address=address,
+    )
+
+
+def test_failures_are_forgotten_after_their_window() -> None:
+    moment = [0.0]
+    limit = FailureLimit(
+        Limits(failures_per_address=2, failure_window_seconds=60.0), lambda: moment[0]
+    )
+    for moment[0] in (0.0, 50.0):
+        limit.check("192.0.2.1")
+        limit.note("192.0.2.1")
+    with pytest.raises(TooManyFailures) as refusal:
+        limit.check("192.0.2.1")
+    assert refusal.value.members == {"retry_after_seconds": 11}
+    limit.check("192.0.2.2")
+    moment[0] = 61.0
+    limit.check("192.0.2.1")
+
+
+def begin_of(till: Till, hold: Hold, key: str, provider: str = "sandbox") -> Begin:
+    return Begin(
+        payment_id=clock.new_id(),
+        customer_id=till.customer_id,
+        idempotency_key=key,
+        fingerprint=f"{hold.hold_id}",
+        hold=hold,
+        provider=provider,
+    )
+
+
+async def test_a_batch_decides_in_the_order_of_arrival(till: Till) -> None:
+    hold = Hold(hold_id=clock.new_id(), total_cents=2400, currency="EUR", expires_at=clock.now())
+    first, second = begin_of(till, hold, "b"), begin_of(till, hold, "a")
+    begun = await till.db.run(service.begin_payments, [first, second, first], PATIENCE)
+    assert isinstance(begun[0], Payment)
+    assert begun[0] == begun[2]
+    assert begun[0].payment_id == first.payment_id
+    assert isinstance(begun[1], PaymentUnderway)
+
+
+async def test_a_repetition_in_a_batch_does_not_take_the_others_turn(till: Till) -> None:
+    """`old` repeats a payment that failed: it is answered, and `new` begins."""
+    declined = (await till.pay("tok_decline", key="old")).json()
+    hold = Hold(
+        hold_id=UUID(declined["hold_id"]),
+        total_cents=2400,
+        currency="EUR",
+        expires_at=clock.now(),
+    )
+    old, new = begin_of(till, hold, "old"), begin_of(till, hold, "new")
+    begun = await till.db.run(service.begin_payments, [old, new], PATIENCE)
+    assert isinstance(begun[0], Exception), "another fingerprint"
+    assert isinstance(begun[1], Payment)
+    assert begun[1].payment_id == new.payment_id
+
+
+async def test_the_plain_way_is_one_statement(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look-up for the guard of the hold: the insert itself says whether it is free."""
+    asked: list[str] = []
+    statement = sqlalchemy.text
+
+    def counted(sql: str) -> sqlalchemy.TextClause:
+        asked.append(sql)
+        return statement(sql)
+
+    monkeypatch.setattr(store, "text", counted)
+    hold = Hold(hold_id=clock.new_id(), total_cents=2400, currency="EUR", expires_at=clock.now())
+    await till.db.run(service.begin_payments, [begin_of(till, hold, "k")], PATIENCE)
+    assert len(asked) == 1
+
+
+async def test_what_costs_nothing_is_confirmed_without_a_provider(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    till.holds.total_cents = 0
+
+    async def unasked(*_: object) -> None:
+        raise AssertionError("no provider is asked for nothing")
+
+    monkeypatch.setattr(type(till.gateway), "charge", unasked)
+    hold_id = str(clock.new_id())
+    answers = [await till.pay(token="", key="k", hold_id=hold_id, provider="") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    payment = answers[0].json()
+    assert payment == answers[1].json()
+    assert (payment["status"], payment["provider"], payment["amount_cents"]) == (
+        "success",
+        "free",
+        0,
+    )
+    assert payment["settled_at"] is not None
+    (event,) = await till.events()
+    assert (event["name"], event["amount_cents"]) == ("payment.success", 0)
+    assert (await till.pay(hold_id=hold_id)).json()["type"] == "/problems/already-paid"
+    await till.assert_books_are_whole()
+
+
+async def test_nobody_gets_a_priced_seat_for_free(till: Till) -> None:
+    assert (await till.pay(provider="free")).json()["type"] == "/problems/unknown-provider"
+    missing = await till.pay(token="")
+    assert (missing.status_code, missing.json()["type"]) == (422, "/problems/token-missing")
+    assert await till.select("SELECT payment_id FROM payments") == []
+
+
+async def test_who_names_no_provider_gets_the_shops(till: Till) -> None:
+    assert (await till.pay(provider="")).json()["provider"] == "sandbox"

@@ -1,0 +1,115 @@
+"""What payment keeps of a customer: shown to them, and forgotten with them."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from cinesync.chassis import clock
+from cinesync.contracts.auth import CustomerErased
+from cinesync.contracts.booking import BookingCancelled
+from cinesync.payment import service
+from cinesync.payment.personal_data import forget_customers, personal_data_router
+from tests.conftest import MakeClient
+from tests.integration.payment.conftest import Till
+
+PAYMENTS = "SELECT payment_id, customer_id, idempotency_key, amount_cents, status FROM payments"
+
+
+def _erased(customer_id: UUID) -> CustomerErased:
+    return CustomerErased(event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer_id)
+
+
+def _own_data(till: Till, make_client: MakeClient) -> httpx.AsyncClient:
+    http = make_client("payment", [personal_data_router(till.db)])
+    http.headers.update(till.signed())
+    return http
+
+
+async def _items(http: httpx.AsyncClient, path: str, **params: str) -> list[dict[str, Any]]:
+    answer = await http.get(f"/api/payment/me/{path}", params=params)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def _cancel(till: Till, payment: dict[str, Any]) -> None:
+    event = BookingCancelled(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        booking_id=UUID(payment["hold_id"]),
+        payment_id=UUID(payment["payment_id"]),
+        customer_id=till.customer_id,
+        show_id=clock.new_id(),
+        region="eu",
+        seats=("F7", "F8"),
+        refund_cents=payment["amount_cents"],
+        currency="EUR",
+        reason="customer",
+    )
+    await till.db.run(service.refund_cancelled, [event])
+
+
+async def test_customers_get_their_payments_with_what_became_of_them(
+    till: Till, make_client: MakeClient
+) -> None:
+    paid = (await till.pay()).json()
+    declined = (await till.pay("tok_decline")).json()
+    await _cancel(till, paid)
+    http = _own_data(till, make_client)
+    items = await _items(http, "data")
+    payments = {item["payment_id"] for item in items if item["kind"] == "payment"}
+    assert payments == {paid["payment_id"], declined["payment_id"]}
+    kinds = sorted(item["kind"] for item in items)
+    assert kinds == ["capture", "payment", "payment", "refund"]
+    first = await http.get("/api/payment/me/data", params={"limit": "1"})
+    rest = await _items(http, "data", after=first.json()["next"])
+    assert {item["payment_id"] for item in first.json()["items"] + rest} == payments
+    assert (await http.get("/api/payment/me/data", params={"after": "x"})).status_code == 422
+    till.customer_id = clock.new_id()
+    assert await _items(_own_data(till, make_client), "data") == []
+
+
+async def test_money_on_its_way_is_named_until_it_has_arrived(
+    till: Till, make_client: MakeClient
+) -> None:
+    http = _own_data(till, make_client)
+    assert await _items(http, "unfinished") == []
+    paid = (await till.pay()).json()
+    assert [one["kind"] for one in await _items(http, "unfinished")] == ["payment"]
+    await till.change("UPDATE payments SET settled_at = now() - interval '2 minutes'")
+    assert await _items(http, "unfinished") == []
+    await _cancel(till, paid)
+    assert [one["kind"] for one in await _items(http, "unfinished")] == ["refund"]
+    await till.give_back_all()
+    assert await _items(http, "unfinished") == []
+    await till.change(
+        "INSERT INTO disputes (dispute_id, payment_id, provider, provider_dispute_id, charge_id,"
+        " amount_cents, currency, status, reason, created_at, changed_at) VALUES"
+        " (CAST(:dispute_id AS uuid), CAST(:payment_id AS uuid), 'stripe', 'dp_1', 'ch_1', 100,"
+        " 'EUR', 'open', 'fraudulent', now(), now())",
+        dispute_id=clock.new_id(),
+        payment_id=paid["payment_id"],
+    )
+    assert [one["kind"] for one in await _items(http, "unfinished")] == ["dispute"]
+    assert [one["kind"] for one in await _items(http, "data")].count("dispute") == 1
+
+
+async def test_an_erased_customers_payments_stay_and_are_nobodys(
+    till: Till, make_client: MakeClient
+) -> None:
+    first, second = (await till.pay()).json(), (await till.pay(key="my own name")).json()
+    pending = (await till.pay("tok_3ds")).json()
+    customer_id = till.customer_id
+    till.customer_id = clock.new_id()
+    await till.pay()
+    await till.db.run(forget_customers, [_erased(customer_id)])
+    await till.db.run(forget_customers, [_erased(customer_id)])
+    rows = {str(row.payment_id): row for row in await till.select(PAYMENTS)}
+    gone = [rows[one["payment_id"]] for one in (first, second)]
+    assert len({row.customer_id for row in gone} - {customer_id}) == len(gone)
+    assert "my own name" not in {row.idempotency_key for row in rows.values()}
+    assert [row.amount_cents for row in gone] == [first["amount_cents"], second["amount_cents"]]
+    if rows[pending["payment_id"]].status == "pending":
+        assert rows[pending["payment_id"]].customer_id == customer_id
+    await till.assert_books_are_whole()

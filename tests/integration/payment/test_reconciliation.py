@@ -1,0 +1,146 @@
+"""What an auditor sees: that the books are whole, and each way in which they could not be."""
+
+from uuid import UUID
+
+import pytest
+
+from cinesync.chassis import clock
+from cinesync.contracts.booking import BookingRefused
+from cinesync.payment import reconciliation, service, statement_reconciliation
+from cinesync.payment.statement_reconciliation import Reconciliation, reconcile
+from tests.integration.payment.conftest import MakeTill, Till
+from tests.integration.payment.notices import notice
+from tests.support.bank import Teller
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def own_till(make_till: MakeTill, quiet_teller: Teller) -> Till:
+    """Beside a bank that serves nobody else."""
+    return await make_till(quiet_teller)
+
+
+async def reconciled(till: Till) -> Reconciliation:
+    return await reconcile(till.db, till.gateway)
+
+
+async def refuse(till: Till, payment: dict[str, str], cents: int = 2400) -> None:
+    event = BookingRefused(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        payment_id=UUID(payment["payment_id"]),
+        hold_id=UUID(payment["hold_id"]),
+        customer_id=till.customer_id,
+        refund_cents=cents,
+        currency="EUR",
+        reason="seats_gone",
+    )
+    await till.db.run(service.refund_refused, [event])
+
+
+async def test_our_books_agree_with_the_banks(
+    own_till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for token in ("tok_approve", "tok_decline", "tok_approve", "tok_down"):
+        last = (await own_till.pay(token)).json()
+        if token == "tok_approve":
+            await refuse(own_till, last, cents=400)
+    await own_till.give_back_all()
+    assert await reconciled(own_till) == Reconciliation(
+        captured_cents={"EUR": 4800}, refunded_cents={"EUR": 800}
+    )
+
+
+async def test_money_on_its_way_is_no_trouble(
+    own_till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await own_till.pay("tok_timeout_then_success")
+    result = await reconciled(own_till)
+    assert (len(result.in_flight), result.troubles) == (1, [])
+    await own_till.sweep.ask_once()
+    assert (await reconciled(own_till)).in_flight == []
+
+
+async def test_a_refund_not_yet_counted_is_in_flight(own_till: Till) -> None:
+    await refuse(own_till, (await own_till.pay()).json())
+    await own_till.give_back_all()
+    await own_till.change("UPDATE refunds SET status = 'pending'")
+    result = await reconciled(own_till)
+    assert (len(result.in_flight), result.troubles) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("DELETE FROM captures", "is not in our books"),
+        ("UPDATE captures SET amount_cents = 1", "but our books say 1"),
+        ("UPDATE captures SET charge_id = 'ch_invented'", "is not on the provider's statement"),
+    ],
+)
+async def test_every_difference_is_found(own_till: Till, damage: str, said: str) -> None:
+    await own_till.pay()
+    assert (await reconciled(own_till)).troubles == []
+    await own_till.change(damage)
+    troubles = (await reconciled(own_till)).troubles
+    assert [trouble for trouble in troubles if said in trouble]
+
+
+async def test_a_thousand_troubles_are_not_all_told(
+    own_till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statement_reconciliation, "TROUBLES_MAX", 2)
+    for _ in range(4):
+        await own_till.pay()
+    await own_till.change("UPDATE captures SET amount_cents = 1")
+    assert len((await reconciled(own_till)).troubles) == 2
+
+
+async def test_each_payments_money_adds_up(till: Till) -> None:
+    plain = (await till.pay()).json()
+    partly = (await till.pay()).json()
+    failed = (await till.pay("tok_decline")).json()
+    doubled = (await till.pay("tok_down")).json()
+    await till.post_notice(*notice(doubled["payment_id"], f"ch_{doubled['payment_id']}"))
+    await till.post_notice(*notice(doubled["payment_id"], f"ch2_{doubled['payment_id']}"))
+    await refuse(till, partly, cents=1000)
+    lines = await till.db.read(reconciliation.money_by_payment, None, 100)
+    seen = {
+        str(line.payment_id): (line.captured_cents, line.refund_pending_cents, line.kept_cents)
+        for line in lines
+    }
+    assert seen == {
+        plain["payment_id"]: (2400, 0, 2400),
+        partly["payment_id"]: (2400, 1000, 1400),
+        failed["payment_id"]: (0, 0, 0),
+        doubled["payment_id"]: (4800, 2400, 2400),
+    }
+    pages = []
+    after = None
+    while page := await till.db.read(reconciliation.money_by_payment, after, 3):
+        pages += page
+        after = page[-1].payment_id
+    assert pages == lines
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM captures",
+        "UPDATE captures SET amount_cents = amount_cents + 1",
+        "UPDATE captures SET surplus = true",
+        "DELETE FROM refunds",
+        "UPDATE refunds SET status = 'pending'",
+        "UPDATE payments SET status = 'failed'",
+        "UPDATE payments SET refunded_cents = 0",
+        "UPDATE payments SET refund_asked_cents = 2400",
+    ],
+)
+async def test_every_contradiction_is_found(till: Till, damage: str) -> None:
+    payment = (await till.pay()).json()
+    await refuse(till, payment, cents=1000)
+    await till.give_back_all()
+    assert await till.db.read(reconciliation.contradictions, 10) == []
+    await till.change(damage)
+    (found,) = await till.db.read(reconciliation.contradictions, 10)
+    assert payment["payment_id"] in found

@@ -1,0 +1,440 @@
+"""Corners that storms seldom reach: one replica, one message, one answer."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import pytest
+from msgspec.structs import replace
+
+from cinesync.pbft import catch_up, checkpoint, execution, view_change
+from cinesync.pbft.certificates import signed
+from cinesync.pbft.client import PbftClient
+from cinesync.pbft.core import Core, Transfer
+from cinesync.pbft.evidence import contradict
+from cinesync.pbft.log import BLOCKS_PER_SLOT_MAX, Slot
+from cinesync.pbft.messages import (
+    CLIENT_WINDOW,
+    Block,
+    Cached,
+    Checkpoint,
+    Commit,
+    FetchChunk,
+    FetchState,
+    NewView,
+    Prepare,
+    PrePrepare,
+    ProbeAnswer,
+    Refused,
+    Reply,
+    Request,
+    StableProof,
+    State,
+    Status,
+    ViewChange,
+    digest,
+    digest_of,
+    encode,
+    payload,
+)
+from cinesync.pbft.replica import Send
+from cinesync.pbft.sessions import SessionTable
+from tests.simulation.fakes import FakeKeys, configuration
+from tests.simulation.liars import resigned
+from tests.simulation.simulate import finish, lose
+from tests.simulation.world import KEYS, PARAMETERS, TICK, Node, World, kind
+
+STATUS = Status(epoch=0, view=0, active=True, executed=0, stable=0)
+LIE = StableProof(0, 8, digest(Block(1, ())), ())
+
+
+def _core(world: World, me: int = 1) -> Core:
+    replica = world.nodes[me].replica
+    assert replica is not None
+    return replica.core
+
+
+def _after(blocks: int, seed: int = 1, spares: int = 0) -> World:
+    world = World(seed, spares=spares)
+    for index in range(blocks):
+        world.ask(b"%d" % index)
+        world.run(4 * TICK)
+    return world
+
+
+def _overhear(world: World, me: int) -> list[bytes]:
+    """The kinds of what this node sends from now on."""
+    heard: list[bytes] = []
+
+    def tell(_node: Node, sends: Iterable[Send]) -> Iterable[Send]:
+        for send in sends:
+            heard.append(kind(send.frame))
+            yield send
+
+    world.nodes[me].tell = tell
+    return heard
+
+
+def _proposal(world: World, block: Block | None, *, view: int = 0, height: int = 1) -> PrePrepare:
+    bare = PrePrepare(0, b"", 0, view, height, digest_of(block), block)
+    return resigned(world.nodes[0], bare)
+
+
+def _accepted(world: World, proposal: PrePrepare) -> bool:
+    world.deliver(0, 1, encode(proposal))
+    slot = _core(world).log.slots.get(proposal.height)
+    return slot is not None and slot.proposal is not None
+
+
+def _request(operation: bytes = b"x", sequence: int = 1) -> Request:
+    request = Request("ada", sequence, (operation,))
+    return replace(request, signature=KEYS.sign(b"c:ada", payload(request)))
+
+
+def test_a_block_is_accepted_only_if_all_of_it_is_fit() -> None:
+    good = Block(10_000, (_request(),))
+    unfit = [
+        replace(good, time=10_000 + 2_001),
+        replace(good, time=10_000 - 2_001),
+        replace(good, requests=(_request(), _request())),
+        replace(good, requests=tuple(_request(sequence=i) for i in range(1, 6))),
+        replace(good, requests=(_request(b"bad"),)),
+        replace(good, requests=(replace(_request(), signature=b"?"),)),
+        None,
+    ]
+    assert not any(_accepted(World(1), _proposal(World(1), block)) for block in unfit)
+    assert _accepted(World(1), _proposal(World(1), good))
+
+
+def test_a_block_may_not_be_older_than_the_one_before() -> None:
+    world = World(1)
+    assert _accepted(world, _proposal(world, Block(10_000, (_request(),))))
+    earlier = Block(9_999, (_request(sequence=2),))
+    assert not _accepted(world, _proposal(world, earlier, height=2))
+
+
+def test_a_proposal_whose_digest_is_another_blocks_is_refused() -> None:
+    world = World(1)
+    honest = _proposal(world, Block(10_000, (_request(),)))
+    swapped = replace(honest, block=Block(10_001, (_request(),)))
+    assert not _accepted(world, resigned(world.nodes[0], swapped))
+
+
+def test_votes_in_anothers_name_do_not_count() -> None:
+    world = World(1)
+    core = _core(world)
+    world.deliver(3, 1, encode(Prepare(2, b"?", 0, 0, 1, bytes(32))))
+    world.deliver(3, 1, encode(Commit(2, b"?", 0, 0, 1, bytes(32))))
+    world.deliver(3, 1, encode(Checkpoint(2, b"?", 0, 2, bytes(32))))
+    world.deliver(3, 1, encode(PrePrepare(0, b"?", 0, 0, 1, bytes(32))))
+    slot = core.log.slots[1]
+    assert not slot.prepares
+    assert not slot.commits
+    assert not core.checkpoints[2]
+
+
+def test_clients_may_only_ask() -> None:
+    world = World(1)
+    frame = encode(STATUS)
+    replica = world.nodes[1].replica
+    assert replica is not None
+    replica.step("ada", frame, 0)
+    assert not _core(world).peers
+
+
+def test_a_stranger_among_too_many_peers_is_not_remembered() -> None:
+    core = _core(World(1))
+    core.peers = dict.fromkeys(range(1_000, 1_000 + catch_up.PEERS_MAX), STATUS)
+    catch_up.on_status(core, 77, STATUS)
+    assert 77 not in core.peers
+
+
+def test_nobody_is_told_of_a_view_that_needs_no_opening() -> None:
+    core = _core(World(1))
+    core.outbox.clear()
+    for _ in range(2):
+        catch_up.on_status(core, 3, replace(STATUS, active=False))
+    assert not core.outbox
+
+
+def test_requests_above_the_limit_must_come_again() -> None:
+    world = World(1)
+    for sequence in range(1, 80):
+        world.deliver("ada", 1, encode(_request(sequence=sequence)))
+    assert len(_core(world).pending) == world.parameters.pending_max
+
+
+def test_what_the_primary_never_heard_of_is_handed_to_it() -> None:
+    world = World(1)
+    world.network.cut = {("ada", 0)}
+    world.ask(b"x")
+    assert world.run_until(lambda: len(world.outcomes) == 1, PARAMETERS.timeout_ticks * TICK)
+    assert {_core(world, at).view for at in range(4)} == {0}
+
+
+def test_each_primary_is_handed_a_request_once() -> None:
+    world = World(1)
+    heard = _overhear(world, 3)
+    world.network.lose = {(b"request", 0), (b"request", 1)}
+    world.ask(b"x")
+    assert world.run_until(lambda: _core(world, 3).view == 1, 2 * PARAMETERS.timeout_ticks * TICK)
+    assert heard.count(b"request") == 1
+    assert world.run_until(lambda: _core(world, 3).view == 2, 4 * PARAMETERS.timeout_ticks * TICK)
+    assert heard.count(b"request") == 2
+
+
+def test_what_the_primary_has_proposed_is_not_handed_to_it() -> None:
+    world = World(1)
+    heard = _overhear(world, 1)
+    world.network.lose = {(b"commit", to) for to in world.nodes}
+    world.ask(b"x")
+    world.run(PARAMETERS.timeout_ticks * TICK)
+    assert b"prepare" in heard
+    assert b"request" not in heard
+
+
+def test_an_old_state_is_answered_with_the_newer_proof() -> None:
+    core = _core(_after(6))
+    core.outbox.clear()
+    catch_up.on_fetch_state(core, 3, FetchState(1))
+    catch_up.on_fetch_state(core, 3, FetchState(99))
+    assert core.outbox == [(3, core.log.stable)]
+
+
+def test_newer_checkpoints_do_not_put_off_a_transfer() -> None:
+    core = _core(World(1))
+    core.await_state(LIE)
+    core.ticks += catch_up.PATIENCE_TICKS
+    core.await_state(replace(LIE, height=LIE.height + PARAMETERS.interval))
+    catch_up.fetch_state(core)
+    assert core.outbox == [(core.others[0], FetchState(LIE.height + PARAMETERS.interval))]
+
+
+def test_chunks_that_are_not_kept_are_not_sent() -> None:
+    core = _core(_after(2))
+    core.outbox.clear()
+    catch_up.on_fetch_chunk(core, 3, FetchChunk(1, 0))
+    catch_up.on_fetch_chunk(core, 3, FetchChunk(2, 9))
+    assert not core.outbox
+
+
+def test_a_state_that_cannot_be_restored_is_not_believed_to_be_reached() -> None:
+    world = World(1)
+    core = _core(world)
+    state = State(2, 0, world.genesis, None, bytes(32), b"unknown", 0)
+    core.transfer = Transfer(StableProof(0, 2, digest(state), ()), 0, state)
+    core.ticks = 10
+    catch_up.fetch_state(core)
+    assert core.executed == 0
+
+
+def test_an_unproven_answer_does_not_end_abstaining() -> None:
+    world = _after(2)
+    lose(world, world.nodes[1], wiped=True)
+    core = _core(world)
+    for peer in (0, 2, 3):
+        catch_up.on_probe_answer(core, peer, ProbeAnswer(core.nonce, LIE))
+    assert core.abstaining
+    assert core.abstain_until is None
+
+
+def test_an_unproven_checkpoint_is_ignored() -> None:
+    world = World(1)
+    world.deliver(3, 1, encode(LIE))
+    assert _core(world).transfer is None
+
+
+def test_a_quorum_for_another_state_stops_a_validator() -> None:
+    core = _core(_after(4))
+    height = max(core.kept)
+    core.log.stable = replace(core.log.stable, height=0)
+    with pytest.raises(checkpoint.Diverged):
+        checkpoint.learn(core, StableProof(0, height, bytes(32), ()))
+
+
+def test_an_observer_follows_without_a_voice() -> None:
+    world = World(2, spares=1)
+    world.network.lose = {(b"checkpoint", me) for me in range(4)}
+    world.ask(b"1")
+    world.run(20 * TICK)
+    world.ask(b"2")
+    world.run(20 * TICK)
+    assert _core(world, 4).executed == 2
+    assert not any(replica == 4 for votes in _core(world).checkpoints.values() for replica in votes)
+
+
+def test_a_decided_block_withstands_a_later_choice() -> None:
+    world = _after(1)
+    core = _core(world)
+    decided = core.log.slots[1].decided
+    other = PrePrepare(0, b"", 0, 4, 1, digest(Block(5, ())))
+    core.new_view = NewView(0, b"", 0, 4, (), (other,))
+    view_change.place_all(core)
+    assert core.log.slots[1].proposal is not None
+    assert core.log.slots[1].proposal.view == 0
+    assert core.log.slots[1].decided == decided
+
+
+def test_a_view_change_can_end_an_epoch() -> None:
+    """Its C is the certificate that was missing here."""
+    world = World(5)
+    checkpoints = {(b"checkpoint", 1), (b"stableproof", 1)}
+    world.network.lose = checkpoints
+    world.ask(b"", "operator", configuration(epoch=1))
+    world.run(30 * TICK)
+    core, ahead = _core(world), _core(world, 2)
+    assert (core.configuration.epoch, ahead.configuration.epoch) == (0, 1)
+    message = ViewChange(2, b"", 0, core.view + 9, ahead.log.stable, ())
+    world.deliver(2, 1, encode(resigned_in(world, message)))
+    assert core.configuration.epoch == 1
+
+
+def resigned_in(world: World, message: ViewChange) -> ViewChange:
+    key = world.genesis.key(message.replica)
+    assert key is not None
+    return replace(message, signature=KEYS.sign(key, payload(message)))
+
+
+def test_a_new_view_can_end_an_epoch() -> None:
+    world = World(5)
+    world.network.lose = {(b"checkpoint", 1), (b"stableproof", 1)}
+    world.ask(b"", "operator", configuration(epoch=1))
+    world.run(30 * TICK)
+    core, ahead = _core(world), _core(world, 2)
+    changes = tuple(
+        resigned_in(world, ViewChange(who, b"", 0, 46, ahead.log.stable, ())) for who in (0, 2, 3)
+    )
+    message = NewView(2, b"", 0, 46, changes, ())
+    key = world.genesis.key(2)
+    assert key is not None
+    message = replace(message, signature=KEYS.sign(key, payload(message)))
+    world.deliver(2, 1, encode(message))
+    assert core.configuration.epoch == 1
+
+
+def test_a_slot_forgets_old_contents_but_not_needed_ones() -> None:
+    slot = Slot(1)
+    for index in range(10):
+        slot.keep(bytes([index]), Block(index, ()))
+    assert len(slot.blocks) == BLOCKS_PER_SLOT_MAX
+    assert bytes([9]) in slot.blocks
+
+
+def test_sessions_remember_a_window_of_answers() -> None:
+    table = SessionTable()
+    for sequence in range(1, 200):
+        table.remember("ada", Cached(sequence, 1, b""))
+    (session,) = table.freeze()
+    assert len(session.replies) == CLIENT_WINDOW
+    assert not table.fresh(_request(sequence=100))
+    assert table.fresh(_request(sequence=200))
+    assert "ada" in table
+    assert len(table) == 1
+
+
+def test_a_client_believes_f_plus_1_and_no_strangers() -> None:
+    world = World(1)
+    client = world.clients["ada"]
+    client.submit((b"x",))
+    reply = Reply(1, b"", 0, "ada", 1, 1, b"yes", None)
+    forged = replace(reply, signature=b"?")
+    assert client.step(1, encode(forged)) is None
+    with pytest.raises(Refused):
+        client.step(2, encode(forged))
+    for me, result in ((1, b"yes"), (2, b"no")):
+        one = resigned(world.nodes[me], replace(reply, replica=me, result=result))
+        assert client.step(me, encode(one)) is None
+    last = resigned(world.nodes[3], replace(reply, replica=3))
+    outcome = client.step(3, encode(last))
+    assert outcome is not None
+    assert outcome.result == b"yes"
+    assert client.step(3, encode(last)) is None
+
+
+def test_a_client_that_wants_a_receipt_waits_for_a_quorum_of_words() -> None:
+    world = World(1)
+    client = PbftClient("ada", world.genesis, KEYS, 1, receipts=True)
+    world.clients["ada"] = client
+    world.ask(b"x")
+    finish(world)
+    words = world.outcomes["ada", 1].attestations
+    assert len(words) == world.genesis.quorum
+    assert len({word.digest for word in words}) == 1
+    assert all(signed(KEYS, world.genesis, word) for word in words)
+
+
+def test_a_client_stops_at_a_window_of_open_batches() -> None:
+    client = World(1).clients["ada"]
+    for _ in range(CLIENT_WINDOW):
+        client.submit((b"x",))
+    assert client.room == 0
+
+
+def test_conflicting_checkpoints_convict_too() -> None:
+    world = World(1)
+    one = resigned(world.nodes[1], Checkpoint(1, b"", 0, 2, digest(Block(1, ()))))
+    other = resigned(world.nodes[1], Checkpoint(1, b"", 0, 2, digest(Block(2, ()))))
+    assert contradict(FakeKeys(), configuration(), one, other)
+
+
+def test_asking_again_repeats_the_answer_not_the_work() -> None:
+    world = _after(1)
+    applied = world.nodes[1].application.applied
+    heard: list[bytes] = []
+    world.trace = lambda _source, to, frame: heard.append(frame) if to == "ada" else None
+    slot = _core(world).log.slots[1].decided
+    assert slot is not None
+    assert slot.block is not None
+    world.deliver("ada", 1, encode(slot.block.requests[0]))
+    assert len(heard) == 1
+    assert world.nodes[1].application.applied == applied
+
+
+def test_a_change_beyond_the_last_epoch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "EPOCHS_MAX", 0)
+    world = World(1)
+    world.ask(b"", "operator", configuration(epoch=1))
+    finish(world)
+    assert next(iter(world.outcomes.values())).result == b"refused"
+
+
+# how full a block should be
+
+
+def _proposals(world: World) -> list[int]:
+    """How many requests each block of the primary has, of those that nobody has decided."""
+    slots = _core(world, 0).log.slots.values()
+    blocks = [block for slot in slots for block in slot.blocks.values() if block is not None]
+    return [len(block.requests) for block in blocks]
+
+
+@pytest.mark.parametrize(
+    ("full_operations", "block_requests_max", "blocks"),
+    [(9, 9, [1]), (2, 9, [1, 2]), (9, 2, [1, 2]), (9, 1, [1, 1, 1])],
+)
+def test_a_block_waits_for_the_one_before_it_until_it_is_full(
+    full_operations: int, block_requests_max: int, blocks: list[int]
+) -> None:
+    limits = {"full_operations": full_operations, "block_requests_max": block_requests_max}
+    world = World(1, parameters=dataclasses.replace(PARAMETERS, hurry_max=1, **limits))
+    world.network.delay_max = 1
+    world.network.lose = {(b"prepare", to) for to in world.nodes}
+    for index in range(3):
+        world.ask(b"%d" % index)
+    world.run(TICK)
+    assert _proposals(world) == blocks
+    world.network.lose.clear()
+    finish(world)
+    assert len(world.outcomes) == 3
+
+
+def test_a_decided_block_is_written_once_and_found_again() -> None:
+    world = _after(1)
+    node = world.nodes[1]
+    records = [row for row in node.disk.durable if b"log.accepted" in row or b"decided" in row]
+    assert [b"ada" in row for row in records] == [True, False]
+    world.kill(node)
+    world.start(node)
+    slot = _core(world).log.slots[1]
+    assert slot.decided is not None
+    assert slot.decided.block is not None
+    assert digest_of(slot.decided.block) == slot.decided.digest

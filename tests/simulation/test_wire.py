@@ -1,0 +1,127 @@
+"""Bytes from outside: only what the encoder makes is understood, and nothing else gets through."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cinesync.pbft import quorum
+from cinesync.pbft.log import Abstaining, Damaged, Journal
+from cinesync.pbft.messages import (
+    FRAME_BYTES_MAX,
+    Message,
+    Refused,
+    Request,
+    Status,
+    decode,
+    encode,
+    payload,
+)
+from tests.simulation.scripts import SCENES
+
+
+def _frames() -> list[bytes]:
+    """Real frames of every kind the scenes speak."""
+    heard: list[bytes] = []
+    for name in ("2_silent_primary", "7_lost_log", "8_new_member"):
+        world, _ = SCENES[name]()
+        heard += world.watch.frames
+    return heard
+
+
+FRAMES = _frames()
+STATUS = Status(epoch=0, view=1, active=True, executed=2, stable=2)
+
+
+def _accepted(frame: bytes) -> Message | None:
+    try:
+        return decode(frame)
+    except Refused:
+        return None
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_canonical_message_or_refused(frame: bytes) -> None:
+    message = _accepted(frame)
+    assert message is None or encode(message) == frame
+
+
+@given(st.sampled_from(FRAMES), st.data())
+def test_a_changed_frame_is_refused_or_another_message(frame: bytes, data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, len(frame) - 1))
+    changed = frame[:index] + data.draw(st.binary(max_size=3)) + frame[index + 1 :]
+    message = _accepted(changed)
+    assert message is None or encode(message) == changed
+
+
+@given(st.sampled_from(FRAMES))
+def test_every_frame_decodes_to_what_was_encoded(frame: bytes) -> None:
+    assert encode(decode(frame)) == frame
+
+
+def test_a_second_spelling_of_a_number_is_refused() -> None:
+    frame = encode(STATUS)
+    longer = frame.replace(b"\x00\x01\xc3", b"\x00\xcc\x01\xc3")
+    assert longer != frame
+    with pytest.raises(Refused, match="canonical"):
+        decode(longer)
+
+
+def test_a_number_above_the_limit_is_refused() -> None:
+    with pytest.raises(Refused):
+        decode(encode(msgspec.structs.replace(STATUS, view=2**60)))
+
+
+def test_a_giant_frame_is_refused_unread() -> None:
+    with pytest.raises(Refused, match="bytes"):
+        decode(bytes(FRAME_BYTES_MAX + 1))
+
+
+def test_a_deep_frame_is_refused() -> None:
+    with pytest.raises(Refused):
+        decode(b"\x91" * 100_000)
+
+
+def test_the_signature_is_not_what_is_signed() -> None:
+    request = Request("ada", 1, (b"x",))
+    signed = msgspec.structs.replace(request, signature=b"s")
+    assert payload(request) == payload(signed)
+
+
+@given(st.integers(1, 300))
+def test_two_quorums_share_an_honest_validator_and_one_can_always_form(n: int) -> None:
+    f, enough = quorum.faults_max(n), quorum.quorum(n)
+    assert 2 * enough - n >= f + 1
+    assert enough <= n - f
+    assert quorum.weak_quorum(n) == f + 1
+
+
+JOURNAL = Journal()
+ROWS = [JOURNAL.seal(Abstaining(height)) for height in range(5)]
+
+
+@given(st.integers(0, 4), st.data())
+def test_a_row_cut_short_is_dropped_only_at_the_end(index: int, data: st.DataObject) -> None:
+    rows = list(ROWS)
+    rows[index] = rows[index][: data.draw(st.integers(0, len(rows[index]) - 1))]
+    if index == 4:
+        assert len(Journal().open(rows)) == 4
+    else:
+        with pytest.raises(Damaged):
+            Journal().open(rows)
+
+
+@given(st.integers(0, 4), st.data())
+def test_a_flipped_bit_damages_the_log(index: int, data: st.DataObject) -> None:
+    row = bytearray(ROWS[index])
+    row[data.draw(st.integers(0, len(row) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    rows = [*ROWS[:index], bytes(row), *ROWS[index + 1 :]]
+    with pytest.raises(Damaged):
+        Journal().open(rows)
+
+
+@given(st.permutations(ROWS))
+def test_rows_in_another_order_are_damage(rows: list[bytes]) -> None:
+    if rows != ROWS:
+        with pytest.raises(Damaged):
+            Journal().open(rows)

@@ -1,0 +1,158 @@
+"""The ledger's contract in memory: a real chain and real receipts, with nobody to agree on them."""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, Response, jsonify, request
+
+from cinesync.proofs.entries import FORMAT, Entry
+from cinesync.proofs.headers import Header
+from tests.support.fake_apis.world import Refused, an_id
+from tests.support.ledger_chains import START, Chain
+
+BOOKING = an_id("a booking in the ledger")
+BLOCK_SIZES = (1, 2, 11, 40, 3)
+
+
+@dataclass
+class Ledger:
+    """A chain whose newest entries may still be without a receipt; `told` overrides validators."""
+
+    chain: Chain = field(default_factory=Chain)
+    firsts: list[int] = field(default_factory=list)
+    told: dict[int, dict[str, Any]] = field(default_factory=dict)
+    silent: set[int] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
+    waiting: int = 0
+    unproved: bool = False
+
+    def grow(self, *entries: Entry) -> Header:
+        self.firsts.append(len(self.chain.entries))
+        return self.chain.grow(*entries)
+
+    def placed(self, index: int) -> dict[str, Any]:
+        height = sum(first <= index for first in self.firsts)
+        return {"index": index, "height": height, "entry": self.chain.entries[index].to_json()}
+
+    def view(self, header: Header, entries: list[dict[str, Any]], *, whole: bool) -> dict[str, Any]:
+        certificate = self.chain.certify(header).to_json() if whole else None
+        return {
+            "height": header.height,
+            "hash": header.hash.hex(),
+            "header": header.to_json(),
+            "entries": entries,
+            "certificate": certificate,
+        }
+
+    @property
+    def height(self) -> int | None:
+        answering = [one for one in self.validators() if one["answers"]]
+        return len(self.chain.blocks) if len(answering) > 1 else None
+
+    def validators(self) -> list[dict[str, Any]]:
+        height, size = len(self.chain.blocks), len(self.chain.entries)
+        common = {
+            "epoch": 0, "view": 5, "primary": 1, "active": True, "abstaining": False,
+            "height": height, "stable": 0, "pending": 0, "size": size,
+        }  # fmt: skip
+        told = (common | {"replica": at} | self.told.get(at, {}) for at in range(4))
+        return [
+            {"replica": one["replica"], "answers": False}
+            if one["replica"] in self.silent
+            else one | {"answers": True}
+            for one in told
+        ]
+
+
+def an_entry(number: int, kind: str, booking_id: str = BOOKING) -> Entry:
+    return Entry(
+        format=FORMAT,
+        event_id=an_id(f"event {number}"),
+        kind=kind,
+        time=START + number * 1_000_000,
+        booking_id=booking_id,
+        facts={"amount_cents": 2500, "currency": "GBP", "seats": ["F7", "Größe F8 \U0001f39f"]},
+        commitments={"customer_id": f"{number:064x}"},
+    )
+
+
+def a_ledger() -> Ledger:
+    """Small blocks, a large one, one in between; the first two entries are of one booking."""
+    made, number = Ledger(), 0
+    for size in BLOCK_SIZES:
+        numbers = range(number, number + size)
+        made.grow(*(_entry(at) for at in numbers))
+        number += size
+    made.grow()
+    return made
+
+
+def _entry(number: int) -> Entry:
+    if number < 2:
+        return an_entry(number, ("payment.success", "booking.confirmed")[number])
+    return an_entry(number, "payment.success", an_id(f"booking {number}"))
+
+
+def install(app: Flask, ledger: Ledger) -> None:  # noqa: C901 a table of routes
+    @app.get("/api/ledger/status")
+    def status() -> Response:
+        return jsonify(
+            chain=ledger.chain.genesis.chain.hex(),
+            height=ledger.height,
+            waiting=ledger.waiting,
+            validators=ledger.validators(),
+        )
+
+    @app.get("/api/ledger/genesis")
+    def genesis() -> Response:
+        return Response(ledger.chain.genesis.encode(), mimetype="application/json")
+
+    @app.get("/api/ledger/blocks")
+    def blocks() -> Response:
+        if ledger.height is None:
+            raise Refused(503, "Too few validators answer right now.")
+        limit = int(request.args.get("limit", 20))
+        after = request.args.get("after")
+        top = int(base64.b64decode(after)) - 1 if after else len(ledger.chain.blocks)
+        first = max(0, top - limit)
+        found = ledger.chain.blocks[first:top][::-1]
+        following = base64.b64encode(str(first + 1).encode()).decode() if first else None
+        views = [ledger.view(one, [], whole=False) for one in found]
+        return jsonify(items=views, next=following)
+
+    @app.get("/api/ledger/blocks/<int:height>")
+    def block(height: int) -> Response:
+        if not 1 <= height <= len(ledger.chain.blocks):
+            raise Refused(404, "The chain has no such block yet.")
+        header, first = ledger.chain.blocks[height - 1], ledger.firsts[height - 1]
+        entries = [ledger.placed(at) for at in range(first, header.size)]
+        return jsonify(ledger.view(header, entries, whole=True))
+
+    @app.get("/api/ledger/entries")
+    def entries() -> Response:
+        wanted = request.args["booking_id"]
+        found = [at for at, one in enumerate(ledger.chain.entries) if one.booking_id == wanted]
+        return jsonify(items=[ledger.placed(at) for at in found], next=None)
+
+    @app.get("/api/ledger/proofs/booking/<uuid:booking_id>")
+    def completeness(booking_id: UUID) -> Response:
+        if ledger.unproved:
+            raise Refused(503, "Too few validators answer right now.")
+        data = ledger.chain.completeness(str(booking_id)).encode()
+        name = f'attachment; filename="booking-{booking_id}.json"'
+        return Response(data, mimetype="application/json", headers={"Content-Disposition": name})
+
+    @app.get("/api/ledger/receipts/<uuid:event_id>")
+    def receipt(event_id: UUID) -> Response:
+        if str(event_id) in ledger.late:
+            raise Refused(404, "This event is on its way into the ledger.")
+        for at, one in enumerate(ledger.chain.entries):
+            if one.event_id == str(event_id):
+                data = ledger.chain.receipt(at).encode()
+                name = f'attachment; filename="receipt-{event_id}.json"'
+                return Response(
+                    data, mimetype="application/json", headers={"Content-Disposition": name}
+                )
+        raise Refused(404, "There is no receipt for this event.")

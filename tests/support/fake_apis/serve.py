@@ -1,0 +1,45 @@
+"""The storefront and the contract in memory: `python -m tests.support.fake_apis.serve 4000`.
+
+For looking at pages without a database.
+"""
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from cinesync.web.app import Settings, create_app
+from tests.support.fake_apis import api as fake_api
+from tests.support.fake_apis import ledger as fake_ledger
+from tests.support.fake_apis import world as fake_world
+from tests.support.fake_apis.ledger import Ledger
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+def serve(port: int, ledger: Ledger | None = None) -> BaseWSGIServer:
+    server = make_server("127.0.0.1", port, lambda _environ, _start: [], threaded=True)
+    world = fake_world.a_world()
+    world.bank_answers = True
+    world.bank_url = f"http://127.0.0.1:{server.port}/api/bank"
+    api = fake_api.build(world, ledger or fake_ledger.a_ledger())
+    web = create_app(Settings(f"http://127.0.0.1:{server.port}", "a secret of tests"))
+    server.app = _by_path(api, web)
+    return server
+
+
+def _by_path(api: Flask, web: Flask) -> "WSGIApplication":
+    """What the gateway does: `/api/…` to the services, all else to the storefront."""
+
+    def choose(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        chosen = api if environ["PATH_INFO"].startswith("/api/") else web
+        return chosen.wsgi_app(environ, start)
+
+    return choose
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1])).serve_forever()

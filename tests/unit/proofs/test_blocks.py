@@ -1,0 +1,175 @@
+"""A block proves each of its entries, and nothing that is not in it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cinesync.ledger.model import Kept, ValidatorsAway
+from cinesync.ledger.submitter import sealed
+from cinesync.ledger.verified_reads import Reader
+from cinesync.pbft.messages import Attestation, Links
+from cinesync.proofs import blocks, merkle_log, receipts
+from cinesync.proofs.blocks import Block
+from cinesync.proofs.epochs import Epochs
+from cinesync.proofs.strict_json import Invalid
+from cinesync.validator import certify as sealing
+from cinesync.validator import home, provisioning
+from cinesync.validator.client import Appended, LedgerClient, NoQuorum
+from tests.support.ledger_chains import Chain, entry
+
+SIZES = (1, 2, 3, 7, 8, 13)
+
+
+def grown(before: int, count: int) -> tuple[Chain, Block]:
+    """A chain whose last block begins at entry `before`."""
+    chain = Chain()
+    if before:
+        chain.grow(*(entry(number) for number in range(before)))
+    peaks = list(chain.log.peaks)
+    added = [entry(number) for number in range(before, before + count)]
+    header = chain.grow(*added)
+    return chain, Block(header, peaks, [merkle_log.leaf_hash(one.encode()) for one in added])
+
+
+@pytest.mark.parametrize("before", [0, *SIZES])
+@pytest.mark.parametrize("count", SIZES)
+def test_every_entry_of_a_block_gets_its_receipt(before: int, count: int) -> None:
+    chain, block = grown(before, count)
+    certificate = chain.certify(block.header)
+    for index in range(before, before + count):
+        data = entry(index).encode()
+        assert block.holds(index, data)
+        receipt = block.receipt(chain.genesis, [], certificate, data, index)
+        assert receipts.verify(receipt.encode(), chain.genesis).index == index
+        assert list(receipt.path) == list(chain.receipt(index).path)
+
+
+def test_a_block_holds_nothing_else() -> None:
+    _, block = grown(5, 3)
+    assert not block.holds(4, entry(4).encode())
+    assert not block.holds(8, entry(8).encode())
+    assert not block.holds(6, entry(5).encode())
+
+
+def told(block: Block, **changes: Any) -> dict[str, Any]:
+    hashes = {"peaks": b"".join(block.peaks).hex(), "leaves": b"".join(block.leaves).hex()}
+    return {"header": block.header.to_json()} | hashes | changes
+
+
+def test_what_does_not_lead_to_the_header_is_no_block() -> None:
+    _, block = grown(5, 3)
+    assert blocks.from_json(told(block)) == block
+    lies = (
+        {"leaves": "00" * 96},
+        {"leaves": "00" * 32 * 9},
+        {"leaves": "00" * 31},
+        {"peaks": ""},
+        {"peaks": 7},
+        {"header": None},
+    )
+    for lie in lies:
+        with pytest.raises(Invalid):
+            blocks.from_json(told(block, **lie))
+
+
+# from the validators
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> LedgerClient:
+    provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
+    return LedgerClient(home.load(provisioning.client_home(tmp_path)))
+
+
+def appended(chain: Chain, block: Block, *signers: int) -> Appended:
+    height = block.header.height
+    signed = chain.certify(block.header, signers).signatures
+    digest = block.header.hash
+    words = [Attestation(at, word, 0, height, digest) for at, word in signed.items()]
+    return Appended(height, [], words)
+
+
+def answers(client: LedgerClient, monkeypatch: pytest.MonkeyPatch, *said: Any) -> list[int]:
+    """What each validator says; who was asked comes back."""
+    asked: list[int] = []
+
+    async def ask(replica: int, *_: Any, **__: Any) -> Any:
+        asked.append(replica)
+        return said[replica]
+
+    monkeypatch.setattr(client, "ask", ask)
+    return asked
+
+
+async def test_one_validator_is_asked_and_believed_for_what_a_quorum_signed(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, block = grown(5, 3)
+    client.epochs = Epochs(chain.genesis)
+    asked = answers(client, monkeypatch, *[told(block)] * 4)
+    found, certificate = await sealing.seal(client, appended(chain, block, 1, 2, 3))
+    assert (found, sorted(certificate.signatures), asked) == (block, [1, 2, 3], [1])
+
+
+async def test_a_liar_is_passed_over(client: LedgerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain, block = grown(5, 3)
+    _, older = grown(0, 5)
+    client.epochs = Epochs(chain.genesis)
+    asked = answers(client, monkeypatch, None, told(older), told(block, peaks=""), told(block))
+    found, _ = await sealing.seal(client, appended(chain, block, 0, 1, 2))
+    assert (found, asked) == (block, [0, 1, 2, 3])
+    answers(client, monkeypatch, None, None, None, None)
+    with pytest.raises(NoQuorum, match="no validator shows block 2"):
+        await sealing.seal(client, appended(chain, block, 0, 1, 2))
+
+
+async def test_missing_signatures_are_asked_for(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, block = grown(5, 3)
+    other = Chain()
+    other.grow(entry(1))
+    forged = other.grow(entry(2))
+    client.epochs = Epochs(chain.genesis)
+
+    async def certify(_: int) -> Any:
+        return block.header, chain.certify(block.header)
+
+    monkeypatch.setattr(client, "certify", certify)
+    lie = {"header": forged.to_json(), "peaks": "", "leaves": ""}
+    lie["peaks"] = merkle_log.leaf_hash(entry(1).encode()).hex()
+    lie["leaves"] = merkle_log.leaf_hash(entry(2).encode()).hex()
+    answers(client, monkeypatch, lie, *[told(block)] * 3)
+    found, certificate = await sealing.seal(client, appended(chain, block, 0, 1))
+    assert (found, sorted(certificate.signatures)) == (block, [0, 1, 2])
+
+
+async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
+    client: LedgerClient,
+) -> None:
+    """Which is kept, so that no validator needs to be there to say it again."""
+    chain = Chain()
+    chain.grow(entry(1))
+    chain.elect((1, 2, 3, 4))
+    peaks = list(chain.log.peaks)
+    block = Block(chain.grow(entry(2)), peaks, [merkle_log.leaf_hash(entry(2).encode())])
+    certificate = chain.certify(block.header, (1, 2, 3))
+    kept = Kept(entry=entry(2).encode(), receipt=None, sealed=sealed(block, certificate))
+    client.epochs, client.genesis = Epochs(chain.genesis), chain.genesis
+    with pytest.raises(ValidatorsAway):
+        Reader(client).receipt(kept)
+    client._learn(Links(tuple(chain.links)))
+    made = Reader(client).receipt(kept)
+    assert receipts.verify(made.encode(), chain.genesis).index == 1
+    assert list(home.load_links(client._folder)) == chain.links
+    (client._folder / provisioning.LINKS_FILE).write_bytes(b"damaged")
+    assert list(home.load_links(client._folder)) == []
+    home.keep_links(client._folder / "elsewhere", chain.links)  # a folder that cannot be written
+
+
+async def test_signatures_of_an_unknown_set_are_asked_for_again(client: LedgerClient) -> None:
+    chain, block = grown(5, 3)
+    assert (
+        sealing._certificate(client, block.header, chain.certify(block.header).signatures) is None
+    )

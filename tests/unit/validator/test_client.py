@@ -1,0 +1,136 @@
+"""A client among validators of whom one lies: it is not believed, and nothing breaks."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cinesync.ledger import verified_reads
+from cinesync.ledger.model import ValidatorsAway
+from cinesync.pbft.messages import CLIENT_WINDOW
+from cinesync.proofs import merkle_map, subjects
+from cinesync.proofs.headers import Header
+from cinesync.proofs.receipts import Certificate
+from cinesync.validator import certify, home, provisioning
+from cinesync.validator.client import LedgerClient, NoQuorum, _attests
+from tests.support.ledger_chains import Chain, entry
+
+STANDING = {
+    "replica": 1,
+    "epoch": 0,
+    "view": 3,
+    "primary": 3,
+    "active": True,
+    "abstaining": False,
+    "height": 7,
+    "stable": 0,
+    "pending": 0,
+    "size": 9,
+}
+HALF = {"index": 0, "entry": "\ud800"}  # half a pair is no text
+LIES: list[Any] = [None, 7, 1.5, "no", [], {}, {"height": "high"}, STANDING | {"height": 10**12}]
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> LedgerClient:
+    provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
+    return LedgerClient(home.load(provisioning.client_home(tmp_path)))
+
+
+def say(client: LedgerClient, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
+    """What the validators answer to everything, one after the other."""
+
+    async def ask_all(*_: Any, **__: Any) -> dict[int, Any]:
+        return dict(enumerate(answers))
+
+    async def ask(replica: int, *_: Any, **__: Any) -> Any:
+        return answers[replica]
+
+    monkeypatch.setattr(client, "ask_all", ask_all)
+    monkeypatch.setattr(client, "ask", ask)
+
+
+@pytest.mark.parametrize("at", range(len(LIES)))
+async def test_one_liar_cannot_move_the_height(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    say(client, monkeypatch, STANDING, LIES[at], STANDING, STANDING)
+    assert await verified_reads.Reader(client).height() == 7
+    assert await client.agreed("status") == STANDING
+    await client._find_primary()
+    assert client._primary == 3
+
+
+async def test_too_few_answers_are_no_answer(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(client, monkeypatch, STANDING, "lie", 5, None)
+    assert await client.agreed("status") is None
+    with pytest.raises(ValidatorsAway):
+        await verified_reads.Reader(client).height()
+    await client._find_primary()
+    assert client._primary is None
+
+
+async def test_lies_about_entries_and_proofs_are_no_receipt(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Chain()
+    header = made.grow(entry(1))
+    certificate = made.certify(header, (0, 1, 2, 3))
+    lies = [{"index": 0, "entry": 7}, {"index": -1, "entry": "{}"}, "no", {"index": 0}]
+    say(client, monkeypatch, *lies)
+    with pytest.raises(NoQuorum, match="no validator proves event"):
+        await client.receipts(header, certificate, [entry(1).event_id])
+    with pytest.raises(NoQuorum, match="that 1 begins 1"):
+        await client.consistency(header, header)
+
+
+async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cinesync.validator.client.CERTIFY_TRIES_MAX", 1)
+    made = Chain(genesis=client.genesis)
+    made.grow(entry(1))
+
+    async def known(_height: int) -> Certificate:
+        return made.certify(made.blocks[-1])
+
+    async def header(_height: int) -> Header:
+        return made.blocks[-1]
+
+    monkeypatch.setattr(client, "header", header)
+    _, proof = merkle_map.find(made.map_nodes, subjects.key_of(entry(1).booking_id))
+    path = [[node.hex() or None for node in level] for level in proof.path]
+    told = {"height": 1, "path": path, "other": None}
+    listed = [{"index": 0, "height": 1, "entry": entry(1).encode().decode()}]
+    lies = [told | {"entries": some} for some in ([], [{"index": 0, "entry": 7}], [HALF])]
+    say(client, monkeypatch, *lies, "no")
+    with pytest.raises(NoQuorum, match="no validator proves what there is"):
+        await certify.complete(client, entry(1).booking_id, 1, known)
+    say(client, monkeypatch, *([told | {"entries": listed}] * 4))
+    with pytest.raises(NoQuorum, match="no validator proves what there is"):
+        await certify.complete(client, entry(1).booking_id, 2, known)
+
+
+async def test_lies_about_signatures_make_no_certificate(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cinesync.validator.client.CERTIFY_TRIES_MAX", 1)
+    header = Chain().grow(entry(1)).to_json()
+    say(client, monkeypatch, [header], [header], [header], [header])
+    with pytest.raises(NoQuorum, match="no certificate for height 1"):
+        await client.certify(1)
+    for word in ({"signature": "zz"}, {"signature": 7}, {}, None, {"signature": "00" * 64}):
+        assert not _attests(client.configuration, Chain().grow(entry(1)), 0, word)
+
+
+async def test_what_was_given_up_does_not_stand_in_the_way(client: LedgerClient) -> None:
+    for _ in range(CLIENT_WINDOW):
+        client._pbft.submit((entry(1).encode(),))
+    assert client._pbft.room == 0
+    client.start_from(10**9)
+    assert client._pbft.room == CLIENT_WINDOW
+    assert client._pbft.next_sequence == 10**9
+    client.start_from(1)
+    assert client._pbft.next_sequence == 10**9

@@ -1,0 +1,74 @@
+"""The storefront in front of the contract in memory, and a visitor."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from cinesync.web.app import Settings, create_app
+from tests.support.fake_apis import api
+from tests.support.fake_apis import ledger as fake_ledger
+from tests.support.fake_apis import world as fake_world
+from tests.support.fake_apis.ledger import Ledger
+from tests.support.fake_apis.world import World
+
+
+class Switch(httpx.BaseTransport):
+    """Leads to the APIs of whichever test is running."""
+
+    def __init__(self) -> None:
+        self.inner: httpx.BaseTransport = httpx.MockTransport(lambda _: httpx.Response(503))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self.inner.handle_request(request)
+
+
+@pytest.fixture(scope="session")
+def switch() -> Switch:
+    return Switch()
+
+
+@pytest.fixture(scope="session")
+def storefront(switch: Switch) -> Flask:
+    """One for all tests: compiling the templates is what takes time."""
+    return create_app(Settings("http://api.test", "a secret of tests"), switch)
+
+
+@pytest.fixture
+def world() -> World:
+    return fake_world.a_world()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return fake_ledger.a_ledger()
+
+
+@pytest.fixture
+def app(
+    storefront: Flask,
+    switch: Switch,
+    world: World,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Flask]:
+    monkeypatch.setitem(storefront.config, "WTF_CSRF_ENABLED", value=False)
+    with httpx.WSGITransport(api.build(world, ledger)) as transport:
+        monkeypatch.setattr(switch, "inner", transport)
+        storefront.extensions.pop("genesis", None)
+        yield storefront
+
+
+@pytest.fixture
+def visitor(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def customer(visitor: FlaskClient) -> FlaskClient:
+    """A visitor who has signed in."""
+    who = {"email": fake_world.EMAIL, "password": fake_world.PASSWORD}
+    assert visitor.post("/sign-in", data=who).status_code == 303
+    return visitor
