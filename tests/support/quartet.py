@@ -18,12 +18,12 @@ CHILD = """
 import sys
 from pathlib import Path
 from cinesync.chassis import telemetry
-from cinesync.ledger import validator
+from cinesync.validator import main
 from cinesync.pbft.ports import Parameters
 interval = int(sys.argv[2])
 parameters = Parameters(timeout_ticks=16, interval=interval, window=2 * interval)
 telemetry.configure_logging()
-validator.main(Path(sys.argv[1]), lambda: print("ready", flush=True), parameters)
+main.main(Path(sys.argv[1]), lambda: print("ready", flush=True), parameters)
 """
 
 

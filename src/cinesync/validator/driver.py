@@ -12,18 +12,18 @@ from typing import Final
 import msgspec
 
 from cinesync.chassis import clock, telemetry
-from cinesync.validator.state_machine import OPERATIONS_MAX, Ledger
-from cinesync.validator.chain_store import Chain
-from cinesync.validator.home import Home
-from cinesync.validator.journal import is_damage, open_journal, set_aside
-from cinesync.proofs.keys import KeyRing
-from cinesync.validator.transport import Answer, Kind, Query, Sender
-from cinesync.validator.peers import Peers
-from cinesync.validator.query_api import Desk
 from cinesync.pbft.messages import Links, Refused, Request, decode
 from cinesync.pbft.ports import Parameters
 from cinesync.pbft.replica import Replica
+from cinesync.proofs.keys import KeyRing
 from cinesync.validator import provisioning, transport
+from cinesync.validator.chain_store import Chain
+from cinesync.validator.home import Home
+from cinesync.validator.journal import is_damage, open_journal, set_aside
+from cinesync.validator.peers import Peers
+from cinesync.validator.query_api import Desk
+from cinesync.validator.state_machine import OPERATIONS_MAX, Ledger
+from cinesync.validator.transport import Answer, Kind, Query, Sender
 
 log = telemetry.get_logger(__name__)
 

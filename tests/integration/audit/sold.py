@@ -17,13 +17,13 @@ from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.booking import BookingConfirmed, BookingReduced
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefundFailed, PaymentSuccess
-from cinesync.validator.state_machine import OPERATIONS_MAX, Ledger
-from cinesync.validator.chain_store import Chain
 from cinesync.ledger.service import record
 from cinesync.payment import refund_store
 from cinesync.pbft.messages import Request
 from cinesync.proofs import entries, genesis
 from cinesync.validator import provisioning
+from cinesync.validator.chain_store import Chain
+from cinesync.validator.state_machine import OPERATIONS_MAX, Ledger
 
 START = 1_700_000_000_000_000
 REGION, CENTS = "eu", 2400

@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.chassis import clock, migrate, outbox
-from cinesync.chassis.db import Database, Transaction, open_database, text
+from cinesync.chassis import clock
+from cinesync.chassis.database import migrations
+from cinesync.chassis.database.database import Database, Transaction, open_database, text
+from cinesync.chassis.messaging import outbox
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefundFailed
 from cinesync.supervisor.postgres import Postgres
-from tests.migrating import upgrade_to
+from tests.support.migrating import upgrade_to
 
 PACKAGE = "cinesync.payment.migrations"
 PAYMENT, REFUND, DISPUTE = (UUID(int=number) for number in (1, 2, 3))
@@ -33,7 +35,7 @@ ROWS = (
 async def db(postgres: Postgres) -> AsyncIterator[Database]:
     """As it was before there were these rows."""
     opened = open_database(postgres.url("payment_of_before"))
-    await migrate.create_if_missing(opened)
+    await migrations.create_if_missing(opened)
     await upgrade_to(opened, PACKAGE, "0005")
     yield opened
     await opened.close()

@@ -136,7 +136,7 @@ async def test_a_restart_before_the_first_checkpoint_sets_no_chain_aside(quartet
         await write(client, 0)
 
         def is_committed() -> bool:
-            path = quartet.home(1) / founding.CHAIN_FILE
+            path = quartet.home(1) / provisioning.CHAIN_FILE
             with closing(sqlite3.connect(path)) as connection:
                 return bool(connection.execute("SELECT 1 FROM entries").fetchall())
 

@@ -256,9 +256,10 @@ def test_a_damaged_journal_is_set_aside(tmp_path: Path, harm: str) -> None:
 CRAMPED = """
 import resource, sys
 from pathlib import Path
-from cinesync.ledger import chain, journal
+from cinesync.validator import chain_store, journal
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
-{"chain": chain.Chain, "journal": journal.open_journal}[Path(sys.argv[1]).stem](Path(sys.argv[1]))
+path = Path(sys.argv[1])
+{"chain": chain_store.Chain, "journal": journal.open_journal}[path.stem](path)
 """
 
 
