@@ -26,6 +26,7 @@ from cinesync.contracts.booking import (
     BookingRescheduled,
     SeatsHeld,
     SeatsReleased,
+    ShowRefundBegun,
 )
 from cinesync.contracts.movies import Layout, LayoutSeat, ShowCancelled, ShowChanged, ShowScheduled
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
@@ -42,6 +43,7 @@ BOOKING_EVENTS = {
         BookingReduced,
         BookingRefused,
         BookingRescheduled,
+        ShowRefundBegun,
     )
 }
 

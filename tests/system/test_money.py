@@ -218,6 +218,26 @@ def test_a_cancelled_show_refunds_everybody(shop: Shop, client: Client) -> None:
     refunded(client, payment_id)
 
 
+def test_one_request_gives_a_whole_show_back_and_takes_it_off_the_programme(
+    shop: Shop, client: Client
+) -> None:
+    show_id = client.a_show(6)["show_id"]
+    payment_ids = []
+    for _ in range(3):
+        hold = client.hold_best(show_id, 1)
+        payment_ids.append(client.pay(hold["hold_id"]).json()["payment_id"])
+        client.confirmed(hold["hold_id"])
+    path = f"/api/booking/shows/{show_id}/refunds"
+    asked = {"refund_id": str(uuid4()), "reason": "projector broken", "limit": 1}
+    manager = shop.member("manager")
+    assert manager.call("POST", path, json=asked).json()["bookings_left"] == 2
+    for payment_id in payment_ids:
+        refunded(client, payment_id)
+    assert manager.get(f"{path}/{asked['refund_id']}")["bookings_refunded"] == 3
+    show = f"/api/movies/shows/{show_id}"
+    eventually(lambda: client.get(show)["status"] == "cancelled", "it is off the programme")
+
+
 @pytest.mark.parametrize("how", ["show cancelled", "show given back", "customer"])
 def test_what_is_left_of_a_part_goes_back_with_the_end_of_the_booking(
     shop: Shop, client: Client, how: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated
 
-from cinesync.booking import held_seats_store, rescheduling, service
+from cinesync.booking import held_seats_store, rescheduling, service, show_refunds
 from cinesync.booking.client_digests import Clients
 from cinesync.booking.context import Shop
 from cinesync.booking.event_handlers import HANDLERS
@@ -43,6 +43,8 @@ SWEEP_BATCH_MAX = 200
 LISTENERS_USUAL = 2_000
 MOVES_PAUSE_SECONDS = 2
 MOVES_BATCH_MAX = 200
+REFUNDS_PAUSE_SECONDS = 2
+SHOWS_REFUNDED_MAX = 20  # of them a page each in one turn
 # A key that may be replaced for being too short still has to be named here.
 FORMER_SECRETS = Secret(bytes_min=16, is_list=True)
 
@@ -131,6 +133,7 @@ def build(environ: Mapping[str, str]) -> Service:
             Loop("booking.live", shop.live.run),
             Loop("booking.sweep", partial(sweep, db, terms), SWEEP_PAUSE_SECONDS),
             Loop("booking.moves", partial(tell_of_moves, db, terms), MOVES_PAUSE_SECONDS),
+            Loop("booking.show_refunds", partial(refund_shows, db), REFUNDS_PAUSE_SECONDS),
         ],
         vital=[CONFIRMING],
         measures=measures(db),
@@ -173,3 +176,13 @@ async def tell_of_moves(db: Database, terms: Terms) -> None:
         told = await db.run(rescheduling.tell_customers, terms, MOVES_BATCH_MAX)
         background.succeeded()
         await asyncio.sleep(SWEEP_REST_SECONDS if told else MOVES_PAUSE_SECONDS)
+
+
+async def refund_shows(db: Database) -> None:
+    """Go on with shows that staff give back, a page in each transaction; until cancelled."""
+    while True:
+        begun = await db.read(show_refunds.unfinished, SHOWS_REFUNDED_MAX)
+        for command in begun:
+            await db.run(show_refunds.refund_show, command)
+        background.succeeded()
+        await asyncio.sleep(SWEEP_REST_SECONDS if begun else REFUNDS_PAUSE_SECONDS)

@@ -14,6 +14,7 @@ from cinesync.booking import (
     rescheduling,
     returned_money,
     service,
+    show_refunds,
     show_store,
     store,
 )
@@ -188,15 +189,17 @@ async def change_shows(tx: Transaction, changes: Sequence[ShowChanged]) -> None:
 
 
 async def cancel_shows(tx: Transaction, cancelled: Sequence[ShowCancelled]) -> None:
-    """Nothing of these shows stays sold: bookings are refunded whole, holds let go."""
+    """Nothing of these shows stays sold: bookings are refunded whole, holds let go. Those that
+    staff are giving back lose their bookings in that way, and are counted there."""
     events = {event.show_id: event for event in cancelled}
     known = await show_store.find_shows(tx, events)
     early = [event for event in events.values() if event.show_id not in known]
     if early:
         await show_store.keep_early_cancellations(tx, early)
     await show_store.set_cancelled(tx, [events[show_id] for show_id in sorted(known)])
-    if known:
-        told = await _clear(tx, {show_id: events[show_id] for show_id in sorted(known)})
+    left = sorted(known.keys() - await show_refunds.unfinished_shows(tx, list(known)))
+    if left:
+        told = await _clear(tx, {show_id: events[show_id] for show_id in left})
         await outbox.append(tx, told)
 
 

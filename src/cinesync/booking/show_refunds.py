@@ -1,8 +1,10 @@
-"""All bookings of a show given back by staff, a page in each request, once for each id.
+"""All bookings of a show given back by staff, page by page, once for each id.
 
-The first page ends the sale of the show, and whoever still pays for it is refunded. How far it has
-come is a row of `show_refunds`, so that it goes on from anywhere and a repeated request refunds
-nobody twice: a booking that was given back has no seats any more by which it would be found.
+The request ends the sale of the show, tells the programme, and gives the first page back; whoever
+still pays for it is refunded. How far it has come is a row of `show_refunds`. A loop goes on from
+there until nothing is left, whichever process is killed meanwhile, and neither the loop nor a
+repeated request refunds anybody twice: a booking that was given back has no seats any more by which
+it would be found.
 """
 
 from collections.abc import Sequence
@@ -16,11 +18,11 @@ from cinesync.booking import cancellation_store, held_seats_store, service, stor
 from cinesync.booking.cancellation import whole_refund
 from cinesync.booking.model import NEXT, AuditAction, Cause, Show, State
 from cinesync.booking.staff_refunds import RefundIdUsed
-from cinesync.chassis import audit_log
-from cinesync.chassis.audit_log import Actor
+from cinesync.chassis import audit_log, clock
+from cinesync.chassis.audit_log import SYSTEM, Actor
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.chassis.messaging import outbox
-from cinesync.contracts.booking import BookingCancelled
+from cinesync.contracts.booking import BookingCancelled, ShowRefundBegun
 
 PAGE_MAX = 100
 PROGRESS_COLUMNS = (
@@ -29,7 +31,7 @@ PROGRESS_COLUMNS = (
 
 
 class RefundShow(Struct, frozen=True, kw_only=True):
-    """Staff give back the next `limit` bookings of a show. `note` says why, for the customers."""
+    """Staff give a show back, `limit` bookings of it now. `note` says why, for the customers."""
 
     refund_id: UUID
     show_id: UUID
@@ -67,6 +69,7 @@ async def refund_show(tx: Transaction, command: RefundShow) -> Page:
     if begun is None:
         await _begin(tx, command, show)
         await _let_go_of_holds(tx, show)
+        await outbox.append(tx, [_begun(command, show)])
         await audit_log.append(tx, [_entry(command, AuditAction.SHOW_REFUND_BEGUN)])
     elif begun.show_id != command.show_id:
         raise RefundIdUsed
@@ -76,6 +79,34 @@ async def refund_show(tx: Transaction, command: RefundShow) -> Page:
     if progress.finished_at is not None and (begun is None or begun.finished_at is None):
         await audit_log.append(tx, [_entry(command, AuditAction.SHOW_REFUNDED, progress)])
     return Page(progress, events)
+
+
+async def unfinished(tx: Transaction, limit: int) -> list[RefundShow]:
+    """The next page of each that was begun and is not over, the oldest first."""
+    statement = text(
+        "SELECT refund_id, show_id, note, actor_id FROM show_refunds WHERE finished_at IS NULL"
+        " ORDER BY started_at ASC, refund_id ASC LIMIT CAST(:limit AS bigint)"
+    )
+    return [
+        RefundShow(
+            refund_id=row.refund_id,
+            show_id=row.show_id,
+            note=row.note,
+            limit=PAGE_MAX,
+            by=Actor(SYSTEM.role, row.actor_id),
+            by_id=row.actor_id,
+        )
+        for row in await tx.execute(statement, {"limit": limit})
+    ]
+
+
+async def unfinished_shows(tx: Transaction, show_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the shows that are being given back."""
+    statement = text(
+        "SELECT show_id FROM show_refunds WHERE finished_at IS NULL"
+        " AND show_id = ANY(CAST(:show_ids AS uuid[]))"
+    )
+    return {row.show_id for row in await tx.execute(statement, {"show_ids": list(show_ids)})}
 
 
 async def progress_of(tx: Transaction, show_id: UUID, refund_id: UUID) -> Progress | None:
@@ -110,6 +141,16 @@ async def _refund(
     ]
     await outbox.append(tx, events)
     return events
+
+
+def _begun(command: RefundShow, show: Show) -> ShowRefundBegun:
+    return ShowRefundBegun(
+        event_id=clock.new_id(),
+        occurred_at=clock.now(),
+        show_id=show.show_id,
+        region=show.region,
+        reason=command.note,
+    )
 
 
 async def _lock(tx: Transaction, refund_id: UUID) -> Progress | None:

@@ -179,8 +179,8 @@ async def refund_show(
     show_id: FromPath[UUID],
     data: JSONBody[views.ShowRefundBody],
 ) -> Progress:
-    """End the sale of a show and give its next bookings back: ask again until `finished_at`. Before
-    the start, cancel the show in the programme instead. For managers."""
+    """End the sale of a show, take it off the programme and give all its bookings back, `limit` of
+    them at once. The rest follows by itself: look at `/refunds/{refund_id}`. For managers."""
     require(caller, *MANAGERS)
     command = RefundShow(
         refund_id=data.refund_id,

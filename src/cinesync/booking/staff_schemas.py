@@ -150,8 +150,8 @@ class RefundBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class ShowRefundBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Give the next `limit` bookings of a show back; again with the same `refund_id` until
-    `finished_at` is told."""
+    """Give a show back, `limit` bookings of it within this request. The same `refund_id` does it
+    once."""
 
     refund_id: UUID
     reason: Note

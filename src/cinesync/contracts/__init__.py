@@ -12,6 +12,7 @@ from cinesync.contracts.booking import (
     BookingRescheduled,
     SeatsHeld,
     SeatsReleased,
+    ShowRefundBegun,
 )
 from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
@@ -39,6 +40,7 @@ CONSUMERS: Mapping[type[Event], Sequence[str]] = {
     BookingCancelled: ("movies", "payment", "ledger"),
     BookingReduced: ("movies", "payment", "ledger"),
     BookingRefused: ("payment", "ledger"),
+    ShowRefundBegun: ("movies",),
     BookingRescheduled: (),  # for whoever writes to customers
     PaymentSuccess: ("booking", "ledger"),
     PaymentFailed: ("booking", "ledger"),

@@ -93,6 +93,17 @@ class BookingReduced(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class ShowRefundBegun(Event, frozen=True, kw_only=True):
+    """Staff give a whole show back: nobody buys it any more, and each of its bookings is told as
+    `booking.cancelled`. `reason` is for customers to read."""
+
+    name: ClassVar[str] = "show.refund.begun"
+
+    show_id: UUID
+    region: str
+    reason: str
+
+
 class BookingRescheduled(Event, frozen=True, kw_only=True):
     """The show of a booking starts at another time, so far from what it was that the customer may
     have all their money back until the new start. One for each booking and change."""

@@ -11,7 +11,12 @@ from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR, SYSTEM, Actor
 from cinesync.chassis.database.database import Transaction
 from cinesync.chassis.messaging import outbox
-from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, BookingReduced
+from cinesync.contracts.booking import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingReduced,
+    ShowRefundBegun,
+)
 from cinesync.contracts.movies import Layout, ShowCancelled, ShowChanged, ShowScheduled
 from cinesync.movies import movie_store, store
 from cinesync.movies.model import (
@@ -266,7 +271,18 @@ def moved(show: Show, starts_at: datetime, theater: Theater) -> Show:
 
 async def cancel_show(tx: Transaction, show_id: UUID, reason: str, by: Actor = SYSTEM) -> None:
     """Raises NoSuchShow or ShowOver."""
-    show = await _open_show(tx, show_id, Change.CANCEL)
+    await _cancel(tx, await _open_show(tx, show_id, Change.CANCEL), reason, by)
+
+
+async def cancel_refunded(tx: Transaction, begun: Sequence[ShowRefundBegun]) -> None:
+    """A show that booking gives back is off the programme, also one that has started."""
+    for event in begun:
+        show = await store.show(tx, event.show_id)
+        if show is not None and Status(show.status) is Status.SCHEDULED:
+            await _cancel(tx, show, event.reason, SYSTEM)
+
+
+async def _cancel(tx: Transaction, show: Show, reason: str, by: Actor) -> None:
     cancelled = replace(
         show,
         status=after(Status(show.status), Change.CANCEL),

@@ -1,13 +1,16 @@
 """Staff give money back: of a booking, a part of it, a whole show; before the start and after."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from cinesync.booking import event_handlers
+from cinesync.booking import app, event_handlers, show_refunds
 from cinesync.booking.model import State
+from cinesync.booking.show_refunds import Page, RefundShow
 from cinesync.chassis import audit_log, clock
+from cinesync.chassis.database.database import Transaction
 from cinesync.contracts.movies import ShowScheduled
 from tests.integration.booking.storefront import OpenStorefront, Storefront
 from tests.support.booking import called_off, paid, scheduled
@@ -170,6 +173,76 @@ async def test_a_whole_show_is_refunded_page_by_page(
     assert actions == ["show.refunded", "show.refund_begun", "booking.refunded"]
 
 
+async def until_over(front: Storefront, manager: Storefront, path: str) -> dict[str, Any]:
+    """The loop runs, and nobody asks for a page."""
+    loop = asyncio.create_task(app.refund_shows(front.office.db))
+    try:
+        while not (told := await manager.get(path))["finished_at"]:
+            assert not loop.done()
+            await asyncio.sleep(0.01)
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+    done: dict[str, Any] = told
+    return done
+
+
+async def test_a_show_is_refunded_by_itself_and_goes_on_where_it_was_stopped(
+    front: Storefront, manager: Storefront, show: ShowScheduled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = (("A1", "A2"), ("B1", "B2"), ("C1", "C2"), ("A3", "A4"))
+    bookings = [await front.book(show, *pair) for pair in pairs]
+    path = f"/api/booking/shows/{show.show_id}/refunds"
+    asked = body(limit=1)
+    assert (await manager.http.post(path, json=asked)).json()["bookings_left"] == 3
+    monkeypatch.setattr(show_refunds, "PAGE_MAX", 1)
+    monkeypatch.setattr(app, "SWEEP_REST_SECONDS", 0.0)
+    refund, pages = show_refunds.refund_show, list[UUID]()
+
+    async def stopped(tx: Transaction, command: RefundShow) -> Page:
+        """As by kill -9: one page is done, and the next is not committed."""
+        page = await refund(tx, command)
+        pages.append(command.refund_id)
+        if len(pages) == 2:
+            raise asyncio.CancelledError
+        return page
+
+    monkeypatch.setattr(show_refunds, "refund_show", stopped)
+    with pytest.raises(asyncio.CancelledError):
+        await app.refund_shows(front.office.db)
+    told = await manager.get(f"{path}/{asked['refund_id']}")
+    assert (told["bookings_refunded"], told["finished_at"]) == (2, None)
+    monkeypatch.setattr(show_refunds, "refund_show", refund)
+    told = await until_over(front, manager, f"{path}/{asked['refund_id']}")
+    assert (told["bookings_refunded"], told["bookings_left"]) == (4, 0)
+    events = await front.office.told("booking.cancelled")
+    assert sorted(str(event.booking_id) for event in events) == sorted(
+        booking["booking_id"] for booking in bookings
+    )
+    over, begun = await trail(front)
+    assert (over.action, over.actor_role, over.actor_id) == (
+        "show.refunded",
+        "system",
+        manager.customer_id,
+    )
+    assert begun.actor_role == "manager"
+
+
+async def test_the_programme_learns_once_that_a_show_is_given_back(
+    front: Storefront, manager: Storefront, show: ShowScheduled
+) -> None:
+    asked = body()
+    for _ in range(2):
+        path = f"/api/booking/shows/{show.show_id}/refunds"
+        assert (await manager.http.post(path, json=asked)).status_code == 200
+    [event] = await front.office.told("show.refund.begun")
+    assert (event.show_id, event.region, event.reason) == (
+        show.show_id,
+        show.region,
+        "The projector failed",
+    )
+
+
 async def test_a_show_that_is_cancelled_meanwhile_is_given_back_whole(
     front: Storefront, manager: Storefront, show: ShowScheduled
 ) -> None:
@@ -178,13 +251,13 @@ async def test_a_show_that_is_cancelled_meanwhile_is_given_back_whole(
     asked = body(limit=1)
     await manager.http.post(path, json=asked)
     await front.office.db.run(event_handlers.cancel_shows, [called_off(show)])
+    assert len(await front.office.told("booking.cancelled")) == 1, "the other is the refund's"
+    done = await until_over(front, manager, f"{path}/{asked['refund_id']}")
+    assert (done["bookings_refunded"], done["refund_cents"]) == (2, 4000)
     for booking in bookings:
         found = await front.office.find(UUID(booking["booking_id"]))
         assert (found.state, found.refund_cents) == (State.CANCELLED, 2000)
     assert len(await front.office.told("booking.cancelled")) == 2
-    done = (await manager.http.post(path, json=asked)).json()
-    assert (done["bookings_refunded"], done["bookings_left"]) == (1, 0)
-    assert done["finished_at"]
     other = await front.office.schedule(scheduled())
     wrong = f"/api/booking/shows/{other.show_id}/refunds"
     assert (await manager.http.post(wrong, json=asked)).status_code == 422

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.database.database import Database, Transaction
 from cinesync.chassis.messaging.event import Event, decode
-from cinesync.contracts.booking import BookingCancelled, BookingConfirmed
+from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, ShowRefundBegun
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
 from cinesync.movies import list_store, service, store
 from cinesync.movies.layouts import layout
@@ -284,6 +284,37 @@ async def test_a_show_that_has_started_stays_as_it_is(chain: Database, plan: Sch
         await chain.run(service.cancel_show, UUID(int=1), "nothing")
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode('{"reason": ""}', type=CancelShow)
+
+
+@pytest.mark.parametrize("starts_in_minutes", [-30, 30])
+async def test_a_show_that_is_given_back_is_cancelled_once_also_while_it_runs(
+    chain: Database, plan: ScheduleShow, starts_in_minutes: int
+) -> None:
+    show_id = await chain.run(service.schedule_show, plan)
+
+    async def move(tx: Transaction) -> None:
+        statement = (
+            "UPDATE shows SET starts_at = now() + CAST(:minutes AS bigint) * interval '1 minute'"
+            " WHERE show_id = CAST(:id AS uuid)"
+        )
+        await tx.execute(text(statement), {"id": show_id, "minutes": starts_in_minutes})
+
+    await chain.run(move)
+    region = (await view(chain, show_id)).region
+    for of in (show_id, show_id, UUID(int=1)):
+        begun = ShowRefundBegun(
+            event_id=clock.new_id(),
+            occurred_at=clock.now(),
+            show_id=of,
+            region=region,
+            reason="The projector broke.",
+        )
+        await chain.run(service.cancel_refunded, [begun])
+    show = await view(chain, show_id)
+    assert (show.status, show.cancel_reason) == ("cancelled", "The projector broke.")
+    assert len(await chain.read(_events, ShowCancelled.name)) == 1
+    [entry] = await chain.run_one(audit_log.page, audit_log.Filter(action="show.cancelled"))
+    assert (entry.actor_role, entry.reason) == ("system", "The projector broke.")
 
 
 def _booked(show: ShowView, seats: int) -> BookingConfirmed:
