@@ -53,10 +53,9 @@ class Deadlines:
         """A block that takes no longer, unless it is lifted. It raises `error`."""
         return Within(self, clock.monotonic_seconds() + seconds)
 
-    def add(self, one: "Within") -> None:
+    def add(self, one: "Within", loop: asyncio.AbstractEventLoop) -> None:
         """Look after it."""
         self._running[one] = None
-        loop = asyncio.get_running_loop()
         if self._timer is None or self._loop is not loop:
             self._loop = loop
             self._timer = loop.call_later(TICK_SECONDS, self._tick, loop)
@@ -89,9 +88,10 @@ class Within:
         self.at = at
 
     def __enter__(self) -> "Within":
-        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)
         self._token = _current.set(self.at)
-        self._all.add(self)
+        self._all.add(self, loop)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

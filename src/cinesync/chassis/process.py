@@ -209,7 +209,7 @@ class Process:
                 raise ServerEnded(f"{self._settings.host}:{self._settings.port}")
             log.info("process.stopping")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """ASGI: /api/<service>/… to its service, /health and /metrics here, the rest to pages."""
         _, first, second, *_ = [*scope["path"].split("/", 3), "", ""]  # "*" has none
         app: ASGIApp | None = self._door
@@ -219,9 +219,8 @@ class Process:
             app = self._pages
         if self._is_starting and app is not self._door:
             starting = Starting(retry_after_seconds=STARTING_RETRY_SECONDS)
-            await refusals.answer(starting, send, is_for_people=app is self._pages)
-            return
-        await (app or self._door)(scope, receive, send)
+            return refusals.answer(starting, send, is_for_people=app is self._pages)
+        return (app or self._door)(scope, receive, send)
 
     async def _start(self, prepare: Background) -> None:
         for service in self._services:

@@ -24,16 +24,28 @@ class BodyReader:
         self._overdue: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def read(self, receive: Receive) -> bytes:
-        """The body. Raises Refused."""
-        task = asyncio.current_task()
+    async def read(self, receive: Receive, length: int | None = None) -> bytes:
+        """The body; it is whole with `length` bytes, when that is known. Raises Refused.
+
+        The server tells its end in a message of its own, which costs another turn of the loop.
+        """
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None, "a server runs each request in a task"
-        loop = task.get_loop()
         self._began[task] = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(TICK_SECONDS, self._tick, loop)
+        body: bytes = b""
         try:
-            return await self._gather(receive)
+            while True:
+                message: Any = await receive()
+                if message["type"] != "http.request":
+                    raise Refused(BodyBroken())
+                body += message.get("body", b"")
+                if len(body) > self.bytes_max:
+                    raise Refused(BodyTooLarge())
+                if len(body) == length or not message.get("more_body"):
+                    return body
         except asyncio.CancelledError:
             if task not in self._overdue:
                 raise
@@ -42,19 +54,6 @@ class BodyReader:
         finally:
             self._began.pop(task, None)
             self._overdue.discard(task)
-
-    async def _gather(self, receive: Receive) -> bytes:
-        body = b""
-        while True:
-            message: Any = await receive()
-            if message["type"] != "http.request":
-                raise Refused(BodyBroken())
-            part: bytes = message.get("body", b"")
-            body = body + part if body else part
-            if len(body) > self.bytes_max:
-                raise Refused(BodyTooLarge())
-            if not message.get("more_body"):
-                return body
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         due = loop.time() - self._seconds_max
@@ -66,3 +65,17 @@ class BodyReader:
             self._overdue.add(task)
             task.cancel()
         self._timer = loop.call_later(TICK_SECONDS, self._tick, loop) if self._began else None
+
+
+def giving(body: bytes, receive: Receive) -> Receive:
+    """`receive`, after the whole `body`."""
+    is_given = False
+
+    async def give() -> Any:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return give

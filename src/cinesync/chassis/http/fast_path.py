@@ -25,6 +25,7 @@ from cinesync.chassis.http.app import (
     problem_headers,
     problem_of,
 )
+from cinesync.chassis.http.body_reader import giving
 from cinesync.chassis.http.refusals import PROBLEM_TYPE
 from cinesync.chassis.problems import Problem, Unauthorized
 
@@ -115,14 +116,13 @@ class Shortcuts:
         self._verifier = verifier
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """One request."""
         for shortcut in self._shortcuts if scope["type"] == ScopeType.HTTP else ():
             keys = shortcut.match(scope)
             if keys is not None:
-                await self._try(shortcut, keys, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+                return self._try(shortcut, keys, scope, receive, send)
+        return self._app(scope, receive, send)
 
     async def _try(
         self, shortcut: Shortcut, keys: Sequence[UUID], scope: Any, receive: Receive, send: Send
@@ -132,14 +132,14 @@ class Shortcuts:
             if not _is_small_json(scope):
                 await self._app(scope, receive, send)
                 return
-            body, receive = await _read(receive)
+            body = await _read(receive)
         asked = Asked(scope, keys, body, self._verifier)
         try:
             answer = await shortcut.handler(asked)
         except Exception as error:  # noqa: BLE001 as the ordinary routes do
             answer = _problem_answer(problem_of(error, scope["path"]))
         if answer is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, giving(body, receive), send)
             return
         scope["path_template"] = shortcut.path
         await send(
@@ -161,19 +161,14 @@ def _is_small_json(scope: Scope) -> bool:
     )
 
 
-async def _read(receive: Receive) -> tuple[bytes, Receive]:
-    """The body, and what gives it again to who comes next."""
-    messages: list[Any] = []
-    while not messages or messages[-1].get("more_body"):
-        messages.append(await receive())
-    body = b"".join(message.get("body", b"") for message in messages)
-    again = iter(messages)
-
-    async def receive_again() -> Any:
-        message = next(again, None)
-        return message if message is not None else await receive()
-
-    return body, receive_again
+async def _read(receive: Receive) -> bytes:
+    """The body, which the guard around every app gives whole."""
+    message: Any = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+    return body
 
 
 async def _stream(parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from litestar.types import ASGIApp, Receive, Send
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.http.body_reader import BodyReader
+from cinesync.chassis.http.body_reader import BodyReader, giving
 from cinesync.chassis.http.client_address import ClientAddresses
 from cinesync.chassis.http.host_names import HostNames
 from cinesync.chassis.http.refusals import (
@@ -169,14 +169,15 @@ class Guard:
         length = found.get(b"content-length")
         if length == b"0":
             return receive
-        # Granian answers 400 to a length that is no number.
-        if length is not None and int(length) > self._bodies.bytes_max:
+        # Granian answers 400 to a length that is no number, and drops one beside chunks.
+        size = None if length is None else int(length)
+        if size is not None and size > self._bodies.bytes_max:
             raise Refused(BodyTooLarge())
-        body = await self._bodies.read(receive)
-        if length is None:  # it came in chunks; WSGI takes no body without a length
+        body = await self._bodies.read(receive, size)
+        if size is None:  # it came in chunks; WSGI takes no body without a length
             headers = [pair for pair in scope["headers"] if pair[0] != b"transfer-encoding"]
             scope["headers"] = [*headers, (b"content-length", b"%d" % len(body))]
-        return _giving(body, receive)
+        return giving(body, receive)
 
     async def _refuse(self, problem: Problem, scope: Any, send: Send) -> None:
         log.info(
@@ -189,17 +190,3 @@ class Guard:
         )
         is_for_people = self._has_pages and not scope["path"].startswith("/api/")
         await answer(problem, send, is_for_people=is_for_people)
-
-
-def _giving(body: bytes, receive: Receive) -> Receive:
-    """`receive`, after `body`."""
-    is_given = False
-
-    async def give() -> Any:
-        nonlocal is_given
-        if is_given:
-            return await receive()
-        is_given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return give

@@ -188,6 +188,20 @@ async def test_a_body_that_ends_early_is_broken() -> None:
     assert isinstance(refused.value.problem, BodyBroken)
 
 
+async def test_a_body_of_the_stated_length_is_whole() -> None:
+    parts = iter([b"12", b"345"])
+
+    async def part() -> Any:
+        body = next(parts, None)
+        return await never() if body is None else message(body)
+
+    def message(body: bytes) -> Any:
+        return {"type": "http.request", "body": body, "more_body": True}
+
+    async with asyncio.timeout(5):
+        assert await BodyReader(10, 60).read(part, 5) == b"12345"
+
+
 # Answers
 
 
