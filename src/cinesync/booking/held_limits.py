@@ -3,9 +3,10 @@
 Seats that were given back, or ran out unpaid, count on for a pause; else whoever holds and
 releases in turns keeps seats from everybody for as long as they like.
 
-A guest proves no e-mail: guests of one address share a limit, with its account. An account is
-limited by what it holds itself, so that no stranger who types its address as a guest can keep its
-owner from buying.
+A guest proves no e-mail: guests of one e-mail share a limit, with its account. An account is
+limited by what it holds itself, and by what guests of its e-mail hold from the network address that
+it buys from: that is its owner, first as a guest. What they hold from elsewhere does not count, so
+that no stranger who types its e-mail can keep its owner from buying.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,8 +29,8 @@ PROCESSES = 4
 
 
 class HeldSeats(NamedTuple):
-    """Seats that somebody keeps: a row for each customer of an e-mail, with `email_key`, and one
-    for each show of an address, with `address_key`.
+    """Seats that somebody keeps: a row for each customer of an e-mail and address, with
+    `email_key`, and one for each show of an address, without.
 
     `live` seats are held now; `counted` ones are these and those that count on for the pause.
     `ends_at` is when the first of them ends or ended.
@@ -42,6 +43,21 @@ class HeldSeats(NamedTuple):
     live: int
     counted: int
     ends_at: datetime
+
+
+class _Kept(NamedTuple):
+    """What one of them keeps; `ends_at` as in the rows, None when all is of this very batch."""
+
+    live: int
+    ended: int
+    ends_at: datetime | None
+
+    def without(self, part: "_Kept") -> "_Kept":
+        return _Kept(self.live - part.live, self.ended - part.ended, self.ends_at)
+
+    def with_more(self, more: "_Kept") -> "_Kept":
+        ends = [one.ends_at for one in (self, more) if one.ends_at is not None]
+        return _Kept(self.live + more.live, self.ended + more.ended, min(ends) if ends else None)
 
 
 class _Counts:
@@ -60,6 +76,9 @@ class _Counts:
     def add(self, key: object, seat_count: int) -> None:
         self.live[key] = self.live.get(key, 0) + seat_count
 
+    def of(self, key: object) -> _Kept:
+        return _Kept(self.live.get(key, 0), self.ended.get(key, 0), self.ends_at.get(key))
+
 
 class HeldLimits:
     """What was held when a batch began, and what the batch added."""
@@ -68,15 +87,19 @@ class HeldLimits:
         self._terms = terms
         self._customers = _Counts()
         self._emails = _Counts()
+        self._emails_here = _Counts()  # by e-mail and address
+        self._customers_here = _Counts()  # by customer and address
         self._addresses = _Counts()
         self._shows = _Counts()  # by address and show
         for row in rows:
-            if row.address_key is not None:
+            if row.email_key is None:
                 self._addresses.read(row.address_key, row)
                 self._shows.read((row.address_key, row.show_id), row)
             else:
                 self._customers.read(row.customer_id, row)
                 self._emails.read(row.email_key, row)
+                self._emails_here.read((row.email_key, row.address_key), row)
+                self._customers_here.read((row.customer_id, row.address_key), row)
 
     def add(self, hold: HoldSeats, seat_count: int) -> None:
         """The batch gave these away."""
@@ -85,6 +108,8 @@ class HeldLimits:
         if hold.address_key is not None:
             self._addresses.add(hold.address_key, seat_count)
             self._shows.add((hold.address_key, hold.show_id), seat_count)
+        self._emails_here.add((hold.email_key, hold.address_key), seat_count)
+        self._customers_here.add((hold.customer_id, hold.address_key), seat_count)
 
     def check(self, hold: HoldSeats, seat_count: int, now: datetime) -> None:
         """Raises GuestHoldsAlready, TooManyHeld, GivenBackTooMany, AddressHoldsTooMany."""
@@ -96,48 +121,58 @@ class HeldLimits:
         """Whether `hold` may have so many more. Raises as `check` does."""
         terms = self._terms
         if hold.is_guest:
-            self._check_customer(self._emails, hold.email_key, seat_count, now)
+            self._check_customer(self._emails.of(hold.email_key), seat_count, now)
         elif hold.is_staff:
-            self._check_live(self._customers, hold.customer_id, seat_count, terms.staff_seats_max)
+            own = self._customers.of(hold.customer_id)
+            self._check_live(own, seat_count, terms.staff_seats_max)
         else:
-            self._check_customer(self._customers, hold.customer_id, seat_count, now)
+            self._check_customer(self._of_account(hold), seat_count, now)
         address = hold.address_key
         if address is not None:
             of_show = (address, hold.show_id)
-            self._check_address(self._shows, of_show, seat_count, terms.address_show_seats_max, now)
-            self._check_address(self._addresses, address, seat_count, terms.address_seats_max, now)
+            self._check_address(
+                self._shows.of(of_show), seat_count, terms.address_show_seats_max, now
+            )
+            self._check_address(
+                self._addresses.of(address), seat_count, terms.address_seats_max, now
+            )
 
-    def _check_live(self, counts: _Counts, key: object, seat_count: int, most: int) -> None:
-        live = counts.live.get(key, 0)
-        if live + seat_count > most:
+    def _of_account(self, hold: HoldSeats) -> _Kept:
+        """What it holds anywhere, and what guests of its e-mail hold from its address."""
+        own = self._customers.of(hold.customer_id)
+        if hold.address_key is None:
+            return own
+        here = self._emails_here.of((hold.email_key, hold.address_key))
+        own_here = self._customers_here.of((hold.customer_id, hold.address_key))
+        return own.with_more(here.without(own_here))
+
+    def _check_live(self, kept: _Kept, seat_count: int, most: int) -> None:
+        if kept.live + seat_count > most:
             raise TooManyHeld(
-                f"You hold {live} seats, and {most} are the most at once. Pay for them or give"
-                " some back first.",
-                seats_held=live,
+                f"You hold {kept.live} seats, and {most} are the most at once. Pay for them or"
+                " give some back first.",
+                seats_held=kept.live,
                 seats_max=most,
             )
 
-    def _check_customer(self, counts: _Counts, key: object, seat_count: int, now: datetime) -> None:
+    def _check_customer(self, kept: _Kept, seat_count: int, now: datetime) -> None:
         most = self._terms.held_seats_max
-        self._check_live(counts, key, seat_count, most)
-        ended = counts.ended.get(key, 0)
-        held = counts.live.get(key, 0) + ended
-        if ended and held + seat_count > most:
-            seconds = self._seconds_until_fewer(counts, key, now)
+        self._check_live(kept, seat_count, most)
+        held = kept.live + kept.ended
+        if kept.ended and held + seat_count > most:
+            seconds = self._seconds_until_fewer(kept, now)
             raise GivenBackTooMany(
-                f"You gave back {ended} seats a short while ago. Please choose again in"
+                f"You gave back {kept.ended} seats a short while ago. Please choose again in"
                 f" {_minutes(seconds)}.",
                 seats_held=held,
                 seats_max=most,
                 retry_after_seconds=seconds,
             )
 
-    def _check_address(
-        self, counts: _Counts, key: object, seat_count: int, most: int, now: datetime
-    ) -> None:
-        held = counts.live.get(key, 0) + counts.ended.get(key, 0)
+    def _check_address(self, kept: _Kept, seat_count: int, most: int, now: datetime) -> None:
+        held = kept.live + kept.ended
         if held + seat_count > most:
-            seconds = self._seconds_until_fewer(counts, key, now)
+            seconds = self._seconds_until_fewer(kept, now)
             raise AddressHoldsTooMany(
                 f"From your network, {held} seats are held and not paid for, and {most} are the"
                 f" most. Pay for some, or try again in {_minutes(seconds)}; the box office can"
@@ -147,12 +182,11 @@ class HeldLimits:
                 retry_after_seconds=seconds,
             )
 
-    def _seconds_until_fewer(self, counts: _Counts, key: object, now: datetime) -> int:
+    def _seconds_until_fewer(self, kept: _Kept, now: datetime) -> int:
         """Until the first of them no longer counts, if nobody pays for it before."""
-        ends_at = counts.ends_at.get(key)
-        if ends_at is None:  # all of them were held in this very batch
+        if kept.ends_at is None:
             return self._terms.hold_seconds + self._terms.release_pause_seconds
-        left = (ends_at - now).total_seconds() + self._terms.release_pause_seconds
+        left = (kept.ends_at - now).total_seconds() + self._terms.release_pause_seconds
         return max(ceil(left), 1)
 
 

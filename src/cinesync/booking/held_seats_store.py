@@ -24,15 +24,14 @@ async def held_seats(
     are as soon as it knows of few. What was paid for has no keys.
     """
     statement = text(
-        "SELECT email_key, customer_id, CAST(NULL AS uuid) AS address_key,"
-        " CAST(NULL AS uuid) AS show_id,"
+        "SELECT email_key, customer_id, address_key, CAST(NULL AS uuid) AS show_id,"
         " CAST(coalesce(sum(jsonb_array_length(seats)) FILTER"
         " (WHERE state = 'held' AND expires_at > now()), 0) AS bigint) AS live,"
         " CAST(sum(jsonb_array_length(seats)) AS bigint) AS counted, min(expires_at) AS ends_at"
         " FROM bookings WHERE email_key IS NOT NULL"
         " AND email_key = ANY(CAST(:email_keys AS uuid[]))"
         " AND expires_at > now() - CAST(:pause AS bigint) * interval '1 second'"
-        " GROUP BY email_key, customer_id"
+        " GROUP BY email_key, customer_id, address_key"
         " UNION ALL SELECT CAST(NULL AS uuid), CAST(NULL AS uuid), address_key, show_id,"
         " CAST(coalesce(sum(jsonb_array_length(seats)) FILTER"
         " (WHERE state = 'held' AND expires_at > now()), 0) AS bigint),"

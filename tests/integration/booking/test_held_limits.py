@@ -66,6 +66,38 @@ async def test_no_guest_keeps_the_owner_of_an_email_from_buying(
     await office.hold(show, best=10, email_key=email_key)
 
 
+async def test_who_was_a_guest_first_and_signs_in_then_has_one_limit(
+    office: BoxOffice, show: ShowScheduled
+) -> None:
+    email_key, address_key = clock.new_id(), clock.new_id()
+    await office.hold(show, best=10, email_key=email_key, address_key=address_key, is_guest=True)
+    account = {
+        "email_key": email_key,
+        "address_key": address_key,
+        "is_guest": False,
+        "customer_id": clock.new_id(),
+    }
+    held, refusal = await fill(office, show, **account)
+    assert held == 10
+    assert isinstance(refusal, TooManyHeld)
+    assert refusal.members["seats_held"] == 20
+    elsewhere = account | {"address_key": clock.new_id()}
+    held, _ = await fill(office, show, **elsewhere)
+    assert held == 10, "its own count wherever it is, a guest's only where the guest is"
+
+
+async def test_what_a_guest_gave_back_counts_for_the_account_that_follows(
+    office: BoxOffice, show: ShowScheduled
+) -> None:
+    here = {"email_key": clock.new_id(), "address_key": clock.new_id()}
+    guest = await office.hold(show, best=10, is_guest=True, **here)
+    await office.release(guest)
+    customer_id = clock.new_id()
+    await office.hold(show, best=10, customer_id=customer_id, **here)
+    with pytest.raises(GivenBackTooMany):
+        await office.hold(show, best=10, customer_id=customer_id, **here)
+
+
 async def test_guests_of_an_email_count_what_its_account_holds(
     office: BoxOffice, show: ShowScheduled
 ) -> None:
