@@ -10,8 +10,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from cinesync.booking import admissions, event_handlers, revocations
-from cinesync.booking.admission_rules import Decision, Scan
+from cinesync.booking import admission_store, admissions, event_handlers, revocations
+from cinesync.booking.admission_rules import Decision, RefusedScan, Result, Scan
 from cinesync.booking.tickets import ALGORITHM, TOKEN_TYPE, TicketSigner, name_of
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import Actor
@@ -226,6 +226,60 @@ async def test_a_forged_ticket_is_unknown(
     assert (await scan(staff, made[forgery]()))["result"] == "unknown"
 
 
+async def test_scans_that_let_nobody_in_are_kept_once_and_listed(
+    customer: Storefront, staff: Storefront, show: ShowScheduled
+) -> None:
+    booking = await customer.book(show, "A1", "A2")
+    wrong, scan_id = str(clock.new_id()), clock.new_id()
+    results = [
+        await scan(staff, booking["ticket"], scan_id, show_id=wrong)
+        for _ in range(2)  # the first answer was lost
+    ]
+    results.append(await scan(staff, "no ticket", show_id=wrong))
+    await scan(staff, booking["ticket"])
+    results.append(await scan(staff, booking["ticket"]))
+    assert [one["result"] for one in results] == ["wrong_show"] * 2 + ["unknown", "already_used"]
+    path = "/api/booking/refused-scans"
+    kept = (await staff.get(path))["items"]
+    assert [one["result"] for one in kept] == ["already_used", "unknown", "wrong_show"]
+    assert (kept[2]["scan_id"], kept[2]["show_id"]) == (str(scan_id), wrong)
+    assert (kept[0]["booking_id"], kept[0]["show_id"]) == (
+        booking["booking_id"],
+        str(show.show_id),
+    )
+    assert (kept[0]["seats"], kept[0]["gate"]) == (["A1", "A2"], "Door 1")
+    assert kept[1]["booking_id"] is None
+    assert {one["staff_id"] for one in kept} == {str(staff.customer_id)}
+    of_gate = await staff.get(path, show_id=wrong, limit=1)
+    rest = await staff.get(path, show_id=wrong, limit=1, after=of_gate["next"])
+    assert [*of_gate["items"], *rest["items"]] == kept[1:]
+    assert rest["next"] is None
+    assert (await staff.http.get(path, params={"after": "x"})).status_code == 422
+
+
+async def test_refused_scans_are_forgotten_after_a_while(
+    customer: Storefront, staff: Storefront
+) -> None:
+    db = customer.office.db
+    refused = [
+        RefusedScan(
+            scan_id=clock.new_id(),
+            result=Result.UNKNOWN,
+            booking_id=None,
+            seats=(),
+            show_id=None,
+            gate="Door 1",
+            scanned_at=None,
+        )
+        for _ in range(3)
+    ]
+    await db.run(admission_store.insert_refused, refused, clock.new_id())
+    middle = (await staff.get("/api/booking/refused-scans"))["items"][1]["refusal_id"]
+    assert await db.run(admission_store.forget_refused, UUID(middle), 10) == 1
+    assert await db.run(admission_store.forget_refused, clock.new_id(), 1) == 1
+    assert len((await staff.get("/api/booking/refused-scans"))["items"]) == 1
+
+
 async def test_by_hand_staff_let_in_a_booking_and_are_named_for_it(
     customer: Storefront, staff: Storefront, show: ShowScheduled
 ) -> None:
@@ -248,6 +302,7 @@ async def test_only_staff_let_in_look_up_and_see_what_is_revoked(
     for path in (
         f"/api/booking/revocations?show_id={show.show_id}",
         f"/api/booking/lookup?booking_id={clock.new_id()}",
+        "/api/booking/refused-scans",
     ):
         assert (await customer.http.get(path)).status_code == 403
 

@@ -87,6 +87,35 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: Sequence[str] = ()
 
 
+class RefusedScan(msgspec.Struct, frozen=True, kw_only=True):
+    """A scan that let nobody in. `booking_id` is None for what is no ticket of this shop;
+    `show_id` is the gate's, or else the ticket's."""
+
+    scan_id: UUID
+    result: Result
+    booking_id: UUID | None
+    seats: Sequence[str]
+    show_id: UUID | None
+    gate: str
+    scanned_at: datetime | None
+
+
+def refusal_of(decision: Decision) -> RefusedScan | None:
+    """What is kept of it; None when it let somebody in."""
+    if decision.result is Result.ADMITTED:
+        return None
+    scan, found = decision.scan, decision.found
+    return RefusedScan(
+        scan_id=scan.scan_id,
+        result=decision.result,
+        booking_id=scan.booking_id,
+        seats=scan.seats,
+        show_id=scan.show_id or (found.show_id if found else scan.ticket_show_id),
+        gate=scan.gate,
+        scanned_at=scan.scanned_at,
+    )
+
+
 def decide(scan: Scan, found: Admissible | None) -> Decision:
     """What becomes of a scan. The same scan again gets the same answer."""
     if found is None or found.state not in {State.CONFIRMED, State.CANCELLED}:

@@ -1,13 +1,15 @@
 """Statements about who is inside: one to read a batch of scans by, one to write it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from cinesync.booking.admission_rules import Admissible, Decision, Used, when
+from cinesync.booking.admission_rules import Admissible, Decision, RefusedScan, Used, when
 from cinesync.booking.model import State
+from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction, text
 
 
@@ -89,6 +91,73 @@ async def insert_admissions(
     }
     written = await tx.execute(statement, parameters)
     return {(row.booking_id, row.seat) for row in written}
+
+
+class RefusedScanLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A scan that let nobody in, as it is kept."""
+
+    refusal_id: UUID
+    scan_id: UUID
+    result: str
+    booking_id: UUID | None
+    seats: Sequence[str]
+    show_id: UUID | None
+    gate: str
+    staff_id: UUID
+    scanned_at: datetime
+    refused_at: datetime
+
+
+async def insert_refused(tx: Transaction, refused: Sequence[RefusedScan], staff_id: UUID) -> None:
+    """Keep them, each scan once."""
+    statement = text(
+        "INSERT INTO refused_scans (refusal_id, scan_id, result, booking_id, seats, show_id, gate,"
+        " staff_id, scanned_at, refused_at) SELECT t.refusal_id, t.scan_id, t.result,"
+        " t.booking_id, CAST(t.seats AS jsonb), t.show_id, t.gate, CAST(:staff_id AS uuid),"
+        " least(coalesce(t.scanned_at, now()), now()), now() FROM unnest("
+        " CAST(:refusal_ids AS uuid[]), CAST(:scan_ids AS uuid[]), CAST(:results AS text[]),"
+        " CAST(:booking_ids AS uuid[]), CAST(:seats AS text[]), CAST(:show_ids AS uuid[]),"
+        " CAST(:gates AS text[]), CAST(:times AS timestamptz[])) AS t(refusal_id, scan_id, result,"
+        " booking_id, seats, show_id, gate, scanned_at) ON CONFLICT (scan_id) DO NOTHING"
+    )
+    rows = list({one.scan_id: one for one in refused}.values())
+    parameters: Mapping[str, Any] = {
+        "staff_id": staff_id,
+        "refusal_ids": [clock.new_id() for _ in rows],
+        "scan_ids": [one.scan_id for one in rows],
+        "results": [str(one.result) for one in rows],
+        "booking_ids": [one.booking_id for one in rows],
+        "seats": [msgspec.json.encode(one.seats).decode() for one in rows],
+        "show_ids": [one.show_id for one in rows],
+        "gates": [one.gate for one in rows],
+        "times": [one.scanned_at for one in rows],
+    }
+    await tx.execute(statement, parameters)
+
+
+async def refused_page(
+    tx: Transaction, show_id: UUID | None, before: UUID, limit: int
+) -> list[RefusedScanLine]:
+    """Of a show or of all of them, the newest first."""
+    statement = text(
+        "SELECT refusal_id, scan_id, result, booking_id, seats, show_id, gate, staff_id,"
+        " scanned_at, refused_at FROM refused_scans"
+        " WHERE (CAST(:show_id AS uuid) IS NULL OR show_id = CAST(:show_id AS uuid))"
+        " AND refusal_id < CAST(:before AS uuid)"
+        " ORDER BY refusal_id DESC LIMIT CAST(:limit AS bigint)"
+    )
+    rows = await tx.execute(statement, {"show_id": show_id, "before": before, "limit": limit})
+    return [RefusedScanLine(**dict(row)) for row in rows]
+
+
+async def forget_refused(tx: Transaction, before: UUID, limit: int) -> int:
+    """Drop those with older ids; how many."""
+    statement = text(
+        "DELETE FROM refused_scans WHERE refusal_id IN (SELECT refusal_id FROM refused_scans"
+        " WHERE refusal_id < CAST(:before AS uuid) ORDER BY refusal_id ASC"
+        " LIMIT CAST(:limit AS bigint))"
+    )
+    return (await tx.execute(statement, {"before": before, "limit": limit})).rowcount
 
 
 async def used_seats(tx: Transaction, region: str, booking_id: UUID) -> list[Used]:

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from cinesync.booking import admission_rules, admission_store, cancellation_store, service, store
-from cinesync.booking.admission_rules import Decision, Scan, Used
+from cinesync.booking.admission_rules import Decision, RefusedScan, Scan, Used
 from cinesync.booking.cancellation_store import RefundLine
 from cinesync.booking.model import AuditAction, Booking, Show
 from cinesync.chassis import audit_log
@@ -22,15 +22,23 @@ FOUND_MAX = 20
 
 
 async def admit(
-    tx: Transaction, scans: Sequence[Scan], by: Actor, staff_id: UUID
+    tx: Transaction,
+    scans: Sequence[Scan],
+    by: Actor,
+    staff_id: UUID,
+    strange: Sequence[RefusedScan] = (),
 ) -> list[Decision]:
-    """Let in who may enter; one decision for each scan, in order."""
+    """Let in who may enter; one decision for each scan, in order. `strange` are those scans of the
+    batch that are no tickets of this shop: they are kept, with all that let nobody in."""
     found = await admission_store.find_admissible(tx, [scan.booking_id for scan in scans])
     decisions, _ = admission_rules.decide_all(scans, found)
     written = await admission_store.insert_admissions(tx, decisions, staff_id)
     assert len(written) == sum(len(decision.fresh) for decision in decisions), "it was serialized"
     by_hand = [_entry(one, by) for one in decisions if one.scan.by_hand and one.fresh]
     await audit_log.append(tx, by_hand)
+    refused = [one for one in map(admission_rules.refusal_of, decisions) if one is not None]
+    if refused or strange:
+        await admission_store.insert_refused(tx, [*refused, *strange], staff_id)
     return decisions
 
 

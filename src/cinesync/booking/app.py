@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from functools import partial
 from typing import Annotated
 
-from cinesync.booking import held_seats_store, rescheduling, service, show_refunds
+from cinesync.booking import admission_store, held_seats_store, rescheduling, service, show_refunds
 from cinesync.booking.client_digests import Clients
 from cinesync.booking.context import Shop
 from cinesync.booking.event_handlers import HANDLERS
@@ -17,7 +18,7 @@ from cinesync.booking.personal_data import personal_data_router
 from cinesync.booking.routes import router
 from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tickets import TicketSigner
-from cinesync.chassis import background, open_files
+from cinesync.chassis import background, clock, open_files
 from cinesync.chassis.background import Loop
 from cinesync.chassis.database.database import Database, open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
@@ -40,6 +41,7 @@ SWEEP_GRACE_SECONDS = 60
 SWEEP_PAUSE_SECONDS = 10
 SWEEP_REST_SECONDS = 0.2  # between full batches: after a rush, buyers want the same turns
 SWEEP_BATCH_MAX = 200
+REFUSED_SCANS_KEPT = timedelta(days=30)
 LISTENERS_USUAL = 2_000
 MOVES_PAUSE_SECONDS = 2
 MOVES_BATCH_MAX = 200
@@ -157,7 +159,8 @@ def listeners(shop: Shop) -> Listeners:
 
 
 async def sweep(db: Database, terms: Terms) -> None:
-    """Tidy up holds that ran out, and then their holders, in bounded batches; until cancelled."""
+    """Tidy up holds that ran out, then their holders, and old refused scans, in bounded batches;
+    until cancelled."""
     while True:
         swept = await db.run(service.sweep_run_out, SWEEP_GRACE_SECONDS, SWEEP_BATCH_MAX)
         ended = await db.read(
@@ -165,8 +168,10 @@ async def sweep(db: Database, terms: Terms) -> None:
         )
         if ended:
             await db.run(held_seats_store.forget, ended)
+        before = clock.first_id_of(clock.now() - REFUSED_SCANS_KEPT)
+        forgotten = await db.run(admission_store.forget_refused, before, SWEEP_BATCH_MAX)
         background.succeeded()
-        is_full = SWEEP_BATCH_MAX in {swept, len(ended)}
+        is_full = SWEEP_BATCH_MAX in {swept, len(ended), forgotten}
         await asyncio.sleep(SWEEP_REST_SECONDS if is_full else SWEEP_PAUSE_SECONDS)
 
 

@@ -45,7 +45,7 @@ async def data(
     after: Annotated[str | None, QueryParameter(max_length=500)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = PAGE_MAX,
 ) -> Response[Page[dict[str, Any]]]:
-    """All that booking keeps of you, by page: holds, bookings, admissions, refused payments."""
+    """All that booking keeps of you, by page: holds, bookings, scans, refused payments."""
     items, following = await database.read(_page, caller.customer_id, _after(after), limit)
     return Response(Page(items, following), headers=NO_STORE)
 
@@ -80,10 +80,13 @@ async def _page(
 ) -> tuple[list[dict[str, Any]], str | None]:
     rows = await store.bookings_page(tx, customer_id, after, limit + 1)
     page = rows[:limit]
-    admissions = await store.admissions_of(tx, [row["booking_id"] for row in page])
+    booking_ids = [row["booking_id"] for row in page]
+    admissions = await store.admissions_of(tx, booking_ids)
+    refused_scans = await store.refused_scans_of(tx, booking_ids)
     refused = await store.refused_of(tx, customer_id) if after == FIRST else []
     items = [{"kind": "booking", **row} for row in page]
     items += [{"kind": "admission", **row} for row in admissions]
+    items += [{"kind": "refused_scan", **row} for row in refused_scans]
     items += [{"kind": "refused_payment", **row} for row in refused]
     return items, encode_cursor(str(page[-1]["booking_id"])) if rows[limit:] else None
 

@@ -49,6 +49,16 @@ async def admissions_of(tx: Transaction, booking_ids: Sequence[UUID]) -> list[di
     return [dict(row) for row in rows]
 
 
+async def refused_scans_of(tx: Transaction, booking_ids: Sequence[UUID]) -> list[dict[str, Any]]:
+    """When these tickets were shown and let nobody in."""
+    statement = text(
+        "SELECT booking_id, seats, result, gate, scanned_at FROM refused_scans"
+        " WHERE booking_id = ANY(CAST(:booking_ids AS uuid[])) ORDER BY refusal_id ASC"
+    )
+    rows = await tx.execute(statement, {"booking_ids": list(booking_ids)})
+    return [dict(row) for row in rows]
+
+
 async def refused_of(tx: Transaction, customer_id: UUID) -> list[dict[str, Any]]:
     """Payments that became no booking."""
     statement = text(

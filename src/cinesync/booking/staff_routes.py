@@ -9,16 +9,25 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from cinesync.booking import admissions, revocations, show_refunds, show_store, staff_refunds
+from cinesync.booking import (
+    admission_store,
+    admissions,
+    revocations,
+    show_refunds,
+    show_store,
+    staff_refunds,
+)
 from cinesync.booking import staff_schemas as views
+from cinesync.booking.admission_store import RefusedScanLine
 from cinesync.booking.admissions import FoundBooking
 from cinesync.booking.context import Shop
 from cinesync.booking.revocations import Revocations
 from cinesync.booking.show_refunds import Progress, RefundShow
 from cinesync.booking.staff_refunds import RefundBooking
 from cinesync.booking.tickets import NotATicket, name_of
+from cinesync.chassis.audit_log import LAST_ID
 from cinesync.chassis.http.access_tokens import Caller, require
-from cinesync.chassis.http.app import is_known
+from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor, is_known
 from cinesync.chassis.http.audit_log_api import actor_of
 from cinesync.chassis.problems import Invalid, NotFound
 
@@ -33,6 +42,8 @@ TheShop = NamedDependency[Shop]
 Who = NamedDependency[Caller]
 Text = Annotated[str | None, QueryParameter(max_length=views.TICKET_CHARS_MAX)]
 Seat = Annotated[str | None, QueryParameter(max_length=40)]
+After = Annotated[str | None, QueryParameter(max_length=500)]
+Limit = Annotated[int, QueryParameter(ge=1, le=100)]
 
 
 @post("/admissions", status_code=200)
@@ -44,17 +55,40 @@ async def admit(
     require(caller, *STAFF)
     read = [views.scan_of(body, shop.signer) for body in data.scans]
     scans = [scan for scan in read if scan is not None]
-    decided = iter(
-        await shop.db.run(admissions.admit, scans, actor_of(request, caller), caller.customer_id)
-        if scans
-        else ()
-    )
+    pairs = zip(data.scans, read, strict=True)
+    strange = [views.strange(body) for body, scan in pairs if scan is None]
+    by, staff_id = actor_of(request, caller), caller.customer_id
+    decided = iter(await shop.db.run(admissions.admit, scans, by, staff_id, strange))
     return views.AdmissionsView(
         [
             views.unknown(body) if scan is None else views.admission(next(decided))
             for body, scan in zip(data.scans, read, strict=True)
         ]
     )
+
+
+@get("/refused-scans")
+async def list_refused_scans(
+    shop: TheShop,
+    caller: Who,
+    show_id: FromQuery[UUID | None] = None,
+    after: After = None,
+    limit: Limit = 50,
+) -> Page[RefusedScanLine]:
+    """Scans that let nobody in, of a show or of all, the newest first; kept for some weeks. For
+    staff."""
+    require(caller, *STAFF)
+    before = _refusal_before(after) if after else LAST_ID
+    rows = await shop.db.read(admission_store.refused_page, show_id, before, limit + 1)
+    following = encode_cursor(str(rows[limit - 1].refusal_id)) if rows[limit:] else None
+    return Page(rows[:limit], following)
+
+
+def _refusal_before(after: str) -> UUID:
+    try:
+        return UUID(decode_cursor(after, 1)[0])
+    except ValueError as error:
+        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error
 
 
 @get("/revocations")
@@ -211,6 +245,14 @@ def staff_router(shop: Shop) -> Router:
     """All of it under /api/booking."""
     return Router(
         "/api/booking",
-        route_handlers=[admit, get_revocations, look_up, refund_booking, refund_show, show_refund],
+        route_handlers=[
+            admit,
+            list_refused_scans,
+            get_revocations,
+            look_up,
+            refund_booking,
+            refund_show,
+            show_refund,
+        ],
         dependencies={"shop": Provide(lambda: shop, sync_to_thread=False)},
     )

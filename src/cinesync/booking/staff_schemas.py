@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.booking.admission_rules import Decision, Result, Scan, Used
+from cinesync.booking.admission_rules import Decision, RefusedScan, Result, Scan, Used
 from cinesync.booking.admissions import FoundBooking
 from cinesync.booking.cancellation_store import RefundLine
 from cinesync.booking.model import Terms
@@ -99,6 +99,19 @@ def scan_of(body: ScanBody, signer: TicketSigner) -> Scan | None:
         theater_id=body.theater_id,
         gate=body.gate,
         by_hand=body.ticket is None,
+        scanned_at=body.scanned_at,
+    )
+
+
+def strange(body: ScanBody) -> RefusedScan:
+    """What is kept of something that is no ticket."""
+    return RefusedScan(
+        scan_id=body.scan_id,
+        result=Result.UNKNOWN,
+        booking_id=None,
+        seats=(),
+        show_id=body.show_id,
+        gate=body.gate,
         scanned_at=body.scanned_at,
     )
 

@@ -209,6 +209,25 @@ admissions = Table(
     Column("admitted_at", DateTime(timezone=True), nullable=False),
 )
 
+# Scans that let nobody in, for a while.
+refused_scans = Table(
+    "refused_scans",
+    metadata,
+    Column("refusal_id", Uuid, primary_key=True),
+    Column("scan_id", Uuid, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("booking_id", Uuid),
+    Column("seats", JSONB, nullable=False),
+    Column("show_id", Uuid),
+    Column("gate", Text, nullable=False),
+    Column("staff_id", Uuid, nullable=False),
+    Column("scanned_at", DateTime(timezone=True), nullable=False),
+    Column("refused_at", DateTime(timezone=True), nullable=False),
+)
+Index("refused_scans_once", refused_scans.c.scan_id, unique=True)
+Index("refused_scans_of_show", refused_scans.c.show_id, refused_scans.c.refusal_id)
+Index("refused_scans_of_booking", refused_scans.c.booking_id)
+
 # Moves of shows whose customers are not all told yet.
 reschedule_notices = Table(
     "reschedule_notices",

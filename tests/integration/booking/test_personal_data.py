@@ -65,6 +65,25 @@ async def test_customers_get_all_that_is_kept_of_them_and_nothing_of_others(
     assert (await http.get("/api/booking/me/data", headers={"Authorization": ""})).is_error
 
 
+async def test_scans_of_ones_tickets_are_shown_too(
+    open_storefront: OpenStorefront, make_client: MakeClient, office: BoxOffice
+) -> None:
+    front, staff = await open_storefront(), await open_storefront("staff")
+    show = await office.schedule(scheduled(starts_in_minutes=60))
+    ticket = (await front.book(show, "A1", "A2"))["ticket"]
+    for _ in range(2):
+        scans = [{"scan_id": str(clock.new_id()), "ticket": ticket, "gate": "Door 1"}]
+        await staff.http.post("/api/booking/admissions", json={"scans": scans})
+    items = (await _own_data(front, make_client).get("/api/booking/me/data")).json()["items"]
+    assert [item["kind"] for item in items] == [
+        "booking",
+        "admission",
+        "admission",
+        "refused_scan",
+    ]
+    assert (items[3]["result"], items[3]["seats"]) == ("already_used", ["A1", "A2"])
+
+
 async def test_what_is_under_way_is_named_until_it_is_over(
     front: Storefront, make_client: MakeClient, office: BoxOffice
 ) -> None:
