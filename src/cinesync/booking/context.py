@@ -86,9 +86,11 @@ class Shop:
         versions = self.live.versions(wanted)
         results: Sequence[HoldResult]
         try:
-            held = await self.db.run_one(held_seats_store.held_by, holds, self.terms)
-            known = None if is_near(holds, held, self.terms) else held
-            results = await self.db.run(service.hold_seats, holds, self.kept, self.terms, known)
+            kept = await self.db.run_one(held_seats_store.kept_by, holds, self.terms)
+            counts = is_near(holds, kept, self.terms)
+            results = await self.db.run(
+                service.hold_seats, holds, self.kept, self.terms, counts_held=counts
+            )
         except NothingHeld as refused:
             results = refused.results
         self.live.seats_held([result.event for result in results if isinstance(result, Held)])

@@ -9,7 +9,8 @@ it buys from: that is its owner, first as a guest. What they hold from elsewhere
 that no stranger who types its e-mail can keep its owner from buying.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from math import ceil
 from typing import NamedTuple
@@ -64,17 +65,14 @@ class _Counts:
     """Seats by whoever keeps them. What ended unpaid only the database tells, and seldom."""
 
     def __init__(self) -> None:
-        self.live: dict[object, int] = {}
+        self.live: defaultdict[object, int] = defaultdict(int)
         self.ended: dict[object, int] = {}
         self.ends_at: dict[object, datetime] = {}
 
     def read(self, key: object, row: HeldSeats) -> None:
-        self.add(key, row.live)
+        self.live[key] += row.live
         self.ended[key] = self.ended.get(key, 0) + row.counted - row.live
         self.ends_at[key] = min(row.ends_at, self.ends_at.get(key, row.ends_at))
-
-    def add(self, key: object, seat_count: int) -> None:
-        self.live[key] = self.live.get(key, 0) + seat_count
 
     def of(self, key: object) -> _Kept:
         return _Kept(self.live.get(key, 0), self.ended.get(key, 0), self.ends_at.get(key))
@@ -103,13 +101,13 @@ class HeldLimits:
 
     def add(self, hold: HoldSeats, seat_count: int) -> None:
         """The batch gave these away."""
-        self._customers.add(hold.customer_id, seat_count)
-        self._emails.add(hold.email_key, seat_count)
+        self._customers.live[hold.customer_id] += seat_count
+        self._emails.live[hold.email_key] += seat_count
+        self._emails_here.live[hold.email_key, hold.address_key] += seat_count
+        self._customers_here.live[hold.customer_id, hold.address_key] += seat_count
         if hold.address_key is not None:
-            self._addresses.add(hold.address_key, seat_count)
-            self._shows.add((hold.address_key, hold.show_id), seat_count)
-        self._emails_here.add((hold.email_key, hold.address_key), seat_count)
-        self._customers_here.add((hold.customer_id, hold.address_key), seat_count)
+            self._addresses.live[hold.address_key] += seat_count
+            self._shows.live[hold.address_key, hold.show_id] += seat_count
 
     def check(self, hold: HoldSeats, seat_count: int, now: datetime) -> None:
         """Raises GuestHoldsAlready, TooManyHeld, GivenBackTooMany, AddressHoldsTooMany."""
@@ -190,28 +188,25 @@ class HeldLimits:
         return max(ceil(left), 1)
 
 
-def is_near(holds: Sequence[HoldSeats], rows: Sequence[HeldSeats], terms: Terms) -> bool:
-    """Whether one of these may come near a limit, so that what is held must be read again in the
+def is_near(holds: Sequence[HoldSeats], kept: Mapping[UUID | None, int], terms: Terms) -> bool:
+    """Whether one of these may come near a limit, so that what is held must be read in the
     transaction that holds more: only there two processes cannot both believe the same count.
+    `kept` are the seats that count already, by address, and under None those of all e-mails.
 
-    Far from every limit it is read before it, because what a transaction reads of an index is
-    locked by the page: processes would abort each other whoever their customers are. Four of
-    them at once then stay within a limit by address, and two within one by e-mail.
+    Far from every limit nothing of it matters, and it is summed up before the transaction, because
+    what one reads of an index is locked by the page: processes would abort each other whoever
+    their customers are. Four of them at once then stay within a limit by address, and two within
+    one by e-mail.
     """
-    if len({hold.email_key for hold in holds}) < len(holds):
-        return True
-    if any(row.email_key is not None for row in rows):
+    if len({hold.email_key for hold in holds}) < len(holds) or kept.get(None):
         return True
     # By address alone: to tell its shows apart as well would cost every hold more than it spares.
     far = min(terms.address_seats_max, terms.address_show_seats_max) // PROCESSES
-    kept: dict[UUID | None, int] = {}
-    for row in rows:
-        kept[row.address_key] = kept.get(row.address_key, 0) + row.counted
+    after = defaultdict(int, kept)
     for hold in holds:
-        address = hold.address_key
-        kept[address] = kept.get(address, 0) + (len(hold.seats) or hold.best)
-    kept.pop(None, None)
-    return bool(kept) and max(kept.values()) > far
+        if hold.address_key is not None:
+            after[hold.address_key] += len(hold.seats) or hold.best
+    return max(after.values(), default=0) > far
 
 
 def _minutes(seconds: int) -> str:

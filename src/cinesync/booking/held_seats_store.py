@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -10,6 +11,15 @@ from cinesync.booking.held_limits import HeldSeats
 from cinesync.booking.model import Booking, HoldSeats, State, Terms
 from cinesync.booking.store import Claim
 from cinesync.chassis.database.database import Transaction, text
+
+IN_TIME: Final = "expires_at > now() - CAST(:pause AS bigint) * interval '1 second'"
+OF_EMAILS: Final = (
+    f"WHERE email_key IS NOT NULL AND email_key = ANY(CAST(:email_keys AS uuid[])) AND {IN_TIME}"
+)
+OF_ADDRESSES: Final = (
+    "WHERE address_key IS NOT NULL AND address_key = ANY(CAST(:address_keys AS uuid[]))"
+    f" AND {IN_TIME}"
+)
 
 
 async def held_seats(
@@ -24,22 +34,17 @@ async def held_seats(
     are as soon as it knows of few. What was paid for has no keys.
     """
     statement = text(
-        "SELECT email_key, customer_id, address_key, CAST(NULL AS uuid) AS show_id,"
+        "SELECT email_key, customer_id, address_key,"  # noqa: S608 constants
+        " CAST(NULL AS uuid) AS show_id,"
         " CAST(coalesce(sum(jsonb_array_length(seats)) FILTER"
         " (WHERE state = 'held' AND expires_at > now()), 0) AS bigint) AS live,"
         " CAST(sum(jsonb_array_length(seats)) AS bigint) AS counted, min(expires_at) AS ends_at"
-        " FROM bookings WHERE email_key IS NOT NULL"
-        " AND email_key = ANY(CAST(:email_keys AS uuid[]))"
-        " AND expires_at > now() - CAST(:pause AS bigint) * interval '1 second'"
-        " GROUP BY email_key, customer_id, address_key"
+        f" FROM bookings {OF_EMAILS} GROUP BY email_key, customer_id, address_key"
         " UNION ALL SELECT CAST(NULL AS uuid), CAST(NULL AS uuid), address_key, show_id,"
         " CAST(coalesce(sum(jsonb_array_length(seats)) FILTER"
         " (WHERE state = 'held' AND expires_at > now()), 0) AS bigint),"
         " CAST(sum(jsonb_array_length(seats)) AS bigint), min(expires_at)"
-        " FROM bookings WHERE address_key IS NOT NULL"
-        " AND address_key = ANY(CAST(:address_keys AS uuid[]))"
-        " AND expires_at > now() - CAST(:pause AS bigint) * interval '1 second'"
-        " GROUP BY address_key, show_id"
+        f" FROM bookings {OF_ADDRESSES} GROUP BY address_key, show_id"
     )
     parameters = {
         "email_keys": list(email_keys),
@@ -51,11 +56,43 @@ async def held_seats(
 
 async def held_by(tx: Transaction, holds: Sequence[HoldSeats], terms: Terms) -> list[HeldSeats]:
     """What those who want seats, and their addresses, keep already."""
-    return await held_seats(
-        tx,
+    return await held_seats(tx, *_keys(holds), terms.release_pause_seconds)
+
+
+async def kept_by(
+    tx: Transaction, holds: Sequence[HoldSeats], terms: Terms
+) -> dict[UUID | None, int]:
+    """The same in sum: seats by address, and under None those of all their e-mails."""
+    return await kept_seats(tx, *_keys(holds), terms.release_pause_seconds)
+
+
+async def kept_seats(
+    tx: Transaction,
+    email_keys: Collection[UUID],
+    address_keys: Collection[UUID],
+    pause_seconds: int,
+) -> dict[UUID | None, int]:
+    """What `held_seats` counts, in sum: seats by address, and under None those of all e-mails."""
+    statement = text(
+        "SELECT CAST(NULL AS uuid) AS address_key,"  # noqa: S608 constants
+        " CAST(coalesce(sum(jsonb_array_length(seats)), 0) AS bigint) AS counted"
+        f" FROM bookings {OF_EMAILS}"
+        " UNION ALL SELECT address_key, CAST(sum(jsonb_array_length(seats)) AS bigint)"
+        f" FROM bookings {OF_ADDRESSES} GROUP BY address_key"
+    )
+    parameters = {
+        "email_keys": list(email_keys),
+        "address_keys": list(address_keys),
+        "pause": pause_seconds,
+    }
+    return dict(await tx.execute(statement, parameters))
+
+
+def _keys(holds: Sequence[HoldSeats]) -> tuple[set[UUID], set[UUID]]:
+    """Of their e-mails and their addresses."""
+    return (
         {hold.email_key for hold in holds},
         {hold.address_key for hold in holds if hold.address_key is not None},
-        terms.release_pause_seconds,
     )
 
 

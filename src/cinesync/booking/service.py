@@ -12,7 +12,7 @@ from cinesync.booking import held_seats_store, show_store, store
 from cinesync.booking.allocation import companions
 from cinesync.booking.allocation.hold_allocator import Counter, Pick
 from cinesync.booking.allocation.seating import Hall
-from cinesync.booking.held_limits import HeldLimits, HeldSeats
+from cinesync.booking.held_limits import HeldLimits
 from cinesync.booking.model import (
     NEXT,
     Booking,
@@ -58,16 +58,17 @@ async def hold_seats(
     holds: Sequence[HoldSeats],
     kept: Kept,
     terms: Terms,
-    held: Sequence[HeldSeats] | None = None,
+    *,
+    counts_held: bool = True,
 ) -> list[HoldResult]:
     """Hold all or none of each customer's seats; one answer for each, in order.
 
-    `held` is what they keep already, if that was read before: see `held_limits.is_near`.
+    What they keep already is only counted near a limit: see `held_limits.is_near`.
 
     Conflicts within the batch are decided in memory, in arrival order; with other processes by
     the primary key, whatever was read before. Raises NothingHeld when all are refused.
     """
-    counter = await open_counter(tx, holds, kept, terms, held)
+    counter = await open_counter(tx, holds, kept, terms, counts_held=counts_held)
     decided = [counter.decide(hold) for hold in holds]
     picks = [pick for pick in decided if isinstance(pick, Pick)]
     gone = await _claim_all_or_none(tx, picks, terms)
@@ -86,14 +87,14 @@ async def open_counter(
     holds: Sequence[HoldSeats],
     kept: Kept,
     terms: Terms,
-    held: Sequence[HeldSeats] | None = None,
+    *,
+    counts_held: bool = True,
 ) -> Counter:
     """Read once for the whole batch what its decisions rest on."""
     sales = await store.sales_of(tx, [hold.show_id for hold in holds])
     shows = await kept.shows(tx, sales)
     taken = {sale.show_id: sale.taken for sale in sales}
-    if held is None:
-        held = await held_seats_store.held_by(tx, holds, terms)
+    held = await held_seats_store.held_by(tx, holds, terms) if counts_held else ()
     halls = {show.layout_id: await kept.hall(tx, show.layout_id) for show in shows.values()}
     for show in shows.values():
         unpriced = halls[show.layout_id].outside(show.prices_cents.keys())

@@ -1,6 +1,9 @@
 """A hold reads little, however many others hold seats just now or have them already."""
 
+from collections.abc import Awaitable, Callable
 from uuid import UUID
+
+import pytest
 
 from cinesync.booking import held_seats_store, store
 from cinesync.chassis import clock
@@ -37,6 +40,14 @@ async def held_and_read(tx: Transaction, key: UUID) -> tuple[int, int]:
     return sum(row.live for row in held), await looks_at_bookings(tx) - before
 
 
+async def kept_and_read(tx: Transaction, key: UUID) -> tuple[int, int]:
+    """The same in sum."""
+    batch = {key, *(clock.new_id() for _ in range(BATCH))}
+    before = await looks_at_bookings(tx)
+    kept = await held_seats_store.kept_seats(tx, batch, batch, 300)
+    return sum(kept.values()), await looks_at_bookings(tx) - before
+
+
 async def looks_at_bookings(tx: Transaction) -> int:
     """Rows and keys, by this connection so far."""
     statement = text(
@@ -47,15 +58,18 @@ async def looks_at_bookings(tx: Transaction) -> int:
     return int((await tx.execute(statement)).scalar_one())
 
 
-async def test_a_rush_in_a_new_shop_does_not_make_holds_dearer(office: BoxOffice) -> None:
+@pytest.mark.parametrize("read", [held_and_read, kept_and_read])
+async def test_a_rush_in_a_new_shop_does_not_make_holds_dearer(
+    office: BoxOffice, read: Callable[[Transaction, UUID], Awaitable[tuple[int, int]]]
+) -> None:
     await office.execute("TRUNCATE bookings")
     show = await office.schedule(scheduled())
     first = await office.hold(show, best=3)
     await office.execute(OTHERS, holds=FEW)
     for _ in range(UNTIL_PLANNED):
-        await office.db.read(held_and_read, clock.new_id())
+        await office.db.read(read, clock.new_id())
     await office.execute(OTHERS, holds=HOLDS)
-    held, looks = await office.db.read(held_and_read, first.customer_id)
+    held, looks = await office.db.read(read, first.customer_id)
     assert held == len(first.seats)
     assert looks < READ_MAX
 

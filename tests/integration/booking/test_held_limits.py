@@ -254,20 +254,32 @@ async def test_near_a_limit_what_is_held_is_read_where_it_is_exact(
     assert {type(one) for one in answers} == {Held, AddressHoldsTooMany}
 
 
-def test_only_who_is_near_a_limit_is_counted_anew() -> None:
+def test_only_near_a_limit_is_counted_what_is_held() -> None:
     terms, show = Terms(), scheduled()
     address_key, customer_id = clock.new_id(), clock.new_id()
     plain = [wish(show, "A1", "A2") for _ in range(50)]
-    assert not is_near(plain, [], terms)
-    row_of = HeldSeats(None, None, address_key, show.show_id, 13, 13, show.starts_at)
-    assert not is_near([wish(show, "A1", "A2", address_key=address_key)], [row_of], terms)
-    assert is_near([wish(show, best=3, address_key=address_key)], [row_of], terms)
-    elsewhere = row_of._replace(show_id=clock.new_id(), counted=5)
-    assert is_near([wish(show, best=1, address_key=address_key)], [row_of, elsewhere], terms)
-    assert is_near([wish(show, "A1", customer_id=customer_id)] * 2, [], terms)
-    own = HeldSeats(customer_id, customer_id, None, None, 2, 2, show.starts_at)
-    assert is_near([wish(show, "A1", customer_id=customer_id)], [own], terms)
-    assert not is_near([wish(show, best=10, address_key=None)] * 1, [], terms)
+    assert not is_near(plain, {None: 0}, terms)
+    kept = {None: 0, address_key: 13}
+    assert not is_near([wish(show, "A1", "A2", address_key=address_key)], kept, terms)
+    assert is_near([wish(show, best=3, address_key=address_key)], kept, terms)
+    assert is_near([wish(show, "A1", customer_id=customer_id)] * 2, {None: 0}, terms)
+    assert is_near([wish(show, "A1", customer_id=customer_id)], {None: 2}, terms)
+    assert not is_near([wish(show, best=10, address_key=None)] * 1, {None: 0}, terms)
+
+
+async def test_what_is_kept_is_summed_up(office: BoxOffice, show: ShowScheduled) -> None:
+    address_key, email_key = clock.new_id(), clock.new_id()
+    who = {"address_key": address_key, "is_guest": True}
+    first = await office.hold(show, best=3, email_key=email_key, **who)
+    await office.hold(await office.schedule(scheduled(hall())), best=2, **who)
+    await office.pay(await office.hold(show, best=4, email_key=email_key, **who))
+    await office.release(first)
+    wanted = [wish(show, "A1", email_key=email_key, address_key=address_key)]
+    kept = await office.db.run_one(held_seats_store.kept_by, wanted, office.terms)
+    assert kept == {None: 3, address_key: 5}
+    assert await office.db.run_one(held_seats_store.kept_by, [wish(show, "A1")], office.terms) == {
+        None: 0
+    }
 
 
 async def _race(office: BoxOffice, db: Database) -> list[int]:
