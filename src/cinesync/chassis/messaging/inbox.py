@@ -1,6 +1,7 @@
 """Events arrive at least once and take effect once: inbox row and effect in one transaction."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,7 +21,7 @@ Handler = Callable[[Transaction, Sequence[Any]], Awaitable[object]]
 Handlers = Mapping[type[Event], Handler]
 
 
-async def insert_fresh(tx: Transaction, queue: str, event_ids: Sequence[UUID]) -> set[UUID]:
+async def insert_fresh(tx: Transaction, queue: str, event_ids: Collection[UUID]) -> set[UUID]:
     """Claim `event_ids` for `queue`; those that were not there before."""
     statement = text(
         "INSERT INTO inbox (queue, event_id)"
@@ -28,7 +29,7 @@ async def insert_fresh(tx: Transaction, queue: str, event_ids: Sequence[UUID]) -
         " FROM unnest(CAST(:event_ids AS uuid[])) AS t(event_id)"
         " ON CONFLICT (queue, event_id) DO NOTHING RETURNING event_id"
     )
-    rows = await tx.execute(statement, {"queue": queue, "event_ids": sorted(set(event_ids))})
+    rows = await tx.execute(statement, {"queue": queue, "event_ids": sorted(event_ids)})
     return set(rows.scalars())
 
 
@@ -108,9 +109,21 @@ class Inbox:
         return failures
 
     async def _handle(self, messages: Sequence[Message]) -> None:
-        events = [decode(self.event_type, message.body) for message in messages]
+        # A message may be in a batch twice.
+        events = {one.event_id: decode(self.event_type, one.body) for one in messages}
         fresh = await self.db.run_repeatable(self._handle_fresh, events)
         telemetry.EVENTS_HANDLED.labels(self.queue, "handled").inc(len(fresh))
+        if log.is_enabled_for(logging.INFO):
+            self._tell(fresh)
+
+    async def _handle_fresh(self, tx: Transaction, events: Mapping[UUID, Event]) -> list[Event]:
+        fresh_ids = await insert_fresh(tx, self.queue, events)
+        fresh = [event for event_id, event in events.items() if event_id in fresh_ids]
+        if fresh:
+            await self.handler(tx, fresh)
+        return fresh
+
+    def _tell(self, fresh: Sequence[Event]) -> None:
         for event in (event for event in fresh if event.trace):
             log.info(
                 "event.handled",
@@ -118,18 +131,6 @@ class Inbox:
                 trace_id=telemetry.trace_id(event.trace),
                 **{name: getattr(event, name) for name in _ids(type(event))},
             )
-
-    async def _handle_fresh(self, tx: Transaction, events: Sequence[Event]) -> list[Event]:
-        fresh_ids = await insert_fresh(tx, self.queue, [event.event_id for event in events])
-        # A message may be in a batch twice: the first one counts.
-        fresh = [
-            e
-            for e in {event.event_id: event for event in events}.values()
-            if e.event_id in fresh_ids
-        ]
-        if fresh:
-            await self.handler(tx, fresh)
-        return fresh
 
 
 @cache
