@@ -22,7 +22,7 @@ from cinesync.chassis.database.database import Database, open_database
 from cinesync.chassis.http import access_tokens
 from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.http.app import service_app
-from cinesync.chassis.http.fast_path import Shortcut, Shortcuts
+from cinesync.chassis.http.fast_path import FastPath, FastPaths
 from cinesync.supervisor.postgres import Postgres
 from tests.support.shop import Shop
 
@@ -162,9 +162,9 @@ async def make_client(verifier: Verifier) -> AsyncIterator[MakeClient]:
     clients: list[httpx.AsyncClient] = []
 
     def make(
-        name: str, routes: list[ControllerRouterHandler], shortcuts: Sequence[Shortcut] = ()
+        name: str, routes: list[ControllerRouterHandler], fast_paths: Sequence[FastPath] = ()
     ) -> httpx.AsyncClient:
-        app = Shortcuts(shortcuts, verifier, service_app(name, routes, verifier))
+        app = FastPaths(fast_paths, verifier, service_app(name, routes, verifier))
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
         clients.append(httpx.AsyncClient(transport=transport, base_url="http://test"))
         return clients[-1]

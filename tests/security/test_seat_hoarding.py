@@ -8,12 +8,12 @@ import httpx
 import pytest
 
 from cinesync.booking.context import Shop
-from cinesync.booking.fast_path import shortcuts
+from cinesync.booking.fast_path import fast_paths
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
-from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature
+from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
 from cinesync.contracts.movies import ShowScheduled
 from tests.conftest import MakeClient, Sign
 from tests.integration.booking.conftest import migrated, office  # noqa: F401 fixtures
@@ -39,7 +39,7 @@ async def http(
     """Booking's API, seen from one address."""
     shop = Shop(office.db, office.terms, TicketSigner("a secret"), CLIENTS, listeners_max=10)
     yield make_client(
-        "booking", [router(shop)], shortcuts(shop) if request.param == "fast path" else ()
+        "booking", [router(shop)], fast_paths(shop) if request.param == "fast path" else ()
     )
     await shop.close()
 
@@ -66,7 +66,7 @@ async def test_one_address_holds_a_third_of_a_hall_at_most(
     http: httpx.AsyncClient, show: ShowScheduled, sign: Sign
 ) -> None:
     assert await hoard(http, show, sign) == (56, {429})
-    made_up = VisitorSignature("a guess").sign("203.0.113.9")
+    made_up = AddressSigner("a guess").sign("203.0.113.9")
     assert await hoard(http, show, sign, **{VISITOR_HEADER: made_up}) == (0, {409, 429})
 
 
@@ -74,7 +74,7 @@ async def test_the_storefronts_visitors_are_told_apart(
     http: httpx.AsyncClient, show: ShowScheduled, sign: Sign
 ) -> None:
     await hoard(http, show, sign)
-    stated = VisitorSignature("a secret").sign("203.0.113.9")
+    stated = AddressSigner("a secret").sign("203.0.113.9")
     held, _ = await hoard(http, show, sign, **{VISITOR_HEADER: stated})
     assert held == 56
 

@@ -19,17 +19,17 @@ from cinesync.bank.store import Books, Delays
 from cinesync.bank.webhooks import Courier
 from cinesync.booking import routes as booking_routes
 from cinesync.booking.context import Shop
-from cinesync.booking.fast_path import shortcuts as booking_shortcuts
+from cinesync.booking.fast_path import fast_paths as booking_fast_paths
 from cinesync.booking.staff_routes import staff_router
 from cinesync.chassis import clock
 from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.http.app import service_app
-from cinesync.chassis.http.fast_path import Shortcut
+from cinesync.chassis.http.fast_path import FastPath
 from cinesync.chassis.http.strict_bodies import LenientBody
 from cinesync.ledger import routes as ledger_routes
 from cinesync.movies import routes as movies_routes
 from cinesync.payment import routes as payment_routes
-from cinesync.payment.fast_path import shortcuts as payment_shortcuts
+from cinesync.payment.fast_path import fast_paths as payment_fast_paths
 from tests.conftest import MakeClient, Sign
 
 ANYTHING = cast(Any, None)  # nothing behind the body is reached
@@ -44,7 +44,7 @@ class Api(NamedTuple):
 
     name: str
     routes: Sequence[ControllerRouterHandler]
-    shortcuts: Sequence[Shortcut] = ()
+    fast_paths: Sequence[FastPath] = ()
 
 
 def apis() -> list[Api]:
@@ -53,8 +53,8 @@ def apis() -> list[Api]:
     return [
         Api("auth", [auth_router(ANYTHING, ANYTHING, ANYTHING, ANYTHING, ANYTHING)]),
         Api("movies", [movies_routes.router(ANYTHING)]),
-        Api("booking", [booking_routes.router(shop), staff_router(shop)], booking_shortcuts(shop)),
-        Api("payment", payment_routes.routes(desk), payment_shortcuts(desk)),
+        Api("booking", [booking_routes.router(shop), staff_router(shop)], booking_fast_paths(shop)),
+        Api("payment", payment_routes.routes(desk), payment_fast_paths(desk)),
         Api("ledger", ledger_routes.routes(ANYTHING)),
     ]
 
@@ -120,7 +120,7 @@ def _resolved(described: dict[str, Any], schema: dict[str, Any]) -> dict[str, An
 async def test_every_body_of_every_service_refuses_what_it_does_not_know(
     api: Api, make_client: MakeClient, sign: Sign, verifier: Verifier
 ) -> None:
-    client = make_client(api.name, list(api.routes), api.shortcuts)
+    client = make_client(api.name, list(api.routes), api.fast_paths)
     client.headers["Authorization"] = f"Bearer {sign(clock.new_id(), 'manager')}"
     tried = list(attempts(service_app(api.name, list(api.routes), verifier)))
     assert tried or api.name == "ledger"  # it takes no bodies at all

@@ -31,7 +31,7 @@ from cinesync.auth.staff import DEFAULT_REGION, DEMO_ROLES
 from cinesync.chassis.background import Loop
 from cinesync.chassis.database.database import Database, open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
-from cinesync.chassis.http.client import Peer
+from cinesync.chassis.http.client import HttpClient
 from cinesync.chassis.http.client_address import ClientAddresses
 from cinesync.chassis.http.revocations import Revocations
 from cinesync.chassis.messaging.event import Event
@@ -140,7 +140,7 @@ def build(environ: Mapping[str, str]) -> Service:
     guests = _guest_retention(settings, database, ring)
     upkeep = Upkeep(database, windows, settings.upkeep_seconds, guests)
     router = auth_router(desk, links, ring, door, published)
-    others = Peer(settings.api_url, settings.api_timeout_seconds)
+    others = HttpClient(settings.api_url, settings.api_timeout_seconds)
     erasure = Erasure(database, vault, ring, desk, published, others)
     return Service(
         name="auth",
@@ -167,7 +167,7 @@ def _guest_retention(
 ) -> GuestRetention | None:
     if not settings.guest_retention_days or not settings.booking_url:
         return None
-    booking = Peer(settings.booking_url, guest_retention.TIMEOUT_SECONDS)
+    booking = HttpClient(settings.booking_url, guest_retention.TIMEOUT_SECONDS)
     return GuestRetention(database, ring, booking, timedelta(days=settings.guest_retention_days))
 
 

@@ -28,7 +28,7 @@ from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database
 from cinesync.chassis.http.access_tokens import Caller
-from cinesync.chassis.http.client import Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, NoResponse
 from cinesync.chassis.problems import Forbidden, Unavailable
 
 GUESTS_AT_ONCE_MAX = 100
@@ -52,7 +52,7 @@ class Erasure:
         ring: KeyRing,
         desk: Desk,
         revocations: PublishedRevocations,
-        others: Peer,
+        others: HttpClient,
     ) -> None:
         self._db = db
         self._vault = vault
@@ -129,7 +129,7 @@ class Erasure:
             if answer.status != OK:
                 raise OthersAway(retry_after_seconds=2)
             items: list[dict[str, Any]] = answer.json()["items"]
-        except PeerAway as error:
+        except NoResponse as error:
             raise OthersAway(retry_after_seconds=2) from error
         return items
 

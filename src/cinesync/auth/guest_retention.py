@@ -18,7 +18,7 @@ from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database.database import Database
 from cinesync.chassis.http.access_tokens import SERVICE_ROLE
-from cinesync.chassis.http.client import Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, NoResponse
 
 PATH: Final = "/api/booking/customers/buyers"
 BATCH_MAX: Final = 500
@@ -38,7 +38,9 @@ class Buyers(msgspec.Struct, frozen=True):
 class GuestRetention:
     """Any number of processes may do this side by side."""
 
-    def __init__(self, db: Database, ring: KeyRing, booking: Peer, retention: timedelta) -> None:
+    def __init__(
+        self, db: Database, ring: KeyRing, booking: HttpClient, retention: timedelta
+    ) -> None:
         self._db = db
         self._ring = ring
         self._booking = booking
@@ -50,7 +52,7 @@ class GuestRetention:
         try:
             while await self._forget_some():
                 pass
-        except PeerAway as away:
+        except NoResponse as away:
             log.warning("guests.kept", reason=str(away))
 
     async def close(self) -> None:
@@ -58,7 +60,7 @@ class GuestRetention:
         await self._booking.close()
 
     async def _forget_some(self) -> bool:
-        """Whether there may be more. Raises PeerAway."""
+        """Whether there may be more. Raises NoResponse."""
         before = clock.first_id_of(clock.now() - self._retention)
         reached, guests = await self._db.read(
             guest_store.find_guests, self._reached, before, BATCH_MAX
@@ -85,8 +87,8 @@ class GuestRetention:
             headers={"Authorization": f"Bearer {token.token}"},
         )
         if answer.status != HTTPStatus.OK:
-            raise PeerAway(f"booking answered {answer.status}")
+            raise NoResponse(f"booking answered {answer.status}")
         try:
             return msgspec.json.decode(answer.body, type=Buyers).customer_ids
         except msgspec.MsgspecError as error:
-            raise PeerAway("booking gave an answer that says nothing of buyers") from error
+            raise NoResponse("booking gave an answer that says nothing of buyers") from error

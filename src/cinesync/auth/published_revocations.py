@@ -12,7 +12,7 @@ from cinesync.auth import revocation_store
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
 from cinesync.chassis.http.app import etag_of
-from cinesync.chassis.http.client import PeerAway
+from cinesync.chassis.http.client import NoResponse
 from cinesync.chassis.http.revocations import GUESTS_MAX, SESSIONS_MAX, RevocationList, Revocations
 from cinesync.chassis.problems import Unavailable
 
@@ -61,7 +61,7 @@ class PublishedRevocations:
         try:
             await self.refresh()
         except Unavailable as error:
-            raise PeerAway(str(error)) from error
+            raise NoResponse(str(error)) from error
         return self._etag, None
 
     async def _read(self) -> None:

@@ -16,7 +16,7 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from cinesync.bank import routes
-from cinesync.bank.fast_path import shortcuts
+from cinesync.bank.fast_path import fast_paths
 from cinesync.bank.model import BankError, Order
 from cinesync.bank.store import Books, Delays, Taken
 from cinesync.bank.webhooks import Courier
@@ -26,7 +26,7 @@ from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.http import strict_bodies
 from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.http.client_address import ClientAddresses
-from cinesync.chassis.http.fast_path import Shortcuts
+from cinesync.chassis.http.fast_path import FastPaths
 from cinesync.chassis.http.refusals import Protected
 from cinesync.chassis.http.server import HttpSettings, guarded, http_server
 from cinesync.chassis.http.strict_bodies import NoBodyTaken, UnknownMember
@@ -125,7 +125,7 @@ def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.E
         request_max_body_size=routes.BODY_BYTES_MAX,
     )
     strict_bodies.check(app)
-    return Protected(Shortcuts(shortcuts(desk), Verifier(_no_keys), app))
+    return Protected(FastPaths(fast_paths(desk), Verifier(_no_keys), app))
 
 
 async def _no_keys() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from cinesync.booking import admission_store, held_seats_store, rescheduling, se
 from cinesync.booking.client_digests import Clients
 from cinesync.booking.context import Shop
 from cinesync.booking.event_handlers import HANDLERS
-from cinesync.booking.fast_path import shortcuts
+from cinesync.booking.fast_path import fast_paths
 from cinesync.booking.metrics import measures
 from cinesync.booking.model import Terms
 from cinesync.booking.personal_data import personal_data_router
@@ -130,7 +130,7 @@ def build(environ: Mapping[str, str]) -> Service:
         migrations="cinesync.booking.migrations",
         handlers=HANDLERS,
         listeners=listeners(shop),
-        shortcuts=shortcuts(shop),
+        fast_paths=fast_paths(shop),
         background=[
             Loop("booking.live", shop.live.run),
             Loop("booking.sweep", partial(sweep, db, terms), SWEEP_PAUSE_SECONDS),

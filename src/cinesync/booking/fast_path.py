@@ -9,7 +9,13 @@ import msgspec
 from cinesync.booking import routes, schemas
 from cinesync.booking.context import Shop
 from cinesync.chassis.http.client_address import address_in
-from cinesync.chassis.http.fast_path import Answer, Asked, Shortcut, bytes_answer, json_answer
+from cinesync.chassis.http.fast_path import (
+    FastPath,
+    FastRequest,
+    FastResponse,
+    bytes_response,
+    json_response,
+)
 
 WISH = msgspec.json.Decoder(schemas.HoldWish)
 SINCE = re.compile(rb"since=(\d{1,15})")
@@ -19,37 +25,37 @@ STREAM_HEADERS = [
 ]
 
 
-def shortcuts(shop: Shop) -> Sequence[Shortcut]:
+def fast_paths(shop: Shop) -> Sequence[FastPath]:
     """Those under /api/booking."""
 
-    async def seats(asked: Asked) -> Answer | None:
-        [show_id] = asked.keys
-        known, coding = asked.header(b"if-none-match"), asked.header(b"accept-encoding")
+    async def seats(request: FastRequest) -> FastResponse | None:
+        [show_id] = request.keys
+        known, coding = request.header(b"if-none-match"), request.header(b"accept-encoding")
         status, body, headers = await routes.seat_map(shop, show_id, known or "", coding or "")
         if status == HTTPStatus.NOT_MODIFIED:
-            return Answer(status, body, headers)
-        return bytes_answer(status, body, *headers)
+            return FastResponse(status, body, headers)
+        return bytes_response(status, body, *headers)
 
-    async def live(asked: Asked) -> Answer | None:
-        query = asked.scope["query_string"]
+    async def live(request: FastRequest) -> FastResponse | None:
+        query = request.scope["query_string"]
         since = SINCE.fullmatch(query)
         if query and not since:
             return None
-        [show_id] = asked.keys
-        known = asked.header(b"last-event-id")
+        [show_id] = request.keys
+        known = request.header(b"last-event-id")
         if known is None:
             known = since[1].decode() if since else ""
-        stream = await routes.listen(shop, show_id, known, address_in(asked.scope))
-        return Answer(200, stream, STREAM_HEADERS)
+        stream = await routes.listen(shop, show_id, known, address_in(request.scope))
+        return FastResponse(200, stream, STREAM_HEADERS)
 
-    async def make_hold(asked: Asked) -> Answer | None:
-        wish = asked.json(WISH)
+    async def make_hold(request: FastRequest) -> FastResponse | None:
+        wish = request.json(WISH)
         if wish is None:
             return None
-        return json_answer(201, await routes.hold(shop, wish, asked.scope, asked.caller))
+        return json_response(201, await routes.hold(shop, wish, request.scope, request.caller))
 
     return [
-        Shortcut("POST", "/api/booking/holds", make_hold),
-        Shortcut("GET", "/api/booking/shows/{show_id:uuid}/seats", seats),
-        Shortcut("GET", "/api/booking/shows/{show_id:uuid}/live", live),
+        FastPath("POST", "/api/booking/holds", make_hold),
+        FastPath("GET", "/api/booking/shows/{show_id:uuid}/seats", seats),
+        FastPath("GET", "/api/booking/shows/{show_id:uuid}/live", live),
     ]

@@ -23,9 +23,9 @@ from cinesync.chassis.health import Check, Disk, Health, Intake
 from cinesync.chassis.http import refusals
 from cinesync.chassis.http.access_tokens import Verifier, jwks_over_http
 from cinesync.chassis.http.app import EXCEPTION_HANDLERS, Observed, service_app
-from cinesync.chassis.http.client import Peer
+from cinesync.chassis.http.client import HttpClient
 from cinesync.chassis.http.client_address import ClientAddresses, is_from_here
-from cinesync.chassis.http.fast_path import Shortcut, Shortcuts
+from cinesync.chassis.http.fast_path import FastPath, FastPaths
 from cinesync.chassis.http.revocations import ANSWER_SECONDS_MAX, Revocations, list_over_http
 from cinesync.chassis.http.server import HttpServer, HttpSettings, guarded, http_server
 from cinesync.chassis.messaging.bus import Bus, EmbeddedBus, Listeners
@@ -95,7 +95,7 @@ class Service:
     migrations: str
     handlers: Handlers = field(default_factory=dict)
     listeners: Listeners = field(default_factory=dict)
-    shortcuts: Sequence[Shortcut] = ()
+    fast_paths: Sequence[FastPath] = ()
     background: Sequence[Background | Loop] = ()
     drain: Sequence[Background] = ()
     close: Sequence[Background] = ()
@@ -144,7 +144,7 @@ class Process:
         self._stopping = False
         self._is_starting = False
         self._hurry = asyncio.Event()
-        self._auth = Peer(settings.auth_url, ANSWER_SECONDS_MAX)
+        self._auth = HttpClient(settings.auth_url, ANSWER_SECONDS_MAX)
         self._revocations = revocations or Revocations()
         self._revocations.listen_to(list_over_http(self._auth))
         verifier = Verifier(
@@ -153,8 +153,8 @@ class Process:
         )
         self._apps: dict[str, ASGIApp] = {
             s.name: Observed(
-                Shortcuts(
-                    s.shortcuts,
+                FastPaths(
+                    s.fast_paths,
                     verifier,
                     service_app(s.name, s.routes, verifier, addresses=addresses),
                 ),

@@ -7,7 +7,7 @@ from typing import Annotated
 from cinesync.chassis import settings
 from cinesync.chassis.database.database import open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
-from cinesync.chassis.http.client import Peer
+from cinesync.chassis.http.client import HttpClient
 from cinesync.chassis.process import Service
 from cinesync.movies.event_handlers import HANDLERS
 from cinesync.movies.routes import router
@@ -28,7 +28,7 @@ def build(environ: Mapping[str, str]) -> Service:
     """The service, not started."""
     wanted = settings.load(Settings, environ)
     db = open_database(wanted.database_url, application="cinesync-movies")
-    booking = Peer(wanted.booking_url, TIMEOUT_SECONDS) if wanted.booking_url else None
+    booking = HttpClient(wanted.booking_url, TIMEOUT_SECONDS) if wanted.booking_url else None
     left = SeatsLeft(booking)
     return Service(
         name="movies",

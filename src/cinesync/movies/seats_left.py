@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.http.client import Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, NoResponse
 from cinesync.movies.schemas import ShowView
 
 PATH: Final = "/api/booking/availability"
@@ -38,7 +38,7 @@ class _Items(msgspec.Struct, frozen=True):
 class SeatsLeft:
     """One per process; without `booking`, shows tell what is not sold."""
 
-    def __init__(self, booking: Peer | None = None) -> None:
+    def __init__(self, booking: HttpClient | None = None) -> None:
         self._booking = booking
         self._ask_after_seconds = -math.inf
 
@@ -51,7 +51,7 @@ class SeatsLeft:
             return list(shows)
         try:
             counted = await self._counted(self._booking, asked)
-        except PeerAway as away:
+        except NoResponse as away:
             log.warning("seats_left.unknown", reason=str(away))
             self._ask_after_seconds = clock.monotonic_seconds() + PAUSE_SECONDS
             return list(shows)
@@ -62,14 +62,14 @@ class SeatsLeft:
         if self._booking is not None:
             await self._booking.close()
 
-    async def _counted(self, booking: Peer, show_ids: Sequence[str]) -> dict[UUID, _Left]:
+    async def _counted(self, booking: HttpClient, show_ids: Sequence[str]) -> dict[UUID, _Left]:
         answer = await booking.call("GET", PATH, params={"show_ids": ",".join(show_ids)})
         if answer.status != HTTPStatus.OK:
-            raise PeerAway(f"booking answered {answer.status}")
+            raise NoResponse(f"booking answered {answer.status}")
         try:
             items = msgspec.json.decode(answer.body, type=_Items).items
         except msgspec.MsgspecError as error:
-            raise PeerAway("booking gave an answer that counts nothing") from error
+            raise NoResponse("booking gave an answer that counts nothing") from error
         return {one.show_id: one for one in items}
 
 

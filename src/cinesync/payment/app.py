@@ -10,14 +10,14 @@ from cinesync.chassis.background import Loop
 from cinesync.chassis.database.database import open_database
 from cinesync.chassis.health import Intake
 from cinesync.chassis.http.audit_log_api import audit_log_route
-from cinesync.chassis.http.client import Peer
+from cinesync.chassis.http.client import HttpClient
 from cinesync.chassis.http.client_address import ClientAddresses
 from cinesync.chassis.process import Service
 from cinesync.chassis.settings import Secret
 from cinesync.payment import routes
 from cinesync.payment.attention import attention_routes
 from cinesync.payment.event_handlers import HANDLERS
-from cinesync.payment.fast_path import shortcuts
+from cinesync.payment.fast_path import fast_paths
 from cinesync.payment.gateways import Gateway
 from cinesync.payment.gateways.sandbox import SANDBOX, Sandbox
 from cinesync.payment.gateways.stripe import open_stripe
@@ -138,7 +138,7 @@ def build(environ: Mapping[str, str]) -> Service:
     """The payment service."""
     settings = chassis_settings.load(Settings, environ)
     db = open_database(settings.database_url, application="cinesync payment")
-    holds = Holds(Peer(settings.booking_url, settings.booking_timeout_seconds))
+    holds = Holds(HttpClient(settings.booking_url, settings.booking_timeout_seconds))
     gateways = build_gateways(settings)
     intake = Intake()
     is_real = SANDBOX not in gateways
@@ -172,7 +172,7 @@ def build(environ: Mapping[str, str]) -> Service:
             personal_data_router(db),
             audit_log_route("payment", db),
         ],
-        shortcuts=shortcuts(desk),
+        fast_paths=fast_paths(desk),
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,
         background=[
@@ -199,7 +199,7 @@ def build_gateways(settings: Settings) -> dict[str, Gateway]:
     gateways: list[Gateway] = []
     if settings.bank_url and not settings.stripe_secret_key:
         key = {"authorization": f"Bearer {settings.bank_secret}"}
-        bank = Peer(settings.bank_url, settings.provider_timeout_seconds, key)
+        bank = HttpClient(settings.bank_url, settings.provider_timeout_seconds, key)
         gateways.append(Sandbox(bank, settings.bank_secret, settings.payment_absent_after_seconds))
     if settings.stripe_secret_key:
         gateways.append(

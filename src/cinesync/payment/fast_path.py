@@ -4,24 +4,24 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cinesync.chassis.http.fast_path import Answer, Asked, Shortcut, json_answer
+from cinesync.chassis.http.fast_path import FastPath, FastRequest, FastResponse, json_response
 from cinesync.payment import routes
 from cinesync.payment.routes import Desk, PayBody
 
 PAY = msgspec.json.Decoder(PayBody)
 
 
-def shortcuts(desk: Desk) -> Sequence[Shortcut]:
+def fast_paths(desk: Desk) -> Sequence[FastPath]:
     """The one under /api/payment."""
 
-    async def pay(asked: Asked) -> Answer | None:
-        body = asked.json(PAY)
+    async def pay(request: FastRequest) -> FastResponse | None:
+        body = request.json(PAY)
         if body is None:
             return None
-        key = asked.header(b"idempotency-key")
-        address = desk.addresses.of(asked.scope)
-        payment = await routes.paid(desk, await asked.caller(), body, key, address)
+        key = request.header(b"idempotency-key")
+        address = desk.addresses.of(request.scope)
+        payment = await routes.paid(desk, await request.caller(), body, key, address)
         location = b"location", routes.location_of(payment).encode()
-        return json_answer(routes.status_of(payment), routes.view(payment), location)
+        return json_response(routes.status_of(payment), routes.view(payment), location)
 
-    return [Shortcut("POST", "/api/payment/payments", pay)]
+    return [FastPath("POST", "/api/payment/payments", pay)]

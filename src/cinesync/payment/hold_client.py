@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.http.client import Answer, Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.chassis.problems import Forbidden, Problem, Unauthorized
 from cinesync.payment.model import AlreadyPaid, BookingAway, Hold, HoldNotPayable, UnknownHold
 
@@ -47,7 +47,7 @@ class _Items(msgspec.Struct, frozen=True):
 class Holds:
     """Payments that begin together ask together."""
 
-    def __init__(self, booking: Peer) -> None:
+    def __init__(self, booking: HttpClient) -> None:
         self._booking = booking
         self._questions = Batcher("payment.holds", self._ask, batch_max=BATCH_MAX, at_once=AT_ONCE)
 
@@ -63,12 +63,12 @@ class Holds:
     async def _ask(self, questions: Sequence[Question]) -> Sequence[Hold | Exception]:
         try:
             answer = await self._booking.call("POST", PATH, body={"items": questions})
-        except PeerAway as error:
+        except NoResponse as error:
             raise BookingAway(retry_after_seconds=2) from error
         return [_hold(item) for item in _items(answer, len(questions))]
 
 
-def _items(answer: Answer, count: int) -> list[_Item]:
+def _items(answer: HttpResponse, count: int) -> list[_Item]:
     """Raises BookingAway for anything but `count` answers."""
     if answer.status != HTTPStatus.OK:
         raise BookingAway(retry_after_seconds=2)

@@ -7,7 +7,7 @@ those that need it. The bank and the validators get nothing but what is theirs.
 
 from collections.abc import Mapping
 
-from cinesync.chassis.http.client_address import visitor_key
+from cinesync.chassis.http.signed_client_address import derive_key
 
 SERVICES = ("auth", "movies", "booking", "payment", "ledger")
 DATABASES = tuple(f"cinesync_{service}" for service in SERVICES)
@@ -40,7 +40,7 @@ def for_services(environ: Mapping[str, str], *services: str) -> dict[str, str]:
     wanted = set(services)
     given = {k: v for k, v in environ.items() if k not in NEEDED_BY or NEEDED_BY[k] & wanted}
     if "SECRET_KEY" not in given and (secret := environ.get("SECRET_KEY")):
-        given["VISITOR_KEY"] = visitor_key(secret)
+        given["VISITOR_KEY"] = derive_key(secret)
     return given
 
 

@@ -9,8 +9,8 @@ from flask import Flask, g, request
 from flask_bootstrap import Bootstrap5
 
 from cinesync.chassis import deadline, settings, telemetry
-from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature
 from cinesync.chassis.http.revocations import Revocations
+from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
 from cinesync.web import errors, formats, security, session
 from cinesync.web.account import personal_data, sign_in_links
 from cinesync.web.account import routes as account
@@ -57,7 +57,7 @@ def create_app(
     app.session_interface = session.Sessions()
     app.extensions["refreshes"] = session.Refreshes()
     client = open_client(wanted.api_url, transport)
-    _call_apis(app, client, VisitorSignature(wanted.secret_key), revocations or Revocations())
+    _call_apis(app, client, AddressSigner(wanted.secret_key), revocations or Revocations())
     for install in (Bootstrap5, security.ForgeryGuard, formats.install, errors.install):
         install(app)
     for pages in (browse, seats, checkout, account, sign_in_links, personal_data, explorer):
@@ -69,7 +69,7 @@ def create_app(
 
 
 def _call_apis(
-    app: Flask, client: httpx.Client, signature: VisitorSignature, revocations: Revocations
+    app: Flask, client: httpx.Client, signature: AddressSigner, revocations: Revocations
 ) -> None:
     def headers() -> dict[str, str]:
         # The services limit by address: they must see the visitor's, not ours.

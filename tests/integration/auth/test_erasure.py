@@ -12,7 +12,7 @@ from litestar import Router
 
 from cinesync.auth.erasure import Erasure
 from cinesync.chassis import clock
-from cinesync.chassis.http.client import Answer, PeerAway
+from cinesync.chassis.http.client import HttpResponse, NoResponse
 from tests.integration.auth.conftest import PASSWORD, Auth, OpenAuth
 from tests.integration.auth.test_links import _mailed
 
@@ -28,11 +28,11 @@ class Others:
     away: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)
 
-    async def call(self, _method: str, path: str, *, headers: Mapping[str, str]) -> Answer:
+    async def call(self, _method: str, path: str, *, headers: Mapping[str, str]) -> HttpResponse:
         if self.away:
-            raise PeerAway("nobody answers")
+            raise NoResponse("nobody answers")
         self.asked.append((path, headers["authorization"].removeprefix("Bearer ")))
-        return Answer(self.status, json.dumps({"items": self.items}).encode())
+        return HttpResponse(self.status, json.dumps({"items": self.items}).encode())
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -17,7 +17,7 @@ from cinesync.booking.routes import router
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.http.app import service_app
-from cinesync.chassis.http.client import Answer, Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.chassis.settings import SettingsError
 from tests.integration.auth.conftest import SECRET, Auth
 from tests.integration.booking.conftest import migrated, office  # noqa: F401 fixtures
@@ -38,13 +38,13 @@ class Booking:
 
     async def call(
         self, method: str, path: str, *, body: Any, headers: Mapping[str, str]
-    ) -> Answer:
+    ) -> HttpResponse:
         if self.is_away:
-            raise PeerAway("booking is down")
+            raise NoResponse("booking is down")
         self.asked += len(body["customer_ids"])
         asked = {"customer_ids": [str(one) for one in body["customer_ids"]]}
         answer = await self.http.request(method, path, json=asked, headers=dict(headers))
-        return Answer(answer.status_code, answer.content)
+        return HttpResponse(answer.status_code, answer.content)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def customers(auth: Auth) -> set[UUID]:
 
 
 def retention(auth: Auth, booking: Booking, days: float) -> GuestRetention:
-    return GuestRetention(auth.db, auth.ring, cast("Peer", booking), timedelta(days=days))
+    return GuestRetention(auth.db, auth.ring, cast("HttpClient", booking), timedelta(days=days))
 
 
 async def test_only_guests_who_bought_nothing_are_deleted(
@@ -133,12 +133,12 @@ async def test_customers_cannot_ask_who_bought_something(auth: Auth, booking: Bo
 
 async def test_an_answer_that_says_nothing_deletes_nobody(auth: Auth) -> None:
     class Strange:
-        async def call(self, *_: object, **__: object) -> Answer:
-            return Answer(200, b"[]")
+        async def call(self, *_: object, **__: object) -> HttpResponse:
+            return HttpResponse(200, b"[]")
 
     guest = await a_guest(auth)
     await GuestRetention(
-        auth.db, auth.ring, cast("Peer", Strange()), timedelta(days=-1)
+        auth.db, auth.ring, cast("HttpClient", Strange()), timedelta(days=-1)
     ).forget_guests()
     assert await customers(auth) == {guest}
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cinesync.auth.authenticator import SIGN_UPS_AT_ONCE_MAX
-from cinesync.chassis.http.client_address import VISITOR_HEADER, VisitorSignature
+from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
 from tests.integration.auth.conftest import PASSWORD, SECRET, Auth, OpenAuth
 
 LIMITS = {"FAILURES_PER_ACCOUNT_MAX": "3", "FAILURES_PER_ADDRESS_MAX": "6"}
@@ -197,7 +197,7 @@ async def test_the_storefront_states_its_visitors_addresses_and_nobody_else_can(
     open_auth: OpenAuth,
 ) -> None:
     auth = await open_auth(**LIMITS)
-    ours, made_up = VisitorSignature(SECRET), VisitorSignature("a guess")
+    ours, made_up = AddressSigner(SECRET), AddressSigner("a guess")
 
     async def attempt(value: str) -> int:
         return (await auth.login("a@example.org", headers={VISITOR_HEADER: value})).status_code

@@ -1,4 +1,4 @@
-"""With shortcuts and without, the bank says the same and does the same."""
+"""With fast paths and without, the bank says the same and does the same."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from tests.integration.bank.conftest import Shop
 from tests.support.bank import Teller
 
 PLAIN = "application/json"
-NOT_PLAIN = "application/json; charset=utf-8"  # which a shortcut declines
+NOT_PLAIN = "application/json; charset=utf-8"  # which a fast path declines
 GOOD = {"amount_cents": 1200, "currency": "EUR", "token": "tok_approve"}
 SERVERS_OWN = {"date", "connection"}  # which it closes if it was quicker than the body
 OWN_TO_EACH = {"charge_id", "reference", "confirm_url"}

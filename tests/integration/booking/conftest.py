@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from cinesync.booking.context import Shop
-from cinesync.booking.fast_path import shortcuts
+from cinesync.booking.fast_path import fast_paths
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
 from cinesync.booking.staff_routes import staff_router
@@ -53,7 +53,7 @@ def open_storefront(office: BoxOffice, make_client: MakeClient, sign: Sign) -> O
     shop = Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
 
     async def enter(role: str = "customer") -> Storefront:
-        http = make_client("booking", [router(shop), staff_router(shop)], shortcuts(shop))
+        http = make_client("booking", [router(shop), staff_router(shop)], fast_paths(shop))
         customer_id = clock.new_id()
         http.headers["Authorization"] = f"Bearer {sign(customer_id, role)}"
         return Storefront(http, shop, office, customer_id)

@@ -1,4 +1,4 @@
-"""With shortcuts and without, booking says the same."""
+"""With fast paths and without, booking says the same."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from cinesync.booking.context import Shop
-from cinesync.booking.fast_path import shortcuts
+from cinesync.booking.fast_path import fast_paths
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
 from cinesync.booking.tickets import TicketSigner
@@ -54,7 +54,7 @@ async def test_a_hold(
 ) -> None:
     routes = [router(shop)]
     answers = []
-    for short in (shortcuts(shop), ()):
+    for short in (fast_paths(shop), ()):
         show = await office.schedule(scheduled())
         http = make_client("booking", routes, short)
         if bearer != "nobody":
@@ -78,7 +78,7 @@ async def test_a_seat_map(
 ) -> None:
     show = await office.schedule(scheduled())
     path = f"/api/booking/shows/{show.show_id}/seats"
-    short, plain = (make_client("booking", [router(shop)], s) for s in (shortcuts(shop), ()))
+    short, plain = (make_client("booking", [router(shop)], s) for s in (fast_paths(shop), ()))
     tag = (await plain.get(path)).headers["etag"]
     tags = {"current": tag, "one of two": f'"7", {tag}'}
     headers = {"If-None-Match": tags.get(known, known), "Accept-Encoding": coding}
@@ -91,7 +91,7 @@ async def test_the_seat_map_of_no_show(
 ) -> None:
     await office.schedule(scheduled())
     path = f"/api/booking/shows/{clock.new_id()}/seats"
-    clients = [make_client("booking", [router(shop)], s) for s in (shortcuts(shop), ())]
+    clients = [make_client("booking", [router(shop)], s) for s in (fast_paths(shop), ())]
     short, plain = [comparable(await http.get(path)) for http in clients]
     assert short == plain
     assert short[0] == 404

@@ -24,7 +24,7 @@ from cinesync.chassis.database.migrations import RUN_KEYS_DDL
 from cinesync.chassis.deadline import Deadlines, TookTooLong
 from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.http.app import Observed, service_app
-from cinesync.chassis.http.client import Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, NoResponse
 from cinesync.supervisor.postgres import Postgres
 from cinesync.supervisor.postgres_leftovers import processes_in
 
@@ -178,9 +178,9 @@ async def test_a_call_waits_no_longer_than_its_request_has_and_says_so() -> None
     deaf = Deaf()
     server = await asyncio.start_server(deaf.hear, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    peer = Peer(f"http://127.0.0.1:{port}", 60.0)
+    peer = HttpClient(f"http://127.0.0.1:{port}", 60.0)
     deadline.carry(clock.monotonic_seconds() + 0.3)
-    with pytest.raises(PeerAway):
+    with pytest.raises(NoResponse):
         await peer.call("GET", "/")
     assert b"x-deadline-seconds: 0." in deaf.head.lower()
     await peer.close()

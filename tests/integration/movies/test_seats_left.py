@@ -9,7 +9,7 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database
-from cinesync.chassis.http.client import Answer, Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.movies import seats_left
 from cinesync.movies.routes import router
 from cinesync.movies.seats_left import SeatsLeft
@@ -26,17 +26,17 @@ class Booking:
         self.is_away = False
         self.asked = 0
 
-    async def call(self, method: str, path: str, *, params: Mapping[str, str]) -> Answer:
+    async def call(self, method: str, path: str, *, params: Mapping[str, str]) -> HttpResponse:
         assert (method, path) == ("GET", seats_left.PATH)
         self.asked += 1
         if self.is_away:
-            raise PeerAway("booking is down")
+            raise NoResponse("booking is down")
         items = [
             {"show_id": show_id, "seat_count": 99, "seats_left": self.left, "seats_held": 3}
             for show_id in params["show_ids"].split(",")
         ]
         body = self.body if self.body is not None else msgspec.json.encode({"items": items})
-        return Answer(self.status, body)
+        return HttpResponse(self.status, body)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -49,7 +49,7 @@ def booking() -> Booking:
 
 @pytest.fixture
 def client(chain: Database, make_client: MakeClient, booking: Booking) -> httpx.AsyncClient:
-    return make_client("movies", [router(chain, SeatsLeft(cast("Peer", booking)))])
+    return make_client("movies", [router(chain, SeatsLeft(cast("HttpClient", booking)))])
 
 
 async def shows(client: httpx.AsyncClient) -> list[dict[str, Any]]:

@@ -18,9 +18,9 @@ from sqlalchemy import text
 
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
-from cinesync.chassis.http.client import Answer, Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.payment import reconciliation, routes
-from cinesync.payment.fast_path import shortcuts
+from cinesync.payment.fast_path import fast_paths
 from cinesync.payment.gateways import Gateway
 from cinesync.payment.gateways.sandbox import Sandbox
 from cinesync.payment.hold_client import Holds
@@ -53,14 +53,14 @@ class HoldDesk:
     away: bool = False
     tokens: list[str] = field(default_factory=list)
 
-    async def call(self, _method: str, path: str, *, body: dict[str, Any]) -> Answer:
+    async def call(self, _method: str, path: str, *, body: dict[str, Any]) -> HttpResponse:
         """POST /api/booking/holds/read."""
         assert path == HOLDS_PATH
         if self.away:
-            raise PeerAway("booking is down")
+            raise NoResponse("booking is down")
         self.tokens += [question.token for question in body["items"]]
         items = [self._item(question.hold_id) for question in body["items"]][: self.answers_max]
-        return Answer(self.door_status, msgspec.json.encode({"items": items}))
+        return HttpResponse(self.door_status, msgspec.json.encode({"items": items}))
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -272,7 +272,7 @@ async def build_beside(make_client: MakeClient, sign: Sign) -> AsyncIterator[Bui
 
 def open_holds(desk: HoldDesk) -> Holds:
     """The service's side of `desk`."""
-    return Holds(cast("Peer", desk))
+    return Holds(cast("HttpClient", desk))
 
 
 def build_till(
@@ -282,7 +282,9 @@ def build_till(
     bank = teller.client()
     bank.timeout = httpx.Timeout(TIMEOUT_SECONDS)
     key = {"authorization": f"Bearer {SECRET}"}
-    gateway = Sandbox(Peer(teller.url, TIMEOUT_SECONDS, key), SECRET, absent_after_seconds=0.0)
+    gateway = Sandbox(
+        HttpClient(teller.url, TIMEOUT_SECONDS, key), SECRET, absent_after_seconds=0.0
+    )
     cashier = Cashier(db, {"sandbox": gateway}, open_holds(holds), PATIENCE)
     sweep = Sweep(
         db=db,
@@ -293,7 +295,7 @@ def build_till(
         poll_seconds=0.01,
     )
     desk = routes.Desk(db, cashier, "http://shop")
-    client = make_client("payment", list(routes.routes(desk)), shortcuts(desk))
+    client = make_client("payment", list(routes.routes(desk)), fast_paths(desk))
     return Till(db, holds, bank, gateway, cashier, sweep, client, sign, clock.new_id())
 
 

@@ -13,12 +13,12 @@ CONNECTIONS_MAX = 100
 JSON_HEADERS = {"content-type": "application/json"}
 
 
-class PeerAway(Exception):
+class NoResponse(Exception):
     """No answer: what was asked for may or may not have happened."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What a peer said."""
 
     status: int
@@ -26,14 +26,14 @@ class Answer:
     etag: str = ""
 
     def json(self) -> Any:
-        """The body; None for an empty one. Raises PeerAway for what is no JSON."""
+        """The body; None for an empty one. Raises NoResponse for what is no JSON."""
         try:
             return msgspec.json.decode(self.body) if self.body else None
         except ValueError as error:
-            raise PeerAway(f"{self.status} with a body that is no JSON") from error
+            raise NoResponse(f"{self.status} with a body that is no JSON") from error
 
 
-class Peer:
+class HttpClient:
     """One address, with what each request to it carries."""
 
     def __init__(
@@ -53,8 +53,8 @@ class Peer:
         body: Any = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """One request; `body` is anything that msgspec encodes. Raises PeerAway.
+    ) -> HttpResponse:
+        """One request; `body` is anything that msgspec encodes. Raises NoResponse.
 
         It takes no longer than our own request has time.
         """
@@ -75,9 +75,9 @@ class Peer:
                 timeout=self._time(),
             ) as answer:
                 etag = answer.headers.get("ETag", "")
-                return Answer(answer.status, await answer.read(), etag)
+                return HttpResponse(answer.status, await answer.read(), etag)
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise PeerAway(str(error) or type(error).__name__) from error
+            raise NoResponse(str(error) or type(error).__name__) from error
 
     def _time(self) -> aiohttp.ClientTimeout:
         """A timeout of its own only when there is little time left."""

@@ -1,23 +1,21 @@
-"""The address of the client behind a request: what every service limits and logs by.
+"""The client's address of a request: every service limits and logs by it.
 
-Three may say it. The connection's peer is always true. A proxy of ours (`TRUSTED_PROXIES`) adds
-the hop before it to X-Forwarded-For; what stands left of the first hop that is no proxy of ours is
-the client's own claim and is never read. The storefront calls the APIs for all its visitors from
-one address and states the visitor's, signed with a key derived from SECRET_KEY, so that nobody else
-can; a service without SECRET_KEY is given that key alone (`VISITOR_KEY`).
+It has three sources. The peer address of the connection is always true. A trusted proxy
+(`TRUSTED_PROXIES`) appends the hop before it to X-Forwarded-For; everything left of the first
+untrusted hop is the client's own claim and is ignored. The storefront calls the APIs from one
+address for all its visitors and sends the visitor's address signed (`signed_client_address`).
 """
 
-import hmac
 from collections.abc import Container, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
 from cinesync.chassis.settings import SettingsError
 
 FORWARDING = frozenset({"forwarded", "x-forwarded-for", "via"})  # what a proxy adds
 
-VISITOR_HEADER = "X-Cinesync-Visitor"
 FORWARDED_HOPS_MAX = 20
 FORWARDED_CHARS_MAX = 2_000
 IPV6_CUSTOMER_BITS = 64  # one household has at least a /64 to choose addresses from
@@ -35,34 +33,8 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
-def visitor_key(secret_key: str) -> str:
-    """What signs visitors' addresses; it tells nothing about the secret."""
-    return hmac.digest(secret_key.encode(), b"cinesync 1: visitors' addresses", "sha256").hex()
-
-
-class VisitorSignature:
-    """Signs a visitor's address in the storefront, and verifies it in the services."""
-
-    def __init__(self, secret_key: str = "", *, key: str = "") -> None:
-        """With the secret, or with the key that is derived from it."""
-        self._key = (key or visitor_key(secret_key)).encode()
-
-    def sign(self, address: str) -> str:
-        """The value of the header VISITOR_HEADER."""
-        return f"{address} {self._mac(address)}"
-
-    def verify(self, header: str | None) -> str | None:
-        """The address that the storefront states, or None for anybody else's statement."""
-        address, _, mac = (header or "").partition(" ")
-        is_ours = hmac.compare_digest(mac.encode(), self._mac(address).encode())
-        return address if is_ours else None
-
-    def _mac(self, address: str) -> str:
-        return hmac.digest(self._key, address.encode(), "sha256").hex()
-
-
 class ClientAddresses:
-    """Tells the client's address of each request to a service."""
+    """Finds the client's address of each request to a service."""
 
     def __init__(self, trusted_proxies: str = "", secret_key: str = "", *, key: str = "") -> None:
         """`trusted_proxies` is the setting TRUSTED_PROXIES. Raises SettingsError."""
@@ -70,9 +42,9 @@ class ClientAddresses:
             self._trusted = parse_networks(trusted_proxies)
         except ValueError as error:
             raise SettingsError(f"TRUSTED_PROXIES: {error}") from error
-        # Nobody signs with an empty secret: the storefront's word is then worth nothing.
+        # With an empty secret anybody could sign: then no signed address is accepted.
         is_known = bool(secret_key or key)
-        self._signature = VisitorSignature(secret_key, key=key) if is_known else None
+        self._signer = AddressSigner(secret_key, key=key) if is_known else None
 
     def of(self, scope: Any) -> str:
         """Of a request's ASGI scope: an address, an IPv6 network of one customer, or UNKNOWN."""
@@ -80,8 +52,8 @@ class ClientAddresses:
             return str(found)
         visitor, forwarded_for = None, []
         for name, value in scope["headers"]:
-            if name == _VISITOR_KEY and visitor is None and self._signature is not None:
-                visitor = self._signature.verify(value.decode("latin-1"))
+            if name == _VISITOR_KEY and visitor is None and self._signer is not None:
+                visitor = self._signer.verify(value.decode("latin-1"))
             elif name == b"x-forwarded-for":
                 forwarded_for.append(value.decode("latin-1"))
         if visitor is not None:

@@ -1,8 +1,8 @@
 """The few commonest requests of a service, answered before Litestar (ADR 13).
 
-A shortcut answers what it understands completely. Everything else it declines, and the ordinary
-route of the same path answers: what is wrong with a request is told in one place only, and
-without shortcuts a service says the same, more slowly.
+A fast path answers a request that it understands completely. It declines every other request, and
+the ordinary route of the same path answers: error messages stand in one place, and a service
+without fast paths gives the same responses, more slowly.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ CANONICAL_UUID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"  # RFC 9562 sec
 LENGTH_DIGITS_MAX = 9
 
 
-class Asked(NamedTuple):
+class FastRequest(NamedTuple):
     """A request. `keys` are the UUIDs in its path."""
 
     scope: Scope
@@ -63,7 +63,7 @@ class Asked(NamedTuple):
         return caller
 
 
-class Answer(NamedTuple):
+class FastResponse(NamedTuple):
     """What goes back. A body in parts is sent as they come, until the client leaves."""
 
     status: int
@@ -71,27 +71,27 @@ class Answer(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]]
 
 
-Handler = Callable[[Asked], Awaitable[Answer | None]]
+Handler = Callable[[FastRequest], Awaitable[FastResponse | None]]
 
 
-def json_answer(status: int, body: object, *headers: tuple[bytes, bytes]) -> Answer:
+def json_response(status: int, body: object, *headers: tuple[bytes, bytes]) -> FastResponse:
     """`body` as JSON."""
-    return bytes_answer(status, msgspec.json.encode(body), *headers)
+    return bytes_response(status, msgspec.json.encode(body), *headers)
 
 
-def bytes_answer(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
+def bytes_response(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> FastResponse:
     """JSON that is there already."""
     return _whole(status, body, JSON_TYPE, headers)
 
 
 def _whole(
     status: int, body: bytes, media_type: str, headers: Sequence[tuple[bytes, bytes]]
-) -> Answer:
+) -> FastResponse:
     own = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
-    return Answer(status, body, [*headers, *own])
+    return FastResponse(status, body, [*headers, *own])
 
 
-class Shortcut:
+class FastPath:
     """`handler` is tried for `path`, the template of an ordinary route; UUIDs may be in it."""
 
     def __init__(self, method: str, path: str, handler: Handler) -> None:
@@ -101,47 +101,47 @@ class Shortcut:
         self._pattern = re.compile(UUID_PARAMETER.sub(CANONICAL_UUID, path))
 
     def match(self, scope: Any) -> list[UUID] | None:
-        """What stands in the place of UUIDs; None when another route is asked for."""
+        """What stands in the place of UUIDs; None when another route is request for."""
         if scope["method"] != self.method:
             return None
         found = self._pattern.fullmatch(scope["path"])
         return [UUID(key) for key in found.groups()] if found else None
 
 
-class Shortcuts:
-    """An ASGI app: the shortcuts, and behind them the service's own app."""
+class FastPaths:
+    """An ASGI app: the fast paths, and behind them the service's own app."""
 
-    def __init__(self, shortcuts: Sequence[Shortcut], verifier: Verifier, app: ASGIApp) -> None:
-        self._shortcuts = shortcuts
+    def __init__(self, fast_paths: Sequence[FastPath], verifier: Verifier, app: ASGIApp) -> None:
+        self._fast_paths = fast_paths
         self._verifier = verifier
         self._app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """One request."""
-        for shortcut in self._shortcuts if scope["type"] == ScopeType.HTTP else ():
-            keys = shortcut.match(scope)
+        for fast_path in self._fast_paths if scope["type"] == ScopeType.HTTP else ():
+            keys = fast_path.match(scope)
             if keys is not None:
-                return self._try(shortcut, keys, scope, receive, send)
+                return self._try(fast_path, keys, scope, receive, send)
         return self._app(scope, receive, send)
 
     async def _try(
-        self, shortcut: Shortcut, keys: Sequence[UUID], scope: Any, receive: Receive, send: Send
+        self, fast_path: FastPath, keys: Sequence[UUID], scope: Any, receive: Receive, send: Send
     ) -> None:
         body = b""
-        if shortcut.method == "POST":
+        if fast_path.method == "POST":
             if not _is_small_json(scope):
                 await self._app(scope, receive, send)
                 return
             body = await _read(receive)
-        asked = Asked(scope, keys, body, self._verifier)
+        request = FastRequest(scope, keys, body, self._verifier)
         try:
-            answer = await shortcut.handler(asked)
+            answer = await fast_path.handler(request)
         except Exception as error:  # noqa: BLE001 as the ordinary routes do
             answer = _problem_answer(problem_of(error, scope["path"]))
         if answer is None:
             await self._app(scope, giving(body, receive), send)
             return
-        scope["path_template"] = shortcut.path
+        scope["path_template"] = fast_path.path
         await send(
             {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         )
@@ -193,6 +193,6 @@ async def _stream(parts: AsyncIterator[bytes], receive: Receive, send: Send) -> 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _problem_answer(problem: Problem) -> Answer:
+def _problem_answer(problem: Problem) -> FastResponse:
     headers = [(name.encode(), value.encode()) for name, value in problem_headers(problem).items()]
     return _whole(problem.status, msgspec.json.encode(problem.as_dict()), PROBLEM_TYPE, headers)

@@ -30,7 +30,7 @@ import msgspec
 from prometheus_client import Gauge
 
 from cinesync.chassis import background, clock, telemetry
-from cinesync.chassis.http.client import Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, NoResponse
 
 log = telemetry.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class RevocationList(msgspec.Struct, frozen=True):
     not_before: int = 0
 
 
-# Takes the last ETag; answers the ETag now and the list, or None for no news. Raises PeerAway.
+# Takes the last ETag; answers the ETag now and the list, or None for no news. Raises NoResponse.
 Ask = Callable[[str], Awaitable[tuple[str, RevocationList | None]]]
 
 
@@ -97,7 +97,7 @@ class Revocations:
             return
         try:
             etag, heard = await self._ask(self._etag)
-        except (PeerAway, ValueError) as error:
+        except (NoResponse, ValueError) as error:
             raise NotHeard(str(error)) from error
         if heard is not None:
             self.take(heard)
@@ -137,7 +137,7 @@ class Revocations:
         REVOKED.set(len(self._until))
 
 
-def list_over_http(auth: Peer) -> Ask:
+def list_over_http(auth: HttpClient) -> Ask:
     """Ask the auth service. One from before there was a list has revoked nothing."""
 
     async def ask(etag: str) -> tuple[str, RevocationList | None]:
@@ -147,7 +147,7 @@ def list_over_http(auth: Peer) -> Ask:
         if answer.status == HTTPStatus.NOT_FOUND:
             return "", None
         if answer.status != HTTPStatus.OK:
-            raise PeerAway(f"auth answered {answer.status}")
+            raise NoResponse(f"auth answered {answer.status}")
         return answer.etag, msgspec.json.decode(answer.body, type=RevocationList)
 
     return ask

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis import clock
-from cinesync.chassis.http.client import Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, NoResponse
 from cinesync.payment.gateways import (
     ChargeOrder,
     GatewayAway,
@@ -65,7 +65,7 @@ class _Notice(msgspec.Struct, frozen=True):
 class Sandbox:
     """Speaks to `cinesync bank`; the peer carries its address, key and timeout."""
 
-    bank: Peer
+    bank: HttpClient
     secret: str
     absent_after_seconds: float
     name: str = SANDBOX
@@ -153,7 +153,7 @@ class Sandbox:
         try:
             answer = await self.bank.call(method, path, **options)
             body: dict[str, Any] = answer.json() or {}
-        except PeerAway as error:
+        except NoResponse as error:
             raise GatewayAway(str(error)) from error
         if answer.status in REFUSALS:
             raise GatewayRefused(str(body.get("code", answer.status)))

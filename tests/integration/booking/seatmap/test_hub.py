@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cinesync.booking.allocation import seating
 from cinesync.booking.context import Shop
-from cinesync.booking.fast_path import shortcuts
+from cinesync.booking.fast_path import fast_paths
 from cinesync.booking.model import HoldSeats, NotTogether, Terms, UnknownShow
 from cinesync.booking.routes import router
 from cinesync.booking.seatmap import hub as live_module
@@ -483,7 +483,7 @@ async def test_the_stream_is_served_over_http(
     office: BoxOffice, make_client: MakeClient, *, short: bool
 ) -> None:
     shop = Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
-    http = make_client("booking", [router(shop)], shortcuts(shop) if short else ())
+    http = make_client("booking", [router(shop)], fast_paths(shop) if short else ())
     show = await office.schedule(scheduled())
     hold = await office.hold(show, "A1", "A2")
     path = f"/api/booking/shows/{show.show_id}/live"

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.http.client import Answer, Peer, PeerAway
+from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -48,13 +48,13 @@ async def url() -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def peer(url: str) -> AsyncIterator[Peer]:
-    one = Peer(url, 0.5, {"key": "secret"})
+async def peer(url: str) -> AsyncIterator[HttpClient]:
+    one = HttpClient(url, 0.5, {"key": "secret"})
     yield one
     await one.close()
 
 
-async def test_a_call_carries_body_query_headers_and_trace(peer: Peer) -> None:
+async def test_a_call_carries_body_query_headers_and_trace(peer: HttpClient) -> None:
     with telemetry.Tracing(TRACE):
         answer = await peer.call("POST", "/echo", body={"a": 1}, params={"b": "2"})
     assert answer.status == 201
@@ -62,24 +62,24 @@ async def test_a_call_carries_body_query_headers_and_trace(peer: Peer) -> None:
     assert (await peer.call("GET", "/echo", headers={"key": "own"})).json()["key"] == "own"
 
 
-async def test_no_answer_in_time_is_none(peer: Peer) -> None:
-    with pytest.raises(PeerAway, match="Timeout"):
+async def test_no_answer_in_time_is_none(peer: HttpClient) -> None:
+    with pytest.raises(NoResponse, match="Timeout"):
         await peer.call("GET", "/slow")
 
 
 async def test_nobody_there_is_no_answer() -> None:
-    nobody = Peer("http://127.0.0.1:9", 0.5)
-    with pytest.raises(PeerAway, match="Cannot connect"):
+    nobody = HttpClient("http://127.0.0.1:9", 0.5)
+    with pytest.raises(NoResponse, match="Cannot connect"):
         await nobody.call("GET", "/")
     await nobody.close()
 
 
-async def test_what_is_no_json_is_no_answer(peer: Peer) -> None:
+async def test_what_is_no_json_is_no_answer(peer: HttpClient) -> None:
     answer = await peer.call("GET", "/w")
-    with pytest.raises(PeerAway, match="502"):
+    with pytest.raises(NoResponse, match="502"):
         answer.json()
-    assert Answer(204, b"").json() is None
+    assert HttpResponse(204, b"").json() is None
 
 
 async def test_a_peer_that_was_never_called_closes() -> None:
-    await Peer("http://127.0.0.1:9", 0.5).close()
+    await HttpClient("http://127.0.0.1:9", 0.5).close()

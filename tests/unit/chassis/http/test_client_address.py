@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cinesync.chassis.http.client_address import (
-    VISITOR_HEADER,
     ClientAddresses,
-    VisitorSignature,
     client_address,
     parse_networks,
 )
+from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
 from cinesync.chassis.settings import SettingsError
 
 SECRET = "a secret that only tests know"
@@ -79,7 +78,7 @@ def test_a_trusted_proxy_says_who_stands_before_it_whatever_the_client_wrote() -
 
 def test_only_the_storefronts_own_statement_of_a_visitor_is_believed() -> None:
     addresses = ClientAddresses("", SECRET)
-    ours, made_up = VisitorSignature(SECRET), VisitorSignature("a guess")
+    ours, made_up = AddressSigner(SECRET), AddressSigner("a guess")
     stated = (VISITOR_HEADER, ours.sign("2001:db8:1:2::3"))
     assert addresses.of(scope("127.0.0.1", stated)) == "2001:db8:1:2::/64"
     for forged in (made_up.sign("203.0.113.9"), "203.0.113.9", "203.0.113.9 ", " ", "\x7f x"):

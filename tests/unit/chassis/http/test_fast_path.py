@@ -1,4 +1,4 @@
-"""A shortcut answers or declines; whatever it does, nothing of the request is lost."""
+"""A fast path answers or declines; whatever it does, nothing of the request is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,13 @@ from litestar.types import Receive, Scope, Send
 
 from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.http.app import Observed, service_app
-from cinesync.chassis.http.fast_path import Answer, Asked, Shortcut, Shortcuts, json_answer
+from cinesync.chassis.http.fast_path import (
+    FastPath,
+    FastPaths,
+    FastRequest,
+    FastResponse,
+    json_response,
+)
 from cinesync.chassis.http.strict_bodies import READS_BODY
 from cinesync.chassis.problems import TooMany
 
@@ -34,30 +40,30 @@ async def show_slowly(thing_id: FromPath[UUID]) -> dict[str, Any]:
     return {"slowly": str(thing_id)}
 
 
-async def add(asked: Asked) -> Answer | None:
-    numbers = asked.json(NUMBERS)
+async def add(request: FastRequest) -> FastResponse | None:
+    numbers = request.json(NUMBERS)
     if numbers is None:
         return None
     if not numbers:
         raise TooMany(retry_after_seconds=3)
-    return json_answer(201, {"sum": sum(numbers), "of": sum(numbers) // len(numbers)})
+    return json_response(201, {"sum": sum(numbers), "of": sum(numbers) // len(numbers)})
 
 
-async def show(asked: Asked) -> Answer | None:
-    if asked.keys != [KEY]:
+async def show(request: FastRequest) -> FastResponse | None:
+    if request.keys != [KEY]:
         raise RuntimeError("the password is popcorn")
-    return json_answer(200, {"key": str(KEY)})
+    return json_response(200, {"key": str(KEY)})
 
 
-SHORTCUTS = [
-    Shortcut("POST", "/api/toy/sums", add),
-    Shortcut("GET", "/api/toy/things/{thing_id:uuid}", show),
+FAST_PATHS = [
+    FastPath("POST", "/api/toy/sums", add),
+    FastPath("GET", "/api/toy/things/{thing_id:uuid}", show),
 ]
 
 
 @pytest.fixture
 async def http(verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
-    app = Shortcuts(SHORTCUTS, verifier, service_app("toy", [add_slowly, show_slowly], verifier))
+    app = FastPaths(FAST_PATHS, verifier, service_app("toy", [add_slowly, show_slowly], verifier))
     transport = httpx.ASGITransport(Observed(app, "toy"))  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
@@ -152,16 +158,16 @@ class Source:
 
 
 async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise AssertionError("no ordinary route was asked for")
+    raise AssertionError("no ordinary route was request for")
 
 
 async def test_a_stream_ends_when_the_client_leaves(verifier: Verifier) -> None:
     source, client = Source(), Client()
 
-    async def stream(_asked: Asked) -> Answer:
-        return Answer(200, source.parts(), [])
+    async def stream(_asked: FastRequest) -> FastResponse:
+        return FastResponse(200, source.parts(), [])
 
-    app: Any = Shortcuts([Shortcut("GET", "/parts", stream)], verifier, nothing)
+    app: Any = FastPaths([FastPath("GET", "/parts", stream)], verifier, nothing)
     scope = {"type": "http", "method": "GET", "path": "/parts", "headers": []}
     serving = asyncio.create_task(app(scope, client.receive, client.send))
     while b"first" not in client.got:

@@ -9,7 +9,7 @@ import pytest
 from cinesync.chassis import clock
 from cinesync.chassis.http import revocations
 from cinesync.chassis.http.access_tokens import JwksUnavailable, SessionEnded, Verifier, session_of
-from cinesync.chassis.http.client import Answer, PeerAway
+from cinesync.chassis.http.client import HttpResponse, NoResponse
 from cinesync.chassis.http.revocations import NotHeard, RevocationList, Revocations, list_over_http
 from cinesync.chassis.problems import Unauthorized
 from tests.unit.chassis.http.test_access_tokens import Issuer
@@ -30,7 +30,7 @@ class Auth:
         self.asked += 1
         await asyncio.sleep(0)
         if self.is_away:
-            raise PeerAway("away")
+            raise NoResponse("away")
         return "same", None if etag == "same" else self.list
 
 
@@ -127,10 +127,10 @@ async def test_it_is_heard_again_and_again_and_an_outage_does_not_end_that(
     task.cancel()
 
 
-@pytest.mark.parametrize("answer", [Answer(500, b""), Answer(200, b"no list")])
-async def test_an_answer_that_is_no_list_is_not_heard(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [HttpResponse(500, b""), HttpResponse(200, b"no list")])
+async def test_an_answer_that_is_no_list_is_not_heard(answer: HttpResponse) -> None:
     class Broken:
-        async def call(self, *_: Any, **__: Any) -> Answer:
+        async def call(self, *_: Any, **__: Any) -> HttpResponse:
             return answer
 
     ended = Revocations()
@@ -142,8 +142,8 @@ async def test_an_answer_that_is_no_list_is_not_heard(answer: Answer) -> None:
 
 async def test_an_auth_service_from_before_there_was_a_list_has_ended_nothing() -> None:
     class Old:
-        async def call(self, *_: Any, **__: Any) -> Answer:
-            return Answer(404, b"")
+        async def call(self, *_: Any, **__: Any) -> HttpResponse:
+            return HttpResponse(404, b"")
 
     ended = Revocations()
     ended.listen_to(list_over_http(Old()))  # type: ignore[arg-type]
