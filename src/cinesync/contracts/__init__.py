@@ -1,4 +1,4 @@
-"""Domain events, one file per emitter: frozen, pure, past tense."""
+"""Domain events, one module for each service that emits them: frozen, pure, in the past tense."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,24 +24,24 @@ from cinesync.contracts.payment import (
     PaymentSuccess,
 )
 
-# The map of the system: who must have seen an event before it counts as delivered. An emitter
-# declares these queues itself, so that nothing is lost on consumers that have never started.
-# A test holds it against every service's HANDLERS.
+# The services that consume each event. RabbitMQ's queues are declared from it before anything is
+# published, so that no event misses a consumer that has never started. A test compares it with
+# every service's HANDLERS.
 CONSUMERS: Mapping[type[Event], Sequence[str]] = {
     CustomerRegistered: (),
-    LinkRequested: ("auth",),  # until a service for notifications sends mails
+    LinkRequested: ("auth",),  # it sends the mail itself
     CustomerErased: ("auth", "booking", "payment", "ledger"),
     ShowScheduled: ("booking",),
     ShowChanged: ("booking",),
     ShowCancelled: ("booking",),
-    SeatsHeld: (),  # live seat maps listen, at most once
+    SeatsHeld: (),  # for live seat maps, which get it at most once
     SeatsReleased: (),  # the same
     BookingConfirmed: ("movies", "ledger"),
     BookingCancelled: ("movies", "payment", "ledger"),
     BookingReduced: ("movies", "payment", "ledger"),
     BookingRefused: ("payment", "ledger"),
     ShowRefundBegun: ("movies",),
-    BookingRescheduled: (),  # for whoever writes to customers
+    BookingRescheduled: (),  # for messages to customers
     PaymentSuccess: ("booking", "ledger"),
     PaymentFailed: ("booking", "ledger"),
     PaymentRefunded: ("booking", "ledger"),

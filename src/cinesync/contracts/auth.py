@@ -1,35 +1,28 @@
-"""What the auth service tells the others."""
+"""Events of the auth service."""
 
-from typing import ClassVar
 from uuid import UUID
 
 from cinesync.chassis.messaging.event import Event
 
 
-class CustomerRegistered(Event, frozen=True, kw_only=True):
-    """Somebody has an account now. Carries no personal data."""
-
-    name: ClassVar[str] = "customer.registered"
+class CustomerRegistered(Event, frozen=True, kw_only=True, tag="customer.registered"):
+    """A customer registered. Carries no personal data."""
 
     customer_id: UUID
     role: str
 
 
-class LinkRequested(Event, frozen=True, kw_only=True):
-    """Somebody wants a link mailed to `customer_id` that lets them in once.
+class LinkRequested(Event, frozen=True, kw_only=True, tag="link.requested"):
+    """A customer asked for a one-time link by e-mail.
 
-    `purpose` is "sign_in" or "erase": which page the mail leads to.
+    `purpose` is "sign_in" or "erase": the page that the link opens.
     """
-
-    name: ClassVar[str] = "link.requested"
 
     customer_id: UUID
     purpose: str = "sign_in"
 
 
-class CustomerErased(Event, frozen=True, kw_only=True):
-    """An account and its personal data are gone; others forget what they copied."""
-
-    name: ClassVar[str] = "customer.erased"
+class CustomerErased(Event, frozen=True, kw_only=True, tag="customer.erased"):
+    """An account and its personal data were erased; consumers erase their copies."""
 
     customer_id: UUID

@@ -1,17 +1,14 @@
-"""What the booking service tells the others: seats, and the bookings made of them."""
+"""Events of the booking service: seats held and released, bookings made and changed."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar
 from uuid import UUID
 
 from cinesync.chassis.messaging.event import Event
 
 
-class SeatsHeld(Event, frozen=True, kw_only=True):
-    """Seats are kept for one customer until `expires_at`. Patches the live seat maps."""
-
-    name: ClassVar[str] = "seats.held"
+class SeatsHeld(Event, frozen=True, kw_only=True, tag="seats.held"):
+    """One customer holds these seats until `expires_at`. Updates the live seat maps."""
 
     hold_id: UUID
     show_id: UUID
@@ -20,13 +17,11 @@ class SeatsHeld(Event, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class SeatsReleased(Event, frozen=True, kw_only=True):
-    """A customer gave held seats back before the hold expired.
+class SeatsReleased(Event, frozen=True, kw_only=True, tag="seats.released"):
+    """Held seats became free before the hold expired.
 
-    `hold_goes_on` when they took other seats instead: the hold is not over.
+    `hold_goes_on`: the hold exchanged them for other seats and stays.
     """
-
-    name: ClassVar[str] = "seats.released"
 
     hold_id: UUID
     show_id: UUID
@@ -35,10 +30,8 @@ class SeatsReleased(Event, frozen=True, kw_only=True):
     hold_goes_on: bool = False
 
 
-class BookingConfirmed(Event, frozen=True, kw_only=True):
-    """Seats are paid for. `late` tells that the hold had expired and the seats were reclaimed."""
-
-    name: ClassVar[str] = "booking.confirmed"
+class BookingConfirmed(Event, frozen=True, kw_only=True, tag="booking.confirmed"):
+    """Seats are paid for. `late`: the hold had expired, and booking claimed the seats again."""
 
     booking_id: UUID
     payment_id: UUID
@@ -51,15 +44,13 @@ class BookingConfirmed(Event, frozen=True, kw_only=True):
     late: bool
 
 
-class BookingCancelled(Event, frozen=True, kw_only=True):
+class BookingCancelled(Event, frozen=True, kw_only=True, tag="booking.cancelled"):
     """A booking ended and its seats are free; `refund_cents` of its payment go back.
 
-    `seats` and `refund_cents` are what it still had: earlier reductions are not told again.
-    `reason` is "customer", "staff" or "show"; "provider" or "dispute_lost" when its money had gone
-    back without booking's asking.
+    `seats` and `refund_cents` are what it still had, without earlier reductions. `reason` is
+    "customer", "staff" or "show"; "provider" or "dispute_lost" when the provider returned the
+    money without a request from booking.
     """
-
-    name: ClassVar[str] = "booking.cancelled"
 
     booking_id: UUID
     payment_id: UUID
@@ -72,14 +63,12 @@ class BookingCancelled(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class BookingReduced(Event, frozen=True, kw_only=True):
+class BookingReduced(Event, frozen=True, kw_only=True, tag="booking.reduced"):
     """A confirmed booking lost some of its seats, or of its price; the rest of it stands.
 
     `seats` are free again (none, if only money goes back); `refund_cents` of its payment go back.
-    `reason` is "customer" or "staff". `reduction_id` names this one of several.
+    `reason` is "customer" or "staff". A booking may have several reductions.
     """
-
-    name: ClassVar[str] = "booking.reduced"
 
     reduction_id: UUID
     booking_id: UUID
@@ -93,22 +82,18 @@ class BookingReduced(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class ShowRefundBegun(Event, frozen=True, kw_only=True):
-    """Staff give a whole show back: nobody buys it any more, and each of its bookings is told as
-    `booking.cancelled`. `reason` is for customers to read."""
-
-    name: ClassVar[str] = "show.refund.begun"
+class ShowRefundBegun(Event, frozen=True, kw_only=True, tag="show.refund.begun"):
+    """Staff began to refund a whole show. Its sale is closed; a `booking.cancelled` follows for
+    each of its bookings. Customers read `reason`."""
 
     show_id: UUID
     region: str
     reason: str
 
 
-class BookingRescheduled(Event, frozen=True, kw_only=True):
-    """The show of a booking starts at another time, so far from what it was that the customer may
-    have all their money back until the new start. One for each booking and change."""
-
-    name: ClassVar[str] = "booking.rescheduled"
+class BookingRescheduled(Event, frozen=True, kw_only=True, tag="booking.rescheduled"):
+    """A booking's show moved so far in time that the customer may have a full refund until the new
+    start. One event for each booking and change."""
 
     booking_id: UUID
     customer_id: UUID
@@ -121,13 +106,11 @@ class BookingRescheduled(Event, frozen=True, kw_only=True):
     revision: int
 
 
-class BookingRefused(Event, frozen=True, kw_only=True):
-    """A payment could not become a booking and goes back whole.
+class BookingRefused(Event, frozen=True, kw_only=True, tag="booking.refused"):
+    """A payment could not become a booking; all of it goes back.
 
     `reason` is "seats_gone", "already_paid", "released_show", "unknown_hold" or "wrong_amount".
     """
-
-    name: ClassVar[str] = "booking.refused"
 
     payment_id: UUID
     hold_id: UUID

@@ -1,8 +1,7 @@
-"""What the ledger tells the others: which events are in the chain for ever."""
+"""Events of the ledger service."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 from uuid import UUID
 
 from cinesync.chassis.messaging.event import Event
@@ -18,14 +17,11 @@ class CommittedEntry:
     index: int
 
 
-class LedgerCommitted(Event, frozen=True, kw_only=True):
+class LedgerCommitted(Event, frozen=True, kw_only=True, tag="ledger.committed"):
     """These entries are in the log, as the header at `height` proves.
 
-    An entry is told of once; entries come by the batch, since there are more of them than of
-    anything else.
+    Each entry is in one such event.
     """
-
-    name: ClassVar[str] = "ledger.committed"
 
     height: int
     entries: Sequence[CommittedEntry]

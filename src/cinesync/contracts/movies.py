@@ -1,9 +1,8 @@
-"""What the movies service tells the others: shows and the rooms they run in."""
+"""Events of the movies service: shows, with the layouts of their auditoriums."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
 from uuid import UUID
 
 from cinesync.chassis.messaging.event import Event
@@ -39,15 +38,13 @@ class Layout:
     seats: Sequence[LayoutSeat]
 
 
-class ShowScheduled(Event, frozen=True, kw_only=True):
-    """A show can be sold from now on.
+class ShowScheduled(Event, frozen=True, kw_only=True, tag="show.scheduled"):
+    """A show is on sale.
 
-    Carries all a seller needs, layout included. `prices_cents` is per zone, in minor units of
-    `currency` (ISO 4217); `time_zone` is an IANA name; times are UTC. Sales close
-    `sales_close_minutes` after the start (below 0: before it); None leaves it to the seller.
+    Carries all that booking needs to sell it, layout included. `prices_cents` is per zone, in
+    minor units of `currency` (ISO 4217); `time_zone` is an IANA name; times are UTC. Sales close
+    `sales_close_minutes` after the start (below 0: before it); None: booking's default.
     """
-
-    name: ClassVar[str] = "show.scheduled"
 
     show_id: UUID
     region: str
@@ -68,13 +65,12 @@ class ShowScheduled(Event, frozen=True, kw_only=True):
     sales_close_minutes: int | None = None
 
 
-class ShowChanged(Event, frozen=True, kw_only=True):
-    """A show moved in time, or changed its prices or when its sale closes; seats and room stay.
+class ShowChanged(Event, frozen=True, kw_only=True, tag="show.changed"):
+    """A show has new times, prices or end of sale; its auditorium and seats stay.
 
-    `revision` grows by one with each change, so that a late older change is recognised.
+    `revision` grows by one with each change, so that consumers ignore an older change that arrives
+    late.
     """
-
-    name: ClassVar[str] = "show.changed"
 
     show_id: UUID
     region: str
@@ -85,10 +81,8 @@ class ShowChanged(Event, frozen=True, kw_only=True):
     sales_close_minutes: int | None = None
 
 
-class ShowCancelled(Event, frozen=True, kw_only=True):
-    """A show will not take place: its bookings are cancelled and refunded."""
-
-    name: ClassVar[str] = "show.cancelled"
+class ShowCancelled(Event, frozen=True, kw_only=True, tag="show.cancelled"):
+    """A show will not take place; booking cancels and refunds its bookings."""
 
     show_id: UUID
     region: str

@@ -1,15 +1,12 @@
-"""What the payment service tells the others: money taken, not taken, given back."""
+"""Events of the payment service: money captured, refunded, disputed."""
 
-from typing import ClassVar
 from uuid import UUID
 
 from cinesync.chassis.messaging.event import Event
 
 
-class PaymentSuccess(Event, frozen=True, kw_only=True):
+class PaymentSuccess(Event, frozen=True, kw_only=True, tag="payment.success"):
     """The provider captured `amount_cents` for a hold."""
-
-    name: ClassVar[str] = "payment.success"
 
     payment_id: UUID
     hold_id: UUID
@@ -19,10 +16,8 @@ class PaymentSuccess(Event, frozen=True, kw_only=True):
     provider: str
 
 
-class PaymentFailed(Event, frozen=True, kw_only=True):
-    """The provider took nothing; the hold stays and may be paid in another way."""
-
-    name: ClassVar[str] = "payment.failed"
+class PaymentFailed(Event, frozen=True, kw_only=True, tag="payment.failed"):
+    """The provider captured nothing; the hold stays and may be paid in another way."""
 
     payment_id: UUID
     hold_id: UUID
@@ -30,15 +25,13 @@ class PaymentFailed(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class PaymentRefunded(Event, frozen=True, kw_only=True):
-    """`amount_cents` of a payment went back. `reason` is that of the event that asked for it;
-    "provider" when staff gave it back there, "dispute_lost" when a dispute took it.
+class PaymentRefunded(Event, frozen=True, kw_only=True, tag="payment.refunded"):
+    """`amount_cents` of a payment went back.
 
-    `surplus` money was captured beside the payment itself: no booking ever stood for it.
-    `unasked_cents` of it no booking had asked for.
+    `reason` is that of the event that requested the refund; "provider" when staff refunded at the
+    provider, "dispute_lost" when a dispute took the money. `surplus`: money that was captured
+    beside the payment, for no booking. `unasked_cents` of the amount were not requested by booking.
     """
-
-    name: ClassVar[str] = "payment.refunded"
 
     refund_id: UUID
     payment_id: UUID
@@ -51,13 +44,11 @@ class PaymentRefunded(Event, frozen=True, kw_only=True):
     unasked_cents: int = 0
 
 
-class PaymentRefundFailed(Event, frozen=True, kw_only=True):
-    """The provider could not give money back; a person has to see to it.
+class PaymentRefundFailed(Event, frozen=True, kw_only=True, tag="payment.refund.failed"):
+    """The provider could not refund; a person has to handle it.
 
-    `was_refunded`: it had told before that it did, so that a `payment.refunded` is taken back.
+    `was_refunded`: the provider had reported success before, and `payment.refunded` was emitted.
     """
-
-    name: ClassVar[str] = "payment.refund.failed"
 
     refund_id: UUID
     payment_id: UUID
@@ -70,14 +61,12 @@ class PaymentRefundFailed(Event, frozen=True, kw_only=True):
     was_refunded: bool
 
 
-class PaymentDisputed(Event, frozen=True, kw_only=True):
-    """A card holder disputes a payment with their bank; one for each state of the dispute.
+class PaymentDisputed(Event, frozen=True, kw_only=True, tag="payment.disputed"):
+    """A card holder disputes a payment at their bank; one event for each state of the dispute.
 
     `status` is "inquiry", "open", "won", "lost", "closed" (it stayed an inquiry) or "prevented".
-    Money that a lost dispute takes is told as `payment.refunded`, too.
+    A lost dispute also emits `payment.refunded`.
     """
-
-    name: ClassVar[str] = "payment.disputed"
 
     dispute_id: UUID
     payment_id: UUID

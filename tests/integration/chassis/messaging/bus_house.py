@@ -9,7 +9,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import ClassVar
 from uuid import UUID
 
 import asyncpg
@@ -43,18 +42,14 @@ EFFECTS_DDL = (
 _numbers = itertools.count()
 
 
-class Paid(Event, frozen=True, kw_only=True):
+class Paid(Event, frozen=True, kw_only=True, tag="test.paid"):
     """Somebody paid."""
-
-    name: ClassVar[str] = "test.paid"
 
     amount: int
 
 
-class Seen(Event, frozen=True, kw_only=True):
+class Seen(Event, frozen=True, kw_only=True, tag="test.seen"):
     """Somebody looked; nobody has to care."""
-
-    name: ClassVar[str] = "test.seen"
 
     amount: int
 

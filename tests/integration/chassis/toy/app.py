@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -28,10 +28,8 @@ log = telemetry.get_logger(__name__)
 MIGRATIONS = "tests.integration.chassis.toy.migrations"
 
 
-class NoteTaken(Event, frozen=True, kw_only=True):
+class NoteTaken(Event, frozen=True, kw_only=True, tag="note.taken"):
     """Somebody left a note."""
-
-    name: ClassVar[str] = "note.taken"
 
     note_id: UUID
     words: str
