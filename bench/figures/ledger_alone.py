@@ -13,13 +13,13 @@ from pathlib import Path
 from uuid import uuid4  # noqa: TID251 entries have ids of their own
 
 from cinesync.proofs import entries, receipts
-from cinesync.proofs.entries import Entry
+from cinesync.proofs.entries import LedgerEntry
 from cinesync.supervisor.address import free_ports
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import VALIDATORS
 from cinesync.supervisor.managed_process import ManagedProcess
 from cinesync.validator import home, provisioning
-from cinesync.validator.client import LedgerClient
+from cinesync.validator.network.client import LedgerClient
 from cinesync.validator.state_machine import OPERATIONS_MAX
 
 PAUSE_SECONDS = 0.02
@@ -27,7 +27,7 @@ VERIFICATIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadNodes:
     """Entries in full batches, entries one by one, primaries killed."""
 
     entries: int
@@ -35,13 +35,13 @@ class Load:
     failovers: int
 
 
-QUICK = Load(entries=5_000, singles=50, failovers=1)
-FULL = Load(entries=40_000, singles=200, failovers=5)
+QUICK = LoadNodes(entries=5_000, singles=50, failovers=1)
+FULL = LoadNodes(entries=40_000, singles=200, failovers=5)
 
 
 def entry(booking_id: str = "", kind: str = "payment.success") -> bytes:
     """A payment as the ledger service writes one, of a booking of its own unless it is named."""
-    fields = Entry(
+    fields = LedgerEntry(
         event_id=str(uuid4()),
         kind=kind,
         time=time.time_ns() // 1000,
@@ -165,13 +165,13 @@ async def receipt(client: LedgerClient) -> dict[str, float]:
     return {"receipt_bytes": len(data), "verify_ms": round(each_ms, 2)}
 
 
-async def measure(load: Load) -> dict[str, float]:
+async def measure(load: LoadNodes) -> dict[str, float]:
     """On validators of its own."""
     with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as folder:
         return await _measure(Path(folder), load)
 
 
-async def _measure(folder: Path, load: Load) -> dict[str, float]:
+async def _measure(folder: Path, load: LoadNodes) -> dict[str, float]:
     validators = Validators(folder)
     try:
         async with validators.client() as client:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from a2wsgi.wsgi_typing import WSGIApp
     from flask import Flask
 
-    from cinesync.audit.books import Books
+    from cinesync.audit.sources import AuditSources
 
 SERVICES = ("auth", "movies", "booking", "payment", "ledger")
 ALL = (*SERVICES, "web")
@@ -146,9 +146,11 @@ async def serve(
     await process.run(prepare_all, on_ready)
 
 
-async def with_books(environ: Mapping[str, str], look: Callable[["Books"], Awaitable[T]]) -> T:
+async def with_books(
+    environ: Mapping[str, str], look: Callable[["AuditSources"], Awaitable[T]]
+) -> T:
     """Open every database, the providers and the broker, look, close."""
-    from cinesync.audit.books import AuditSettings, Books  # noqa: PLC0415
+    from cinesync.audit.sources import AuditSettings, AuditSources  # noqa: PLC0415
     from cinesync.payment import app as payment  # noqa: PLC0415
 
     chosen = settings.load(AuditSettings, environ)
@@ -157,7 +159,7 @@ async def with_books(environ: Mapping[str, str], look: Callable[["Books"], Await
         settings.load(payment.Settings, environ_of("payment", environ))
     )
     broker = _broker_letters(environ)
-    books = Books(
+    books = AuditSources(
         databases,
         gateways,
         broker,
@@ -285,7 +287,7 @@ QUEUES = list(chain.from_iterable(QUEUES_OF.values()))
 
 def all_settings() -> dict[str, list[settings.SettingDoc]]:
     """What each part reads from the environment."""
-    from cinesync.audit.books import AuditSettings  # noqa: PLC0415
+    from cinesync.audit.sources import AuditSettings  # noqa: PLC0415
 
     kinds: dict[str, type[Any]] = {"every process": ProcessSettings, "the bus": BusSettings}
     kinds |= {name: _app(name).Settings for name in ALL}

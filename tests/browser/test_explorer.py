@@ -17,16 +17,16 @@ from cinesync.cli.proof_files import verify_file
 from cinesync.pbft.messages import Configuration
 from cinesync.proofs import canonical_json, completeness, fraud, receipts
 from cinesync.proofs.receipts import Receipt
-from cinesync.proofs.strict_json import Invalid
-from cinesync.proofs.verify import Verdict
+from cinesync.proofs.strict_json import InvalidDocument
+from cinesync.proofs.verify import VerifiedFile
 from tests.support.fake_apis import ledger as fake_ledger
 from tests.support.fake_apis.ledger import BOOKING, Ledger, an_entry
 from tests.support.fake_apis.serve import serve
 from tests.support.fake_apis.world import an_id
-from tests.support.ledger_chains import Chain, chain, entry, founders, replaced
+from tests.support.ledger_chains import MemoryChain, chain, entry, founders, replaced
 from tests.unit.proofs import test_completeness, test_receipts
 from tests.unit.proofs.test_fraud import forked
-from tests.unit.proofs.test_receipts import DATA, GOOD, Change, reformed
+from tests.unit.proofs.test_receipts import DATA, GOOD, ValueUpdate, reformed
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -41,7 +41,7 @@ JUDGE = """async ([files, pin, isAll]) => {
   return Promise.all(files.map(judge));
 }"""
 STEP = 5  # every fifth byte of a receipt: half a second instead of three
-CHANGES: list[Change] = [
+CHANGES: list[ValueUpdate] = [
     case[0]
     for mark in test_receipts.test_a_refusal_says_what_and_where.pytestmark  # type: ignore[attr-defined]
     if mark.name == "parametrize"
@@ -131,7 +131,7 @@ def judged(
 def refusal(file: bytes, *, complete: bool = False) -> str | None:
     try:
         (completeness if complete else receipts).verify(file)
-    except Invalid as invalid:
+    except InvalidDocument as invalid:
         return str(invalid)
     return None
 
@@ -170,7 +170,7 @@ def test_receipts_follow_the_validators_from_set_to_set(judge: Page) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 64, 130])
 def test_logs_of_any_size_verify(judge: Page, size: int) -> None:
-    made = Chain()
+    made = MemoryChain()
     made.grow(*(entry(number) for number in range(size)))
     files = [made.receipt(index).encode() for index in {0, size // 2, size - 1}]
     assert set(judged(judge, files)) == {None}
@@ -190,7 +190,7 @@ def test_an_altered_byte_is_refused_where_python_refuses_it(judge: Page) -> None
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=map(str, count()))
-def test_a_refusal_has_pythons_words(judge: Page, change: Change) -> None:
+def test_a_refusal_has_pythons_words(judge: Page, change: ValueUpdate) -> None:
     value = GOOD.to_json()
     change(value)
     (said,) = agree(judge, [canonical_json.dump(value)])
@@ -266,7 +266,7 @@ def test_a_link_has_one_spelling(judge: Page) -> None:
 def test_not_even_a_quorum_makes_an_entry_of_anything(
     judge: Page, odd: dict[str, Any], what: str
 ) -> None:
-    made = Chain()
+    made = MemoryChain()
     made.grow(msgspec.structs.replace(entry(1), **odd))
     (said,) = agree(judge, [made.receipt(0).encode()])
     assert str(said).startswith(f"receipt.entry: {what} ")
@@ -274,7 +274,7 @@ def test_not_even_a_quorum_makes_an_entry_of_anything(
 
 def test_another_chain_is_not_the_pinned_one(judge: Page, ledger: Ledger) -> None:
     wrong = "receipt.genesis: not the pinned genesis: this is another chain"
-    other = Chain(genesis=founders(5))
+    other = MemoryChain(genesis=founders(5))
     other.grow(entry(1))
     pinned = ledger.chain.genesis.encode()
     assert judged(judge, [other.receipt(0, (0, 1, 2, 3)).encode()], pinned) == [wrong]
@@ -284,7 +284,7 @@ def test_another_chain_is_not_the_pinned_one(judge: Page, ledger: Ledger) -> Non
 
 
 def test_all_entries_of_a_booking_and_their_absence_are_good(judge: Page) -> None:
-    made = Chain()
+    made = MemoryChain()
     made.grow(*(entry(number, booking=number // 2) for number in range(130)))
     asked = [made.completeness(str(UUID(int=booking))) for booking in range(0, 90, 7)]
     files = [found.encode() for found in asked]
@@ -316,7 +316,7 @@ def test_an_altered_byte_of_a_bookings_proof_is_refused(judge: Page) -> None:
 
 
 def test_two_maps_at_one_height_are_fraud_in_the_browser_too(page: Page, tmp_path: Path) -> None:
-    here, there = Chain(), Chain()
+    here, there = MemoryChain(), MemoryChain()
     here.grow(entry(1))
     there.grow(entry(2))
     found = fraud.find(here.completeness(BOOKING), there.receipt(0, (1, 2, 3)))
@@ -383,7 +383,7 @@ def test_a_chosen_file_is_verified_without_a_network(
     verdict = page.locator("[data-verdict]")
     page.get_by_label("Drop a receipt or a proof here").set_input_files(good)
     expect(verdict).to_contain_text("✓ Verified by your browser")
-    expect(verdict).to_contain_text(Verdict(receipt, pinned=True).text)
+    expect(verdict).to_contain_text(VerifiedFile(receipt, pinned=True).text)
     page.get_by_label("Drop a receipt or a proof here").set_input_files(bad)
     expect(verdict).to_contain_text("✕ Not verified")
     expect(verdict).to_contain_text(
@@ -441,7 +441,7 @@ def test_that_a_booking_has_no_entry_is_verified(
     nobody = an_id("nobody")
     page.goto(f"/ledger/bookings/{nobody}")
     proof = ledger.chain.completeness(nobody)
-    expect(page.locator("[data-all]")).to_contain_text(Verdict(proof, pinned=True).text)
+    expect(page.locator("[data-all]")).to_contain_text(VerifiedFile(proof, pinned=True).text)
     file = tmp_path / "proof.json"
     file.write_bytes(ledger.chain.completeness(BOOKING).encode())
     page.goto("/verify")
@@ -470,7 +470,7 @@ def test_blocks_arrive_by_themselves_until_one_says_stop(page: Page, ledger: Led
     page.goto("/ledger")
     top = len(ledger.chain.blocks)
     ledger.grow(an_entry(901, "payment.success"))
-    expect(page.get_by_text(f"Block {top + 1} arrived.")).to_be_attached()
+    expect(page.get_by_text(f"BlockProof {top + 1} arrived.")).to_be_attached()
     expect(page.locator(f'[data-height="{top + 1}"]')).to_contain_text("new")
     page.get_by_role("button", name="Stop updating").click()
     expect(page.get_by_text("This page stands still.")).to_be_visible()

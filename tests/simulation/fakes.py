@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from cinesync.pbft.messages import Client, Configuration, Request, Validator
-from cinesync.pbft.ports import Applied, Snapshot
+from cinesync.pbft.ports import ApplicationSnapshot, Applied
 
 
 class FakeKeys:
@@ -68,7 +68,7 @@ class Disk:
         self.durable, self.before, self.snapshots = [], None, {}
 
 
-State = tuple[bytes, tuple[tuple[str, int], ...]]
+CheckpointState = tuple[bytes, tuple[tuple[str, int], ...]]
 
 
 class FakeApplication:
@@ -92,12 +92,12 @@ class FakeApplication:
         self.head = hashlib.sha256(text).digest()
         return Applied([b"%d@%d" % (key[1], height) for key in keys], self.head)
 
-    def snapshot(self, height: int) -> Snapshot:
+    def snapshot(self, height: int) -> ApplicationSnapshot:
         state = marshal.dumps((self.head, self.applied), 2)
         chunks = [state[: len(state) // 2], state[len(state) // 2 :]]
         manifest = b"".join(hashlib.sha256(chunk).digest() for chunk in chunks)
         self._disk.snapshots[height] = manifest, chunks
-        return Snapshot(manifest, len(chunks))
+        return ApplicationSnapshot(manifest, len(chunks))
 
     def chunk(self, height: int, index: int) -> bytes | None:
         _, chunks = self._disk.snapshots.get(height, (b"", []))
@@ -116,7 +116,7 @@ class FakeApplication:
 
     def restore(self, height: int, manifest: bytes) -> bool:
         if height == 0:
-            self.begin_anew()
+            self.reset()
             return True
         kept = self._disk.snapshots.get(height)
         if kept is None or kept[0] != manifest:
@@ -125,7 +125,7 @@ class FakeApplication:
         self.applied = tuple(applied)
         return True
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         self.head, self.applied = bytes(32), ()
 
     def discard(self, below: int) -> None:

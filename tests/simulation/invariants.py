@@ -116,7 +116,7 @@ class Watch:
             len(core.log.slots) <= limits.window
             and len(core.pending) <= limits.pending_max
             and len(core.checkpoints) <= limits.window
-            and len(core.kept) <= 1 + 2 * limits.window // limits.interval
+            and len(core.snapshots) <= 1 + 2 * limits.window // limits.interval
             and len(core.view_changes) <= members
             and all(len(s.prepares) <= members >= len(s.commits) for s in core.log.slots.values())
         ):

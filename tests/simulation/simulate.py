@@ -15,11 +15,11 @@ from multiprocessing import Pool
 
 from msgspec import structs
 
+from tests.simulation.byzantine import LIARS, Liar
 from tests.simulation.fakes import validator
 from tests.simulation.invariants import Broken
-from tests.simulation.liars import LIARS, Liar
+from tests.simulation.simulation import PARAMETERS, Node, World
 from tests.simulation.twins import twin
-from tests.simulation.world import PARAMETERS, Node, World
 
 STORM = 900
 PATIENCE = 60_000
@@ -30,7 +30,7 @@ Fault = Callable[[World, Node], None]
 def play(seed: int, traitors: Sequence[Fault] = ()) -> World:
     """One life of a cluster. Raises Broken, or whatever else went wrong."""
     hurry = 1 + seed % PARAMETERS.in_flight_max
-    parameters = replace(PARAMETERS, hurry_max=hurry)
+    parameters = replace(PARAMETERS, partial_in_flight_max=hurry)
     world = World(seed, n=7 if seed % 100 == 99 else 4, parameters=parameters)
     chance = world.chance
     fault = chance.choice(traitors or TRAITORS)
@@ -101,7 +101,7 @@ def _change(world: World) -> None:
 
 
 def _turmoil(world: World) -> None:
-    """Links come and go one way at a time, about as fast as views change."""
+    """EpochLinks come and go one way at a time, about as fast as views change."""
     chance, pairs = world.chance, list(permutations(world.nodes, 2))
     share = chance.choice([0.0, 0.15, 0.3])
     world.network.cut = {pair for pair in pairs if chance.random() < share}

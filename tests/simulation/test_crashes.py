@@ -3,7 +3,7 @@
 import pytest
 
 from tests.simulation.simulate import finish, heal, lose
-from tests.simulation.world import TICK, World
+from tests.simulation.simulation import TICK, World
 
 pytestmark = pytest.mark.slow
 

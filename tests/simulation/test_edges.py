@@ -14,22 +14,22 @@ from cinesync.pbft.evidence import contradict
 from cinesync.pbft.log import BLOCKS_PER_SLOT_MAX, Slot
 from cinesync.pbft.messages import (
     CLIENT_WINDOW,
-    Block,
     Cached,
     Checkpoint,
+    CheckpointState,
     Commit,
+    ConsensusBlock,
     FetchChunk,
     FetchState,
+    MalformedMessage,
     NewView,
     Prepare,
     PrePrepare,
     ProbeAnswer,
-    Refused,
+    ReplicaStatus,
     Reply,
     Request,
     StableProof,
-    State,
-    Status,
     ViewChange,
     digest,
     digest_of,
@@ -38,13 +38,13 @@ from cinesync.pbft.messages import (
 )
 from cinesync.pbft.replica import Send
 from cinesync.pbft.sessions import SessionTable
+from tests.simulation.byzantine import resigned
 from tests.simulation.fakes import FakeKeys, configuration
-from tests.simulation.liars import resigned
 from tests.simulation.simulate import finish, lose
-from tests.simulation.world import KEYS, PARAMETERS, TICK, Node, World, kind
+from tests.simulation.simulation import KEYS, PARAMETERS, TICK, Node, World, kind
 
-STATUS = Status(epoch=0, view=0, active=True, executed=0, stable=0)
-LIE = StableProof(0, 8, digest(Block(1, ())), ())
+STATUS = ReplicaStatus(epoch=0, view=0, active=True, executed=0, stable=0)
+LIE = StableProof(0, 8, digest(ConsensusBlock(1, ())), ())
 
 
 def _core(world: World, me: int = 1) -> Core:
@@ -74,7 +74,9 @@ def _overhear(world: World, me: int) -> list[bytes]:
     return heard
 
 
-def _proposal(world: World, block: Block | None, *, view: int = 0, height: int = 1) -> PrePrepare:
+def _proposal(
+    world: World, block: ConsensusBlock | None, *, view: int = 0, height: int = 1
+) -> PrePrepare:
     bare = PrePrepare(0, b"", 0, view, height, digest_of(block), block)
     return resigned(world.nodes[0], bare)
 
@@ -91,7 +93,7 @@ def _request(operation: bytes = b"x", sequence: int = 1) -> Request:
 
 
 def test_a_block_is_accepted_only_if_all_of_it_is_fit() -> None:
-    good = Block(10_000, (_request(),))
+    good = ConsensusBlock(10_000, (_request(),))
     unfit = [
         replace(good, time=10_000 + 2_001),
         replace(good, time=10_000 - 2_001),
@@ -107,15 +109,15 @@ def test_a_block_is_accepted_only_if_all_of_it_is_fit() -> None:
 
 def test_a_block_may_not_be_older_than_the_one_before() -> None:
     world = World(1)
-    assert _accepted(world, _proposal(world, Block(10_000, (_request(),))))
-    earlier = Block(9_999, (_request(sequence=2),))
+    assert _accepted(world, _proposal(world, ConsensusBlock(10_000, (_request(),))))
+    earlier = ConsensusBlock(9_999, (_request(sequence=2),))
     assert not _accepted(world, _proposal(world, earlier, height=2))
 
 
 def test_a_proposal_whose_digest_is_another_blocks_is_refused() -> None:
     world = World(1)
-    honest = _proposal(world, Block(10_000, (_request(),)))
-    swapped = replace(honest, block=Block(10_001, (_request(),)))
+    honest = _proposal(world, ConsensusBlock(10_000, (_request(),)))
+    swapped = replace(honest, block=ConsensusBlock(10_001, (_request(),)))
     assert not _accepted(world, resigned(world.nodes[0], swapped))
 
 
@@ -203,7 +205,7 @@ def test_an_old_state_is_answered_with_the_newer_proof() -> None:
 def test_newer_checkpoints_do_not_put_off_a_transfer() -> None:
     core = _core(World(1))
     core.await_state(LIE)
-    core.ticks += catch_up.PATIENCE_TICKS
+    core.ticks += catch_up.TRANSFER_DELAY_TICKS
     core.await_state(replace(LIE, height=LIE.height + PARAMETERS.interval))
     catch_up.fetch_state(core)
     assert core.outbox == [(core.others[0], FetchState(LIE.height + PARAMETERS.interval))]
@@ -220,7 +222,7 @@ def test_chunks_that_are_not_kept_are_not_sent() -> None:
 def test_a_state_that_cannot_be_restored_is_not_believed_to_be_reached() -> None:
     world = World(1)
     core = _core(world)
-    state = State(2, 0, world.genesis, None, bytes(32), b"unknown", 0)
+    state = CheckpointState(2, 0, world.genesis, None, bytes(32), b"unknown", 0)
     core.transfer = Transfer(StableProof(0, 2, digest(state), ()), 0, state)
     core.ticks = 10
     catch_up.fetch_state(core)
@@ -245,7 +247,7 @@ def test_an_unproven_checkpoint_is_ignored() -> None:
 
 def test_a_quorum_for_another_state_stops_a_validator() -> None:
     core = _core(_after(4))
-    height = max(core.kept)
+    height = max(core.snapshots)
     core.log.stable = replace(core.log.stable, height=0)
     with pytest.raises(checkpoint.Diverged):
         checkpoint.learn(core, StableProof(0, height, bytes(32), ()))
@@ -266,9 +268,9 @@ def test_a_decided_block_withstands_a_later_choice() -> None:
     world = _after(1)
     core = _core(world)
     decided = core.log.slots[1].decided
-    other = PrePrepare(0, b"", 0, 4, 1, digest(Block(5, ())))
+    other = PrePrepare(0, b"", 0, 4, 1, digest(ConsensusBlock(5, ())))
     core.new_view = NewView(0, b"", 0, 4, (), (other,))
-    view_change.place_all(core)
+    view_change.accept_choices(core)
     assert core.log.slots[1].proposal is not None
     assert core.log.slots[1].proposal.view == 0
     assert core.log.slots[1].decided == decided
@@ -314,7 +316,7 @@ def test_a_new_view_can_end_an_epoch() -> None:
 def test_a_slot_forgets_old_contents_but_not_needed_ones() -> None:
     slot = Slot(1)
     for index in range(10):
-        slot.keep(bytes([index]), Block(index, ()))
+        slot.keep(bytes([index]), ConsensusBlock(index, ()))
     assert len(slot.blocks) == BLOCKS_PER_SLOT_MAX
     assert bytes([9]) in slot.blocks
 
@@ -325,8 +327,8 @@ def test_sessions_remember_a_window_of_answers() -> None:
         table.remember("ada", Cached(sequence, 1, b""))
     (session,) = table.freeze()
     assert len(session.replies) == CLIENT_WINDOW
-    assert not table.fresh(_request(sequence=100))
-    assert table.fresh(_request(sequence=200))
+    assert not table.is_new(_request(sequence=100))
+    assert table.is_new(_request(sequence=200))
     assert "ada" in table
     assert len(table) == 1
 
@@ -338,7 +340,7 @@ def test_a_client_believes_f_plus_1_and_no_strangers() -> None:
     reply = Reply(1, b"", 0, "ada", 1, 1, b"yes", None)
     forged = replace(reply, signature=b"?")
     assert client.step(1, encode(forged)) is None
-    with pytest.raises(Refused):
+    with pytest.raises(MalformedMessage):
         client.step(2, encode(forged))
     for me, result in ((1, b"yes"), (2, b"no")):
         one = resigned(world.nodes[me], replace(reply, replica=me, result=result))
@@ -366,13 +368,13 @@ def test_a_client_stops_at_a_window_of_open_batches() -> None:
     client = World(1).clients["ada"]
     for _ in range(CLIENT_WINDOW):
         client.submit((b"x",))
-    assert client.room == 0
+    assert client.window_left == 0
 
 
 def test_conflicting_checkpoints_convict_too() -> None:
     world = World(1)
-    one = resigned(world.nodes[1], Checkpoint(1, b"", 0, 2, digest(Block(1, ()))))
-    other = resigned(world.nodes[1], Checkpoint(1, b"", 0, 2, digest(Block(2, ()))))
+    one = resigned(world.nodes[1], Checkpoint(1, b"", 0, 2, digest(ConsensusBlock(1, ()))))
+    other = resigned(world.nodes[1], Checkpoint(1, b"", 0, 2, digest(ConsensusBlock(2, ()))))
     assert contradict(FakeKeys(), configuration(), one, other)
 
 
@@ -415,7 +417,7 @@ def test_a_block_waits_for_the_one_before_it_until_it_is_full(
     full_operations: int, block_requests_max: int, blocks: list[int]
 ) -> None:
     limits = {"full_operations": full_operations, "block_requests_max": block_requests_max}
-    world = World(1, parameters=dataclasses.replace(PARAMETERS, hurry_max=1, **limits))
+    world = World(1, parameters=dataclasses.replace(PARAMETERS, partial_in_flight_max=1, **limits))
     world.network.delay_max = 1
     world.network.lose = {(b"prepare", to) for to in world.nodes}
     for index in range(3):

@@ -1,15 +1,15 @@
-"""More than f liars can fork the chain, but not without leaving proof of who they are."""
+"""More than f equivocators can fork the chain, but not without leaving proof of who they are."""
 
 import pytest
 from msgspec.structs import replace
 
-from cinesync.pbft.evidence import contradict, liars
-from cinesync.pbft.messages import Block, Commit, Decided, Vote, digest
+from cinesync.pbft.evidence import contradict, equivocators
+from cinesync.pbft.messages import Commit, ConsensusBlock, Decided, Vote, digest
+from tests.simulation.byzantine import Equivocator, resigned
 from tests.simulation.fakes import configuration
 from tests.simulation.invariants import Broken
-from tests.simulation.liars import Equivocator, resigned
+from tests.simulation.simulation import KEYS, TICK, World
 from tests.simulation.twins import twin
-from tests.simulation.world import KEYS, TICK, World
 
 
 def _forked() -> tuple[Decided, Decided, World]:
@@ -32,21 +32,21 @@ def _forked() -> tuple[Decided, Decided, World]:
 
 def test_a_fork_names_the_liars() -> None:
     one, other, _ = _forked()
-    assert liars(KEYS, configuration(), one, other) == {0, 1}
+    assert equivocators(KEYS, configuration(), one, other) == {0, 1}
 
 
 def test_honest_certificates_accuse_nobody() -> None:
     one, other, _ = _forked()
-    assert liars(KEYS, configuration(), one, one) == set()
+    assert equivocators(KEYS, configuration(), one, one) == set()
     forged = replace(other, votes=tuple(Vote(v.replica, b"?") for v in other.votes))
-    assert liars(KEYS, configuration(), one, forged) == set()
+    assert equivocators(KEYS, configuration(), one, forged) == set()
 
 
 def test_two_signed_words_about_one_slot_convict() -> None:
     world = World(1)
     node = world.nodes[1]
-    one = resigned(node, Commit(1, b"", 0, 0, 1, digest(Block(1, ()))))
-    other = resigned(node, replace(one, digest=digest(Block(2, ()))))
+    one = resigned(node, Commit(1, b"", 0, 0, 1, digest(ConsensusBlock(1, ()))))
+    other = resigned(node, replace(one, digest=digest(ConsensusBlock(2, ()))))
     assert contradict(KEYS, configuration(), one, other)
     assert not contradict(KEYS, configuration(), one, one)
     assert not contradict(KEYS, configuration(), one, replace(other, signature=b"?"))

@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.simulation import scripts
-from tests.simulation.liars import Forger
-from tests.simulation.planted import BUGS, Bug, planted
+from tests.simulation import scripted
+from tests.simulation.byzantine import Forger
+from tests.simulation.planted_bugs import BUGS, Bug, planted
 from tests.simulation.simulate import lying, play
 
 SEEDS_MAX = 1_000
 SCENES = {
-    "the lowest view wins in O": scripts.highest_view,
-    "O is not checked": scripts.unjustified_choice,
-    "P is not checked": scripts.forged_certificate,
-    "patience does not grow": scripts.slow_network,
+    "the lowest view wins in O": scripted.highest_view,
+    "O is not checked": scripted.unjustified_choice,
+    "P is not checked": scripted.forged_certificate,
+    "patience does not grow": scripted.slow_network,
 }
 
 

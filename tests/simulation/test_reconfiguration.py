@@ -5,10 +5,10 @@ from msgspec.structs import replace
 
 from cinesync.pbft.client import PbftClient
 from cinesync.pbft.core import Core
-from cinesync.pbft.messages import Configuration, Links, Reply, Validator, encode, payload
+from cinesync.pbft.messages import Configuration, EpochLinks, Reply, Validator, encode, payload
 from tests.simulation.fakes import configuration, validator
 from tests.simulation.simulate import finish, lose
-from tests.simulation.world import KEYS, TICK, World
+from tests.simulation.simulation import KEYS, TICK, World
 
 
 def _changed(world: World, validators: tuple[Validator, ...], epoch: int = 1) -> Configuration:
@@ -133,7 +133,7 @@ def test_who_knows_nobody_of_the_newest_set_needs_only_its_links() -> None:
     world.network.cut = {pair for i in range(4) for pair in ((i, 8), (8, i))}
     world.run(20 * TICK)
     assert _core(world, 8).configuration.epoch == 0
-    links = encode(Links(tuple(_core(world, 4).links)))
+    links = encode(EpochLinks(tuple(_core(world, 4).links)))
     world.deliver_to(world.nodes[8], 4, links)
     assert world.run_until(lambda: _core(world, 8).configuration.epoch == 2, 100 * TICK)
 
@@ -170,7 +170,7 @@ def test_words_of_two_sets_do_not_add_up_for_a_client() -> None:
     asked = PbftClient("ada", configuration(), KEYS, 1)
     asked.submit((b"a seat",))
     assert asked.step(0, _reply(0, epoch=0)) is None
-    sends = asked.follow(replace(configuration(epoch=1), validators=_all(5)))
+    sends = asked.use_configuration(replace(configuration(epoch=1), validators=_all(5)))
     assert [send.to for send in sends] == [0, 1, 2, 3, 4]
     assert asked.step(1, _reply(1, epoch=0)) is None
     assert asked.step(1, _reply(1, epoch=1)) is None

@@ -1,8 +1,8 @@
-"""The golden transcripts; `python -m tests.simulation.scripts` makes them anew: read the diff."""
+"""The golden transcripts; `python -m tests.simulation.scripted` makes them anew: read the diff."""
 
 import pytest
 
-from tests.simulation.scripts import FOLDER, SCENES
+from tests.simulation.scripted import FOLDER, SCENES
 
 
 @pytest.mark.parametrize("name", SCENES)

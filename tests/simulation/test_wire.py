@@ -1,23 +1,26 @@
 """Bytes from outside: only what the encoder makes is understood, and nothing else gets through."""
 
+from typing import get_args
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cinesync.pbft import quorum
-from cinesync.pbft.log import Abstaining, Damaged, Journal
+from cinesync.pbft.log import Abstaining, Damaged, LogRecord, RecordChain
 from cinesync.pbft.messages import (
     FRAME_BYTES_MAX,
-    Message,
-    Refused,
+    Attestation,
+    MalformedMessage,
+    PbftMessage,
+    ReplicaStatus,
     Request,
-    Status,
     decode,
     encode,
     payload,
 )
-from tests.simulation.scripts import SCENES
+from tests.simulation.scripted import SCENES
 
 
 def _frames() -> list[bytes]:
@@ -30,13 +33,13 @@ def _frames() -> list[bytes]:
 
 
 FRAMES = _frames()
-STATUS = Status(epoch=0, view=1, active=True, executed=2, stable=2)
+STATUS = ReplicaStatus(epoch=0, view=1, active=True, executed=2, stable=2)
 
 
-def _accepted(frame: bytes) -> Message | None:
+def _accepted(frame: bytes) -> PbftMessage | None:
     try:
         return decode(frame)
-    except Refused:
+    except MalformedMessage:
         return None
 
 
@@ -59,26 +62,43 @@ def test_every_frame_decodes_to_what_was_encoded(frame: bytes) -> None:
     assert encode(decode(frame)) == frame
 
 
+NAMES_ON_THE_WIRE = (
+    "request preprepare prepare commit checkpoint stableproof decided viewchange newview status"
+    " links fetchblock blockfound fetchstate statefound fetchchunk chunkfound probe probeanswer"
+    " reply"
+)
+NAMES_IN_THE_LOG = "stable accepted prepared content abstaining"
+
+
+def test_a_renamed_class_keeps_its_name_on_the_wire_and_on_disk() -> None:
+    """Signatures cover the name, and validators of two versions must understand each other."""
+    sent = [kind.__struct_config__.tag for kind in get_args(PbftMessage)]
+    assert sent == NAMES_ON_THE_WIRE.split()
+    assert Attestation.__struct_config__.tag == "attestation"
+    kept = [kind.__struct_config__.tag for kind in get_args(LogRecord)]
+    assert kept[:5] == [f"log.{name}" for name in NAMES_IN_THE_LOG.split()]
+
+
 def test_a_second_spelling_of_a_number_is_refused() -> None:
     frame = encode(STATUS)
     longer = frame.replace(b"\x00\x01\xc3", b"\x00\xcc\x01\xc3")
     assert longer != frame
-    with pytest.raises(Refused, match="canonical"):
+    with pytest.raises(MalformedMessage, match="canonical"):
         decode(longer)
 
 
 def test_a_number_above_the_limit_is_refused() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(MalformedMessage):
         decode(encode(msgspec.structs.replace(STATUS, view=2**60)))
 
 
 def test_a_giant_frame_is_refused_unread() -> None:
-    with pytest.raises(Refused, match="bytes"):
+    with pytest.raises(MalformedMessage, match="bytes"):
         decode(bytes(FRAME_BYTES_MAX + 1))
 
 
 def test_a_deep_frame_is_refused() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(MalformedMessage):
         decode(b"\x91" * 100_000)
 
 
@@ -96,8 +116,8 @@ def test_two_quorums_share_an_honest_validator_and_one_can_always_form(n: int) -
     assert quorum.weak_quorum(n) == f + 1
 
 
-JOURNAL = Journal()
-ROWS = [JOURNAL.seal(Abstaining(height)) for height in range(5)]
+RECORDS = RecordChain()
+ROWS = [RECORDS.encode(Abstaining(height)) for height in range(5)]
 
 
 @given(st.integers(0, 4), st.data())
@@ -105,10 +125,10 @@ def test_a_row_cut_short_is_dropped_only_at_the_end(index: int, data: st.DataObj
     rows = list(ROWS)
     rows[index] = rows[index][: data.draw(st.integers(0, len(rows[index]) - 1))]
     if index == 4:
-        assert len(Journal().open(rows)) == 4
+        assert len(RecordChain().decode(rows)) == 4
     else:
         with pytest.raises(Damaged):
-            Journal().open(rows)
+            RecordChain().decode(rows)
 
 
 @given(st.integers(0, 4), st.data())
@@ -117,11 +137,11 @@ def test_a_flipped_bit_damages_the_log(index: int, data: st.DataObject) -> None:
     row[data.draw(st.integers(0, len(row) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     rows = [*ROWS[:index], bytes(row), *ROWS[index + 1 :]]
     with pytest.raises(Damaged):
-        Journal().open(rows)
+        RecordChain().decode(rows)
 
 
 @given(st.permutations(ROWS))
 def test_rows_in_another_order_are_damage(rows: list[bytes]) -> None:
     if rows != ROWS:
         with pytest.raises(Damaged):
-            Journal().open(rows)
+            RecordChain().decode(rows)

@@ -3,33 +3,33 @@
 from collections.abc import Iterable
 
 from cinesync.pbft.messages import (
-    Block,
     Checkpoint,
     ChunkFound,
     Commit,
+    ConsensusBlock,
     Decided,
+    EpochLinks,
     FetchChunk,
     FetchState,
-    Links,
-    Message,
     NewView,
+    PbftMessage,
     Prepare,
     PreparedProof,
     PrePrepare,
     Probe,
     ProbeAnswer,
+    ReplicaStatus,
     Reply,
     Request,
     StableProof,
     StateFound,
-    Status,
     ViewChange,
     decode,
 )
-from tests.simulation.world import TICK, World
+from tests.simulation.simulation import TICK, World
 
-QUIET = (Status, Probe)
-_EMPTY = Block(0, ())
+QUIET = (ReplicaStatus, Probe)
+_EMPTY = ConsensusBlock(0, ())
 
 
 def _short(digest: bytes) -> str:
@@ -40,7 +40,7 @@ def _proofs(proofs: Iterable[PreparedProof]) -> str:
     return " ".join(f"{p.height}:{_short(p.digest)}@v{p.view}" for p in proofs) or "nothing"
 
 
-def line(message: Message) -> str:  # noqa: C901, PLR0911, PLR0912  one short case for each message
+def line(message: PbftMessage) -> str:  # noqa: C901, PLR0911, PLR0912  one short case for each message
     match message:
         case Request():
             return f"request {message.client}#{message.sequence}"
@@ -67,7 +67,7 @@ def line(message: Message) -> str:  # noqa: C901, PLR0911, PLR0912  one short ca
             return f"stable n{message.height} by {len(message.votes)}"
         case Reply():
             return f"reply {message.client}#{message.sequence} = {message.result.decode()}"
-        case Links():
+        case EpochLinks():
             return f"links to epoch {message.links[-1].state.configuration.epoch}"
         case FetchState():
             return f"fetch state n{message.height}"

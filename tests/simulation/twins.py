@@ -4,15 +4,15 @@ Equivocation needs no special code: two honest programs with one identity contra
 soon as the network tells them different things.
 """
 
-from cinesync.pbft.replica import birth
+from cinesync.pbft.replica import initial_log
 from tests.simulation.fakes import Disk
-from tests.simulation.world import Node, World
+from tests.simulation.simulation import Node, World
 
 
 def twin(world: World, node: Node) -> Node:
     """A frame for the validator reaches one of the two, or both; each speaks in its name."""
     node.honest = False
-    copy = Node(node.me, Disk(birth(world.genesis)), honest=False)
+    copy = Node(node.me, Disk(initial_log(world.genesis)), honest=False)
     world.twins[node.me] = copy
     world.start(copy)
     world.after(7, lambda: world.tick_of(copy))

@@ -8,29 +8,29 @@ from uuid import UUID
 from cinesync.pbft.messages import (
     Attestation,
     Checkpoint,
+    CheckpointState,
     Configuration,
-    Link,
+    EpochLink,
     StableProof,
-    State,
     Validator,
     Vote,
     digest,
     payload,
 )
 from cinesync.proofs import genesis, headers, keys, merkle_log, merkle_map, subjects
-from cinesync.proofs.completeness import Completeness, Indexed
-from cinesync.proofs.entries import FORMAT, Entry
+from cinesync.proofs.completeness import CompletenessProof, IndexedEntry
+from cinesync.proofs.entries import FORMAT, LedgerEntry
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.headers import Header
-from cinesync.proofs.receipts import Certificate, Receipt
+from cinesync.proofs.headers import BlockHeader
+from cinesync.proofs.receipts import HeaderCertificate, Receipt
 
 START = 1_700_000_000_000_000
 KEYS = tuple(keys.generate() for _ in range(8))
 RING = keys.KeyRing(KEYS)
 
 
-def entry(number: int, booking: int | None = None) -> Entry:
-    return Entry(
+def entry(number: int, booking: int | None = None) -> LedgerEntry:
+    return LedgerEntry(
         format=FORMAT,
         event_id=str(UUID(int=number)),
         kind="payment.success",
@@ -47,15 +47,15 @@ def founders(count: int = 4) -> Genesis:
 
 
 @dataclass
-class Chain:
+class MemoryChain:
     genesis: Genesis = field(default_factory=founders)
     configuration: Configuration = field(init=False)
-    links: list[Link] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    blocks: list[Header] = field(default_factory=list)
+    links: list[EpochLink] = field(default_factory=list)
+    entries: list[LedgerEntry] = field(default_factory=list)
+    blocks: list[BlockHeader] = field(default_factory=list)
     log: merkle_log.Frontier = field(default_factory=merkle_log.Frontier)
     stored: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    map: dict[str, merkle_map.Node] = field(default_factory=dict)
+    map: dict[str, merkle_map.MapNode] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.configuration = self.genesis.configuration
@@ -63,7 +63,7 @@ class Chain:
     def nodes(self, level: int, index: int) -> bytes:
         return self.stored[level, index]
 
-    def grow(self, *added: Entry) -> Header:
+    def grow(self, *added: LedgerEntry) -> BlockHeader:
         leaves = [merkle_log.leaf_hash(one.encode()) for one in added]
         for at, (one, leaf) in enumerate(zip(added, leaves, strict=True), self.log.size):
             self._map(one.booking_id, at, leaf)
@@ -80,7 +80,7 @@ class Chain:
         self.blocks.append(made)
         return made
 
-    def map_nodes(self, places: Sequence[str]) -> dict[str, merkle_map.Node]:
+    def map_nodes(self, places: Sequence[str]) -> dict[str, merkle_map.MapNode]:
         return {place: self.map[place] for place in places if place in self.map}
 
     def _map(self, subject: str, index: int, leaf: bytes) -> None:
@@ -88,11 +88,13 @@ class Chain:
         made = merkle_map.update(self.map_nodes, {subjects.key_of(subject): change})
         self.map |= {place: node for place, node in made.items() if node is not None}
 
-    def certify(self, header: Header, signers: tuple[int, ...] = (0, 1, 2)) -> Certificate:
+    def certify(
+        self, header: BlockHeader, signers: tuple[int, ...] = (0, 1, 2)
+    ) -> HeaderCertificate:
         words = {at: self._attest(at, header) for at in signers}
-        return Certificate(self.configuration.epoch, words)
+        return HeaderCertificate(self.configuration.epoch, words)
 
-    def _attest(self, replica: int, header: Header) -> bytes:
+    def _attest(self, replica: int, header: BlockHeader) -> bytes:
         epoch = self.configuration.epoch
         word = Attestation(replica, b"", epoch, header.height, header.hash)
         return RING.sign(keys.public_bytes(KEYS[replica]), payload(word))
@@ -109,14 +111,18 @@ class Chain:
             path=merkle_log.inclusion(index, header.size, self.nodes),
         )
 
-    def completeness(self, booking_id: str, signers: tuple[int, ...] = (0, 1, 2)) -> Completeness:
+    def completeness(
+        self, booking_id: str, signers: tuple[int, ...] = (0, 1, 2)
+    ) -> CompletenessProof:
         header = self.blocks[-1]
         held = [
-            Indexed(at, one) for at, one in enumerate(self.entries) if one.booking_id == booking_id
+            IndexedEntry(at, one)
+            for at, one in enumerate(self.entries)
+            if one.booking_id == booking_id
         ]
         _value, proof = merkle_map.find(self.map_nodes, subjects.key_of(booking_id))
         signed = (self.genesis, self.links, header, self.certify(header, signers))
-        return Completeness(*signed, booking_id, held, proof)
+        return CompletenessProof(*signed, booking_id, held, proof)
 
     def elect(self, replicas: tuple[int, ...], signers: tuple[int, ...] = (0, 1, 2)) -> None:
         """The next set of validators, named in a state that this one's checkpoint signs."""
@@ -124,21 +130,21 @@ class Chain:
         found = (Validator(at, keys.public_bytes(KEYS[at])) for at in replicas)
         following = Configuration(epoch + 1, tuple(found), ())
         height = len(self.blocks)
-        state = State(height, START + height, following, None, bytes(32), b"", 0)
+        state = CheckpointState(height, START + height, following, None, bytes(32), b"", 0)
         votes = tuple(Vote(at, self._checkpoint(at, state)) for at in signers)
-        self.links.append(Link(StableProof(epoch, height, digest(state), votes), state))
+        self.links.append(EpochLink(StableProof(epoch, height, digest(state), votes), state))
         self.configuration = following
 
-    def _checkpoint(self, replica: int, state: State) -> bytes:
+    def _checkpoint(self, replica: int, state: CheckpointState) -> bytes:
         claim = (self.configuration.epoch, state.height, digest(state))
         return RING.sign(
             keys.public_bytes(KEYS[replica]), payload(Checkpoint(replica, b"", *claim))
         )
 
 
-def chain(count: int = 11) -> Chain:
+def chain(count: int = 11) -> MemoryChain:
     """Blocks of two entries, and at the end one without any."""
-    made = Chain()
+    made = MemoryChain()
     for at in range(0, count, 2):
         made.grow(*(entry(number) for number in range(at, min(at + 2, count))))
     made.grow()

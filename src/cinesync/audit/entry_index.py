@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from cinesync.audit.facts import BY_NAME
-from cinesync.proofs.entries import Entry
+from cinesync.audit.expected_entries import BY_NAME
+from cinesync.proofs.entries import LedgerEntry
 
 SCHEMA: Final = """
 PRAGMA journal_mode = OFF;
@@ -23,7 +23,7 @@ CREATE TABLE entries (
 LAST: Final = "g"  # above every UUID
 
 
-class Place(StrEnum):
+class EntryLocation(StrEnum):
     """Where an entry was found. What waits is named by who still has it."""
 
     CHAIN = "the chain"
@@ -32,14 +32,14 @@ class Place(StrEnum):
     OUTBOX = "an outbox"
 
 
-PLACES: Final = tuple(Place)
+PLACES: Final = tuple(EntryLocation)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FoundEntry:
     """One entry about a subject."""
 
-    place: Place
+    place: EntryLocation
     sentence: str
 
 
@@ -68,7 +68,7 @@ class EntryIndex:
         """Begin again with another replica."""
         self._connection.execute("DELETE FROM entries WHERE place = 0")
 
-    def add(self, place: Place, entries: Iterable[Entry]) -> None:
+    def add(self, place: EntryLocation, entries: Iterable[LedgerEntry]) -> None:
         """Those of kinds that databases answer for; the others are no business of ours."""
         at = PLACES.index(place)
         rows = (
@@ -85,16 +85,16 @@ class EntryIndex:
 
     def between(
         self, kind: str, after: str, last: str, limit: int | None = None
-    ) -> dict[str, Sequence[Seen]]:
+    ) -> dict[str, Sequence[FoundEntry]]:
         """By subject, in their order: those above `after`, up to `last`, `limit` subjects."""
         statement = (
             "SELECT subject, place, sentence FROM entries"
             " WHERE kind = ? AND subject > ? AND subject <= ? ORDER BY subject"
         )
-        found: dict[str, list[Seen]] = defaultdict(list)
+        found: dict[str, list[FoundEntry]] = defaultdict(list)
         with closing(self._connection.execute(statement, (kind, after, last))) as rows:
             for subject, place, sentence in rows:
                 if subject not in found and len(found) == limit:
                     break
-                found[subject].append(Seen(PLACES[place], sentence))
+                found[subject].append(FoundEntry(PLACES[place], sentence))
         return dict(found)

@@ -20,26 +20,31 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from cinesync.audit.books import PAGE, Books, pages
-from cinesync.audit.entry_index import LAST, EntryIndex, Place, Seen
-from cinesync.audit.facts import BY_NAME, KINDS, Fact, Kind
-from cinesync.audit.letters import SET_URL
-from cinesync.audit.results import Failed, Findings, NotMade, Outcome, Progress
+from cinesync.audit.dead_letters import SET_URL
+from cinesync.audit.entry_index import LAST, EntryIndex, EntryLocation, FoundEntry
+from cinesync.audit.expected_entries import BY_NAME, KINDS, EntryKind, ExpectedEntry
+from cinesync.audit.results import CheckOutcome, Failed, Findings, NotMade, ReportProgress
+from cinesync.audit.sources import PAGE, AuditSources, pages
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.chassis.messaging.event import by_name, decode
 from cinesync.contracts import CONSUMERS
 from cinesync.ledger.store import submissions
 from cinesync.proofs import entries
-from cinesync.proofs.entries import Entry
-from cinesync.proofs.strict_json import Invalid
-from cinesync.validator.chain_store import OldFormat
-from cinesync.validator.inspect import Altered
-from cinesync.validator.log_reader import LogRead, Unreadable, decided_entries, read_log
+from cinesync.proofs.entries import LedgerEntry
+from cinesync.proofs.strict_json import InvalidDocument
+from cinesync.validator.inspection.inspect import Altered
+from cinesync.validator.inspection.log_reader import (
+    LogRead,
+    NoReadableReplica,
+    decided_entries,
+    read_log,
+)
+from cinesync.validator.storage.chain_store import OldFormat
 
 BATCH_PAGE: Final = 500
 EVENTS: Final = by_name(CONSUMERS)
-RECORDED: Final = frozenset({Place.CHAIN, Place.JOURNAL})
+RECORDED: Final = frozenset({EntryLocation.CHAIN, EntryLocation.JOURNAL})
 
 
 class BatchKey(NamedTuple):
@@ -58,11 +63,14 @@ class Comparison:
         self.lost = Findings()  # what nobody has, unless an undelivered event says otherwise
         self.young = 0
         self.held = 0
-        self._places: set[Place] = set()
+        self._places: set[EntryLocation] = set()
         self._oldest: datetime | None = None
 
     def compare(
-        self, kind: Kind, facts: Sequence[Fact], seen: Mapping[str, Sequence[Seen]]
+        self,
+        kind: EntryKind,
+        facts: Sequence[ExpectedEntry],
+        seen: Mapping[str, Sequence[FoundEntry]],
     ) -> None:
         """A range of subjects, whole."""
         known = set()
@@ -75,10 +83,12 @@ class Comparison:
                 times = f"{kind.name} of {subject} is in the ledger {count} times"
                 self.findings.add(f"{times}, but our books do not know it")
 
-    def _compare_one(self, kind: Kind, fact: Fact, seen: Sequence[Seen]) -> None:
+    def _compare_one(
+        self, kind: EntryKind, fact: ExpectedEntry, seen: Sequence[FoundEntry]
+    ) -> None:
         what = f"{kind.name} of {fact.subject}"
-        recorded = [one for one in seen if one.place is Place.CHAIN] or [
-            one for one in seen if one.place is Place.JOURNAL
+        recorded = [one for one in seen if one.place is EntryLocation.CHAIN] or [
+            one for one in seen if one.place is EntryLocation.JOURNAL
         ][:1]  # each validator has a journal
         if len(recorded) > 1:
             self.findings.add(f"{what} is in the ledger {len(recorded)} times")
@@ -90,7 +100,7 @@ class Comparison:
         if not recorded:
             self._miss(what, fact, {one.place for one in seen})
 
-    def _miss(self, what: str, fact: Fact, places: set[Place]) -> None:
+    def _miss(self, what: str, fact: ExpectedEntry, places: set[EntryLocation]) -> None:
         if fact.happened_at > self._young_since:
             self.young += 1
         elif places:
@@ -115,7 +125,7 @@ class Comparison:
         )
 
 
-async def check(books: Books, progress: Progress) -> Outcome:
+async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
     """Both directions, facts and amounts."""
     if books.ledger is None:
         return NotMade("the validators are not on this machine; run it where one of them is")
@@ -125,11 +135,13 @@ async def check(books: Books, progress: Progress) -> Outcome:
                 return await _check(books, books.ledger, index, progress)
         except Altered as error:
             return Failed("no replica of the ledger is sound", (str(error),))
-        except (Unreadable, OldFormat, Invalid, OSError) as error:
+        except (NoReadableReplica, OldFormat, InvalidDocument, OSError) as error:
             return NotMade(f"the ledger in {books.ledger} cannot be read: {error}")
 
 
-async def _check(books: Books, folder: Path, index: EntryIndex, progress: Progress) -> Outcome:
+async def _check(
+    books: AuditSources, folder: Path, index: EntryIndex, progress: ReportProgress
+) -> CheckOutcome:
     log = await _load(books, folder, index, progress)
     now = clock.now()
     young = timedelta(seconds=books.overdue_seconds if books.is_running else 0)
@@ -144,7 +156,7 @@ async def _check(books: Books, folder: Path, index: EntryIndex, progress: Progre
     return await _judge(books, log, compared)
 
 
-async def _judge(books: Books, log: LogRead, compared: Comparison) -> Outcome:
+async def _judge(books: AuditSources, log: LogRead, compared: Comparison) -> CheckOutcome:
     """What is lost is a broken promise, unless the broker may still have it."""
     reasons = [compared.told_held] if compared.held else []
     if compared.lost.count:
@@ -160,7 +172,9 @@ async def _judge(books: Books, log: LogRead, compared: Comparison) -> Outcome:
     return compared.findings.outcome(seen, on_its_way=compared.told_young, figures=figures)
 
 
-async def _load(books: Books, folder: Path, index: EntryIndex, progress: Progress) -> LogRead:
+async def _load(
+    books: AuditSources, folder: Path, index: EntryIndex, progress: ReportProgress
+) -> LogRead:
     """Everything that is in the chain or on its way there.
 
     An entry moves from an outbox to the ledger service and on to the chain: asked in this order,
@@ -168,24 +182,24 @@ async def _load(books: Books, folder: Path, index: EntryIndex, progress: Progres
     """
     count = 0
 
-    def take(block: list[Entry]) -> None:
+    def take(block: list[LedgerEntry]) -> None:
         nonlocal count
-        index.add(Place.CHAIN, block)
+        index.add(EntryLocation.CHAIN, block)
         count += len(block)
         progress(count)
 
     for name in ("payment", "booking"):
         async for events in pages(books.databases[name], _unsent, lambda row: row[0]):
-            index.add(Place.OUTBOX, [entry_of_body(name, body) for _, name, body in events])
+            index.add(EntryLocation.OUTBOX, [entry_of_body(name, body) for _, name, body in events])
     async for waiting in _at_the_submitter(books):
-        index.add(Place.SUBMITTER, waiting)
-    index.add(Place.JOURNAL, await asyncio.to_thread(lambda: list(decided_entries(folder))))
+        index.add(EntryLocation.SUBMITTER, waiting)
+    index.add(EntryLocation.JOURNAL, await asyncio.to_thread(lambda: list(decided_entries(folder))))
     log = await asyncio.to_thread(read_log, folder, index.forget_chain, take)
     await asyncio.to_thread(index.sort)
     return log
 
 
-def entry_of_body(name: str, body: bytes) -> Entry:
+def entry_of_body(name: str, body: bytes) -> LedgerEntry:
     """The entry that the ledger service will make of an event; its salt matters to nobody here."""
     return entries.entry_of(name, decode(EVENTS[name], body), bytes(entries.SALT_BYTES))
 
@@ -200,7 +214,7 @@ async def _unsent(tx: Transaction, after: UUID, limit: int) -> list[tuple[UUID, 
     return [(r.event_id, r.name, bytes(r.body)) for r in await tx.execute(statement, values)]
 
 
-async def _at_the_submitter(books: Books) -> AsyncIterator[list[Entry]]:
+async def _at_the_submitter(books: AuditSources) -> AsyncIterator[list[LedgerEntry]]:
     """What the ledger service has and no block proves yet."""
     ledger = books.databases["ledger"]
     after = BatchKey(datetime.fromtimestamp(0, UTC), UUID(int=0))
@@ -224,8 +238,8 @@ async def _waiting_batches(
 
 
 async def _side_by_side(
-    books: Books, kind: Kind, index: EntryIndex
-) -> AsyncIterator[tuple[list[Fact], Mapping[str, Sequence[Seen]]]]:
+    books: AuditSources, kind: EntryKind, index: EntryIndex
+) -> AsyncIterator[tuple[list[ExpectedEntry], Mapping[str, Sequence[FoundEntry]]]]:
     """A page of facts, and all entries in the range that the page spans; then what is above."""
     after = ""
     async for page in pages(books.databases[kind.database], _facts, lambda one: one.subject, kind):
@@ -237,12 +251,12 @@ async def _side_by_side(
         after = max(rest)
 
 
-async def _facts(tx: Transaction, after: UUID, limit: int, kind: Kind) -> list[Fact]:
+async def _facts(tx: Transaction, after: UUID, limit: int, kind: EntryKind) -> list[ExpectedEntry]:
     rows = await tx.execute(text(kind.rows), {"after": after, "limit": limit})
     return [kind.fact(row) for row in rows]
 
 
-async def _undelivered(books: Books) -> str:
+async def _undelivered(books: AuditSources) -> str:
     """Why events may still reach the ledger service through the broker; empty when they cannot."""
     if books.broker is None:
         return f"RabbitMQ may hold them: {SET_URL}" if books.has_broker else ""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from cinesync.audit.books import Books, pages
-from cinesync.audit.results import FINDINGS_MAX, Findings, Outcome, Progress
+from cinesync.audit.results import FINDINGS_MAX, CheckOutcome, Findings, ReportProgress
+from cinesync.audit.sources import AuditSources, pages
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.payment.reconciliation import Money, contradictions, money_by_payment
 
@@ -37,7 +37,7 @@ class Booked:
     cents: int
 
 
-async def check(books: Books, progress: Progress) -> Outcome:
+async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
     """No payment is booked or given back for more than came in, and none is booked unknown."""
     findings, sums, read = Findings(), defaultdict[str, Sums](Sums), 0
     after = UUID(int=0)
@@ -81,7 +81,9 @@ def _weigh(money: Money, booked: Booked | None, sums: Sums, findings: Findings) 
         )
 
 
-async def _check_bookings(books: Books, findings: Findings, progress: Progress) -> None:
+async def _check_bookings(
+    books: AuditSources, findings: Findings, progress: ReportProgress
+) -> None:
     """Every paid booking is for a payment that is known, and made for it."""
     read = 0
     async for page in pages(books.booking, _paid_bookings, lambda one: one.booking_id):

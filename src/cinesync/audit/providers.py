@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from cinesync.audit.books import Books
-from cinesync.audit.results import Failed, NotMade, Outcome, Passed, Progress
+from cinesync.audit.results import CheckOutcome, Failed, NotMade, Passed, ReportProgress
+from cinesync.audit.sources import AuditSources
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
 from cinesync.payment.statement_reconciliation import reconcile
@@ -11,7 +11,7 @@ from cinesync.payment.statement_reconciliation import reconcile
 NO_MONEY: Final = "no provider moved any money"
 
 
-async def check(books: Books, progress: Progress) -> Outcome:
+async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
     """Every provider that is configured, or that our books name."""
     used = await books.payment.read(_providers)
     names = sorted({*used, *books.gateways})
@@ -19,7 +19,7 @@ async def check(books: Books, progress: Progress) -> Outcome:
     return _together(outcomes) if outcomes else Passed(NO_MONEY)
 
 
-async def _compare(name: str, books: Books, progress: Progress) -> Outcome:
+async def _compare(name: str, books: AuditSources, progress: ReportProgress) -> CheckOutcome:
     gateway = books.gateways.get(name)
     if gateway is None:
         return NotMade(f"{name} is not configured here, but our books have money that it moved")
@@ -29,7 +29,9 @@ async def _compare(name: str, books: Books, progress: Progress) -> Outcome:
         return NotMade(f"{name} does not answer ({str(error) or type(error).__name__})")
 
 
-async def _reconcile(gateway: Gateway, books: Books, progress: Progress) -> Outcome:
+async def _reconcile(
+    gateway: Gateway, books: AuditSources, progress: ReportProgress
+) -> CheckOutcome:
     compared = await reconcile(books.payment, gateway, progress)
     figures = {"captured": compared.captured_cents, "refunded": compared.refunded_cents}
     said = f"{gateway.name} agrees, {compared.in_flight_count} in flight"
@@ -43,7 +45,7 @@ async def _reconcile(gateway: Gateway, books: Books, progress: Progress) -> Outc
     return Passed(said, figures={gateway.name: figures})
 
 
-def _together(outcomes: list[Outcome]) -> Outcome:
+def _together(outcomes: list[CheckOutcome]) -> CheckOutcome:
     """One that is not made keeps the whole from passing; one that failed fails it."""
     not_made = [one.reason for one in outcomes if isinstance(one, NotMade)]
     seen = [f"not made: {reason}" for reason in not_made]

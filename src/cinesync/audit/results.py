@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from cinesync.audit.books import Books
+from cinesync.audit.sources import AuditSources
 
 FINDINGS_MAX: Final = 50
 EXIT_PASSED, EXIT_FAILED, EXIT_NOT_MADE = 0, 1, 3
@@ -38,35 +38,35 @@ class NotMade:
     reason: str
 
 
-Outcome: TypeAlias = Passed | Failed | NotMade
+CheckOutcome: TypeAlias = Passed | Failed | NotMade
 
 # How many rows a check has read so far; whoever waits wants to see it move.
-Progress: TypeAlias = Callable[[int], None]
+ReportProgress: TypeAlias = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class AuditCheck:
     """One question, under the promise that it tests."""
 
     promise: str
     name: str
-    run: Callable[[Books, Progress], Awaitable[Outcome]]
+    run: Callable[[AuditSources, ReportProgress], Awaitable[CheckOutcome]]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CheckResult:
     """What one check came to."""
 
     promise: str
     name: str
-    outcome: Outcome
+    outcome: CheckOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AuditReport:
     """What an audit saw."""
 
-    results: Sequence[Result]
+    results: Sequence[CheckResult]
 
     @property
     def exit_code(self) -> int:
@@ -86,7 +86,7 @@ class Report:
         }
 
 
-def _result_json(result: Result) -> dict[str, Any]:
+def _result_json(result: CheckResult) -> dict[str, Any]:
     common = {"promise": result.promise, "check": result.name}
     match result.outcome:
         case Passed(seen, on_its_way, figures):

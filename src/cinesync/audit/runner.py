@@ -5,21 +5,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from cinesync.audit import ledger, letters, money, providers, seats
-from cinesync.audit.books import Books
-from cinesync.audit.results import Check, Failed, NotMade, Outcome, Passed, Report, Result
+from cinesync.audit import dead_letters, ledger, money, providers, seats
+from cinesync.audit.results import (
+    AuditCheck,
+    AuditReport,
+    CheckOutcome,
+    CheckResult,
+    Failed,
+    NotMade,
+    Passed,
+)
+from cinesync.audit.sources import AuditSources
 from cinesync.chassis import clock
 
 LOOKS_MAX: Final = 4
 LOOK_PAUSE_SECONDS: Final = 1.0
 SETTLE_SECONDS_MAX: Final = 60.0
 
-CHECKS: Final[Sequence[Check]] = (
-    Check("I1", "seats", seats.check),
-    Check("I2", "money", money.check),
-    Check("I2", "bank statement", providers.check),
-    Check("I3", "dead letters", letters.check),
-    Check("I4", "ledger", ledger.check),
+CHECKS: Final[Sequence[AuditCheck]] = (
+    AuditCheck("I1", "seats", seats.check),
+    AuditCheck("I2", "money", money.check),
+    AuditCheck("I2", "bank statement", providers.check),
+    AuditCheck("I3", "dead letters", dead_letters.check),
+    AuditCheck("I4", "ledger", ledger.check),
 )
 
 # The name of the check that is being made, and how many rows it has read.
@@ -27,12 +35,12 @@ Watch = Callable[[str, int], None]
 
 
 async def audit(
-    books: Books,
+    books: AuditSources,
     *,
     settled: bool,
     say: Callable[[str], None],
     watch: Watch = lambda _name, _count: None,
-) -> Report:
+) -> AuditReport:
     """Recompute I1 to I4. A shop that sells while we look is looked at again.
 
     What is reported was there in each of several looks: rows of two databases are never read at
@@ -43,11 +51,13 @@ async def audit(
         outcome = await _made(check, books, say, watch)
         if settled:
             outcome = await _settled(check, outcome, books, watch)
-        results.append(Result(check.promise, check.name, outcome))
-    return Report(results)
+        results.append(CheckResult(check.promise, check.name, outcome))
+    return AuditReport(results)
 
 
-async def _made(check: Check, books: Books, say: Callable[[str], None], watch: Watch) -> Outcome:
+async def _made(
+    check: AuditCheck, books: AuditSources, say: Callable[[str], None], watch: Watch
+) -> CheckOutcome:
     outcome = await _look(check, books, watch)
     for _ in range(LOOKS_MAX - 1):
         if not isinstance(outcome, Failed) or not books.is_running:
@@ -58,7 +68,7 @@ async def _made(check: Check, books: Books, say: Callable[[str], None], watch: W
     return outcome
 
 
-def _both(earlier: Failed, later: Outcome) -> Outcome:
+def _both(earlier: Failed, later: CheckOutcome) -> CheckOutcome:
     """Only what was found both times."""
     if not isinstance(later, Failed):
         return later
@@ -68,7 +78,9 @@ def _both(earlier: Failed, later: Outcome) -> Outcome:
     return Passed(later.seen, figures=later.figures)
 
 
-async def _settled(check: Check, outcome: Outcome, books: Books, watch: Watch) -> Outcome:
+async def _settled(
+    check: AuditCheck, outcome: CheckOutcome, books: AuditSources, watch: Watch
+) -> CheckOutcome:
     deadline = clock.monotonic_seconds() + SETTLE_SECONDS_MAX
     while books.is_running and _may_settle(outcome) and clock.monotonic_seconds() < deadline:
         await asyncio.sleep(LOOK_PAUSE_SECONDS)
@@ -80,12 +92,12 @@ async def _settled(check: Check, outcome: Outcome, books: Books, watch: Watch) -
     return outcome
 
 
-def _may_settle(outcome: Outcome) -> bool:
+def _may_settle(outcome: CheckOutcome) -> bool:
     return isinstance(outcome, NotMade) or (
         isinstance(outcome, Passed) and outcome.on_its_way != ""
     )
 
 
-async def _look(check: Check, books: Books, watch: Watch) -> Outcome:
+async def _look(check: AuditCheck, books: AuditSources, watch: Watch) -> CheckOutcome:
     watch(check.name, 0)
     return await check.run(books, lambda count: watch(check.name, count))

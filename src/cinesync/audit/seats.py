@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.audit.books import PAGE, Books, pages
-from cinesync.audit.results import Findings, Outcome, Progress
+from cinesync.audit.results import CheckOutcome, Findings, ReportProgress
+from cinesync.audit.sources import PAGE, AuditSources, pages
 from cinesync.chassis.database.database import Database, Transaction, text
 
 
@@ -58,7 +58,7 @@ FIRST: Final = SeatKey("", UUID(int=0), "")
 _priced: Final = msgspec.json.Decoder(list[Priced])
 
 
-async def check(books: Books, progress: Progress) -> Outcome:
+async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
     """Every confirmed booking has its seats and its price; every booked seat has its booking."""
     findings = Findings()
     read = 0
@@ -140,7 +140,7 @@ async def _confirmed_of(tx: Transaction, booking_ids: Sequence[UUID]) -> set[UUI
     return {row.booking_id for row in rows}
 
 
-async def _check_marks(booking: Database, findings: Findings, progress: Progress) -> int:
+async def _check_marks(booking: Database, findings: Findings, progress: ReportProgress) -> int:
     """How many seats are marked as booked."""
     after, seats = FIRST, 0
     while page := await booking.read(_marks, after, PAGE):

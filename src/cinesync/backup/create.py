@@ -12,13 +12,13 @@ from cinesync.backup.manifest import BackupFailed, Manifest, Progress
 from cinesync.chassis import clock, durable
 from cinesync.pbft.messages import encode
 from cinesync.proofs import entries, genesis
-from cinesync.proofs.headers import Header
+from cinesync.proofs.headers import BlockHeader
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres_backup import base_backup
 from cinesync.validator import provisioning
-from cinesync.validator.chain_store import parse_header
-from cinesync.validator.inspect import Sets
+from cinesync.validator.inspection.inspect import ValidatorSets
+from cinesync.validator.storage.chain_store import parse_header
 
 # What belongs to one run, or is copied in a way of its own.
 LEFT_OUT: Final = frozenset(
@@ -117,7 +117,7 @@ def _sockets(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if (Path(folder) / name).is_socket()}
 
 
-def _copy_ledger(ledger: Path, folder: Path) -> tuple[genesis.Genesis, Header | None]:
+def _copy_ledger(ledger: Path, folder: Path) -> tuple[genesis.Genesis, BlockHeader | None]:
     """The chain of the validator that has come furthest, and no key of any."""
     (folder / "ledger").mkdir(mode=0o700)
     client = provisioning.client_home(ledger)
@@ -125,7 +125,7 @@ def _copy_ledger(ledger: Path, folder: Path) -> tuple[genesis.Genesis, Header | 
     (folder / GENESIS).write_bytes(data)
     (folder / GENESIS).chmod(0o600)
     start = genesis.load(data)
-    durable.write(folder / LINKS, encode(tuple(Sets(ledger, start).links)))
+    durable.write(folder / LINKS, encode(tuple(ValidatorSets(ledger, start).links)))
     chains = sorted(ledger.glob(f"validator-*/{provisioning.CHAIN_FILE}"), key=_height)
     if not chains:
         raise BackupFailed(f"No validator in {ledger} has a chain; look with `cinesync audit`.")
@@ -141,8 +141,8 @@ def _height(chain: Path) -> int:
     return head.height if head else 0
 
 
-def head_of(chain: Path) -> Header | None:
-    """The last block's header. Raises sqlite3.Error, Invalid."""
+def head_of(chain: Path) -> BlockHeader | None:
+    """The last block's header. Raises sqlite3.Error, InvalidDocument."""
     with closing(sqlite_copy.connect(chain)) as connection:
         row = connection.execute(HEAD).fetchone()
     return parse_header(bytes(row[0])) if row else None

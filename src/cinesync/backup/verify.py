@@ -6,13 +6,13 @@ from pathlib import Path
 from cinesync.backup import create, manifest, sqlite_copy
 from cinesync.backup.manifest import Manifest, Progress
 from cinesync.proofs import genesis
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.supervisor.postgres import PostgresFailed
 from cinesync.supervisor.postgres_backup import verify_backup
-from cinesync.validator import log_reader
-from cinesync.validator.chain_store import OldFormat
 from cinesync.validator.home import load_links
-from cinesync.validator.inspect import Altered
+from cinesync.validator.inspection import log_reader
+from cinesync.validator.inspection.inspect import Altered
+from cinesync.validator.storage.chain_store import OldFormat
 
 
 def verify(folder: Path, progress: Progress) -> tuple[Manifest, list[str]]:
@@ -64,7 +64,7 @@ def _wrong_ledger(folder: Path, kept: Manifest) -> Iterator[str]:
         start = genesis.load((folder / create.GENESIS).read_bytes())
         links = load_links(folder / "ledger")
         read = log_reader.check_file(folder / create.CHAIN, start, links)
-    except (Altered, OldFormat, Invalid) as error:
+    except (Altered, OldFormat, InvalidDocument) as error:
         yield f"{create.CHAIN}: {error}"
         return
     if (start.chain.hex(), read.blocks, read.entries) != (kept.chain, kept.height, kept.entries):

@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from cinesync.cli.context import data_option, err, readable_books, say, shop_settings
 
 if TYPE_CHECKING:
-    from cinesync.audit.results import Report, Result
+    from cinesync.audit.results import AuditReport, CheckResult
     from cinesync.audit.runner import Watch
 
 
@@ -57,7 +57,7 @@ def _watching() -> Iterator["Watch"]:
         yield watch
 
 
-def _print(report: "Report") -> None:
+def _print(report: "AuditReport") -> None:
     from cinesync.audit.results import EXIT_FAILED, EXIT_PASSED  # noqa: PLC0415
 
     for result in report.results:
@@ -69,7 +69,7 @@ def _print(report: "Report") -> None:
         click.echo("no promise is seen broken, but not every check was made")
 
 
-def _lines(result: "Result") -> Iterator[str]:
+def _lines(result: "CheckResult") -> Iterator[str]:
     from cinesync.audit.results import Failed, NotMade, Passed  # noqa: PLC0415
 
     name = f"{result.promise} {result.name}"

@@ -95,11 +95,11 @@ def restore_command(folder: Path, data: Path) -> None:
 @contextmanager
 def _one_line() -> Iterator[None]:
     from cinesync.backup.manifest import BackupFailed  # noqa: PLC0415
-    from cinesync.validator.provisioning import FoundingFailed  # noqa: PLC0415
+    from cinesync.validator.provisioning import ProvisioningFailed  # noqa: PLC0415
 
     try:
         yield
-    except (BackupFailed, FoundingFailed, PostgresFailed, UpFailed) as error:
+    except (BackupFailed, ProvisioningFailed, PostgresFailed, UpFailed) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(f"{error.filename or 'The disk'}: {error.strerror or error}") from error

@@ -12,7 +12,7 @@ from cinesync.cli.context import Refused, data_option, environ
 
 if TYPE_CHECKING:
     from cinesync.pbft.messages import Configuration
-    from cinesync.validator.membership import Plan
+    from cinesync.validator.membership import MembershipPlan
 
 VALIDATORS_DEFAULT = 4
 
@@ -30,8 +30,8 @@ def validator_command(home: Path) -> None:
     """Run one validator of the ledger until it is told to stop."""
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.validator import main  # noqa: PLC0415
-    from cinesync.validator.chain_store import OldFormat  # noqa: PLC0415
     from cinesync.validator.home import NoHome, load  # noqa: PLC0415
+    from cinesync.validator.storage.chain_store import OldFormat  # noqa: PLC0415
 
     try:
         load(home)  # refused in one line, before there is a log
@@ -52,14 +52,14 @@ def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None
     code 0: all is well. 1: not valid, or fraud. 2: a file cannot be read.
     """
     from cinesync.cli.proof_files import Unreadable, compare_files, verify_file  # noqa: PLC0415
-    from cinesync.proofs.strict_json import Invalid  # noqa: PLC0415
+    from cinesync.proofs.strict_json import InvalidDocument  # noqa: PLC0415
 
     try:
         verdict = verify_file(file, genesis)
         fraud = compare_files(file, other, genesis) if other else verdict.fraud
     except Unreadable as error:
         raise Refused(str(error)) from error
-    except Invalid as error:
+    except InvalidDocument as error:
         click.echo(f"not valid: {error}", err=True)
         sys.exit(1)
     click.echo(fraud.what if other and fraud else verdict.text)
@@ -95,7 +95,7 @@ def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...
     chosen = addresses or [f"127.0.0.1:{port}" for port in free_ports(validators)]
     try:
         genesis = provisioning.init(folder, chosen)
-    except (provisioning.FoundingFailed, OSError) as error:
+    except (provisioning.ProvisioningFailed, OSError) as error:
         raise Refused(str(error)) from error
     click.echo(f"founded {genesis.chain.hex()} with {len(chosen)} validators in {folder}")
 
@@ -104,16 +104,16 @@ def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...
 @data_option
 def ledger_audit_command(data: Path) -> None:
     """Hash every entry on every replica again; name the first altered one. Exit code 1 if any."""
-    from cinesync.proofs.strict_json import Invalid  # noqa: PLC0415
-    from cinesync.validator import inspect  # noqa: PLC0415
-    from cinesync.validator.chain_store import OldFormat  # noqa: PLC0415
+    from cinesync.proofs.strict_json import InvalidDocument  # noqa: PLC0415
+    from cinesync.validator.inspection import inspect  # noqa: PLC0415
+    from cinesync.validator.storage.chain_store import OldFormat  # noqa: PLC0415
 
     folder = data.expanduser() / "ledger"
     try:
         report = inspect.audit(folder)
     except OldFormat as error:
         raise Refused(str(error)) from error
-    except (OSError, Invalid) as error:
+    except (OSError, InvalidDocument) as error:
         raise Refused(f"There is no ledger to check in {folder}: {error}.") from error
     for replica in report.replicas:
         click.echo(
@@ -130,11 +130,11 @@ def ledger_audit_command(data: Path) -> None:
 @data_option
 def ledger_watch_command(looks: int | None, data: Path) -> None:
     """Follow the chain and check that each state continues the one before."""
-    from cinesync.validator.watch import Broken  # noqa: PLC0415
+    from cinesync.validator.watch import ChainContradiction  # noqa: PLC0415
 
     try:
         asyncio.run(_watch(data.expanduser() / "ledger" / "client-ledger", looks))
-    except Broken as error:
+    except ChainContradiction as error:
         click.echo(f"BROKEN: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -214,7 +214,9 @@ def propose_rekey_command(number: int, data: Path, home: Path | None, *, prepare
     _propose(membership.rekey(folder, number), folder, home, prepare=prepare)
 
 
-def _propose(plan: "Plan", folder: Path, home: Path | None, *, prepare: bool) -> "Configuration":
+def _propose(
+    plan: "MembershipPlan", folder: Path, home: Path | None, *, prepare: bool
+) -> "Configuration":
     from cinesync.validator import membership, provisioning  # noqa: PLC0415
     from cinesync.validator.home import NoHome  # noqa: PLC0415
 
@@ -230,7 +232,7 @@ def _propose(plan: "Plan", folder: Path, home: Path | None, *, prepare: bool) ->
 
 async def _watch(folder: Path, looks: int | None) -> None:
     from cinesync.validator import home  # noqa: PLC0415
-    from cinesync.validator.client import LedgerClient  # noqa: PLC0415
+    from cinesync.validator.network.client import LedgerClient  # noqa: PLC0415
     from cinesync.validator.watch import follow  # noqa: PLC0415
 
     try:

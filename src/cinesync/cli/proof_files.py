@@ -5,15 +5,15 @@ from pathlib import Path
 from cinesync.proofs import fraud, genesis
 from cinesync.proofs.fraud import Fraud
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.verify import PROOF_BYTES_MAX, Verdict, verify
+from cinesync.proofs.verify import PROOF_BYTES_MAX, VerifiedFile, verify
 
 
 class Unreadable(Exception):
     """The file cannot be read at all; the message says which and why."""
 
 
-def verify_file(path: Path, genesis_path: Path | None = None) -> Verdict:
-    """Raises Invalid (exit code 1), Unreadable (exit code 2)."""
+def verify_file(path: Path, genesis_path: Path | None = None) -> VerifiedFile:
+    """Raises InvalidDocument (exit code 1), Unreadable (exit code 2)."""
     pinned = load_genesis(genesis_path) if genesis_path else None
     return verify(_read(path), pinned)
 
@@ -25,7 +25,7 @@ def compare_files(one: Path, other: Path, genesis_path: Path | None = None) -> F
 
 
 def load_genesis(path: Path) -> Genesis:
-    """Raises Invalid, Unreadable."""
+    """Raises InvalidDocument, Unreadable."""
     return genesis.load(_read(path))
 
 

@@ -13,10 +13,10 @@ from cinesync.ledger import routes
 from cinesync.ledger.event_handlers import HANDLERS
 from cinesync.ledger.metrics import measures
 from cinesync.ledger.personal_data import personal_data_router
+from cinesync.ledger.queries import LedgerQueries
 from cinesync.ledger.submitter import Submitter
-from cinesync.ledger.verified_reads import Reader
 from cinesync.validator import home
-from cinesync.validator.client import LedgerClient
+from cinesync.validator.network.client import LedgerClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,10 @@ def build(environ: Mapping[str, str]) -> Service:
     return Service(
         name="ledger",
         database=db,
-        routes=[*routes.routes(routes.Desk(db, Reader(client))), personal_data_router(db)],
+        routes=[
+            *routes.routes(routes.LedgerContext(db, LedgerQueries(client))),
+            personal_data_router(db),
+        ],
         migrations="cinesync.ledger.migrations",
         handlers=HANDLERS,
         background=[

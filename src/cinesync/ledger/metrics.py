@@ -6,7 +6,7 @@ from prometheus_client import Gauge
 
 from cinesync.chassis.database.database import Database, Transaction, text
 from cinesync.chassis.database.gauges import Labelled, Measure
-from cinesync.validator.client import LedgerClient
+from cinesync.validator.network.client import LedgerClient
 
 VALIDATORS = Gauge("cinesync_validators", "Validators of the newest epoch.")
 VALIDATORS_UP = Gauge("cinesync_validators_up", "Validators that answered.")

@@ -64,7 +64,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     event_ids: Sequence[UUID]
 
 
-class Waiting(msgspec.Struct, frozen=True, gc=False):
+class PendingSubmission(msgspec.Struct, frozen=True, gc=False):
     """A submission whose receipt is not here yet."""
 
     event_id: UUID
@@ -74,7 +74,7 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     entry: bytes
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class CommittedSubmission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where an event is in the log, as a block proves.
 
     `receipt` is its text if the entry was in the log before that block; else that can be made.
@@ -89,7 +89,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
+class CertifiedBlock:
     """A block as it is kept: header and certificate in canonical JSON, hashes in a row."""
 
     height: int
@@ -100,16 +100,16 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class StoredProof:
     """All there is to prove an entry with: `receipt`, or what to put it together from."""
 
     entry: bytes
     receipt: str | None
-    sealed: Sealed | None
+    sealed: CertifiedBlock | None
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class CommitmentOpening:
     """What shows that an entry is a certain customer's."""
 
     event_id: UUID

@@ -16,26 +16,26 @@ from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
 from cinesync.chassis.problems import Invalid
 from cinesync.ledger import store
 from cinesync.ledger.model import NoReceipt, NoReceiptYet, ValidatorsAway
-from cinesync.ledger.verified_reads import Reader
+from cinesync.ledger.queries import LedgerQueries
 from cinesync.proofs import canonical_json, headers
-from cinesync.proofs.receipts import Certificate, certificate_from_json
+from cinesync.proofs.receipts import HeaderCertificate, certificate_from_json
 from cinesync.proofs.tlog_proof import tlog_proof
-from cinesync.validator.query_api import HEADERS_MAX
-from cinesync.validator.transport import Standing
+from cinesync.validator.network.query_api import HEADERS_MAX
+from cinesync.validator.network.transport import ValidatorStatus
 
 JSON_TYPE: Final = "application/json"
 INTEGER_MAX: Final = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class LedgerContext:
     """What the handlers work with."""
 
     db: Database
-    reader: Reader
+    reader: LedgerQueries
 
 
-TheDesk = NamedDependency[Desk]
+TheDesk = NamedDependency[LedgerContext]
 
 
 class StatusView(msgspec.Struct, frozen=True):
@@ -141,7 +141,7 @@ async def receipt(
 async def completeness(booking_id: FromPath[UUID], desk: TheDesk) -> Response[bytes]:
     """All entries of a booking and the proof that there are no others: one file, also for none."""
 
-    async def known(height: int) -> Certificate | None:
+    async def known(height: int) -> HeaderCertificate | None:
         kept = await desk.db.run_one(store.certificate, height)
         return certificate_from_json(canonical_json.load(kept.encode()), "kept") if kept else None
 
@@ -160,7 +160,7 @@ async def consistency(
     return ConsistencyView(from_size, to_size, path)
 
 
-def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
+def routes(desk: LedgerContext) -> Sequence[ControllerRouterHandler]:
     """Everything under /api/ledger."""
     return [
         Router(
@@ -196,7 +196,7 @@ def _entry(one: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _validator(replica: int, told: Standing | None) -> dict[str, Any]:
+def _validator(replica: int, told: ValidatorStatus | None) -> dict[str, Any]:
     """Its own word beside whether it answers at all."""
     standing = msgspec.to_builtins(told) if told is not None else {}
     return {**standing, "replica": replica, "answers": told is not None}

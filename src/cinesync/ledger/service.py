@@ -12,7 +12,14 @@ from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.ledger import CommittedEntry, LedgerCommitted
 from cinesync.ledger import store
-from cinesync.ledger.model import Batch, Recorded, Sealed, Submission, Waiting, joined
+from cinesync.ledger.model import (
+    Batch,
+    CertifiedBlock,
+    CommittedSubmission,
+    PendingSubmission,
+    Submission,
+    joined,
+)
 from cinesync.proofs import entries
 from cinesync.validator.state_machine import OPERATIONS_MAX
 
@@ -31,7 +38,7 @@ async def record(tx: Transaction, happened: Sequence[Any]) -> None:
             await store.insert_batch(tx, Batch(batch_id=batch_id, event_ids=fresh))
 
 
-async def waiting(tx: Transaction, requests_max: int) -> list[list[Waiting]]:
+async def waiting(tx: Transaction, requests_max: int) -> list[list[PendingSubmission]]:
     """The oldest, as many as fit into so many requests, by request."""
     batches = await store.waiting_batches(tx, BATCHES_AT_ONCE_MAX)
     parts = joined(batches, OPERATIONS_MAX)[:requests_max]
@@ -61,7 +68,9 @@ def _submission(event: Any, salt: bytes) -> Submission:
     )
 
 
-async def finish(tx: Transaction, recorded: Sequence[Recorded], sealed: Sealed) -> None:
+async def finish(
+    tx: Transaction, recorded: Sequence[CommittedSubmission], sealed: CertifiedBlock
+) -> None:
     """Keep what receipts are made of and tell the others, once."""
     fresh = await store.mark_final(tx, list({one.batch_id for one in recorded}), sealed.height)
     new = [one for one in recorded if one.batch_id in fresh]
@@ -73,7 +82,7 @@ async def finish(tx: Transaction, recorded: Sequence[Recorded], sealed: Sealed) 
     await outbox.append(tx, [_committed(new, sealed.height)])
 
 
-def _committed(new: Sequence[Recorded], height: int) -> LedgerCommitted:
+def _committed(new: Sequence[CommittedSubmission], height: int) -> LedgerCommitted:
     return LedgerCommitted(
         event_id=clock.new_id(),
         occurred_at=clock.now(),

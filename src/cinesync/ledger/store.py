@@ -7,12 +7,12 @@ from cinesync.chassis.database.database import Transaction, text
 from cinesync.ledger.model import (
     SEQUENCES_RESERVED,
     Batch,
-    Kept,
-    Opening,
-    Recorded,
-    Sealed,
+    CertifiedBlock,
+    CommitmentOpening,
+    CommittedSubmission,
+    PendingSubmission,
+    StoredProof,
     Submission,
-    Waiting,
 )
 
 
@@ -67,14 +67,14 @@ async def waiting_batches(tx: Transaction, limit: int) -> list[Batch]:
     return [Batch(batch_id=row.batch_id, event_ids=row.event_ids) for row in rows]
 
 
-async def submissions(tx: Transaction, event_ids: Sequence[UUID]) -> list[Waiting]:
+async def submissions(tx: Transaction, event_ids: Sequence[UUID]) -> list[PendingSubmission]:
     """These, in any order."""
     statement = text(
         "SELECT event_id, batch_id, kind, booking_id, entry FROM submissions"
         " WHERE event_id = ANY(CAST(:event_ids AS uuid[]))"
     )
     rows = await tx.execute(statement, {"event_ids": event_ids})
-    return [Waiting(*row) for row in rows]
+    return [PendingSubmission(*row) for row in rows]
 
 
 async def count_waiting(tx: Transaction) -> int:
@@ -100,7 +100,9 @@ async def mark_final(tx: Transaction, batch_ids: Sequence[UUID], height: int) ->
     return {row.batch_id for row in rows}
 
 
-async def insert_receipts(tx: Transaction, recorded: Sequence[Recorded], height: int) -> None:
+async def insert_receipts(
+    tx: Transaction, recorded: Sequence[CommittedSubmission], height: int
+) -> None:
     """Whole, of what was in the log before the block that proves it."""
     statement = text(
         "INSERT INTO receipts (event_id, booking_id, height, log_index, receipt)"
@@ -122,7 +124,7 @@ async def insert_receipts(tx: Transaction, recorded: Sequence[Recorded], height:
     )
 
 
-async def insert_certificate(tx: Transaction, sealed: Sealed) -> None:
+async def insert_certificate(tx: Transaction, sealed: CertifiedBlock) -> None:
     """Any quorum is as good as another: the first one stays."""
     statement = text(
         "INSERT INTO certificates (height, header, certificate, peaks, leaves)"
@@ -146,7 +148,7 @@ async def certificate(tx: Transaction, height: int) -> str | None:
     return row.certificate if row else None
 
 
-async def kept(tx: Transaction, event_id: UUID) -> Kept | None:
+async def kept(tx: Transaction, event_id: UUID) -> StoredProof | None:
     """What there is of an event that is in the chain."""
     statement = text(
         "SELECT s.entry, r.receipt, c.height, c.header, c.certificate, c.peaks, c.leaves"
@@ -158,19 +160,19 @@ async def kept(tx: Transaction, event_id: UUID) -> Kept | None:
     row = (await tx.execute(statement, {"event_id": event_id})).first()
     if row is None:
         return None
-    sealed = row.height is not None and Sealed(
+    sealed = row.height is not None and CertifiedBlock(
         height=row.height,
         header=row.header,
         certificate=row.certificate,
         peaks=bytes(row.peaks),
         leaves=bytes(row.leaves),
     )
-    return Kept(entry=bytes(row.entry), receipt=row.receipt, sealed=sealed or None)
+    return StoredProof(entry=bytes(row.entry), receipt=row.receipt, sealed=sealed or None)
 
 
 async def openings_page(
     tx: Transaction, customer_id: UUID, after: UUID, limit: int
-) -> list[Opening]:
+) -> list[CommitmentOpening]:
     """A customer's entries with what opens their commitments, by id."""
     statement = text(
         "SELECT event_id, kind, booking_id, occurred_at, salt FROM submissions"
@@ -178,7 +180,7 @@ async def openings_page(
         " ORDER BY event_id ASC LIMIT CAST(:limit AS bigint)"
     )
     values = {"customer_id": customer_id, "after": after, "limit": limit}
-    return [Opening(*row) for row in await tx.execute(statement, values)]
+    return [CommitmentOpening(*row) for row in await tx.execute(statement, values)]
 
 
 async def insert_erased(tx: Transaction, customer_ids: Sequence[UUID]) -> None:

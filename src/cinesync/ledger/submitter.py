@@ -10,12 +10,12 @@ from cinesync.chassis import background, clock, telemetry
 from cinesync.chassis.database import lease
 from cinesync.chassis.database.database import Database
 from cinesync.ledger import service, store
-from cinesync.ledger.model import Recorded, Sealed, Waiting
+from cinesync.ledger.model import CertifiedBlock, CommittedSubmission, PendingSubmission
 from cinesync.proofs import canonical_json
-from cinesync.proofs.blocks import Block
-from cinesync.proofs.receipts import Certificate
+from cinesync.proofs.block_proof import BlockProof
+from cinesync.proofs.receipts import HeaderCertificate
 from cinesync.validator.certify import seal
-from cinesync.validator.client import LedgerClient, NoQuorum, first_sequence
+from cinesync.validator.network.client import LedgerClient, NoQuorum, first_sequence
 
 log = telemetry.get_logger(__name__)
 
@@ -93,12 +93,12 @@ class Submitter:
             await asyncio.gather(task, return_exceptions=True)
         return True
 
-    async def _deliver(self, parts: Sequence[Sequence[Waiting]]) -> None:
+    async def _deliver(self, parts: Sequence[Sequence[PendingSubmission]]) -> None:
         async with asyncio.TaskGroup() as tasks:
             for part in parts:
                 tasks.create_task(self._deliver_part(part))
 
-    async def _deliver_part(self, part: Sequence[Waiting]) -> None:
+    async def _deliver_part(self, part: Sequence[PendingSubmission]) -> None:
         appended = await self._client.submit([one.entry for one in part])
         block, certificate = await seal(self._client, appended)
         recorded, older = [], []
@@ -113,8 +113,8 @@ class Submitter:
         ENTRIES_FINAL.inc(len(recorded))
 
     async def _older(
-        self, part: Sequence[Waiting], block: Block, certificate: Certificate
-    ) -> list[Recorded]:
+        self, part: Sequence[PendingSubmission], block: BlockProof, certificate: HeaderCertificate
+    ) -> list[CommittedSubmission]:
         """What a crash forgot: in the log for a while, hence proven entry by entry."""
         event_ids = [str(one.event_id) for one in part]
         receipts = await self._client.receipts(block.header, certificate, event_ids)
@@ -127,8 +127,10 @@ class Submitter:
         ]
 
 
-def _recorded(one: Waiting, index: int, receipt: str | None = None) -> Recorded:
-    return Recorded(
+def _recorded(
+    one: PendingSubmission, index: int, receipt: str | None = None
+) -> CommittedSubmission:
+    return CommittedSubmission(
         event_id=one.event_id,
         batch_id=one.batch_id,
         kind=one.kind,
@@ -138,8 +140,8 @@ def _recorded(one: Waiting, index: int, receipt: str | None = None) -> Recorded:
     )
 
 
-def sealed(block: Block, certificate: Certificate) -> Sealed:
-    return Sealed(
+def sealed(block: BlockProof, certificate: HeaderCertificate) -> CertifiedBlock:
+    return CertifiedBlock(
         height=block.header.height,
         header=block.header.encoded.decode(),
         certificate=canonical_json.dump(certificate.to_json()).decode(),

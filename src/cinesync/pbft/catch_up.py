@@ -13,26 +13,26 @@ from cinesync.pbft.messages import (
     BlockFound,
     ChunkFound,
     Decided,
+    EpochLinks,
     FetchBlock,
     FetchChunk,
     FetchState,
-    Links,
     Probe,
     ProbeAnswer,
+    ReplicaStatus,
     StateFound,
-    Status,
     digest_of,
 )
 from cinesync.pbft.sessions import sessions_digest
 
 LINKS_PER_ANSWER: Final = 16
 PEERS_MAX: Final = 512
-PATIENCE_TICKS: Final = 2  # before state is fetched that may still come by itself
+TRANSFER_DELAY_TICKS: Final = 2  # before state is fetched that may still come by itself
 
 # where everybody stands
 
 
-def on_status(core: Core, sender: int | str, status: Status) -> None:
+def on_status(core: Core, sender: int | str, status: ReplicaStatus) -> None:
     """Help who is behind; who merely moves on will help itself, so wait for it to stand still."""
     if sender not in core.peers and len(core.peers) >= PEERS_MAX:
         return
@@ -40,7 +40,7 @@ def on_status(core: Core, sender: int | str, status: Status) -> None:
     core.peers[sender] = status
     if status.epoch < core.configuration.epoch:
         links = core.links[status.epoch : status.epoch + LINKS_PER_ANSWER]
-        core.send(sender, Links(tuple(links)))
+        core.send(sender, EpochLinks(tuple(links)))
     if status.stable < core.log.low:
         core.send(sender, core.log.stable)
     if not stands_still or status.epoch != core.configuration.epoch:
@@ -49,7 +49,7 @@ def on_status(core: Core, sender: int | str, status: Status) -> None:
     _resend_heights(core, sender, status)
 
 
-def _resend_view(core: Core, sender: int | str, status: Status) -> None:
+def _resend_view(core: Core, sender: int | str, status: ReplicaStatus) -> None:
     behind = status.view < core.view or (status.view == core.view and not status.active)
     if not behind:
         return
@@ -59,7 +59,7 @@ def _resend_view(core: Core, sender: int | str, status: Status) -> None:
         core.send(sender, core.view_changes[core.me])
 
 
-def _resend_heights(core: Core, sender: int | str, status: Status) -> None:
+def _resend_heights(core: Core, sender: int | str, status: ReplicaStatus) -> None:
     first = max(status.executed, core.log.low) + 1
     for height in range(first, first + core.parameters.resend_max):
         slot = core.log.slots.get(height)
@@ -91,7 +91,7 @@ def on_decided(core: Core, _sender: int | str, proof: Decided) -> None:
         core.persist(proof)
 
 
-def on_links(core: Core, _sender: int | str, message: Links) -> None:
+def on_links(core: Core, _sender: int | str, message: EpochLinks) -> None:
     """Follow the chain of sets from the one I know: each signed by the one before."""
     for link in message.links:
         epoch = link.state.configuration.epoch
@@ -100,7 +100,7 @@ def on_links(core: Core, _sender: int | str, message: Links) -> None:
         ):
             core.configurations[epoch] = link.state.configuration
             core.links.append(link)
-            core.doubt_bound()
+            core.reset_abstain_bound()
             core.compact = True
 
 
@@ -151,7 +151,7 @@ def on_block_found(core: Core, _sender: int | str, message: BlockFound) -> None:
 def fetch_state(core: Core) -> None:
     """Ask for what is missing, each tick another peer, until one has it."""
     transfer = core.transfer
-    if transfer is None or core.ticks - transfer.since < PATIENCE_TICKS or not core.others:
+    if transfer is None or core.ticks - transfer.since < TRANSFER_DELAY_TICKS or not core.others:
         return
     peer = core.others[transfer.asked % len(core.others)]
     transfer.asked += 1
@@ -169,9 +169,9 @@ def _ask(core: Core, transfer: Transfer, peer: int | str) -> None:
 
 
 def on_fetch_state(core: Core, sender: int | str, message: FetchState) -> None:
-    kept = core.kept.get(message.height)
-    if kept is not None:
-        core.send(sender, StateFound(kept.state, kept.sessions))
+    snapshot = core.snapshots.get(message.height)
+    if snapshot is not None:
+        core.send(sender, StateFound(snapshot.state, snapshot.sessions))
     elif message.height < core.log.low:
         core.send(sender, core.log.stable)
 
@@ -189,7 +189,7 @@ def on_state_found(core: Core, sender: int | str, message: StateFound) -> None:
 
 
 def on_fetch_chunk(core: Core, sender: int | str, message: FetchChunk) -> None:
-    if message.height in core.kept:
+    if message.height in core.snapshots:
         data = core.application.chunk(message.height, message.index)
         if data is not None:
             core.send(sender, ChunkFound(message.height, message.index, data))
@@ -228,9 +228,9 @@ def on_probe_answer(core: Core, sender: int | str, message: ProbeAnswer) -> None
     if not votes or not checkpoint.trusted(core, message.proof):
         return
     checkpoint.learn(core, message.proof)
-    core.answers[sender] = message.proof.height
-    if len(core.answers) >= core.newest.quorum:
-        core.abstain_until = max(core.answers.values()) + 4 * core.parameters.window
+    core.probe_answers[sender] = message.proof.height
+    if len(core.probe_answers) >= core.newest.quorum:
+        core.abstain_until = max(core.probe_answers.values()) + 4 * core.parameters.window
         core.persist(Abstaining(core.abstain_until))
 
 
@@ -252,9 +252,9 @@ def on_tick(core: Core) -> None:
     if core.ticks % core.parameters.status_ticks:
         return
     marks = (core.view, core.active, core.executed, core.log.low)
-    status = Status(core.configuration.epoch, *marks)
-    if status != core.told or core.ticks % core.parameters.idle_ticks == 0 or _is_busy(core):
-        core.told = status
+    status = ReplicaStatus(core.configuration.epoch, *marks)
+    if status != core.announced or core.ticks % core.parameters.idle_ticks == 0 or _is_busy(core):
+        core.announced = status
         core.broadcast(status)
     if core.abstaining and core.abstain_until is None:
         core.broadcast(Probe(core.nonce))

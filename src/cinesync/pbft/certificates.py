@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping
 from cinesync.pbft.messages import (
     NULL_DIGEST,
     Checkpoint,
+    CheckpointState,
     Commit,
     Configuration,
     Decided,
-    Link,
+    EpochLink,
     Prepare,
     PreparedProof,
     PrePrepare,
     Request,
-    Signed,
+    SignedMessage,
     StableProof,
-    State,
     Vote,
     digest,
     digest_of,
@@ -24,7 +24,7 @@ from cinesync.pbft.messages import (
 from cinesync.pbft.ports import Keys
 
 
-def signed(keys: Keys, configuration: Configuration, message: Signed) -> bool:
+def signed(keys: Keys, configuration: Configuration, message: SignedMessage) -> bool:
     key = configuration.key(message.replica)
     return (
         key is not None
@@ -50,7 +50,7 @@ def _distinct(votes: Iterable[Vote], enough: int) -> bool:
 
 
 def stable(keys: Keys, configurations: Mapping[int, Configuration], proof: StableProof) -> bool:
-    """A checkpoint certificate (4.3). The beginning is known to all and needs no votes."""
+    """A checkpoint certificate (4.3). The genesis_state is known to all and needs no votes."""
     if proof.height == 0:
         return (proof.epoch, proof.digest, proof.votes) == (0, NULL_DIGEST, ())
     configuration = configurations.get(proof.epoch)
@@ -92,7 +92,7 @@ def decided(keys: Keys, configuration: Configuration, proof: Decided) -> bool:
     )
 
 
-def links(keys: Keys, configurations: Mapping[int, Configuration], link: Link) -> bool:
+def links(keys: Keys, configurations: Mapping[int, Configuration], link: EpochLink) -> bool:
     """The old set's quorum signed a state that names the next set."""
     return (
         names(link.proof, link.state)
@@ -101,7 +101,7 @@ def links(keys: Keys, configurations: Mapping[int, Configuration], link: Link) -
     )
 
 
-def names(proof: StableProof, state: State) -> bool:
+def names(proof: StableProof, state: CheckpointState) -> bool:
     return proof.height == state.height and proof.digest == digest(state)
 
 

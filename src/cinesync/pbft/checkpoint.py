@@ -7,16 +7,16 @@ signs, in its state, the set that comes next.
 """
 
 from cinesync.pbft import certificates
-from cinesync.pbft.core import Core, Kept
+from cinesync.pbft.core import Core, StateSnapshot
 from cinesync.pbft.log import matching_checkpoints
 from cinesync.pbft.messages import (
-    Change,
     Checkpoint,
+    CheckpointState,
+    ClientSession,
     Configuration,
-    Link,
-    Session,
+    ConfigurationChange,
+    EpochLink,
     StableProof,
-    State,
     digest,
 )
 from cinesync.pbft.sessions import SessionTable, sessions_digest
@@ -35,7 +35,7 @@ def take(core: Core) -> None:
     """Keep the state just reached and tell its digest to the others."""
     snapshot = core.application.snapshot(core.executed)
     sessions = core.sessions.freeze()
-    state = State(
+    state = CheckpointState(
         core.executed,
         core.time,
         _configuration_above(core),
@@ -44,7 +44,7 @@ def take(core: Core) -> None:
         snapshot.manifest,
         snapshot.chunks,
     )
-    core.kept[core.executed] = Kept(state, sessions)
+    core.snapshots[core.executed] = StateSnapshot(state, sessions)
     if core.member:
         claim = (core.configuration.epoch, core.executed, digest(state))
         message = core.sign(Checkpoint(core.me, b"", *claim))
@@ -52,7 +52,7 @@ def take(core: Core) -> None:
         core.broadcast(message)
     if core.transfer is not None and core.transfer.proof.height == core.executed:
         learn(core, core.transfer.proof)
-    settle(core, core.executed)
+    check_stable(core, core.executed)
 
 
 def _change_is_due(core: Core) -> bool:
@@ -72,7 +72,7 @@ def on_checkpoint(core: Core, _sender: int | str, message: Checkpoint) -> None:
     votes = core.checkpoints.setdefault(height, {})
     if message.replica not in votes and core.signed(message):
         votes[message.replica] = message
-        settle(core, height)
+        check_stable(core, height)
 
 
 def on_stable_proof(core: Core, _sender: int | str, proof: StableProof) -> None:
@@ -84,7 +84,7 @@ def trusted(core: Core, proof: StableProof) -> bool:
     return proof == core.log.stable or certificates.stable(core.keys, core.configurations, proof)
 
 
-def settle(core: Core, height: int) -> None:
+def check_stable(core: Core, height: int) -> None:
     """Stable: a quorum of equal digests."""
     votes = core.checkpoints.get(height, {})
     for vote in list(votes.values()):
@@ -98,9 +98,9 @@ def learn(core: Core, proof: StableProof) -> None:
     """Move the low mark, or remember where the others are and let catch_up go there."""
     if proof.height <= core.log.low:
         return
-    kept = core.kept.get(proof.height)
-    if kept is not None:
-        if not certificates.names(proof, kept.state):
+    snapshot = core.snapshots.get(proof.height)
+    if snapshot is not None:
+        if not certificates.names(proof, snapshot.state):
             raise Diverged(f"height {proof.height}")
         stabilise(core, proof)
     else:
@@ -109,31 +109,31 @@ def learn(core: Core, proof: StableProof) -> None:
 
 def stabilise(core: Core, proof: StableProof) -> None:
     previous = core.log.low
-    core.log.collect(proof)
+    core.log.advance_low_mark(proof)
     core.checkpoints = {h: votes for h, votes in core.checkpoints.items() if h > proof.height}
     core.attestations = {h: word for h, word in core.attestations.items() if h > previous}
-    core.kept = {h: kept for h, kept in core.kept.items() if h >= previous}
+    core.snapshots = {h: kept for h, kept in core.snapshots.items() if h >= previous}
     core.application.discard(previous)  # the disk may still name the previous one
     core.compact = True
-    _vote_again(core)
+    _resume_voting(core)
     if core.transfer is not None and core.transfer.proof.height <= proof.height:
         core.transfer = None
-    state = core.kept[proof.height].state
+    state = core.snapshots[proof.height].state
     if state.configuration.epoch > core.configuration.epoch:
         _enter_epoch(core, proof, state)
 
 
-def _vote_again(core: Core) -> None:
+def _resume_voting(core: Core) -> None:
     """A replica that lost its log may vote once it stands above all it can have signed."""
     if core.abstain_until is not None and core.log.low >= core.abstain_until:
         core.abstaining, core.abstain_until = False, None
 
 
-def _enter_epoch(core: Core, proof: StableProof, state: State) -> None:
+def _enter_epoch(core: Core, proof: StableProof, state: CheckpointState) -> None:
     """The next set starts in view 0 with an empty log above a checkpoint its elders signed."""
     if len(core.links) < state.configuration.epoch:
-        core.links.append(Link(proof, state))
-        core.doubt_bound()
+        core.links.append(EpochLink(proof, state))
+        core.reset_abstain_bound()
     core.configuration = state.configuration
     core.configurations[state.configuration.epoch] = state.configuration
     core.change = None
@@ -141,24 +141,26 @@ def _enter_epoch(core: Core, proof: StableProof, state: State) -> None:
     core.log.slots.clear()
     core.checkpoints.clear()
     core.view, core.active, core.attempts, core.deadline = 0, True, 0, None
-    core.view_changes, core.new_view, core.floor = {}, None, 0
-    core.forget_patience()
+    core.view_changes, core.new_view, core.new_view_high = {}, None, 0
+    core.restart_timers()
 
 
-def install(core: Core, proof: StableProof, state: State, sessions: tuple[Session, ...]) -> None:
+def install(
+    core: Core, proof: StableProof, state: CheckpointState, sessions: tuple[ClientSession, ...]
+) -> None:
     """Become the state a quorum signed, the application having restored its part."""
     core.executed, core.time = state.height, state.time
     core.sessions = SessionTable(sessions)
     set_change(core, state.change)
-    core.kept[state.height] = Kept(state, sessions)
+    core.snapshots[state.height] = StateSnapshot(state, sessions)
     core.pending = {
         key: waiting
         for key, waiting in core.pending.items()
-        if core.sessions.fresh(waiting.request)
+        if core.sessions.is_new(waiting.request)
     }
     stabilise(core, proof)
 
 
-def set_change(core: Core, change: Change | None) -> None:
+def set_change(core: Core, change: ConfigurationChange | None) -> None:
     core.change, core.change_since = change, core.ticks
     core.log.ceiling = None if change is None else change.height

@@ -10,7 +10,7 @@ from cinesync.pbft.messages import (
     CLIENT_WINDOW,
     Attestation,
     Configuration,
-    Refused,
+    MalformedMessage,
     Reply,
     Request,
     decode,
@@ -20,18 +20,18 @@ from cinesync.pbft.messages import (
 from cinesync.pbft.ports import Keys
 from cinesync.pbft.replica import Send
 
-PATIENCE_TICKS: Final = 10
+RETRY_TICKS: Final = 10
 
 
 @dataclass(slots=True)
-class Asked:
+class OutstandingRequest:
     request: Request
     since: int
     replies: dict[int, Reply] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequestOutcome:
     sequence: int
     height: int
     result: bytes
@@ -58,75 +58,81 @@ class PbftClient:
         self._name = name
         self._keys = keys
         self.next_sequence = sequence
-        self._asked: dict[int, Asked] = {}
+        self._outstanding: dict[int, OutstandingRequest] = {}
         self._ticks = 0
 
     @property
-    def room(self) -> int:
-        """How many more batches may be asked for before the oldest is answered."""
-        oldest = min(self._asked, default=self.next_sequence)
+    def window_left(self) -> int:
+        """How many more batches may be outstanding for before the oldest is answered."""
+        oldest = min(self._outstanding, default=self.next_sequence)
         return CLIENT_WINDOW - (self.next_sequence - oldest)
 
     @property
-    def _enough(self) -> int:
-        return self.configuration.quorum if self._receipts else self.configuration.weak
+    def _replies_needed(self) -> int:
+        return self.configuration.quorum if self._receipts else self.configuration.weak_quorum
 
     def submit(
         self, operations: tuple[bytes, ...], change: Configuration | None = None
     ) -> tuple[Send, ...]:
         """Ask all: whoever is primary proposes it, and the others watch that it does."""
-        assert self.room > 0
+        assert self.window_left > 0
         me = self.configuration.client(self._name)
         assert me is not None
         request = Request(self._name, self.next_sequence, operations, change)
         signature = self._keys.sign(me.public_key, payload(request))
         request = msgspec.structs.replace(request, signature=signature)
         self.next_sequence += 1
-        self._asked[request.sequence] = Asked(request, self._ticks)
+        self._outstanding[request.sequence] = OutstandingRequest(request, self._ticks)
         return self._to_all(request)
 
     def _to_all(self, request: Request) -> tuple[Send, ...]:
         frame = encode(request)
         return tuple(Send(v.replica, frame) for v in self.configuration.validators)
 
-    def step(self, sender: int, frame: bytes) -> Outcome | None:
-        """The outcome, once f + 1 validators say the same. Raises Refused."""
+    def step(self, sender: int, frame: bytes) -> RequestOutcome | None:
+        """The outcome, once f + 1 validators say the same. Raises MalformedMessage."""
         message = decode(frame)
         if not isinstance(message, Reply) or message.replica != sender:
-            raise Refused("not this validator's reply")
-        asked = self._asked.get(message.sequence)
-        if asked is None or message.client != self._name:
+            raise MalformedMessage("not this validator's reply")
+        outstanding = self._outstanding.get(message.sequence)
+        if outstanding is None or message.client != self._name:
             return None
         if not certificates.signed(self._keys, self.configuration, message):
             return None
-        asked.replies[sender] = message
-        same = [r for r in asked.replies.values() if _said(r) == _said(message)]
-        if len(same) < self._enough:
+        outstanding.replies[sender] = message
+        same = [
+            r for r in outstanding.replies.values() if _reply_content(r) == _reply_content(message)
+        ]
+        if len(same) < self._replies_needed:
             return None
-        del self._asked[message.sequence]
-        return Outcome(
+        del self._outstanding[message.sequence]
+        return RequestOutcome(
             message.sequence,
             message.height,
             message.result,
             tuple(r.attestation for r in same if r.attestation is not None),
         )
 
-    def follow(self, configuration: Configuration) -> tuple[Send, ...]:
+    def use_configuration(self, configuration: Configuration) -> tuple[Send, ...]:
         """The set has changed: what f liars of the old one said must not add to the new one's."""
         self.configuration = configuration
-        for asked in self._asked.values():
-            asked.since = self._ticks
-            asked.replies.clear()
-        return tuple(send for asked in self._asked.values() for send in self._to_all(asked.request))
+        for outstanding in self._outstanding.values():
+            outstanding.since = self._ticks
+            outstanding.replies.clear()
+        return tuple(
+            send
+            for outstanding in self._outstanding.values()
+            for send in self._to_all(outstanding.request)
+        )
 
     def tick(self) -> tuple[Send, ...]:
         """Ask again for what has waited too long."""
         self._ticks += 1
-        late = [a for a in self._asked.values() if self._ticks - a.since >= PATIENCE_TICKS]
-        for asked in late:
-            asked.since = self._ticks
-        return tuple(send for asked in late for send in self._to_all(asked.request))
+        late = [a for a in self._outstanding.values() if self._ticks - a.since >= RETRY_TICKS]
+        for outstanding in late:
+            outstanding.since = self._ticks
+        return tuple(send for outstanding in late for send in self._to_all(outstanding.request))
 
 
-def _said(reply: Reply) -> tuple[int, bytes]:
+def _reply_content(reply: Reply) -> tuple[int, bytes]:
     return reply.height, reply.result

@@ -7,61 +7,61 @@ from typing import TypeVar
 import msgspec
 
 from cinesync.pbft import certificates
-from cinesync.pbft.log import Abstaining, Accepted, Content, Entry, Log, Prepared, Slot, Stable
+from cinesync.pbft.log import Abstaining, Accepted, Content, Log, LogRecord, Prepared, Slot, Stable
 from cinesync.pbft.messages import (
     NULL_DIGEST,
     Attestation,
     Cached,
-    Change,
     Checkpoint,
+    CheckpointState,
+    ClientSession,
     Configuration,
-    Link,
-    Message,
+    ConfigurationChange,
+    EpochLink,
     NewView,
+    PbftMessage,
+    ReplicaStatus,
     Reply,
     Request,
-    Session,
-    Signed,
+    SignedMessage,
     StableProof,
-    State,
-    Status,
     ViewChange,
     payload,
 )
 from cinesync.pbft.ports import Application, Keys, Parameters
 from cinesync.pbft.sessions import SessionTable
 
-S = TypeVar("S", bound=Signed)
+S = TypeVar("S", bound=SignedMessage)
 GENESIS = StableProof(epoch=0, height=0, digest=NULL_DIGEST, votes=())
 
 
 @dataclass(slots=True)
-class Waiting:
+class PendingRequest:
     """A request and the tick since which this view's primary has owed it a block."""
 
     request: Request
     since: int
-    handed: bool = False  # to this primary, by me
+    forwarded: bool = False  # to this primary, by me
 
 
 @dataclass(slots=True)
 class Transfer:
-    """State on its way here from another replica, named by a checkpoint certificate."""
+    """CheckpointState on its way here from another replica, named by a checkpoint certificate."""
 
     proof: StableProof
     since: int
-    state: State | None = None
-    sessions: tuple[Session, ...] = ()
+    state: CheckpointState | None = None
+    sessions: tuple[ClientSession, ...] = ()
     received: int = 0
     asked: int = 0  # how many peers have been asked; the next one is another
 
 
 @dataclass(slots=True)
-class Kept:
+class StateSnapshot:
     """A state others may fetch."""
 
-    state: State
-    sessions: tuple[Session, ...]
+    state: CheckpointState
+    sessions: tuple[ClientSession, ...]
 
 
 @dataclass(slots=True)
@@ -75,8 +75,8 @@ class Core:
 
     configuration: Configuration = field(init=False)
     configurations: dict[int, Configuration] = field(init=False)
-    links: list[Link] = field(default_factory=list)
-    change: Change | None = None
+    links: list[EpochLink] = field(default_factory=list)
+    change: ConfigurationChange | None = None
     change_since: int = 0
 
     view: int = 0
@@ -86,28 +86,28 @@ class Core:
     time: int = 0
     sessions: SessionTable = field(default_factory=SessionTable)
     attestations: dict[int, Attestation] = field(default_factory=dict)
-    pending: dict[tuple[str, int], Waiting] = field(default_factory=dict)
+    pending: dict[tuple[str, int], PendingRequest] = field(default_factory=dict)
 
     checkpoints: dict[int, dict[int, Checkpoint]] = field(default_factory=dict)
-    kept: dict[int, Kept] = field(default_factory=dict)
+    snapshots: dict[int, StateSnapshot] = field(default_factory=dict)
     view_changes: dict[int, ViewChange] = field(default_factory=dict)
     new_view: NewView | None = None
-    floor: int = 0  # heights up to here were the new view's to choose, not the primary's
+    new_view_high: int = 0  # heights up to here were the new view's to choose, not the primary's
     attempts: int = 0  # view changes since something was last applied
     deadline: int | None = None  # of the new view, once a quorum asked for it
 
     transfer: Transfer | None = None
     abstaining: bool = False
     abstain_until: int | None = None
-    answers: dict[int | str, int] = field(default_factory=dict)
-    peers: dict[int | str, Status] = field(default_factory=dict)
-    told: Status | None = None  # where the others think I stand
+    probe_answers: dict[int | str, int] = field(default_factory=dict)
+    peers: dict[int | str, ReplicaStatus] = field(default_factory=dict)
+    announced: ReplicaStatus | None = None  # where the others think I stand
 
     ticks: int = 0
     now: int = 0
     compact: bool = False  # the next write replaces the log by what `entries` gives
-    records: list[Entry] = field(default_factory=list)
-    outbox: list[tuple[int | str, Message]] = field(default_factory=list)
+    records: list[LogRecord] = field(default_factory=list)
+    outbox: list[tuple[int | str, PbftMessage]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.configuration = self.genesis
@@ -142,7 +142,7 @@ class Core:
         return [v.replica for v in known if v.replica != self.me]
 
     @property
-    def patience(self) -> int:
+    def view_timeout(self) -> int:
         """T, 2T, 4T, … ticks (4.5.2)."""
         return self.parameters.timeout_ticks << min(self.attempts, self.parameters.doublings_max)
 
@@ -153,16 +153,16 @@ class Core:
         assert key is not None
         return msgspec.structs.replace(message, signature=self.keys.sign(key, payload(message)))
 
-    def signed(self, message: Signed) -> bool:
+    def signed(self, message: SignedMessage) -> bool:
         return certificates.signed(self.keys, self.configuration, message)
 
-    def persist(self, entry: Entry) -> None:
+    def persist(self, entry: LogRecord) -> None:
         self.records.append(entry)
 
-    def send(self, to: int | str, message: Message) -> None:
+    def send(self, to: int | str, message: PbftMessage) -> None:
         self.outbox.append((to, message))
 
-    def broadcast(self, message: Message) -> None:
+    def broadcast(self, message: PbftMessage) -> None:
         self.outbox.extend((peer, message) for peer in self.others)
 
     def await_state(self, proof: StableProof) -> None:
@@ -173,16 +173,16 @@ class Core:
         elif behind.proof.height < proof.height:  # patience is not begun anew: they may be quick
             self.transfer = Transfer(proof, behind.since, asked=behind.asked)
 
-    def doubt_bound(self) -> None:
+    def reset_abstain_bound(self) -> None:
         """A newer set is known: the older one could not tell how high I may have signed."""
         if self.abstaining:
             self.abstain_until = None
-            self.answers.clear()
+            self.probe_answers.clear()
 
-    def forget_patience(self) -> None:
+    def restart_timers(self) -> None:
         """A new primary owes nothing of what the old one let wait."""
         for waiting in self.pending.values():
-            waiting.since, waiting.handed = self.ticks, False
+            waiting.since, waiting.forwarded = self.ticks, False
         self.change_since = self.ticks
 
     def reply(self, client: str, cached: Cached) -> None:
@@ -196,7 +196,7 @@ class Core:
 
     # what a log that is rewritten must hold
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[LogRecord]:
         yield self.stable_entry()
         if self.abstaining:
             yield Abstaining(self.abstain_until)
@@ -208,13 +208,13 @@ class Core:
             yield from self._slot_entries(self.log.slots[height])
 
     def stable_entry(self) -> Stable:
-        kept = self.kept.get(self.log.low) or self.beginning()
-        return Stable(self.log.stable, kept.state, kept.sessions, tuple(self.links))
+        snapshot = self.snapshots.get(self.log.low) or self.genesis_state()
+        return Stable(self.log.stable, snapshot.state, snapshot.sessions, tuple(self.links))
 
-    def beginning(self) -> Kept:
-        return Kept(beginning(self.genesis), ())
+    def genesis_state(self) -> StateSnapshot:
+        return StateSnapshot(genesis_state(self.genesis), ())
 
-    def _slot_entries(self, slot: Slot) -> Iterator[Entry]:
+    def _slot_entries(self, slot: Slot) -> Iterator[LogRecord]:
         for block in slot.blocks.values():
             if block is not None:
                 yield Content(slot.height, block)
@@ -226,5 +226,5 @@ class Core:
             yield slot.decided_record()
 
 
-def beginning(genesis: Configuration) -> State:
-    return State(0, 0, genesis, None, bytes(32), b"", 0)
+def genesis_state(genesis: Configuration) -> CheckpointState:
+    return CheckpointState(0, 0, genesis, None, bytes(32), b"", 0)

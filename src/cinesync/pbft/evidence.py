@@ -33,7 +33,9 @@ def _about(statement: Statement) -> tuple[int, ...]:
     return statement.epoch, statement.height
 
 
-def liars(keys: Keys, configuration: Configuration, one: Decided, other: Decided) -> set[int]:
+def equivocators(
+    keys: Keys, configuration: Configuration, one: Decided, other: Decided
+) -> set[int]:
     """Who committed to both of two conflicting blocks of one height and view.
 
     Two quorums share f + 1 validators, so a fork made within a view names at least f + 1.

@@ -6,10 +6,10 @@ from cinesync.pbft import checkpoint
 from cinesync.pbft.core import Core
 from cinesync.pbft.messages import (
     Attestation,
-    Block,
     Cached,
-    Change,
     Configuration,
+    ConfigurationChange,
+    ConsensusBlock,
     Decided,
     Request,
 )
@@ -33,11 +33,11 @@ def decided(core: Core) -> tuple[Decided, ...]:
 
 def apply(core: Core, proof: Decided) -> None:
     assert proof.height == core.executed + 1
-    block = proof.block or Block(core.time, ())
+    block = proof.block or ConsensusBlock(core.time, ())
     # A new view's null requests leave holes in the primaries' clocks; applied time never goes back.
     core.time = max(core.time, block.time)
     core.executed = proof.height
-    fresh = [request for request in block.requests if core.sessions.fresh(request)]
+    fresh = [request for request in block.requests if core.sessions.is_new(request)]
     ordinary = [request for request in fresh if request.change is None]
     applied = core.application.apply(core.executed, core.time, ordinary)
     assert len(applied.results) == len(ordinary)
@@ -75,11 +75,11 @@ def _order_change(core: Core, wanted: Configuration | None) -> bytes | None:
         core.change is not None
         or wanted.epoch != core.configuration.epoch + 1
         or wanted.epoch > EPOCHS_MAX
-        or not wanted.coherent
+        or not wanted.is_consistent
         or wanted.size < VALIDATORS_MIN
         or len(core.sessions) + names > SESSIONS_MAX
     ):
         return REFUSED
     height = checkpoint.effective_height(core, core.executed)
-    checkpoint.set_change(core, Change(height, wanted))
+    checkpoint.set_change(core, ConfigurationChange(height, wanted))
     return ACCEPTED

@@ -16,19 +16,19 @@ import msgspec
 from msgspec import Meta
 
 from cinesync.pbft.messages import (
-    Block,
     Checkpoint,
+    CheckpointState,
+    ClientSessions,
     Commit,
+    ConsensusBlock,
     Decided,
-    Link,
+    EpochLink,
     NewView,
     Number,
     Prepare,
     PreparedProof,
     PrePrepare,
-    Sessions,
     StableProof,
-    State,
     ViewChange,
     Vote,
     Wire,
@@ -46,7 +46,7 @@ class Slot:
     height: int
     proposal: PrePrepare | None = None  # accepted in its view, its block kept in `blocks`
     awaited: PrePrepare | None = None  # from a new view, block not here yet
-    blocks: dict[bytes, Block | None] = field(default_factory=dict)
+    blocks: dict[bytes, ConsensusBlock | None] = field(default_factory=dict)
     prepares: dict[int, Prepare] = field(default_factory=dict)
     commits: dict[int, Commit] = field(default_factory=dict)
     prepared: PreparedProof | None = None
@@ -58,7 +58,7 @@ class Slot:
         known = self.proposal is not None and self.proposal.digest == self.decided.digest
         return msgspec.structs.replace(self.decided, block=None) if known else self.decided
 
-    def keep(self, digest: bytes, block: Block | None) -> None:
+    def keep(self, digest: bytes, block: ConsensusBlock | None) -> None:
         self.blocks[digest] = block
         proven = (self.prepared, self.decided)
         needed = {digest, *(proof.digest for proof in proven if proof is not None)}
@@ -67,7 +67,7 @@ class Slot:
             del self.blocks[other]
 
 
-def is_news(votes: Mapping[int, V], vote: V) -> bool:
+def is_newer_vote(votes: Mapping[int, V], vote: V) -> bool:
     """A later view replaces a vote; a second word in the same view does not."""
     known = votes.get(vote.replica)
     return known is None or known.view < vote.view
@@ -116,7 +116,7 @@ class Log:
             slot = self.slots[height] = Slot(height)
         return slot
 
-    def collect(self, proof: StableProof) -> None:
+    def advance_low_mark(self, proof: StableProof) -> None:
         self.stable = proof
         for height in [height for height in self.slots if height <= proof.height]:
             del self.slots[height]
@@ -132,9 +132,9 @@ def _tag(name: str) -> str:
 
 class Stable(Record, frozen=True, tag=_tag):
     proof: StableProof
-    state: State
-    sessions: Sessions
-    links: Annotated[tuple[Link, ...], Meta(max_length=1_024)]
+    state: CheckpointState
+    sessions: ClientSessions
+    links: Annotated[tuple[EpochLink, ...], Meta(max_length=1_024)]
 
 
 class Accepted(Record, frozen=True, tag=_tag):
@@ -151,7 +151,7 @@ class Content(Record, frozen=True, tag=_tag):
     """A block that may yet be asked for, though another was accepted since."""
 
     height: Number
-    block: Block
+    block: ConsensusBlock
 
 
 class Abstaining(Record, frozen=True, tag=_tag):
@@ -160,11 +160,11 @@ class Abstaining(Record, frozen=True, tag=_tag):
     until: Number | None
 
 
-Entry: TypeAlias = (
+LogRecord: TypeAlias = (
     Stable | Accepted | Prepared | Content | Abstaining | Decided | ViewChange | NewView
 )
 
-_DECODER: Final = msgspec.msgpack.Decoder(Entry)
+_DECODER: Final = msgspec.msgpack.Decoder(LogRecord)
 _HEADER: Final = struct.Struct(">II")
 _HASH_BYTES: Final = 16
 
@@ -173,42 +173,42 @@ class Damaged(Exception):
     """The log is not what was written: it proves nothing about what was signed."""
 
 
-def _seal(before: bytes, body: bytes) -> bytes:
+def _chain_hash(before: bytes, body: bytes) -> bytes:
     return hashlib.sha256(before + body).digest()[:_HASH_BYTES]
 
 
 @dataclass(slots=True)
-class Journal:
+class RecordChain:
     """Seals records on their way to the disk. A rewritten log starts a new chain."""
 
     last: bytes = bytes(_HASH_BYTES)
 
-    def seal(self, entry: Entry) -> bytes:
+    def encode(self, entry: LogRecord) -> bytes:
         body = encode(entry)
-        self.last = _seal(self.last, body)
+        self.last = _chain_hash(self.last, body)
         length = struct.pack(">I", len(body))
         return _HEADER.pack(len(body), zlib.crc32(length)) + self.last + body
 
-    def open(self, rows: Sequence[bytes]) -> list[Entry]:
+    def decode(self, rows: Sequence[bytes]) -> list[LogRecord]:
         """The records of a log; a last row cut short is left out. Raises Damaged."""
         return [
-            self._open(row)
+            self._decode(row)
             for index, row in enumerate(rows)
-            if not (index == len(rows) - 1 and _cut_short(row))
+            if not (index == len(rows) - 1 and _is_torn(row))
         ]
 
-    def _open(self, row: bytes) -> Entry:
+    def _decode(self, row: bytes) -> LogRecord:
         body = row[_HEADER.size + _HASH_BYTES :]
-        seal = _seal(self.last, body)
+        encode = _chain_hash(self.last, body)
         header = _HEADER.pack(len(body), zlib.crc32(struct.pack(">I", len(body))))
-        if row[: _HEADER.size + _HASH_BYTES] != header + seal:
+        if row[: _HEADER.size + _HASH_BYTES] != header + encode:
             raise Damaged
-        self.last = seal
-        entry: Entry = _DECODER.decode(body)
+        self.last = encode
+        entry: LogRecord = _DECODER.decode(body)
         return entry
 
 
-def _cut_short(row: bytes) -> bool:
+def _is_torn(row: bytes) -> bool:
     if len(row) < _HEADER.size:
         return True
     length, check = _HEADER.unpack_from(row)

@@ -26,9 +26,9 @@ ReplicaId: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
 Digest: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature: TypeAlias = Annotated[bytes, Meta(max_length=128)]
 PublicKey: TypeAlias = Annotated[bytes, Meta(min_length=1, max_length=256)]
-Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+ClientName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Operation: TypeAlias = Annotated[bytes, Meta(max_length=65_536)]
-Result: TypeAlias = Annotated[bytes, Meta(max_length=4_096)]
+OperationResult: TypeAlias = Annotated[bytes, Meta(max_length=4_096)]
 
 
 def _tag(name: str) -> str:
@@ -45,7 +45,7 @@ class Validator(Wire, frozen=True):
 
 
 class Client(Wire, frozen=True):
-    name: Name
+    name: ClientName
     public_key: PublicKey
     operator: bool = False  # may propose the next configuration
 
@@ -66,11 +66,11 @@ class Configuration(Wire, frozen=True, gc=True, dict=True):
         return quorum.quorum(self.size)
 
     @cached_property
-    def weak(self) -> int:
+    def weak_quorum(self) -> int:
         return quorum.weak_quorum(self.size)
 
     @property
-    def coherent(self) -> bool:
+    def is_consistent(self) -> bool:
         """Nobody is named twice, under two numbers or names either: one validator, one vote."""
         replicas = {validator.replica for validator in self.validators}
         names = {client.name for client in self.clients}
@@ -95,7 +95,7 @@ class Configuration(Wire, frozen=True, gc=True, dict=True):
 class Request(Wire, frozen=True, tag=_tag):
     """A client's batch: executed once, under one sequence number and one signature (4.1)."""
 
-    client: Name
+    client: ClientName
     sequence: Number
     operations: Annotated[tuple[Operation, ...], Meta(max_length=4_096)]
     change: Configuration | None = None  # an operator's proposal of the next epoch
@@ -106,39 +106,39 @@ class Request(Wire, frozen=True, tag=_tag):
         return self.client, self.sequence
 
 
-class Block(Wire, frozen=True):
+class ConsensusBlock(Wire, frozen=True):
     """What one height orders. Its digest names neither view nor height, so it outlives both."""
 
     time: Number  # unit chosen by the driver, the same everywhere
     requests: Annotated[tuple[Request, ...], Meta(max_length=1_024)]
 
 
-class Signed(Wire, frozen=True, tag=_tag):
+class SignedMessage(Wire, frozen=True, tag=_tag):
     replica: ReplicaId
     signature: Signature
     epoch: Number
 
 
-class PrePrepare(Signed, frozen=True):
+class PrePrepare(SignedMessage, frozen=True):
     view: Number
     height: Number
     digest: Digest
-    block: Block | None = None  # outside the signature, which covers its digest
+    block: ConsensusBlock | None = None  # outside the signature, which covers its digest
 
 
-class Prepare(Signed, frozen=True):
-    view: Number
-    height: Number
-    digest: Digest
-
-
-class Commit(Signed, frozen=True):
+class Prepare(SignedMessage, frozen=True):
     view: Number
     height: Number
     digest: Digest
 
 
-class Checkpoint(Signed, frozen=True):
+class Commit(SignedMessage, frozen=True):
+    view: Number
+    height: Number
+    digest: Digest
+
+
+class Checkpoint(SignedMessage, frozen=True):
     height: Number
     digest: Digest
 
@@ -181,16 +181,16 @@ class Decided(Wire, frozen=True, tag=_tag):
     height: Number
     digest: Digest
     votes: Votes
-    block: Block | None
+    block: ConsensusBlock | None
 
 
-class ViewChange(Signed, frozen=True):
+class ViewChange(SignedMessage, frozen=True):
     view: Number
     stable: StableProof  # C of the paper
     prepared: Annotated[tuple[PreparedProof, ...], Meta(max_length=1_024)]  # P
 
 
-class NewView(Signed, frozen=True):
+class NewView(SignedMessage, frozen=True):
     view: Number
     view_changes: Annotated[tuple[ViewChange, ...], Meta(max_length=256)]  # V
     pre_prepares: Annotated[tuple[PrePrepare, ...], Meta(max_length=1_024)]  # O, without blocks
@@ -201,46 +201,46 @@ class Cached(Wire, frozen=True):
 
     sequence: Number
     height: Number
-    result: Result
+    result: OperationResult
 
 
-class Session(Wire, frozen=True):
+class ClientSession(Wire, frozen=True):
     """All that is remembered of a client, oldest sequence first."""
 
-    client: Name
+    client: ClientName
     replies: Annotated[tuple[Cached, ...], Meta(max_length=CLIENT_WINDOW)]
 
 
-Sessions: TypeAlias = Annotated[tuple[Session, ...], Meta(max_length=1_024)]
+ClientSessions: TypeAlias = Annotated[tuple[ClientSession, ...], Meta(max_length=1_024)]
 
 
-class Change(Wire, frozen=True):
+class ConfigurationChange(Wire, frozen=True):
     """An ordered configuration waiting for the checkpoint at which it takes effect."""
 
     height: Number
     configuration: Configuration
 
 
-class State(Wire, frozen=True):
+class CheckpointState(Wire, frozen=True):
     """What a checkpoint's digest covers: the next block's whole starting point."""
 
     height: Number
     time: Number
     configuration: Configuration  # of the heights above: signing this signs the new set
-    change: Change | None
+    change: ConfigurationChange | None
     sessions: Digest
     manifest: Annotated[bytes, Meta(max_length=65_536)]  # the application's, names its chunks
     chunks: Annotated[int, Meta(ge=0, le=2**32)]
 
 
-class Link(Wire, frozen=True):
+class EpochLink(Wire, frozen=True):
     """The old quorum's word for a new set: a stable state that starts the next epoch."""
 
     proof: StableProof
-    state: State
+    state: CheckpointState
 
 
-class Status(Wire, frozen=True, tag=_tag):
+class ReplicaStatus(Wire, frozen=True, tag="status"):
     """Where I stand. Peers answer with what I lack, once I stand still."""
 
     epoch: Number
@@ -250,8 +250,8 @@ class Status(Wire, frozen=True, tag=_tag):
     stable: Number
 
 
-class Links(Wire, frozen=True, tag=_tag):
-    links: Annotated[tuple[Link, ...], Meta(max_length=16)]
+class EpochLinks(Wire, frozen=True, tag="links"):
+    links: Annotated[tuple[EpochLink, ...], Meta(max_length=16)]
 
 
 class FetchBlock(Wire, frozen=True, tag=_tag):
@@ -261,7 +261,7 @@ class FetchBlock(Wire, frozen=True, tag=_tag):
 
 class BlockFound(Wire, frozen=True, tag=_tag):
     height: Number
-    block: Block
+    block: ConsensusBlock
 
 
 class FetchState(Wire, frozen=True, tag=_tag):
@@ -269,8 +269,8 @@ class FetchState(Wire, frozen=True, tag=_tag):
 
 
 class StateFound(Wire, frozen=True, tag=_tag):
-    state: State
-    sessions: Sessions
+    state: CheckpointState
+    sessions: ClientSessions
 
 
 class FetchChunk(Wire, frozen=True, tag=_tag):
@@ -285,7 +285,7 @@ class ChunkFound(Wire, frozen=True, tag=_tag):
 
 
 class Probe(Wire, frozen=True, tag=_tag):
-    """Asked by one who lost its log: how high may I have signed?"""
+    """OutstandingRequest by one who lost its log: how high may I have signed?"""
 
     nonce: Number
 
@@ -295,22 +295,22 @@ class ProbeAnswer(Wire, frozen=True, tag=_tag):
     proof: StableProof
 
 
-class Attestation(Signed, frozen=True):
+class Attestation(SignedMessage, frozen=True):
     """A validator's word for the chain up to a height: what receipts are made of."""
 
     height: Number
     digest: Digest
 
 
-class Reply(Signed, frozen=True):
-    client: Name
+class Reply(SignedMessage, frozen=True):
+    client: ClientName
     sequence: Number
     height: Number
-    result: Result
+    result: OperationResult
     attestation: Attestation | None  # None when the height is older than the stable checkpoint
 
 
-Message: TypeAlias = (
+PbftMessage: TypeAlias = (
     Request
     | PrePrepare
     | Prepare
@@ -320,8 +320,8 @@ Message: TypeAlias = (
     | Decided
     | ViewChange
     | NewView
-    | Status
-    | Links
+    | ReplicaStatus
+    | EpochLinks
     | FetchBlock
     | BlockFound
     | FetchState
@@ -332,28 +332,28 @@ Message: TypeAlias = (
     | ProbeAnswer
     | Reply
 )
-S = TypeVar("S", bound=Signed)
+S = TypeVar("S", bound=SignedMessage)
 
 
-class Refused(ValueError):
+class MalformedMessage(ValueError):
     """These bytes are no message: malformed, too large, or not canonical."""
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(Message)
+_DECODER: Final = msgspec.msgpack.Decoder(PbftMessage)
 encode: Final = _ENCODER.encode
 
 
-def decode(frame: bytes) -> Message:
-    """Raises Refused; nothing else can come out of any bytes."""
+def decode(frame: bytes) -> PbftMessage:
+    """Raises MalformedMessage; nothing else can come out of any bytes."""
     if len(frame) > FRAME_BYTES_MAX:
-        raise Refused(f"a frame of {len(frame)} bytes")
+        raise MalformedMessage(f"a frame of {len(frame)} bytes")
     try:
-        message: Message = _DECODER.decode(frame)
+        message: PbftMessage = _DECODER.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise Refused(str(problem)) from problem
+        raise MalformedMessage(str(problem)) from problem
     if encode(message) != frame:
-        raise Refused("not the canonical encoding")
+        raise MalformedMessage("not the canonical encoding")
     return message
 
 
@@ -361,14 +361,14 @@ def digest(thing: Wire | Sequence[Wire]) -> bytes:
     return hashlib.sha256(DOMAIN + encode(thing)).digest()
 
 
-def digest_of(block: Block | None) -> bytes:
+def digest_of(block: ConsensusBlock | None) -> bytes:
     return NULL_DIGEST if block is None else digest(block)
 
 
-def payload(message: Signed | Request) -> bytes:
+def payload(message: SignedMessage | Request) -> bytes:
     """What a signature is over: the message's name is in its encoding, the block is not."""
     if isinstance(message, PrePrepare):
-        bare: Signed | Request = msgspec.structs.replace(message, signature=b"", block=None)
+        bare: SignedMessage | Request = msgspec.structs.replace(message, signature=b"", block=None)
     else:
         bare = msgspec.structs.replace(message, signature=b"")
     return DOMAIN + encode(bare)

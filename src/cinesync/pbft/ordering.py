@@ -6,12 +6,12 @@ from typing import Final
 import msgspec
 
 from cinesync.pbft import certificates
-from cinesync.pbft.core import Core, Waiting
-from cinesync.pbft.log import Accepted, Prepared, Slot, is_news, matching
+from cinesync.pbft.core import Core, PendingRequest
+from cinesync.pbft.log import Accepted, Prepared, Slot, is_newer_vote, matching
 from cinesync.pbft.messages import (
     NULL_DIGEST,
-    Block,
     Commit,
+    ConsensusBlock,
     Decided,
     Prepare,
     PreparedProof,
@@ -35,24 +35,24 @@ def on_request(core: Core, sender: int | str, request: Request) -> None:
     if request.key in core.pending or len(core.pending) >= core.parameters.pending_max:
         return
     if _acceptable(core, request):
-        core.pending[request.key] = Waiting(request, core.ticks)
+        core.pending[request.key] = PendingRequest(request, core.ticks)
 
 
 def on_tick(core: Core) -> None:
     """What the primary has not proposed by half of its patience it may never have heard of."""
     if not core.active or core.primary == core.me:
         return
-    since = core.ticks - core.patience // 2
-    late = [one for one in core.pending.values() if one.since <= since and not one.handed]
-    proposed = _keys(_ahead(core).values()) if late else set()
+    since = core.ticks - core.view_timeout // 2
+    late = [one for one in core.pending.values() if one.since <= since and not one.forwarded]
+    proposed = _keys(_in_flight(core).values()) if late else set()
     for waiting in late:
-        waiting.handed = True
+        waiting.forwarded = True
         if waiting.request.key not in proposed:
             core.send(core.primary, waiting.request)
 
 
 def _acceptable(core: Core, request: Request) -> bool:
-    """Signed by who may ask, fit for a block. What is already waiting has passed before."""
+    """SignedMessage by who may ask, fit for a block. What is already waiting has passed before."""
     known = core.pending.get(request.key)
     if known is not None and known.request == request:
         return True
@@ -66,18 +66,18 @@ def _acceptable(core: Core, request: Request) -> bool:
 
 def propose(core: Core) -> None:
     """As many blocks as the marks and the pipeline allow."""
-    while (core.pending or core.change) and _leads(core):
-        ahead = _ahead(core)
-        height = max([core.executed, core.floor, *ahead]) + 1
+    while (core.pending or core.change) and _may_propose(core):
+        ahead = _in_flight(core)
+        height = max([core.executed, core.new_view_high, *ahead]) + 1
         slot = core.log.slot(height)
         if slot is None or height > core.executed + core.parameters.in_flight_max:
             return
         requests = tuple(_unproposed(core, ahead.values()))
         if not requests and core.change is None:
             return
-        if len(ahead) >= core.parameters.hurry_max and not _fills(core, requests):
+        if len(ahead) >= core.parameters.partial_in_flight_max and not _is_full(core, requests):
             return
-        block = Block(max(core.now, _time_before(core, height)), requests)
+        block = ConsensusBlock(max(core.now, _time_before(core, height)), requests)
         ballot = (core.view, height, digest_of(block))
         bare = core.sign(PrePrepare(core.me, b"", core.configuration.epoch, *ballot))
         accept(core, slot, bare, block)
@@ -88,15 +88,15 @@ def with_block(slot: Slot, bare: PrePrepare) -> PrePrepare:
     return msgspec.structs.replace(bare, block=slot.blocks.get(bare.digest))
 
 
-def _leads(core: Core) -> bool:
+def _may_propose(core: Core) -> bool:
     return (
         core.primary == core.me and core.active and core.may_vote and core.executed >= core.log.low
     )
 
 
-def _ahead(core: Core) -> dict[int, Block | None]:
+def _in_flight(core: Core) -> dict[int, ConsensusBlock | None]:
     """Heights to come that are not the primary's to fill: decided, or proposed in this view."""
-    found: dict[int, Block | None] = {}
+    found: dict[int, ConsensusBlock | None] = {}
     for height in [height for height in core.log.slots if height > core.executed]:
         slot = core.log.slots[height]
         if slot.decided is not None:
@@ -106,14 +106,14 @@ def _ahead(core: Core) -> dict[int, Block | None]:
     return found
 
 
-def _fills(core: Core, requests: Sequence[Request]) -> bool:
-    """Waiting for one more request would not make a better block of these."""
+def _is_full(core: Core, requests: Sequence[Request]) -> bool:
+    """PendingRequest for one more request would not make a better block of these."""
     operations = sum(len(request.operations) for request in requests)
     limits = core.parameters
     return operations >= limits.full_operations or len(requests) >= limits.block_requests_max
 
 
-def _unproposed(core: Core, ahead: Iterable[Block | None]) -> Iterator[Request]:
+def _unproposed(core: Core, ahead: Iterable[ConsensusBlock | None]) -> Iterator[Request]:
     """The oldest requests that are in no block on its way, up to a block's limits."""
     in_flight = _keys(ahead)
     room, count = core.parameters.block_bytes_max, 0
@@ -127,7 +127,7 @@ def _unproposed(core: Core, ahead: Iterable[Block | None]) -> Iterator[Request]:
         yield waiting.request
 
 
-def _keys(blocks: Iterable[Block | None]) -> set[tuple[str, int]]:
+def _keys(blocks: Iterable[ConsensusBlock | None]) -> set[tuple[str, int]]:
     return {request.key for block in blocks if block is not None for request in block.requests}
 
 
@@ -153,25 +153,25 @@ def on_pre_prepare(core: Core, _sender: int | str, message: PrePrepare) -> None:
         or message.view != core.view
         or message.replica != core.primary
         or message.replica == core.me
-        or message.height <= core.floor
-        or _answered(slot, message)
+        or message.height <= core.new_view_high
+        or _already_accepted(slot, message)
         or message.digest != digest_of(message.block)
         or not core.signed(message)
         or message.block is None
-        or not _fit(core, message.height, message.block)
+        or not _is_valid_block(core, message.height, message.block)
     ):
         return
     bare = msgspec.structs.replace(message, block=None)
     accept(core, slot, bare, message.block)
 
 
-def _answered(slot: Slot, message: PrePrepare) -> bool:
+def _already_accepted(slot: Slot, message: PrePrepare) -> bool:
     """One digest for (view, n), for ever; a new view's own choice comes first."""
     promised = slot.awaited or slot.proposal
     return promised is not None and promised.view >= message.view
 
 
-def _fit(core: Core, height: int, block: Block) -> bool:
+def _is_valid_block(core: Core, height: int, block: ConsensusBlock) -> bool:
     keys = [request.key for request in block.requests]
     limits = core.parameters
     return (
@@ -184,7 +184,7 @@ def _fit(core: Core, height: int, block: Block) -> bool:
     )
 
 
-def accept(core: Core, slot: Slot, bare: PrePrepare, block: Block | None) -> None:
+def accept(core: Core, slot: Slot, bare: PrePrepare, block: ConsensusBlock | None) -> None:
     """Bind (view, n) to a digest: on disk, then with a prepare that tells the others."""
     slot.awaited = None
     slot.proposal = bare
@@ -197,20 +197,20 @@ def accept(core: Core, slot: Slot, bare: PrePrepare, block: Block | None) -> Non
         core.broadcast(prepare)
     core.persist(Accepted(msgspec.structs.replace(bare, block=block), prepare))
     if slot.height > core.executed:
-        _wait_for(core, block)
+        _start_timers(core, block)
     progress(core, slot)
 
 
-def _wait_for(core: Core, block: Block | None) -> None:
+def _start_timers(core: Core, block: ConsensusBlock | None) -> None:
     """What a primary has proposed it must also finish, so backups time it too."""
     for request in block.requests if block is not None else ():
-        if core.sessions.fresh(request):
-            core.pending.setdefault(request.key, Waiting(request, core.ticks))
+        if core.sessions.is_new(request):
+            core.pending.setdefault(request.key, PendingRequest(request, core.ticks))
 
 
 def on_prepare(core: Core, _sender: int | str, message: Prepare) -> None:
     slot = core.log.slot(message.height)
-    if slot is None or message.view < core.view or not is_news(slot.prepares, message):
+    if slot is None or message.view < core.view or not is_newer_vote(slot.prepares, message):
         return
     if slot.prepared is not None and slot.prepared.view >= message.view:
         return  # there are enough already
@@ -221,7 +221,7 @@ def on_prepare(core: Core, _sender: int | str, message: Prepare) -> None:
 
 def on_commit(core: Core, _sender: int | str, message: Commit) -> None:
     slot = core.log.slot(message.height)
-    if slot is None or slot.decided is not None or not is_news(slot.commits, message):
+    if slot is None or slot.decided is not None or not is_newer_vote(slot.commits, message):
         return
     if core.signed(message):
         slot.commits[message.replica] = message

@@ -24,7 +24,7 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ApplicationSnapshot:
     manifest: bytes  # enough to check every chunk against
     chunks: int
 
@@ -38,7 +38,7 @@ class Application(Protocol):
 
     def apply(self, height: int, time: int, requests: Sequence[Request]) -> Applied: ...
 
-    def snapshot(self, height: int) -> Snapshot:
+    def snapshot(self, height: int) -> ApplicationSnapshot:
         """Durably keep the state just reached, so that `restore` and `chunk` can have it."""
         ...
 
@@ -49,11 +49,11 @@ class Application(Protocol):
         ...
 
     def restore(self, height: int, manifest: bytes) -> bool:
-        """Become a snapshot taken or received, or (height 0) the beginning; False if unable."""
+        """Become a snapshot taken or received, or (height 0) the genesis_state; False if unable."""
         ...
 
-    def begin_anew(self) -> None:
-        """Be the beginning: the log does not vouch for the state that is here. Keep that aside,
+    def reset(self) -> None:
+        """Be the genesis_state: the log does not vouch for the state that is here. Keep that aside,
         for nobody else may have it."""
         ...
 
@@ -73,7 +73,7 @@ class Parameters:
     status_ticks: int = 5
     idle_ticks: int = 20  # between two equal words when nothing is under way: a multiple of it
     in_flight_max: int = 8  # blocks proposed and not yet applied
-    hurry_max: int = 2  # with so many of them, the next block waits until it is full
+    partial_in_flight_max: int = 2  # with so many of them, the next block waits until it is full
     full_operations: int = 256  # which a block is with so many, or with all requests it may have
     block_requests_max: int = 64
     block_bytes_max: int = 1024 * 1024

@@ -6,15 +6,15 @@ from typing import Any, Final
 import msgspec
 
 from cinesync.pbft import checkpoint, view_change
-from cinesync.pbft.core import Core, Kept, Transfer
+from cinesync.pbft.core import Core, StateSnapshot, Transfer
 from cinesync.pbft.log import (
     Abstaining,
     Accepted,
     Content,
     Damaged,
-    Entry,
-    Journal,
+    LogRecord,
     Prepared,
+    RecordChain,
     Slot,
     Stable,
 )
@@ -25,7 +25,7 @@ from cinesync.pbft.sessions import SessionTable
 def recover(core: Core, rows: Sequence[bytes]) -> None:
     """Replay the log. Damage anywhere, or no log at all, means that votes may be forgotten."""
     try:
-        entries = Journal().open(rows)
+        entries = RecordChain().decode(rows)
     except Damaged:
         entries = []
     if entries:
@@ -33,8 +33,8 @@ def recover(core: Core, rows: Sequence[bytes]) -> None:
             REPLAY[type(entry)](core, entry)
     else:
         core.abstaining = True
-        core.application.begin_anew()
-    view_change.place_all(core)
+        core.application.reset()
+    view_change.accept_choices(core)
     core.compact = True  # a row cut short must not stay in the middle of a log
 
 
@@ -44,14 +44,14 @@ def _stable(core: Core, entry: Stable) -> None:
         core.configurations[link.state.configuration.epoch] = link.state.configuration
     core.links = list(entry.links)
     core.configuration = state.configuration
-    core.log.collect(entry.proof)
-    core.kept[state.height] = Kept(state, entry.sessions)
+    core.log.advance_low_mark(entry.proof)
+    core.snapshots[state.height] = StateSnapshot(state, entry.sessions)
     checkpoint.set_change(core, state.change)
     if core.application.restore(state.height, state.manifest):
         core.executed, core.time = state.height, state.time
         core.sessions = SessionTable(entry.sessions)
     else:  # the log is sound, the application's part is not: fetch that from the others
-        core.application.begin_anew()
+        core.application.reset()
         core.transfer = Transfer(entry.proof, 0, state, entry.sessions)
 
 
@@ -102,7 +102,7 @@ def _abstaining(core: Core, entry: Abstaining) -> None:
     core.abstaining, core.abstain_until = True, entry.until
 
 
-REPLAY: Final[dict[type[Entry], Callable[[Core, Any], None]]] = {
+REPLAY: Final[dict[type[LogRecord], Callable[[Core, Any], None]]] = {
     Stable: _stable,
     Accepted: _accepted,
     Prepared: _prepared,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cinesync.pbft import catch_up, checkpoint, execution, ordering, view_change
-from cinesync.pbft.core import GENESIS, Core, beginning
-from cinesync.pbft.log import Journal, Stable
+from cinesync.pbft.core import GENESIS, Core, genesis_state
+from cinesync.pbft.log import RecordChain, Stable
 from cinesync.pbft.messages import (
     BlockFound,
     Checkpoint,
@@ -14,19 +14,19 @@ from cinesync.pbft.messages import (
     Commit,
     Configuration,
     Decided,
+    EpochLinks,
     FetchBlock,
     FetchChunk,
     FetchState,
-    Links,
     NewView,
     Prepare,
     PrePrepare,
     Probe,
     ProbeAnswer,
+    ReplicaStatus,
     Request,
     StableProof,
     StateFound,
-    Status,
     ViewChange,
     Wire,
     decode,
@@ -35,9 +35,9 @@ from cinesync.pbft.messages import (
 from cinesync.pbft.ports import Application, Keys, Parameters
 from cinesync.pbft.recovery import recover
 
-Handler = Callable[[Core, int | str, Any], None]
+MessageHandler = Callable[[Core, int | str, Any], None]
 
-HANDLERS: Final[dict[type[Wire], Handler]] = {
+HANDLERS: Final[dict[type[Wire], MessageHandler]] = {
     Request: ordering.on_request,
     PrePrepare: ordering.on_pre_prepare,
     Prepare: ordering.on_prepare,
@@ -46,9 +46,9 @@ HANDLERS: Final[dict[type[Wire], Handler]] = {
     StableProof: checkpoint.on_stable_proof,
     ViewChange: view_change.on_view_change,
     NewView: view_change.on_new_view,
-    Status: catch_up.on_status,
+    ReplicaStatus: catch_up.on_status,
     Decided: catch_up.on_decided,
-    Links: catch_up.on_links,
+    EpochLinks: catch_up.on_links,
     FetchBlock: catch_up.on_fetch_block,
     BlockFound: catch_up.on_block_found,
     FetchState: catch_up.on_fetch_state,
@@ -83,12 +83,12 @@ NOTHING: Final = Ready(replace=False, records=(), sends=(), blocks=())
 
 
 class Replica:
-    """One validator's part in the agreement.
+    """One validator's state machine of the protocol.
 
-    records: the log as persisted, oldest first; `birth(genesis)` for a validator that never ran.
-    An empty or damaged log is taken for a lost one: the replica then abstains from voting until
-    it cannot contradict what it may have signed.
-    nonce: differs at each start, so that old answers are not taken for new ones.
+    records: the log as persisted, oldest first; `initial_log(genesis)` for a new validator.
+    The replica treats an empty or damaged log as lost: it then abstains from voting until it
+    cannot contradict anything that it may have signed.
+    nonce: differs at each start, so that late answers to an earlier probe do not count.
     """
 
     def __init__(
@@ -103,14 +103,14 @@ class Replica:
         parameters: Parameters | None = None,
     ) -> None:
         self.core = Core(me, genesis, keys, application, parameters or Parameters(), nonce)
-        self._journal = Journal()
+        self._records = RecordChain()
         recover(self.core, records)
 
     def step(self, sender: int | str, frame: bytes, now: int) -> None:
-        """Take a frame from a validator or, by name, a client, as the transport authenticated it.
+        """Process a frame. The transport authenticated `sender`: a validator, or a client by name.
 
-        now: the local clock, in the unit of block times. Raises Refused if these bytes are no
-        message, Diverged if a quorum contradicts this validator's own state.
+        now: the local clock, in the unit of block times. Raises MalformedMessage if the bytes are
+        not a message, Diverged if a quorum contradicts this validator's own state.
         """
         self.core.now = now
         message = decode(frame)
@@ -136,9 +136,9 @@ class Replica:
         if not (replace or core.records or core.outbox or blocks):
             return NOTHING
         if replace:
-            self._journal = Journal()
+            self._records = RecordChain()
         entries = list(core.entries()) if replace else core.records
-        records = tuple(self._journal.seal(entry) for entry in entries)
+        records = tuple(self._records.encode(entry) for entry in entries)
         sends = tuple(_frames(core))
         core.records, core.outbox, core.compact = [], [], False
         return Ready(replace, records, sends, blocks)
@@ -159,6 +159,6 @@ def _frames(core: Core) -> Sequence[Send]:
     return sends
 
 
-def birth(genesis: Configuration) -> tuple[bytes, ...]:
+def initial_log(genesis: Configuration) -> tuple[bytes, ...]:
     """The log of a validator that has never voted. Written once, when its keys are made."""
-    return (Journal().seal(Stable(GENESIS, beginning(genesis), (), ())),)
+    return (RecordChain().encode(Stable(GENESIS, genesis_state(genesis), (), ())),)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from cinesync.pbft.messages import CLIENT_WINDOW, Cached, Request, Session, digest
+from cinesync.pbft.messages import CLIENT_WINDOW, Cached, ClientSession, Request, digest
 
 
 class SessionTable:
@@ -11,7 +11,7 @@ class SessionTable:
     A client may have that many batches in flight, and they may be ordered in any order.
     """
 
-    def __init__(self, sessions: Iterable[Session] = ()) -> None:
+    def __init__(self, sessions: Iterable[ClientSession] = ()) -> None:
         self._replies = {
             session.client: {cached.sequence: cached for cached in session.replies}
             for session in sessions
@@ -23,7 +23,7 @@ class SessionTable:
     def __len__(self) -> int:
         return len(self._replies)
 
-    def fresh(self, request: Request) -> bool:
+    def is_new(self, request: Request) -> bool:
         replies = self._replies.get(request.client)
         if not replies:
             return True
@@ -40,12 +40,12 @@ class SessionTable:
         for sequence in [sequence for sequence in replies if sequence <= oldest]:
             del replies[sequence]
 
-    def freeze(self) -> tuple[Session, ...]:
+    def freeze(self) -> tuple[ClientSession, ...]:
         return tuple(
-            Session(client, tuple(replies[sequence] for sequence in sorted(replies)))
+            ClientSession(client, tuple(replies[sequence] for sequence in sorted(replies)))
             for client, replies in sorted(self._replies.items())
         )
 
 
-def sessions_digest(sessions: tuple[Session, ...]) -> bytes:
+def sessions_digest(sessions: tuple[ClientSession, ...]) -> bytes:
     return digest(sessions)

@@ -34,7 +34,7 @@ def start(core: Core, view: int) -> None:
     core.view_changes[core.me] = message
     core.persist(message)
     core.broadcast(message)
-    _proceed(core)
+    _open_if_quorum(core)
 
 
 def on_view_change(core: Core, _sender: int | str, message: ViewChange) -> None:
@@ -50,11 +50,11 @@ def on_view_change(core: Core, _sender: int | str, message: ViewChange) -> None:
     checkpoint.learn(core, message.stable)
     if message.epoch == core.configuration.epoch:
         _join(core)
-        _proceed(core)
+        _open_if_quorum(core)
 
 
 def valid(core: Core, message: ViewChange) -> bool:
-    """Signed, with a true C, and a P that is true, in rising order and inside its window."""
+    """SignedMessage, with a true C, and a P that is true, in rising order and inside its window."""
     heights = [proof.height for proof in message.prepared]
     low, high = message.stable.height, message.stable.height + core.parameters.window
     return (
@@ -75,11 +75,11 @@ def valid(core: Core, message: ViewChange) -> bool:
 def _join(core: Core) -> None:
     """f + 1 want a higher view, so an honest one does: join the smallest of them (4.5.2)."""
     higher = sorted(m.view for m in core.view_changes.values() if m.view > core.view)
-    if len(higher) >= core.configuration.weak:
+    if len(higher) >= core.configuration.weak_quorum:
         start(core, higher[0])
 
 
-def _proceed(core: Core) -> None:
+def _open_if_quorum(core: Core) -> None:
     """With a quorum for this view its primary opens it, and the others begin to lose patience.
 
     Who has gone further counts for that patience: it will not come back to open this view.
@@ -88,14 +88,14 @@ def _proceed(core: Core) -> None:
     if core.active or not core.may_vote or len(messages) < core.configuration.quorum:
         return
     if core.deadline is None:
-        core.deadline = core.ticks + core.patience
+        core.deadline = core.ticks + core.view_timeout
     same = [message for message in messages if message.view == core.view]
-    chosen = coherent(same, core.parameters.window)
+    chosen = usable_view_changes(same, core.parameters.window)
     if core.primary == core.me and len(chosen) >= core.configuration.quorum:
-        _open(core, chosen)
+        _send_new_view(core, chosen)
 
 
-def coherent(view_changes: Sequence[ViewChange], window: int) -> tuple[ViewChange, ...]:
+def usable_view_changes(view_changes: Sequence[ViewChange], window: int) -> tuple[ViewChange, ...]:
     """Those whose window reaches above the newest checkpoint among them."""
     newest = max(message.stable.height for message in view_changes)
     return tuple(m for m in view_changes if m.stable.height + window > newest)
@@ -118,7 +118,7 @@ def choose(view_changes: Sequence[ViewChange]) -> list[tuple[int, bytes]]:
     return [(height, best[height].digest if height in best else NULL_DIGEST) for height in heights]
 
 
-def _open(core: Core, chosen: tuple[ViewChange, ...]) -> None:
+def _send_new_view(core: Core, chosen: tuple[ViewChange, ...]) -> None:
     epoch = core.configuration.epoch
     pre_prepares = tuple(
         core.sign(PrePrepare(core.me, b"", epoch, core.view, height, digest))
@@ -132,11 +132,11 @@ def _open(core: Core, chosen: tuple[ViewChange, ...]) -> None:
 def on_new_view(core: Core, _sender: int | str, message: NewView) -> None:
     if message.view < core.view or (message.view == core.view and core.active):
         return
-    if _justified(core, message):
+    if _is_justified(core, message):
         enter(core, message)
 
 
-def _justified(core: Core, message: NewView) -> bool:
+def _is_justified(core: Core, message: NewView) -> bool:
     """Nothing is taken from the primary's word: V is checked and O computed again."""
     voters = [m.replica for m in message.view_changes]
     return (
@@ -149,7 +149,8 @@ def _justified(core: Core, message: NewView) -> bool:
             m.view == message.view and (m == core.view_changes.get(m.replica) or valid(core, m))
             for m in message.view_changes
         )
-        and coherent(message.view_changes, core.parameters.window) == message.view_changes
+        and usable_view_changes(message.view_changes, core.parameters.window)
+        == message.view_changes
         and [(m.height, m.digest) for m in message.pre_prepares] == choose(message.view_changes)
         and all(
             m.view == message.view
@@ -165,30 +166,30 @@ def enter(core: Core, message: NewView) -> None:
     core.persist(message)
     adopt(core, message)
     core.deadline = None
-    core.forget_patience()
+    core.restart_timers()
     epoch = core.configuration.epoch
     for view_change in message.view_changes:
         checkpoint.learn(core, view_change.stable)
     if core.configuration.epoch == epoch:
-        place_all(core)
+        accept_choices(core)
 
 
 def adopt(core: Core, message: NewView) -> None:
     """Be in the view: what a restart does too."""
     core.view, core.active, core.new_view = message.view, True, message
     newest = max(m.stable.height for m in message.view_changes)
-    core.floor = max([newest, *(m.height for m in message.pre_prepares)])
+    core.new_view_high = max([newest, *(m.height for m in message.pre_prepares)])
     core.view_changes = {r: m for r, m in core.view_changes.items() if m.view > message.view}
 
 
-def place_all(core: Core) -> None:
+def accept_choices(core: Core) -> None:
     """Vote for what the new view chose, as far as it is in the window and its content is here."""
     if core.active and core.may_vote and core.new_view is not None:
         for message in core.new_view.pre_prepares:
-            _place(core, message)
+            _accept_choice(core, message)
 
 
-def _place(core: Core, message: PrePrepare) -> None:
+def _accept_choice(core: Core, message: PrePrepare) -> None:
     slot = core.log.slot(message.height)
     if slot is None or (slot.proposal is not None and slot.proposal.view >= message.view):
         return
@@ -206,9 +207,9 @@ def on_tick(core: Core) -> None:
         owed = [waiting.since for waiting in core.pending.values()]
         if core.change is not None:
             owed.append(core.change_since)
-        if owed and core.ticks - min(owed) >= core.patience:
+        if owed and core.ticks - min(owed) >= core.view_timeout:
             start(core, core.view + 1)
-        place_all(core)
+        accept_choices(core)
     elif core.deadline is not None and core.ticks >= core.deadline:
         start(core, core.view + 1)
     elif core.ticks % core.parameters.status_ticks == 0 and core.me in core.view_changes:

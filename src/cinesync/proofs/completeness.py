@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cinesync.proofs import entries, merkle_log, merkle_map, receipts, strict_json, subjects
-from cinesync.proofs.entries import Entry
+from cinesync.proofs.entries import LedgerEntry
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.merkle_map import EMPTY, Proof
-from cinesync.proofs.receipts import Signed
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.merkle_map import EMPTY, MapProof
+from cinesync.proofs.receipts import CertifiedHeader
+from cinesync.proofs.strict_json import InvalidDocument
 
 FORMAT: Final = "cinesync-completeness/1"
 MEMBERS: Final = (*receipts.SIGNED_MEMBERS, "booking_id", "entries", "path", "other")
@@ -22,20 +22,20 @@ ENTRIES_MAX: Final = 4_096
 
 
 @dataclass(frozen=True)
-class Indexed:
+class IndexedEntry:
     """An entry and where it is in the log."""
 
     index: int
-    entry: Entry
+    entry: LedgerEntry
 
 
 @dataclass(frozen=True)
-class Completeness(Signed):
+class CompletenessProof(CertifiedHeader):
     """What the log has of a booking up to its header: this and nothing else."""
 
     booking_id: str
-    entries: Sequence[Indexed]
-    proof: Proof
+    entries: Sequence[IndexedEntry]
+    proof: MapProof
 
     def to_json(self) -> dict[str, Any]:
         other = self.proof.other
@@ -49,8 +49,8 @@ class Completeness(Signed):
         }
 
 
-def verify(data: bytes, pinned: Genesis | None = None) -> Completeness:
-    """What these bytes prove, every part of them checked. Raises Invalid."""
+def verify(data: bytes, pinned: Genesis | None = None) -> CompletenessProof:
+    """What these bytes prove, every part of them checked. Raises InvalidDocument."""
     found = verify_json(receipts.parsed(data, "completeness"), pinned)
     receipts.check_spelling(found, data, "completeness")
     return found
@@ -58,7 +58,7 @@ def verify(data: bytes, pinned: Genesis | None = None) -> Completeness:
 
 def verify_json(
     value: Any, pinned: Genesis | None = None, where: str = "completeness"
-) -> Completeness:
+) -> CompletenessProof:
     found = from_json(value, where)
     receipts.check_signed(found, pinned, where)
     _check_entries(found, f"{where}.entries")
@@ -66,15 +66,15 @@ def verify_json(
     return found
 
 
-def from_json(value: Any, where: str) -> Completeness:
-    """Its shape only. Raises Invalid."""
+def from_json(value: Any, where: str) -> CompletenessProof:
+    """Its shape only. Raises InvalidDocument."""
     fields = strict_json.members(value, MEMBERS, where)
     if fields["format"] != FORMAT:
-        raise Invalid(f"{where}.format", f"not {FORMAT}")
+        raise InvalidDocument(f"{where}.format", f"not {FORMAT}")
     if not entries.is_id(fields["booking_id"]):
-        raise Invalid(f"{where}.booking_id", "not a UUID in lower case")
+        raise InvalidDocument(f"{where}.booking_id", "not a UUID in lower case")
     held = strict_json.listed(fields["entries"], f"{where}.entries", ENTRIES_MAX)
-    return Completeness(
+    return CompletenessProof(
         **vars(receipts.signed_from_json(fields, where)),
         booking_id=fields["booking_id"],
         entries=[_indexed(item, f"{where}.entries[{at}]") for at, item in enumerate(held)],
@@ -82,25 +82,25 @@ def from_json(value: Any, where: str) -> Completeness:
     )
 
 
-def proof_from_json(path: Any, other: Any, where: str) -> Proof:
-    """Raises Invalid."""
+def proof_from_json(path: Any, other: Any, where: str) -> MapProof:
+    """Raises InvalidDocument."""
     levels = strict_json.listed(path, f"{where}.path", merkle_map.DEPTH_MAX)
-    return Proof(
+    return MapProof(
         [_level(item, f"{where}.path[{at}]") for at, item in enumerate(levels)],
         None if other is None else _other(other, f"{where}.other"),
     )
 
 
-def _indexed(value: Any, where: str) -> Indexed:
+def _indexed(value: Any, where: str) -> IndexedEntry:
     fields = strict_json.members(value, ("index", "entry"), where)
     entry = receipts.entry_from_json(fields["entry"], f"{where}.entry")
-    return Indexed(strict_json.whole(fields["index"], f"{where}.index"), entry)
+    return IndexedEntry(strict_json.whole(fields["index"], f"{where}.index"), entry)
 
 
 def _level(value: Any, where: str) -> list[bytes]:
     hashes = strict_json.listed(value, where, merkle_map.WIDTH - 1)
     if len(hashes) != merkle_map.WIDTH - 1:
-        raise Invalid(where, f"not {merkle_map.WIDTH - 1} hashes")
+        raise InvalidDocument(where, f"not {merkle_map.WIDTH - 1} hashes")
     return [_sibling(item, f"{where}[{at}]") for at, item in enumerate(hashes)]
 
 
@@ -110,7 +110,7 @@ def _sibling(value: Any, where: str) -> bytes:
         return b""
     node = strict_json.hexadecimal(value, where)
     if node == EMPTY:
-        raise Invalid(where, "an empty place is spelled null")
+        raise InvalidDocument(where, "an empty place is spelled null")
     return node
 
 
@@ -120,24 +120,24 @@ def _other(value: Any, where: str) -> tuple[bytes, bytes]:
     return key, strict_json.hexadecimal(fields["value"], f"{where}.value")
 
 
-def _check_entries(found: Completeness, where: str) -> None:
+def _check_entries(found: CompletenessProof, where: str) -> None:
     before = -1
     for at, one in enumerate(found.entries):
         if one.entry.booking_id != found.booking_id:
-            raise Invalid(f"{where}[{at}].entry.booking_id", "another booking")
+            raise InvalidDocument(f"{where}[{at}].entry.booking_id", "another booking")
         if one.index <= before:
-            raise Invalid(f"{where}[{at}].index", "not in the order of the log")
+            raise InvalidDocument(f"{where}[{at}].index", "not in the order of the log")
         if one.index >= found.header.size:
-            raise Invalid(f"{where}[{at}].index", f"not in a log of {found.header.size}")
+            raise InvalidDocument(f"{where}[{at}].index", f"not in a log of {found.header.size}")
         before = one.index
 
 
-def _check_map(found: Completeness, where: str) -> None:
+def _check_map(found: CompletenessProof, where: str) -> None:
     leaves = ((one.index, merkle_log.leaf_hash(one.entry.encode())) for one in found.entries)
     key, value = subjects.key_of(found.booking_id), subjects.value_of(leaves)
     try:
         root = merkle_map.root_from(key, value, found.proof)
     except merkle_log.BadProof as error:
-        raise Invalid(f"{where}.path", str(error)) from error
+        raise InvalidDocument(f"{where}.path", str(error)) from error
     if root != found.header.map_root:
-        raise Invalid(f"{where}.entries", "not all, or not only, what the signed map has")
+        raise InvalidDocument(f"{where}.entries", "not all, or not only, what the signed map has")

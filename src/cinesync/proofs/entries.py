@@ -26,22 +26,22 @@ IDS: Final = re.compile(f"{_ID} {_ID}")
 NAME: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 COMMITMENT: Final = re.compile(r"[0-9a-f]{64}")
 Exact = Annotated[int, Meta(ge=-EXACT_MAX, le=EXACT_MAX)]
-Moment = Annotated[int, Meta(ge=0, le=EXACT_MAX)]
-Fact = bool | Exact | str | None | list[str]
+Microseconds = Annotated[int, Meta(ge=0, le=EXACT_MAX)]
+FactValue = bool | Exact | str | None | list[str]
 
 
 class BadEntry(ValueError):
     """This is no entry; the message says why."""
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class LedgerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One leaf of the log. `time` is in microseconds since 1970, UTC."""
 
     event_id: str
     kind: str
-    time: Moment
+    time: Microseconds
     booking_id: str
-    facts: dict[str, Fact]
+    facts: dict[str, FactValue]
     commitments: dict[str, str]
     format: Literal["cinesync-entry/1"]
 
@@ -54,10 +54,10 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return msgspec.json.encode(self, order="sorted")
 
 
-_DECODER: Final = msgspec.json.Decoder(Entry)
+_DECODER: Final = msgspec.json.Decoder(LedgerEntry)
 
 
-def entry_of(name: str, event: object, salt: bytes) -> Entry:
+def entry_of(name: str, event: object, salt: bytes) -> LedgerEntry:
     """The entry of a domain event, a dataclass.
 
     Hiding rests on the salt: whoever has it can open the commitments, and nobody else, ever.
@@ -70,7 +70,7 @@ def entry_of(name: str, event: object, salt: bytes) -> Entry:
         if k not in PERSONAL and k not in ENVELOPE
     }
     personal = {k: commitment(salt, k, v) for k, v in fields.items() if k in PERSONAL}
-    return Entry(
+    return LedgerEntry(
         format=FORMAT,
         event_id=fields["event_id"],
         kind=name,
@@ -97,8 +97,8 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) and ID.fullmatch(value) is not None
 
 
-def decode(data: bytes) -> Entry:
-    """Raises BadEntry for anything that `Entry.encode` would not have made."""
+def decode(data: bytes) -> LedgerEntry:
+    """Raises BadEntry for anything that `LedgerEntry.encode` would not have made."""
     if len(data) > ENTRY_BYTES_MAX:
         raise BadEntry(f"{len(data)} bytes are too many")
     try:
@@ -112,17 +112,17 @@ def decode(data: bytes) -> Entry:
     return entry
 
 
-def from_json(value: Any) -> Entry:
+def from_json(value: Any) -> LedgerEntry:
     """Raises BadEntry, naming the member."""
     try:
-        entry = msgspec.convert(value, Entry)
+        entry = msgspec.convert(value, LedgerEntry)
     except msgspec.ValidationError as error:
         raise BadEntry(str(error)) from error
     _check(entry)
     return entry
 
 
-def _check(entry: Entry) -> None:
+def _check(entry: LedgerEntry) -> None:
     """The spelling of identifiers, names and hashes. Raises BadEntry, naming the member."""
     names = (entry.kind, *entry.facts, *entry.commitments)
     # Both at once: a space parts them, and neither can have one.
@@ -133,7 +133,7 @@ def _check(entry: Entry) -> None:
             raise BadEntry("no SHA-256 in lower case - at `$.commitments`")
 
 
-def _misspelled(entry: Entry) -> str:
+def _misspelled(entry: LedgerEntry) -> str:
     for where, value in (("event_id", entry.event_id), ("booking_id", entry.booking_id)):
         if not is_id(value):
             return f"no UUID in lower case - at `$.{where}`"

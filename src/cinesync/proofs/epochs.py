@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from cinesync.pbft import certificates
-from cinesync.pbft.messages import Configuration, Link
+from cinesync.pbft.messages import Configuration, EpochLink
 from cinesync.proofs import genesis
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.headers import Header
+from cinesync.proofs.headers import BlockHeader
 from cinesync.proofs.keys import KeyRing
 
 _RING = KeyRing()
@@ -16,7 +16,7 @@ class Epochs:
     """Links prove themselves, so that they may come from anybody."""
 
     def __init__(self, start: Genesis) -> None:
-        self.links: list[Link] = []
+        self.links: list[EpochLink] = []
         self.all: list[Configuration] = [start.configuration]
         self._by_hash = {genesis.set_hash(start.configuration): start.configuration}
 
@@ -24,7 +24,7 @@ class Epochs:
     def newest(self) -> Configuration:
         return self.all[-1]
 
-    def learn(self, links: Iterable[Link]) -> bool:
+    def learn(self, links: Iterable[EpochLink]) -> bool:
         """Whether there is a newer set now; what does not follow, or is not signed, is left out."""
         known = len(self.all)
         for link in links:
@@ -35,11 +35,11 @@ class Epochs:
                 self._by_hash[genesis.set_hash(self.newest)] = self.newest
         return len(self.all) > known
 
-    def of(self, header: Header) -> Configuration | None:
+    def of(self, header: BlockHeader) -> Configuration | None:
         """The set that signs this header; None: none that is known."""
         return self._by_hash.get(header.validators)
 
-    def up_to(self, epoch: int) -> Sequence[Link]:
+    def up_to(self, epoch: int) -> Sequence[EpochLink]:
         """What a receipt of that epoch must show."""
         return self.links[:epoch]
 

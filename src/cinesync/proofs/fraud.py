@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from cinesync.proofs import canonical_json, completeness, receipts, strict_json
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.receipts import Signed
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.receipts import CertifiedHeader
+from cinesync.proofs.strict_json import InvalidDocument
 
 FORMAT: Final = "cinesync-fraud/1"
 
@@ -15,8 +15,8 @@ FORMAT: Final = "cinesync-fraud/1"
 class Fraud:
     """`liars` signed both; at least f + 1 of the validators, for any two quorums share as many."""
 
-    one: Signed
-    other: Signed
+    one: CertifiedHeader
+    other: CertifiedHeader
     what: str
     liars: frozenset[int]
 
@@ -25,7 +25,7 @@ class Fraud:
         return canonical_json.dump({"format": FORMAT, **both})
 
 
-def find(one: Signed, other: Signed) -> Fraud | None:
+def find(one: CertifiedHeader, other: CertifiedHeader) -> Fraud | None:
     """From two files that were verified. None: they can both be true."""
     what = _contradiction(one, other)
     if what is None or one.genesis.chain != other.genesis.chain:
@@ -34,7 +34,7 @@ def find(one: Signed, other: Signed) -> Fraud | None:
     return Fraud(one, other, what, signers[0] & signers[1])
 
 
-def _contradiction(one: Signed, other: Signed) -> str | None:
+def _contradiction(one: CertifiedHeader, other: CertifiedHeader) -> str | None:
     low, high = sorted((one.header, other.header), key=lambda header: header.height)
     if low.size == high.size and low.root != high.root:
         return f"two logs of {low.size} entries with different roots"
@@ -48,17 +48,17 @@ def _contradiction(one: Signed, other: Signed) -> str | None:
 
 
 def from_json(value: Any, pinned: Genesis | None = None) -> Fraud:
-    """The fraud proof in a parsed file, checked. Raises Invalid."""
+    """The fraud proof in a parsed file, checked. Raises InvalidDocument."""
     fields = strict_json.members(value, ("format", "one", "other"), "fraud")
     one = _verified(fields["one"], pinned, "fraud.one")
     other = _verified(fields["other"], pinned, "fraud.other")
     found = find(one, other)
     if found is None:
-        raise Invalid("fraud", "these receipts do not contradict each other")
+        raise InvalidDocument("fraud", "these receipts do not contradict each other")
     return found
 
 
-def _verified(value: Any, pinned: Genesis | None, where: str) -> Signed:
+def _verified(value: Any, pinned: Genesis | None, where: str) -> CertifiedHeader:
     """A receipt, or all entries of a booking: both are under a signed header."""
     if isinstance(value, dict) and value.get("format") == completeness.FORMAT:
         return completeness.verify_json(value, pinned, where)

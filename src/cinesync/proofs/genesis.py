@@ -9,7 +9,7 @@ from typing import Any, Final
 from cinesync.pbft.messages import Client, Configuration, Validator
 from cinesync.proofs import canonical_json, strict_json
 from cinesync.proofs.keys import PUBLIC_KEY_BYTES
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.strict_json import InvalidDocument
 
 FORMAT: Final = "cinesync-genesis/1"
 DOMAIN: Final = b"cinesync/genesis/1\x00"
@@ -49,23 +49,23 @@ class Genesis:
 
 
 def load(data: bytes) -> Genesis:
-    """The content of a genesis file. Raises Invalid."""
+    """The content of a genesis file. Raises InvalidDocument."""
     try:
         value = canonical_json.load(data)
     except canonical_json.NotCanonical as error:
-        raise Invalid("genesis", str(error)) from error
+        raise InvalidDocument("genesis", str(error)) from error
     return from_json(value, "genesis")
 
 
 def from_json(value: Any, where: str) -> Genesis:
     fields = strict_json.members(value, ("format", "name", "time", "validators", "clients"), where)
     if fields["format"] != FORMAT:
-        raise Invalid(f"{where}.format", f"not {FORMAT}")
+        raise InvalidDocument(f"{where}.format", f"not {FORMAT}")
     validators = _validators(fields["validators"], f"{where}.validators")
     clients = _clients(fields["clients"], f"{where}.clients")
     configuration = Configuration(0, validators, clients)
-    if not configuration.coherent:
-        raise Invalid(where, "somebody is named twice")
+    if not configuration.is_consistent:
+        raise InvalidDocument(where, "somebody is named twice")
     name = strict_json.text(fields["name"], f"{where}.name")
     return Genesis(name, strict_json.whole(fields["time"], f"{where}.time"), configuration)
 
@@ -73,7 +73,7 @@ def from_json(value: Any, where: str) -> Genesis:
 def _validators(value: Any, where: str) -> tuple[Validator, ...]:
     found = strict_json.listed(value, where, VALIDATORS_MAX)
     if len(found) < VALIDATORS_MIN:
-        raise Invalid(where, f"fewer than {VALIDATORS_MIN} tolerate no fault")
+        raise InvalidDocument(where, f"fewer than {VALIDATORS_MIN} tolerate no fault")
     return tuple(_validator(item, f"{where}[{at}]") for at, item in enumerate(found))
 
 

@@ -1,4 +1,4 @@
-"""Block headers: what a quorum signs when a block is final.
+"""BlockProof headers: what a quorum signs when a block is final.
 
 A header names no view. Two honest validators may commit one block in different views, and all
 of them must sign the same words.
@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from cinesync.proofs import merkle_log, strict_json
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.strict_json import InvalidDocument
 
 FORMAT: Final = "cinesync-header/2"
 DOMAIN: Final = b"cinesync/header/2\x00"
@@ -22,7 +22,7 @@ NUMBERS: Final = ("height", "time", "size")
 
 
 @dataclass(frozen=True)
-class Header:
+class BlockHeader:
     """`previous` is the hash of the header below, at height 1 the chain's name.
 
     `entries_root` is over this block's entries, `root` over the whole log of `size` entries,
@@ -54,29 +54,29 @@ class Header:
         return {"format": FORMAT} | numbers | {n: getattr(self, n).hex() for n in DIGESTS}
 
 
-def from_json(value: Any, where: str) -> Header:
-    """Raises Invalid."""
+def from_json(value: Any, where: str) -> BlockHeader:
+    """Raises InvalidDocument."""
     fields = strict_json.members(value, ("format", *NUMBERS, *DIGESTS), where)
     if fields["format"] != FORMAT:
-        raise Invalid(f"{where}.format", f"not {FORMAT}")
+        raise InvalidDocument(f"{where}.format", f"not {FORMAT}")
     known: dict[str, Any] = {
         name: strict_json.whole(fields[name], f"{where}.{name}") for name in NUMBERS
     }
     known |= {name: strict_json.hexadecimal(fields[name], f"{where}.{name}") for name in DIGESTS}
-    return Header(**known)
+    return BlockHeader(**known)
 
 
 def next_header(
     chain: bytes,
-    before: Header | None,
+    before: BlockHeader | None,
     time: int,
     leaves: Sequence[bytes],
     log: merkle_log.Frontier,
     map_root: bytes,
     validators: bytes,
-) -> Header:
+) -> BlockHeader:
     """The header above `before` of a block with these leaf hashes, which `log` has already."""
-    return Header(
+    return BlockHeader(
         chain=chain,
         height=before.height + 1 if before else 1,
         time=time,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 Nodes = Callable[[int, int], bytes]
-Row = tuple[int, int, bytes]  # level, first index, the hashes from there on
+NodeRow = tuple[int, int, bytes]  # level, first index, the hashes from there on
 HASH_BYTES: Final = 32
 EMPTY: Final = hashlib.sha256().digest()
 PATH_MAX: Final = 64
@@ -52,11 +52,11 @@ class Frontier:
         self.size += 1
         return made
 
-    def extend(self, leaves: Sequence[bytes]) -> list[Row]:
+    def extend(self, leaves: Sequence[bytes]) -> list[NodeRow]:
         """Grow by all of them, level by level; the same subtrees, the lowest first."""
         level, start, row = 0, self.size, list(leaves)
         self.size += len(row)
-        made: list[Row] = []
+        made: list[NodeRow] = []
         fresh = []  # peaks, smallest first
         while row:
             made.append((level, start, b"".join(row)))

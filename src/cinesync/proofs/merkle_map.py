@@ -24,14 +24,14 @@ LEAF_DOMAIN: Final = b"cinesync/map-leaf/1\x00"
 NODE_DOMAIN: Final = b"cinesync/map-node/1\x00"
 
 # A node's children: nothing, the hash of a node, or a leaf, which is key, value and hash.
-Node = list[bytes]
+MapNode = list[bytes]
 # Nodes by their places, which are prefixes of keys; a place that has none is left out.
-Load = Callable[[Sequence[str]], Mapping[str, Node]]
+LoadNodes = Callable[[Sequence[str]], Mapping[str, MapNode]]
 # What becomes of a value; None: there is none.
-Change = Callable[[bytes | None], bytes | None]
+ValueUpdate = Callable[[bytes | None], bytes | None]
 
 
-class Proof(msgspec.Struct, frozen=True):
+class MapProof(msgspec.Struct, frozen=True):
     """`path`: from the root down, the hashes of the fifteen others in each node, in order.
 
     `other`: key and value of the leaf that stands where an absent key would.
@@ -53,23 +53,23 @@ def node_hash(node: Sequence[bytes]) -> bytes:
     return hashlib.sha256(NODE_DOMAIN + hashes).digest()
 
 
-def new_node() -> Node:
+def new_node() -> MapNode:
     return [b""] * WIDTH
 
 
-def root_hash(load: Load) -> bytes:
+def root_hash(load: LoadNodes) -> bytes:
     return node_hash(load([ROOT]).get(ROOT) or new_node())
 
 
 EMPTY_ROOT: Final = node_hash(new_node())
 
 
-def update(load: Load, changes: Mapping[bytes, Change]) -> dict[str, Node | None]:
+def update(load: LoadNodes, changes: Mapping[bytes, ValueUpdate]) -> dict[str, MapNode | None]:
     """The nodes that are new, the root among them; None: there is none any more.
 
     Nodes that several changes share are read and hashed once, and read level by level.
     """
-    made: dict[str, Node | None] = {}
+    made: dict[str, MapNode | None] = {}
     stored: set[str] = set()
     some_left = False
     waiting = {ROOT: [(key.hex(), key) for key in changes]}
@@ -99,7 +99,12 @@ def update(load: Load, changes: Mapping[bytes, Change]) -> dict[str, Node | None
 
 
 def _changed(
-    child: bytes, digits: str, key: bytes, change: Change, depth: int, made: dict[str, Node | None]
+    child: bytes,
+    digits: str,
+    key: bytes,
+    change: ValueUpdate,
+    depth: int,
+    made: dict[str, MapNode | None],
 ) -> bytes:
     """What stands where there was a leaf at most."""
     if child and child[:HASH_BYTES] != key:
@@ -114,7 +119,7 @@ def _leaf(key: bytes, value: bytes) -> bytes:
 
 
 def _parted(
-    leaf: bytes, digits: str, other: bytes, depth: int, made: dict[str, Node | None]
+    leaf: bytes, digits: str, other: bytes, depth: int, made: dict[str, MapNode | None]
 ) -> bytes:
     """Nodes down to where two leaves part; `digits` are the other's."""
     held = leaf[:HASH_BYTES].hex()
@@ -127,7 +132,7 @@ def _parted(
         node[DIGITS[held[depth]]] = UNTOLD
 
 
-def _settle(place: str, made: dict[str, Node | None], *, some_left: bool) -> None:
+def _settle(place: str, made: dict[str, MapNode | None], *, some_left: bool) -> None:
     """Tell the node above; a lone leaf, which there is only when another has left, moves up."""
     node, above = made[place], made[place[:-1]]
     assert node is not None
@@ -140,7 +145,7 @@ def _settle(place: str, made: dict[str, Node | None], *, some_left: bool) -> Non
     above[DIGITS[place[-1]]] = child
 
 
-def find(load: Load, key: bytes) -> tuple[bytes | None, Proof]:
+def find(load: LoadNodes, key: bytes) -> tuple[bytes | None, MapProof]:
     """The value of a key, None if it has none, with the proof of either."""
     digits, place = key.hex(), ROOT
     path: list[list[bytes]] = []
@@ -154,12 +159,12 @@ def find(load: Load, key: bytes) -> tuple[bytes | None, Proof]:
             break
         place = digits[: len(place) + 1]
     if not child:
-        return None, Proof(path)
+        return None, MapProof(path)
     found, value = child[:HASH_BYTES], child[HASH_BYTES:-HASH_BYTES]
-    return (value, Proof(path)) if found == key else (None, Proof(path, (found, value)))
+    return (value, MapProof(path)) if found == key else (None, MapProof(path, (found, value)))
 
 
-def root_from(key: bytes, value: bytes | None, proof: Proof) -> bytes:
+def root_from(key: bytes, value: bytes | None, proof: MapProof) -> bytes:
     """The root that a proof leads to, of presence or (no value) of absence. Raises BadProof."""
     depth, digits = len(proof.path), key.hex()
     if not 1 <= depth <= DEPTH_MAX:

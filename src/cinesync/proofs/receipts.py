@@ -12,12 +12,12 @@ from typing import Any, Final
 import msgspec
 
 from cinesync.pbft import certificates
-from cinesync.pbft.messages import Attestation, Configuration, Link, encode, payload
+from cinesync.pbft.messages import Attestation, Configuration, EpochLink, encode, payload
 from cinesync.proofs import canonical_json, entries, genesis, headers, keys, merkle_log, strict_json
-from cinesync.proofs.entries import Entry
+from cinesync.proofs.entries import LedgerEntry
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.headers import Header
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.headers import BlockHeader
+from cinesync.proofs.strict_json import InvalidDocument
 
 FORMAT: Final = "cinesync-receipt/1"
 RECEIPT_BYTES_MAX: Final = 1024 * 1024
@@ -26,11 +26,11 @@ LINK_BYTES_MAX: Final = 256 * 1024
 SIGNED_MEMBERS: Final = ("format", "genesis", "links", "header", "certificate")
 MEMBERS: Final = (*SIGNED_MEMBERS, "entry", "index", "path")
 
-_LINK: Final = msgspec.msgpack.Decoder(Link)
+_LINK: Final = msgspec.msgpack.Decoder(EpochLink)
 
 
 @dataclass(frozen=True)
-class Certificate:
+class HeaderCertificate:
     """Signatures over a header by validators of one epoch, in rising order."""
 
     epoch: int
@@ -43,13 +43,13 @@ class Certificate:
 
 
 @dataclass(frozen=True)
-class Signed:
+class CertifiedHeader:
     """A header, and all it takes to see that a quorum signed it."""
 
     genesis: Genesis
-    links: Sequence[Link]
-    header: Header
-    certificate: Certificate
+    links: Sequence[EpochLink]
+    header: BlockHeader
+    certificate: HeaderCertificate
 
     def encode(self) -> bytes:
         return canonical_json.dump(self.to_json())
@@ -64,8 +64,8 @@ class Signed:
 
 
 @dataclass(frozen=True)
-class Receipt(Signed):
-    entry: Entry
+class Receipt(CertifiedHeader):
+    entry: LedgerEntry
     index: int
     path: Sequence[bytes]
 
@@ -80,7 +80,7 @@ class Receipt(Signed):
 
 
 def verify(data: bytes, pinned: Genesis | None = None) -> Receipt:
-    """The receipt in these bytes, every part of it checked. Raises Invalid.
+    """The receipt in these bytes, every part of it checked. Raises InvalidDocument.
 
     Without a pinned genesis it only proves that some chain of this name said so.
     """
@@ -90,19 +90,19 @@ def verify(data: bytes, pinned: Genesis | None = None) -> Receipt:
 
 
 def parsed(data: bytes, where: str) -> Any:
-    """The JSON in a file of this kind. Raises Invalid."""
+    """The JSON in a file of this kind. Raises InvalidDocument."""
     if len(data) > RECEIPT_BYTES_MAX:
-        raise Invalid(where, f"larger than {RECEIPT_BYTES_MAX} bytes")
+        raise InvalidDocument(where, f"larger than {RECEIPT_BYTES_MAX} bytes")
     try:
         return canonical_json.load(data)
     except canonical_json.NotCanonical as error:
-        raise Invalid(where, str(error)) from error
+        raise InvalidDocument(where, str(error)) from error
 
 
-def check_spelling(found: Signed, data: bytes, where: str) -> None:
-    """Nothing may be in the file that was not understood. Raises Invalid."""
+def check_spelling(found: CertifiedHeader, data: bytes, where: str) -> None:
+    """Nothing may be in the file that was not understood. Raises InvalidDocument."""
     if found.encode() != data:
-        raise Invalid(where, "says more than was checked")
+        raise InvalidDocument(where, "says more than was checked")
 
 
 def verify_json(value: Any, pinned: Genesis | None = None, where: str = "receipt") -> Receipt:
@@ -112,18 +112,18 @@ def verify_json(value: Any, pinned: Genesis | None = None, where: str = "receipt
     return receipt
 
 
-def check_signed(found: Signed, pinned: Genesis | None, where: str) -> None:
-    """That a quorum of the validators in force signed the header. Raises Invalid."""
+def check_signed(found: CertifiedHeader, pinned: Genesis | None, where: str) -> None:
+    """That a quorum of the validators in force signed the header. Raises InvalidDocument."""
     _check_chain(found, pinned, where)
     configuration = check_links(found.genesis, found.links, f"{where}.links")
     check_signatures(found.header, found.certificate, configuration, where)
 
 
 def from_json(value: Any, where: str) -> Receipt:
-    """Its shape only. Raises Invalid."""
+    """Its shape only. Raises InvalidDocument."""
     fields = strict_json.members(value, MEMBERS, where)
     if fields["format"] != FORMAT:
-        raise Invalid(f"{where}.format", f"not {FORMAT}")
+        raise InvalidDocument(f"{where}.format", f"not {FORMAT}")
     entry = entry_from_json(fields["entry"], f"{where}.entry")
     signed = signed_from_json(fields, where)
     path = strict_json.listed(fields["path"], f"{where}.path", merkle_log.PATH_MAX)
@@ -135,9 +135,9 @@ def from_json(value: Any, where: str) -> Receipt:
     )
 
 
-def signed_from_json(fields: Mapping[str, Any], where: str) -> Signed:
+def signed_from_json(fields: Mapping[str, Any], where: str) -> CertifiedHeader:
     links = strict_json.listed(fields["links"], f"{where}.links", LINKS_MAX)
-    return Signed(
+    return CertifiedHeader(
         genesis=genesis.from_json(fields["genesis"], f"{where}.genesis"),
         links=[_link(item, f"{where}.links[{at}]") for at, item in enumerate(links)],
         header=headers.from_json(fields["header"], f"{where}.header"),
@@ -145,23 +145,23 @@ def signed_from_json(fields: Mapping[str, Any], where: str) -> Signed:
     )
 
 
-def entry_from_json(value: Any, where: str) -> Entry:
-    """Raises Invalid."""
+def entry_from_json(value: Any, where: str) -> LedgerEntry:
+    """Raises InvalidDocument."""
     try:
         return entries.from_json(value)
     except entries.BadEntry as error:
-        raise Invalid(where, str(error)) from error
+        raise InvalidDocument(where, str(error)) from error
 
 
-def certificate_from_json(value: Any, where: str) -> Certificate:
+def certificate_from_json(value: Any, where: str) -> HeaderCertificate:
     fields = strict_json.members(value, ("epoch", "signatures"), where)
     where = f"{where}.signatures"
     found = strict_json.listed(fields["signatures"], where, genesis.VALIDATORS_MAX)
     votes = [_vote(item, f"{where}[{at}]") for at, item in enumerate(found)]
     voters = [replica for replica, _ in votes]
     if voters != sorted(set(voters)):
-        raise Invalid(where, "not one each, in rising order")
-    return Certificate(strict_json.whole(fields["epoch"], f"{where}.epoch"), dict(votes))
+        raise InvalidDocument(where, "not one each, in rising order")
+    return HeaderCertificate(strict_json.whole(fields["epoch"], f"{where}.epoch"), dict(votes))
 
 
 def _vote(value: Any, where: str) -> tuple[int, bytes]:
@@ -171,58 +171,66 @@ def _vote(value: Any, where: str) -> tuple[int, bytes]:
     return replica, strict_json.hexadecimal(fields["signature"], where, keys.SIGNATURE_BYTES)
 
 
-def _link(value: Any, where: str) -> Link:
+def _link(value: Any, where: str) -> EpochLink:
     if not isinstance(value, str) or len(value) > 2 * LINK_BYTES_MAX:
-        raise Invalid(where, f"not a text of at most {2 * LINK_BYTES_MAX} digits")
+        raise InvalidDocument(where, f"not a text of at most {2 * LINK_BYTES_MAX} digits")
     try:
-        link: Link = _LINK.decode(bytes.fromhex(value))
+        link: EpochLink = _LINK.decode(bytes.fromhex(value))
     except (ValueError, RecursionError, msgspec.DecodeError) as error:
-        raise Invalid(where, "not a change of validators") from error
+        raise InvalidDocument(where, "not a change of validators") from error
     if encode(link).hex() != value:
-        raise Invalid(where, "not the canonical encoding")
+        raise InvalidDocument(where, "not the canonical encoding")
     return link
 
 
-def _check_chain(found: Signed, pinned: Genesis | None, where: str) -> None:
+def _check_chain(found: CertifiedHeader, pinned: Genesis | None, where: str) -> None:
     if pinned is not None and found.genesis.chain != pinned.chain:
-        raise Invalid(f"{where}.genesis", "not the pinned genesis: this is another chain")
+        raise InvalidDocument(f"{where}.genesis", "not the pinned genesis: this is another chain")
     if found.header.chain != found.genesis.chain:
-        raise Invalid(f"{where}.header.chain", "not the hash of the genesis")
+        raise InvalidDocument(f"{where}.header.chain", "not the hash of the genesis")
     if found.header.time < found.genesis.time:
-        raise Invalid(f"{where}.header.time", "before the genesis")
+        raise InvalidDocument(f"{where}.header.time", "before the genesis")
 
 
-def check_links(start: Genesis, links: Sequence[Link], where: str) -> Configuration:
+def check_links(start: Genesis, links: Sequence[EpochLink], where: str) -> Configuration:
     """The set of validators that the links lead to: each signed by the set before it."""
     configuration, ring = start.configuration, keys.KeyRing()
     for at, link in enumerate(links):
         known = {configuration.epoch: configuration}
         if link.proof.epoch != configuration.epoch or not certificates.links(ring, known, link):
-            raise Invalid(f"{where}[{at}]", "not signed by a quorum of the validators before")
+            raise InvalidDocument(
+                f"{where}[{at}]", "not signed by a quorum of the validators before"
+            )
         configuration = link.state.configuration
     return configuration
 
 
 def check_signatures(
-    header: Header, certificate: Certificate, configuration: Configuration, where: str
+    header: BlockHeader, certificate: HeaderCertificate, configuration: Configuration, where: str
 ) -> None:
-    """A quorum, and no surplus signature that is not good. Raises Invalid."""
+    """A quorum, and no surplus signature that is not good. Raises InvalidDocument."""
     if header.validators != genesis.set_hash(configuration):
-        raise Invalid(f"{where}.header.validators", "not the hash of the validators in force")
+        raise InvalidDocument(
+            f"{where}.header.validators", "not the hash of the validators in force"
+        )
     if certificate.epoch != configuration.epoch:
-        raise Invalid(f"{where}.certificate.epoch", f"not {configuration.epoch}")
+        raise InvalidDocument(f"{where}.certificate.epoch", f"not {configuration.epoch}")
     where = f"{where}.certificate.signatures"
     if len(certificate.signatures) < configuration.quorum:
         count = len(certificate.signatures)
-        raise Invalid(where, f"{count} of the {configuration.quorum} that a quorum needs")
+        raise InvalidDocument(where, f"{count} of the {configuration.quorum} that a quorum needs")
     for at, (replica, signature) in enumerate(certificate.signatures.items()):
         if configuration.key(replica) is None:
-            raise Invalid(f"{where}[{at}].replica", f"{replica} is no validator")
+            raise InvalidDocument(f"{where}[{at}].replica", f"{replica} is no validator")
         if not attests(configuration, header, replica, signature):
-            raise Invalid(f"{where}[{at}].signature", f"not validator {replica}'s of this header")
+            raise InvalidDocument(
+                f"{where}[{at}].signature", f"not validator {replica}'s of this header"
+            )
 
 
-def attests(configuration: Configuration, header: Header, replica: int, signature: bytes) -> bool:
+def attests(
+    configuration: Configuration, header: BlockHeader, replica: int, signature: bytes
+) -> bool:
     """Whether a validator of this epoch signed the header."""
     key = configuration.key(replica)
     word = Attestation(replica, b"", configuration.epoch, header.height, header.hash)
@@ -233,10 +241,14 @@ def _check_inclusion(receipt: Receipt, where: str) -> None:
     leaf = merkle_log.leaf_hash(receipt.entry.encode())
     size = receipt.header.size
     if receipt.index >= size:
-        raise Invalid(f"{where}.index", f"there is no entry {receipt.index} in a log of {size}")
+        raise InvalidDocument(
+            f"{where}.index", f"there is no entry {receipt.index} in a log of {size}"
+        )
     try:
         root = merkle_log.root_from_inclusion(leaf, receipt.index, size, receipt.path)
     except merkle_log.BadProof as error:
-        raise Invalid(f"{where}.path", str(error)) from error
+        raise InvalidDocument(f"{where}.path", str(error)) from error
     if root != receipt.header.root:
-        raise Invalid(f"{where}.entry", "entry, index and path do not lead to the signed root")
+        raise InvalidDocument(
+            f"{where}.entry", "entry, index and path do not lead to the signed root"
+        )

@@ -6,7 +6,7 @@ from typing import Any, Final
 INTEGER_MAX: Final = 2**53 - 1
 
 
-class Invalid(Exception):
+class InvalidDocument(Exception):
     """One line that says where in a document, and what is wrong there."""
 
     def __init__(self, where: str, what: str) -> None:
@@ -18,50 +18,50 @@ class Invalid(Exception):
 def members(value: Any, names: Collection[str], where: str) -> dict[str, Any]:
     """An object with these members and no others."""
     if not isinstance(value, dict):
-        raise Invalid(where, "not an object")
+        raise InvalidDocument(where, "not an object")
     for name in names:
         if name not in value:
-            raise Invalid(where, f'member "{name}" is missing')
+            raise InvalidDocument(where, f'member "{name}" is missing')
     for name in value:
         if name not in names:
-            raise Invalid(where, f"member {name[:40]!r} is unknown")
+            raise InvalidDocument(where, f"member {name[:40]!r} is unknown")
     return value
 
 
 def whole(value: Any, where: str, at_most: int = INTEGER_MAX) -> int:
     """A number from 0; `True` is none."""
     if type(value) is not int or not 0 <= value <= at_most:
-        raise Invalid(where, f"not a whole number from 0 to {at_most}")
+        raise InvalidDocument(where, f"not a whole number from 0 to {at_most}")
     return value
 
 
 def hexadecimal(value: Any, where: str, size: int = 32) -> bytes:
     """`size` bytes in lower-case digits, their one spelling."""
     if not (isinstance(value, str) and len(value) == 2 * size):
-        raise Invalid(where, f"not {2 * size} hexadecimal digits")
+        raise InvalidDocument(where, f"not {2 * size} hexadecimal digits")
     try:
         data = bytes.fromhex(value)
     except ValueError:
         data = b""
     if data.hex() != value:
-        raise Invalid(where, f"not {2 * size} lower-case hexadecimal digits")
+        raise InvalidDocument(where, f"not {2 * size} lower-case hexadecimal digits")
     return data
 
 
 def listed(value: Any, where: str, at_most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > at_most:
-        raise Invalid(where, f"not a list of at most {at_most}")
+        raise InvalidDocument(where, f"not a list of at most {at_most}")
     return value
 
 
 def text(value: Any, where: str, at_most: int = 64) -> str:
     """Printable, so that it can be shown as it is."""
     if not (isinstance(value, str) and 1 <= len(value) <= at_most and value.isprintable()):
-        raise Invalid(where, f"not a printable text of 1 to {at_most} characters")
+        raise InvalidDocument(where, f"not a printable text of 1 to {at_most} characters")
     return value
 
 
 def truth(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
-        raise Invalid(where, "neither true nor false")
+        raise InvalidDocument(where, "neither true nor false")
     return value

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from cinesync.proofs.merkle_map import Change
+from cinesync.proofs.merkle_map import ValueUpdate
 
 START: Final = bytes(32)
 KEY_DOMAIN: Final = b"cinesync/subject/1\x00"
@@ -34,7 +34,7 @@ def value_of(entries: Iterable[tuple[int, bytes]], before: bytes | None = None) 
     return value
 
 
-def changes(additions: Iterable[Addition]) -> dict[bytes, Change]:
+def changes(additions: Iterable[Addition]) -> dict[bytes, ValueUpdate]:
     """What entries, in their order, change in the map."""
     of_subject: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
     for subject, index, leaf in additions:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cinesync.proofs import canonical_json, completeness, fraud, receipts
-from cinesync.proofs.completeness import Completeness
+from cinesync.proofs.completeness import CompletenessProof
 from cinesync.proofs.fraud import Fraud
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.receipts import Receipt, Signed
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.receipts import CertifiedHeader, Receipt
+from cinesync.proofs.strict_json import InvalidDocument
 
 # A proof of fraud is two receipts.
 PROOF_BYTES_MAX = 2 * receipts.RECEIPT_BYTES_MAX
@@ -17,10 +17,10 @@ MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerifiedFile:
     """What a file proves. `pinned`: against a genesis that the asker trusts."""
 
-    found: Signed
+    found: CertifiedHeader
     pinned: bool
     fraud: Fraud | None = None
 
@@ -43,8 +43,8 @@ class Verdict:
         )
 
 
-def _statement(found: Signed) -> str:
-    if isinstance(found, Completeness):
+def _statement(found: CertifiedHeader) -> str:
+    if isinstance(found, CompletenessProof):
         indices = ", ".join(str(one.index) for one in found.entries)
         count = len(found.entries)
         many = f"exactly {count} {'entry' if count == 1 else 'entries'} ({indices})"
@@ -54,22 +54,22 @@ def _statement(found: Signed) -> str:
     return f"{entry.kind} {entry.event_id} of booking {entry.booking_id} is entry {found.index}"
 
 
-def verify(data: bytes, pinned: Genesis | None = None) -> Verdict:
-    """What the file's bytes prove; `pinned`: the genesis that the asker trusts. Raises Invalid."""
+def verify(data: bytes, pinned: Genesis | None = None) -> VerifiedFile:
+    """Check a file. `pinned` is the genesis that the caller trusts. Raises InvalidDocument."""
     value = _parsed(data)
     if isinstance(value, dict) and value.get("format") == fraud.FORMAT:
         found = fraud.from_json(value, pinned)
-        return Verdict(found.one, pinned is not None, found)
+        return VerifiedFile(found.one, pinned is not None, found)
     if isinstance(value, dict) and value.get("format") == completeness.FORMAT:
-        return Verdict(completeness.verify(data, pinned), pinned is not None)
-    return Verdict(receipts.verify(data, pinned), pinned is not None)
+        return VerifiedFile(completeness.verify(data, pinned), pinned is not None)
+    return VerifiedFile(receipts.verify(data, pinned), pinned is not None)
 
 
 def _parsed(data: bytes) -> object:
     if len(data) > PROOF_BYTES_MAX:
-        raise Invalid("file", f"larger than {PROOF_BYTES_MAX} bytes")
+        raise InvalidDocument("file", f"larger than {PROOF_BYTES_MAX} bytes")
     try:
         parsed: object = canonical_json.load(data)
     except canonical_json.NotCanonical as error:
-        raise Invalid("receipt", str(error)) from error
+        raise InvalidDocument("receipt", str(error)) from error
     return parsed

@@ -138,7 +138,8 @@ class Infrastructure:
 
     def _check_ledger(self) -> None:
         """Raises UpFailed before anything of another version's ledger is touched."""
-        from cinesync.validator import chain_store, provisioning  # noqa: PLC0415 see start_validators
+        from cinesync.validator import provisioning  # noqa: PLC0415 see start_validators
+        from cinesync.validator.storage import chain_store  # noqa: PLC0415 see start_validators
 
         try:
             for file in sorted(self.ledger.glob(f"validator-*/{provisioning.CHAIN_FILE}")):

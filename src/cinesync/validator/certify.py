@@ -3,21 +3,21 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from cinesync.proofs import blocks, completeness, entries, strict_json
-from cinesync.proofs.blocks import Block
-from cinesync.proofs.completeness import Completeness, Indexed
-from cinesync.proofs.headers import Header
-from cinesync.proofs.receipts import Certificate, attests
-from cinesync.proofs.strict_json import Invalid
-from cinesync.validator.client import Appended, LedgerClient, NoQuorum
+from cinesync.proofs import block_proof, completeness, entries, strict_json
+from cinesync.proofs.block_proof import BlockProof
+from cinesync.proofs.completeness import CompletenessProof, IndexedEntry
+from cinesync.proofs.headers import BlockHeader
+from cinesync.proofs.receipts import HeaderCertificate, attests
+from cinesync.proofs.strict_json import InvalidDocument
+from cinesync.validator.network.client import Appended, LedgerClient, NoQuorum
 
 
 async def complete(
     client: LedgerClient,
     booking_id: str,
     least: int,
-    known: Callable[[int], Awaitable[Certificate | None]],
-) -> Completeness:
+    known: Callable[[int], Awaitable[HeaderCertificate | None]],
+) -> CompletenessProof:
     """All entries of a booking up to a block at height `least` or above: an older proof is none.
 
     `known` gives the certificate of a height if it is kept. Raises NoQuorum.
@@ -30,14 +30,22 @@ async def complete(
                 continue
             header, certificate = await _certified(client, height, await known(height))
             return _complete(client, header, certificate, booking_id, told)
-        except (Invalid, ValueError, TimeoutError, NoQuorum, TypeError, KeyError, AttributeError):
+        except (
+            InvalidDocument,
+            ValueError,
+            TimeoutError,
+            NoQuorum,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ):
             continue
     raise NoQuorum(f"no validator proves what there is of booking {booking_id}")
 
 
 async def _certified(
-    client: LedgerClient, height: int, known: Certificate | None
-) -> tuple[Header, Certificate]:
+    client: LedgerClient, height: int, known: HeaderCertificate | None
+) -> tuple[BlockHeader, HeaderCertificate]:
     header = await client.header(height) if known is not None else None
     if header is not None and known is not None:
         return header, known
@@ -45,16 +53,22 @@ async def _certified(
 
 
 def _complete(
-    client: LedgerClient, header: Header, certificate: Certificate, booking_id: str, told: Any
-) -> Completeness:
-    found = Completeness(
+    client: LedgerClient,
+    header: BlockHeader,
+    certificate: HeaderCertificate,
+    booking_id: str,
+    told: Any,
+) -> CompletenessProof:
+    found = CompletenessProof(
         genesis=client.genesis,
         links=client.epochs.up_to(certificate.epoch),
         header=header,
         certificate=certificate,
         booking_id=booking_id,
         entries=[
-            Indexed(strict_json.whole(one["index"], "index"), entries.decode(one["entry"].encode()))
+            IndexedEntry(
+                strict_json.whole(one["index"], "index"), entries.decode(one["entry"].encode())
+            )
             for one in told["entries"]
         ],
         proof=completeness.proof_from_json(told["path"], told["other"], "told"),
@@ -62,7 +76,7 @@ def _complete(
     return completeness.verify(found.encode(), client.genesis)
 
 
-async def seal(client: LedgerClient, appended: Appended) -> tuple[Block, Certificate]:
+async def seal(client: LedgerClient, appended: Appended) -> tuple[BlockProof, HeaderCertificate]:
     """The block that these entries went into, with its certificate. Raises NoQuorum.
 
     One validator is asked; the signatures came with the replies. Only when some of them are missing
@@ -71,8 +85,8 @@ async def seal(client: LedgerClient, appended: Appended) -> tuple[Block, Certifi
     words = {word.replica: word.signature for word in appended.attestations}
     for replica in [*words, *(one for one in client.replicas if one not in words)]:
         try:
-            block = blocks.from_json(await client.ask(replica, "tail", appended.height))
-        except (Invalid, TimeoutError):
+            block = block_proof.from_json(await client.ask(replica, "tail", appended.height))
+        except (InvalidDocument, TimeoutError):
             continue
         if block.header.height != appended.height:
             continue
@@ -86,10 +100,12 @@ async def seal(client: LedgerClient, appended: Appended) -> tuple[Block, Certifi
 
 
 def _certificate(
-    client: LedgerClient, header: Header, words: Mapping[int, bytes]
-) -> Certificate | None:
+    client: LedgerClient, header: BlockHeader, words: Mapping[int, bytes]
+) -> HeaderCertificate | None:
     configuration = client.epochs.of(header)
     if configuration is None:
         return None
     good = {at: word for at, word in words.items() if attests(configuration, header, at, word)}
-    return Certificate(configuration.epoch, good) if len(good) >= configuration.quorum else None
+    return (
+        HeaderCertificate(configuration.epoch, good) if len(good) >= configuration.quorum else None
+    )

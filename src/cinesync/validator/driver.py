@@ -12,18 +12,19 @@ from typing import Final
 import msgspec
 
 from cinesync.chassis import clock, telemetry
-from cinesync.pbft.messages import Links, Refused, Request, decode
+from cinesync.pbft.messages import EpochLinks, MalformedMessage, Request, decode
 from cinesync.pbft.ports import Parameters
 from cinesync.pbft.replica import Replica
 from cinesync.proofs.keys import KeyRing
-from cinesync.validator import provisioning, transport
-from cinesync.validator.chain_store import Chain
+from cinesync.validator import provisioning
 from cinesync.validator.home import Home
-from cinesync.validator.journal import is_damage, open_journal, set_aside
-from cinesync.validator.peers import Peers
-from cinesync.validator.query_api import Desk
-from cinesync.validator.state_machine import OPERATIONS_MAX, Ledger
-from cinesync.validator.transport import Answer, Kind, Query, Sender
+from cinesync.validator.network import transport
+from cinesync.validator.network.connections import Peers
+from cinesync.validator.network.query_api import QueryApi
+from cinesync.validator.network.transport import FrameKind, Query, QueryResponse, Sender
+from cinesync.validator.state_machine import OPERATIONS_MAX, LedgerStateMachine
+from cinesync.validator.storage.chain_store import ChainStore
+from cinesync.validator.storage.journal import is_damage, open_journal, set_aside
 
 log = telemetry.get_logger(__name__)
 
@@ -37,14 +38,14 @@ class LoopEnded(RuntimeError):
     """A loop of this validator ended without an error."""
 
 
-class Replicator:
+class ValidatorDriver:
     """The replica of a home, its disk and its connections. One process runs one of these."""
 
     def __init__(self, home: Home, parameters: Parameters = PARAMETERS) -> None:
         self.home = home
         self.me = home.replica
         self._journal, records = open_journal(home.folder / provisioning.JOURNAL_FILE)
-        self.ledger = Ledger(home.genesis, _open_chain(home))
+        self.ledger = LedgerStateMachine(home.genesis, _open_chain(home))
         self.replica = Replica(
             self.me,
             home.genesis.configuration,
@@ -55,7 +56,7 @@ class Replicator:
             parameters=parameters,
         )
         self.ledger.configuration = lambda: self.replica.core.configuration
-        self._desk = Desk(self.replica, self.ledger.chain)
+        self._desk = QueryApi(self.replica, self.ledger.chain)
         self._context = transport.server_context(home.folder)
         self._peers = Peers(home, self._hear, lambda: transport.hello(len(self.replica.core.links)))
         self._arrived: dict[asyncio.StreamWriter, bytes] = {}
@@ -123,7 +124,13 @@ class Replicator:
                 await self._listen(sender, reader, writer)
             else:
                 await transport.tell_links(reader, writer, self.replica.core.links)
-        except (transport.BadFrame, Refused, msgspec.DecodeError, ssl.SSLError, OSError) as error:
+        except (
+            transport.BadFrame,
+            MalformedMessage,
+            msgspec.DecodeError,
+            ssl.SSLError,
+            OSError,
+        ) as error:
             log.warning("ledger.bad_peer", error=str(error))
         except asyncio.CancelledError:
             pass  # the validator stops
@@ -157,24 +164,24 @@ class Replicator:
             if isinstance(sender, str) and back in self._clients[sender]:
                 self._clients[sender].remove(back)
 
-    def _receive(self, sender: int | str, kind: Kind, body: bytes, back: Sender) -> None:
-        if kind is Kind.CONSENSUS:
+    def _receive(self, sender: int | str, kind: FrameKind, body: bytes, back: Sender) -> None:
+        if kind is FrameKind.CONSENSUS:
             if isinstance(sender, str):
                 _check_request(body)
             self._guarded(lambda: self.replica.step(sender, body, clock.microseconds()))
             self._schedule()
-        elif kind is Kind.QUERY and isinstance(sender, str):
+        elif kind is FrameKind.QUERY and isinstance(sender, str):
             query = msgspec.json.decode(body, type=Query)
-            answer = Answer(query.id, self._desk.answer(query))
-            back.send(transport.pack(Kind.ANSWER, msgspec.json.encode(answer)))
-        elif kind is Kind.HELLO:
+            answer = QueryResponse(query.id, self._desk.answer(query))
+            back.send(transport.pack(FrameKind.ANSWER, msgspec.json.encode(answer)))
+        elif kind is FrameKind.HELLO:
             back.send(transport.links_since(body, self.replica.core.links))
 
-    def _hear(self, replica: int, kind: Kind, body: bytes) -> None:
+    def _hear(self, replica: int, kind: FrameKind, body: bytes) -> None:
         """Validators answer each other over connections of their own, but for a hello."""
         try:
-            brings_links = kind is Kind.LINKS and isinstance(decode(body), Links)
-        except Refused as error:
+            brings_links = kind is FrameKind.LINKS and isinstance(decode(body), EpochLinks)
+        except MalformedMessage as error:
             raise transport.BadFrame(str(error)) from error
         if brings_links:
             self._guarded(lambda: self.replica.step(replica, body, clock.microseconds()))
@@ -201,7 +208,7 @@ class Replicator:
         while ready := self.replica.ready():
             self._journal.write(ready.records, replace=ready.replace)
             for send in ready.sends:
-                self._send(send.to, transport.pack(Kind.CONSENSUS, send.frame))
+                self._send(send.to, transport.pack(FrameKind.CONSENSUS, send.frame))
             self.replica.advance(ready)
         if self._following != (self.replica.core.configuration, self.replica.core.newest):
             self._follow()
@@ -213,7 +220,7 @@ class Replicator:
             return
         try:
             work()
-        except Refused:
+        except MalformedMessage:
             raise
         except Exception as error:  # noqa: BLE001 run() raises it
             self._failed.set_exception(error)
@@ -230,20 +237,20 @@ def _check_request(body: bytes) -> None:
     """A client's batch must have a result that fits a reply."""
     message = decode(body)
     if isinstance(message, Request) and len(message.operations) > OPERATIONS_MAX:
-        raise Refused(f"more than {OPERATIONS_MAX} entries in a request")
+        raise MalformedMessage(f"more than {OPERATIONS_MAX} entries in a request")
 
 
-def _open_chain(home: Home) -> Chain:
+def _open_chain(home: Home) -> ChainStore:
     """What is damaged is fetched again from the others, and kept for whoever investigates.
 
     Raises sqlite3.Error when the disk fails.
     """
     path = home.folder / provisioning.CHAIN_FILE
     try:
-        return Chain(path)
+        return ChainStore(path)
     except (sqlite3.DatabaseError, AssertionError, ValueError) as error:
         if not is_damage(error):
             raise
         log.error("ledger.chain_damaged", error=str(error))  # noqa: TRY400 no traceback needed
         set_aside(path)
-        return Chain(path)
+        return ChainStore(path)

@@ -8,18 +8,18 @@ from typing import Annotated, Final
 import msgspec
 
 from cinesync.chassis import durable, telemetry
-from cinesync.pbft.messages import Link, encode
+from cinesync.pbft.messages import EpochLink, encode
 from cinesync.proofs import genesis, keys
 from cinesync.proofs.genesis import Genesis
 from cinesync.proofs.keys import PrivateKey
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.validator import provisioning
 
 log = telemetry.get_logger(__name__)
 
-Address = Annotated[str, msgspec.Meta(pattern=r"^.+:[0-9]{1,5}$")]
+ValidatorAddress = Annotated[str, msgspec.Meta(pattern=r"^.+:[0-9]{1,5}$")]
 
-_LINKS: Final = msgspec.msgpack.Decoder(tuple[Link, ...])
+_LINKS: Final = msgspec.msgpack.Decoder(tuple[EpochLink, ...])
 
 
 class NoHome(Exception):
@@ -79,12 +79,12 @@ def load(folder: Path) -> Home:
     try:
         start = genesis.load((folder / provisioning.GENESIS_FILE).read_bytes())
         key = keys.from_pem((folder / provisioning.KEY_FILE).read_bytes())
-    except (OSError, ValueError, Invalid) as error:
+    except (OSError, ValueError, InvalidDocument) as error:
         raise NoHome(f"{folder}: {error}") from error
     return Home(folder, start, key, read_addresses(folder))
 
 
-def load_links(folder: Path) -> Sequence[Link]:
+def load_links(folder: Path) -> Sequence[EpochLink]:
     """How the validators changed, as far as this client had learnt; what is lost is told again."""
     try:
         return _LINKS.decode((folder / provisioning.LINKS_FILE).read_bytes())
@@ -92,7 +92,7 @@ def load_links(folder: Path) -> Sequence[Link]:
         return ()
 
 
-def keep_links(folder: Path, links: Sequence[Link]) -> None:
+def keep_links(folder: Path, links: Sequence[EpochLink]) -> None:
     """So that receipts can be made when no validator answers."""
     try:
         durable.write(folder / provisioning.LINKS_FILE, encode(tuple(links)))
@@ -104,6 +104,6 @@ def read_addresses(folder: Path) -> dict[int, str]:
     """Where the validators listen today. Raises NoHome."""
     try:
         network = (folder / provisioning.NETWORK_FILE).read_bytes()
-        return msgspec.json.decode(network, type=dict[int, Address])
+        return msgspec.json.decode(network, type=dict[int, ValidatorAddress])
     except (OSError, ValueError) as error:
         raise NoHome(f"{folder}: {error}") from error

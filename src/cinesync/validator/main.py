@@ -10,7 +10,7 @@ import uvloop
 from cinesync.chassis import gc_tuning, telemetry
 from cinesync.pbft.ports import Parameters
 from cinesync.validator import home
-from cinesync.validator.driver import PARAMETERS, Replicator
+from cinesync.validator.driver import PARAMETERS, ValidatorDriver
 
 log = telemetry.get_logger(__name__)
 
@@ -29,7 +29,7 @@ def main(
 async def _run(
     folder: Path, on_ready: Callable[[], None], parameters: Parameters = PARAMETERS
 ) -> None:
-    replicator = Replicator(home.load(folder), parameters)
+    replicator = ValidatorDriver(home.load(folder), parameters)
     running = asyncio.create_task(replicator.run(on_ready))
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

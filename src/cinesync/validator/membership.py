@@ -14,13 +14,13 @@ from cinesync.proofs.epochs import Epochs
 from cinesync.proofs.genesis import REPLICA_MAX, VALIDATORS_MAX, VALIDATORS_MIN
 from cinesync.proofs.receipts import LINKS_MAX
 from cinesync.validator import home, provisioning
-from cinesync.validator.client import LedgerClient, first_sequence
+from cinesync.validator.network.client import LedgerClient, first_sequence
 
 WAIT_SECONDS_MAX: Final = 60.0
 ALIVE_SECONDS_MAX: Final = 5.0
 POLL_SECONDS: Final = 0.05
 
-Plan = Callable[[Epochs], Configuration]
+MembershipPlan = Callable[[Epochs], Configuration]
 
 
 class ChangeRefused(Exception):
@@ -72,7 +72,7 @@ def _next(now: Configuration, validators: tuple[Validator, ...]) -> Configuratio
 # plans: what an operator asks for, with the keys it takes, in the folder that has ca-key.pem
 
 
-def add(folder: Path, replica: int | None, address: str) -> Plan:
+def add(folder: Path, replica: int | None, address: str) -> MembershipPlan:
     """With a new home, unless there is one from an earlier try."""
 
     def plan(epochs: Epochs) -> Configuration:
@@ -88,11 +88,11 @@ def add(folder: Path, replica: int | None, address: str) -> Plan:
     return plan
 
 
-def remove(replica: int) -> Plan:
+def remove(replica: int) -> MembershipPlan:
     return lambda epochs: without_validator(epochs.newest, replica)
 
 
-def rekey(folder: Path, replica: int) -> Plan:
+def rekey(folder: Path, replica: int) -> MembershipPlan:
     """To a new key in its home, or one from an earlier try."""
 
     def plan(epochs: Epochs) -> Configuration:
@@ -114,7 +114,7 @@ def _unused(epochs: Epochs) -> int:
 # asking for it
 
 
-async def prepare(client: LedgerClient, plan: Plan) -> Configuration:
+async def prepare(client: LedgerClient, plan: MembershipPlan) -> Configuration:
     """What would be proposed; its keys are made. Raises ChangeRefused."""
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
@@ -123,11 +123,11 @@ async def prepare(client: LedgerClient, plan: Plan) -> Configuration:
         raise ChangeRefused("too few validators answer") from error
     try:
         return plan(client.epochs)
-    except (provisioning.FoundingFailed, home.NoHome) as error:
+    except (provisioning.ProvisioningFailed, home.NoHome) as error:
         raise ChangeRefused(str(error)) from error
 
 
-async def propose(client: LedgerClient, plan: Plan) -> Configuration:
+async def propose(client: LedgerClient, plan: MembershipPlan) -> Configuration:
     """The new set, once it is in force. Raises ChangeRefused."""
     _must_be_operator(client)
     wanted = await prepare(client, plan)
@@ -185,7 +185,7 @@ async def _until_in_force(client: LedgerClient, wanted: Configuration) -> None:
         raise ChangeRefused(f"another change came first: epoch {wanted.epoch} is not this one")
 
 
-async def ask(operator: Path, plan: Plan, *, only_prepare: bool = False) -> Configuration:
+async def ask(operator: Path, plan: MembershipPlan, *, only_prepare: bool = False) -> Configuration:
     """As the client whose home this is. Raises NoHome, ChangeRefused."""
     client = LedgerClient(home.load(operator))
     running = asyncio.create_task(client.run())

@@ -17,12 +17,12 @@ from cryptography.x509.oid import NameOID
 from cinesync.chassis import clock, durable
 from cinesync.chassis.durable import write
 from cinesync.pbft.messages import Client, Configuration, Validator
-from cinesync.pbft.replica import birth
+from cinesync.pbft.replica import initial_log
 from cinesync.proofs import entries, genesis, keys
 from cinesync.proofs.genesis import VALIDATORS_MAX, VALIDATORS_MIN, Genesis
 from cinesync.proofs.keys import PrivateKey
-from cinesync.proofs.strict_json import Invalid
-from cinesync.validator.journal import open_journal
+from cinesync.proofs.strict_json import InvalidDocument
+from cinesync.validator.storage.journal import open_journal
 
 CERTIFICATE_DAYS: Final = 3650
 SERVICE: Final = "ledger"
@@ -39,7 +39,7 @@ JOURNAL_FILE: Final = "journal.sqlite"
 CHAIN_FILE: Final = "chain.sqlite"
 
 
-class FoundingFailed(Exception):
+class ProvisioningFailed(Exception):
     """The ledger cannot be founded; the message says why."""
 
 
@@ -52,13 +52,15 @@ def client_home(folder: Path, name: str = SERVICE) -> Path:
 
 
 def init(folder: Path, addresses: Sequence[str], name: str = "cinesync") -> Genesis:
-    """Found a ledger with one validator for each `host:port`. Raises FoundingFailed."""
+    """Found a ledger with one validator for each `host:port`. Raises ProvisioningFailed."""
     if not VALIDATORS_MIN <= len(addresses) <= VALIDATORS_MAX:
-        raise FoundingFailed(f"a ledger has {VALIDATORS_MIN} to {VALIDATORS_MAX} validators")
+        raise ProvisioningFailed(f"a ledger has {VALIDATORS_MIN} to {VALIDATORS_MAX} validators")
     if (folder / GENESIS_FILE).exists():
-        raise FoundingFailed(f"{folder} holds a ledger already; its keys cannot be made twice")
+        raise ProvisioningFailed(f"{folder} holds a ledger already; its keys cannot be made twice")
     if folder.exists() and any(folder.iterdir()):
-        raise FoundingFailed(f"{folder} is not empty, and holds no ledger; choose another folder")
+        raise ProvisioningFailed(
+            f"{folder} is not empty, and holds no ledger; choose another folder"
+        )
     with durable.made_whole(folder) as unfinished:
         return _init(unfinished, addresses, name)
 
@@ -82,10 +84,10 @@ def _init(folder: Path, addresses: Sequence[str], name: str) -> Genesis:
 
 
 def make_validator(folder: Path, replica: int) -> bytes:
-    """The public key of one more validator, whose home is made. Raises FoundingFailed."""
+    """The public key of one more validator, whose home is made. Raises ProvisioningFailed."""
     home = validator_home(folder, replica)
     if home.exists():
-        raise FoundingFailed(f"{home} exists already")
+        raise ProvisioningFailed(f"{home} exists already")
     start, key = _founded(folder), keys.generate()
     authority = _load_authority(folder)
     with durable.made_whole(home) as unfinished:
@@ -95,10 +97,10 @@ def make_validator(folder: Path, replica: int) -> bytes:
 
 
 def make_key(folder: Path, replica: int) -> bytes:
-    """The public half of one more key in a validator's home. Raises FoundingFailed."""
+    """The public half of one more key in a validator's home. Raises ProvisioningFailed."""
     home, key = validator_home(folder, replica), keys.generate()
     if not home.exists():
-        raise FoundingFailed(f"there is no {home} to put a new key into")
+        raise ProvisioningFailed(f"there is no {home} to put a new key into")
     name = keys.public_bytes(key)[1:5].hex()
     certificate = _load_authority(folder).issue(key, home.name)
     write(home / f"cert-{name}.pem", _pem(certificate))
@@ -131,15 +133,15 @@ def _load_authority(folder: Path) -> Authority:
         key = keys.from_pem((folder / AUTHORITY_KEY_FILE).read_bytes())
         certificate = x509.load_pem_x509_certificate((folder / AUTHORITY_FILE).read_bytes())
     except (OSError, ValueError) as error:
-        raise FoundingFailed(f"new certificates need {AUTHORITY_KEY_FILE}: {error}") from error
+        raise ProvisioningFailed(f"new certificates need {AUTHORITY_KEY_FILE}: {error}") from error
     return Authority(key, certificate)
 
 
 def _founded(folder: Path) -> Genesis:
     try:
         return genesis.load((folder / GENESIS_FILE).read_bytes())
-    except (OSError, Invalid) as error:
-        raise FoundingFailed(f"there is no ledger in {folder}: {error}") from error
+    except (OSError, InvalidDocument) as error:
+        raise ProvisioningFailed(f"there is no ledger in {folder}: {error}") from error
 
 
 def _furnish(
@@ -168,7 +170,7 @@ def _genesis(name: str, now: datetime, public: Sequence[bytes]) -> Genesis:
 
 def _first_record(home: Path, start: Genesis) -> None:
     journal, _ = open_journal(home / JOURNAL_FILE)
-    journal.write(birth(start.configuration), replace=True)
+    journal.write(initial_log(start.configuration), replace=True)
     journal.close()
 
 

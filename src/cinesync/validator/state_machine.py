@@ -7,11 +7,11 @@ from typing import Final
 import msgspec
 
 from cinesync.pbft.messages import Configuration, Request
-from cinesync.pbft.ports import Applied, Snapshot
+from cinesync.pbft.ports import ApplicationSnapshot, Applied
 from cinesync.proofs import entries, genesis, headers, merkle_log
-from cinesync.proofs.entries import Entry
+from cinesync.proofs.entries import LedgerEntry
 from cinesync.proofs.genesis import Genesis
-from cinesync.validator.chain_store import CHUNK_BYTES, Chain, parse_header, records
+from cinesync.validator.storage.chain_store import CHUNK_BYTES, ChainStore, parse_header, records
 
 OPERATIONS_MAX: Final = 256  # in a request, so that its result fits a reply
 
@@ -19,7 +19,7 @@ _indices: Final = msgspec.msgpack.Decoder(list[int])
 _set_hash: Final = lru_cache(maxsize=4)(genesis.set_hash)
 
 
-class Manifest(msgspec.Struct, frozen=True, array_like=True):
+class StateManifest(msgspec.Struct, frozen=True, array_like=True):
     """A state: its last header, and the tree over the chunks of the stream that leads there."""
 
     header: bytes
@@ -27,7 +27,7 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True):
     root: bytes
 
 
-class Chunk(msgspec.Struct, frozen=True, array_like=True):
+class StateChunk(msgspec.Struct, frozen=True, array_like=True):
     """A part of the stream with its path to the manifest's root."""
 
     data: bytes
@@ -39,13 +39,13 @@ def places(result: bytes) -> list[int]:
     return _indices.decode(result)
 
 
-class Ledger:
+class LedgerStateMachine:
     """Deterministic: equal blocks make equal headers on every validator.
 
     `configuration` tells who is in force; a driver sets it once there is a replica to ask.
     """
 
-    def __init__(self, start: Genesis, chain: Chain) -> None:
+    def __init__(self, start: Genesis, chain: ChainStore) -> None:
         self._genesis = start
         self.chain = chain
         self.configuration: Callable[[], Configuration] = lambda: start.configuration
@@ -62,7 +62,7 @@ class Ledger:
         asked = [[_read(data) for data in request.operations] for request in requests]
         everything = [entry.event_id for request in asked for entry, _ in request]
         known = self.chain.places(everything)
-        fresh: list[tuple[Entry, bytes]] = []
+        fresh: list[tuple[LedgerEntry, bytes]] = []
         results = []
         for request in asked:
             for entry, data in request:
@@ -72,7 +72,7 @@ class Ledger:
             results.append(msgspec.msgpack.encode([known[e.event_id] for e, _ in request]))
         return Applied(results, self._append(height, time, fresh))
 
-    def _append(self, height: int, time: int, fresh: Sequence[tuple[Entry, bytes]]) -> bytes:
+    def _append(self, height: int, time: int, fresh: Sequence[tuple[LedgerEntry, bytes]]) -> bytes:
         leaves = [merkle_log.leaf_hash(data) for _, data in fresh]
         before = self.chain.head
         self.chain.place([entry for entry, _ in fresh], leaves)
@@ -86,17 +86,19 @@ class Ledger:
 
     # snapshots: the log only grows, so every state is a beginning of the stream
 
-    def snapshot(self, height: int) -> Snapshot:
+    def snapshot(self, height: int) -> ApplicationSnapshot:
         self.chain.settle()
         manifest = self._manifest(height)
-        return Snapshot(msgspec.msgpack.encode(manifest), -(-manifest.end // CHUNK_BYTES))
+        return ApplicationSnapshot(
+            msgspec.msgpack.encode(manifest), -(-manifest.end // CHUNK_BYTES)
+        )
 
-    def _manifest(self, height: int) -> Manifest:
+    def _manifest(self, height: int) -> StateManifest:
         header = self.chain.header(height)
         assert header is not None
         end = self.chain.stream_end_at(height)
         root = merkle_log.root_of(self.chain.chunk_hashes(end))
-        return Manifest(header.encoded, end, root)
+        return StateManifest(header.encoded, end, root)
 
     def chunk(self, height: int, index: int) -> bytes | None:
         end = self.chain.stream_end_at(height)
@@ -106,13 +108,13 @@ class Ledger:
         hashes = self.chain.chunk_hashes(end)
         path = merkle_log.inclusion(index, len(hashes), _tree(hashes))
         data = self.chain.stream(start, min(start + CHUNK_BYTES, end))
-        return msgspec.msgpack.encode(Chunk(data, path))
+        return msgspec.msgpack.encode(StateChunk(data, path))
 
     def receive(self, height: int, manifest: bytes, index: int, data: bytes) -> bool:
         del height  # the manifest says it
         try:
-            wanted = msgspec.msgpack.decode(manifest, type=Manifest)
-            chunk = msgspec.msgpack.decode(data, type=Chunk)
+            wanted = msgspec.msgpack.decode(manifest, type=StateManifest)
+            chunk = msgspec.msgpack.decode(data, type=StateChunk)
             count = -(-wanted.end // CHUNK_BYTES)
             leaf = merkle_log.leaf_hash(chunk.data)
             root = merkle_log.root_from_inclusion(leaf, index, count, chunk.path)
@@ -127,21 +129,21 @@ class Ledger:
         if height == 0:
             self.chain.cut(0)  # the log brings all blocks since
             return True
-        wanted = msgspec.msgpack.decode(manifest, type=Manifest)
+        wanted = msgspec.msgpack.decode(manifest, type=StateManifest)
         if not self._has(height, wanted) and not self._rebuild(manifest, wanted):
             return False
         self.chain.cut(height)
         self.chain.settle()
         return True
 
-    def begin_anew(self) -> None:
-        self.chain.begin_anew()
+    def reset(self) -> None:
+        self.chain.reset()
 
-    def _has(self, height: int, wanted: Manifest) -> bool:
+    def _has(self, height: int, wanted: StateManifest) -> bool:
         header = self.chain.header(height)
         return header is not None and header.encoded == wanted.header
 
-    def _rebuild(self, manifest: bytes, wanted: Manifest) -> bool:
+    def _rebuild(self, manifest: bytes, wanted: StateManifest) -> bool:
         """Whole again from the chunks of others, which a quorum's checkpoint vouches for."""
         stream = b"".join(self.chain.staged(manifest))
         if len(stream) != wanted.end:
@@ -161,7 +163,7 @@ class Ledger:
 
 
 @lru_cache(maxsize=8_192)
-def _read(data: bytes) -> tuple[Entry, bytes]:
+def _read(data: bytes) -> tuple[LedgerEntry, bytes]:
     """Kept from `validate` to `apply`. Raises BadEntry."""
     return entries.decode(data), data
 

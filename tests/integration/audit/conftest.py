@@ -1,11 +1,11 @@
-"""Books with a few sales in them."""
+"""AuditSources with a few sales in them."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import MakeDatabase
-from tests.integration.audit.sold import Sold, a_sale, hours_ago
+from tests.integration.audit.builders import Sold, a_sale, hours_ago
 
 SALES = 5
 

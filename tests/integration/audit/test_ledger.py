@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from cinesync.audit import ledger
 from cinesync.audit.results import Failed, NotMade, Passed
 from cinesync.chassis import clock
-from cinesync.pbft.log import Journal
-from cinesync.pbft.messages import Block, Decided, Request, digest
+from cinesync.pbft.log import RecordChain
+from cinesync.pbft.messages import ConsensusBlock, Decided, Request, digest
 from cinesync.validator import provisioning
-from cinesync.validator.journal import Journal as JournalFile
-from tests.integration.audit.sold import Sold, a_sale, hours_ago, operations
+from cinesync.validator.storage.journal import Journal
+from tests.integration.audit.builders import Sold, a_sale, hours_ago, operations
 
 pytestmark = pytest.mark.slow
 
@@ -140,10 +140,10 @@ async def test_what_waits_for_long_is_neither_passed_nor_failed(sold: Sold) -> N
 async def test_what_a_quorum_decided_is_there_before_the_chains_file_has_it(sold: Sold) -> None:
     decided = a_sale(hours_ago(1), 99)
     await sold.keep([decided])
-    block = Block(0, (Request("ledger", 9, tuple(operations([decided]))),))
+    block = ConsensusBlock(0, (Request("ledger", 9, tuple(operations([decided]))),))
     proof = Decided(0, 0, 2, digest(block), (), block)
-    journal = JournalFile(provisioning.validator_home(sold.folder, 1) / provisioning.JOURNAL_FILE)
-    journal.write([Journal().seal(proof)], replace=True)
+    journal = Journal(provisioning.validator_home(sold.folder, 1) / provisioning.JOURNAL_FILE)
+    journal.write([RecordChain().encode(proof)], replace=True)
     journal.close()
     outcome = await sold.outcome(ledger.check, is_running=False)
     assert isinstance(outcome, Passed), outcome

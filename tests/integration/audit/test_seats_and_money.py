@@ -2,12 +2,12 @@
 
 import pytest
 
-from cinesync.audit import books as audit_books
-from cinesync.audit import letters, money, providers, seats
+from cinesync.audit import dead_letters, money, providers, seats
+from cinesync.audit import sources as audit_books
 from cinesync.audit.results import Failed, NotMade, Passed
 from cinesync.chassis import clock
 from cinesync.chassis.messaging.dead_letters import DeadLetter
-from tests.integration.audit.sold import Sold, a_sale, hours_ago, keep_payments
+from tests.integration.audit.builders import Sold, a_sale, hours_ago, keep_payments
 
 pytestmark = pytest.mark.slow
 
@@ -151,15 +151,15 @@ class Letters:
 async def test_dead_letters_in_the_broker_are_seen(empty: Sold) -> None:
     queues = ["booking.payment.success"]
     letter = DeadLetter(queues[0], clock.new_id(), "payment.success", b"{}", "it was bad", None)
-    found = await empty.outcome(letters.check, broker=Letters(letter, letter), queues=queues)
+    found = await empty.outcome(dead_letters.check, broker=Letters(letter, letter), queues=queues)
     assert isinstance(found, Failed)
     assert found.findings == (
         "broker: 2 dead letters of booking.payment.success wait (cinesync queues dead)",
     )
-    none = await empty.outcome(letters.check, broker=Letters(), queues=queues)
+    none = await empty.outcome(dead_letters.check, broker=Letters(), queues=queues)
     assert isinstance(none, Passed)
-    unknown = await empty.outcome(letters.check, has_broker=True)
+    unknown = await empty.outcome(dead_letters.check, has_broker=True)
     assert isinstance(unknown, NotMade)
     assert "RABBITMQ_URL" in unknown.reason
-    away = await empty.outcome(letters.check, broker=Letters(answers=False), queues=queues)
+    away = await empty.outcome(dead_letters.check, broker=Letters(answers=False), queues=queues)
     assert isinstance(away, NotMade)

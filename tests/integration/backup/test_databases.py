@@ -18,10 +18,10 @@ from cinesync.chassis.database.identity import identify
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.payment import PaymentSuccess
 from cinesync.ledger import service
-from cinesync.ledger.model import Recorded, Sealed
+from cinesync.ledger.model import CertifiedBlock, CommittedSubmission
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
-from tests.support.ledger_lives import paid
+from tests.support.ledger_events import paid
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +92,7 @@ async def test_the_earlier_ledger_is_kept_in_a_file_and_everything_submitted_onc
     await ledger.run(service.record, events)
     ((part,),) = [await ledger.read(service.waiting, 1)]
     recorded = [
-        Recorded(
+        CommittedSubmission(
             event_id=one.event_id,
             batch_id=one.batch_id,
             kind=one.kind,
@@ -102,7 +102,9 @@ async def test_the_earlier_ledger_is_kept_in_a_file_and_everything_submitted_onc
         )
         for index, one in enumerate(part)
     ]
-    sealed = Sealed(height=7, header='{"height":7}', certificate="{}", peaks=b"p", leaves=b"l")
+    sealed = CertifiedBlock(
+        height=7, header='{"height":7}', certificate="{}", peaks=b"p", leaves=b"l"
+    )
     await ledger.run(service.finish, recorded, sealed)
     assert await ledger.read(service.waiting, 1) == []
     archive = tmp_path / "certificates.sqlite"

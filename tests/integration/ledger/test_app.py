@@ -34,11 +34,11 @@ def test_up_runs_every_validator_whose_home_is_there(tmp_path: Path) -> None:
     provisioning.make_validator(tmp_path, 10)
     (tmp_path / "validator-2").rename(tmp_path / "validator-2.away")
     assert infrastructure._validators_in(tmp_path) == [0, 1, 3, 10]
-    with pytest.raises(provisioning.FoundingFailed, match="exists already"):
+    with pytest.raises(provisioning.ProvisioningFailed, match="exists already"):
         provisioning.make_validator(tmp_path, 10)
-    with pytest.raises(provisioning.FoundingFailed, match="no ledger in"):
+    with pytest.raises(provisioning.ProvisioningFailed, match="no ledger in"):
         provisioning.make_validator(tmp_path / "elsewhere", 1)
-    with pytest.raises(provisioning.FoundingFailed, match="to put a new key into"):
+    with pytest.raises(provisioning.ProvisioningFailed, match="to put a new key into"):
         provisioning.make_key(tmp_path, 2)
 
 

@@ -17,17 +17,17 @@ from cinesync.chassis.database.database import Database, Transaction
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased
 from cinesync.ledger import routes, service, store
-from cinesync.ledger.model import Recorded, Sealed
+from cinesync.ledger.model import CertifiedBlock, CommittedSubmission
 from cinesync.ledger.personal_data import personal_data_router
+from cinesync.ledger.queries import LedgerQueries
 from cinesync.ledger.submitter import Submitter
-from cinesync.ledger.verified_reads import Reader
 from cinesync.proofs import completeness, entries, receipts
 from cinesync.validator import home, provisioning
-from cinesync.validator.client import LedgerClient
+from cinesync.validator.network.client import LedgerClient
 from cinesync.validator.state_machine import OPERATIONS_MAX
 from tests.conftest import MakeClient, MakeDatabase, Sign
-from tests.support.ledger_lives import a_life, paid
-from tests.support.quartet import Quartet, until
+from tests.support.ledger_events import a_life, paid
+from tests.support.validator_cluster import Quartet, until
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +97,7 @@ async def open_office(make_database: MakeDatabase, make_client: MakeClient) -> A
 def build(quartet: Quartet, db: Database, make_client: MakeClient) -> Office:
     place = home.load(provisioning.client_home(quartet.folder))
     client = LedgerClient(place)
-    desk = routes.Desk(db, Reader(client))
+    desk = routes.LedgerContext(db, LedgerQueries(client))
     http = make_client("ledger", list(routes.routes(desk)))
     return Office(db, client, Submitter(db, client, place.client), http)
 
@@ -314,7 +314,7 @@ async def test_a_batch_is_told_of_once_though_two_processes_finish_it(
     await db.run(service.record, events)
     (part,) = await db.read(service.waiting, 1)
     recorded = [
-        Recorded(
+        CommittedSubmission(
             event_id=one.event_id,
             batch_id=one.batch_id,
             kind=one.kind,
@@ -324,7 +324,7 @@ async def test_a_batch_is_told_of_once_though_two_processes_finish_it(
         for index, one in enumerate(part)
     ]
     for height in (7, 8):
-        sealed = Sealed(height=height, header="h", certificate="c", peaks=b"", leaves=b"")
+        sealed = CertifiedBlock(height=height, header="h", certificate="c", peaks=b"", leaves=b"")
         await db.run(service.finish, recorded, sealed)
     assert await db.read(service.waiting, 1) == []
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.quartet import Quartet
+from tests.support.validator_cluster import Quartet
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,13 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.supervisor.address import free_ports
-from cinesync.validator import home, inspect, provisioning
-from cinesync.validator.client import LedgerClient, first_sequence
-from tests.integration.validator import saboteur
+from cinesync.validator import home, provisioning
+from cinesync.validator.inspection import inspect
+from cinesync.validator.network.client import LedgerClient, first_sequence
+from tests.integration.validator import fault_injector
 from tests.simulation.invariants import Watch
 from tests.support.ledger_chains import entry
-from tests.support.quartet import until
+from tests.support.validator_cluster import until
 
 STEPS = 12  # as many boundaries as a validator passes for an entry
 STEPS_OF_A_VIEW_CHANGE = 6
@@ -35,7 +36,7 @@ class Victim:
 
     @classmethod
     async def begin(cls, place: Path) -> "Victim":
-        arguments = ("-m", "tests.integration.validator.saboteur", str(place))
+        arguments = ("-m", "tests.integration.validator.fault_injector", str(place))
         with (place / "errors.log").open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=errors
@@ -129,12 +130,12 @@ async def test_a_kill_at_any_boundary_loses_nothing_and_contradicts_nothing(tmp_
         struck = await played.while_writing(lambda: _in_turn(played))
         struck += await played.while_writing(lambda: _in_view_changes(played))
         await _all_agree(played)
-    watch = Watch(saboteur.PARAMETERS.window)
+    watch = Watch(fault_injector.PARAMETERS.window)
     for replica in range(4):
-        for frame in saboteur.said_by(provisioning.validator_home(tmp_path, replica)):
+        for frame in fault_injector.said_by(provisioning.validator_home(tmp_path, replica)):
             watch.sent(replica, frame)
     for who in ("primary", "backup", "next primary"):
-        assert {f"{who} {where}" for where in saboteur.BOUNDARIES} <= set(struck)
+        assert {f"{who} {where}" for where in fault_injector.BOUNDARIES} <= set(struck)
 
 
 async def _in_turn(played: Story) -> AsyncIterator[str]:

@@ -11,22 +11,23 @@ import msgspec
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.pbft.messages import FRAME_BYTES_MAX, Refused
+from cinesync.pbft.messages import FRAME_BYTES_MAX, MalformedMessage
 from cinesync.proofs import receipts
 from cinesync.supervisor.address import free_ports
-from cinesync.validator import home, main, provisioning, transport
-from cinesync.validator.client import LedgerClient, first_sequence
-from cinesync.validator.driver import Replicator
-from cinesync.validator.transport import BadFrame, Kind, Query, Sender
+from cinesync.validator import home, main, provisioning
+from cinesync.validator.driver import ValidatorDriver
+from cinesync.validator.network import transport
+from cinesync.validator.network.client import LedgerClient, first_sequence
+from cinesync.validator.network.transport import BadFrame, FrameKind, Query, Sender
 from tests.support.ledger_chains import entry
-from tests.support.quartet import until
+from tests.support.validator_cluster import until
 
 
 @asynccontextmanager
-async def together(folder: Path) -> AsyncIterator[tuple[LedgerClient, list[Replicator]]]:
+async def together(folder: Path) -> AsyncIterator[tuple[LedgerClient, list[ValidatorDriver]]]:
     """A client and four validators; all of it in this process."""
     provisioning.init(folder, [f"127.0.0.1:{port}" for port in free_ports(4)])
-    made = [Replicator(home.load(provisioning.validator_home(folder, at))) for at in range(4)]
+    made = [ValidatorDriver(home.load(provisioning.validator_home(folder, at))) for at in range(4)]
     client = LedgerClient(home.load(provisioning.client_home(folder)))
     client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
     tasks = [asyncio.create_task(loop()) for loop in (client.run, *(one.run for one in made))]
@@ -78,14 +79,14 @@ async def test_a_failing_disk_ends_a_validator_before_it_says_anything(tmp_path:
     async with together(tmp_path) as (client, made):
         await client.submit([entry(1).encode()])
 
-        class Broken:
+        class ChainContradiction:
             def write(self, *_: Any, **__: Any) -> None:
                 raise sqlite3.OperationalError("disk I/O error")
 
             def close(self) -> None: ...
 
         kept = made[3]._journal
-        made[3]._journal = Broken()  # type: ignore[assignment]
+        made[3]._journal = ChainContradiction()  # type: ignore[assignment]
         said: list[Any] = []
         made[3]._send = lambda *send: said.append(send)  # type: ignore[method-assign]
         await client.submit([entry(2).encode()])
@@ -101,19 +102,19 @@ async def test_a_failing_disk_ends_a_validator_before_it_says_anything(tmp_path:
 async def test_a_client_may_only_ask_for_what_fits_a_reply(tmp_path: Path) -> None:
     async with together(tmp_path) as (client, made):
         (send, *_) = client._pbft.submit(tuple(entry(n).encode() for n in range(257)))
-        client._pbft._asked.clear()
-        with pytest.raises(Refused, match="more than 256"):
-            made[0]._receive("ledger", Kind.CONSENSUS, send.frame, Sender())
+        client._pbft._outstanding.clear()
+        with pytest.raises(MalformedMessage, match="more than 256"):
+            made[0]._receive("ledger", FrameKind.CONSENSUS, send.frame, Sender())
 
 
 async def test_validators_do_not_query_each_other(tmp_path: Path) -> None:
     async with together(tmp_path) as (_, made):
         back = Sender()
-        made[0]._receive(1, Kind.QUERY, msgspec.json.encode(Query(1, "status")), back)
-        made[0]._receive("ledger", Kind.ANSWER, b"", back)
-        made[0]._hear(1, Kind.ANSWER, b"")
+        made[0]._receive(1, FrameKind.QUERY, msgspec.json.encode(Query(1, "status")), back)
+        made[0]._receive("ledger", FrameKind.ANSWER, b"", back)
+        made[0]._hear(1, FrameKind.ANSWER, b"")
         with pytest.raises(BadFrame):
-            made[0]._hear(1, Kind.LINKS, b"garbage")
+            made[0]._hear(1, FrameKind.LINKS, b"garbage")
         assert not back._filled.is_set()
         assert made[0]._who(b"a stranger's key") is None
 
@@ -148,7 +149,7 @@ async def test_a_validator_ends_politely_when_it_is_told_to(tmp_path: Path) -> N
 # frames
 
 
-async def read(data: bytes) -> list[tuple[Kind, bytes]]:
+async def read(data: bytes) -> list[tuple[FrameKind, bytes]]:
     reader = asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
@@ -156,9 +157,9 @@ async def read(data: bytes) -> list[tuple[Kind, bytes]]:
 
 
 async def test_frames_come_out_as_they_went_in() -> None:
-    packed = transport.pack(Kind.QUERY, b"one") + transport.pack(Kind.ANSWER, b"")
-    assert await read(packed) == [(Kind.QUERY, b"one"), (Kind.ANSWER, b"")]
-    assert await read(packed[:-2]) == [(Kind.QUERY, b"one")]
+    packed = transport.pack(FrameKind.QUERY, b"one") + transport.pack(FrameKind.ANSWER, b"")
+    assert await read(packed) == [(FrameKind.QUERY, b"one"), (FrameKind.ANSWER, b"")]
+    assert await read(packed[:-2]) == [(FrameKind.QUERY, b"one")]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from tests.support.ledger_chains import entry
-from tests.support.quartet import Quartet, until
+from tests.support.validator_cluster import Quartet, until
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from cinesync.proofs import canonical_json, genesis, merkle_log
-from cinesync.validator import inspect, provisioning
-from cinesync.validator.chain_store import Chain
-from cinesync.validator.state_machine import Ledger
+from cinesync.validator import provisioning
+from cinesync.validator.inspection import inspect
+from cinesync.validator.state_machine import LedgerStateMachine
+from cinesync.validator.storage.chain_store import ChainStore
 from tests.support.ledger_chains import START, entry
 from tests.unit.validator.test_chain_store import request
 
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     start = provisioning.init(made, ["127.0.0.1:1"] * 4)
     for replica in range(4):
         path = provisioning.validator_home(made, replica) / provisioning.CHAIN_FILE
-        ledger = Ledger(start, Chain(path))
+        ledger = LedgerStateMachine(start, ChainStore(path))
         for height in range(1, 8 if replica < 3 else 7):
             ledger.apply(height, START * 2 + height, [request(3 * height, 3 * height + 1)])
             if height == MAPPED:
@@ -57,7 +58,7 @@ def test_a_ledger_that_changed_its_validators_before_its_first_entry_is_sound(
     start = provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
     for replica in range(4):
         path = provisioning.validator_home(tmp_path, replica) / provisioning.CHAIN_FILE
-        ledger = Ledger(start, Chain(path))
+        ledger = LedgerStateMachine(start, ChainStore(path))
         for height in range(1, 4):
             ledger.apply(height, START * 2 + height, [])
         ledger.snapshot(3)
@@ -172,7 +173,9 @@ def test_every_byte_of_every_entry_counts(folder: Path) -> None:
 def test_a_replica_that_was_rewritten_throughout_is_not_like_the_others(folder: Path) -> None:
     path = provisioning.validator_home(folder, 1) / provisioning.CHAIN_FILE
     path.unlink()
-    ledger = Ledger(genesis.load((folder / provisioning.GENESIS_FILE).read_bytes()), Chain(path))
+    ledger = LedgerStateMachine(
+        genesis.load((folder / provisioning.GENESIS_FILE).read_bytes()), ChainStore(path)
+    )
     for height in range(1, 8):
         ledger.apply(height, START * 2 + height, [request(3 * height, 3 * height + height // 3)])
     ledger.chain.close()

@@ -12,19 +12,21 @@ from msgspec.structs import replace
 
 from cinesync.cli.context import Refused
 from cinesync.cli.main import main
-from cinesync.ledger.verified_reads import Reader
+from cinesync.ledger.queries import LedgerQueries
 from cinesync.pbft.messages import Attestation, Configuration, payload
 from cinesync.proofs import keys, receipts
 from cinesync.proofs.epochs import Epochs
-from cinesync.proofs.receipts import Certificate, Receipt
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.receipts import HeaderCertificate, Receipt
+from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.supervisor.address import free_port
-from cinesync.validator import home, inspect, membership, provisioning, transport, watch
-from cinesync.validator.client import LedgerClient, NoQuorum
-from cinesync.validator.membership import ChangeRefused, Plan
-from cinesync.validator.transport import Kind
-from tests.support.ledger_chains import Chain, entry, founders, replaced
-from tests.support.quartet import Quartet, until
+from cinesync.validator import home, membership, provisioning, watch
+from cinesync.validator.inspection import inspect
+from cinesync.validator.membership import ChangeRefused, MembershipPlan
+from cinesync.validator.network import transport
+from cinesync.validator.network.client import LedgerClient, NoQuorum
+from cinesync.validator.network.transport import FrameKind
+from tests.support.ledger_chains import MemoryChain, entry, founders, replaced
+from tests.support.validator_cluster import Quartet, until
 
 
 class Load:
@@ -66,16 +68,16 @@ async def load(client: LedgerClient) -> AsyncIterator[Load]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def change(quartet: Quartet, plan: Plan) -> Configuration:
+async def change(quartet: Quartet, plan: MembershipPlan) -> Configuration:
     return await membership.ask(provisioning.client_home(quartet.folder, "operator"), plan)
 
 
-def addition(quartet: Quartet) -> Plan:
+def addition(quartet: Quartet) -> MembershipPlan:
     return membership.add(quartet.folder, None, f"127.0.0.1:{free_port()}")
 
 
 async def killed_meanwhile(
-    quartet: Quartet, plan: Plan, victim: int, monkeypatch: pytest.MonkeyPatch
+    quartet: Quartet, plan: MembershipPlan, victim: int, monkeypatch: pytest.MonkeyPatch
 ) -> Configuration:
     """The change, with a validator killed in the moment that it is proposed."""
     proposed, send = asyncio.Event(), LedgerClient.propose
@@ -124,7 +126,7 @@ async def test_validators_come_and_go_under_load(
         looks = watch.follow(client, pause_seconds=0.01)
         assert (await anext(looks)).text == "epoch 3: validators 1, 2, 3, 4"
         assert (await anext(looks)).header is not None
-        assert list(await Reader(client).standings()) == [1, 2, 3, 4]
+        assert list(await LedgerQueries(client).standings()) == [1, 2, 3, 4]
     assert LedgerClient(home.load(provisioning.client_home(brief.folder))).configuration.epoch == 3
     _all_receipts_verify(brief, loaded.receipts)
     _old_keys_count_no_longer(brief, loaded.receipts[-1])
@@ -147,8 +149,8 @@ def _old_keys_count_no_longer(quartet: Quartet, receipt: Receipt) -> None:
         key = keys.from_pem((quartet.home(old) / provisioning.KEY_FILE).read_bytes())
         epoch, header = receipt.certificate.epoch, receipt.header
         word = keys.sign(key, payload(Attestation(old, b"", epoch, header.height, header.hash)))
-        forged = Certificate(epoch, receipt.certificate.signatures | {old: word})  # type: ignore[operator]
-        with pytest.raises(Invalid, match=complaint):
+        forged = HeaderCertificate(epoch, receipt.certificate.signatures | {old: word})  # type: ignore[operator]
+        with pytest.raises(InvalidDocument, match=complaint):
             receipts.verify(replaced(receipt, certificate=forged).encode(), quartet.genesis)
 
 
@@ -157,15 +159,16 @@ async def _is_a_stranger(quartet: Quartet, old: int) -> None:
     context = transport.client_context(quartet.home(old))
     told = await _say(quartet, context, transport.hello(0))
     assert told is not None
-    assert told[0] is Kind.LINKS
+    assert told[0] is FrameKind.LINKS
     assert (
-        await _say(quartet, context, transport.pack(Kind.QUERY, b'{"id":1,"ask":"status"}')) is None
+        await _say(quartet, context, transport.pack(FrameKind.QUERY, b'{"id":1,"ask":"status"}'))
+        is None
     )
 
 
 async def _say(
     quartet: Quartet, context: ssl.SSLContext, frame: bytes
-) -> tuple[Kind, bytes] | None:
+) -> tuple[FrameKind, bytes] | None:
     host, _, port = quartet.addresses[2].rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname="")
     try:
@@ -277,7 +280,7 @@ async def test_a_client_says_why_a_change_was_not_made(
 
 
 def test_the_sets_follow_from_the_genesis_by_their_signatures() -> None:
-    chain = Chain()
+    chain = MemoryChain()
     first = chain.grow(entry(1))
     chain.elect((1, 2, 3, 4))
     second = chain.grow(entry(2))
@@ -289,11 +292,11 @@ def test_the_sets_follow_from_the_genesis_by_their_signatures() -> None:
     assert [epochs.of(header) for header in (first, second)] == epochs.all[:2]
     assert [epochs.at(height) for height in (1, 2, 3)] == epochs.all
     assert epochs.up_to(1) == chain.links[:1]
-    assert epochs.of(Chain(founders(5)).grow()) is None
+    assert epochs.of(MemoryChain(founders(5)).grow()) is None
 
 
 def test_a_set_that_too_few_signed_is_not_learnt() -> None:
-    chain = Chain()
+    chain = MemoryChain()
     chain.grow(entry(1))
     chain.elect((1, 2, 3, 4), signers=(0, 1))
     assert not Epochs(chain.genesis).learn(chain.links)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from cinesync.supervisor.address import free_ports
-from cinesync.validator import inspect
-from cinesync.validator.client import LedgerClient
-from tests.integration.validator import wires
-from tests.integration.validator.wires import Wires
+from cinesync.validator.inspection import inspect
+from cinesync.validator.network.client import LedgerClient
+from tests.integration.validator import network_namespaces
+from tests.integration.validator.network_namespaces import Wires
 from tests.support.ledger_chains import entry
 from tests.support.needs import need
-from tests.support.quartet import Quartet, until
+from tests.support.validator_cluster import Quartet, until
 
 FAR = (2, 3)
 
@@ -21,8 +21,11 @@ FAR = (2, 3)
 @pytest.fixture
 def laid() -> Iterator[Wires]:
     """Cables to the machines of validators 2 and 3; 0 and 1 are on this one."""
-    need("root and network namespaces (Debian package iproute2)", present=wires.available())
-    with wires.laid(*FAR) as cables:
+    need(
+        "root and network namespaces (Debian package iproute2)",
+        present=network_namespaces.available(),
+    )
+    with network_namespaces.laid(*FAR) as cables:
         yield cables
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from cinesync.proofs import merkle_log, receipts
-from cinesync.validator import home, provisioning, transport
-from cinesync.validator.client import LedgerClient, NoQuorum
-from cinesync.validator.transport import Kind
+from cinesync.validator import home, provisioning
+from cinesync.validator.network import transport
+from cinesync.validator.network.client import LedgerClient, NoQuorum
+from cinesync.validator.network.transport import FrameKind
 from tests.support.ledger_chains import entry
-from tests.support.quartet import Quartet, until
+from tests.support.validator_cluster import Quartet, until
 
 pytestmark = pytest.mark.slow
 
@@ -229,7 +230,7 @@ async def _shout(calm: Quartet, context: ssl.SSLContext) -> None:
     host, _, port = calm.addresses[0].rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname="")
     try:
-        writer.write(transport.pack(Kind.QUERY, b'{"id":1,"ask":"status"}'))
+        writer.write(transport.pack(FrameKind.QUERY, b'{"id":1,"ask":"status"}'))
         await writer.drain()
         if not await reader.read(1):
             raise ConnectionResetError
@@ -243,11 +244,11 @@ async def _shout(calm: Quartet, context: ssl.SSLContext) -> None:
         b"\x00\x00\x00\x00",
         b"\xff\xff\xff\xff",
         b"\x00\x00\x00\x02zz",
-        transport.pack(Kind.CONSENSUS, b"garbage"),
-        transport.pack(Kind.QUERY, b"garbage"),
-        transport.pack(Kind.HELLO, b"-1"),
-        transport.pack(Kind.HELLO, b"1" * 10),
-        transport.pack(Kind.QUERY, b'{"id":1,"ask":"status","more":1}'),
+        transport.pack(FrameKind.CONSENSUS, b"garbage"),
+        transport.pack(FrameKind.QUERY, b"garbage"),
+        transport.pack(FrameKind.HELLO, b"-1"),
+        transport.pack(FrameKind.HELLO, b"1" * 10),
+        transport.pack(FrameKind.QUERY, b'{"id":1,"ask":"status","more":1}'),
     ],
 )
 async def test_garbage_ends_a_connection_and_nothing_else(calm: Quartet, garbage: bytes) -> None:
@@ -264,8 +265,8 @@ async def test_garbage_ends_a_connection_and_nothing_else(calm: Quartet, garbage
 async def test_a_request_with_too_many_entries_is_refused(calm: Quartet) -> None:
     async with calm.client() as client:
         for send in client._pbft.submit(tuple(entry(n).encode() for n in range(300))):
-            client._validators[int(send.to)].send(transport.pack(Kind.CONSENSUS, send.frame))
-        client._pbft._asked.clear()
+            client._validators[int(send.to)].send(transport.pack(FrameKind.CONSENSUS, send.frame))
+        client._pbft._outstanding.clear()
         await asyncio.sleep(0.3)
         assert await client.ask(0, "entry", name=entry(299).event_id) is None
 
@@ -284,10 +285,10 @@ async def test_seven_validators_bear_two_faults(tmp_path: Path) -> None:
 
 
 def test_a_ledger_is_founded_once_and_with_four_at_least(tmp_path: Path) -> None:
-    with pytest.raises(provisioning.FoundingFailed, match="4 to 256"):
+    with pytest.raises(provisioning.ProvisioningFailed, match="4 to 256"):
         provisioning.init(tmp_path / "three", ["a:1"] * 3)
     provisioning.init(tmp_path / "four", ["127.0.0.1:1"] * 4)
-    with pytest.raises(provisioning.FoundingFailed, match="already"):
+    with pytest.raises(provisioning.ProvisioningFailed, match="already"):
         provisioning.init(tmp_path / "four", ["127.0.0.1:1"] * 4)
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from cinesync.proofs.headers import Header
+from cinesync.proofs.headers import BlockHeader
 from cinesync.validator import watch
-from cinesync.validator.client import LedgerClient
-from cinesync.validator.watch import Broken
-from tests.support.ledger_chains import Chain, entry
-from tests.support.quartet import Quartet
+from cinesync.validator.network.client import LedgerClient
+from cinesync.validator.watch import ChainContradiction
+from tests.support.ledger_chains import MemoryChain, entry
+from tests.support.validator_cluster import Quartet
 
 
 @pytest.mark.slow
@@ -33,22 +33,22 @@ async def test_every_growth_is_checked_and_a_lost_quorum_is_told(quartet: Quarte
 
 
 async def test_a_chain_that_contradicts_itself_is_broken() -> None:
-    one, other = Chain(), Chain()
+    one, other = MemoryChain(), MemoryChain()
     for number in range(4):
         one.grow(entry(number))
     for number in range(2):
         other.grow(entry(number + 10))
     client: LedgerClient = None  # type: ignore[assignment]  # nobody is asked
-    with pytest.raises(Broken, match="two chains at height 2"):
+    with pytest.raises(ChainContradiction, match="two chains at height 2"):
         await watch._check(client, one.blocks[1], other.blocks[1])
     other.grow()
-    with pytest.raises(Broken, match="shrank from 4 to 2"):
+    with pytest.raises(ChainContradiction, match="shrank from 4 to 2"):
         await watch._check(client, one.blocks[3], _at(5, other))
     await watch._check(client, one.blocks[3], one.blocks[2])
     await watch._check(client, None, one.blocks[2])
 
 
-def _at(height: int, chain: Chain) -> Header:
+def _at(height: int, chain: MemoryChain) -> BlockHeader:
     while len(chain.blocks) < height:
         chain.grow()
     return chain.blocks[-1]

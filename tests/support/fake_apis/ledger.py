@@ -7,10 +7,10 @@ from uuid import UUID
 
 from flask import Flask, Response, jsonify, request
 
-from cinesync.proofs.entries import FORMAT, Entry
-from cinesync.proofs.headers import Header
+from cinesync.proofs.entries import FORMAT, LedgerEntry
+from cinesync.proofs.headers import BlockHeader
 from tests.support.fake_apis.world import Refused, an_id
-from tests.support.ledger_chains import START, Chain
+from tests.support.ledger_chains import START, MemoryChain
 
 BOOKING = an_id("a booking in the ledger")
 BLOCK_SIZES = (1, 2, 11, 40, 3)
@@ -20,7 +20,7 @@ BLOCK_SIZES = (1, 2, 11, 40, 3)
 class Ledger:
     """A chain whose newest entries may still be without a receipt; `told` overrides validators."""
 
-    chain: Chain = field(default_factory=Chain)
+    chain: MemoryChain = field(default_factory=MemoryChain)
     firsts: list[int] = field(default_factory=list)
     told: dict[int, dict[str, Any]] = field(default_factory=dict)
     silent: set[int] = field(default_factory=set)
@@ -28,7 +28,7 @@ class Ledger:
     waiting: int = 0
     unproved: bool = False
 
-    def grow(self, *entries: Entry) -> Header:
+    def grow(self, *entries: LedgerEntry) -> BlockHeader:
         self.firsts.append(len(self.chain.entries))
         return self.chain.grow(*entries)
 
@@ -36,7 +36,9 @@ class Ledger:
         height = sum(first <= index for first in self.firsts)
         return {"index": index, "height": height, "entry": self.chain.entries[index].to_json()}
 
-    def view(self, header: Header, entries: list[dict[str, Any]], *, whole: bool) -> dict[str, Any]:
+    def view(
+        self, header: BlockHeader, entries: list[dict[str, Any]], *, whole: bool
+    ) -> dict[str, Any]:
         certificate = self.chain.certify(header).to_json() if whole else None
         return {
             "height": header.height,
@@ -66,8 +68,8 @@ class Ledger:
         ]
 
 
-def an_entry(number: int, kind: str, booking_id: str = BOOKING) -> Entry:
-    return Entry(
+def an_entry(number: int, kind: str, booking_id: str = BOOKING) -> LedgerEntry:
+    return LedgerEntry(
         format=FORMAT,
         event_id=an_id(f"event {number}"),
         kind=kind,
@@ -89,7 +91,7 @@ def a_ledger() -> Ledger:
     return made
 
 
-def _entry(number: int) -> Entry:
+def _entry(number: int) -> LedgerEntry:
     if number < 2:
         return an_entry(number, ("payment.success", "booking.confirmed")[number])
     return an_entry(number, "payment.success", an_id(f"booking {number}"))

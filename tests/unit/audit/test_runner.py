@@ -6,23 +6,23 @@ from typing import Any
 import pytest
 
 from cinesync.audit import runner
-from cinesync.audit.books import Books
 from cinesync.audit.results import (
     FINDINGS_MAX,
-    Check,
+    AuditCheck,
+    AuditReport,
+    CheckOutcome,
+    CheckResult,
     Failed,
     Findings,
     NotMade,
-    Outcome,
     Passed,
-    Report,
-    Result,
 )
+from cinesync.audit.sources import AuditSources
 
 GOOD, LATE = Passed("all"), Passed("all", "1 entry is on its way")
 BAD, AWAY = Failed("all", ("seat F7",)), NotMade("the bank does not answer")
 
-Run = Callable[..., Awaitable[Report]]
+Run = Callable[..., Awaitable[AuditReport]]
 
 
 @pytest.fixture
@@ -31,15 +31,15 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(runner, "LOOK_PAUSE_SECONDS", 0.0)
 
     async def audit(
-        looks: Sequence[Outcome], *, settled: bool = False, is_running: bool = True
-    ) -> Report:
-        left: Iterator[Outcome] = iter(looks)
+        looks: Sequence[CheckOutcome], *, settled: bool = False, is_running: bool = True
+    ) -> AuditReport:
+        left: Iterator[CheckOutcome] = iter(looks)
 
-        async def look(_books: Books, _progress: Any) -> Outcome:
+        async def look(_books: AuditSources, _progress: Any) -> CheckOutcome:
             return next(left)
 
-        monkeypatch.setattr(runner, "CHECKS", (Check("I1", "seats", look),))
-        books = Books({}, {}, None, (), None, is_running=is_running)
+        monkeypatch.setattr(runner, "CHECKS", (AuditCheck("I1", "seats", look),))
+        books = AuditSources({}, {}, None, (), None, is_running=is_running)
         return await runner.audit(books, settled=settled, say=lambda _: None)
 
     return audit
@@ -55,9 +55,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     ],
 )
 def test_not_made_is_no_success_and_a_broken_promise_outweighs_it(
-    outcomes: Sequence[Outcome], code: int
+    outcomes: Sequence[CheckOutcome], code: int
 ) -> None:
-    report = Report([Result("I1", "seats", outcome) for outcome in outcomes])
+    report = AuditReport([CheckResult("I1", "seats", outcome) for outcome in outcomes])
     assert report.exit_code == report.to_json()["exit_code"] == code
 
 
@@ -91,8 +91,12 @@ async def test_settled_waits_for_what_is_on_its_way_and_then_fails_it(
 
 
 def test_a_report_for_programs_says_the_same() -> None:
-    results = [Result("I1", "seats", LATE), Result("I2", "bank", AWAY), Result("I3", "dead", BAD)]
-    checks = Report(results).to_json()["checks"]
+    results = [
+        CheckResult("I1", "seats", LATE),
+        CheckResult("I2", "bank", AWAY),
+        CheckResult("I3", "dead", BAD),
+    ]
+    checks = AuditReport(results).to_json()["checks"]
     assert [check["outcome"] for check in checks] == ["passed", "not made", "failed"]
     assert checks[0]["on_its_way"] == "1 entry is on its way"
     assert checks[1]["reason"] == "the bank does not answer"

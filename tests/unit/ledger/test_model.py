@@ -4,7 +4,7 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.ledger.model import Batch, joined
-from cinesync.validator.client import first_sequence
+from cinesync.validator.network.client import first_sequence
 
 
 def batches(*sizes: int) -> list[Batch]:

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from cinesync.cli import proof_files
 from cinesync.cli.ledger import verify_command
 from cinesync.proofs import canonical_json, completeness, fraud
-from cinesync.proofs.completeness import Completeness, Indexed
-from cinesync.proofs.headers import Header
-from cinesync.proofs.strict_json import Invalid
-from tests.support.ledger_chains import Chain, chain, entry, founders
+from cinesync.proofs.completeness import CompletenessProof, IndexedEntry
+from cinesync.proofs.headers import BlockHeader
+from cinesync.proofs.strict_json import InvalidDocument
+from tests.support.ledger_chains import MemoryChain, chain, entry, founders
 from tests.unit.proofs.test_receipts import reformed
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ CHAIN = chain()
 GOOD = CHAIN.completeness(BOOKING)
 DATA = GOOD.encode()
 ABSENT = CHAIN.completeness(NOBODY)
-Change = Callable[[dict[str, Any]], object]
+ValueUpdate = Callable[[dict[str, Any]], object]
 
 
 @pytest.mark.parametrize("booking", [entry(at).booking_id for at in range(3)])
@@ -39,13 +39,13 @@ def test_all_entries_of_a_booking_verify(booking: str) -> None:
 
 def test_that_a_booking_has_no_entry_verifies_too() -> None:
     assert completeness.verify(ABSENT.encode(), CHAIN.genesis).entries == []
-    empty = Chain()
+    empty = MemoryChain()
     empty.grow()
     assert completeness.verify(empty.completeness(NOBODY).encode()).entries == []
 
 
 def test_in_a_map_of_many_bookings_all_and_nothing_can_be_proved() -> None:
-    made = Chain()
+    made = MemoryChain()
     made.grow(*(entry(number, booking=number // 2) for number in range(400)))
     for booking in range(0, 260, 7):
         found = completeness.verify(made.completeness(str(UUID(int=booking))).encode())
@@ -57,9 +57,9 @@ def test_the_validators_may_have_changed_since() -> None:
     assert completeness.verify(found.encode(), founders()).certificate.epoch == 1
 
 
-def forged(entries: Sequence[Indexed], **changes: Any) -> bytes:
-    fields = {name: getattr(GOOD, name) for name in Completeness.__dataclass_fields__}
-    return Completeness(**{**fields, "entries": entries, **changes}).encode()
+def forged(entries: Sequence[IndexedEntry], **changes: Any) -> bytes:
+    fields = {name: getattr(GOOD, name) for name in CompletenessProof.__dataclass_fields__}
+    return CompletenessProof(**{**fields, "entries": entries, **changes}).encode()
 
 
 ALL = GOOD.entries
@@ -68,45 +68,45 @@ LIES = {
     "the first is left out": ALL[1:],
     "one in the middle is left out": [*ALL[:1], *ALL[2:]],
     "all are left out": [],
-    "one more": [*ALL[:2], Indexed(5, entry(99, booking=1)), *ALL[2:]],
-    "another instead": [*ALL[:-1], Indexed(ALL[-1].index, entry(99, booking=1))],
-    "at another place in the log": [*ALL[:-1], Indexed(ALL[-1].index - 1, ALL[-1].entry)],
+    "one more": [*ALL[:2], IndexedEntry(5, entry(99, booking=1)), *ALL[2:]],
+    "another instead": [*ALL[:-1], IndexedEntry(ALL[-1].index, entry(99, booking=1))],
+    "at another place in the log": [*ALL[:-1], IndexedEntry(ALL[-1].index - 1, ALL[-1].entry)],
     "two exchanged": [
-        Indexed(ALL[0].index, ALL[1].entry),
-        Indexed(ALL[1].index, ALL[0].entry),
+        IndexedEntry(ALL[0].index, ALL[1].entry),
+        IndexedEntry(ALL[1].index, ALL[0].entry),
         *ALL[2:],
     ],
 }
 
 
 @pytest.mark.parametrize("entries", LIES.values(), ids=LIES)
-def test_a_list_that_is_not_the_list_is_refused(entries: Sequence[Indexed]) -> None:
-    with pytest.raises(Invalid, match=r"completeness.entries: not all, or not only"):
+def test_a_list_that_is_not_the_list_is_refused(entries: Sequence[IndexedEntry]) -> None:
+    with pytest.raises(InvalidDocument, match=r"completeness.entries: not all, or not only"):
         completeness.verify(forged(entries), CHAIN.genesis)
 
 
 def test_with_a_map_that_nobody_signed_everything_could_be_claimed() -> None:
     """The control: what refuses the lies above is the signed root alone."""
-    smaller = Chain(genesis=CHAIN.genesis)
+    smaller = MemoryChain(genesis=CHAIN.genesis)
     smaller.grow(*(one for at, one in enumerate(CHAIN.entries) if at != ALL[-1].index))
     lie = forged(smaller.completeness(BOOKING).entries, proof=smaller.completeness(BOOKING).proof)
-    with pytest.raises(Invalid, match="not all, or not only"):
+    with pytest.raises(InvalidDocument, match="not all, or not only"):
         completeness.verify(lie)
     header = GOOD.header
-    values = {name: getattr(header, name) for name in Header.__dataclass_fields__}
-    unsigned = Header(**values | {"map_root": smaller.blocks[-1].map_root})
-    with pytest.raises(Invalid, match=r"certificate.signatures\[0\].signature"):
+    values = {name: getattr(header, name) for name in BlockHeader.__dataclass_fields__}
+    unsigned = BlockHeader(**values | {"map_root": smaller.blocks[-1].map_root})
+    with pytest.raises(InvalidDocument, match=r"certificate.signatures\[0\].signature"):
         completeness.verify(forged(ALL, header=unsigned))
 
 
-def altered(change: Change, data: bytes = DATA) -> bytes:
+def altered(change: ValueUpdate, data: bytes = DATA) -> bytes:
     value = canonical_json.load(data)
     change(value)
     return canonical_json.dump(value)
 
 
 ZEROS = {"key": "00" * 32, "value": "00" * 32}
-REFUSALS: list[tuple[Change, str]] = [
+REFUSALS: list[tuple[ValueUpdate, str]] = [
     (lambda v: v.update(format="cinesync-receipt/1"), "completeness.format: not cinesync-comp"),
     (lambda v: v.update(more=1), "completeness: member 'more' is unknown"),
     (lambda v: v.pop("other"), 'completeness: member "other" is missing'),
@@ -139,14 +139,14 @@ REFUSALS: list[tuple[Change, str]] = [
 
 
 @pytest.mark.parametrize(("change", "said"), REFUSALS, ids=map(str, count()))
-def test_a_refusal_says_what_and_where(change: Change, said: str) -> None:
-    with pytest.raises(Invalid) as refused:
+def test_a_refusal_says_what_and_where(change: ValueUpdate, said: str) -> None:
+    with pytest.raises(InvalidDocument) as refused:
         completeness.verify(altered(change))
     assert str(refused.value).startswith(said)
     assert "\n" not in str(refused.value)
 
 
-ABSENCES: list[tuple[Change, str]] = [
+ABSENCES: list[tuple[ValueUpdate, str]] = [
     (lambda v: v.update(booking_id=BOOKING), "completeness.entries: not all, or not only"),
     (lambda v: v["entries"].append({"index": 1, "entry": entry(9, booking=99).to_json()}), "comp"),
     (lambda v: v.update(other={"key": "ab" * 32, "value": "00" * 32}), "completeness"),
@@ -154,8 +154,8 @@ ABSENCES: list[tuple[Change, str]] = [
 
 
 @pytest.mark.parametrize(("change", "said"), ABSENCES, ids=map(str, count()))
-def test_absence_cannot_be_claimed_of_what_is_there(change: Change, said: str) -> None:
-    with pytest.raises(Invalid, match=said):
+def test_absence_cannot_be_claimed_of_what_is_there(change: ValueUpdate, said: str) -> None:
+    with pytest.raises(InvalidDocument, match=said):
         completeness.verify(altered(change, ABSENT.encode()))
 
 
@@ -165,7 +165,7 @@ def test_every_byte_counts(data: bytes) -> None:
         for bit in (1, 0x20):
             changed = data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
             if not _names_another_that_is_absent(changed):
-                with pytest.raises(Invalid):
+                with pytest.raises(InvalidDocument):
                     completeness.verify(changed, CHAIN.genesis)
 
 
@@ -175,7 +175,7 @@ def _names_another_that_is_absent(data: bytes) -> bool:
 
 
 def test_another_chain_than_the_pinned_is_refused() -> None:
-    with pytest.raises(Invalid, match="not the pinned genesis"):
+    with pytest.raises(InvalidDocument, match="not the pinned genesis"):
         completeness.verify(DATA, chain(1).genesis.__class__("others", 1, CHAIN.configuration))
 
 
@@ -210,7 +210,7 @@ def test_the_command_verifies_all_entries_of_a_booking(tmp_path: Path) -> None:
 
 def test_two_maps_at_one_height_prove_who_lied(tmp_path: Path) -> None:
     """Shown to one asker without an entry and to another with it, and both times signed."""
-    here, there = Chain(), Chain()
+    here, there = MemoryChain(), MemoryChain()
     for made in (here, there):
         made.grow(entry(1))
     here.grow(entry(2))

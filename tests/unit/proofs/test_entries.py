@@ -86,7 +86,7 @@ def test_an_entry_is_read_back_as_it_was_written() -> None:
     assert entries.decode(entry(5).encode()) == entry(5)
 
 
-Change = Callable[[dict[str, Any]], Any]
+ValueUpdate = Callable[[dict[str, Any]], Any]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ Change = Callable[[dict[str, Any]], Any]
     ],
     ids=map(str, count()),
 )
-def test_what_is_no_entry_is_refused(change: Change, why: str) -> None:
+def test_what_is_no_entry_is_refused(change: ValueUpdate, why: str) -> None:
     value = entry(1).to_json()
     change(value)
     with pytest.raises(BadEntry, match=why):

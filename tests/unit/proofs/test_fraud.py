@@ -8,13 +8,13 @@ from cinesync.cli import proof_files
 from cinesync.proofs import canonical_json, fraud
 from cinesync.proofs.genesis import Genesis
 from cinesync.proofs.receipts import Receipt
-from cinesync.proofs.strict_json import Invalid
-from tests.support.ledger_chains import START, Chain, entry, founders
+from cinesync.proofs.strict_json import InvalidDocument
+from tests.support.ledger_chains import START, MemoryChain, entry, founders
 
 
 def forked(mine: int, theirs: int, *, alike: int = 1) -> tuple[Receipt, Receipt]:
     """Two histories of one chain after some blocks alike; all who signed both are liars."""
-    made = Chain(), Chain()
+    made = MemoryChain(), MemoryChain()
     for one in made:
         for number in range(alike):
             one.grow(entry(number))
@@ -33,7 +33,7 @@ def test_two_roots_at_one_size_prove_who_lied() -> None:
 
 
 def test_two_blocks_at_one_height_are_fraud() -> None:
-    made = Chain(), Chain()
+    made = MemoryChain(), MemoryChain()
     made[0].grow(entry(1))
     made[1].grow(entry(1), entry(2))
     found = fraud.find(made[0].receipt(0), made[1].receipt(0))
@@ -49,7 +49,7 @@ def test_a_block_that_does_not_follow_the_one_below_is_fraud() -> None:
 
 
 def test_a_log_that_shrinks_is_fraud() -> None:
-    made = Chain(), Chain()
+    made = MemoryChain(), MemoryChain()
     made[0].grow(*(entry(number) for number in range(9)))
     for number in range(3):
         made[1].grow(entry(number))
@@ -59,7 +59,7 @@ def test_a_log_that_shrinks_is_fraud() -> None:
 
 
 def test_two_receipts_of_one_history_are_no_fraud() -> None:
-    made = Chain()
+    made = MemoryChain()
     made.grow(entry(1))
     early = made.receipt(0)
     for number in range(2, 5):
@@ -70,7 +70,7 @@ def test_two_receipts_of_one_history_are_no_fraud() -> None:
 
 
 def test_two_chains_cannot_contradict_each_other() -> None:
-    here, there = Chain(), Chain(Genesis("other", START, founders().configuration))
+    here, there = MemoryChain(), MemoryChain(Genesis("other", START, founders().configuration))
     here.grow(entry(1))
     there.grow(entry(2))
     assert fraud.find(here.receipt(0), there.receipt(0)) is None
@@ -92,15 +92,15 @@ def test_a_proof_of_fraud_is_a_file_that_verifies(tmp_path: Path) -> None:
 
 
 def test_an_honest_ledger_cannot_be_accused(tmp_path: Path) -> None:
-    made = Chain()
+    made = MemoryChain()
     made.grow(entry(1))
     one = made.receipt(0).to_json()
     file = tmp_path / "fraud.json"
     accusation = {"format": fraud.FORMAT, "one": one, "other": one}
     file.write_bytes(canonical_json.dump(accusation))
-    with pytest.raises(Invalid, match="do not contradict"):
+    with pytest.raises(InvalidDocument, match="do not contradict"):
         proof_files.verify_file(file)
     accusation["other"] = one | {"header": one["header"] | {"root": "00" * 32}}
     file.write_bytes(canonical_json.dump(accusation))
-    with pytest.raises(Invalid, match=r"fraud.other.certificate.signatures\[0\]"):
+    with pytest.raises(InvalidDocument, match=r"fraud.other.certificate.signatures\[0\]"):
         proof_files.verify_file(file)

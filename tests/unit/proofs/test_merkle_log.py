@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cinesync.proofs import merkle_log
 from cinesync.proofs.merkle_log import BadProof
 
-# The test tree of transparency-dev/merkle (and, before it, of Certificate Transparency).
+# The test tree of transparency-dev/merkle (and, before it, of HeaderCertificate Transparency).
 INPUTS = [
     bytes.fromhex(text)
     for text in (

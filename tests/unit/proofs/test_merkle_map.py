@@ -10,15 +10,22 @@ from hypothesis import strategies as st
 
 from cinesync.proofs import merkle_map
 from cinesync.proofs.merkle_log import BadProof
-from cinesync.proofs.merkle_map import EMPTY, LEAF_DOMAIN, NODE_DOMAIN, Change, Node, Proof
+from cinesync.proofs.merkle_map import (
+    EMPTY,
+    LEAF_DOMAIN,
+    NODE_DOMAIN,
+    MapNode,
+    MapProof,
+    ValueUpdate,
+)
 
 
 @dataclass
 class Map:
-    nodes: dict[str, Node] = field(default_factory=dict)
+    nodes: dict[str, MapNode] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    def load(self, places: Sequence[str]) -> dict[str, Node]:
+    def load(self, places: Sequence[str]) -> dict[str, MapNode]:
         self.asked += places
         return {place: self.nodes[place] for place in places if place in self.nodes}
 
@@ -35,7 +42,7 @@ class Map:
         return merkle_map.root_hash(self.load)
 
 
-def becomes(value: bytes | None) -> Change:
+def becomes(value: bytes | None) -> ValueUpdate:
     return lambda _before: value
 
 
@@ -106,11 +113,11 @@ def test_a_proof_proves_nothing_else(held: dict[bytes, bytes], key: bytes, lie: 
     value, proof = merkle_map.find(made.load, key)
     assume(lie != value)
     for claimed in (lie, None if value else lie):
-        assert leads(key, claimed, Proof(proof.path)) != made.root
+        assert leads(key, claimed, MapProof(proof.path)) != made.root
         assert leads(key, claimed, proof) != made.root
 
 
-def leads(key: bytes, value: bytes | None, proof: Proof) -> bytes | None:
+def leads(key: bytes, value: bytes | None, proof: MapProof) -> bytes | None:
     try:
         return merkle_map.root_from(key, value, proof)
     except BadProof:
@@ -131,9 +138,9 @@ def test_an_altered_byte_of_a_proof_leads_elsewhere(
     flipped[data.draw(st.integers(0, 31))] ^= 1 << data.draw(st.integers(0, 7))
     others[at] = bytes(flipped)
     altered = [*proof.path[:level], others, *proof.path[level + 1 :]]
-    assert leads(key, value, Proof(altered, proof.other)) != made.root
-    assert leads(key, value, Proof(proof.path[:-1], proof.other)) != made.root
-    assert leads(key, value, Proof([*proof.path, others], proof.other)) != made.root
+    assert leads(key, value, MapProof(altered, proof.other)) != made.root
+    assert leads(key, value, MapProof(proof.path[:-1], proof.other)) != made.root
+    assert leads(key, value, MapProof([*proof.path, others], proof.other)) != made.root
 
 
 def test_the_leaf_in_the_way_must_be_in_the_way() -> None:
@@ -149,7 +156,7 @@ def test_the_leaf_in_the_way_must_be_in_the_way() -> None:
             merkle_map.root_from(key, claimed, proof)
     for path in ([], [[EMPTY] * 15] * 65):
         with pytest.raises(BadProof, match="too"):
-            merkle_map.root_from(absent, None, Proof(path))
+            merkle_map.root_from(absent, None, MapProof(path))
 
 
 def test_leaves_and_nodes_cannot_be_taken_for_each_other_or_for_the_logs() -> None:

@@ -11,10 +11,10 @@ import pytest
 from cinesync.cli import proof_files
 from cinesync.cli.proof_files import Unreadable
 from cinesync.proofs import canonical_json, genesis, keys, merkle_log, receipts
-from cinesync.proofs.receipts import Certificate, Receipt
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.receipts import HeaderCertificate, Receipt
+from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.proofs.tlog_proof import tlog_proof
-from tests.support.ledger_chains import START, Chain, chain, entry, founders, replaced
+from tests.support.ledger_chains import START, MemoryChain, chain, entry, founders, replaced
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def test_an_altered_byte_anywhere_is_refused() -> None:
     for at in range(len(DATA)):
         for piece in (bytes([DATA[at] ^ 1]), bytes([DATA[at] ^ 0x20]), b""):
             altered = DATA[:at] + piece + DATA[at + 1 :]
-            with pytest.raises(Invalid) as refusal:
+            with pytest.raises(InvalidDocument) as refusal:
                 receipts.verify(altered)
             assert "\n" not in str(refusal.value)
 
@@ -55,11 +55,11 @@ def test_an_altered_byte_anywhere_is_refused() -> None:
 @pytest.mark.parametrize("added", [b" ", b"\n", b"\x00", b"{}"])
 def test_not_a_byte_may_be_added(added: bytes) -> None:
     for altered in (DATA + added, added + DATA):
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidDocument):
             receipts.verify(altered)
 
 
-Change = Callable[[dict[str, Any]], Any]
+ValueUpdate = Callable[[dict[str, Any]], Any]
 
 
 def _upper_s(value: dict[str, Any]) -> None:
@@ -133,10 +133,10 @@ def _upper_s(value: dict[str, Any]) -> None:
     ],
     ids=map(str, count()),
 )
-def test_a_refusal_says_what_and_where(change: Change, where: str) -> None:
+def test_a_refusal_says_what_and_where(change: ValueUpdate, where: str) -> None:
     value = GOOD.to_json()
     change(value)
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(InvalidDocument) as refusal:
         receipts.verify(canonical_json.dump(value))
     assert where in str(refusal.value)
 
@@ -177,7 +177,7 @@ def test_what_a_validator_signs_can_be_spelled_by_hand() -> None:
 
 def test_another_chain_with_the_same_validators_is_not_this_one() -> None:
     other = genesis.Genesis("other", START, founders().configuration)
-    with pytest.raises(Invalid, match="another chain"):
+    with pytest.raises(InvalidDocument, match="another chain"):
         receipts.verify(DATA, other)
 
 
@@ -185,19 +185,19 @@ def test_a_path_of_the_right_length_to_another_entry_is_refused() -> None:
     made = chain()
     other = made.receipt(4)
     forged = replaced(other, entry=entry(5), index=4)
-    with pytest.raises(Invalid, match="do not lead to the signed root"):
+    with pytest.raises(InvalidDocument, match="do not lead to the signed root"):
         receipts.verify(forged.encode())
 
 
 def test_a_receipt_is_bounded() -> None:
-    with pytest.raises(Invalid, match="larger than"):
+    with pytest.raises(InvalidDocument, match="larger than"):
         receipts.verify(b" " * (receipts.RECEIPT_BYTES_MAX + 1))
 
 
 # validators that change
 
 
-def reformed() -> Chain:
+def reformed() -> MemoryChain:
     made = chain(4)
     made.elect((1, 2, 3, 4))
     made.grow(entry(100))
@@ -215,7 +215,7 @@ def test_receipts_follow_the_validators_from_set_to_set() -> None:
 
 def test_who_has_left_signs_no_more() -> None:
     made = reformed()
-    with pytest.raises(Invalid, match=r"signatures\[0\].replica: 0 is no validator"):
+    with pytest.raises(InvalidDocument, match=r"signatures\[0\].replica: 0 is no validator"):
         receipts.verify(made.receipt(0, signers=(0, 1, 2)).encode())
 
 
@@ -223,14 +223,14 @@ def test_a_set_that_its_elders_did_not_sign_is_refused() -> None:
     made = chain(4)
     made.elect((4, 5, 6, 7), signers=(4, 5, 6))
     made.grow(entry(100))
-    with pytest.raises(Invalid, match=r"receipt.links\[0\]: not signed by a quorum"):
+    with pytest.raises(InvalidDocument, match=r"receipt.links\[0\]: not signed by a quorum"):
         receipts.verify(made.receipt(0, signers=(4, 5, 6)).encode())
 
 
 def test_a_link_left_out_or_repeated_is_missed() -> None:
     receipt = reformed().receipt(0, signers=(2, 3, 4))
     for links in ([], [*receipt.links, *receipt.links]):
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidDocument):
             receipts.verify(replaced(receipt, links=links).encode())
 
 
@@ -240,7 +240,7 @@ def test_an_altered_byte_of_a_link_is_refused() -> None:
     for at in range(0, len(link), 7):
         digit = "0" if link[at] != "0" else "1"
         value["links"][0] = link[:at] + digit + link[at + 1 :]
-        with pytest.raises(Invalid, match=r"receipt\."):
+        with pytest.raises(InvalidDocument, match=r"receipt\."):
             receipts.verify(canonical_json.dump(value))
 
 
@@ -271,13 +271,13 @@ def test_a_file_that_cannot_be_read_is_not_called_invalid(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("data", [b"", b"not json", b"[]", b"x" * 3_000_000, b"\xff"])
 def test_a_file_that_is_no_receipt_is_invalid(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidDocument):
         proof_files.verify_file(write(tmp_path / "file", data))
 
 
 @pytest.mark.parametrize("data", [b"{}", b"no", b'{"format":"cinesync-genesis/1"}'])
 def test_a_file_that_is_no_genesis_is_invalid(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(Invalid, match="genesis"):
+    with pytest.raises(InvalidDocument, match="genesis"):
         proof_files.load_genesis(write(tmp_path / "genesis", data))
 
 
@@ -300,11 +300,11 @@ def test_a_receipt_goes_out_as_a_transparency_log_proof() -> None:
 
 
 def test_a_certificate_without_signatures_is_shaped_but_proves_nothing() -> None:
-    forged: Receipt = replaced(GOOD, certificate=Certificate(0, {}))
-    with pytest.raises(Invalid, match="0 of the 3"):
+    forged: Receipt = replaced(GOOD, certificate=HeaderCertificate(0, {}))
+    with pytest.raises(InvalidDocument, match="0 of the 3"):
         receipts.verify(forged.encode())
 
 
 def test_an_empty_log_has_a_root() -> None:
-    made = Chain()
+    made = MemoryChain()
     assert made.grow().root == merkle_log.EMPTY

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from cinesync.pbft.messages import Request
 from cinesync.proofs import canonical_json, merkle_log, merkle_map, subjects
-from cinesync.proofs.headers import Header
-from cinesync.validator import chain_store, state_machine, subject_map
-from cinesync.validator.chain_store import Chain, OldFormat, check_file
-from cinesync.validator.journal import Journal, open_journal
-from cinesync.validator.state_machine import Ledger
+from cinesync.proofs.headers import BlockHeader
+from cinesync.validator import state_machine
+from cinesync.validator.state_machine import LedgerStateMachine
+from cinesync.validator.storage import chain_store, subject_map
+from cinesync.validator.storage.chain_store import ChainStore, OldFormat, check_file
+from cinesync.validator.storage.journal import Journal, open_journal
 from tests.support.ledger_chains import START, entry, founders
 
 
@@ -26,7 +27,7 @@ def request(*numbers: int) -> Request:
     return Request("ledger", 1, tuple(entry(number).encode() for number in numbers))
 
 
-def grow(ledger: Ledger, *numbers: int) -> list[int]:
+def grow(ledger: LedgerStateMachine, *numbers: int) -> list[int]:
     height = ledger.chain.height + 1
     applied = ledger.apply(height, START + height, [request(*numbers)])
     assert ledger.chain.head is not None
@@ -35,25 +36,27 @@ def grow(ledger: Ledger, *numbers: int) -> list[int]:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(founders(), Chain(tmp_path / "chain.sqlite"))
+def ledger(tmp_path: Path) -> Iterator[LedgerStateMachine]:
+    made = LedgerStateMachine(founders(), ChainStore(tmp_path / "chain.sqlite"))
     yield made
     made.chain.close()
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(founders(), Chain(tmp_path / "other.sqlite"))
+def other(tmp_path: Path) -> Iterator[LedgerStateMachine]:
+    made = LedgerStateMachine(founders(), ChainStore(tmp_path / "other.sqlite"))
     yield made
     made.chain.close()
 
 
-def head(ledger: Ledger) -> Header:
+def head(ledger: LedgerStateMachine) -> BlockHeader:
     assert ledger.chain.head is not None
     return ledger.chain.head
 
 
-def test_equal_blocks_make_equal_chains(ledger: Ledger, other: Ledger) -> None:
+def test_equal_blocks_make_equal_chains(
+    ledger: LedgerStateMachine, other: LedgerStateMachine
+) -> None:
     for one in (ledger, other):
         grow(one, 1, 2, 3)
         grow(one)
@@ -62,7 +65,7 @@ def test_equal_blocks_make_equal_chains(ledger: Ledger, other: Ledger) -> None:
     assert ledger.snapshot(3) == other.snapshot(3)
 
 
-def test_an_event_that_is_there_is_not_appended_again(ledger: Ledger) -> None:
+def test_an_event_that_is_there_is_not_appended_again(ledger: LedgerStateMachine) -> None:
     assert grow(ledger, 1, 2, 1) == [0, 1, 0]
     assert grow(ledger, 3, 2) == [2, 1]
     assert head(ledger).size == 3
@@ -70,20 +73,22 @@ def test_an_event_that_is_there_is_not_appended_again(ledger: Ledger) -> None:
     assert [state_machine.places(result) for result in found.results] == [[3], [3, 4]]
 
 
-def test_a_chain_is_the_same_after_it_was_opened_again(ledger: Ledger) -> None:
+def test_a_chain_is_the_same_after_it_was_opened_again(ledger: LedgerStateMachine) -> None:
     grow(ledger, *range(7))
     ledger.chain.commit()
-    again = Ledger(founders(), Chain(ledger.chain.path))
+    again = LedgerStateMachine(founders(), ChainStore(ledger.chain.path))
     grow(ledger, 7, 8)
     ledger.chain.commit()
     again.chain.close()
-    again = Ledger(founders(), Chain(ledger.chain.path))
+    again = LedgerStateMachine(founders(), ChainStore(ledger.chain.path))
     assert head(again) == head(ledger)
     assert again.chain.log.root() == ledger.chain.log.root()
     again.chain.close()
 
 
-def test_blocks_that_a_crash_took_from_the_file_are_applied_again(ledger: Ledger) -> None:
+def test_blocks_that_a_crash_took_from_the_file_are_applied_again(
+    ledger: LedgerStateMachine,
+) -> None:
     grow(ledger, 1, 2)
     ledger.snapshot(1)
     grow(ledger, 3)
@@ -93,17 +98,17 @@ def test_blocks_that_a_crash_took_from_the_file_are_applied_again(ledger: Ledger
     crashed.close()
     assert height == 1  # a transaction takes several, and this one has not ended
     ledger.chain._connection.execute("ROLLBACK")
-    again = Ledger(founders(), Chain(ledger.chain.path))
+    again = LedgerStateMachine(founders(), ChainStore(ledger.chain.path))
     grow(again, 3)
     grow(again, 4)
     assert head(again) == head(ledger)
     again.chain.close()
-    again = Ledger(founders(), Chain(ledger.chain.path))
+    again = LedgerStateMachine(founders(), ChainStore(ledger.chain.path))
     assert head(again) == head(ledger)
     again.chain.close()
 
 
-def test_only_entries_are_valid_operations(ledger: Ledger) -> None:
+def test_only_entries_are_valid_operations(ledger: LedgerStateMachine) -> None:
     assert ledger.validate(entry(1).encode())
     assert not ledger.validate(b"{}")
     assert not ledger.validate(entry(1).encode() + b" ")
@@ -114,7 +119,9 @@ def test_only_entries_are_valid_operations(ledger: Ledger) -> None:
 def test_what_is_cut_off_and_applied_again_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, sizes: Sequence[int], data: st.DataObject
 ) -> None:
-    made = Ledger(founders(), Chain(tmp_path_factory.mktemp("chain") / "chain.sqlite"))
+    made = LedgerStateMachine(
+        founders(), ChainStore(tmp_path_factory.mktemp("chain") / "chain.sqlite")
+    )
     numbers = iter(range(100))
     blocks = [[next(numbers) for _ in range(size)] for size in sizes]
     for block in blocks:
@@ -142,7 +149,9 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_state_is_rebuilt_from_the_chunks_of_others(ledger: Ledger, other: Ledger) -> None:
+def test_a_state_is_rebuilt_from_the_chunks_of_others(
+    ledger: LedgerStateMachine, other: LedgerStateMachine
+) -> None:
     for number in range(0, 30, 3):
         grow(ledger, number, number + 1, number + 2)
     wanted = head(ledger)
@@ -163,7 +172,9 @@ def test_a_state_is_rebuilt_from_the_chunks_of_others(ledger: Ledger, other: Led
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_chunk_that_does_not_belong_is_refused(ledger: Ledger, other: Ledger) -> None:
+def test_a_chunk_that_does_not_belong_is_refused(
+    ledger: LedgerStateMachine, other: LedgerStateMachine
+) -> None:
     for number in range(20):
         grow(ledger, number)
     snapshot = ledger.snapshot(20)
@@ -182,22 +193,22 @@ def test_a_chunk_that_does_not_belong_is_refused(ledger: Ledger, other: Ledger) 
     assert ledger.chunk(20, -1) is None
 
 
-def test_a_chain_that_begins_anew_keeps_what_it_had(ledger: Ledger) -> None:
+def test_a_chain_that_begins_anew_keeps_what_it_had(ledger: LedgerStateMachine) -> None:
     """After its journal was lost: nobody else may have it."""
     grow(ledger, 1, 2)
     had = head(ledger)
     for _ in range(2):
-        ledger.begin_anew()
+        ledger.reset()
         assert (ledger.chain.height, ledger.chain.head) == (0, None)
-    kept = Chain(ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged"))
+    kept = ChainStore(ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged"))
     assert kept.head == had
     kept.close()
     grow(ledger, 3)
-    ledger.begin_anew()
+    ledger.reset()
     assert ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged-2").exists()
 
 
-def test_the_empty_chain_is_a_state_too(ledger: Ledger) -> None:
+def test_the_empty_chain_is_a_state_too(ledger: LedgerStateMachine) -> None:
     grow(ledger, 1)
     assert ledger.restore(0, b"")
     assert ledger.chain.head is None
@@ -256,10 +267,10 @@ def test_a_damaged_journal_is_set_aside(tmp_path: Path, harm: str) -> None:
 CRAMPED = """
 import resource, sys
 from pathlib import Path
-from cinesync.validator import chain_store, journal
+from cinesync.validator.storage import chain_store, journal
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 path = Path(sys.argv[1])
-{"chain": chain_store.Chain, "journal": journal.open_journal}[path.stem](path)
+{"chain": chain_store.ChainStore, "journal": journal.open_journal}[path.stem](path)
 """
 
 
@@ -289,11 +300,13 @@ def test_a_chain_that_there_is_no_room_for_is_not_there(tmp_path: Path, room_byt
     path = tmp_path / "chain.sqlite"
     assert open_cramped(path, room_bytes).startswith("sqlite3.OperationalError")
     assert not path.exists()
-    Chain(path).close()
+    ChainStore(path).close()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_block_that_cannot_be_stored_leaves_the_chain_as_it_was(ledger: Ledger) -> None:
+def test_a_block_that_cannot_be_stored_leaves_the_chain_as_it_was(
+    ledger: LedgerStateMachine,
+) -> None:
     grow(ledger, 1)
     ledger.chain.commit()
     kept = ledger.chain.headers(0, 10)
@@ -303,7 +316,7 @@ def test_a_block_that_cannot_be_stored_leaves_the_chain_as_it_was(ledger: Ledger
     assert ledger.chain.headers(0, 10) == kept
 
 
-def test_what_is_not_there_is_not_found(ledger: Ledger) -> None:
+def test_what_is_not_there_is_not_found(ledger: LedgerStateMachine) -> None:
     assert ledger.chain.header(1) is None
     assert ledger.chain.entries_of_block(1) == []
     assert ledger.chain.entry(entry(1).event_id) is None
@@ -313,11 +326,11 @@ def test_what_is_not_there_is_not_found(ledger: Ledger) -> None:
 # the map
 
 
-def values_of(ledger: Ledger) -> dict[str, bytes | None]:
+def values_of(ledger: LedgerStateMachine) -> dict[str, bytes | None]:
     return {str(UUID(int=at)): ledger.chain.map.find(str(UUID(int=at)))[0] for at in range(4)}
 
 
-def test_the_map_has_all_entries_of_each_booking_in_order(ledger: Ledger) -> None:
+def test_the_map_has_all_entries_of_each_booking_in_order(ledger: LedgerStateMachine) -> None:
     grow(ledger, 1, 2, 4)
     grow(ledger, 3, 7)
     leaves = {
@@ -335,14 +348,14 @@ def test_the_map_has_all_entries_of_each_booking_in_order(ledger: Ledger) -> Non
     assert merkle_map.root_from(subjects.key_of(nobody), None, proof) == root
 
 
-def test_a_map_that_was_not_written_back_catches_up(ledger: Ledger) -> None:
+def test_a_map_that_was_not_written_back_catches_up(ledger: LedgerStateMachine) -> None:
     grow(ledger, 1, 2, 3)
     ledger.chain.settle()
     grow(ledger, 4, 8)
     grow(ledger, 6)
     assert ledger.chain.map.height == 1
     ledger.chain.commit()
-    again = Ledger(founders(), Chain(ledger.chain.path))
+    again = LedgerStateMachine(founders(), ChainStore(ledger.chain.path))
     assert again.chain.map.height == 3
     assert again.chain.map.root == head(ledger).map_root
     assert values_of(again) == values_of(ledger)
@@ -350,7 +363,7 @@ def test_a_map_that_was_not_written_back_catches_up(ledger: Ledger) -> None:
 
 
 def test_a_map_is_written_back_when_much_of_it_has_changed(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: LedgerStateMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subject_map, "NODES_CHANGED_MAX", 1)
     monkeypatch.setattr(subject_map, "DEPTH_KEPT_MAX", -1)  # nothing stays in memory
@@ -367,7 +380,7 @@ def test_a_map_is_written_back_when_much_of_it_has_changed(
 
 
 @pytest.mark.parametrize("harm", ["DELETE FROM map WHERE place <> ''", "UPDATE map SET node = '?'"])
-def test_a_damaged_map_is_a_damaged_chain(ledger: Ledger, harm: str) -> None:
+def test_a_damaged_map_is_a_damaged_chain(ledger: LedgerStateMachine, harm: str) -> None:
     operations = tuple(entry(number, booking=number).encode() for number in range(60))
     ledger.apply(1, START + 1, [Request("ledger", 1, operations)])
     ledger.chain.settle()
@@ -380,12 +393,12 @@ def test_a_damaged_map_is_a_damaged_chain(ledger: Ledger, harm: str) -> None:
 
 
 def _grow_again(path: Path) -> None:
-    again = Ledger(founders(), Chain(path))
+    again = LedgerStateMachine(founders(), ChainStore(path))
     more = tuple(entry(number, booking=number - 60).encode() for number in range(60, 120))
     again.apply(2, START + 2, [Request("ledger", 1, more)])
 
 
-def test_a_chain_whose_map_is_another_blocks_is_damaged(ledger: Ledger) -> None:
+def test_a_chain_whose_map_is_another_blocks_is_damaged(ledger: LedgerStateMachine) -> None:
     grow(ledger, 1)
     ledger.chain.settle()
     grow(ledger, 2)
@@ -395,7 +408,7 @@ def test_a_chain_whose_map_is_another_blocks_is_damaged(ledger: Ledger) -> None:
     connection.commit()
     connection.close()
     with pytest.raises(sqlite3.DatabaseError, match="not that of the last block"):
-        Chain(ledger.chain.path)
+        ChainStore(ledger.chain.path)
 
 
 def test_a_chain_of_an_older_format_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -405,7 +418,7 @@ def test_a_chain_of_an_older_format_is_refused_and_left_as_it_is(tmp_path: Path)
     connection.close()
     before = path.read_bytes()
     with pytest.raises(OldFormat, match=r"another version of CineSync .* nothing was changed"):
-        Chain(path)
+        ChainStore(path)
     with pytest.raises(OldFormat, match=path.name):
         check_file(path)
     assert path.read_bytes() == before
@@ -413,8 +426,8 @@ def test_a_chain_of_an_older_format_is_refused_and_left_as_it_is(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: Ledger) -> None:
-    def read_again(made: Chain) -> list[bytes]:
+def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: LedgerStateMachine) -> None:
+    def read_again(made: ChainStore) -> list[bytes]:
         end = made.stream_end
         starts = range(0, end, 1000)
         return [merkle_log.leaf_hash(made.stream(at, min(at + 1000, end))) for at in starts]
@@ -424,7 +437,7 @@ def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: Ledger) -> N
         ledger.chain.commit()
         hashes = ledger.chain.chunk_hashes(ledger.chain.stream_end)
         assert hashes == read_again(ledger.chain)
-        opened = Chain(ledger.chain.path)
+        opened = ChainStore(ledger.chain.path)
         assert opened.chunk_hashes(opened.stream_end) == hashes
         opened.close()
     ledger.chain.cut(4)
@@ -432,12 +445,14 @@ def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: Ledger) -> N
     assert ledger.chain.chunk_hashes(ledger.chain.stream_end) == read_again(ledger.chain)
 
 
-def test_a_header_is_spelled_as_the_canonical_encoder_does(ledger: Ledger) -> None:
+def test_a_header_is_spelled_as_the_canonical_encoder_does(ledger: LedgerStateMachine) -> None:
     grow(ledger, 1, 2)
     assert head(ledger).encoded == canonical_json.dump(head(ledger).to_json())
 
 
-def test_an_altered_map_makes_a_header_that_nobody_else_has(ledger: Ledger, other: Ledger) -> None:
+def test_an_altered_map_makes_a_header_that_nobody_else_has(
+    ledger: LedgerStateMachine, other: LedgerStateMachine
+) -> None:
     """As with any other part of a header: the quorum's signatures are not over this one."""
     for one in (ledger, other):
         grow(one, 1, 2, 3)
@@ -453,7 +468,7 @@ def test_an_altered_map_makes_a_header_that_nobody_else_has(ledger: Ledger, othe
 
 
 def test_a_state_whose_map_is_not_that_of_its_header_is_not_taken(
-    ledger: Ledger, other: Ledger
+    ledger: LedgerStateMachine, other: LedgerStateMachine
 ) -> None:
     ledger.chain.map.replace({entry(5).booking_id: bytes([1] * 32)})
     grow(ledger, 1, 2, 3)

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from cinesync.ledger import verified_reads
+from cinesync.ledger import queries
 from cinesync.ledger.model import ValidatorsAway
 from cinesync.pbft.messages import CLIENT_WINDOW
 from cinesync.proofs import merkle_map, subjects
-from cinesync.proofs.headers import Header
-from cinesync.proofs.receipts import Certificate
+from cinesync.proofs.headers import BlockHeader
+from cinesync.proofs.receipts import HeaderCertificate
 from cinesync.validator import certify, home, provisioning
-from cinesync.validator.client import LedgerClient, NoQuorum, _attests
-from tests.support.ledger_chains import Chain, entry
+from cinesync.validator.network.client import LedgerClient, NoQuorum, _attests
+from tests.support.ledger_chains import MemoryChain, entry
 
 STANDING = {
     "replica": 1,
@@ -55,7 +55,7 @@ async def test_one_liar_cannot_move_the_height(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     say(client, monkeypatch, STANDING, LIES[at], STANDING, STANDING)
-    assert await verified_reads.Reader(client).height() == 7
+    assert await queries.LedgerQueries(client).height() == 7
     assert await client.agreed("status") == STANDING
     await client._find_primary()
     assert client._primary == 3
@@ -67,7 +67,7 @@ async def test_too_few_answers_are_no_answer(
     say(client, monkeypatch, STANDING, "lie", 5, None)
     assert await client.agreed("status") is None
     with pytest.raises(ValidatorsAway):
-        await verified_reads.Reader(client).height()
+        await queries.LedgerQueries(client).height()
     await client._find_primary()
     assert client._primary is None
 
@@ -75,7 +75,7 @@ async def test_too_few_answers_are_no_answer(
 async def test_lies_about_entries_and_proofs_are_no_receipt(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Chain()
+    made = MemoryChain()
     header = made.grow(entry(1))
     certificate = made.certify(header, (0, 1, 2, 3))
     lies = [{"index": 0, "entry": 7}, {"index": -1, "entry": "{}"}, "no", {"index": 0}]
@@ -89,14 +89,14 @@ async def test_lies_about_entries_and_proofs_are_no_receipt(
 async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.validator.client.CERTIFY_TRIES_MAX", 1)
-    made = Chain(genesis=client.genesis)
+    monkeypatch.setattr("cinesync.validator.network.client.CERTIFY_TRIES_MAX", 1)
+    made = MemoryChain(genesis=client.genesis)
     made.grow(entry(1))
 
-    async def known(_height: int) -> Certificate:
+    async def known(_height: int) -> HeaderCertificate:
         return made.certify(made.blocks[-1])
 
-    async def header(_height: int) -> Header:
+    async def header(_height: int) -> BlockHeader:
         return made.blocks[-1]
 
     monkeypatch.setattr(client, "header", header)
@@ -116,21 +116,21 @@ async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
 async def test_lies_about_signatures_make_no_certificate(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.validator.client.CERTIFY_TRIES_MAX", 1)
-    header = Chain().grow(entry(1)).to_json()
+    monkeypatch.setattr("cinesync.validator.network.client.CERTIFY_TRIES_MAX", 1)
+    header = MemoryChain().grow(entry(1)).to_json()
     say(client, monkeypatch, [header], [header], [header], [header])
     with pytest.raises(NoQuorum, match="no certificate for height 1"):
         await client.certify(1)
     for word in ({"signature": "zz"}, {"signature": 7}, {}, None, {"signature": "00" * 64}):
-        assert not _attests(client.configuration, Chain().grow(entry(1)), 0, word)
+        assert not _attests(client.configuration, MemoryChain().grow(entry(1)), 0, word)
 
 
 async def test_what_was_given_up_does_not_stand_in_the_way(client: LedgerClient) -> None:
     for _ in range(CLIENT_WINDOW):
         client._pbft.submit((entry(1).encode(),))
-    assert client._pbft.room == 0
+    assert client._pbft.window_left == 0
     client.start_from(10**9)
-    assert client._pbft.room == CLIENT_WINDOW
+    assert client._pbft.window_left == CLIENT_WINDOW
     assert client._pbft.next_sequence == 10**9
     client.start_from(1)
     assert client._pbft.next_sequence == 10**9

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cinesync.validator import home, provisioning
-from cinesync.validator.driver import LoopEnded, Replicator
+from cinesync.validator.driver import LoopEnded, ValidatorDriver
 from tests.integration.chassis.toy.child import free_port
 
 
@@ -16,14 +16,14 @@ async def test_the_end_of_a_loop_ends_the_validator(
 ) -> None:
     """Its supervisor starts it again."""
 
-    async def end(_: Replicator) -> None:
+    async def end(_: ValidatorDriver) -> None:
         await asyncio.sleep(0)
         if error is not None:
             raise error
 
     provisioning.init(tmp_path, [f"127.0.0.1:{free_port()}" for _ in range(4)])
-    replicator = Replicator(home.load(tmp_path / "validator-0"))
-    monkeypatch.setattr(Replicator, "_tick", end)
+    replicator = ValidatorDriver(home.load(tmp_path / "validator-0"))
+    monkeypatch.setattr(ValidatorDriver, "_tick", end)
     async with asyncio.timeout(30):
         with pytest.raises(LoopEnded if error is None else RuntimeError):
             await replicator.run()

@@ -13,17 +13,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from cinesync.pbft.log import Accepted, Content, Damaged, Journal
-from cinesync.pbft.messages import Block, Decided, Link, digest
+from cinesync.pbft.log import Accepted, Content, Damaged, RecordChain
+from cinesync.pbft.messages import ConsensusBlock, Decided, EpochLink, digest
 from cinesync.proofs import canonical_json, entries, genesis, headers, merkle_log
-from cinesync.proofs.entries import BadEntry, Entry
+from cinesync.proofs.entries import BadEntry, LedgerEntry
 from cinesync.proofs.epochs import Epochs
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.headers import Header
-from cinesync.proofs.strict_json import Invalid
-from cinesync.validator import inspect, provisioning
-from cinesync.validator.chain_store import check_format
-from cinesync.validator.inspect import Altered, Sets
+from cinesync.proofs.headers import BlockHeader
+from cinesync.proofs.strict_json import InvalidDocument
+from cinesync.validator import provisioning
+from cinesync.validator.inspection import inspect
+from cinesync.validator.inspection.inspect import Altered, ValidatorSets
+from cinesync.validator.storage.chain_store import check_format
 
 # As bytes, whatever somebody made of them.
 HEADERS: Final = "SELECT height, CAST(header AS BLOB) FROM blocks ORDER BY height"
@@ -31,7 +32,7 @@ ENTRIES: Final = "SELECT CAST(data AS BLOB) FROM entries ORDER BY idx"
 SIZE: Final = "SELECT max(idx) FROM entries"
 
 
-class Unreadable(Exception):
+class NoReadableReplica(Exception):
     """No replica's file can be read; the message says why of each."""
 
 
@@ -46,20 +47,21 @@ class LogRead:
 
 
 def read_log(
-    folder: Path, begin: Callable[[], None], take: Callable[[list[Entry]], None]
+    folder: Path, begin: Callable[[], None], take: Callable[[list[LedgerEntry]], None]
 ) -> LogRead:
     """Give every entry of the longest sound replica to `take`, block by block.
 
     `begin` is called before the first of each replica that is tried: forget what came before.
-    Raises OSError, Invalid (genesis), OldFormat, Unreadable, and Altered when none is sound.
+    Raises OSError, InvalidDocument (genesis), OldFormat, NoReadableReplica, and Altered when none
+    is sound.
     """
     start = genesis.load((folder / provisioning.GENESIS_FILE).read_bytes())
-    sets, findings, is_altered = Sets(folder, start), list[str](), False
+    sets, findings, is_altered = ValidatorSets(folder, start), list[str](), False
     order = sorted(sets.replicas(), key=lambda replica: _size(folder, replica), reverse=True)
     for replica in order:
         begin()
         others = {other: _chain(folder, other) for other in order if other != replica}
-        walk = _Walk(start, sets.signs, replica)
+        walk = _LogScan(start, sets.signs, replica)
         try:
             walk.run(_chain(folder, replica), others, take)
         except Altered as error:
@@ -71,19 +73,21 @@ def read_log(
             continue
         findings += walk.findings
         return LogRead(replica, walk.blocks, walk.log.size, findings)
-    raise (Altered if is_altered else Unreadable)("; ".join(["no replica is sound", *findings]))
+    raise (Altered if is_altered else NoReadableReplica)(
+        "; ".join(["no replica is sound", *findings])
+    )
 
 
-def check_file(path: Path, start: Genesis, links: Sequence[Link]) -> LogRead:
+def check_file(path: Path, start: Genesis, links: Sequence[EpochLink]) -> LogRead:
     """One chain by itself, from the genesis on. Raises Altered, OldFormat, sqlite3.Error."""
     epochs = Epochs(start)
     epochs.learn(links)
-    walk = _Walk(start, lambda header: epochs.of(header) is epochs.at(header.height))
+    walk = _LogScan(start, lambda header: epochs.of(header) is epochs.at(header.height))
     walk.run(path, {}, lambda _: None)
     return LogRead(blocks=walk.blocks, entries=walk.log.size)
 
 
-def decided_entries(folder: Path) -> Iterator[Entry]:
+def decided_entries(folder: Path) -> Iterator[LedgerEntry]:
     """What a quorum decided and the journals hold, whether the chain's file has it yet or not."""
     for home in sorted(folder.glob("validator-*")):
         with suppress(sqlite3.Error, Damaged):
@@ -92,12 +96,12 @@ def decided_entries(folder: Path) -> Iterator[Entry]:
                     yield from (entries.decode(data) for data in request.operations)
 
 
-def _decided_blocks(path: Path) -> list[Block]:
+def _decided_blocks(path: Path) -> list[ConsensusBlock]:
     with closing(inspect.open_file(path)) as connection:
         rows = connection.execute("SELECT record FROM records ORDER BY seq").fetchall()
-    known: dict[bytes, Block | None] = {}
-    found: list[Block] = []
-    for entry in Journal().open([bytes(row[0]) for row in rows]):
+    known: dict[bytes, ConsensusBlock | None] = {}
+    found: list[ConsensusBlock] = []
+    for entry in RecordChain().decode([bytes(row[0]) for row in rows]):
         match entry:
             case Accepted() if entry.pre_prepare.block is not None:
                 known[entry.pre_prepare.digest] = entry.pre_prepare.block
@@ -122,10 +126,12 @@ def _size(folder: Path, replica: int) -> int:
     return -1 if last is None else int(last)
 
 
-class _Walk:
+class _LogScan:
     """One replica from the genesis on, beside the headers of the others."""
 
-    def __init__(self, start: Genesis, signs: Callable[[Header], bool], replica: int = -1) -> None:
+    def __init__(
+        self, start: Genesis, signs: Callable[[BlockHeader], bool], replica: int = -1
+    ) -> None:
         self._start = start
         self._signs = signs
         self._replica = replica
@@ -135,7 +141,7 @@ class _Walk:
         self.findings: list[str] = []
 
     def run(
-        self, path: Path, others: Mapping[int, Path], take: Callable[[list[Entry]], None]
+        self, path: Path, others: Mapping[int, Path], take: Callable[[list[LedgerEntry]], None]
     ) -> None:
         """Raises Altered, OldFormat, sqlite3.Error."""
         with ExitStack() as stack:
@@ -186,10 +192,10 @@ class _Walk:
             what = f"block {height} is not what replica {self._replica} has"
             self.findings.append(f"replica {replica}: {what}")
 
-    def _header(self, height: int, raw: bytes) -> Header:
+    def _header(self, height: int, raw: bytes) -> BlockHeader:
         try:
             header = headers.from_json(canonical_json.load(raw), "header")
-        except (Invalid, canonical_json.NotCanonical) as error:
+        except (InvalidDocument, canonical_json.NotCanonical) as error:
             raise Altered(f"block {height}: {error}") from error
         if not header.height == height == self.blocks + 1 or header.size < self.log.size:
             raise Altered(f"after block {self.blocks}: the height or the size was altered")
@@ -199,7 +205,7 @@ class _Walk:
             raise Altered(f"block {height}: header.validators is not the set in force there")
         return header
 
-    def _entries(self, header: Header, data: Sequence[bytes]) -> list[Entry]:
+    def _entries(self, header: BlockHeader, data: Sequence[bytes]) -> list[LedgerEntry]:
         if self.log.size + len(data) != header.size:
             at = self.log.size + len(data)
             raise Altered(f"entry {at} of block {header.height} is missing")

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 
 from cinesync.chassis import telemetry
 from cinesync.pbft.catch_up import LINKS_PER_ANSWER
-from cinesync.pbft.messages import FRAME_BYTES_MAX, Link, Links, encode
+from cinesync.pbft.messages import FRAME_BYTES_MAX, EpochLink, EpochLinks, encode
 from cinesync.validator import provisioning
 
 log = telemetry.get_logger(__name__)
@@ -36,7 +36,7 @@ READ_BYTES_MAX: Final = 256 * 1024
 _LENGTH: Final = struct.Struct(">I")
 
 
-class Kind(Enum):
+class FrameKind(Enum):
     """The first byte of a frame."""
 
     CONSENSUS = b"p"
@@ -46,7 +46,7 @@ class Kind(Enum):
     LINKS = b"l"  # how the validators changed since
 
 
-_KINDS: Final = {ord(kind.value): kind for kind in Kind}
+_KINDS: Final = {ord(kind.value): kind for kind in FrameKind}
 
 
 class BadFrame(Exception):
@@ -63,14 +63,14 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
 
 
-class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class QueryResponse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """To the query of that id; None: there is no such thing here."""
 
     id: int
     value: Any = None
 
 
-class Standing(msgspec.Struct, frozen=True):
+class ValidatorStatus(msgspec.Struct, frozen=True):
     """Where a validator says it stands."""
 
     replica: int
@@ -118,22 +118,22 @@ def peer_key(writer: asyncio.StreamWriter) -> bytes:
 
 
 def hello(epoch: int) -> bytes:
-    return pack(Kind.HELLO, b"%d" % epoch)
+    return pack(FrameKind.HELLO, b"%d" % epoch)
 
 
-def links_since(body: bytes, links: Sequence[Link]) -> bytes:
+def links_since(body: bytes, links: Sequence[EpochLink]) -> bytes:
     """The answer to a hello. Raises BadFrame."""
     if not (body.isdigit() and len(body) <= EPOCH_DIGITS_MAX):
         raise BadFrame("no number of an epoch")
     epoch = int(body)
-    return pack(Kind.LINKS, encode(Links(tuple(links[epoch : epoch + LINKS_PER_ANSWER]))))
+    return pack(FrameKind.LINKS, encode(EpochLinks(tuple(links[epoch : epoch + LINKS_PER_ANSWER]))))
 
 
-def pack(kind: Kind, body: bytes) -> bytes:
+def pack(kind: FrameKind, body: bytes) -> bytes:
     return b"".join((_LENGTH.pack(len(body) + 1), kind.value, body))
 
 
-async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[Kind, bytes]]:
+async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[FrameKind, bytes]]:
     """Until the peer hangs up. Raises BadFrame."""
     buffer = bytearray()
     with suppress(OSError):
@@ -147,7 +147,7 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[Kind, byte
             await asyncio.sleep(0)  # who sends without a pause leaves the others their turn
 
 
-def _frame(buffer: bytearray, at: int) -> tuple[Kind, bytes] | None:
+def _frame(buffer: bytearray, at: int) -> tuple[FrameKind, bytes] | None:
     """The frame that begins there, if all of it is here. Raises BadFrame."""
     start = at + _LENGTH.size
     if len(buffer) < start:
@@ -206,7 +206,7 @@ class Outgoing(Sender):
         self._hello = hello
         self.connected = False
 
-    async def run(self, receive: Callable[[Kind, bytes], None]) -> None:
+    async def run(self, receive: Callable[[FrameKind, bytes], None]) -> None:
         """Until cancelled; `receive` gets what comes back."""
         pause_seconds = RECONNECT_SECONDS_FIRST
         while True:
@@ -234,7 +234,7 @@ class Outgoing(Sender):
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        receive: Callable[[Kind, bytes], None],
+        receive: Callable[[FrameKind, bytes], None],
     ) -> None:
         flushing = asyncio.create_task(self.flush_to(writer))
         flushing.add_done_callback(lambda task: _hang_up(task, writer))
@@ -246,22 +246,24 @@ class Outgoing(Sender):
             await asyncio.gather(flushing, return_exceptions=True)
 
 
-async def first_links(reader: asyncio.StreamReader, receive: Callable[[Kind, bytes], None]) -> None:
+async def first_links(
+    reader: asyncio.StreamReader, receive: Callable[[FrameKind, bytes], None]
+) -> None:
     """From one who may be anybody: how the validators changed proves itself, all else does not."""
     async with asyncio.timeout(CONNECT_SECONDS_MAX):
         async for kind, body in frames(reader):
-            if kind is Kind.LINKS:
+            if kind is FrameKind.LINKS:
                 receive(kind, body)
             return
 
 
 async def tell_links(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, links: Sequence[Link]
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, links: Sequence[EpochLink]
 ) -> None:
     """To a stranger of our authority, who may have been a validator, or be one soon."""
     async with asyncio.timeout(CONNECT_SECONDS_MAX):
         async for kind, body in frames(reader):
-            if kind is not Kind.HELLO:
+            if kind is not FrameKind.HELLO:
                 raise BadFrame("from nobody of this chain")
             writer.write(links_since(body, links))
             await writer.drain()

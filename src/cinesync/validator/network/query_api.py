@@ -5,16 +5,16 @@ from typing import Any, Final
 
 from cinesync.pbft.replica import Replica
 from cinesync.proofs import merkle_log
-from cinesync.validator.chain_store import Chain, Placed
-from cinesync.validator.transport import Query, Standing
+from cinesync.validator.network.transport import Query, ValidatorStatus
+from cinesync.validator.storage.chain_store import ChainStore, StoredEntry
 
 HEADERS_MAX: Final = 50
 
 
-class Desk:
+class QueryApi:
     """Answers are JSON values; None: not here."""
 
-    def __init__(self, replica: Replica, chain: Chain) -> None:
+    def __init__(self, replica: Replica, chain: ChainStore) -> None:
         self._replica = replica
         self._chain = chain
         self._asks: dict[str, Callable[[Query], Any]] = {
@@ -34,9 +34,9 @@ class Desk:
         ask = self._asks.get(query.ask)
         return ask(query) if ask else None
 
-    def _status(self, _query: Query) -> Standing:
+    def _status(self, _query: Query) -> ValidatorStatus:
         core = self._replica.core
-        return Standing(
+        return ValidatorStatus(
             replica=core.me,
             epoch=core.configuration.epoch,
             view=core.view,
@@ -119,6 +119,6 @@ class Desk:
         return self._chain.log.size
 
 
-def _placed(placed: Placed) -> dict[str, Any]:
+def _placed(placed: StoredEntry) -> dict[str, Any]:
     text = placed.data.decode()
     return {"index": placed.index, "height": placed.height, "entry": text}

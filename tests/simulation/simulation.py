@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
-from cinesync.pbft.client import Outcome, PbftClient
+from cinesync.pbft.client import PbftClient, RequestOutcome
 from cinesync.pbft.core import Core
-from cinesync.pbft.messages import Configuration, Refused, digest_of
+from cinesync.pbft.messages import Configuration, MalformedMessage, digest_of
 from cinesync.pbft.ports import Parameters
-from cinesync.pbft.replica import Ready, Replica, Send, birth
+from cinesync.pbft.replica import Ready, Replica, Send, initial_log
 from tests.simulation.fakes import Disk, FakeApplication, FakeKeys, configuration
 from tests.simulation.invariants import Broken, Watch
 
@@ -23,7 +23,7 @@ PARAMETERS = Parameters(
     status_ticks=4,
     idle_ticks=16,
     in_flight_max=3,
-    hurry_max=3,
+    partial_in_flight_max=3,
     block_requests_max=4,
     pending_max=64,
     clock_skew_max=2_000,
@@ -104,7 +104,7 @@ class World:
         self.pressed: int | None = None  # whom the network treats worst
         self.boundaries = 0
         self.nodes = {
-            me: Node(me, Disk(birth(self.genesis)))
+            me: Node(me, Disk(initial_log(self.genesis)))
             for me in range(len(self.genesis.validators) + spares)
         }
         self.clients = {
@@ -112,7 +112,7 @@ class World:
             for client in self.genesis.clients
         }
         self.twins: dict[int, Node] = {}  # second memories behind one identity
-        self.outcomes: dict[tuple[str, int], Outcome] = {}
+        self.outcomes: dict[tuple[str, int], RequestOutcome] = {}
         self.asked: set[tuple[str, int]] = set()
         self.trace: Callable[[int, int | str, bytes], None] | None = None
         for node in self.nodes.values():
@@ -276,7 +276,7 @@ class World:
         elif node.replica is not None:
             try:
                 node.replica.step(source, frame, self.time + node.skew)
-            except Refused:
+            except MalformedMessage:
                 return
             self._pump(node)
 
@@ -296,7 +296,7 @@ class World:
 
     def ask(self, operation: bytes, name: str = "ada", change: Configuration | None = None) -> None:
         client = self.clients[name]
-        if client.room <= 0:
+        if client.window_left <= 0:
             return
         self.asked.add((name, client.next_sequence))
         for send in client.submit((operation,), change):
@@ -309,7 +309,7 @@ class World:
     def _answer(self, source: int, name: str, frame: bytes) -> None:
         try:
             outcome = self.clients[name].step(source, frame)
-        except Refused:
+        except MalformedMessage:
             return
         if outcome is not None:
             self.outcomes[name, outcome.sequence] = outcome
@@ -320,7 +320,11 @@ class World:
             (core.configuration for core in self._cores()), key=_epoch, default=self.genesis
         )
         for name, client in self.clients.items():
-            sends = client.follow(newest) if client.configuration != newest else client.tick()
+            sends = (
+                client.use_configuration(newest)
+                if client.configuration != newest
+                else client.tick()
+            )
             for send in sends:
                 self._from_client(name, send)
 

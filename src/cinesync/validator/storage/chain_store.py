@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from cinesync.chassis import durable
 from cinesync.proofs import canonical_json, entries, headers, merkle_log, merkle_map, subjects
-from cinesync.proofs.headers import Header
-from cinesync.validator import subject_map
-from cinesync.validator.journal import set_aside
-from cinesync.validator.subject_map import SubjectMap
+from cinesync.proofs.headers import BlockHeader
+from cinesync.validator.storage import subject_map
+from cinesync.validator.storage.journal import set_aside
+from cinesync.validator.storage.subject_map import SubjectMap
 
 SETTINGS: Final = """
 PRAGMA journal_mode = WAL;
@@ -63,7 +63,7 @@ class OldFormat(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class StoredEntry:
     """An entry and where it is."""
 
     index: int
@@ -71,7 +71,7 @@ class Placed:
     data: bytes
 
 
-class Chain:
+class ChainStore:
     """Raises OldFormat, and sqlite3.Error when the disk fails; the validator must then stop."""
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +79,7 @@ class Chain:
         self._open()
 
     def _open(self) -> None:
-        self._made: list[merkle_log.Row] = []
+        self._made: list[merkle_log.NodeRow] = []
         if not self.path.exists():
             _make(self.path)
         self._connection = sqlite3.connect(self.path, isolation_level=None)
@@ -93,7 +93,7 @@ class Chain:
         self.commit()
         self._connection.close()
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Be empty. What was here is kept: a validator that lost its journal may be the last one
         that has it."""
         if self.height == 0:
@@ -110,11 +110,11 @@ class Chain:
     def _remember(self) -> None:
         """What growing needs is kept in memory."""
         row = self._one("SELECT header, stream_end FROM blocks ORDER BY height DESC LIMIT 1")
-        self.head: Header | None = parse_header(row[0]) if row else None
+        self.head: BlockHeader | None = parse_header(row[0]) if row else None
         self.stream_end: int = row[1] if row else 0
         self.log = merkle_log.frontier(self.head.size if self.head else 0, self.node)
         whole = len(self._whole_chunks(self.stream_end))
-        self._tail = Tail(whole)
+        self._tail = StreamTail(whole)
         self._hash_chunks(self.stream(whole * CHUNK_BYTES, self.stream_end))
 
     def _catch_up(self) -> None:
@@ -140,7 +140,7 @@ class Chain:
 
     # write
 
-    def add(self, header: Header, fresh: Sequence[tuple[entries.Entry, bytes]]) -> None:
+    def add(self, header: BlockHeader, fresh: Sequence[tuple[entries.LedgerEntry, bytes]]) -> None:
         """Append a block whose leaves `self.log` has already taken through `place`.
 
         It is in the file with the next `commit`. An error takes all since the last one away.
@@ -163,7 +163,7 @@ class Chain:
                 self.map.save(header.height)
         self.head, self.stream_end = header, end
 
-    def place(self, fresh: Sequence[entries.Entry], leaves: Sequence[bytes]) -> None:
+    def place(self, fresh: Sequence[entries.LedgerEntry], leaves: Sequence[bytes]) -> None:
         """Grow log and map in memory; `add` stores what they made."""
         first = self.log.size
         pairs = zip(fresh, leaves, strict=True)
@@ -226,22 +226,22 @@ class Chain:
         found: bytes = row[0]
         return found
 
-    def header(self, height: int) -> Header | None:
+    def header(self, height: int) -> BlockHeader | None:
         row = self._one("SELECT header FROM blocks WHERE height = ?", height)
         return parse_header(row[0]) if row else None
 
-    def headers(self, after: int, limit: int) -> list[Header]:
+    def headers(self, after: int, limit: int) -> list[BlockHeader]:
         """From height `after` + 1 upwards."""
         limit = min(limit, BLOCKS_PER_READ_MAX)
         statement = "SELECT header FROM blocks WHERE height > ? ORDER BY height ASC LIMIT ?"
         return [parse_header(row[0]) for row in self._all(statement, after, limit)]
 
-    def entries_of_block(self, height: int) -> list[Placed]:
+    def entries_of_block(self, height: int) -> list[StoredEntry]:
         statement = "SELECT idx, height, data FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx"
         row = self._one("SELECT first, header FROM blocks WHERE height = ?", height)
         if row is None:
             return []
-        return [Placed(*r) for r in self._all(statement, row[0], parse_header(row[1]).size)]
+        return [StoredEntry(*r) for r in self._all(statement, row[0], parse_header(row[1]).size)]
 
     def leaves_of_block(self, height: int) -> tuple[int, list[bytes]]:
         """The index of its first entry, and the hashes of all of them."""
@@ -250,13 +250,13 @@ class Chain:
         rows = self._all(f"{statement} ORDER BY idx", row[0], parse_header(row[1]).size)
         return row[0], [leaf for _, leaf in rows]
 
-    def entries_of_booking(self, booking_id: str) -> list[Placed]:
+    def entries_of_booking(self, booking_id: str) -> list[StoredEntry]:
         statement = "SELECT idx, height, data FROM entries WHERE booking_id = ? ORDER BY idx"
-        return [Placed(*row) for row in self._all(statement, booking_id)]
+        return [StoredEntry(*row) for row in self._all(statement, booking_id)]
 
-    def entry(self, event_id: str) -> Placed | None:
+    def entry(self, event_id: str) -> StoredEntry | None:
         row = self._one("SELECT idx, height, data FROM entries WHERE event_id = ?", event_id)
-        return Placed(*row) if row else None
+        return StoredEntry(*row) if row else None
 
     def places(self, event_ids: Sequence[str]) -> dict[str, int]:
         """The indices of those that are here already."""
@@ -327,7 +327,7 @@ class Chain:
         return self._connection.execute(statement, values).fetchall()
 
 
-class Tail:
+class StreamTail:
     """The last chunk of the stream, hashed as it grows."""
 
     def __init__(self, index: int) -> None:
@@ -387,7 +387,7 @@ def check_format(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def parse_header(raw: bytes) -> Header:
+def parse_header(raw: bytes) -> BlockHeader:
     return headers.from_json(canonical_json.load(raw), "header")
 
 

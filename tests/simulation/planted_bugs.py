@@ -21,7 +21,7 @@ from cinesync.pbft import (
     sessions,
     view_change,
 )
-from tests.simulation.world import World
+from tests.simulation.simulation import World
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,17 @@ BUGS = (
         "the lowest view wins in O", view_change.choose, "known.view < proof", "known.view > proof"
     ),
     Bug("no null request fills a gap", view_change.choose, "digest if", "digest if 1 or"),
-    Bug("O is not checked", view_change._justified, "== choose(", "!= 0 or choose("),
+    Bug("O is not checked", view_change._is_justified, "== choose(", "!= 0 or choose("),
     Bug("P is not checked", view_change.valid, "certificates.prepared(", "(lambda *_: True)("),
     Bug("P is left out", view_change.start, "core.log.stable, prepared)", "core.log.stable, ())"),
     Bug("the primary's prepare counts", ordering.progress, "quorum - 1", "quorum - 2"),
     Bug("a quorum is 2f", quorum.quorum, "// 2 + 1", "// 2"),
-    Bug("a second proposal is accepted", ordering._answered, ">= message.view", "> message.view"),
+    Bug(
+        "a second proposal is accepted",
+        ordering._already_accepted,
+        ">= message.view",
+        "> message.view",
+    ),
     Bug("an accepted proposal is not persisted", ordering.accept, "core.persist(", "str("),
     Bug("a certificate is not persisted", ordering.progress, "core.persist(", "str("),
     Bug("an fsync is skipped", World._obey, "node.disk.fsync()", "pass"),
@@ -76,7 +81,7 @@ BUGS = (
     ),
     Bug(
         "a request is applied twice",
-        sessions.SessionTable.fresh,
+        sessions.SessionTable.is_new,
         "return request.sequence >",
         "return True or request.sequence >",
     ),
@@ -86,7 +91,9 @@ BUGS = (
         "SessionTable(sessions)",
         "SessionTable()",
     ),
-    Bug("one checkpoint is stable", checkpoint.settle, ">= core.configuration.quorum", ">= 1"),
+    Bug(
+        "one checkpoint is stable", checkpoint.check_stable, ">= core.configuration.quorum", ">= 1"
+    ),
     Bug("no high mark", log.Log.high, "self.stable.height + self.window", "2**53"),
     Bug(
         "memory is trusted above a torn row",
@@ -95,7 +102,7 @@ BUGS = (
         "core.compact = False",
     ),
     Bug("a wiped log votes", recovery.recover, "core.abstaining = True", "core.abstaining = False"),
-    Bug("patience never ends", view_change.on_tick, ">= core.patience", "< 0"),
+    Bug("patience never ends", view_change.on_tick, ">= core.view_timeout", "< 0"),
     Bug("gaps are not sent again", catch_up._resend_heights, "if slot is not None", "if False"),
     Bug(
         "state is not checked",
@@ -106,7 +113,7 @@ BUGS = (
     Bug("one voter counts twice", certificates._distinct, "and voters == sorted(set(voters))", ""),
     Bug(
         "patience does not grow",
-        core.Core.patience,
+        core.Core.view_timeout,
         "<< min(self.attempts, self.parameters.doublings_max)",
         "",
     ),

@@ -4,20 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from cinesync.ledger.model import Kept, NotThatLarge, UnknownBlock, ValidatorsAway
+from cinesync.ledger.model import NotThatLarge, StoredProof, UnknownBlock, ValidatorsAway
 from cinesync.proofs import canonical_json, headers, merkle_log, receipts
-from cinesync.proofs.blocks import Block
-from cinesync.proofs.completeness import Completeness
-from cinesync.proofs.receipts import Certificate, Receipt
+from cinesync.proofs.block_proof import BlockProof
+from cinesync.proofs.completeness import CompletenessProof
+from cinesync.proofs.receipts import HeaderCertificate, Receipt
 from cinesync.validator import certify
-from cinesync.validator.client import LedgerClient, NoQuorum
-from cinesync.validator.transport import Standing
+from cinesync.validator.network.client import LedgerClient, NoQuorum
+from cinesync.validator.network.transport import ValidatorStatus
 
 TRIES_MAX: Final = 5
 PAUSE_SECONDS: Final = 0.05
 
 
-class Reader:
+class LedgerQueries:
     """Raises ValidatorsAway when too few answer alike."""
 
     def __init__(self, client: LedgerClient) -> None:
@@ -32,7 +32,7 @@ class Reader:
         """The chain's name: the hash of its genesis."""
         return self._client.genesis.chain.hex()
 
-    def receipt(self, kept: Kept) -> Receipt:
+    def receipt(self, kept: StoredProof) -> Receipt:
         """Put together from what is kept; no validator is asked."""
         if kept.receipt is not None:
             return receipts.from_json(canonical_json.load(kept.receipt.encode()), "receipt")
@@ -41,7 +41,7 @@ class Reader:
             canonical_json.load(kept.sealed.certificate.encode()), "certificate"
         )
         header = headers.from_json(canonical_json.load(kept.sealed.header.encode()), "header")
-        block = Block(
+        block = BlockProof(
             header, merkle_log.split(kept.sealed.peaks), merkle_log.split(kept.sealed.leaves)
         )
         links = self._client.epochs.up_to(certificate.epoch)
@@ -50,7 +50,7 @@ class Reader:
         index = block.index_of(kept.entry)
         return block.receipt(self._client.genesis, links, certificate, kept.entry, index)
 
-    async def standings(self) -> dict[int, Standing | None]:
+    async def standings(self) -> dict[int, ValidatorStatus | None]:
         """Each validator's own word; those who do not answer have none."""
         told = await self._client.standings()
         known = [validator.replica for validator in self._client.configuration.validators]
@@ -59,9 +59,9 @@ class Reader:
     async def height(self) -> int:
         """The highest block that an honest validator has."""
         heights = sorted(told.height for told in (await self._client.standings()).values())
-        if len(heights) < self._client.configuration.weak:
+        if len(heights) < self._client.configuration.weak_quorum:
             raise ValidatorsAway
-        return heights[-self._client.configuration.weak]
+        return heights[-self._client.configuration.weak_quorum]
 
     async def headers(self, after: int, limit: int) -> list[dict[str, Any]]:
         """Upwards from the one above `after`."""
@@ -79,8 +79,8 @@ class Reader:
         return list(await self._agreed("entries", name=booking_id))
 
     async def completeness(
-        self, booking_id: str, known: Callable[[int], Awaitable[Certificate | None]]
-    ) -> Completeness:
+        self, booking_id: str, known: Callable[[int], Awaitable[HeaderCertificate | None]]
+    ) -> CompletenessProof:
         """All entries of a booking, proved. Raises UnknownBlock while there is no block at all."""
         height = await self.height()
         if height == 0:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from cinesync.proofs import merkle_map, subjects
-from cinesync.proofs.merkle_map import Change, Node, Proof
+from cinesync.proofs.merkle_map import MapNode, MapProof, ValueUpdate
 from cinesync.proofs.subjects import Addition
 
 TABLES: Final = """
@@ -23,7 +23,7 @@ DEPTH_KEPT_MAX: Final = 3  # 4,369 nodes of about a kilobyte, which blocks ask f
 VARIABLES_MAX: Final = 900
 
 encode_node: Final = msgspec.msgpack.Encoder().encode
-decode_node: Final = msgspec.msgpack.Decoder(Node).decode
+decode_node: Final = msgspec.msgpack.Decoder(MapNode).decode
 
 
 class SubjectMap:
@@ -33,8 +33,8 @@ class SubjectMap:
         self._connection = connection
         row = connection.execute("SELECT height FROM map_height").fetchone()
         self.height: int = row[0] if row else 0
-        self._changed: dict[str, Node | None] = {}
-        self._kept: dict[str, Node] = {}
+        self._changed: dict[str, MapNode | None] = {}
+        self._kept: dict[str, MapNode] = {}
         self.root = self._root()
 
     @property
@@ -55,7 +55,7 @@ class SubjectMap:
         self._changed, self._kept = {}, {}
         self.root = self._root()
 
-    def find(self, subject: str) -> tuple[bytes | None, Proof]:
+    def find(self, subject: str) -> tuple[bytes | None, MapProof]:
         return merkle_map.find(self._load, subjects.key_of(subject))
 
     def save(self, height: int) -> None:
@@ -67,7 +67,7 @@ class SubjectMap:
         self._connection.execute("REPLACE INTO map_height VALUES (1, ?)", (height,))
         self.height, self._changed = height, {}
 
-    def _update(self, changes: Mapping[bytes, Change]) -> None:
+    def _update(self, changes: Mapping[bytes, ValueUpdate]) -> None:
         if not changes:
             return
         made = merkle_map.update(self._load, changes)
@@ -80,8 +80,8 @@ class SubjectMap:
     def _root(self) -> bytes:
         return merkle_map.root_hash(self._load)
 
-    def _load(self, places: Sequence[str]) -> dict[str, Node]:
-        found: dict[str, Node] = {}
+    def _load(self, places: Sequence[str]) -> dict[str, MapNode]:
+        found: dict[str, MapNode] = {}
         missing = []
         for place in places:
             node = self._changed.get(place) or self._kept.get(place)
@@ -95,7 +95,7 @@ class SubjectMap:
             raise sqlite3.DatabaseError(f"no node {min(lost)} in the map")
         return found
 
-    def _read(self, places: Sequence[str]) -> dict[str, Node]:
+    def _read(self, places: Sequence[str]) -> dict[str, MapNode]:
         marks = ",".join("?" * len(places))
         statement = f"SELECT place, node FROM map WHERE place IN ({marks})"  # noqa: S608 question marks
         try:
@@ -107,5 +107,5 @@ class SubjectMap:
         return read
 
 
-def _constant(value: bytes | None) -> Change:
+def _constant(value: bytes | None) -> ValueUpdate:
     return lambda _before: value

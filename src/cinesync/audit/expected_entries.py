@@ -12,11 +12,11 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.proofs.entries import Entry
+from cinesync.proofs.entries import LedgerEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class ExpectedEntry:
     """One row of a service's database that must be in the ledger."""
 
     subject: UUID
@@ -25,7 +25,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class EntryKind:
     """One kind of entries: where its rows are, and how rows and entries are told.
 
     `rows` is a page by key: subject, happened_at, and whatever `of_row` needs.
@@ -34,12 +34,12 @@ class Kind:
     name: str
     database: Literal["payment", "booking"]
     rows: str
-    subject: Callable[[Entry], str]
+    subject: Callable[[LedgerEntry], str]
     of_row: Callable[[Any], str]
-    of_entry: Callable[[Entry], str]
+    of_entry: Callable[[LedgerEntry], str]
 
-    def fact(self, row: Any) -> Fact:
-        return Fact(row.subject, self.of_row(row), row.happened_at)
+    def fact(self, row: Any) -> ExpectedEntry:
+        return ExpectedEntry(row.subject, self.of_row(row), row.happened_at)
 
 
 def _page(columns: str, table: str, key: str, condition: str) -> str:
@@ -50,11 +50,11 @@ def _page(columns: str, table: str, key: str, condition: str) -> str:
     )
 
 
-def _fact(entry: Entry, name: str) -> Any:
+def _fact(entry: LedgerEntry, name: str) -> Any:
     return entry.facts.get(name, "nothing")
 
 
-def _seats(entry: Entry) -> str:
+def _seats(entry: LedgerEntry) -> str:
     seats = entry.facts.get("seats")
     return " ".join(sorted(seats)) if isinstance(seats, list) else "nothing"
 
@@ -95,7 +95,7 @@ def _confirmed(total: Any, currency: Any, payment_id: Any, show_id: Any, seats: 
 
 
 KINDS: Final = (
-    Kind(
+    EntryKind(
         "payment.success",
         "payment",
         _page(
@@ -114,7 +114,7 @@ KINDS: Final = (
             entry.booking_id,
         ),
     ),
-    Kind(
+    EntryKind(
         "payment.refunded",
         "payment",
         _page(
@@ -130,7 +130,7 @@ KINDS: Final = (
         ),
     ),
     # Each of these two by its event: a refund may fail again, and a dispute has several states.
-    Kind(
+    EntryKind(
         "payment.refund.failed",
         "payment",
         _page(
@@ -148,7 +148,7 @@ KINDS: Final = (
             _fact(entry, "was_refunded"),
         ),
     ),
-    Kind(
+    EntryKind(
         "payment.disputed",
         "payment",
         _page(
@@ -166,7 +166,7 @@ KINDS: Final = (
             _fact(entry, "status"),
         ),
     ),
-    Kind(
+    EntryKind(
         "booking.confirmed",
         "booking",
         _page(
@@ -188,7 +188,7 @@ KINDS: Final = (
             _seats(entry),
         ),
     ),
-    Kind(
+    EntryKind(
         "booking.cancelled",
         "booking",
         _page(
@@ -206,7 +206,7 @@ KINDS: Final = (
             _fact(entry, "refund_cents"), _fact(entry, "currency"), _fact(entry, "payment_id")
         ),
     ),
-    Kind(
+    EntryKind(
         "booking.reduced",
         "booking",
         _page(
@@ -224,7 +224,7 @@ KINDS: Final = (
             _seats(entry),
         ),
     ),
-    Kind(
+    EntryKind(
         "booking.refused",
         "booking",
         _page(
@@ -241,4 +241,4 @@ KINDS: Final = (
         ),
     ),
 )
-BY_NAME: Final[Mapping[str, Kind]] = {kind.name: kind for kind in KINDS}
+BY_NAME: Final[Mapping[str, EntryKind]] = {kind.name: kind for kind in KINDS}

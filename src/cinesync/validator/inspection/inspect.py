@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cinesync.pbft.log import Damaged, Journal, Stable
-from cinesync.pbft.messages import Link
+from cinesync.pbft.log import Damaged, RecordChain, Stable
+from cinesync.pbft.messages import EpochLink
 from cinesync.proofs import canonical_json, entries, genesis, headers, merkle_log, merkle_map
 from cinesync.proofs.entries import BadEntry
 from cinesync.proofs.epochs import Epochs
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.headers import Header
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.headers import BlockHeader
+from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.proofs.subjects import changes
 from cinesync.validator import provisioning
-from cinesync.validator.chain_store import check_format, record_size
-from cinesync.validator.subject_map import encode_node
+from cinesync.validator.storage.chain_store import check_format, record_size
+from cinesync.validator.storage.subject_map import encode_node
 
 BLOCKS: Final = "SELECT height, header, first, stream_end FROM blocks ORDER BY height"
 ENTRIES: Final = "SELECT idx, event_id, booking_id, height, data FROM entries ORDER BY idx"
@@ -35,7 +35,7 @@ class Altered(Exception):
 
 
 @dataclass(frozen=True)
-class Replica:
+class ReplicaInspection:
     """What was found: the hash of every block, and the first thing that is wrong."""
 
     number: int
@@ -45,17 +45,17 @@ class Replica:
 
 
 @dataclass
-class Report:
+class InspectionReport:
     """`findings` are empty when all is well."""
 
-    replicas: list[Replica] = field(default_factory=list)
+    replicas: list[ReplicaInspection] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
 
-def audit(folder: Path) -> Report:
-    """All replicas of the ledger in this folder. Raises OSError, OldFormat, Invalid (genesis)."""
+def audit(folder: Path) -> InspectionReport:
+    """Check all replicas in this folder. Raises OSError, OldFormat, InvalidDocument (genesis)."""
     start = genesis.load((folder / provisioning.GENESIS_FILE).read_bytes())
-    report, sets = Report(), Sets(folder, start)
+    report, sets = InspectionReport(), ValidatorSets(folder, start)
     for replica in sets.replicas():
         path = provisioning.validator_home(folder, replica) / provisioning.CHAIN_FILE
         found = inspect(path, replica, start, sets)
@@ -66,7 +66,7 @@ def audit(folder: Path) -> Report:
     return report
 
 
-def _disagreements(replicas: Sequence[Replica]) -> Iterator[str]:
+def _disagreements(replicas: Sequence[ReplicaInspection]) -> Iterator[str]:
     """Replicas may be behind each other, but not differ. The majority is believed."""
     for height in range(1, max(len(replica.blocks) for replica in replicas) + 1):
         held = {r.number: r.blocks[height - 1] for r in replicas if len(r.blocks) >= height}
@@ -78,7 +78,7 @@ def _disagreements(replicas: Sequence[Replica]) -> Iterator[str]:
             return
 
 
-class Sets:
+class ValidatorSets:
     """Who was to sign which block, as the validators' journals prove it from the genesis on."""
 
     def __init__(self, folder: Path, start: Genesis) -> None:
@@ -87,7 +87,7 @@ class Sets:
         self._learn()
 
     @property
-    def links(self) -> Sequence[Link]:
+    def links(self) -> Sequence[EpochLink]:
         """How the validators changed since the genesis."""
         return self._epochs.links
 
@@ -97,13 +97,13 @@ class Sets:
         ever = {validator.replica for one in self._epochs.all for validator in one.validators}
         return sorted(now | {replica for replica in ever if self._home(replica).exists()})
 
-    def signs(self, header: Header) -> bool:
+    def signs(self, header: BlockHeader) -> bool:
         """Whether the set that this header names is the one in force at its height."""
         if not self._is_in_force(header):
             self._learn()  # the validators are running, and may have changed a moment ago
         return self._is_in_force(header)
 
-    def _is_in_force(self, header: Header) -> bool:
+    def _is_in_force(self, header: BlockHeader) -> bool:
         return self._epochs.of(header) is self._epochs.at(header.height)
 
     def _learn(self) -> None:
@@ -114,18 +114,18 @@ class Sets:
         return provisioning.validator_home(self._folder, replica)
 
 
-def _links(path: Path) -> Sequence[Link]:
+def _links(path: Path) -> Sequence[EpochLink]:
     """What a journal begins with; a damaged one tells nothing, and another does."""
     with suppress(sqlite3.Error, Damaged), closing(open_file(path)) as connection:
         rows = connection.execute("SELECT record FROM records ORDER BY seq LIMIT 1").fetchall()
-        for entry in Journal().open([bytes(row[0]) for row in rows]):
+        for entry in RecordChain().decode([bytes(row[0]) for row in rows]):
             return entry.links if isinstance(entry, Stable) else ()
     return ()
 
 
-def inspect(path: Path, number: int, start: Genesis, sets: Sets) -> Replica:
+def inspect(path: Path, number: int, start: Genesis, sets: ValidatorSets) -> ReplicaInspection:
     """One replica's file, from the first byte to the last."""
-    walk = _Walk(start, sets)
+    walk = _ChainRebuild(start, sets)
     altered = None
     try:
         with closing(open_file(path)) as connection:
@@ -135,18 +135,18 @@ def inspect(path: Path, number: int, start: Genesis, sets: Sets) -> Replica:
         altered = str(error)
     except sqlite3.Error as error:
         altered = f"cannot be read after block {len(walk.blocks)}: {error}"
-    return Replica(number, walk.blocks, walk.log.size, altered)
+    return ReplicaInspection(number, walk.blocks, walk.log.size, altered)
 
 
-class _Walk:
+class _ChainRebuild:
     """Rebuilds a chain beside the one on disk and compares everything."""
 
-    def __init__(self, start: Genesis, sets: Sets) -> None:
+    def __init__(self, start: Genesis, sets: ValidatorSets) -> None:
         self.start = start
         self.sets = sets
         self.blocks: list[bytes] = []
         self.log = merkle_log.Frontier()
-        self.map: dict[str, merkle_map.Node] = {}
+        self.map: dict[str, merkle_map.MapNode] = {}
         self.stream_end = 0
 
     def all(self, connection: sqlite3.Connection) -> None:
@@ -177,11 +177,11 @@ class _Walk:
         if sound != "ok" or more:
             raise Altered(f"the file: {sound}")
 
-    def _header(self, height: int, raw: Any) -> Header:
+    def _header(self, height: int, raw: Any) -> BlockHeader:
         _same(height, len(self.blocks) + 1, f"after block {len(self.blocks)}: the height")
         try:
             header = headers.from_json(canonical_json.load(bytes(raw)), "header")
-        except (Invalid, canonical_json.NotCanonical, TypeError) as error:
+        except (InvalidDocument, canonical_json.NotCanonical, TypeError) as error:
             raise Altered(f"block {height}: {error}") from error
         before = self.blocks[-1] if self.blocks else self.start.chain
         _same(header.height, height, f"block {height}: header.height")
@@ -191,7 +191,7 @@ class _Walk:
         _same(header.previous, before, f"block {height}: header.previous, or the block below,")
         return header
 
-    def _entry(self, connection: sqlite3.Connection, row: Any, header: Header) -> bytes:
+    def _entry(self, connection: sqlite3.Connection, row: Any, header: BlockHeader) -> bytes:
         index = self.log.size
         if row is None or row[0] != index:
             raise Altered(f"entry {index} of block {header.height} is missing")
@@ -212,7 +212,7 @@ class _Walk:
         _same((event_id, booking_id, height), columns, f"entry {index}: its columns")
         return data
 
-    def _block(self, header: Header, data: Sequence[bytes]) -> None:
+    def _block(self, header: BlockHeader, data: Sequence[bytes]) -> None:
         root = merkle_log.root_of(merkle_log.leaf_hash(piece) for piece in data)
         _same(
             header.entries_root, root, f"block {header.height}: an entry, or header.entries_root,"
@@ -233,7 +233,7 @@ class _Walk:
         made = merkle_map.update(self._nodes, changes(added))
         self.map |= {place: node for place, node in made.items() if node is not None}
 
-    def _nodes(self, places: Sequence[str]) -> dict[str, merkle_map.Node]:
+    def _nodes(self, places: Sequence[str]) -> dict[str, merkle_map.MapNode]:
         return {place: self.map[place] for place in places if place in self.map}
 
     def _map(self, connection: sqlite3.Connection) -> None:

@@ -10,22 +10,29 @@ from typing import Any, Final
 import msgspec
 
 from cinesync.chassis import background
-from cinesync.pbft.client import Outcome, PbftClient
+from cinesync.pbft.client import PbftClient, RequestOutcome
 from cinesync.pbft.execution import ACCEPTED
-from cinesync.pbft.messages import Attestation, Configuration, Links, Message, Refused, decode
+from cinesync.pbft.messages import (
+    Attestation,
+    Configuration,
+    EpochLinks,
+    MalformedMessage,
+    PbftMessage,
+    decode,
+)
 from cinesync.pbft.replica import Send
 from cinesync.proofs import canonical_json, entries, headers, merkle_log, receipts, strict_json
 from cinesync.proofs.epochs import Epochs
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.headers import Header
+from cinesync.proofs.headers import BlockHeader
 from cinesync.proofs.keys import KeyRing
-from cinesync.proofs.receipts import Certificate, Receipt
-from cinesync.proofs.strict_json import Invalid
-from cinesync.validator import transport
+from cinesync.proofs.receipts import HeaderCertificate, Receipt
+from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.validator.home import Home, keep_links, load_links
-from cinesync.validator.peers import Peers
+from cinesync.validator.network import transport
+from cinesync.validator.network.connections import Peers
+from cinesync.validator.network.transport import FrameKind, Query, QueryResponse, ValidatorStatus
 from cinesync.validator.state_machine import OPERATIONS_MAX, places
-from cinesync.validator.transport import Answer, Kind, Query, Standing
 
 TICK_SECONDS: Final = 0.025  # ten of them without an answer, and everybody is asked
 ANSWER_SECONDS_MAX: Final = 2.0
@@ -68,7 +75,7 @@ class LedgerClient:
         self._keys = KeyRing([home.key])
         self._pbft = self._writer(1)
         self._peers.follow(self.configuration.validators)
-        self._waiting: dict[int, asyncio.Future[Outcome]] = {}
+        self._waiting: dict[int, asyncio.Future[RequestOutcome]] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._queries = 0
         self._room = asyncio.Semaphore(IN_FLIGHT_MAX)
@@ -110,15 +117,15 @@ class LedgerClient:
             return None
         return f"{self.connected} of {len(self._validators)} answer; entries wait for more"
 
-    def _receive(self, replica: int, kind: Kind, body: bytes) -> None:
+    def _receive(self, replica: int, kind: FrameKind, body: bytes) -> None:
         try:
-            if kind is Kind.CONSENSUS:
+            if kind is FrameKind.CONSENSUS:
                 self._reply(replica, body)
-            elif kind is Kind.ANSWER:
+            elif kind is FrameKind.ANSWER:
                 self._answer(body)
-            elif kind is Kind.LINKS:
+            elif kind is FrameKind.LINKS:
                 self._learn(decode(body))
-        except (Refused, msgspec.DecodeError) as error:
+        except (MalformedMessage, msgspec.DecodeError) as error:
             raise transport.BadFrame(str(error)) from error
 
     async def _tick(self) -> None:
@@ -139,13 +146,13 @@ class LedgerClient:
     def _hello(self) -> bytes:
         return transport.hello(self.configuration.epoch)
 
-    def _learn(self, message: Message) -> None:
+    def _learn(self, message: PbftMessage) -> None:
         """Nobody is believed: a quorum of each set signed for the next."""
-        if isinstance(message, Links) and self.epochs.learn(message.links):
+        if isinstance(message, EpochLinks) and self.epochs.learn(message.links):
             keep_links(self._folder, self.epochs.links)
             self._peers.follow(self.configuration.validators)
             self._primary = None
-            self._send(self._pbft.follow(self.configuration))
+            self._send(self._pbft.use_configuration(self.configuration))
 
     # write
 
@@ -153,7 +160,7 @@ class LedgerClient:
         """Once f + 1 validators say so: below a quorum that may take until there is one."""
         assert 1 <= len(operations) <= OPERATIONS_MAX
         async with self._room:
-            while self._pbft.room <= 0:  # noqa: ASYNC110 ever rarer than a tick
+            while self._pbft.window_left <= 0:  # noqa: ASYNC110 ever rarer than a tick
                 # One more, and the oldest that waits would be too old to be answered.
                 await asyncio.sleep(TICK_SECONDS)
             outcome = await self._order(tuple(operations))
@@ -168,9 +175,9 @@ class LedgerClient:
 
     async def _order(
         self, operations: tuple[bytes, ...], change: Configuration | None = None
-    ) -> Outcome:
+    ) -> RequestOutcome:
         sequence = self._pbft.next_sequence
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[RequestOutcome] = asyncio.get_running_loop().create_future()
         self._waiting[sequence] = future
         try:
             sends = self._pbft.submit(operations, change)
@@ -188,7 +195,7 @@ class LedgerClient:
     def _send(self, sends: Sequence[Send]) -> None:
         for send in sends:
             assert isinstance(send.to, int)
-            self._peers.send(send.to, transport.pack(Kind.CONSENSUS, send.frame))
+            self._peers.send(send.to, transport.pack(FrameKind.CONSENSUS, send.frame))
 
     def _reply(self, replica: int, body: bytes) -> None:
         outcome = self._pbft.step(replica, body)
@@ -208,7 +215,7 @@ class LedgerClient:
         query = Query(self._queries, ask, first, second, name)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers[query.id] = future
-        self._validators[replica].send(transport.pack(Kind.QUERY, msgspec.json.encode(query)))
+        self._validators[replica].send(transport.pack(FrameKind.QUERY, msgspec.json.encode(query)))
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 return await future
@@ -228,23 +235,23 @@ class LedgerClient:
             if not isinstance(answer, BaseException)
         }
 
-    async def standings(self) -> dict[int, Standing]:
+    async def standings(self) -> dict[int, ValidatorStatus]:
         """Where each validator says it stands; of those who answer something that can be."""
         found = {}
         for replica, answer in (await self.ask_all("status")).items():
             with suppress(msgspec.ValidationError):
-                found[replica] = msgspec.convert(answer, Standing)
+                found[replica] = msgspec.convert(answer, ValidatorStatus)
         return found
 
     def _answer(self, body: bytes) -> None:
-        answer = msgspec.json.decode(body, type=Answer)
+        answer = msgspec.json.decode(body, type=QueryResponse)
         future = self._answers.get(answer.id)
         if future is not None and not future.done():
             future.set_result(answer.value)
 
     # read with proofs: what one validator says is checked, and the next one asked if it is wrong
 
-    async def certify(self, height: int) -> tuple[Header, Certificate]:
+    async def certify(self, height: int) -> tuple[BlockHeader, HeaderCertificate]:
         """A header near the top with a quorum's signatures. Raises NoQuorum."""
         for _ in range(CERTIFY_TRIES_MAX):
             header = await self.header(height)
@@ -254,11 +261,11 @@ class LedgerClient:
                 good = {at: w for at, w in words.items() if _attests(validators, header, at, w)}
                 if len(good) >= validators.quorum:
                     signed = {at: bytes.fromhex(word["signature"]) for at, word in good.items()}
-                    return header, Certificate(validators.epoch, signed)
+                    return header, HeaderCertificate(validators.epoch, signed)
             await asyncio.sleep(CERTIFY_PAUSE_SECONDS)
         raise NoQuorum(f"no certificate for height {height}")
 
-    async def header(self, height: int) -> Header | None:
+    async def header(self, height: int) -> BlockHeader | None:
         """As f + 1 validators tell it; None: they have none, or do not agree yet."""
         found = await self.agreed("blocks", height - 1, 1)
         return headers.from_json(found[0], "header") if found else None
@@ -269,29 +276,36 @@ class LedgerClient:
         for answer in (await self.ask_all(ask, first, second, name)).values():
             with suppress(canonical_json.NotCanonical):
                 told += [canonical_json.dump(answer)] if answer is not None else []
-        alike = [one for one in told if told.count(one) >= self.configuration.weak]
+        alike = [one for one in told if told.count(one) >= self.configuration.weak_quorum]
         return canonical_json.load(alike[0]) if alike else None
 
     async def receipts(
-        self, header: Header, certificate: Certificate, event_ids: Sequence[str]
+        self, header: BlockHeader, certificate: HeaderCertificate, event_ids: Sequence[str]
     ) -> list[Receipt]:
         """Of entries in the log that a certified header covers. Raises NoQuorum."""
         made = (self._receipt(header, certificate, event_id) for event_id in event_ids)
         return list(await asyncio.gather(*made))
 
-    async def _receipt(self, header: Header, certificate: Certificate, event_id: str) -> Receipt:
+    async def _receipt(
+        self, header: BlockHeader, certificate: HeaderCertificate, event_id: str
+    ) -> Receipt:
         for replica in certificate.signatures:
             try:
                 found = await self.ask(replica, "entry", name=event_id)
                 index = strict_json.whole(found["index"], "index")
                 path = await self.ask(replica, "inclusion", index, header.size)
                 return self._check(header, certificate, found["entry"], index, path)
-            except (Invalid, TimeoutError, TypeError, ValueError, KeyError, AttributeError):
+            except (InvalidDocument, TimeoutError, TypeError, ValueError, KeyError, AttributeError):
                 continue
         raise NoQuorum(f"no validator proves event {event_id}")
 
     def _check(
-        self, header: Header, certificate: Certificate, text: str, index: int, path: list[str]
+        self,
+        header: BlockHeader,
+        certificate: HeaderCertificate,
+        text: str,
+        index: int,
+        path: list[str],
     ) -> Receipt:
         receipt = Receipt(
             genesis=self.genesis,
@@ -304,20 +318,20 @@ class LedgerClient:
         )
         return receipts.verify(receipt.encode(), self.genesis)
 
-    async def consistency(self, older: Header, newer: Header) -> list[bytes]:
+    async def consistency(self, older: BlockHeader, newer: BlockHeader) -> list[bytes]:
         """The checked proof that one log is the beginning of the other. Raises NoQuorum."""
         for replica in list(self._validators):
             try:
                 told = await self.ask(replica, "consistency", older.size, newer.size)
                 path = [strict_json.hexadecimal(node, "path") for node in told]
                 merkle_log.verify_consistency(older.size, newer.size, older.root, newer.root, path)
-            except (Invalid, TimeoutError, TypeError, merkle_log.BadProof):
+            except (InvalidDocument, TimeoutError, TypeError, merkle_log.BadProof):
                 continue
             return path
         raise NoQuorum(f"no validator proves that {older.size} begins {newer.size}")
 
 
-def _attests(validators: Configuration, header: Header, replica: int, word: Any) -> bool:
+def _attests(validators: Configuration, header: BlockHeader, replica: int, word: Any) -> bool:
     try:
         signature = bytes.fromhex(word["signature"])
     except (TypeError, ValueError, KeyError):

@@ -10,12 +10,12 @@ from random import Random
 import msgspec
 
 from cinesync.pbft.messages import (
-    Block,
     Checkpoint,
     Commit,
+    ConsensusBlock,
     Decided,
-    Message,
     NewView,
+    PbftMessage,
     Prepare,
     PreparedProof,
     PrePrepare,
@@ -31,7 +31,7 @@ from cinesync.pbft.messages import (
     payload,
 )
 from cinesync.pbft.replica import Send
-from tests.simulation.world import KEYS, Node, World
+from tests.simulation.simulation import KEYS, Node, World
 
 replace = msgspec.structs.replace
 
@@ -53,17 +53,17 @@ class Liar:
         for send in sends:
             yield from self.tell(node, send, decode(send.frame))
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         yield send
 
 
 class Equivocator(Liar):
     """Proposes one block to some and another to the rest, and agrees with everybody."""
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         to_second = isinstance(send.to, int) and send.to % 2 == 1
         if to_second and isinstance(message, PrePrepare) and message.block is not None:
-            block = Block(message.block.time + 1, message.block.requests)
+            block = ConsensusBlock(message.block.time + 1, message.block.requests)
             other = replace(message, digest=digest(block), block=block)
             yield Send(send.to, encode(resigned(node, other)))
         elif isinstance(send.to, int) and isinstance(message, Prepare | Commit):
@@ -87,7 +87,7 @@ class Equivocator(Liar):
 class Mutator(Liar):
     """Signs messages with a field changed: view, height or digest."""
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if isinstance(message, Reply):
             yield Send(send.to, encode(resigned(node, replace(message, result=b"lie"))))
             return
@@ -97,7 +97,7 @@ class Mutator(Liar):
         wrong: Prepare | Commit | PrePrepare | Checkpoint = message
         field = self.chance.randrange(4)
         if field == 0:
-            wrong = replace(message, digest=digest(Block(self.chance.randrange(99), ())))
+            wrong = replace(message, digest=digest(ConsensusBlock(self.chance.randrange(99), ())))
         elif field == 1:
             wrong = replace(message, height=message.height + self.chance.choice([-1, 1, 2**40]))
         elif field == 2 and not isinstance(message, Checkpoint):
@@ -114,7 +114,7 @@ class Silent(Liar):
         self.deaf = {me for me in world.nodes if self.chance.random() < 0.5}
         self.mute = self.chance.choice([PrePrepare, Prepare, Commit, NewView, Checkpoint])
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if send.to not in self.deaf and not isinstance(message, self.mute):
             yield send
 
@@ -122,7 +122,7 @@ class Silent(Liar):
 class Slow(Liar):
     """A primary that proposes everything far too late."""
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if isinstance(message, PrePrepare):
             self.world.after(1_500, lambda: self.world.transmit(node.me, send))
         else:
@@ -132,7 +132,7 @@ class Slow(Liar):
 class WrongChooser(Liar):
     """Opens views with an O that V does not justify, and a V of its own taste."""
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if isinstance(message, NewView):
             what = self.chance.randrange(3)
             if what == 0:
@@ -150,7 +150,7 @@ class WrongChooser(Liar):
 class Forger(Liar):
     """Claims in view changes to have prepared what nobody did, or hides what it did."""
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if not isinstance(message, ViewChange):
             yield send
             return
@@ -178,18 +178,18 @@ class Stale(Liar):
         super().__init__(world)
         self.old: list[bytes] = []
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if len(self.old) < 200:
             self.old.append(send.frame)
         if isinstance(message, ViewChange):
-            beginning = StableProof(0, 0, bytes(32), ())
-            yield Send(send.to, encode(resigned(node, replace(message, stable=beginning))))
+            genesis_state = StableProof(0, 0, bytes(32), ())
+            yield Send(send.to, encode(resigned(node, replace(message, stable=genesis_state))))
         elif isinstance(message, StateFound):
             state = replace(message.state, time=message.state.time + 1)
             yield Send(send.to, encode(replace(message, state=state)))
         elif isinstance(message, Commit):
             yield send
-            block = Block(self.world.time, ())
+            block = ConsensusBlock(self.world.time, ())
             mine = resigned(node, replace(message, digest=digest(block)))
             votes = (Vote(node.me, mine.signature),) * len(self.world.genesis.validators)
             forged = Decided(mine.epoch, mine.view, mine.height, mine.digest, votes, block)
@@ -203,7 +203,7 @@ class Stale(Liar):
 class Giant(Liar):
     """Numbers near the end of the number line, views nobody is in, frames that are no message."""
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         yield send
         if isinstance(message, ViewChange):
             yield Send(send.to, encode(resigned(node, replace(message, view=2**52))))

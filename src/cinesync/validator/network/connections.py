@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterable
 
 from cinesync.chassis import telemetry
 from cinesync.pbft.messages import Validator
-from cinesync.validator import transport
 from cinesync.validator.home import Home, NoHome, read_addresses
-from cinesync.validator.transport import Kind, Outgoing
+from cinesync.validator.network import transport
+from cinesync.validator.network.transport import FrameKind, Outgoing
 
 log = telemetry.get_logger(__name__)
 
 ADDRESSES_SECONDS = 1.0
 
-Receive = Callable[[int, Kind, bytes], None]
+Receive = Callable[[int, FrameKind, bytes], None]
 
 
 class Peers:

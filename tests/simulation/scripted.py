@@ -6,14 +6,14 @@ from pathlib import Path
 import msgspec
 
 from cinesync.pbft.core import Core
-from cinesync.pbft.messages import Commit, Message, NewView, ViewChange, encode
+from cinesync.pbft.messages import Commit, NewView, PbftMessage, ViewChange, encode
 from cinesync.pbft.replica import Send
+from tests.simulation.byzantine import Equivocator, Liar, resigned
 from tests.simulation.fakes import configuration, validator
 from tests.simulation.invariants import Broken
-from tests.simulation.liars import Equivocator, Liar, resigned
 from tests.simulation.simulate import finish, heal, lose
+from tests.simulation.simulation import TICK, Node, World
 from tests.simulation.transcript import Transcript
-from tests.simulation.world import TICK, Node, World
 
 FOLDER = Path(__file__).parent / "scenarios"
 
@@ -108,7 +108,7 @@ def highest_view(liar: Callable[[World], Liar] | None = None) -> tuple[World, Tr
 class Nuller(Liar):
     """Opens its view with null requests instead of what was prepared."""
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if isinstance(message, NewView):
             replace = msgspec.structs.replace
             nulls = [resigned(node, replace(m, digest=bytes(32))) for m in message.pre_prepares]
@@ -174,7 +174,7 @@ def new_member() -> tuple[World, Transcript]:
 class Pretender(Liar):
     """Never opens a view, and claims to have prepared null requests in the latest one."""
 
-    def tell(self, node: Node, send: Send, message: Message) -> Iterator[Send]:
+    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if isinstance(message, ViewChange):
             forged = [
                 msgspec.structs.replace(proof, view=message.view - 1, digest=bytes(32))

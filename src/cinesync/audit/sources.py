@@ -39,7 +39,7 @@ class Broker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class AuditSources:
     """The databases, the providers that are configured, the broker and the validators' disks.
 
     `broker` is None where the databases themselves are the queues, or, when `has_broker`, where

@@ -5,31 +5,31 @@ from typing import Any
 
 import pytest
 
-from cinesync.ledger.model import Kept, ValidatorsAway
+from cinesync.ledger.model import StoredProof, ValidatorsAway
+from cinesync.ledger.queries import LedgerQueries
 from cinesync.ledger.submitter import sealed
-from cinesync.ledger.verified_reads import Reader
-from cinesync.pbft.messages import Attestation, Links
-from cinesync.proofs import blocks, merkle_log, receipts
-from cinesync.proofs.blocks import Block
+from cinesync.pbft.messages import Attestation, EpochLinks
+from cinesync.proofs import block_proof, merkle_log, receipts
+from cinesync.proofs.block_proof import BlockProof
 from cinesync.proofs.epochs import Epochs
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.validator import certify as sealing
 from cinesync.validator import home, provisioning
-from cinesync.validator.client import Appended, LedgerClient, NoQuorum
-from tests.support.ledger_chains import Chain, entry
+from cinesync.validator.network.client import Appended, LedgerClient, NoQuorum
+from tests.support.ledger_chains import MemoryChain, entry
 
 SIZES = (1, 2, 3, 7, 8, 13)
 
 
-def grown(before: int, count: int) -> tuple[Chain, Block]:
+def grown(before: int, count: int) -> tuple[MemoryChain, BlockProof]:
     """A chain whose last block begins at entry `before`."""
-    chain = Chain()
+    chain = MemoryChain()
     if before:
         chain.grow(*(entry(number) for number in range(before)))
     peaks = list(chain.log.peaks)
     added = [entry(number) for number in range(before, before + count)]
     header = chain.grow(*added)
-    return chain, Block(header, peaks, [merkle_log.leaf_hash(one.encode()) for one in added])
+    return chain, BlockProof(header, peaks, [merkle_log.leaf_hash(one.encode()) for one in added])
 
 
 @pytest.mark.parametrize("before", [0, *SIZES])
@@ -52,14 +52,14 @@ def test_a_block_holds_nothing_else() -> None:
     assert not block.holds(6, entry(5).encode())
 
 
-def told(block: Block, **changes: Any) -> dict[str, Any]:
+def told(block: BlockProof, **changes: Any) -> dict[str, Any]:
     hashes = {"peaks": b"".join(block.peaks).hex(), "leaves": b"".join(block.leaves).hex()}
     return {"header": block.header.to_json()} | hashes | changes
 
 
 def test_what_does_not_lead_to_the_header_is_no_block() -> None:
     _, block = grown(5, 3)
-    assert blocks.from_json(told(block)) == block
+    assert block_proof.from_json(told(block)) == block
     lies = (
         {"leaves": "00" * 96},
         {"leaves": "00" * 32 * 9},
@@ -69,8 +69,8 @@ def test_what_does_not_lead_to_the_header_is_no_block() -> None:
         {"header": None},
     )
     for lie in lies:
-        with pytest.raises(Invalid):
-            blocks.from_json(told(block, **lie))
+        with pytest.raises(InvalidDocument):
+            block_proof.from_json(told(block, **lie))
 
 
 # from the validators
@@ -82,7 +82,7 @@ def client(tmp_path: Path) -> LedgerClient:
     return LedgerClient(home.load(provisioning.client_home(tmp_path)))
 
 
-def appended(chain: Chain, block: Block, *signers: int) -> Appended:
+def appended(chain: MemoryChain, block: BlockProof, *signers: int) -> Appended:
     height = block.header.height
     signed = chain.certify(block.header, signers).signatures
     digest = block.header.hash
@@ -128,7 +128,7 @@ async def test_missing_signatures_are_asked_for(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain, block = grown(5, 3)
-    other = Chain()
+    other = MemoryChain()
     other.grow(entry(1))
     forged = other.grow(entry(2))
     client.epochs = Epochs(chain.genesis)
@@ -149,18 +149,18 @@ async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
     client: LedgerClient,
 ) -> None:
     """Which is kept, so that no validator needs to be there to say it again."""
-    chain = Chain()
+    chain = MemoryChain()
     chain.grow(entry(1))
     chain.elect((1, 2, 3, 4))
     peaks = list(chain.log.peaks)
-    block = Block(chain.grow(entry(2)), peaks, [merkle_log.leaf_hash(entry(2).encode())])
+    block = BlockProof(chain.grow(entry(2)), peaks, [merkle_log.leaf_hash(entry(2).encode())])
     certificate = chain.certify(block.header, (1, 2, 3))
-    kept = Kept(entry=entry(2).encode(), receipt=None, sealed=sealed(block, certificate))
+    kept = StoredProof(entry=entry(2).encode(), receipt=None, sealed=sealed(block, certificate))
     client.epochs, client.genesis = Epochs(chain.genesis), chain.genesis
     with pytest.raises(ValidatorsAway):
-        Reader(client).receipt(kept)
-    client._learn(Links(tuple(chain.links)))
-    made = Reader(client).receipt(kept)
+        LedgerQueries(client).receipt(kept)
+    client._learn(EpochLinks(tuple(chain.links)))
+    made = LedgerQueries(client).receipt(kept)
     assert receipts.verify(made.encode(), chain.genesis).index == 1
     assert list(home.load_links(client._folder)) == chain.links
     (client._folder / provisioning.LINKS_FILE).write_bytes(b"damaged")

@@ -20,10 +20,11 @@ from typing import Any
 from cinesync.chassis import telemetry
 from cinesync.pbft.ports import Parameters
 from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
-from cinesync.validator import main, transport
-from cinesync.validator.driver import Replicator
-from cinesync.validator.journal import Journal
-from cinesync.validator.transport import Sender
+from cinesync.validator import main
+from cinesync.validator.driver import ValidatorDriver
+from cinesync.validator.network import transport
+from cinesync.validator.network.transport import Sender
+from cinesync.validator.storage.journal import Journal
 
 SAID = "said"
 BOUNDARIES = ("before write", "after write", "after send")
@@ -72,7 +73,7 @@ class Telltale:
 
 def sabotage(home: Path) -> Doom:
     doom = Doom()
-    write, send, flush = Journal.write, Replicator._send, Sender.flush_to
+    write, send, flush = Journal.write, ValidatorDriver._send, Sender.flush_to
     said = os.open(home / SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def doomed_write(self: Journal, records: Iterable[bytes], *, replace: bool) -> None:
@@ -84,7 +85,7 @@ def sabotage(home: Path) -> Doom:
         if kept:
             doom.boundary("after write")
 
-    def noted_send(self: Replicator, to: int | str, frame: bytes) -> None:
+    def noted_send(self: ValidatorDriver, to: int | str, frame: bytes) -> None:
         os.write(said, LENGTH.pack(len(frame)) + frame)
         send(self, to, frame)
 
@@ -92,7 +93,7 @@ def sabotage(home: Path) -> Doom:
         await flush(self, Telltale(writer, doom))  # type: ignore[arg-type]
 
     Journal.write = doomed_write  # type: ignore[method-assign]
-    Replicator._send = noted_send  # type: ignore[method-assign]
+    ValidatorDriver._send = noted_send  # type: ignore[method-assign]
     Sender.flush_to = doomed_flush  # type: ignore[method-assign]
     return doom
 
@@ -100,7 +101,7 @@ def sabotage(home: Path) -> Doom:
 def said_by(home: Path) -> Iterator[bytes]:
     """The bodies of all frames that it was ever about to send, across its deaths."""
     data = (home / SAID).read_bytes()
-    at, head = 0, len(transport.pack(transport.Kind.CONSENSUS, b""))
+    at, head = 0, len(transport.pack(transport.FrameKind.CONSENSUS, b""))
     while at < len(data):
         (size,) = LENGTH.unpack_from(data, at)
         at += LENGTH.size + size

@@ -3,15 +3,15 @@
 from collections import Counter
 from typing import Final
 
-from cinesync.audit.books import Books
-from cinesync.audit.results import Findings, NotMade, Outcome, Progress
+from cinesync.audit.results import CheckOutcome, Findings, NotMade, ReportProgress
+from cinesync.audit.sources import AuditSources
 from cinesync.chassis.database.database import Transaction, text
 from cinesync.chassis.messaging.dead_letters import LETTERS_MAX
 
 SET_URL: Final = "set RABBITMQ_URL, and audit again"
 
 
-async def check(books: Books, progress: Progress) -> Outcome:
+async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
     """Dead letters of every queue, wherever they are kept."""
     findings = Findings()
     for name, db in books.databases.items():

@@ -1,4 +1,4 @@
-"""Books and a ledger with as many sales as a test wants, made without a shop."""
+"""AuditSources and a ledger with as many sales as a test wants, made without a shop."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.audit.books import Books
-from cinesync.audit.results import Outcome
+from cinesync.audit.results import CheckOutcome
+from cinesync.audit.sources import AuditSources
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction, text
 from cinesync.chassis.messaging import outbox
@@ -22,8 +22,8 @@ from cinesync.payment import refund_store
 from cinesync.pbft.messages import Request
 from cinesync.proofs import entries, genesis
 from cinesync.validator import provisioning
-from cinesync.validator.chain_store import Chain
-from cinesync.validator.state_machine import OPERATIONS_MAX, Ledger
+from cinesync.validator.state_machine import OPERATIONS_MAX, LedgerStateMachine
+from cinesync.validator.storage.chain_store import ChainStore
 
 START = 1_700_000_000_000_000
 REGION, CENTS = "eu", 2400
@@ -164,7 +164,7 @@ class Sold:
         data = operations(sold)
         for replica in range(replicas):
             path = provisioning.validator_home(self.folder, replica) / provisioning.CHAIN_FILE
-            ledger = Ledger(start, Chain(path))
+            ledger = LedgerStateMachine(start, ChainStore(path))
             for at in range(0, len(data), OPERATIONS_MAX):
                 height = ledger.chain.height + 1
                 request = Request("ledger", height, tuple(data[at : at + OPERATIONS_MAX]))
@@ -285,19 +285,19 @@ class Sold:
 
         await self.databases[service].run(command)
 
-    def books(self, **more: Any) -> Books:
+    def books(self, **more: Any) -> AuditSources:
         given: dict[str, Any] = {
             "gateways": {},
             "broker": None,
             "queues": [],
             "ledger": self.folder,
         }
-        return Books(self.databases, **{**given, **more})
+        return AuditSources(self.databases, **{**given, **more})
 
     async def outcome(
         self, check: Callable[..., Any], counted: list[int] | None = None, **more: Any
-    ) -> Outcome:
-        made: Outcome = await check(self.books(**more), (counted or []).append)
+    ) -> CheckOutcome:
+        made: CheckOutcome = await check(self.books(**more), (counted or []).append)
         return made
 
 

@@ -10,29 +10,29 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from cinesync.pbft.messages import Link
+from cinesync.pbft.messages import EpochLink
 from cinesync.proofs import entries, headers, merkle_log, strict_json
 from cinesync.proofs.genesis import Genesis
-from cinesync.proofs.headers import Header
-from cinesync.proofs.receipts import Certificate, Receipt
-from cinesync.proofs.strict_json import Invalid
+from cinesync.proofs.headers import BlockHeader
+from cinesync.proofs.receipts import HeaderCertificate, Receipt
+from cinesync.proofs.strict_json import InvalidDocument
 
 LEAVES_MAX: Final = 64 * 256  # requests in a block, operations in a request
 
 
 @dataclass(frozen=True)
-class Block:
-    """A header and the end of the log below it. Raises Invalid if the one is not of the other."""
+class BlockProof:
+    """A header and the end of the log below it. Raises InvalidDocument if they do not match."""
 
-    header: Header
+    header: BlockHeader
     peaks: Sequence[bytes]
     leaves: Sequence[bytes]
 
     def __post_init__(self) -> None:
         if self.first < 0 or len(self.peaks) != self.first.bit_count():
-            raise Invalid("block", "as many peaks as no tree of that size has")
+            raise InvalidDocument("block", "as many peaks as no tree of that size has")
         if self._grown[0] != self.header.root:
-            raise Invalid("block", "peaks and leaves do not lead to the header's root")
+            raise InvalidDocument("block", "peaks and leaves do not lead to the header's root")
 
     @property
     def first(self) -> int:
@@ -51,8 +51,8 @@ class Block:
     def receipt(
         self,
         genesis: Genesis,
-        links: Sequence[Link],
-        certificate: Certificate,
+        links: Sequence[EpochLink],
+        certificate: HeaderCertificate,
         entry: bytes,
         index: int,
     ) -> Receipt:
@@ -75,17 +75,17 @@ class Block:
         return tree.root(), nodes
 
 
-def from_json(value: Any) -> Block:
-    """As a validator tells it. Raises Invalid."""
+def from_json(value: Any) -> BlockProof:
+    """As a validator tells it. Raises InvalidDocument."""
     fields = strict_json.members(value, ("header", "peaks", "leaves"), "block")
     header = headers.from_json(fields["header"], "block.header")
     peaks = _hashes(fields["peaks"], "block.peaks", merkle_log.PATH_MAX)
-    return Block(header, peaks, _hashes(fields["leaves"], "block.leaves", LEAVES_MAX))
+    return BlockProof(header, peaks, _hashes(fields["leaves"], "block.leaves", LEAVES_MAX))
 
 
 def _hashes(value: Any, where: str, at_most: int) -> list[bytes]:
     if not isinstance(value, str):
-        raise Invalid(where, "not a text of hexadecimal digits")
+        raise InvalidDocument(where, "not a text of hexadecimal digits")
     size = min(len(value) // 2, at_most * merkle_log.HASH_BYTES)
     return merkle_log.split(
         strict_json.hexadecimal(value, where, size - size % merkle_log.HASH_BYTES)

@@ -12,7 +12,7 @@ from typing import Any
 from cinesync.chassis import clock
 from cinesync.supervisor.address import free_ports
 from cinesync.validator import home, provisioning
-from cinesync.validator.client import LedgerClient, first_sequence
+from cinesync.validator.network.client import LedgerClient, first_sequence
 
 CHILD = """
 import sys

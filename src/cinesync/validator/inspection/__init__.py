@@ -1,0 +1,1 @@
+"""Checks of the validators' files from outside: every byte, or every entry."""

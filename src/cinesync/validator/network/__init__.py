@@ -1,0 +1,1 @@
+"""Connections between validators and clients, the queries they carry, and the client library."""
