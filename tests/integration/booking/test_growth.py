@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import pytest
+import sqlalchemy
 
 from cinesync.booking import held_seats_store, store
 from cinesync.chassis import clock
@@ -97,7 +98,7 @@ async def test_what_is_taken_is_told_by_the_key_alone(office: BoxOffice) -> None
     holds = [await office.hold(show, best=2) for _ in range(5)]
     await office.execute(OTHER_SEATS, shows=HOLDS // 10)
     async with office.db.engine.connect() as connection:
-        await connection.execute(text("VACUUM ANALYZE booking_seats"))
+        await connection.execute(sqlalchemy.text("VACUUM ANALYZE booking_seats"))
     taken, fetched = await office.db.read(taken_and_fetched, show.show_id)
     assert taken == {seat for hold in holds for seat in hold.seat_names}
     assert not fetched

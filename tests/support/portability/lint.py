@@ -1,6 +1,7 @@
 """The SQL linter: every rule over every statement, found in the source or recorded in a run."""
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pgparse
 
+from cinesync.chassis import database
 from tests.support.portability.ddl_rules import DDL_RULES
 from tests.support.portability.rules import STATEMENT_RULES, Schema
 from tests.support.portability.tree import Node, parse, walk
@@ -81,6 +83,23 @@ def statements_in(folder: Path) -> list[Statement]:
     ]
 
 
+def compiled_in(folder: Path) -> list[Statement]:
+    """The compiled statements that the modules below `folder`, a package, have at module level."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        if re.search(r"\b(compiled|text)\(", path.read_text()) and not SQLITE.search(
+            path.as_posix()
+        ):
+            parts = path.relative_to(folder.parent).with_suffix("").parts
+            module = importlib.import_module(".".join(parts))
+            found += [
+                Statement(value.sql, f"{path.relative_to(folder)}:{name}")
+                for name, value in vars(module).items()
+                if isinstance(value, database.Statement)
+            ]
+    return found
+
+
 def ddl(statements: list[Statement]) -> list[Node]:
     """The parsed DDL among `statements`."""
     found: list[Node] = []
@@ -94,7 +113,7 @@ def _sql_texts(tree: ast.AST) -> Iterator[tuple[str, int]]:
     """Literals that begin like SQL, and whatever is given to text() or execute()."""
     nodes = list(ast.walk(tree))
     inner = {id(part) for n in nodes if isinstance(n, ast.JoinedStr) for part in n.values}
-    inner |= _docstrings(nodes) | _in_concatenations(nodes)
+    inner |= _docstrings(nodes) | _in_concatenations(nodes) | _in_typed_texts(nodes)
     for node in nodes:
         if id(node) not in inner and isinstance(node, ast.expr):
             sql = _literal(node)
@@ -118,6 +137,19 @@ def _literal(node: ast.expr) -> str | None:
 def _in_concatenations(nodes: Sequence[ast.AST]) -> set[int]:
     concatenations = [n for n in nodes if isinstance(n, ast.BinOp) and _literal(n)]
     return {id(inner) for n in concatenations for inner in ast.walk(n) if inner is not n}
+
+
+def _in_typed_texts(nodes: Sequence[ast.AST]) -> set[int]:
+    """Texts whose binds and batches `text()` fills in: `compiled_in` has the SQL that goes out."""
+    typed = [
+        node.args[0]
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "text"
+        and len(node.args) + len(node.keywords) > 1
+    ]
+    return {id(inner) for sql in typed for inner in ast.walk(sql)}
 
 
 def _docstrings(nodes: Sequence[ast.AST]) -> set[int]:

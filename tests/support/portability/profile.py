@@ -18,7 +18,7 @@ from greenlet import getcurrent  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Executable, TextClause, event
 from sqlalchemy.engine import Engine
 
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Statement, Transaction
 from tests.support.places import SOURCE
 from tests.support.portability.ddl_rules import schema_of
 from tests.support.portability.lint import check, ddl, statements_in
@@ -100,13 +100,14 @@ class Profile:
     def _watched(self, execute: Any) -> Any:
         """Around `execute`; what Core makes is linted once SQLAlchemy has written it."""
 
-        async def watched(tx: Transaction, statement: Executable, *args: Any) -> Any:
+        async def watched(tx: Transaction, statement: Statement | Executable, *args: Any) -> Any:
             if self.watches_tests or _is_ours(_caller()):
                 if tx.isolation != "serializable":
                     self.broken.append(f"isolation {tx.isolation}, not serializable: {statement}")
-                if isinstance(statement, TextClause) and not FOREIGN.search(statement.text):
-                    self._lint(statement.text)
-                    self._watch_ddl(tx, statement.text)
+                sql = _sql(statement)
+                if sql and not FOREIGN.search(sql):
+                    self._lint(sql)
+                    self._watch_ddl(tx, sql)
             return await execute(tx, statement, *args)
 
         return watched
@@ -124,6 +125,13 @@ class Profile:
         kinds.append(DDL.match(sql) is not None)
         if any(kinds) and len(kinds) > 1:
             self.broken.append(f"DDL shares its transaction with other statements: {sql}")
+
+
+def _sql(statement: Statement | Executable) -> str:
+    """What goes out; of Core that is not compiled yet, SQLAlchemy will show it."""
+    if isinstance(statement, TextClause):
+        return statement.text
+    return statement.sql if isinstance(statement, Statement) else ""
 
 
 def _caller() -> str:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pgparse
 
-from cinesync.chassis.database.statements import numbered
+from cinesync.chassis.database import text
 
 Body = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ class Node:
 
 def parse(sql: str) -> list[Node]:
     """The statements in `sql`. Raises pgparse.PGQueryError."""
-    statements = cast("list[dict[str, Any]]", pgparse.parse(numbered(sql)[0]))
+    statements = cast("list[dict[str, Any]]", pgparse.parse(text(sql).sql))
     return [_only(raw["stmt"], None) for raw in statements if raw.get("stmt")]
 
 

@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from cinesync.chassis import clock, deadline
 from cinesync.chassis.database import url as database_url
-from cinesync.chassis.database.statements import Row, Transaction, text
+from cinesync.chassis.database.statements import text
+from cinesync.chassis.database.transaction import Row, Transaction
 from cinesync.chassis.deadline import Deadlines
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.telemetry import DATABASE_RETRIES

@@ -1,8 +1,32 @@
 """One owner at a time for work that must not run twice side by side (sql-rules: no SKIP LOCKED)."""
 
-from cinesync.chassis.database.database import Database, Transaction, text
+from datetime import timedelta
+
+from sqlalchemy import Interval, bindparam, delete, func
+from sqlalchemy.dialects.postgresql import insert
+
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.database.statements import compiled
+from cinesync.chassis.database.tables import leases
+from cinesync.chassis.database.transaction import Transaction
 
 LEASE_SECONDS = 5
+
+_lease = insert(leases).values(
+    name=bindparam("name"),
+    owner=bindparam("owner"),
+    expires_at=func.now() + bindparam("duration", type_=Interval),
+)
+TAKE = compiled(
+    _lease.on_conflict_do_update(
+        index_elements=[leases.c.name],
+        set_={"owner": _lease.excluded.owner, "expires_at": _lease.excluded.expires_at},
+        where=(leases.c.owner == _lease.excluded.owner) | (leases.c.expires_at <= func.now()),
+    ).returning(leases.c.owner)
+)
+GIVE_BACK = compiled(
+    delete(leases).where(leases.c.name == bindparam("name"), leases.c.owner == bindparam("owner"))
+)
 
 
 async def take(tx: Transaction, name: str, owner: str, lease_seconds: int = LEASE_SECONDS) -> bool:
@@ -10,25 +34,14 @@ async def take(tx: Transaction, name: str, owner: str, lease_seconds: int = LEAS
 
     A process that comes back under the same `owner` after a crash has its lease at once.
     """
-    statement = text(
-        "INSERT INTO leases (name, owner, expires_at)"
-        " VALUES (CAST(:name AS text), CAST(:owner AS text),"
-        " now() + CAST(:seconds AS bigint) * interval '1 second')"
-        " ON CONFLICT (name) DO UPDATE"
-        " SET owner = excluded.owner, expires_at = excluded.expires_at"
-        " WHERE leases.owner = excluded.owner OR leases.expires_at <= now()"
-        " RETURNING leases.owner"
-    )
-    row = await tx.execute(statement, {"name": name, "owner": owner, "seconds": lease_seconds})
-    return row.first() is not None
+    duration = timedelta(seconds=lease_seconds)
+    rows = await tx.execute(TAKE, {"name": name, "owner": owner, "duration": duration})
+    return rows.first() is not None
 
 
 async def give_back(tx: Transaction, name: str, owner: str) -> None:
     """Let the next one in at once."""
-    statement = text(
-        "DELETE FROM leases WHERE name = CAST(:name AS text) AND owner = CAST(:owner AS text)"
-    )
-    await tx.execute(statement, {"name": name, "owner": owner})
+    await tx.execute(GIVE_BACK, {"name": name, "owner": owner})
 
 
 async def held(db: Database, name: str, owner: str, lease_seconds: int = LEASE_SECONDS) -> bool:

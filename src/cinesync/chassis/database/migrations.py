@@ -6,6 +6,7 @@ from functools import cache
 from importlib import resources
 
 import asyncpg
+import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from cinesync.chassis import clock, telemetry
@@ -17,8 +18,8 @@ from cinesync.chassis.database.database import (
     is_lost,
     open_database,
     sqlstate,
-    text,
 )
+from cinesync.chassis.database.statements import text
 from cinesync.chassis.database.url import DatabaseUrlError
 from cinesync.chassis.problems import Problem
 
@@ -104,7 +105,7 @@ async def _create(url: str) -> None:
     server = open_database(database_url.with_database(url, "postgres"))
     try:
         async with server.engine.connect() as connection:
-            await connection.execute(text(f'CREATE DATABASE "{database}"'))
+            await connection.execute(sqlalchemy.text(f'CREATE DATABASE "{database}"'))
     except DBAPIError as error:
         if sqlstate(error) not in RACED_STATES:
             raise
@@ -125,9 +126,11 @@ async def upgrade(db: Database, package: str, owner: str) -> None:
     keeping = asyncio.create_task(_keep_lease(db, owner))
     try:
         async with db.engine.connect() as connection:
-            await connection.execute(text("SET statement_timeout = 0"))  # a big table's index
+            await connection.execute(
+                sqlalchemy.text("SET statement_timeout = 0")
+            )  # a big table's index
             await connection.run_sync(alembic_steps.upgrade, package)
-            await connection.execute(text("RESET statement_timeout"))
+            await connection.execute(sqlalchemy.text("RESET statement_timeout"))
         log.info("database.migrated", package=package, revision=newest(package))
     finally:
         keeping.cancel()
@@ -152,7 +155,7 @@ async def _bootstrap(db: Database) -> None:
     async with db.engine.connect() as connection:
         for ddl in (LEASES_DDL, RUN_KEYS_DDL):
             try:
-                await connection.execute(text(ddl))
+                await connection.execute(sqlalchemy.text(ddl))
             except DBAPIError as error:
                 log.info("bootstrap.raced", reason=str(error.orig))
 

@@ -1,180 +1,199 @@
-"""Statements and their rows: hand-written SQL goes straight to asyncpg, Core through SQLAlchemy.
+"""SQL statements: written once, compiled once when their module is imported, run by asyncpg.
 
-One text statement through SQLAlchemy's greenlets costs five times the CPU time of the same through
-asyncpg (ADR 9).
+A store module builds its statements at module level and its functions run them (ADR 21):
+
+    FIND = compiled(
+        select(bookings.c.seats, bookings.c.state)
+        .where(bookings.c.region == bindparam("region"), any_of(bookings.c.booking_id, "ids"))
+        .limit(bindparam("limit", type_=BigInteger))
+    )
+    rows = await tx.execute(FIND, {"region": region, "ids": ids, "limit": 10})
+
+- SQLAlchemy Core over `tables.py` is the default. A value is a `bindparam("name")`; it takes its
+  type from the column beside it, else from `type_`. PostgreSQL and CockroachDB see `$1::UUID`.
+- A constant (`bookings.c.state == State.HELD`, `.limit(1)`) becomes part of the SQL, so that a
+  partial index on it serves every plan.
+- `text` is for what Core cannot say, and for statements that are clearer in SQL. Its binds have
+  their types from the tables and batches named after it, or from keywords:
+
+    PROLONG = text(
+        "UPDATE booking_seats SET held_until = :held_until FROM :claims"
+        " WHERE booking_seats.region = claims.region AND booking_seats.seat = claims.seat",
+        booking_seats,
+        CLAIMS,
+    )
+
+- Many rows go in as one `batch` (`bulk.py`).
+- A condition that depends on a request makes a statement of its own: a function of the condition
+  builds it, under `functools.cache`.
+- JSONB goes in as JSON text and comes out decoded. An interval is a `timedelta`
+  (`bindparam("pause", type_=Interval)`).
 """
 
-import asyncio
+import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, overload
+from operator import attrgetter, itemgetter
+from typing import Any
 
-import asyncpg
 import sqlalchemy
-from sqlalchemy import CursorResult, Executable, TextClause
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import BindParameter, FromClause, String, Table, bindparam
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.sql.expression import ClauseElement
+from sqlalchemy.sql.type_api import TypeEngine
 
-TEXTS_MAX = 2_000
+STATEMENTS_MAX = 2_000
+RETURNS_ROWS = re.compile(r"\A\s*(SELECT|WITH|SHOW)\b|\bRETURNING\b", re.IGNORECASE)
 # SQLAlchemy's own rule for what is a bind in a text(): not a `::cast`, not escaped.
 BIND = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
-ANSWERS_ROWS = re.compile(r"\A\s*(SELECT|WITH|SHOW)\b|\bRETURNING\b", re.IGNORECASE)
+# Between the name of a batch and that of its column, in the name of a bind.
+BATCH_SEPARATOR = "__"
+
+Type = TypeEngine[Any] | type[TypeEngine[Any]]
 
 
-@lru_cache(TEXTS_MAX)
-def text(sql: str) -> TextClause:
-    """SQL with `:name` binds. Statements are constants, so each is parsed once."""
-    return sqlalchemy.text(sql)
+class _Compiler(asyncpg_dialect.PGCompiler_asyncpg):
+    """Binds without a value are parameters; binds with a value are literals."""
 
-
-class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
-    """A row whose columns are attributes too."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-
-class NotOneRow(LookupError):
-    """A statement answered another number of rows than its author promised."""
-
-
-class Rows(list[Any]):
-    """What a text statement answered; the part of SQLAlchemy's result that we use."""
-
-    def __init__(self, rows: Sequence[Any], rowcount: int) -> None:
-        super().__init__(rows)
-        self.rowcount = rowcount
-
-    def all(self) -> list[Any]:
-        """Every row."""
-        return self
-
-    def mappings(self) -> "Rows":
-        """Rows are mappings already."""
-        return self
-
-    def scalars(self) -> list[Any]:
-        """The first column."""
-        return [row[0] for row in self]
-
-    def first(self) -> Any | None:
-        """The first row, if any."""
-        return self[0] if self else None
-
-    def one_or_none(self) -> Any | None:
-        """The only row, if any. Raises NotOneRow for more."""
-        if len(self) > 1:
-            raise NotOneRow(len(self))
-        return self.first()
-
-    def one(self) -> Any:
-        """The only row. Raises NotOneRow."""
-        if len(self) != 1:
-            raise NotOneRow(len(self))
-        return self[0]
-
-    def scalar_one(self) -> Any:
-        """The first column of the only row. Raises NotOneRow."""
-        return self.one()[0]
-
-    def scalar_one_or_none(self) -> Any | None:
-        """The first column of the only row, if any. Raises NotOneRow for more."""
-        row = self.one_or_none()
-        return None if row is None else row[0]
-
-    def scalar(self) -> Any | None:
-        """The first column of the first row, if any."""
-        return self[0][0] if self else None
-
-
-class Transaction:
-    """A connection in a transaction that `Database` began and will end.
-
-    With `is_one_statement` none was begun: the first statement is one, and there is no second.
-    """
-
-    def __init__(
+    def visit_bindparam(  # type: ignore[override]  # the rest as SQLAlchemy passes it
         self,
-        connection: AsyncConnection,
-        driver: Any,
-        isolation: str,
-        *,
-        key_is_new: bool = True,
-        is_one_statement: bool = False,
-        seconds_max: float | None = None,
-    ) -> None:
-        self._connection = connection
-        self._driver = driver
-        self._seconds_max = seconds_max  # of each statement; None: somebody watches over all
-        self._is_one_statement = is_one_statement
-        self._is_over = False
-        self.isolation = isolation
-        self.key_is_new = key_is_new
-        self.has_events = False
-        # Called once, when the changes of this transaction are there to stay.
-        self.after_commit: list[Callable[[], None]] = []
+        bindparam: BindParameter[Any],
+        within_columns_clause: bool = False,  # noqa: FBT001, FBT002
+        literal_binds: bool = False,  # noqa: FBT001, FBT002
+        **kwargs: Any,
+    ) -> str:
+        return super().visit_bindparam(  # type: ignore[no-untyped-call, no-any-return]
+            bindparam, within_columns_clause, literal_binds or not bindparam.required, **kwargs
+        )
 
-    @overload
-    async def execute(  # type: ignore[overload-overlap]  # the narrower type comes first
-        self, statement: TextClause, parameters: Mapping[str, Any] | None = None
-    ) -> Rows: ...
-
-    @overload
-    async def execute(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
-    ) -> CursorResult[Any]: ...
-
-    async def execute(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
-    ) -> Rows | CursorResult[Any]:
-        """Run one statement. Raises asyncpg's errors for text, SQLAlchemy's for Core."""
-        if self._is_over:
-            raise RuntimeError("the one statement of this transaction has run")
-        self._is_over = self._is_one_statement
-        if not isinstance(statement, TextClause):
-            async with asyncio.timeout(self._seconds_max):
-                return await self._connection.execute(statement, parameters)
-        compiled = _compiled(statement.text)
-        values = [parameters[name] for name in compiled.names] if parameters else []
-        if compiled.answers_rows:
-            rows = await self._driver.fetch(
-                compiled.sql, *values, record_class=Row, timeout=self._seconds_max
-            )
-            return Rows(rows, len(rows))
-        status = await self._driver.execute(compiled.sql, *values, timeout=self._seconds_max)
-        return Rows((), _count(status))
-
-    async def commit(self) -> None:
-        """For `Database` alone, which began it."""
-        await self._driver.execute("COMMIT", timeout=self._seconds_max)
+    def render_bind_cast(self, type_: Any, dbapi_type: Any, sqltext: str) -> str:
+        if isinstance(dbapi_type, String):  # SQLAlchemy says VARCHAR for TEXT
+            return f"{sqltext}::TEXT"
+        return super().render_bind_cast(type_, dbapi_type, sqltext)  # type: ignore[no-untyped-call, no-any-return]
 
 
-def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
-    """`:name` binds as `$1`, `$2`, … which PostgreSQL knows; and their names, in that order."""
-    numbers: dict[str, int] = {}
-    found = BIND.sub(lambda bind: f"${numbers.setdefault(bind[1], len(numbers) + 1)}", sql)
-    return found, tuple(numbers)
+class _Dialect(asyncpg_dialect.dialect):
+    statement_compiler = _Compiler
+    supports_statement_cache = True
+
+
+DIALECT = _Dialect()  # type: ignore[no-untyped-call]
+_NAMED = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
-    """A text as asyncpg takes it."""
+class Bind:
+    """A parameter by name. A batch fills as many places as it has columns."""
+
+    name: str
+    columns: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with `$n` parameters, and what fills them in that order."""
 
     sql: str
-    names: Sequence[str]
-    answers_rows: bool
+    binds: Sequence[Bind]
+    names: Sequence[str]  # of the binds, when none of them is a batch
+    returns_rows: bool
+
+    def arguments(self, parameters: Mapping[str, Any] | None) -> Sequence[Any]:
+        """The values for `$1`, `$2`, …. Raises KeyError for one that is missing."""
+        if parameters is None:
+            parameters = {}
+        if len(self.names) == len(self.binds):
+            return [parameters[name] for name in self.names]
+        values: list[Any] = []
+        for bind in self.binds:
+            if bind.columns:
+                values += arrays(parameters[bind.name], bind.columns)
+            else:
+                values.append(parameters[bind.name])
+        return values
 
 
-@lru_cache(TEXTS_MAX)
-def _compiled(sql: str) -> _Compiled:
-    return _Compiled(*numbered(sql), answers_rows=ANSWERS_ROWS.search(sql) is not None)
+def compiled(construct: ClauseElement) -> Statement:
+    """A Core construct as asyncpg runs it. Raises SQLAlchemyError for one that cannot be compiled,
+    such as an `in_()` of a parameter: that is `any_of`.
+    """
+    result = construct.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
+    sql = str(result)
+    binds = tuple(_binds(getattr(result, "positiontup", None) or ()))
+    return Statement(
+        sql,
+        binds,
+        names=tuple(bind.name for bind in binds if not bind.columns),
+        returns_rows=RETURNS_ROWS.search(sql) is not None,
+    )
 
 
-def _count(status: str) -> int:
-    """Of a command tag: 3 for `UPDATE 3`, `INSERT 0 3` or `DELETE 3`."""
-    last = status.rpartition(" ")[2]
-    return int(last) if last.isdecimal() else 0
+@lru_cache(STATEMENTS_MAX)
+def text(sql: str, *sources: FromClause, **types: Type) -> Statement:
+    """SQL with `:name` binds, whose types are those of the columns of `sources`, or in `types`.
+
+    The name of a batch among `sources` stands for the batch. A bind whose type is not known is left
+    as it is: the SQL around it casts it.
+    """
+    columns: dict[str, Type] = {}
+    for source in sources:
+        if isinstance(source, Table):
+            columns = {**{column.name: column.type for column in source.c}, **columns}
+        else:
+            sql = re.sub(rf"(?<![:\w\\]):{_name(source)}\b", _from(source), sql)
+            columns |= {bind.key: bind.type for bind in _parameters(source)}
+    known = columns | types
+    names = set(BIND.findall(sql))
+    if unknown := types.keys() - names:
+        raise ValueError(f"no bind is named {', '.join(sorted(unknown))}: {sql}")
+    binds = [bindparam(name, type_=known[name]) for name in sorted(names & known.keys())]
+    return compiled(sqlalchemy.text(sql).bindparams(*binds))
+
+
+def arrays(rows: Sequence[Any], columns: Sequence[str]) -> list[Sequence[Any]]:
+    """The arrays that `unnest` makes rows of. A row is a tuple in the order of the columns, a
+    mapping, or an object with attributes of their names.
+    """
+    if not rows:
+        return [()] * len(columns)
+    first, *_ = rows
+    if isinstance(first, tuple):
+        found: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        if len(found) != len(columns):
+            raise ValueError(f"{len(found)} values a row for {', '.join(columns)}")
+        return found
+    getter = itemgetter if isinstance(first, Mapping) else attrgetter
+    return [list(map(getter(column), rows)) for column in columns]
+
+
+def _binds(positions: Sequence[str]) -> Iterator[Bind]:
+    """`claims__region`, `claims__seat` as one Bind: SQLAlchemy leaves the columns in order."""
+    for batch, names in itertools.groupby(positions, lambda name: _split(name)[0]):
+        columns = [_split(name)[1] for name in names]
+        if columns == [""]:
+            yield Bind(batch)
+        else:
+            yield Bind(batch, columns)
+
+
+def _split(name: str) -> tuple[str, str]:
+    batch, _, column = name.partition(BATCH_SEPARATOR)
+    return batch, column
+
+
+def _name(source: FromClause) -> str:
+    return str(getattr(source, "name"))  # noqa: B009 typed in its subclasses only
+
+
+def _from(batch: FromClause) -> str:
+    """How a FROM clause names it, with the binds of a text."""
+    return str(batch.compile(dialect=_NAMED, compile_kwargs={"asfrom": True}))
+
+
+def _parameters(batch: FromClause) -> Iterator[BindParameter[Any]]:
+    for element in sqlalchemy.sql.visitors.iterate(batch):
+        if isinstance(element, BindParameter):
+            yield element

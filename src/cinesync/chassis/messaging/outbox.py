@@ -7,8 +7,17 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from cinesync.chassis import background, telemetry
-from cinesync.chassis.database import lease
-from cinesync.chassis.database.database import Database, Transaction, forget_run_keys, text
+from cinesync.chassis.database import (
+    Database,
+    Transaction,
+    batch,
+    compiled,
+    insert_from,
+    lease,
+    text,
+)
+from cinesync.chassis.database.database import forget_run_keys
+from cinesync.chassis.database.tables import outbox
 from cinesync.chassis.messaging.bus import Bus
 from cinesync.chassis.messaging.event import Event, Message, encode
 
@@ -22,6 +31,13 @@ LEASE_RENEW_SECONDS = lease.LEASE_SECONDS / 2
 CLEANUP_SECONDS = 600.0
 KEEP_SENT_DAYS = 7
 
+APPEND = compiled(
+    insert_from(
+        outbox,
+        batch("events", outbox.c.event_id, outbox.c.name, outbox.c.body, outbox.c.occurred_at),
+    )
+)
+
 
 async def append(tx: Transaction, events: Sequence[Event]) -> None:
     """Write `events` in the caller's transaction; the relay wakes when it commits."""
@@ -29,21 +45,8 @@ async def append(tx: Transaction, events: Sequence[Event]) -> None:
         return
     trace = telemetry.current_trace()
     traced = [event if event.trace else replace(event, trace=trace) for event in events]
-    statement = text(
-        "INSERT INTO outbox (event_id, name, body, occurred_at)"
-        " SELECT t.event_id, t.name, t.body, t.occurred_at FROM unnest("
-        " CAST(:event_ids AS uuid[]), CAST(:names AS text[]), CAST(:bodies AS bytea[]),"
-        " CAST(:times AS timestamptz[])) AS t(event_id, name, body, occurred_at)"
-    )
-    await tx.execute(
-        statement,
-        {
-            "event_ids": [event.event_id for event in traced],
-            "names": [event.name for event in traced],
-            "bodies": [encode(event) for event in traced],
-            "times": [event.occurred_at for event in traced],
-        },
-    )
+    rows = [(event.event_id, event.name, encode(event), event.occurred_at) for event in traced]
+    await tx.execute(APPEND, {"events": rows})
     tx.has_events = True
 
 
