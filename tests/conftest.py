@@ -19,10 +19,10 @@ from litestar.types import ControllerRouterHandler
 from cinesync.chassis import clock
 from cinesync.chassis.database import migrations
 from cinesync.chassis.database.database import Database, open_database
-from cinesync.chassis.http import access_tokens
-from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.fast_path import FastPath, FastPaths
+from cinesync.chassis.http.security import access_tokens
+from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.supervisor.postgres import Postgres
 from tests.support.shop import Shop
 

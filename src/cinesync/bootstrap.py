@@ -19,8 +19,8 @@ from cinesync.chassis import clock, settings, telemetry
 from cinesync.chassis.database import migrations
 from cinesync.chassis.database.database import Database, open_database
 from cinesync.chassis.database.url import with_database
-from cinesync.chassis.http.client_address import ClientAddresses
-from cinesync.chassis.http.revocations import Revocations
+from cinesync.chassis.http.security.client_address import ClientAddresses
+from cinesync.chassis.http.security.revocations import Revocations
 from cinesync.chassis.log_retention import LogRetention, SupervisorMetrics
 from cinesync.chassis.messaging.bus import Bus, EmbeddedBus
 from cinesync.chassis.messaging.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters

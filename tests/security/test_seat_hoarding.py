@@ -13,7 +13,7 @@ from cinesync.booking.model import Terms
 from cinesync.booking.routes import router
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
-from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
+from cinesync.chassis.http.security.signed_client_address import VISITOR_HEADER, AddressSigner
 from cinesync.contracts.movies import ShowScheduled
 from tests.conftest import MakeClient, Sign
 from tests.integration.booking.conftest import migrated, office  # noqa: F401 fixtures

@@ -22,9 +22,9 @@ from cinesync.booking.context import Shop
 from cinesync.booking.fast_path import fast_paths as booking_fast_paths
 from cinesync.booking.staff_routes import staff_router
 from cinesync.chassis import clock
-from cinesync.chassis.http.access_tokens import Verifier
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.fast_path import FastPath
+from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.http.strict_bodies import LenientBody
 from cinesync.ledger import routes as ledger_routes
 from cinesync.movies import routes as movies_routes

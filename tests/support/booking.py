@@ -16,7 +16,7 @@ from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.booking.show_cache import Kept
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
-from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.messaging.event import decode
 from cinesync.contracts.booking import (
     BookingCancelled,

@@ -32,8 +32,8 @@ from cinesync.chassis.background import Loop
 from cinesync.chassis.database.database import Database, open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.client import HttpClient
-from cinesync.chassis.http.client_address import ClientAddresses
-from cinesync.chassis.http.revocations import Revocations
+from cinesync.chassis.http.security.client_address import ClientAddresses
+from cinesync.chassis.http.security.revocations import Revocations
 from cinesync.chassis.messaging.event import Event
 from cinesync.chassis.process import Service
 from cinesync.chassis.settings import Secret, SettingsError, load

@@ -41,7 +41,7 @@ from cinesync.chassis import clock, telemetry
 from cinesync.chassis.audit_log import Actor
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.database.database import Database
-from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.http.security.access_tokens import Caller
 from cinesync.chassis.problems import Forbidden, Problem
 
 INSIDE_MAX = 2_000

@@ -27,8 +27,8 @@ from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database
-from cinesync.chassis.http.access_tokens import Caller
 from cinesync.chassis.http.client import HttpClient, NoResponse
+from cinesync.chassis.http.security.access_tokens import Caller
 from cinesync.chassis.problems import Forbidden, Unavailable
 
 GUESTS_AT_ONCE_MAX = 100

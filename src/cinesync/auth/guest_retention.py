@@ -17,8 +17,8 @@ from cinesync.auth import guest_store
 from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database.database import Database
-from cinesync.chassis.http.access_tokens import SERVICE_ROLE
 from cinesync.chassis.http.client import HttpClient, NoResponse
+from cinesync.chassis.http.security.access_tokens import SERVICE_ROLE
 
 PATH: Final = "/api/booking/customers/buyers"
 BATCH_MAX: Final = 500

@@ -11,9 +11,14 @@ import msgspec
 from cinesync.auth import revocation_store
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
-from cinesync.chassis.http.app import etag_of
 from cinesync.chassis.http.client import NoResponse
-from cinesync.chassis.http.revocations import GUESTS_MAX, SESSIONS_MAX, RevocationList, Revocations
+from cinesync.chassis.http.etags import etag_of
+from cinesync.chassis.http.security.revocations import (
+    GUESTS_MAX,
+    SESSIONS_MAX,
+    RevocationList,
+    Revocations,
+)
 from cinesync.chassis.problems import Unavailable
 
 FRESH_SECONDS = 0.5  # however many processes ask, the database is asked so seldom

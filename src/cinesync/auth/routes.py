@@ -24,9 +24,10 @@ from cinesync.auth.model import (
 from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.sign_in_links import SignInLinks
 from cinesync.auth.signing_keys import KeyRing
-from cinesync.chassis.http.access_tokens import Caller
-from cinesync.chassis.http.app import is_known, know, visitor
-from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.etags import matches
+from cinesync.chassis.http.security.access_tokens import Caller
+from cinesync.chassis.http.security.authentication import optional_caller, remember_token
+from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.problems import Unauthorized, Unavailable
 
 REFRESH_COOKIE = "cinesync_refresh"
@@ -160,7 +161,7 @@ class Door:
         """The access token for the page, the refresh token for the browser alone. What is made
         here need not be verified here.
         """
-        know(request, grant.access)
+        remember_token(request, grant.access)
         body = TokenAnswer(grant.access.token, int(grant.lifetime.total_seconds()))
         cookies = [self.cookie(grant.refresh_token)] if grant.refresh_token else []
         cookies += [self.device_cookie(grant.device)] if grant.device else []
@@ -251,7 +252,7 @@ async def logout(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[
     """Sign out: ends the session of the refresh cookie and of the access token, whichever is
     there. Always works."""
     try:
-        caller = await visitor(request)
+        caller = await optional_caller(request)
     except (Unauthorized, Unavailable):
         caller = None
     await desk.sign_out(request.cookies.get(REFRESH_COOKIE), caller, door.address(request))
@@ -299,7 +300,7 @@ async def get_revocations(request: AnyRequest, revocations: TheRevocations) -> R
     until which a token may name them. Services refuse such tokens."""
     body, tag = await revocations.body()
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if is_known(tag, request.headers.get("if-none-match", "")):
+    if matches(tag, request.headers.get("if-none-match", "")):
         return Response(None, status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
 

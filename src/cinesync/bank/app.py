@@ -24,11 +24,11 @@ from cinesync.chassis import gc_tuning
 from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.http import strict_bodies
-from cinesync.chassis.http.access_tokens import Verifier
-from cinesync.chassis.http.client_address import ClientAddresses
 from cinesync.chassis.http.fast_path import FastPaths
-from cinesync.chassis.http.refusals import Protected
-from cinesync.chassis.http.server import HttpSettings, guarded, http_server
+from cinesync.chassis.http.security.access_tokens import Verifier
+from cinesync.chassis.http.security.client_address import ClientAddresses
+from cinesync.chassis.http.security.response_headers import SecurityHeaders
+from cinesync.chassis.http.server.http_server import HttpSettings, guarded, http_server
 from cinesync.chassis.http.strict_bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.settings import Secret
 
@@ -125,7 +125,7 @@ def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.E
         request_max_body_size=routes.BODY_BYTES_MAX,
     )
     strict_bodies.check(app)
-    return Protected(FastPaths(fast_paths(desk), Verifier(_no_keys), app))
+    return SecurityHeaders(FastPaths(fast_paths(desk), Verifier(_no_keys), app))
 
 
 async def _no_keys() -> dict[str, Any]:

@@ -41,7 +41,7 @@ from cinesync.bank.model import (
 from cinesync.bank.store import Books, Taken
 from cinesync.bank.webhooks import Courier
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.http.client_address import is_from_here
+from cinesync.chassis.http.security.client_address import is_from_here
 from cinesync.chassis.http.strict_bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.money import decimals, plain
 

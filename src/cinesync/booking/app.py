@@ -22,7 +22,7 @@ from cinesync.chassis import background, clock, open_files
 from cinesync.chassis.background import Loop
 from cinesync.chassis.database.database import Database, open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
-from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.messaging.bus import Listeners
 from cinesync.chassis.process import Service
 from cinesync.chassis.settings import Secret, SettingsError, load

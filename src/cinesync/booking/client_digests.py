@@ -5,8 +5,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from cinesync.chassis.http.access_tokens import Caller
-from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.security.access_tokens import Caller
+from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.ids import id_of
 
 KEY_BYTES = 16

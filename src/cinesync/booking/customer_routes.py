@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 from cinesync.booking import history_store
 from cinesync.booking.context import Shop
-from cinesync.chassis.http.access_tokens import SERVICE_ROLE, Caller, require
+from cinesync.chassis.http.security.access_tokens import SERVICE_ROLE, Caller, require
 
 CUSTOMERS_MAX = 500
 

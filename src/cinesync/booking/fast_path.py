@@ -8,7 +8,6 @@ import msgspec
 
 from cinesync.booking import routes, schemas
 from cinesync.booking.context import Shop
-from cinesync.chassis.http.client_address import address_in
 from cinesync.chassis.http.fast_path import (
     FastPath,
     FastRequest,
@@ -16,6 +15,7 @@ from cinesync.chassis.http.fast_path import (
     bytes_response,
     json_response,
 )
+from cinesync.chassis.http.security.client_address import address_in
 
 WISH = msgspec.json.Decoder(schemas.HoldWish)
 SINCE = re.compile(rb"since=(\d{1,15})")

@@ -7,28 +7,24 @@ other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
-from litestar.params import QueryParameter
 
 from cinesync.booking import personal_data_store as store
 from cinesync.booking.personal_data_store import Unfinished
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
-from cinesync.chassis.http.access_tokens import Caller
-from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
-from cinesync.chassis.problems import Invalid
+from cinesync.chassis.http.cursor import Page, decode_cursor, encode_cursor
+from cinesync.chassis.http.parameters import PAGE_ITEMS_MAX, After, Limit, SignedInCaller
 from cinesync.contracts.auth import CustomerErased
 
-PAGE_MAX = 100
 FIRST = UUID(int=0)
 NO_STORE = {"Cache-Control": "no-store"}
 
 TheDatabase = NamedDependency[Database]
-Who = NamedDependency[Caller]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +36,21 @@ class UnfinishedView:
 
 @get("/me/data")
 async def data(
-    caller: Who,
+    caller: SignedInCaller,
     database: TheDatabase,
-    after: Annotated[str | None, QueryParameter(max_length=500)] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = PAGE_MAX,
+    after: After = None,
+    limit: Limit = PAGE_ITEMS_MAX,
 ) -> Response[Page[dict[str, Any]]]:
     """All that booking keeps of you, by page: holds, bookings, scans, refused payments."""
-    items, following = await database.read(_page, caller.customer_id, _after(after), limit)
+    (last_id,) = decode_cursor(after, UUID) or (FIRST,)
+    items, following = await database.read(_page, caller.customer_id, last_id, limit)
     return Response(Page(items, following), headers=NO_STORE)
 
 
 @get("/me/unfinished")
-async def unfinished(caller: Who, database: TheDatabase) -> Response[UnfinishedView]:
+async def unfinished(caller: SignedInCaller, database: TheDatabase) -> Response[UnfinishedView]:
     """What you hold, tickets for shows that are not over, and money on its way back to you."""
-    found = await database.read(store.unfinished, caller.customer_id, PAGE_MAX)
+    found = await database.read(store.unfinished, caller.customer_id, PAGE_ITEMS_MAX)
     return Response(UnfinishedView(found), headers=NO_STORE)
 
 
@@ -88,13 +85,4 @@ async def _page(
     items += [{"kind": "admission", **row} for row in admissions]
     items += [{"kind": "refused_scan", **row} for row in refused_scans]
     items += [{"kind": "refused_payment", **row} for row in refused]
-    return items, encode_cursor(str(page[-1]["booking_id"])) if rows[limit:] else None
-
-
-def _after(after: str | None) -> UUID:
-    if after is None:
-        return FIRST
-    try:
-        return UUID(decode_cursor(after, 1)[0])
-    except ValueError as error:
-        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error
+    return items, encode_cursor(page[-1]["booking_id"]) if rows[limit:] else None

@@ -1,13 +1,13 @@
 """The HTTP door of booking."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Request, Response, Router, delete, get, post, put
+from litestar import Response, Router, delete, get, post, put
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
@@ -36,22 +36,22 @@ from cinesync.booking.seat_changes import ChangeSeats
 from cinesync.booking.tickets import TicketName
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database.database import Transaction
-from cinesync.chassis.http.access_tokens import Caller
-from cinesync.chassis.http.app import (
-    SIGNED_IN,
-    Page,
-    decode_cursor,
-    encode_cursor,
-    is_known,
-    signed_in,
-    verified,
-    weak,
-)
-from cinesync.chassis.http.client_address import address_in
 from cinesync.chassis.http.content_encoding import VARY
+from cinesync.chassis.http.cursor import Page, decode_cursor, instant, page_of
+from cinesync.chassis.http.etags import matches, weak_etag
+from cinesync.chassis.http.parameters import (
+    AcceptEncoding,
+    After,
+    AnyRequest,
+    IfNoneMatch,
+    Limit,
+    SignedInCaller,
+)
+from cinesync.chassis.http.security.access_tokens import Caller
+from cinesync.chassis.http.security.authentication import SIGNED_IN, signed_in, verify_token
+from cinesync.chassis.http.security.client_address import address_in
 from cinesync.chassis.problems import Invalid, Problem
 
-PAGE_MAX = 100
 SHOWS_ASKED_MAX = 200
 AGE_SECONDS = 1
 SEAT_MAP_CACHING = b"no-cache"  # keep it, and ask each time whether it still holds
@@ -62,16 +62,11 @@ VERSION_DIGITS_MAX = 16
 VERSION_MAX = 2**53
 
 TheShop = NamedDependency[Shop]
-Who = NamedDependency[Caller]
 Since = Annotated[
     int | None, QueryParameter(ge=0, le=VERSION_MAX, description="the version known already")
 ]
 LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID")]
-IfNoneMatch = Annotated[str, HeaderParameter(name="If-None-Match")]
-AcceptEncoding = Annotated[str, HeaderParameter(name="Accept-Encoding")]
-Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
 ShowIds = Annotated[str, QueryParameter(description="ids of shows, with commas between")]
-After = Annotated[str | None, QueryParameter(description="`next` of an earlier answer")]
 
 
 @get(
@@ -111,17 +106,17 @@ async def seat_map(
         show_id, lambda feed: schemas.seat_map(feed, shop.terms)
     )
     tag = f'"{version}"'
-    headers = (b"etag", weak(tag)), (b"cache-control", SEAT_MAP_CACHING)
-    if is_known(tag, if_none_match):
+    headers = (b"etag", weak_etag(tag)), (b"cache-control", SEAT_MAP_CACHING)
+    if matches(tag, if_none_match):
         return 304, b"", [*headers, VARY]
-    body, coding = shared.coded(accept_encoding)
+    body, coding = shared.encoded(accept_encoding)
     return 200, body, [*headers, *coding]
 
 
 @get("/shows/{show_id:uuid}/live", media_type=EVENTS_TYPE)
 async def live(
     shop: TheShop,
-    request: Request[Any, Any, Any],
+    request: AnyRequest,
     show_id: FromPath[UUID],
     since: Since = None,
     last_event_id: LastEventId = None,
@@ -144,7 +139,7 @@ async def listen(shop: Shop, show_id: UUID, known: str, address: str) -> AsyncIt
 
 @post("/holds", opt=SIGNED_IN)
 async def make_hold(
-    shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[schemas.HoldWish]
+    shop: TheShop, request: AnyRequest, data: JSONBody[schemas.HoldWish]
 ) -> schemas.HoldView:
     """Hold these seats, or the best so many side by side: all or none."""
     return await hold(shop, data, request.scope, partial(signed_in, request))
@@ -180,7 +175,9 @@ async def hold(
 
 
 @get("/holds/{hold_id:uuid}")
-async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> schemas.HoldView:
+async def get_hold(
+    shop: TheShop, caller: SignedInCaller, hold_id: FromPath[UUID]
+) -> schemas.HoldView:
     """A hold of yours, whatever has become of it."""
     booking = await shop.db.run_one(service.find_own, hold_id, caller.customer_id)
     return schemas.hold(booking, shop.terms)
@@ -188,7 +185,7 @@ async def get_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> schem
 
 @post("/holds/read", status_code=200)
 async def read_holds(
-    shop: TheShop, request: Request[Any, Any, Any], data: JSONBody[schemas.HoldQuestions]
+    shop: TheShop, request: AnyRequest, data: JSONBody[schemas.HoldQuestions]
 ) -> schemas.HoldAnswers:
     """Several customers' holds at once, each with its own token: how payments ask for prices.
 
@@ -199,7 +196,7 @@ async def read_holds(
     answers: list[schemas.HoldAnswer] = []
     for question in data.items:
         try:
-            caller = await verified(request, question.token)
+            caller = await verify_token(request, question.token)
             booking = service.own(found.get(question.hold_id), caller.customer_id)
         except Problem as problem:
             answers.append(schemas.HoldAnswer(problem.status, None))
@@ -209,14 +206,16 @@ async def read_holds(
 
 
 @delete("/holds/{hold_id:uuid}")
-async def release_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> None:
+async def release_hold(shop: TheShop, caller: SignedInCaller, hold_id: FromPath[UUID]) -> None:
     """Give the seats back."""
     events = await shop.db.run(service.release_hold, hold_id, caller.customer_id)
     shop.live.seats_released(events)
 
 
 @post("/holds/{hold_id:uuid}/extend", status_code=200)
-async def extend_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> schemas.HoldView:
+async def extend_hold(
+    shop: TheShop, caller: SignedInCaller, hold_id: FromPath[UUID]
+) -> schemas.HoldView:
     """Keep the seats for the full time again: so many times, not beyond the show's start."""
     booking, events = await shop.db.run(
         service.extend_hold, hold_id, caller.customer_id, shop.terms
@@ -228,8 +227,8 @@ async def extend_hold(shop: TheShop, caller: Who, hold_id: FromPath[UUID]) -> sc
 @put("/holds/{hold_id:uuid}/seats")
 async def change_seats(
     shop: TheShop,
-    caller: Who,
-    request: Request[Any, Any, Any],
+    caller: SignedInCaller,
+    request: AnyRequest,
     hold_id: FromPath[UUID],
     data: JSONBody[schemas.SeatsWish],
 ) -> schemas.HoldView:
@@ -256,24 +255,22 @@ async def change_seats(
 @get("/bookings")
 async def list_bookings(
     shop: TheShop,
-    caller: Who,
+    caller: SignedInCaller,
     status: FromQuery[State | None] = None,
     after: After = None,
     limit: Limit = 20,
 ) -> Page[schemas.BookingView]:
     """Your bookings, the newest first; without `status`, those that were paid for."""
     statuses = [status] if status else [State.CONFIRMED, State.CANCELLED]
-    key = _key(after) if after else None
+    key = decode_cursor(after, instant, UUID)
     rows, shows = await shop.db.read(_page, caller.customer_id, statuses, key, limit + 1)
-    items = [schemas.booking(row, shows[row.show_id], shop.terms) for row in rows[:limit]]
-    if len(rows) <= limit:
-        return Page(items, None)
-    last = items[-1]
-    return Page(items, encode_cursor(last.created_at.isoformat(), str(last.booking_id)))
+    page = page_of(rows, limit, lambda row: (row.created_at, row.booking_id))
+    items = [schemas.booking(row, shows[row.show_id], shop.terms) for row in page.items]
+    return Page(items, page.next)
 
 
 @get("/bookings/stats")
-async def stats(shop: TheShop, caller: Who) -> schemas.StatsView:
+async def stats(shop: TheShop, caller: SignedInCaller) -> schemas.StatsView:
     """How many seats you bought, and what you spent, by month and currency."""
     months: list[Spending] = await shop.db.run_one(history_store.spending, caller.customer_id)
     return schemas.stats(months)
@@ -281,7 +278,7 @@ async def stats(shop: TheShop, caller: Who) -> schemas.StatsView:
 
 @get("/bookings/{booking_id:uuid}")
 async def get_booking(
-    shop: TheShop, caller: Who, booking_id: FromPath[UUID]
+    shop: TheShop, caller: SignedInCaller, booking_id: FromPath[UUID]
 ) -> schemas.BookingDetail:
     """A booking of yours with its ticket. A hold that is being paid is found here as well."""
     found = await shop.db.read(_detail, booking_id, caller.customer_id)
@@ -291,7 +288,7 @@ async def get_booking(
 @post("/bookings/{booking_id:uuid}/cancel", status_code=200)
 async def cancel_booking(
     shop: TheShop,
-    caller: Who,
+    caller: SignedInCaller,
     booking_id: FromPath[UUID],
     data: JSONBody[schemas.CancelWish | None] = None,
 ) -> schemas.BookingDetail:
@@ -310,7 +307,7 @@ async def cancel_booking(
 
 @get("/bookings/{booking_id:uuid}/tickets")
 async def tickets(
-    shop: TheShop, caller: Who, booking_id: FromPath[UUID]
+    shop: TheShop, caller: SignedInCaller, booking_id: FromPath[UUID]
 ) -> Page[schemas.TicketView]:
     """A ticket for each seat of a booking of yours, for those who do not come together; the one of
     the booking admits them all."""
@@ -404,11 +401,3 @@ def _view(
     is_valid = booking.state is State.CONFIRMED
     ticket = shop.signer.sign(booking, show) if is_valid else None
     return schemas.booking_detail(booking, show, shop.terms, ticket, refused, receipt, refunds)
-
-
-def _key(after: str) -> tuple[datetime, UUID]:
-    created_at, booking_id = decode_cursor(after, 2)
-    try:
-        return datetime.fromisoformat(created_at).astimezone(UTC), UUID(booking_id)
-    except (ValueError, OverflowError) as error:
-        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error

@@ -23,7 +23,7 @@ from cinesync.booking.model import (
 from cinesync.booking.receipt_store import BookingReceipt
 from cinesync.booking.seatmap.state import FREE, Feed
 from cinesync.booking.service import Held
-from cinesync.chassis.http.access_tokens import TOKEN_CHARS_MAX
+from cinesync.chassis.http.security.access_tokens import TOKEN_CHARS_MAX
 
 # Above the rule's limit, so that the rule answers; far below what could hurt.
 SEATS_NAMED_MAX = 100

@@ -1,11 +1,11 @@
 """What staff ask of booking: let people in, look a booking up, give money back."""
 
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
@@ -26,9 +26,11 @@ from cinesync.booking.show_refunds import Progress, RefundShow
 from cinesync.booking.staff_refunds import RefundBooking
 from cinesync.booking.tickets import NotATicket, name_of
 from cinesync.chassis.audit_log import LAST_ID
-from cinesync.chassis.http.access_tokens import Caller, require
-from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor, is_known
 from cinesync.chassis.http.audit_log_api import actor_of
+from cinesync.chassis.http.cursor import Page, decode_cursor, page_of
+from cinesync.chassis.http.etags import matches
+from cinesync.chassis.http.parameters import After, AnyRequest, Limit, SignedInCaller
+from cinesync.chassis.http.security.access_tokens import require
 from cinesync.chassis.problems import Invalid, NotFound
 
 STAFF = ("staff", "manager")
@@ -37,18 +39,14 @@ MANAGERS = ("manager",)
 DAY = timedelta(hours=30)
 YEARS = (1900, 9000)  # what a database and a calendar can add to
 
-Web = Request[Any, Any, Any]
 TheShop = NamedDependency[Shop]
-Who = NamedDependency[Caller]
 Text = Annotated[str | None, QueryParameter(max_length=views.TICKET_CHARS_MAX)]
 Seat = Annotated[str | None, QueryParameter(max_length=40)]
-After = Annotated[str | None, QueryParameter(max_length=500)]
-Limit = Annotated[int, QueryParameter(ge=1, le=100)]
 
 
 @post("/admissions", status_code=200)
 async def admit(
-    shop: TheShop, caller: Who, request: Web, data: JSONBody[views.AdmissionsBody]
+    shop: TheShop, caller: SignedInCaller, request: AnyRequest, data: JSONBody[views.AdmissionsBody]
 ) -> views.AdmissionsView:
     """Let people in: each ticket once. For staff; a scanner without network sends its scans later,
     in order, and learns what it should have refused."""
@@ -70,7 +68,7 @@ async def admit(
 @get("/refused-scans")
 async def list_refused_scans(
     shop: TheShop,
-    caller: Who,
+    caller: SignedInCaller,
     show_id: FromQuery[UUID | None] = None,
     after: After = None,
     limit: Limit = 50,
@@ -78,24 +76,16 @@ async def list_refused_scans(
     """Scans that let nobody in, of a show or of all, the newest first; kept for some weeks. For
     staff."""
     require(caller, *STAFF)
-    before = _refusal_before(after) if after else LAST_ID
+    (before,) = decode_cursor(after, UUID) or (LAST_ID,)
     rows = await shop.db.read(admission_store.refused_page, show_id, before, limit + 1)
-    following = encode_cursor(str(rows[limit - 1].refusal_id)) if rows[limit:] else None
-    return Page(rows[:limit], following)
-
-
-def _refusal_before(after: str) -> UUID:
-    try:
-        return UUID(decode_cursor(after, 1)[0])
-    except ValueError as error:
-        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error
+    return page_of(rows, limit, lambda row: (row.refusal_id,))
 
 
 @get("/revocations")
 async def get_revocations(
     shop: TheShop,
-    caller: Who,
-    request: Web,
+    caller: SignedInCaller,
+    request: AnyRequest,
     show_id: FromQuery[UUID | None] = None,
     theater_id: FromQuery[UUID | None] = None,
     day: FromQuery[date | None] = None,
@@ -106,7 +96,7 @@ async def get_revocations(
     found, scope = await _revocations(shop, show_id, theater_id, day)
     tag = f'"{found.seq}"'
     headers = {"etag": tag, "cache-control": "no-cache"}
-    if is_known(tag, request.headers.get("if-none-match", "")):
+    if matches(tag, request.headers.get("if-none-match", "")):
         return Response(None, status_code=304, headers=headers)
     claims = {
         **scope,
@@ -143,8 +133,8 @@ async def _revocations(
 @get("/lookup")
 async def look_up(
     shop: TheShop,
-    caller: Who,
-    request: Web,
+    caller: SignedInCaller,
+    request: AnyRequest,
     booking_id: FromQuery[UUID | None] = None,
     ticket: Text = None,
     show_id: FromQuery[UUID | None] = None,
@@ -179,8 +169,8 @@ def _booking_of(shop: Shop, ticket: str) -> UUID | None:
 @post("/bookings/{booking_id:uuid}/refunds", status_code=200)
 async def refund_booking(
     shop: TheShop,
-    caller: Who,
-    request: Web,
+    caller: SignedInCaller,
+    request: AnyRequest,
     booking_id: FromPath[UUID],
     data: JSONBody[views.RefundBody],
 ) -> views.StaffBookingView:
@@ -208,8 +198,8 @@ async def refund_booking(
 @post("/shows/{show_id:uuid}/refunds", status_code=200)
 async def refund_show(
     shop: TheShop,
-    caller: Who,
-    request: Web,
+    caller: SignedInCaller,
+    request: AnyRequest,
     show_id: FromPath[UUID],
     data: JSONBody[views.ShowRefundBody],
 ) -> Progress:
@@ -231,7 +221,7 @@ async def refund_show(
 
 @get("/shows/{show_id:uuid}/refunds/{refund_id:uuid}")
 async def show_refund(
-    shop: TheShop, caller: Who, show_id: FromPath[UUID], refund_id: FromPath[UUID]
+    shop: TheShop, caller: SignedInCaller, show_id: FromPath[UUID], refund_id: FromPath[UUID]
 ) -> Progress:
     """How far the refund of a show has come. For managers and auditors."""
     require(caller, *MANAGERS, "auditor")

@@ -27,7 +27,6 @@ import msgspec
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database.database import Row, Transaction, text
-from cinesync.chassis.http.access_tokens import Caller
 
 log = telemetry.get_logger(__name__)
 
@@ -72,11 +71,6 @@ class Actor:
 
 SYSTEM = Actor("system")  # the shop by itself
 OPERATOR = Actor("operator")  # somebody at the machine's command line
-
-
-def actor(caller: Caller, address: str) -> Actor:
-    """A signed-in caller; routes say it as `actor_of(request, caller)`."""
-    return Actor(caller.role, caller.customer_id, address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

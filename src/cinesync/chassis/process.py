@@ -20,14 +20,20 @@ from cinesync.chassis.database import migrations as migrate
 from cinesync.chassis.database.database import Database
 from cinesync.chassis.database.gauges import MEASURE_SECONDS, Collector, Measure, of_database
 from cinesync.chassis.health import Check, Disk, Health, Intake
-from cinesync.chassis.http import refusals
-from cinesync.chassis.http.access_tokens import Verifier, jwks_over_http
-from cinesync.chassis.http.app import EXCEPTION_HANDLERS, Observed, service_app
+from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.client import HttpClient
-from cinesync.chassis.http.client_address import ClientAddresses, is_from_here
 from cinesync.chassis.http.fast_path import FastPath, FastPaths
-from cinesync.chassis.http.revocations import ANSWER_SECONDS_MAX, Revocations, list_over_http
-from cinesync.chassis.http.server import HttpServer, HttpSettings, guarded, http_server
+from cinesync.chassis.http.observation import ObservedApp
+from cinesync.chassis.http.problem_responses import EXCEPTION_HANDLERS
+from cinesync.chassis.http.security.access_tokens import Verifier, jwks_over_http
+from cinesync.chassis.http.security.client_address import ClientAddresses, is_from_here
+from cinesync.chassis.http.security.revocations import (
+    ANSWER_SECONDS_MAX,
+    Revocations,
+    list_over_http,
+)
+from cinesync.chassis.http.server import refusals
+from cinesync.chassis.http.server.http_server import HttpServer, HttpSettings, guarded, http_server
 from cinesync.chassis.messaging.bus import Bus, EmbeddedBus, Listeners
 from cinesync.chassis.messaging.inbox import Handlers, Inbox
 from cinesync.chassis.messaging.outbox import Relay
@@ -152,7 +158,7 @@ class Process:
             self._revocations,
         )
         self._apps: dict[str, ASGIApp] = {
-            s.name: Observed(
+            s.name: ObservedApp(
                 FastPaths(
                     s.fast_paths,
                     verifier,
@@ -163,14 +169,14 @@ class Process:
             )
             for s in services
         }
-        self._pages = Observed(pages, "web") if pages else None
+        self._pages = ObservedApp(pages, "web") if pages else None
         door = Litestar(
             [self._live(), self._ready(), _metrics(is_public=bool(services and pages))],
             exception_handlers=EXCEPTION_HANDLERS,
             openapi_config=None,
             logging_config=None,
         )
-        self._door = Observed(door, "process", settings.request_seconds_max)
+        self._door = ObservedApp(door, "process", settings.request_seconds_max)
         self._guard = guarded(
             self,
             settings,
@@ -219,7 +225,7 @@ class Process:
             app = self._pages
         if self._is_starting and app is not self._door:
             starting = Starting(retry_after_seconds=STARTING_RETRY_SECONDS)
-            return refusals.answer(starting, send, is_for_people=app is self._pages)
+            return refusals.respond(starting, send, is_for_people=app is self._pages)
         return (app or self._door)(scope, receive, send)
 
     async def _start(self, prepare: Background) -> None:

@@ -12,7 +12,8 @@ from litestar.params import FromPath, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis.database.database import Database
-from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
+from cinesync.chassis.http.cursor import Page, decode_cursor, encode_cursor, integer
+from cinesync.chassis.http.parameters import After, limit_up_to
 from cinesync.chassis.problems import Invalid
 from cinesync.ledger import store
 from cinesync.ledger.model import NoReceipt, NoReceiptYet, ValidatorsAway
@@ -90,15 +91,16 @@ async def genesis(desk: TheDesk) -> Response[bytes]:
 @get("/blocks")
 async def blocks(
     desk: TheDesk,
-    after: Annotated[str | None, QueryParameter(max_length=500)] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=HEADERS_MAX)] = 20,
+    after: After = None,
+    limit: Annotated[int, limit_up_to(HEADERS_MAX)] = 20,
 ) -> Page[BlockView]:
     """Headers, the newest first."""
-    top = await desk.reader.height() if after is None else _height(after) - 1
+    below = decode_cursor(after, integer)
+    top = below[0] - 1 if below else await desk.reader.height()
     first = max(0, top - limit)
     found = await desk.reader.headers(first, top - first) if top > 0 else []
     views = [_view(header) for header in reversed(found)]
-    return Page(views, encode_cursor(str(views[-1].height)) if views and first > 0 else None)
+    return Page(views, encode_cursor(views[-1].height) if views and first > 0 else None)
 
 
 @get("/blocks/{height:int}")
@@ -200,10 +202,3 @@ def _validator(replica: int, told: ValidatorStatus | None) -> dict[str, Any]:
     """Its own word beside whether it answers at all."""
     standing = msgspec.to_builtins(told) if told is not None else {}
     return {**standing, "replica": replica, "answers": told is not None}
-
-
-def _height(after: str) -> int:
-    (height,) = decode_cursor(after, 1)
-    if not height.isdecimal() or len(height) > len(str(INTEGER_MAX)):
-        raise Invalid("`after` takes the `next` of an earlier answer.", field="after")
-    return int(height)

@@ -184,7 +184,7 @@ async def languages(tx: Transaction) -> list[str]:
 
 
 async def theaters(
-    tx: Transaction, city_key: str | None, after: Sequence[str] | None, limit: int
+    tx: Transaction, city_key: str | None, after: tuple[str, str, UUID] | None, limit: int
 ) -> list[TheaterView]:
     """By city and name; `after` is the (city, name, id) of the last one seen."""
     city, name, theater_id = after or (None, None, None)

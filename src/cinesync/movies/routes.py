@@ -4,26 +4,30 @@ import re
 from collections.abc import Mapping
 from datetime import date as Date  # noqa: N812 `date` is a query parameter here
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple, TypeVar, cast
+from typing import Annotated, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, patch, post
+from litestar import Response, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.router import Router
 
 from cinesync.chassis.database.database import Database
-from cinesync.chassis.http.access_tokens import Caller, require
-from cinesync.chassis.http.app import (
-    Page,
-    decode_cursor,
-    encode_cursor,
-    etag_of,
-    is_known,
-    refuse_unknown_query,
-)
+from cinesync.chassis.http.app import refuse_unknown_query
 from cinesync.chassis.http.audit_log_api import actor_of
+from cinesync.chassis.http.cursor import Page, decode_cursor, instant, integer, page_of
+from cinesync.chassis.http.etags import etag_of, matches
+from cinesync.chassis.http.parameters import (
+    After,
+    AnyRequest,
+    Limit,
+    SignedInCaller,
+    TextFilter,
+    limit_up_to,
+    plain_text,
+)
+from cinesync.chassis.http.security.access_tokens import require
 from cinesync.chassis.problems import Invalid
 from cinesync.movies import list_store, service
 from cinesync.movies.list_store import MovieFilter, ShowFilter
@@ -51,7 +55,6 @@ from cinesync.movies.seats_left import SeatsLeft
 from cinesync.movies.text import identity, normal
 
 T = TypeVar("T")
-Web = Request[Any, Any, Any]
 Db = NamedDependency[Database]
 
 
@@ -66,47 +69,41 @@ class Shows(NamedTuple):
 
 
 TheShows = NamedDependency[Shows]
-Signed = NamedDependency[Caller]
 
 WORDS_MAX = 10
 CATALOGUE_SECONDS = 30  # how long a browser or a proxy may show films and theaters unasked
 SHOWS_SECONDS = 2  # seats left change, and trail sales by moments anyway
 
-Text = Annotated[str | None, QueryParameter(max_length=100)]
-Cursor = Annotated[
-    str | None, QueryParameter(max_length=500, description="`next` of the page before")
-]
 Day = Annotated[
     str | None,
     QueryParameter(max_length=40, description="2026-11-21, in the theater's own calendar"),
 ]
-Limit = Annotated[int, QueryParameter(ge=1, le=100)]
-ShowLimit = Annotated[int, QueryParameter(ge=1, le=200)]
+ShowLimit = Annotated[int, limit_up_to(200)]
 
 
 @get("/movies")
 async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, bound by name
-    request: Web,
+    request: AnyRequest,
     db: Db,
-    type: Text = None,  # noqa: A002 the contract's name
-    language: Text = None,
-    certificate: Text = None,
-    genre: Text = None,
-    q: Text = None,
-    city: Text = None,
+    type: TextFilter = None,  # noqa: A002 the contract's name
+    language: TextFilter = None,
+    certificate: TextFilter = None,
+    genre: TextFilter = None,
+    q: TextFilter = None,
+    city: TextFilter = None,
     date: Day = None,
     showing: FromQuery[bool] = False,  # noqa: FBT002 a query parameter
-    after: Cursor = None,
+    after: After = None,
     limit: Limit = 24,
 ) -> Response[Page[MovieView]]:
     """Films, best known first. `q` looks for words of title and director; city, date and
     `showing` keep those with a show that can still be bought."""
-    popularity, movie_id = _movie_cursor(after)
+    popularity, movie_id = decode_cursor(after, integer, UUID) or (None, None)
     wanted = MovieFilter(
         type=_one_of("type", type, TYPES),
         language=_language(language),
         certificate=_one_of("certificate", certificate, CERTIFICATES),
-        genre=_plain("genre", genre),
+        genre=plain_text("genre", genre),
         words=_words(q),
         city_key=_city_key(city),
         day=_day(date),
@@ -116,13 +113,12 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
         limit=limit + 1,
     )
     found = await db.run_one(list_store.movies, wanted)
-    last = found[limit - 1] if len(found) > limit else None
-    cursor = encode_cursor(str(last.popularity), str(last.movie_id)) if last else None
-    return fresh(request, Page(found[:limit], cursor), CATALOGUE_SECONDS)
+    page = page_of(found, limit, lambda movie: (movie.popularity, movie.movie_id))
+    return fresh(request, page, CATALOGUE_SECONDS)
 
 
 @get("/movies/{movie_id:uuid}")
-async def get_movie(request: Web, db: Db, movie_id: FromPath[UUID]) -> Response[MovieView]:
+async def get_movie(request: AnyRequest, db: Db, movie_id: FromPath[UUID]) -> Response[MovieView]:
     """One film."""
     movie = await db.run_one(list_store.movie, movie_id)
     if movie is None:
@@ -131,7 +127,7 @@ async def get_movie(request: Web, db: Db, movie_id: FromPath[UUID]) -> Response[
 
 
 @get("/filters")
-async def get_filters(request: Web, db: Db) -> Response[Filters]:
+async def get_filters(request: AnyRequest, db: Db) -> Response[Filters]:
     """What the filters of films can be set to."""
     filters = Filters(
         types=TYPES,
@@ -144,20 +140,19 @@ async def get_filters(request: Web, db: Db) -> Response[Filters]:
 
 @get("/theaters")
 async def list_theaters(
-    request: Web, db: Db, city: Text = None, after: Cursor = None, limit: Limit = 50
+    request: AnyRequest, db: Db, city: TextFilter = None, after: After = None, limit: Limit = 50
 ) -> Response[Page[TheaterView]]:
     """Theaters by city and name."""
-    last_seen = decode_cursor(after, 3) if after else None
-    if last_seen:
-        _as_uuid(last_seen[2])
+    last_seen = decode_cursor(after, str, str, UUID)
     found = await db.run_one(list_store.theaters, _city_key(city), last_seen, limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    cursor = encode_cursor(last.city, last.name, str(last.theater_id)) if last else None
-    return fresh(request, Page(found[:limit], cursor), CATALOGUE_SECONDS)
+    page = page_of(found, limit, lambda one: (one.city, one.name, one.theater_id))
+    return fresh(request, page, CATALOGUE_SECONDS)
 
 
 @get("/theaters/{theater_id:uuid}")
-async def get_theater(request: Web, db: Db, theater_id: FromPath[UUID]) -> Response[TheaterPage]:
+async def get_theater(
+    request: AnyRequest, db: Db, theater_id: FromPath[UUID]
+) -> Response[TheaterPage]:
     """A theater and its auditoriums."""
     theater = await db.run_one(list_store.theater, theater_id)
     if theater is None:
@@ -169,7 +164,11 @@ async def get_theater(request: Web, db: Db, theater_id: FromPath[UUID]) -> Respo
 
 @patch("/theaters/{theater_id:uuid}")
 async def change_theater(
-    request: Web, db: Db, caller: Signed, theater_id: FromPath[UUID], data: JSONBody[ChangeTheater]
+    request: AnyRequest,
+    db: Db,
+    caller: SignedInCaller,
+    theater_id: FromPath[UUID],
+    data: JSONBody[ChangeTheater],
 ) -> TheaterView:
     """Begin the business day at another time; for managers."""
     require(caller, "manager")
@@ -181,27 +180,27 @@ async def change_theater(
 
 
 @get("/cities")
-async def list_cities(request: Web, db: Db) -> Response[Page[CityView]]:
+async def list_cities(request: AnyRequest, db: Db) -> Response[Page[CityView]]:
     """Every city with a theater, on one page."""
     return fresh(request, Page(await db.run_one(list_store.cities), None), CATALOGUE_SECONDS)
 
 
 @get("/shows")
 async def list_shows(
-    request: Web,
+    request: AnyRequest,
     shows: TheShows,
     movie_id: FromQuery[UUID | None] = None,
     theater_id: FromQuery[UUID | None] = None,
-    city: Text = None,
+    city: TextFilter = None,
     date: Day = None,
-    after: Cursor = None,
+    after: After = None,
     limit: ShowLimit = 100,
 ) -> Response[Page[ShowView]]:
     """Shows that have not started, the next one first.
 
     `date` is the theater's business day: a show at 00:30 belongs to the evening before.
     """
-    starts_at, show_id = _show_cursor(after)
+    starts_at, show_id = decode_cursor(after, instant, UUID) or (None, None)
     wanted = ShowFilter(
         movie_id=movie_id,
         theater_id=theater_id,
@@ -212,18 +211,17 @@ async def list_shows(
         limit=limit + 1,
     )
     found = await shows.db.run_one(list_store.shows, wanted)
-    last = found[limit - 1] if len(found) > limit else None
-    cursor = encode_cursor(last.starts_at.isoformat(), str(last.show_id)) if last else None
-    return fresh(request, Page(await shows.left.told(found[:limit]), cursor), SHOWS_SECONDS)
+    page = page_of(found, limit, lambda show: (show.starts_at, show.show_id))
+    return fresh(request, Page(await shows.left.told(page.items), page.next), SHOWS_SECONDS)
 
 
 @get("/days")
 async def list_days(
-    request: Web,
+    request: AnyRequest,
     db: Db,
     movie_id: FromQuery[UUID | None] = None,
     theater_id: FromQuery[UUID | None] = None,
-    city: Text = None,
+    city: TextFilter = None,
 ) -> Response[Days]:
     """The days with shows that have not started, however far ahead they are announced."""
     wanted = ShowFilter(movie_id=movie_id, theater_id=theater_id, city_key=_city_key(city))
@@ -232,7 +230,9 @@ async def list_days(
 
 
 @get("/shows/{show_id:uuid}")
-async def get_show(request: Web, shows: TheShows, show_id: FromPath[UUID]) -> Response[ShowView]:
+async def get_show(
+    request: AnyRequest, shows: TheShows, show_id: FromPath[UUID]
+) -> Response[ShowView]:
     """One show, started or cancelled ones too."""
     [show] = await shows.left.told([await _show(shows.db, show_id)])
     return fresh(request, show, SHOWS_SECONDS)
@@ -240,7 +240,7 @@ async def get_show(request: Web, shows: TheShows, show_id: FromPath[UUID]) -> Re
 
 @post("/shows")
 async def schedule_show(
-    request: Web, db: Db, caller: Signed, data: JSONBody[ScheduleShow]
+    request: AnyRequest, db: Db, caller: SignedInCaller, data: JSONBody[ScheduleShow]
 ) -> ShowView:
     """Plan a show; for managers. Refused when the auditorium is taken at that time."""
     require(caller, "manager")
@@ -250,7 +250,11 @@ async def schedule_show(
 
 @patch("/shows/{show_id:uuid}")
 async def change_show(
-    request: Web, db: Db, caller: Signed, show_id: FromPath[UUID], data: JSONBody[ChangeShow]
+    request: AnyRequest,
+    db: Db,
+    caller: SignedInCaller,
+    show_id: FromPath[UUID],
+    data: JSONBody[ChangeShow],
 ) -> ShowView:
     """Move a show or change prices of zones; for managers."""
     require(caller, "manager")
@@ -260,7 +264,11 @@ async def change_show(
 
 @post("/shows/{show_id:uuid}/cancel", status_code=200)
 async def cancel_show(
-    request: Web, db: Db, caller: Signed, show_id: FromPath[UUID], data: JSONBody[CancelShow]
+    request: AnyRequest,
+    db: Db,
+    caller: SignedInCaller,
+    show_id: FromPath[UUID],
+    data: JSONBody[CancelShow],
 ) -> ShowView:
     """Cancel a show; its bookings are refunded. For managers."""
     require(caller, "manager")
@@ -299,12 +307,12 @@ def router(db: Database, left: SeatsLeft | None = None) -> Router:
     )
 
 
-def fresh(request: Web, content: T, seconds: int) -> Response[T]:
+def fresh(request: AnyRequest, content: T, seconds: int) -> Response[T]:
     """The content with its ETag, or 304 when the client has it already (RFC 9110, 13.1.2)."""
     body = msgspec.json.encode(content)
     tag = etag_of(body)
     headers: Mapping[str, str] = {"ETag": tag, "Cache-Control": f"public, max-age={seconds}"}
-    if is_known(tag, request.headers.get("if-none-match", "")):
+    if matches(tag, request.headers.get("if-none-match", "")):
         return Response(cast(T, None), status_code=304, headers=headers)
     return Response(cast(T, body), media_type="application/json", headers=headers)
 
@@ -323,12 +331,6 @@ def _one_of(field: str, value: str | None, allowed: tuple[str, ...]) -> str | No
     if match is None:
         raise Invalid(f"`{field}` is one of {', '.join(allowed)}.", field=field)
     return match
-
-
-def _plain(field: str, value: str | None) -> str | None:
-    if value and "\x00" in value:
-        raise Invalid(f"`{field}` is a text.", field=field)
-    return value or None
 
 
 def _language(value: str | None) -> str | None:
@@ -354,36 +356,3 @@ def _day(value: str | None) -> Date | None:
         return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 a day has no zone
     except ValueError:
         raise Invalid("`date` is a day such as 2026-11-21.", field="date") from None
-
-
-def _bad_cursor() -> Invalid:
-    return Invalid("`after` takes the `next` of an earlier answer.", field="after")
-
-
-def _as_uuid(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError:
-        raise _bad_cursor() from None
-
-
-def _movie_cursor(after: str | None) -> tuple[int | None, UUID | None]:
-    if not after:
-        return None, None
-    popularity, movie_id = decode_cursor(after, 2)
-    if not re.fullmatch(r"\d{1,18}", popularity, re.ASCII):
-        raise _bad_cursor()
-    return int(popularity), _as_uuid(movie_id)
-
-
-def _show_cursor(after: str | None) -> tuple[datetime | None, UUID | None]:
-    if not after:
-        return None, None
-    starts_at, show_id = decode_cursor(after, 2)
-    try:
-        moment = datetime.fromisoformat(starts_at)
-    except ValueError:
-        raise _bad_cursor() from None
-    if moment.tzinfo is None or not 1970 < moment.year < 9999:  # noqa: PLR2004 what a driver can send
-        raise _bad_cursor()
-    return moment, _as_uuid(show_id)

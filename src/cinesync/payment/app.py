@@ -11,7 +11,7 @@ from cinesync.chassis.database.database import open_database
 from cinesync.chassis.health import Intake
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.client import HttpClient
-from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.process import Service
 from cinesync.chassis.settings import Secret
 from cinesync.payment import routes

@@ -1,27 +1,25 @@
 """What staff have to see to: refunds that nobody makes any more, and open disputes."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
-from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar import Response, get, post
+from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
-from cinesync.chassis.database.database import Database, Row
-from cinesync.chassis.http.access_tokens import Caller, require
-from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
+from cinesync.chassis.database.database import Database
 from cinesync.chassis.http.audit_log_api import actor_of
-from cinesync.chassis.problems import Invalid
+from cinesync.chassis.http.cursor import Page, decode_cursor, instant, page_of
+from cinesync.chassis.http.parameters import After, AnyRequest, Limit, SignedInCaller
+from cinesync.chassis.http.security.access_tokens import require
 from cinesync.payment import refund_service, refund_store
 from cinesync.payment.model import Refund
 
 READERS: Final = ("manager", "auditor")
 DECIDERS: Final = ("manager",)
-PAGE_MAX: Final = 100
 
 
 class AttentionView(msgspec.Struct, frozen=True):
@@ -60,20 +58,21 @@ def attention_routes(db: Database) -> Sequence[ControllerRouterHandler]:
 
     @get("/api/payment/attention")
     async def list_attention(
-        caller: NamedDependency[Caller],
-        after: Annotated[str | None, QueryParameter(max_length=500)] = None,
-        limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 50,
+        caller: SignedInCaller,
+        after: After = None,
+        limit: Limit = 50,
     ) -> Response[Page[AttentionView]]:
         """Refunds and disputes that wait for a person, the oldest first; for staff who decide."""
         require(caller, *READERS)
-        rows = await db.run_one(refund_store.attention_page, _key(after), limit + 1)
-        views = [_view(row) for row in rows[:limit]]
-        following = _cursor(views[-1]) if rows[limit:] else None
-        return Response(Page(views, following), headers={"Cache-Control": "no-store"})
+        key = decode_cursor(after, instant, UUID)
+        rows = await db.run_one(refund_store.attention_page, key, limit + 1)
+        views = [AttentionView(*row) for row in rows]
+        page = page_of(views, limit, lambda view: (view.since, view.id))
+        return Response(page, headers={"Cache-Control": "no-store"})
 
     @post("/api/payment/refunds/{refund_id:uuid}/retry", status_code=202)
     async def retry_refund(
-        refund_id: FromPath[UUID], caller: NamedDependency[Caller], request: Request[Any, Any, Any]
+        refund_id: FromPath[UUID], caller: SignedInCaller, request: AnyRequest
     ) -> RefundView:
         """Try a refund again that was given up or failed. A failed one is tried as a new one."""
         require(caller, *DECIDERS)
@@ -81,10 +80,6 @@ def attention_routes(db: Database) -> Sequence[ControllerRouterHandler]:
         return _refund(await db.run(refund_service.retry_refund, refund_id, actor))
 
     return [list_attention, retry_refund]
-
-
-def _view(row: Row) -> AttentionView:
-    return AttentionView(*row)
 
 
 def _refund(refund: Refund) -> RefundView:
@@ -96,17 +91,3 @@ def _refund(refund: Refund) -> RefundView:
         status=refund.status.value,
         reason=refund.reason,
     )
-
-
-def _cursor(view: AttentionView) -> str:
-    return encode_cursor(repr(view.since.timestamp()), str(view.id))
-
-
-def _key(after: str | None) -> tuple[datetime, UUID] | None:
-    if after is None:
-        return None
-    at, name = decode_cursor(after, 2)
-    try:
-        return datetime.fromtimestamp(float(at), UTC), UUID(name)
-    except (ValueError, OverflowError, OSError) as error:
-        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error

@@ -9,7 +9,7 @@ from cinesync.chassis import clock, telemetry
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.database.database import Database
 from cinesync.chassis.health import Intake
-from cinesync.chassis.http.client_address import UNKNOWN
+from cinesync.chassis.http.security.client_address import UNKNOWN
 from cinesync.chassis.problems import Problem
 from cinesync.payment import refund_service, service, store
 from cinesync.payment.failure_limit import FailureLimit

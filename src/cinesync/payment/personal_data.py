@@ -6,30 +6,26 @@ made for it and is nobody's, another one for each payment.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
-from litestar.params import QueryParameter
 
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Database, Transaction
-from cinesync.chassis.http.access_tokens import Caller
-from cinesync.chassis.http.app import Page, decode_cursor, encode_cursor
-from cinesync.chassis.problems import Invalid
+from cinesync.chassis.http.cursor import Page, decode_cursor, encode_cursor
+from cinesync.chassis.http.parameters import PAGE_ITEMS_MAX, After, Limit, SignedInCaller
 from cinesync.contracts.auth import CustomerErased
 from cinesync.payment import personal_data_store as store
 from cinesync.payment.personal_data_store import Unfinished
 
-PAGE_MAX: Final = 100
 FIRST: Final = UUID(int=0)
 NO_STORE: Final = {"Cache-Control": "no-store"}
 # Until booking has made a booking of what was just taken, or refused it.
 SETTLING_SECONDS: Final = 60
 
 TheDatabase = NamedDependency[Database]
-Who = NamedDependency[Caller]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +37,23 @@ class UnfinishedView:
 
 @get("/me/data")
 async def data(
-    caller: Who,
+    caller: SignedInCaller,
     database: TheDatabase,
-    after: Annotated[str | None, QueryParameter(max_length=500)] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = PAGE_MAX,
+    after: After = None,
+    limit: Limit = PAGE_ITEMS_MAX,
 ) -> Response[Page[dict[str, Any]]]:
     """All that payment keeps of you, by page: payments, captures, refunds, disputes; no cards."""
-    items, following = await database.read(_page, caller.customer_id, _after(after), limit)
+    (last_id,) = decode_cursor(after, UUID) or (FIRST,)
+    items, following = await database.read(_page, caller.customer_id, last_id, limit)
     return Response(Page(items, following), headers=NO_STORE)
 
 
 @get("/me/unfinished")
-async def unfinished(caller: Who, database: TheDatabase) -> Response[UnfinishedView]:
+async def unfinished(caller: SignedInCaller, database: TheDatabase) -> Response[UnfinishedView]:
     """Your payments that are not decided, and your refunds that are not done."""
-    found = await database.read(store.unfinished, caller.customer_id, SETTLING_SECONDS, PAGE_MAX)
+    found = await database.read(
+        store.unfinished, caller.customer_id, SETTLING_SECONDS, PAGE_ITEMS_MAX
+    )
     return Response(UnfinishedView(found), headers=NO_STORE)
 
 
@@ -84,13 +83,4 @@ async def _page(
     items += [{"kind": "capture", **row} for row in await store.captures_of(tx, payment_ids)]
     items += [{"kind": "refund", **row} for row in await store.refunds_of(tx, payment_ids)]
     items += [{"kind": "dispute", **row} for row in await store.disputes_of(tx, payment_ids)]
-    return items, encode_cursor(str(page[-1]["payment_id"])) if rows[limit:] else None
-
-
-def _after(after: str | None) -> UUID:
-    if after is None:
-        return FIRST
-    try:
-        return UUID(decode_cursor(after, 1)[0])
-    except ValueError as error:
-        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error
+    return items, encode_cursor(page[-1]["payment_id"]) if rows[limit:] else None

@@ -2,25 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from datetime import datetime
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.datastructures import CacheControlHeader
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis import telemetry
 from cinesync.chassis.database.database import Database
-from cinesync.chassis.http.access_tokens import Caller
-from cinesync.chassis.http.app import SIGNED_IN, Page, decode_cursor, encode_cursor, signed_in
-from cinesync.chassis.http.client_address import ClientAddresses
+from cinesync.chassis.http.cursor import Page, decode_cursor, instant, page_of
+from cinesync.chassis.http.parameters import After, AnyRequest, Limit, SignedInCaller
+from cinesync.chassis.http.security.access_tokens import Caller
+from cinesync.chassis.http.security.authentication import SIGNED_IN, signed_in
+from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.http.strict_bodies import READS_BODY
-from cinesync.chassis.problems import Invalid
 from cinesync.payment import store
 from cinesync.payment.gateways import read_notice
 from cinesync.payment.gateways.sandbox import SANDBOX
@@ -35,7 +36,6 @@ from cinesync.payment.payment_processor import Cashier, PayOrder
 
 log = telemetry.get_logger(__name__)
 
-PAGE_MAX: Final = 100
 PROVIDER_SECONDS: Final = 60
 READS_ALL: Final = frozenset({"manager", "auditor"})
 
@@ -50,7 +50,6 @@ class Desk:
     addresses: ClientAddresses = field(default_factory=lambda: ClientAddresses("", ""))
 
 
-TheCaller = NamedDependency[Caller]
 TheDesk = NamedDependency[Desk]
 
 
@@ -109,7 +108,7 @@ def view(payment: Payment) -> PaymentView:
 )
 async def pay(
     data: JSONBody[PayBody],
-    request: Request[Any, Any, Any],
+    request: AnyRequest,
     desk: TheDesk,
     idempotency_key: Annotated[
         str | None,
@@ -174,22 +173,21 @@ async def provider(desk: TheDesk) -> ProviderView:
 
 @get("/payments")
 async def payments(
-    caller: TheCaller,
+    caller: SignedInCaller,
     desk: TheDesk,
-    after: Annotated[str | None, QueryParameter(max_length=500)] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
+    after: After = None,
+    limit: Limit = 20,
 ) -> Page[PaymentView]:
     """One's own payments, the newest first."""
-    found = await desk.db.run_one(
-        store.payments_of_customer, caller.customer_id, _before(after), limit + 1
-    )
-    page = found[:limit]
-    return Page([view(payment) for payment in page], _next(page) if found[limit:] else None)
+    before = decode_cursor(after, instant, UUID)
+    found = await desk.db.run_one(store.payments_of_customer, caller.customer_id, before, limit + 1)
+    page = page_of(found, limit, lambda payment: (payment.created_at, payment.payment_id))
+    return Page([view(payment) for payment in page.items], page.next)
 
 
 @get("/payments/{payment_id:uuid}")
 async def payment_by_id(
-    payment_id: FromPath[UUID], caller: TheCaller, desk: TheDesk
+    payment_id: FromPath[UUID], caller: SignedInCaller, desk: TheDesk
 ) -> PaymentView:
     """One payment: one's own, or anyone's for managers and auditors."""
     payment = await desk.db.run_one(store.find_payment, payment_id)
@@ -199,7 +197,7 @@ async def payment_by_id(
 
 
 @post("/webhooks/{provider:str}", status_code=204, opt=READS_BODY)
-async def webhook(provider: FromPath[str], request: Request[Any, Any, Any], desk: TheDesk) -> None:
+async def webhook(provider: FromPath[str], request: AnyRequest, desk: TheDesk) -> None:
     """A provider tells us something. 204 only after it is committed; repetitions are harmless.
 
     What is not ours (another system may share the account) is acknowledged and ignored: otherwise
@@ -225,20 +223,6 @@ def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
             dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         )
     ]
-
-
-def _next(page: Sequence[Payment]) -> str:
-    return encode_cursor(repr(page[-1].created_at.timestamp()), str(page[-1].payment_id))
-
-
-def _before(after: str | None) -> tuple[datetime, UUID] | None:
-    if after is None:
-        return None
-    at, payment_id = decode_cursor(after, 2)
-    try:
-        return datetime.fromtimestamp(float(at), UTC), UUID(payment_id)
-    except (ValueError, OverflowError, OSError) as error:
-        raise Invalid("`after` takes the `next` of an earlier answer.", field="after") from error
 
 
 def _may_read(caller: Caller, payment: Payment) -> bool:

@@ -7,7 +7,7 @@ those that need it. The bank and the validators get nothing but what is theirs.
 
 from collections.abc import Mapping
 
-from cinesync.chassis.http.signed_client_address import derive_key
+from cinesync.chassis.http.security.signed_client_address import derive_key
 
 SERVICES = ("auth", "movies", "booking", "payment", "ledger")
 DATABASES = tuple(f"cinesync_{service}" for service in SERVICES)

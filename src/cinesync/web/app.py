@@ -9,8 +9,8 @@ from flask import Flask, g, request
 from flask_bootstrap import Bootstrap5
 
 from cinesync.chassis import deadline, settings, telemetry
-from cinesync.chassis.http.revocations import Revocations
-from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
+from cinesync.chassis.http.security.revocations import Revocations
+from cinesync.chassis.http.security.signed_client_address import VISITOR_HEADER, AddressSigner
 from cinesync.web import errors, formats, security, session
 from cinesync.web.account import personal_data, sign_in_links
 from cinesync.web.account import routes as account

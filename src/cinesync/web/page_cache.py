@@ -20,8 +20,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cinesync.chassis import clock
-from cinesync.chassis.http.app import etag_of, is_known, weak
-from cinesync.chassis.http.content_encoding import VARY, Shared
+from cinesync.chassis.http.content_encoding import VARY, SharedBody
+from cinesync.chassis.http.etags import etag_of, matches, weak_etag
 from cinesync.web.formats import best_locale
 from cinesync.web.session import COOKIE_NAME
 
@@ -72,7 +72,7 @@ class Page:
 
     status: int
     headers: Headers
-    body: Shared
+    body: SharedBody
     tag: str = ""
     fresh_until_seconds: float = 0
 
@@ -86,11 +86,11 @@ class Page:
         if not self.is_public:
             await _send(send, self.status, self.headers, self.body.plain)
             return
-        if is_known(self.tag, _header(scope, b"if-none-match").decode("latin-1")):
+        if matches(self.tag, _header(scope, b"if-none-match").decode("latin-1")):
             headers = [(name, value) for name, value in self.headers if name not in OF_CONTENT]
             await _send(send, HTTPStatus.NOT_MODIFIED, [*headers, VARY], b"")
             return
-        body, coding = self.body.coded(_header(scope, b"accept-encoding").decode("latin-1"))
+        body, coding = self.body.encoded(_header(scope, b"accept-encoding").decode("latin-1"))
         headers = [(name, value) for name, value in self.headers if name != LENGTH]
         headers += [(LENGTH, b"%d" % len(body)), *coding]
         await _send(send, self.status, headers, body)
@@ -138,11 +138,11 @@ class Front:
         status, headers, body = await _answer_of(self._app, scope)
         seconds = _public_seconds(status, headers)
         if not seconds:
-            return Page(status, headers, Shared(body))
+            return Page(status, headers, SharedBody(body))
         tag = etag_of(body)
         told = [(name, value) for name, value in headers if name != SURROGATE.encode()]
-        told.append((b"etag", weak(tag)))
-        page = Page(status, told, Shared(body), tag, asked_seconds + seconds)
+        told.append((b"etag", weak_etag(tag)))
+        page = Page(status, told, SharedBody(body), tag, asked_seconds + seconds)
         self._kept[key] = page
         return page
 

@@ -15,8 +15,8 @@ from flask import Flask, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 
 from cinesync.chassis import clock
-from cinesync.chassis.http.access_tokens import session_of
-from cinesync.chassis.http.revocations import Revocations
+from cinesync.chassis.http.security.access_tokens import session_of
+from cinesync.chassis.http.security.revocations import Revocations
 from cinesync.web.api_client import Api, ApiProblem
 from cinesync.web.api_models import Hold, Show, Tokens
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cinesync.auth.authenticator import SIGN_UPS_AT_ONCE_MAX
-from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
+from cinesync.chassis.http.security.signed_client_address import VISITOR_HEADER, AddressSigner
 from tests.integration.auth.conftest import PASSWORD, SECRET, Auth, OpenAuth
 
 LIMITS = {"FAILURES_PER_ACCOUNT_MAX": "3", "FAILURES_PER_ADDRESS_MAX": "6"}

@@ -17,7 +17,7 @@ from cinesync.auth.encryption import SealBroken, Vault
 from cinesync.auth.model import KeyRules
 from cinesync.auth.signing_keys import KeyRing, NoSigningKey
 from cinesync.chassis import clock
-from cinesync.chassis.http.access_tokens import Verifier
+from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.problems import Unauthorized
 from tests.integration.auth.conftest import JWKS, SECRET, Auth, OpenAuth
 

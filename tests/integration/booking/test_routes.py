@@ -9,7 +9,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from cinesync.booking import event_handlers
 from cinesync.chassis import clock
-from cinesync.chassis.http.app import encode_cursor
+from cinesync.chassis.http.cursor import encode_cursor
 from tests.integration.booking.storefront import OpenStorefront, Storefront
 from tests.support.booking import called_off, changed, refunded, row, scheduled
 

@@ -22,9 +22,10 @@ from cinesync.chassis.database import database as db
 from cinesync.chassis.database.database import Database, DatabaseAway, Transaction, open_database
 from cinesync.chassis.database.migrations import RUN_KEYS_DDL
 from cinesync.chassis.deadline import Deadlines, TookTooLong
-from cinesync.chassis.http.access_tokens import Verifier
-from cinesync.chassis.http.app import Observed, service_app
+from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.client import HttpClient, NoResponse
+from cinesync.chassis.http.observation import ObservedApp
+from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.supervisor.postgres import Postgres
 from cinesync.supervisor.postgres_leftovers import processes_in
 
@@ -113,7 +114,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
         return Stream(chunks())
 
-    app = Observed(service_app("toy", [hangs, stream], Verifier(no_keys)), "toy", 0.1)
+    app = ObservedApp(service_app("toy", [hangs, stream], Verifier(no_keys)), "toy", 0.1)
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from cinesync.chassis.database.database import Database
-from cinesync.chassis.http.app import encode_cursor
 from cinesync.chassis.http.audit_log_api import audit_log_route
+from cinesync.chassis.http.cursor import encode_cursor
 from cinesync.movies.routes import router
 from tests.conftest import MakeClient, Sign
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy
 
 from cinesync.chassis import clock
-from cinesync.chassis.http.app import encode_cursor
+from cinesync.chassis.http.cursor import encode_cursor
 from cinesync.payment import store
 from tests.integration.payment.conftest import BuildBeside, MakeTill, Till, eventually
 from tests.support.bank import Teller

@@ -29,7 +29,7 @@ from cinesync.booking.seatmap.state import (
     Taken,
 )
 from cinesync.chassis import background, clock
-from cinesync.chassis.http.content_encoding import Shared
+from cinesync.chassis.http.content_encoding import SharedBody
 from cinesync.chassis.problems import TooMany, Unavailable
 from cinesync.contracts.booking import (
     BookingCancelled,
@@ -93,11 +93,13 @@ class Live:
         self.listener_count = 0
         self._closed = False
 
-    async def seat_map(self, show_id: UUID, render: Callable[[Feed], Any]) -> tuple[int, Shared]:
+    async def seat_map(
+        self, show_id: UUID, render: Callable[[Feed], Any]
+    ) -> tuple[int, SharedBody]:
         """Version and JSON, encoded once for each version. Raises UnknownShow."""
         feed = await self._feed(show_id)
         if feed.body is None:
-            feed.body = Shared(msgspec.json.encode(render(feed)))
+            feed.body = SharedBody(msgspec.json.encode(render(feed)))
         return feed.version, feed.body
 
     async def listen(

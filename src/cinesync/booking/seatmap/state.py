@@ -13,7 +13,7 @@ import msgspec
 from cinesync.booking.allocation.seating import Hall
 from cinesync.booking.model import BookingError, Choice, Show
 from cinesync.chassis import clock
-from cinesync.chassis.http.content_encoding import Shared
+from cinesync.chassis.http.content_encoding import SharedBody
 
 RING_MAX = 500
 LISTENER_WAITING_MAX = 100
@@ -115,7 +115,7 @@ class Feed:
     taken: dict[str, Taken]
     version: int
     ring: deque[tuple[int, Changed]] = field(default_factory=lambda: deque(maxlen=RING_MAX))
-    body: Shared | None = None
+    body: SharedBody | None = None
     refusals: dict[Choice, BookingError] = field(default_factory=dict)
     freed_version: int = field(init=False)  # the last one in which a seat came free, or the first
     listeners: set[Listener] = field(default_factory=set)

@@ -16,17 +16,16 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from cinesync.chassis.http.access_tokens import Caller, Verifier
-from cinesync.chassis.http.app import (
+from cinesync.chassis.http.asgi import (
     BODY_BYTES_MAX,
     JSON_TYPE,
-    caller_of,
+    PROBLEM_TYPE,
     header,
-    problem_headers,
-    problem_of,
+    with_body,
 )
-from cinesync.chassis.http.body_reader import giving
-from cinesync.chassis.http.refusals import PROBLEM_TYPE
+from cinesync.chassis.http.problem_responses import problem_headers, problem_of
+from cinesync.chassis.http.security.access_tokens import Caller, Verifier
+from cinesync.chassis.http.security.authentication import caller_of
 from cinesync.chassis.problems import Problem, Unauthorized
 
 T = TypeVar("T")
@@ -139,7 +138,7 @@ class FastPaths:
         except Exception as error:  # noqa: BLE001 as the ordinary routes do
             answer = _problem_answer(problem_of(error, scope["path"]))
         if answer is None:
-            await self._app(scope, giving(body, receive), send)
+            await self._app(scope, with_body(body, receive), send)
             return
         scope["path_template"] = fast_path.path
         await send(

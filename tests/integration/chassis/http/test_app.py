@@ -21,8 +21,10 @@ from sqlalchemy import text
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database.database import Transaction
-from cinesync.chassis.http.access_tokens import Caller, Verifier
-from cinesync.chassis.http.app import Observed, Page, decode_cursor, encode_cursor, service_app
+from cinesync.chassis.http.app import service_app
+from cinesync.chassis.http.cursor import Page, decode_cursor, encode_cursor
+from cinesync.chassis.http.observation import ObservedApp
+from cinesync.chassis.http.security.access_tokens import Caller, Verifier
 from cinesync.chassis.problems import Problem, TooMany
 from tests.conftest import MakeDatabase, Sign
 
@@ -54,7 +56,7 @@ async def list_orders(
     after: FromQuery[str] = "", limit: Annotated[int, QueryParameter(ge=1)] = 5
 ) -> Page[list[str]]:
     """Pages of what came in."""
-    return Page([decode_cursor(after, 2)], encode_cursor("b", str(limit)))
+    return Page([list(decode_cursor(after, str, str) or ())], encode_cursor("b", limit))
 
 
 @get("/api/toy/orders/{order_id:uuid}")
@@ -102,17 +104,17 @@ def open_client(app: Any) -> httpx.AsyncClient:
 
 
 @pytest.fixture(scope="module")
-def api(signing_key: ECKey) -> Observed:
+def api(signing_key: ECKey) -> ObservedApp:
     """The toy's API, observed as in a process."""
 
     async def fetch() -> dict[str, Any]:
         return {"keys": [signing_key.as_dict(private=False)]}
 
-    return Observed(service_app("toy", ROUTES, Verifier(fetch)), "toy")
+    return ObservedApp(service_app("toy", ROUTES, Verifier(fetch)), "toy")
 
 
 @pytest.fixture
-async def http(api: Observed) -> AsyncIterator[httpx.AsyncClient]:
+async def http(api: ObservedApp) -> AsyncIterator[httpx.AsyncClient]:
     """A client of it."""
     async with open_client(api) as client:
         yield client
@@ -282,14 +284,9 @@ def cursor_of(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-@pytest.mark.parametrize("parts", [("a", "b"), ("", "é ✓"), ("2026-01-01T00:00:00Z", "x" * 100)])
-def test_a_cursor_comes_back_as_it_went(parts: tuple[str, str]) -> None:
-    assert decode_cursor(encode_cursor(*parts), 2) == list(parts)
-
-
 @pytest.mark.parametrize(
     "cursor",
-    ["", "!!!!", "abc", "é", "\x00", cursor_of({}), cursor_of(["a"]), cursor_of(["a", 1]),
+    ["!!!!", "abc", "é", "\x00", cursor_of({}), cursor_of(["a"]), cursor_of(["a", 1]),
      cursor_of(["a", "b", "c"]), cursor_of(["a", "\x00"]), cursor_of("ab"), cursor_of(None),
      cursor_of(["a" * 1_000, "b"]), "x" * 10_000, "_" * 10_000],
 )  # fmt: skip
@@ -318,7 +315,7 @@ async def test_a_nul_on_its_way_to_the_database_is_the_clients_fault(
     async def say(words: FromQuery[str]) -> str:
         return await db.read(echo, words)
 
-    async with open_client(Observed(service_app("toy", [say], verifier), "toy")) as client:
+    async with open_client(ObservedApp(service_app("toy", [say], verifier), "toy")) as client:
         assert (await client.get("/api/toy/echo?words=hi")).text == "hi"
         body = assert_problem(await client.get("/api/toy/echo?words=h%00i"), 422)
         assert "NUL" in body["detail"]
@@ -348,7 +345,9 @@ def series() -> set[tuple[str, str, str]]:
 
 
 async def test_no_client_can_make_up_metric_labels(verifier: Verifier) -> None:
-    async with open_client(Observed(service_app("toy", ROUTES, verifier), "explosive")) as client:
+    async with open_client(
+        ObservedApp(service_app("toy", ROUTES, verifier), "explosive")
+    ) as client:
         for n in range(20):
             await client.get(f"/api/toy/nothing/{n}")
             await client.get(f"/api/toy/orders/{UUID(int=n)}")
@@ -370,7 +369,7 @@ async def test_a_client_that_leaves_is_no_error_of_ours(
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     with pytest.raises(ConnectionError):
-        await Observed(gone, "gone")(scope, gone, gone)  # type: ignore[arg-type]
+        await ObservedApp(gone, "gone")(scope, gone, gone)  # type: ignore[arg-type]
     labels = {"service": "gone", "method": "GET", "route": "unmatched", "status": "499"}
     assert REGISTRY.get_sample_value("cinesync_http_seconds_count", labels) == 1
     assert sent == []
@@ -382,7 +381,7 @@ async def test_what_is_not_http_is_passed_on() -> None:
     async def app(scope: Any, *_: object) -> None:
         seen.append(scope["type"])
 
-    await Observed(app, "toy")({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+    await ObservedApp(app, "toy")({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     assert seen == ["lifespan"]
 
 

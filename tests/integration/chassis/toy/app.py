@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database.database import Database, Transaction
-from cinesync.chassis.http.access_tokens import Caller
+from cinesync.chassis.http.security.access_tokens import Caller
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.chassis.process import Service

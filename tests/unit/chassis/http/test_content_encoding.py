@@ -8,7 +8,7 @@ from cinesync.chassis.http.content_encoding import (
     GZIPPED,
     HEADER_CHARS_MAX,
     VARY,
-    Shared,
+    SharedBody,
     accepts_gzip,
 )
 
@@ -30,16 +30,16 @@ def test_who_does_not(accept_encoding: str) -> None:
 
 
 def test_it_is_compressed_once() -> None:
-    shared = Shared(b"seat " * 1_000)
-    assert shared.coded("") == (shared.plain, [VARY])
-    body, headers = shared.coded("gzip")
+    shared = SharedBody(b"seat " * 1_000)
+    assert shared.encoded("") == (shared.plain, [VARY])
+    body, headers = shared.encoded("gzip")
     assert gzip.decompress(body) == shared.plain
     assert headers == [VARY, GZIPPED]
-    assert shared.coded("gzip, br")[0] is body
+    assert shared.encoded("gzip, br")[0] is body
 
 
 def test_a_header_of_any_length_is_not_kept() -> None:
     """A thousand of them would fill the memory."""
     kept = accepts_gzip.cache_info().currsize
-    assert Shared(b"seat").coded("gzip," + "x" * HEADER_CHARS_MAX) == (b"seat", [VARY])
+    assert SharedBody(b"seat").encoded("gzip," + "x" * HEADER_CHARS_MAX) == (b"seat", [VARY])
     assert accepts_gzip.cache_info().currsize == kept

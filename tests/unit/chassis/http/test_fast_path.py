@@ -12,8 +12,7 @@ from litestar import Request, get, post
 from litestar.params import FromPath
 from litestar.types import Receive, Scope, Send
 
-from cinesync.chassis.http.access_tokens import Verifier
-from cinesync.chassis.http.app import Observed, service_app
+from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.fast_path import (
     FastPath,
     FastPaths,
@@ -21,6 +20,8 @@ from cinesync.chassis.http.fast_path import (
     FastResponse,
     json_response,
 )
+from cinesync.chassis.http.observation import ObservedApp
+from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.http.strict_bodies import READS_BODY
 from cinesync.chassis.problems import TooMany
 
@@ -64,7 +65,7 @@ FAST_PATHS = [
 @pytest.fixture
 async def http(verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
     app = FastPaths(FAST_PATHS, verifier, service_app("toy", [add_slowly, show_slowly], verifier))
-    transport = httpx.ASGITransport(Observed(app, "toy"))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(ObservedApp(app, "toy"))  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 

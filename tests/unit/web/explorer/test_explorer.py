@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from flask.testing import FlaskClient
 
-from cinesync.chassis.http.app import Page
+from cinesync.chassis.http.cursor import Page
 from cinesync.ledger.routes import BlockView, StatusView
 from cinesync.proofs import canonical_json, completeness, merkle_log
 from cinesync.web.explorer import model, tree

@@ -4,8 +4,13 @@ from ipaddress import ip_address
 
 import pytest
 
-from cinesync.chassis.http import host_names
-from cinesync.chassis.http.host_names import HostNames, host_name, interface_addresses, known_names
+from cinesync.chassis.http.server import host_names
+from cinesync.chassis.http.server.host_names import (
+    HostNames,
+    host_name,
+    interface_addresses,
+    known_names,
+)
 
 
 @pytest.mark.parametrize(

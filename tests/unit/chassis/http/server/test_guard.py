@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from litestar.types import ASGIApp
 
-from cinesync.chassis.http import body_reader, refusals
-from cinesync.chassis.http.body_reader import BodyReader
-from cinesync.chassis.http.client_address import ClientAddresses, address_in
-from cinesync.chassis.http.guard import Guard, Limits
-from cinesync.chassis.http.host_names import HostNames
-from cinesync.chassis.http.refusals import BodyBroken, BodyTooSlow, Refused, protected
-from cinesync.chassis.http.server import listen
+from cinesync.chassis.http.security.client_address import ClientAddresses, address_in
+from cinesync.chassis.http.security.response_headers import with_security_headers
+from cinesync.chassis.http.server import body_reader, refusals
+from cinesync.chassis.http.server.body_reader import BodyReader
+from cinesync.chassis.http.server.guard import Guard, RequestLimits
+from cinesync.chassis.http.server.host_names import HostNames
+from cinesync.chassis.http.server.http_server import listen
+from cinesync.chassis.http.server.refusals import BodyBroken, BodyTooSlow, RequestRefused
 from cinesync.chassis.problems import Problem
 
 Pair = tuple[bytes, bytes]
@@ -43,7 +44,7 @@ class Client:
     """Sends requests to a guard around `app`."""
 
     def __init__(self, app: ASGIApp, proxies: str = "", **limits: Any) -> None:
-        chosen = Limits(**{"in_progress_max": 100, **limits})
+        chosen = RequestLimits(**{"in_progress_max": 100, **limits})
         self.guard = Guard(app, chosen, HostNames(["localhost"]), ClientAddresses(proxies))
 
     async def ask(
@@ -163,7 +164,7 @@ async def test_the_slow_are_ended_in_the_order_they_came(monkeypatch: pytest.Mon
     monkeypatch.setattr(body_reader, "TICK_SECONDS", 0.001)
     reader = BodyReader(10, 0.01)
     ended = await asyncio.gather(*(reader.read(never) for _ in range(5)), return_exceptions=True)
-    problems = [one.problem for one in ended if isinstance(one, Refused)]
+    problems = [one.problem for one in ended if isinstance(one, RequestRefused)]
     assert [type(one) for one in problems] == [BodyTooSlow] * 5
     assert reader._began == {}
     assert reader._overdue == set()
@@ -183,7 +184,7 @@ async def test_a_body_that_ends_early_is_broken() -> None:
     async def gone() -> Any:
         return {"type": "http.disconnect"}
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         await BodyReader(10, 60).read(gone)
     assert isinstance(refused.value.problem, BodyBroken)
 
@@ -207,12 +208,12 @@ async def test_a_body_of_the_stated_length_is_whole() -> None:
 
 def test_an_answer_keeps_what_it_says_of_itself() -> None:
     own = [(b"content-security-policy", b"default-src 'none'"), (b"cache-control", b"max-age=9")]
-    headers = dict(protected(own))
+    headers = dict(with_security_headers(own))
     assert headers[b"content-security-policy"] == b"default-src 'none'"
     assert headers[b"cache-control"] == b"max-age=9"
     assert headers[b"x-content-type-options"] == b"nosniff"
-    assert dict(protected([]))[b"cache-control"] == b"no-store"
-    assert b"cache-control" not in dict(protected([(b"etag", b'"1"')]))
+    assert dict(with_security_headers([]))[b"cache-control"] == b"no-store"
+    assert b"cache-control" not in dict(with_security_headers([(b"etag", b'"1"')]))
 
 
 def test_every_refusal_is_a_sentence_without_markup() -> None:

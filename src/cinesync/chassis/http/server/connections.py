@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.http.client_address import client_address
-from cinesync.chassis.http.guard import Guard
+from cinesync.chassis.http.security.client_address import client_address
+from cinesync.chassis.http.server.guard import Guard
 
 log = telemetry.get_logger(__name__)
 

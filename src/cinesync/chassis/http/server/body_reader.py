@@ -9,7 +9,12 @@ from typing import Any
 
 from litestar.types import Receive
 
-from cinesync.chassis.http.refusals import BodyBroken, BodyTooLarge, BodyTooSlow, Refused
+from cinesync.chassis.http.server.refusals import (
+    BodyBroken,
+    BodyTooLarge,
+    BodyTooSlow,
+    RequestRefused,
+)
 
 TICK_SECONDS = 0.5
 
@@ -25,7 +30,7 @@ class BodyReader:
         self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, receive: Receive, length: int | None = None) -> bytes:
-        """The body; it is whole with `length` bytes, when that is known. Raises Refused.
+        """The body; it is whole with `length` bytes, when that is known. Raises RequestRefused.
 
         The server tells its end in a message of its own, which costs another turn of the loop.
         """
@@ -40,17 +45,17 @@ class BodyReader:
             while True:
                 message: Any = await receive()
                 if message["type"] != "http.request":
-                    raise Refused(BodyBroken())
+                    raise RequestRefused(BodyBroken())
                 body += message.get("body", b"")
                 if len(body) > self.bytes_max:
-                    raise Refused(BodyTooLarge())
+                    raise RequestRefused(BodyTooLarge())
                 if len(body) == length or not message.get("more_body"):
                     return body
         except asyncio.CancelledError:
             if task not in self._overdue:
                 raise
             task.uncancel()
-            raise Refused(BodyTooSlow()) from None
+            raise RequestRefused(BodyTooSlow()) from None
         finally:
             self._began.pop(task, None)
             self._overdue.discard(task)
@@ -65,17 +70,3 @@ class BodyReader:
             self._overdue.add(task)
             task.cancel()
         self._timer = loop.call_later(TICK_SECONDS, self._tick, loop) if self._began else None
-
-
-def giving(body: bytes, receive: Receive) -> Receive:
-    """`receive`, after the whole `body`."""
-    is_given = False
-
-    async def give() -> Any:
-        nonlocal is_given
-        if is_given:
-            return await receive()
-        is_given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return give

@@ -19,10 +19,15 @@ from litestar.types import ASGIApp
 
 from cinesync.chassis import open_files
 from cinesync.chassis.background import Loop, Loops
-from cinesync.chassis.http.client_address import ClientAddresses
-from cinesync.chassis.http.connections import Connections
-from cinesync.chassis.http.guard import BODY_SECONDS_MAX, HEAD_BYTES_MAX, Guard, Limits
-from cinesync.chassis.http.host_names import known_names
+from cinesync.chassis.http.security.client_address import ClientAddresses
+from cinesync.chassis.http.server.connections import Connections
+from cinesync.chassis.http.server.guard import (
+    BODY_SECONDS_MAX,
+    HEAD_BYTES_MAX,
+    Guard,
+    RequestLimits,
+)
+from cinesync.chassis.http.server.host_names import known_names
 
 SocketHolder: Any = _granian.SocketHolder  # its stub knows no constructor
 IS_UNIX = False
@@ -109,7 +114,7 @@ def guarded(
     Raises SettingsError for more connections than open files allow.
     """
     connections = open_files.connections_max(settings.connections_max)
-    limits = Limits(
+    limits = RequestLimits(
         in_progress_max=int(connections * IN_PROGRESS_SHARE),
         per_address_max=min(
             settings.requests_per_address_max, int(connections * PER_ADDRESS_SHARE)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinesync.chassis.http.client_address import (
+from cinesync.chassis.http.security.client_address import (
     ClientAddresses,
     client_address,
     parse_networks,
 )
-from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
+from cinesync.chassis.http.security.signed_client_address import VISITOR_HEADER, AddressSigner
 from cinesync.chassis.settings import SettingsError
 
 SECRET = "a secret that only tests know"

@@ -7,12 +7,22 @@ from uuid import UUID
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.chassis.http import revocations
-from cinesync.chassis.http.access_tokens import JwksUnavailable, SessionEnded, Verifier, session_of
 from cinesync.chassis.http.client import HttpResponse, NoResponse
-from cinesync.chassis.http.revocations import NotHeard, RevocationList, Revocations, list_over_http
+from cinesync.chassis.http.security import revocations
+from cinesync.chassis.http.security.access_tokens import (
+    JwksUnavailable,
+    SessionEnded,
+    Verifier,
+    session_of,
+)
+from cinesync.chassis.http.security.revocations import (
+    NotHeard,
+    RevocationList,
+    Revocations,
+    list_over_http,
+)
 from cinesync.chassis.problems import Unauthorized
-from tests.unit.chassis.http.test_access_tokens import Issuer
+from tests.unit.chassis.http.security.test_access_tokens import Issuer
 
 SESSION = str(UUID(int=5))
 NOW = 2_000_000_000

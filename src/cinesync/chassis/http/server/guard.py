@@ -15,10 +15,11 @@ from typing import Any, Final
 from litestar.types import ASGIApp, Receive, Send
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.http.body_reader import BodyReader, giving
-from cinesync.chassis.http.client_address import ClientAddresses
-from cinesync.chassis.http.host_names import HostNames
-from cinesync.chassis.http.refusals import (
+from cinesync.chassis.http.asgi import BODY_BYTES_MAX, with_body
+from cinesync.chassis.http.security.client_address import ClientAddresses
+from cinesync.chassis.http.server.body_reader import BodyReader
+from cinesync.chassis.http.server.host_names import HostNames
+from cinesync.chassis.http.server.refusals import (
     METHODS,
     BodyTooLarge,
     HeadersTooLarge,
@@ -26,11 +27,11 @@ from cinesync.chassis.http.refusals import (
     HostUnclear,
     MethodUnknown,
     PathUnclear,
-    Refused,
+    RequestRefused,
     TargetTooLong,
     TooManyFromHere,
     TooManyInProgress,
-    answer,
+    respond,
 )
 from cinesync.chassis.problems import Problem
 
@@ -38,7 +39,6 @@ log = telemetry.get_logger(__name__)
 
 HEAD_BYTES_MAX: Final = 32 * 1024
 TARGET_BYTES_MAX: Final = 8 * 1024
-BODY_BYTES_MAX: Final = 64 * 1024
 BODY_SECONDS_MAX: Final = 20.0
 # A school behind one address; everybody behind a proxy that is not in TRUSTED_PROXIES.
 PER_ADDRESS_MAX: Final = 1_000
@@ -51,8 +51,8 @@ NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one process takes. `in_progress_max` is in total, `per_address_max` of one client."""
+class RequestLimits:
+    """Of one process. `in_progress_max` is the total, `per_address_max` that of one client."""
 
     in_progress_max: int
     per_address_max: int = PER_ADDRESS_MAX
@@ -68,7 +68,7 @@ class Guard:
     def __init__(
         self,
         app: ASGIApp,
-        limits: Limits,
+        limits: RequestLimits,
         hosts: HostNames,
         addresses: ClientAddresses,
         *,
@@ -94,7 +94,7 @@ class Guard:
             if b"content-length" in found or b"transfer-encoding" in found:
                 receive = await self._with_body(scope, found, receive)
             await self._app(scope, receive, send)
-        except Refused as refused:
+        except RequestRefused as refused:
             await self._refuse(refused.problem, scope, send)
         finally:
             if address:
@@ -116,18 +116,18 @@ class Guard:
         found = dict(headers)
         path, query = scope["path"], scope["query_string"]
         if len(path) + len(query) > self.limits.target_bytes_max:
-            raise Refused(TargetTooLong())
+            raise RequestRefused(TargetTooLong())
         if len(b"".join(chain.from_iterable(headers))) > self.limits.head_bytes_max:
-            raise Refused(HeadersTooLarge())
+            raise RequestRefused(HeadersTooLarge())
         if scope["method"] not in METHODS:
-            raise Refused(MethodUnknown())
+            raise RequestRefused(MethodUnknown())
         host = found.get(b"host", b"")
         if len(found) != len(headers) and sum(name == b"host" for name, _ in headers) != 1:
-            raise Refused(HostUnclear())
+            raise RequestRefused(HostUnclear())
         if not (is_ours := self._hosts.knows(host)):
-            raise Refused(HostUnclear() if is_ours is None else HostNotOurs())
+            raise RequestRefused(HostUnclear() if is_ours is None else HostNotOurs())
         if UNCLEAR_PATH.search(path):
-            raise Refused(PathUnclear())
+            raise RequestRefused(PathUnclear())
         if b"_" in b"".join(found) or not query.isascii() or self._is_astray(found):
             scope["headers"] = [pair for pair in headers if self._is_for_apps(*pair)]
             scope["query_string"] = NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], query)
@@ -149,9 +149,9 @@ class Guard:
         address = self._addresses.keep(scope, found)
         count = self._in_progress.get(address, 0)
         if count >= self.limits.per_address_max:
-            raise Refused(TooManyFromHere(retry_after_seconds=RETRY_SECONDS))
+            raise RequestRefused(TooManyFromHere(retry_after_seconds=RETRY_SECONDS))
         if self._total >= self.limits.in_progress_max:
-            raise Refused(TooManyInProgress(retry_after_seconds=RETRY_SECONDS))
+            raise RequestRefused(TooManyInProgress(retry_after_seconds=RETRY_SECONDS))
         self._in_progress[address] = count + 1
         self._total += 1
         return address
@@ -172,12 +172,12 @@ class Guard:
         # Granian answers 400 to a length that is no number, and drops one beside chunks.
         size = None if length is None else int(length)
         if size is not None and size > self._bodies.bytes_max:
-            raise Refused(BodyTooLarge())
+            raise RequestRefused(BodyTooLarge())
         body = await self._bodies.read(receive, size)
         if size is None:  # it came in chunks; WSGI takes no body without a length
             headers = [pair for pair in scope["headers"] if pair[0] != b"transfer-encoding"]
             scope["headers"] = [*headers, (b"content-length", b"%d" % len(body))]
-        return giving(body, receive)
+        return with_body(body, receive)
 
     async def _refuse(self, problem: Problem, scope: Any, send: Send) -> None:
         log.info(
@@ -189,4 +189,4 @@ class Guard:
             client=scope["client"][0] if scope["client"] else None,
         )
         is_for_people = self._has_pages and not scope["path"].startswith("/api/")
-        await answer(problem, send, is_for_people=is_for_people)
+        await respond(problem, send, is_for_people=is_for_people)

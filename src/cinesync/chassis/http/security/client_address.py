@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from cinesync.chassis.http.signed_client_address import VISITOR_HEADER, AddressSigner
+from cinesync.chassis.http.security.signed_client_address import VISITOR_HEADER, AddressSigner
 from cinesync.chassis.settings import SettingsError
 
 FORWARDING = frozenset({"forwarded", "x-forwarded-for", "via"})  # what a proxy adds

@@ -16,8 +16,8 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from cinesync.chassis import clock
-from cinesync.chassis.http import access_tokens
-from cinesync.chassis.http.access_tokens import (
+from cinesync.chassis.http.security import access_tokens
+from cinesync.chassis.http.security.access_tokens import (
     Caller,
     JwksUnavailable,
     Verifier,

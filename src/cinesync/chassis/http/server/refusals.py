@@ -1,23 +1,16 @@
-"""What a server says to requests that no app sees: a problem to programs, a page to people."""
+"""Responses to requests that no app sees: a problem for programs, a page for people."""
 
 from html import escape
 from http import HTTPStatus
 
 import msgspec
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import Send
 
+from cinesync.chassis.http.asgi import PROBLEM_TYPE
+from cinesync.chassis.http.security.response_headers import NO_STORE, SECURITY_HEADERS
 from cinesync.chassis.problems import Problem, TooMany, Unavailable
 
-PROBLEM_TYPE = "application/problem+json"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-NO_STORE = (b"cache-control", b"no-store")
-FRAMES = (b"content-security-policy", b"frame-ancestors 'none'")
-# What every answer says, unless it says something else of its own.
-PROTECTION = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    FRAMES,
-)
 
 
 class HeadersTooLarge(Problem):
@@ -76,8 +69,8 @@ class TooManyInProgress(Unavailable):
     """The shop is as busy as it can be. Please try again in a moment."""
 
 
-class Refused(Exception):
-    """A request that no app sees: not a Problem, so that none of an app's is taken for it."""
+class RequestRefused(Exception):
+    """The guard refuses a request. Not a Problem: no handler of an app's problems catches it."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -96,8 +89,8 @@ _PAGE = """<!doctype html>
 """
 
 
-async def answer(problem: Problem, send: Send, *, is_for_people: bool) -> None:
-    """Say it, and close: what is left of such a request is not worth reading."""
+async def respond(problem: Problem, send: Send, *, is_for_people: bool) -> None:
+    """Send the response and close the connection: the rest of the request is not read."""
     if is_for_people:
         media_type, body = "text/html; charset=utf-8", _page(problem).encode()
     else:
@@ -107,7 +100,7 @@ async def answer(problem: Problem, send: Send, *, is_for_people: bool) -> None:
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
         NO_STORE,
-        *PROTECTION,
+        *SECURITY_HEADERS,
     ]
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append((b"allow", ", ".join(sorted(METHODS)).encode()))
@@ -119,32 +112,3 @@ async def answer(problem: Problem, send: Send, *, is_for_people: bool) -> None:
 
 def _page(problem: Problem) -> str:
     return _PAGE.format(phrase=HTTPStatus(problem.status).phrase, sentence=escape(problem.title()))
-
-
-def protected(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer, and what keeps it to itself.
-
-    Who says nothing of caching means a private answer; one with an ETag is kept and asked for.
-    """
-    names = dict(headers)
-    added = [pair for pair in PROTECTION if pair[0] not in names]
-    if b"cache-control" not in names and b"etag" not in names:
-        added.append(NO_STORE)
-    return headers + added
-
-
-class Protected:
-    """Around an ASGI app: every answer keeps itself to itself."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-
-        async def protected_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = protected(list(message["headers"]))
-            await send(message)
-
-        await self._app(scope, receive, protected_send)

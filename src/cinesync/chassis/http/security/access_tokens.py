@@ -15,7 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.http.revocations import NotHeard, Revocations
+from cinesync.chassis.http.security.revocations import NotHeard, Revocations
 from cinesync.chassis.ids import id_of
 from cinesync.chassis.problems import Forbidden, Unauthorized, Unavailable
 

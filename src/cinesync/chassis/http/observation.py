@@ -1,0 +1,88 @@
+"""Around an ASGI app: the trace, the metrics, the log line and the deadline of each request."""
+
+import time
+from http import HTTPStatus
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from cinesync.chassis import deadline, telemetry
+from cinesync.chassis.deadline import Deadlines, TookTooLong
+from cinesync.chassis.http.asgi import header
+from cinesync.chassis.http.security.response_headers import with_security_headers
+from cinesync.chassis.http.server import refusals
+from cinesync.chassis.http.server.refusals import METHODS
+
+log = telemetry.get_logger(__name__)
+
+DEADLINE_HEADER = deadline.HEADER.encode()
+CLIENT_GONE = 499
+UNLOGGED = frozenset({"/health/live", "/health/ready", "/metrics"})  # requested every second
+
+
+class ObservedApp:
+    """Around an ASGI app: continues the client's trace, counts, times and logs each request.
+
+    With `seconds_max`, a request whose response has not begun by then gets 503.
+    """
+
+    def __init__(self, app: ASGIApp, service: str, seconds_max: float | None = None) -> None:
+        self._app = app
+        self._service = service
+        self._seconds_max = seconds_max
+        self._deadlines = Deadlines()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        status = CLIENT_GONE
+        within: deadline.Within | None = None
+        started = time.perf_counter()
+        method = str(scope["method"])
+        if method == "HEAD":  # as GET; the server sends no body
+            scope["method"] = "GET"
+
+        async def observed_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                if within is not None:
+                    self._deadlines.lift(within)
+                status = message["status"]
+                headers = [*message["headers"], (b"x-trace-id", trace_id)]
+                message["headers"] = with_security_headers(headers)
+            await send(message)
+
+        with telemetry.Tracing(header(scope, b"traceparent") or ""):
+            # Read here: pages send from threads of their own.
+            trace_id = telemetry.trace_id(telemetry.current_trace()).encode()
+            try:
+                if self._seconds_max is None:
+                    await self._app(scope, receive, observed_send)
+                else:
+                    asked = header(scope, DEADLINE_HEADER)
+                    within = self._deadlines.within(deadline.asked_for(asked, self._seconds_max))
+                    with within:
+                        await self._app(scope, receive, observed_send)
+            except TookTooLong as late:
+                await refusals.respond(late, observed_send, is_for_people=False)
+            finally:
+                self._note(scope, method, status, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        # Labels from a small set each, whatever a client sends: every new value is kept for ever.
+        route = scope.get("path_template") or "unmatched"
+        if params := scope.get("path_params"):
+            telemetry.note(**{name: one for name, one in params.items() if name.endswith("_id")})
+        method = method if method in METHODS else "other"
+        telemetry.http_seconds(self._service, method, route, status).observe(seconds)
+        note = log.debug if route in UNLOGGED and status == HTTPStatus.OK else log.info
+        note(
+            "http.answered",
+            service=self._service,
+            method=method,
+            path=scope["path"],
+            status=status,
+            milliseconds=round(seconds * 1000, 2),
+        )
