@@ -470,7 +470,7 @@ def test_blocks_arrive_by_themselves_until_one_says_stop(page: Page, ledger: Led
     page.goto("/ledger")
     top = len(ledger.chain.blocks)
     ledger.grow(an_entry(901, "payment.success"))
-    expect(page.get_by_text(f"BlockProof {top + 1} arrived.")).to_be_attached()
+    expect(page.get_by_text(f"Block {top + 1} arrived.")).to_be_attached()
     expect(page.locator(f'[data-height="{top + 1}"]')).to_contain_text("new")
     page.get_by_role("button", name="Stop updating").click()
     expect(page.get_by_text("This page stands still.")).to_be_visible()

@@ -96,13 +96,13 @@ BUGS = (
     ),
     Bug("no high mark", log.Log.high, "self.stable.height + self.window", "2**53"),
     Bug(
-        "memory is trusted above a torn row",
+        "a torn row stays in the log",
         recovery.recover,
         "core.compact = True",
         "core.compact = False",
     ),
     Bug("a wiped log votes", recovery.recover, "core.abstaining = True", "core.abstaining = False"),
-    Bug("patience never ends", view_change.on_tick, ">= core.view_timeout", "< 0"),
+    Bug("the view timeout never ends", view_change.on_tick, ">= core.view_timeout", "< 0"),
     Bug("gaps are not sent again", catch_up._resend_heights, "if slot is not None", "if False"),
     Bug(
         "state is not checked",
@@ -111,10 +111,5 @@ BUGS = (
         "",
     ),
     Bug("one voter counts twice", certificates._distinct, "and voters == sorted(set(voters))", ""),
-    Bug(
-        "patience does not grow",
-        core.Core.view_timeout,
-        "<< min(self.attempts, self.parameters.doublings_max)",
-        "",
-    ),
+    Bug("the view timeout does not grow", core.Core.view_timeout, "<< doublings", ""),
 )

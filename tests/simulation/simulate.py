@@ -101,7 +101,7 @@ def _change(world: World) -> None:
 
 
 def _turmoil(world: World) -> None:
-    """EpochLinks come and go one way at a time, about as fast as views change."""
+    """Links come and go one way at a time, about as fast as views change."""
     chance, pairs = world.chance, list(permutations(world.nodes, 2))
     share = chance.choice([0.0, 0.15, 0.3])
     world.network.cut = {pair for pair in pairs if chance.random() < share}

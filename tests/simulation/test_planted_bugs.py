@@ -14,7 +14,7 @@ SCENES = {
     "the lowest view wins in O": scripted.highest_view,
     "O is not checked": scripted.unjustified_choice,
     "P is not checked": scripted.forged_certificate,
-    "patience does not grow": scripted.slow_network,
+    "the view timeout does not grow": scripted.slow_network,
 }
 
 

@@ -34,7 +34,7 @@ submissions = Table(
 )
 Index("submissions_of_customer", submissions.c.customer_id)
 
-# CommittedSubmission together, submitted together, final together: a submission is written once.
+# Recorded together, submitted together, final together: a submission is written once.
 batches = Table(
     "batches",
     metadata,

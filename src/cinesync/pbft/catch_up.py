@@ -1,7 +1,26 @@
-"""For whoever missed something: gaps are sent again, state is fetched, lost memory is respected.
+"""State transfer: a replica that lags gets what it lacks, and one that lost its log abstains.
 
-The paper leaves this to "standard techniques". Here every replica says now and then where it
-stands; whoever stands still is sent what it lacks. Only certified things are believed.
+The paper leaves this to "standard techniques". Theory of operation:
+
+Status. Every `status_ticks` a replica broadcasts its epoch, view, executed height and stable
+height. A peer compares it with the status before. If the two are equal the replica does not
+advance by itself, so the peer sends what it lacks: the new-view or view-change, up to
+`resend_max` heights (the commit certificate if decided, else the peer's own votes), checkpoint
+votes, the stable certificate, and links to newer epochs.
+
+Blocks. A new view, or a quorum of commits, may choose a digest whose block is not here. The replica
+asks all peers for the block and checks it by its digest.
+
+State. A stable certificate above the executed height starts a `Transfer`. After
+TRANSFER_DELAY_TICKS (the blocks may still arrive) the replica fetches the state, then its chunks
+one after the other, each tick from the next peer until one answers. The certificate proves the
+state, the state proves the session table and, through the manifest, each chunk.
+
+Lost log. A replica without its log may have signed anything. It probes the others for their stable
+checkpoints and computes a height below which all that it signed must lie (see `on_probe_answer`).
+It signs no vote until that height is stable.
+
+Every answer proves itself; a replica believes no peer.
 """
 
 from typing import Final
@@ -29,21 +48,21 @@ LINKS_PER_ANSWER: Final = 16
 PEERS_MAX: Final = 512
 TRANSFER_DELAY_TICKS: Final = 2  # before state is fetched that may still come by itself
 
-# where everybody stands
+# status of the peers
 
 
 def on_status(core: Core, sender: int | str, status: ReplicaStatus) -> None:
-    """Help who is behind; who merely moves on will help itself, so wait for it to stand still."""
+    """Send a peer what it lacks, if it has not advanced since its last status."""
     if sender not in core.peers and len(core.peers) >= PEERS_MAX:
         return
-    stands_still = core.peers.get(sender) == status
+    is_stuck = core.peers.get(sender) == status
     core.peers[sender] = status
     if status.epoch < core.configuration.epoch:
         links = core.links[status.epoch : status.epoch + LINKS_PER_ANSWER]
         core.send(sender, EpochLinks(tuple(links)))
     if status.stable < core.log.low:
         core.send(sender, core.log.stable)
-    if not stands_still or status.epoch != core.configuration.epoch:
+    if not is_stuck or status.epoch != core.configuration.epoch:
         return
     _resend_view(core, sender, status)
     _resend_heights(core, sender, status)
@@ -92,7 +111,7 @@ def on_decided(core: Core, _sender: int | str, proof: Decided) -> None:
 
 
 def on_links(core: Core, _sender: int | str, message: EpochLinks) -> None:
-    """Follow the chain of sets from the one I know: each signed by the one before."""
+    """Learn newer configurations: each is signed by the one before."""
     for link in message.links:
         epoch = link.state.configuration.epoch
         if epoch not in core.configurations and certificates.links(
@@ -104,7 +123,7 @@ def on_links(core: Core, _sender: int | str, message: EpochLinks) -> None:
             core.compact = True
 
 
-# content of a digest that a new view or a quorum chose
+# blocks whose digest a new view or a quorum chose
 
 
 def fetch_blocks(core: Core) -> None:
@@ -145,16 +164,16 @@ def on_block_found(core: Core, _sender: int | str, message: BlockFound) -> None:
         ordering.decide(core, slot, commit)
 
 
-# state named by a checkpoint certificate
+# the state that a checkpoint certificate names
 
 
 def fetch_state(core: Core) -> None:
-    """Ask for what is missing, each tick another peer, until one has it."""
+    """Fetch what is missing, each tick from the next peer."""
     transfer = core.transfer
     if transfer is None or core.ticks - transfer.since < TRANSFER_DELAY_TICKS or not core.others:
         return
-    peer = core.others[transfer.asked % len(core.others)]
-    transfer.asked += 1
+    peer = core.others[transfer.attempts % len(core.others)]
+    transfer.attempts += 1
     _ask(core, transfer, peer)
 
 
@@ -215,12 +234,13 @@ def on_probe(core: Core, sender: int | str, message: Probe) -> None:
 
 
 def on_probe_answer(core: Core, sender: int | str, message: ProbeAnswer) -> None:
-    """How high can I have signed? Four windows above the newest checkpoint that others prove.
+    """Abstain up to four windows above the newest checkpoint that a quorum of peers proves.
 
-    My lost stable checkpoint s had f + 1 honest signers besides me; one of them is in any quorum
-    of the others, and none applies more than a window above its own stable checkpoint, so the
-    newest proven one is at least s - L. I signed nothing above s + L. Once s + 3L is stable, every
-    quorum holds a checkpoint above s + L, so no new view counts a view-change I may have forgotten.
+    The lost stable checkpoint s had f + 1 honest signers besides this replica. One of them is in
+    any quorum of the others. None applies more than a window above its own stable checkpoint, so
+    the newest proven one is at least s - L. This replica signed nothing above s + L. Once s + 3L is
+    stable, every quorum has a checkpoint above s + L, so no new view counts a view-change that
+    this replica may have forgotten.
     """
     if not core.abstaining or core.abstain_until is not None or message.nonce != core.nonce:
         return
@@ -235,7 +255,7 @@ def on_probe_answer(core: Core, sender: int | str, message: ProbeAnswer) -> None
 
 
 def _is_busy(core: Core) -> bool:
-    """Something is under way, so whoever stands still lacks something."""
+    """Whether anything is in progress, so that a replica that does not advance lacks something."""
     return bool(
         core.pending
         or core.change

@@ -1,9 +1,9 @@
-"""Checkpoints: agree on the state itself, then forget the past (OSDI'99, section 4.3).
+"""Checkpoints: agree on the state, then delete the log below it (OSDI'99, section 4.3).
 
-A configuration ordered at height m takes effect at the checkpoint e = ceil(m / K) * K + L - K. No
-replica can have accepted anything above e without having applied m: that needs a stable checkpoint
-above e - L, hence not below m. So epochs never overlap, and the quorum that signs checkpoint e
-signs, in its state, the set that comes next.
+A configuration ordered at height m takes effect at the checkpoint e = ceil(m / K) * K + L - K. To
+accept anything above e, a replica needs a stable checkpoint above e - L, which is not below m: it
+has applied m. So epochs never overlap. The quorum that signs checkpoint e signs a state that names
+the next configuration.
 """
 
 from cinesync.pbft import certificates
@@ -23,7 +23,7 @@ from cinesync.pbft.sessions import SessionTable, sessions_digest
 
 
 class Diverged(Exception):
-    """A quorum signed another state than the one computed here: this validator must stop."""
+    """A quorum signed another state than this validator computed: it must stop."""
 
 
 def effective_height(core: Core, height: int) -> int:
@@ -32,7 +32,7 @@ def effective_height(core: Core, height: int) -> int:
 
 
 def take(core: Core) -> None:
-    """Keep the state just reached and tell its digest to the others."""
+    """Snapshot the current state and broadcast its digest."""
     snapshot = core.application.snapshot(core.executed)
     sessions = core.sessions.freeze()
     state = CheckpointState(
@@ -85,7 +85,7 @@ def trusted(core: Core, proof: StableProof) -> bool:
 
 
 def check_stable(core: Core, height: int) -> None:
-    """Stable: a quorum of equal digests."""
+    """Make the checkpoint stable once a quorum signed equal digests."""
     votes = core.checkpoints.get(height, {})
     for vote in list(votes.values()):
         proof = matching_checkpoints(votes, vote)
@@ -95,25 +95,25 @@ def check_stable(core: Core, height: int) -> None:
 
 
 def learn(core: Core, proof: StableProof) -> None:
-    """Move the low mark, or remember where the others are and let catch_up go there."""
+    """Advance the low mark, or note the checkpoint for catch_up to fetch."""
     if proof.height <= core.log.low:
         return
     snapshot = core.snapshots.get(proof.height)
     if snapshot is not None:
         if not certificates.names(proof, snapshot.state):
             raise Diverged(f"height {proof.height}")
-        stabilise(core, proof)
+        make_stable(core, proof)
     else:
         core.await_state(proof)
 
 
-def stabilise(core: Core, proof: StableProof) -> None:
+def make_stable(core: Core, proof: StableProof) -> None:
     previous = core.log.low
     core.log.advance_low_mark(proof)
     core.checkpoints = {h: votes for h, votes in core.checkpoints.items() if h > proof.height}
-    core.attestations = {h: word for h, word in core.attestations.items() if h > previous}
-    core.snapshots = {h: kept for h, kept in core.snapshots.items() if h >= previous}
-    core.application.discard(previous)  # the disk may still name the previous one
+    core.attestations = {h: one for h, one in core.attestations.items() if h > previous}
+    core.snapshots = {h: one for h, one in core.snapshots.items() if h >= previous}
+    core.application.discard(previous)  # the log on disk may still name `previous`
     core.compact = True
     _resume_voting(core)
     if core.transfer is not None and core.transfer.proof.height <= proof.height:
@@ -124,23 +124,23 @@ def stabilise(core: Core, proof: StableProof) -> None:
 
 
 def _resume_voting(core: Core) -> None:
-    """A replica that lost its log may vote once it stands above all it can have signed."""
+    """End abstaining once the stable checkpoint is above all that this replica may have signed."""
     if core.abstain_until is not None and core.log.low >= core.abstain_until:
         core.abstaining, core.abstain_until = False, None
 
 
 def _enter_epoch(core: Core, proof: StableProof, state: CheckpointState) -> None:
-    """The next set starts in view 0 with an empty log above a checkpoint its elders signed."""
+    """Start the next epoch in view 0, with an empty log above the last checkpoint."""
     if len(core.links) < state.configuration.epoch:
         core.links.append(EpochLink(proof, state))
         core.reset_abstain_bound()
     core.configuration = state.configuration
     core.configurations[state.configuration.epoch] = state.configuration
     core.change = None
-    core.log.ceiling = None
+    core.log.epoch_end = None
     core.log.slots.clear()
     core.checkpoints.clear()
-    core.view, core.active, core.attempts, core.deadline = 0, True, 0, None
+    core.view, core.active, core.failed_views, core.deadline = 0, True, 0, None
     core.view_changes, core.new_view, core.new_view_high = {}, None, 0
     core.restart_timers()
 
@@ -148,7 +148,7 @@ def _enter_epoch(core: Core, proof: StableProof, state: CheckpointState) -> None
 def install(
     core: Core, proof: StableProof, state: CheckpointState, sessions: tuple[ClientSession, ...]
 ) -> None:
-    """Become the state a quorum signed, the application having restored its part."""
+    """Load the state that a quorum signed; the application has restored its part."""
     core.executed, core.time = state.height, state.time
     core.sessions = SessionTable(sessions)
     set_change(core, state.change)
@@ -158,9 +158,9 @@ def install(
         for key, waiting in core.pending.items()
         if core.sessions.is_new(waiting.request)
     }
-    stabilise(core, proof)
+    make_stable(core, proof)
 
 
 def set_change(core: Core, change: ConfigurationChange | None) -> None:
     core.change, core.change_since = change, core.ticks
-    core.log.ceiling = None if change is None else change.height
+    core.log.epoch_end = None if change is None else change.height

@@ -1,4 +1,4 @@
-"""The client: one signature a batch, f + 1 equal replies, and asking everybody again (4.1)."""
+"""A PBFT client: it signs batches, waits for f + 1 equal replies, and retries (4.1)."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -35,13 +35,14 @@ class RequestOutcome:
     sequence: int
     height: int
     result: bytes
-    attestations: tuple[Attestation, ...]  # equal ones; a quorum of them makes a receipt
+    attestations: tuple[Attestation, ...]  # of one digest; a quorum of them makes a certificate
 
 
 class PbftClient:
-    """sequence: the next unused one; it must be stored before a request is sent.
+    """Submits requests and collects replies, without IO.
 
-    receipts: wait for a quorum of equal replies rather than f + 1, for the certificate they make.
+    sequence: the next unused one; the caller stores it before it sends a request.
+    receipts: wait for a quorum of equal replies, not f + 1, so that they make a certificate.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class PbftClient:
 
     @property
     def window_left(self) -> int:
-        """How many more batches may be outstanding for before the oldest is answered."""
+        """How many more requests may be in flight before the oldest is answered."""
         oldest = min(self._outstanding, default=self.next_sequence)
         return CLIENT_WINDOW - (self.next_sequence - oldest)
 
@@ -74,7 +75,7 @@ class PbftClient:
     def submit(
         self, operations: tuple[bytes, ...], change: Configuration | None = None
     ) -> tuple[Send, ...]:
-        """Ask all: whoever is primary proposes it, and the others watch that it does."""
+        """Send a request to all: the primary proposes it and the backups time it."""
         assert self.window_left > 0
         me = self.configuration.client(self._name)
         assert me is not None
@@ -90,19 +91,17 @@ class PbftClient:
         return tuple(Send(v.replica, frame) for v in self.configuration.validators)
 
     def step(self, sender: int, frame: bytes) -> RequestOutcome | None:
-        """The outcome, once f + 1 validators say the same. Raises MalformedMessage."""
+        """The outcome, once enough validators reply alike. Raises MalformedMessage."""
         message = decode(frame)
         if not isinstance(message, Reply) or message.replica != sender:
             raise MalformedMessage("not this validator's reply")
-        outstanding = self._outstanding.get(message.sequence)
-        if outstanding is None or message.client != self._name:
+        pending = self._outstanding.get(message.sequence)
+        if pending is None or message.client != self._name:
             return None
         if not certificates.signed(self._keys, self.configuration, message):
             return None
-        outstanding.replies[sender] = message
-        same = [
-            r for r in outstanding.replies.values() if _reply_content(r) == _reply_content(message)
-        ]
+        pending.replies[sender] = message
+        same = [r for r in pending.replies.values() if _reply_content(r) == _reply_content(message)]
         if len(same) < self._replies_needed:
             return None
         del self._outstanding[message.sequence]
@@ -114,24 +113,22 @@ class PbftClient:
         )
 
     def use_configuration(self, configuration: Configuration) -> tuple[Send, ...]:
-        """The set has changed: what f liars of the old one said must not add to the new one's."""
+        """Follow a change of validators: replies of the old set must not count with the new."""
         self.configuration = configuration
-        for outstanding in self._outstanding.values():
-            outstanding.since = self._ticks
-            outstanding.replies.clear()
+        for pending in self._outstanding.values():
+            pending.since = self._ticks
+            pending.replies.clear()
         return tuple(
-            send
-            for outstanding in self._outstanding.values()
-            for send in self._to_all(outstanding.request)
+            send for pending in self._outstanding.values() for send in self._to_all(pending.request)
         )
 
     def tick(self) -> tuple[Send, ...]:
-        """Ask again for what has waited too long."""
+        """Resend the requests that have waited too long."""
         self._ticks += 1
-        late = [a for a in self._outstanding.values() if self._ticks - a.since >= RETRY_TICKS]
-        for outstanding in late:
-            outstanding.since = self._ticks
-        return tuple(send for outstanding in late for send in self._to_all(outstanding.request))
+        late = [one for one in self._outstanding.values() if self._ticks - one.since >= RETRY_TICKS]
+        for pending in late:
+            pending.since = self._ticks
+        return tuple(send for pending in late for send in self._to_all(pending.request))
 
 
 def _reply_content(reply: Reply) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""One replica's memory, and the few verbs every rule uses: sign, check, persist, send."""
+"""A replica's memory, and what every rule does with it: sign, check, persist, send."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,28 +37,28 @@ GENESIS = StableProof(epoch=0, height=0, digest=NULL_DIGEST, votes=())
 
 @dataclass(slots=True)
 class PendingRequest:
-    """A request and the tick since which this view's primary has owed it a block."""
+    """A request that waits for a block, and the tick since which this primary could propose it."""
 
     request: Request
     since: int
-    forwarded: bool = False  # to this primary, by me
+    forwarded: bool = False  # by this replica, to the current primary
 
 
 @dataclass(slots=True)
 class Transfer:
-    """CheckpointState on its way here from another replica, named by a checkpoint certificate."""
+    """A state transfer in progress, to the state that a checkpoint certificate names."""
 
     proof: StableProof
     since: int
     state: CheckpointState | None = None
     sessions: tuple[ClientSession, ...] = ()
     received: int = 0
-    asked: int = 0  # how many peers have been asked; the next one is another
+    attempts: int = 0  # fetches sent; each goes to the next peer
 
 
 @dataclass(slots=True)
 class StateSnapshot:
-    """A state others may fetch."""
+    """A checkpoint's state that peers may fetch."""
 
     state: CheckpointState
     sessions: tuple[ClientSession, ...]
@@ -80,7 +80,7 @@ class Core:
     change_since: int = 0
 
     view: int = 0
-    active: bool = True  # False from the view-change sent to the new-view received
+    active: bool = True  # False between a view-change sent and the new-view received
     log: Log = field(init=False)
     executed: int = 0
     time: int = 0
@@ -92,20 +92,20 @@ class Core:
     snapshots: dict[int, StateSnapshot] = field(default_factory=dict)
     view_changes: dict[int, ViewChange] = field(default_factory=dict)
     new_view: NewView | None = None
-    new_view_high: int = 0  # heights up to here were the new view's to choose, not the primary's
-    attempts: int = 0  # view changes since something was last applied
-    deadline: int | None = None  # of the new view, once a quorum asked for it
+    new_view_high: int = 0  # up to here the new-view message chose; the primary proposes above
+    failed_views: int = 0  # view changes since a block was last applied
+    deadline: int | None = None  # for the new-view message, once a quorum voted for the view
 
     transfer: Transfer | None = None
     abstaining: bool = False
     abstain_until: int | None = None
     probe_answers: dict[int | str, int] = field(default_factory=dict)
     peers: dict[int | str, ReplicaStatus] = field(default_factory=dict)
-    announced: ReplicaStatus | None = None  # where the others think I stand
+    announced: ReplicaStatus | None = None  # the last status broadcast
 
     ticks: int = 0
     now: int = 0
-    compact: bool = False  # the next write replaces the log by what `entries` gives
+    compact: bool = False  # the next write replaces the log by `log_records`
     records: list[LogRecord] = field(default_factory=list)
     outbox: list[tuple[int | str, PbftMessage]] = field(default_factory=list)
 
@@ -114,7 +114,7 @@ class Core:
         self.configurations = {self.genesis.epoch: self.genesis}
         self.log = Log(GENESIS, self.parameters.window)
 
-    # who am I now
+    # configuration and role
 
     @property
     def member(self) -> bool:
@@ -130,12 +130,12 @@ class Core:
 
     @property
     def newest(self) -> Configuration:
-        """The last set that I have proof of, though I may not stand in its epoch yet."""
+        """The newest configuration with a proof; its epoch may be above this replica's."""
         return self.configurations[max(self.configurations)]
 
     @property
     def others(self) -> list[int]:
-        """Whom I talk to: who is behind by whole epochs finds nobody of its own set any more."""
+        """All peers: of this configuration and of the newest, in case the former are all gone."""
         known = self.configuration.validators
         if self.newest is not self.configuration:
             known = tuple({v.replica: v for v in (*known, *self.newest.validators)}.values())
@@ -143,10 +143,11 @@ class Core:
 
     @property
     def view_timeout(self) -> int:
-        """T, 2T, 4T, … ticks (4.5.2)."""
-        return self.parameters.timeout_ticks << min(self.attempts, self.parameters.doublings_max)
+        """T, 2T, 4T, … ticks (4.5.2): it doubles with each view change in a row."""
+        doublings = min(self.failed_views, self.parameters.doublings_max)
+        return self.parameters.timeout_ticks << doublings
 
-    # verbs
+    # actions
 
     def sign(self, message: S) -> S:
         key = self.configuration.key(self.me)
@@ -156,8 +157,8 @@ class Core:
     def signed(self, message: SignedMessage) -> bool:
         return certificates.signed(self.keys, self.configuration, message)
 
-    def persist(self, entry: LogRecord) -> None:
-        self.records.append(entry)
+    def persist(self, record: LogRecord) -> None:
+        self.records.append(record)
 
     def send(self, to: int | str, message: PbftMessage) -> None:
         self.outbox.append((to, message))
@@ -166,38 +167,38 @@ class Core:
         self.outbox.extend((peer, message) for peer in self.others)
 
     def await_state(self, proof: StableProof) -> None:
-        """A quorum is at this checkpoint and I am not: catch_up goes there if I stay behind."""
+        """Note a stable checkpoint that this replica lacks; catch_up fetches it after a delay."""
         behind = self.transfer
         if behind is None:
             self.transfer = Transfer(proof, self.ticks)
-        elif behind.proof.height < proof.height:  # patience is not begun anew: they may be quick
-            self.transfer = Transfer(proof, behind.since, asked=behind.asked)
+        elif behind.proof.height < proof.height:  # keeps the delay: peers may advance quickly
+            self.transfer = Transfer(proof, behind.since, attempts=behind.attempts)
 
     def reset_abstain_bound(self) -> None:
-        """A newer set is known: the older one could not tell how high I may have signed."""
+        """Ask again how high this replica may have signed: an older configuration cannot know."""
         if self.abstaining:
             self.abstain_until = None
             self.probe_answers.clear()
 
     def restart_timers(self) -> None:
-        """A new primary owes nothing of what the old one let wait."""
+        """Give a new primary the whole view timeout for every pending request."""
         for waiting in self.pending.values():
             waiting.since, waiting.forwarded = self.ticks, False
         self.change_since = self.ticks
 
     def reply(self, client: str, cached: Cached) -> None:
-        """Tell a client, with the word receipts are made of while it is at hand."""
+        """Send a client its result, with the attestation that receipts need, while it is here."""
         if not self.member:
             return
         attestation = self.attestations.get(cached.height)
-        answer = (cached.sequence, cached.height, cached.result, attestation)
-        message = Reply(self.me, b"", self.configuration.epoch, client, *answer)
+        body = (cached.sequence, cached.height, cached.result, attestation)
+        message = Reply(self.me, b"", self.configuration.epoch, client, *body)
         self.send(client, self.sign(message))
 
-    # what a log that is rewritten must hold
+    # what a replacement of the log contains
 
-    def entries(self) -> Iterator[LogRecord]:
-        yield self.stable_entry()
+    def log_records(self) -> Iterator[LogRecord]:
+        yield self.stable_record()
         if self.abstaining:
             yield Abstaining(self.abstain_until)
         if self.new_view is not None:
@@ -205,16 +206,16 @@ class Core:
         if not self.active and self.me in self.view_changes:
             yield self.view_changes[self.me]
         for height in sorted(self.log.slots):
-            yield from self._slot_entries(self.log.slots[height])
+            yield from self._slot_records(self.log.slots[height])
 
-    def stable_entry(self) -> Stable:
-        snapshot = self.snapshots.get(self.log.low) or self.genesis_state()
+    def stable_record(self) -> Stable:
+        snapshot = self.snapshots.get(self.log.low) or self.genesis_snapshot()
         return Stable(self.log.stable, snapshot.state, snapshot.sessions, tuple(self.links))
 
-    def genesis_state(self) -> StateSnapshot:
+    def genesis_snapshot(self) -> StateSnapshot:
         return StateSnapshot(genesis_state(self.genesis), ())
 
-    def _slot_entries(self, slot: Slot) -> Iterator[LogRecord]:
+    def _slot_records(self, slot: Slot) -> Iterator[LogRecord]:
         for block in slot.blocks.values():
             if block is not None:
                 yield Content(slot.height, block)

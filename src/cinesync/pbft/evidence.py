@@ -1,4 +1,4 @@
-"""Proof that a validator lied: two things it signed that no honest one signs both."""
+"""Proof of Byzantine behaviour: two statements that no honest validator signs both."""
 
 from cinesync.pbft import certificates
 from cinesync.pbft.messages import (
@@ -16,18 +16,18 @@ Statement = PrePrepare | Prepare | Commit | Checkpoint | Attestation
 
 
 def contradict(keys: Keys, configuration: Configuration, one: Statement, other: Statement) -> bool:
-    """Both signed by one validator about one slot, with different digests."""
+    """Whether one validator signed both, about the same slot, with different digests."""
     return (
         type(one) is type(other)
         and one.replica == other.replica
-        and _about(one) == _about(other)
+        and _slot_of(one) == _slot_of(other)
         and one.digest != other.digest
         and certificates.signed(keys, configuration, one)
         and certificates.signed(keys, configuration, other)
     )
 
 
-def _about(statement: Statement) -> tuple[int, ...]:
+def _slot_of(statement: Statement) -> tuple[int, ...]:
     if isinstance(statement, PrePrepare | Prepare | Commit):
         return statement.epoch, statement.view, statement.height
     return statement.epoch, statement.height
@@ -36,7 +36,7 @@ def _about(statement: Statement) -> tuple[int, ...]:
 def equivocators(
     keys: Keys, configuration: Configuration, one: Decided, other: Decided
 ) -> set[int]:
-    """Who committed to both of two conflicting blocks of one height and view.
+    """The validators that committed to both of two conflicting blocks of one height and view.
 
     Two quorums share f + 1 validators, so a fork made within a view names at least f + 1.
     """

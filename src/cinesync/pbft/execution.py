@@ -1,4 +1,4 @@
-"""Apply what was decided, strictly in order, and answer the clients (OSDI'99, section 4.2)."""
+"""Apply decided blocks strictly in order, and reply to the clients (OSDI'99, section 4.2)."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ from cinesync.pbft.messages import (
 ACCEPTED: Final = b"accepted"
 REFUSED: Final = b"refused"
 SESSIONS_MAX: Final = 1_024
-EPOCHS_MAX: Final = 64  # a receipt holds every change before it
+EPOCHS_MAX: Final = 64  # a receipt contains a link for each
 VALIDATORS_MIN: Final = 4  # fewer tolerate no fault
 
 
@@ -34,7 +34,7 @@ def decided(core: Core) -> tuple[Decided, ...]:
 def apply(core: Core, proof: Decided) -> None:
     assert proof.height == core.executed + 1
     block = proof.block or ConsensusBlock(core.time, ())
-    # A new view's null requests leave holes in the primaries' clocks; applied time never goes back.
+    # A null request carries no time, so the next block may be older. Applied time is monotonic.
     core.time = max(core.time, block.time)
     core.executed = proof.height
     fresh = [request for request in block.requests if core.sessions.is_new(request)]
@@ -48,16 +48,16 @@ def apply(core: Core, proof: Decided) -> None:
     for request in block.requests:
         core.pending.pop(request.key, None)
     if fresh:
-        core.attempts = 0
+        core.failed_views = 0
     if core.executed % core.parameters.interval == 0:
         checkpoint.take(core)
 
 
 def _attest(core: Core, digest: bytes) -> None:
-    """Sign the chain's head: committed by a quorum, so no honest validator signs another."""
+    """Sign the digest of the state. A quorum committed it, so no honest validator signs another."""
     if core.member:
-        word = Attestation(core.me, b"", core.configuration.epoch, core.executed, digest)
-        core.attestations[core.executed] = core.sign(word)
+        bare = Attestation(core.me, b"", core.configuration.epoch, core.executed, digest)
+        core.attestations[core.executed] = core.sign(bare)
 
 
 def _finish(core: Core, request: Request, result: bytes) -> None:
@@ -67,7 +67,7 @@ def _finish(core: Core, request: Request, result: bytes) -> None:
 
 
 def _order_change(core: Core, wanted: Configuration | None) -> bytes | None:
-    """One change at a time, to the epoch that follows."""
+    """Accept one change at a time, to the next epoch."""
     if wanted is None:
         return None
     names = sum(client.name not in core.sessions for client in wanted.clients)

@@ -1,8 +1,9 @@
-"""What is known of each height between the marks, and what a crash must not take away.
+"""The slots between the water marks, and the records that must survive a crash.
 
-Records are sealed into a chain: each carries its length and a hash over itself and the one before.
-A row cut short is a write that never finished, so nothing was ever sent on its strength and it may
-be dropped. A row whose hash is wrong was damaged after the fact: the whole log is then doubted.
+Records form a hash chain: each carries its length and a hash over itself and the record before.
+A last row that is cut short is a torn write. The replica never sent anything that depended on it,
+so recovery drops it. A row with a wrong hash was damaged after the write: recovery then treats the
+whole log as lost.
 """
 
 import hashlib
@@ -41,11 +42,11 @@ V = TypeVar("V", Prepare, Commit)
 
 @dataclass(slots=True)
 class Slot:
-    """One height. A peer has one vote of each kind in it: its first in its latest view."""
+    """One height. It holds one vote of each kind per peer: the first of the peer's latest view."""
 
     height: int
-    proposal: PrePrepare | None = None  # accepted in its view, its block kept in `blocks`
-    awaited: PrePrepare | None = None  # from a new view, block not here yet
+    proposal: PrePrepare | None = None  # the accepted one; its block is in `blocks`
+    awaited: PrePrepare | None = None  # chosen by a new view; its block is missing
     blocks: dict[bytes, ConsensusBlock | None] = field(default_factory=dict)
     prepares: dict[int, Prepare] = field(default_factory=dict)
     commits: dict[int, Commit] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Slot:
     decided: Decided | None = None
 
     def decided_record(self) -> Decided:
-        """What to write down: its block only if no record before this one has it."""
+        """The record to persist: with its block only if no earlier record has it."""
         assert self.decided is not None
         known = self.proposal is not None and self.proposal.digest == self.decided.digest
         return msgspec.structs.replace(self.decided, block=None) if known else self.decided
@@ -68,7 +69,7 @@ class Slot:
 
 
 def is_newer_vote(votes: Mapping[int, V], vote: V) -> bool:
-    """A later view replaces a vote; a second word in the same view does not."""
+    """Whether it replaces the peer's vote: only a vote of a later view does."""
     known = votes.get(vote.replica)
     return known is None or known.view < vote.view
 
@@ -97,7 +98,7 @@ class Log:
     stable: StableProof
     window: int
     slots: dict[int, Slot] = field(default_factory=dict)
-    ceiling: int | None = None  # the last height of this epoch, once it is known
+    epoch_end: int | None = None  # the last height of this epoch, once it is known
 
     @property
     def low(self) -> int:
@@ -106,7 +107,7 @@ class Log:
     @property
     def high(self) -> int:
         high = self.stable.height + self.window
-        return high if self.ceiling is None else min(high, self.ceiling)
+        return high if self.epoch_end is None else min(high, self.epoch_end)
 
     def slot(self, height: int) -> Slot | None:
         if not self.low < height <= self.high:
@@ -122,40 +123,39 @@ class Log:
             del self.slots[height]
 
 
-class Record(Wire, frozen=True):
-    """What is written before anything that depends on it is sent."""
+# Records: each is durable before anything that depends on it is sent.
 
 
 def _tag(name: str) -> str:
     return f"log.{name.lower()}"
 
 
-class Stable(Record, frozen=True, tag=_tag):
+class Stable(Wire, frozen=True, tag=_tag):
     proof: StableProof
     state: CheckpointState
     sessions: ClientSessions
     links: Annotated[tuple[EpochLink, ...], Meta(max_length=1_024)]
 
 
-class Accepted(Record, frozen=True, tag=_tag):
+class Accepted(Wire, frozen=True, tag=_tag):
     pre_prepare: PrePrepare
     prepare: Prepare | None  # none on the primary, whose pre-prepare is its vote
 
 
-class Prepared(Record, frozen=True, tag=_tag):
+class Prepared(Wire, frozen=True, tag=_tag):
     proof: PreparedProof
     commit: Commit
 
 
-class Content(Record, frozen=True, tag=_tag):
-    """A block that may yet be asked for, though another was accepted since."""
+class Content(Wire, frozen=True, tag=_tag):
+    """A block that peers may still fetch, though another was accepted since."""
 
     height: Number
     block: ConsensusBlock
 
 
-class Abstaining(Record, frozen=True, tag=_tag):
-    """Vote for nothing until this height is stable; None: it must still be found out."""
+class Abstaining(Wire, frozen=True, tag=_tag):
+    """Sign no vote until this height is stable. None: the height is not known yet."""
 
     until: Number | None
 
@@ -170,7 +170,7 @@ _HASH_BYTES: Final = 16
 
 
 class Damaged(Exception):
-    """The log is not what was written: it proves nothing about what was signed."""
+    """The log differs from what was written: it does not prove what was signed."""
 
 
 def _chain_hash(before: bytes, body: bytes) -> bytes:
@@ -179,18 +179,21 @@ def _chain_hash(before: bytes, body: bytes) -> bytes:
 
 @dataclass(slots=True)
 class RecordChain:
-    """Seals records on their way to the disk. A rewritten log starts a new chain."""
+    """Encodes records for the disk, each with a hash over all before it.
+
+    A log that is replaced starts a new chain.
+    """
 
     last: bytes = bytes(_HASH_BYTES)
 
-    def encode(self, entry: LogRecord) -> bytes:
-        body = encode(entry)
+    def encode(self, record: LogRecord) -> bytes:
+        body = encode(record)
         self.last = _chain_hash(self.last, body)
         length = struct.pack(">I", len(body))
         return _HEADER.pack(len(body), zlib.crc32(length)) + self.last + body
 
     def decode(self, rows: Sequence[bytes]) -> list[LogRecord]:
-        """The records of a log; a last row cut short is left out. Raises Damaged."""
+        """The records of a log, without a torn last row. Raises Damaged."""
         return [
             self._decode(row)
             for index, row in enumerate(rows)
@@ -199,18 +202,18 @@ class RecordChain:
 
     def _decode(self, row: bytes) -> LogRecord:
         body = row[_HEADER.size + _HASH_BYTES :]
-        encode = _chain_hash(self.last, body)
+        chain_hash = _chain_hash(self.last, body)
         header = _HEADER.pack(len(body), zlib.crc32(struct.pack(">I", len(body))))
-        if row[: _HEADER.size + _HASH_BYTES] != header + encode:
+        if row[: _HEADER.size + _HASH_BYTES] != header + chain_hash:
             raise Damaged
-        self.last = encode
-        entry: LogRecord = _DECODER.decode(body)
-        return entry
+        self.last = chain_hash
+        record: LogRecord = _DECODER.decode(body)
+        return record
 
 
 def _is_torn(row: bytes) -> bool:
     if len(row) < _HEADER.size:
         return True
     length, check = _HEADER.unpack_from(row)
-    honest: bool = zlib.crc32(struct.pack(">I", length)) == check
-    return honest and len(row) < _HEADER.size + _HASH_BYTES + int(length)
+    is_length_intact: bool = zlib.crc32(struct.pack(">I", length)) == check
+    return is_length_intact and len(row) < _HEADER.size + _HASH_BYTES + int(length)

@@ -1,9 +1,12 @@
-"""Everything validators and clients say to each other, and its one canonical encoding.
+"""The messages between validators and clients, and their one canonical encoding.
 
-A message is a frozen struct; on the wire it is a MessagePack array that starts with its name. The
-decoder takes exactly the bytes the encoder makes: no unknown fields, no second spelling, no
-number, list or text above its limit. A signature covers a domain, then the encoded message
-without its signature.
+A message is a frozen struct. On the wire it is a MessagePack array that starts with its name. The
+decoder accepts only the exact bytes that the encoder makes: no unknown fields, no second encoding
+of a value, no number, list or text above its limit. A signature covers a domain, then the encoded
+message without its signature.
+
+Names on the wire are lower-case class names, or the `tag` of the class. Signatures cover them and
+validators of two versions exchange them, so they never change.
 """
 
 import hashlib
@@ -17,9 +20,9 @@ from msgspec import Meta
 from cinesync.pbft import quorum
 
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
-CLIENT_WINDOW: Final = 64  # sequences of one client that are remembered, hence may be in flight
+CLIENT_WINDOW: Final = 64  # cached replies per client, hence the most requests in flight
 DOMAIN: Final = b"cinesync/pbft/1\x00"
-NULL_DIGEST: Final = bytes(32)  # of the null request, which fills gaps (section 4.4)
+NULL_DIGEST: Final = bytes(32)  # of the null request, which fills gaps (4.4)
 
 Number: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 ReplicaId: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
@@ -36,11 +39,11 @@ def _tag(name: str) -> str:
 
 
 class Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """Anything that is encoded."""
+    """Base of every encoded struct."""
 
 
 class Validator(Wire, frozen=True):
-    replica: ReplicaId  # for ever this one's: never given to another validator
+    replica: ReplicaId  # never reused for another validator
     public_key: PublicKey
 
 
@@ -51,7 +54,7 @@ class Client(Wire, frozen=True):
 
 
 class Configuration(Wire, frozen=True, gc=True, dict=True):
-    """Who votes and who may ask, for one epoch: a run of heights between two checkpoints."""
+    """Who votes and who may submit requests in one epoch: the heights between two checkpoints."""
 
     epoch: Number
     validators: Annotated[tuple[Validator, ...], Meta(min_length=1, max_length=256)]
@@ -71,7 +74,7 @@ class Configuration(Wire, frozen=True, gc=True, dict=True):
 
     @property
     def is_consistent(self) -> bool:
-        """Nobody is named twice, under two numbers or names either: one validator, one vote."""
+        """No number, name or key occurs twice: one validator, one vote."""
         replicas = {validator.replica for validator in self.validators}
         names = {client.name for client in self.clients}
         keys = {v.public_key for v in self.validators} | {c.public_key for c in self.clients}
@@ -93,7 +96,7 @@ class Configuration(Wire, frozen=True, gc=True, dict=True):
 
 
 class Request(Wire, frozen=True, tag=_tag):
-    """A client's batch: executed once, under one sequence number and one signature (4.1)."""
+    """A client's batch of operations: one sequence number, one signature, applied once (4.1)."""
 
     client: ClientName
     sequence: Number
@@ -107,7 +110,9 @@ class Request(Wire, frozen=True, tag=_tag):
 
 
 class ConsensusBlock(Wire, frozen=True):
-    """What one height orders. Its digest names neither view nor height, so it outlives both."""
+    """The requests ordered at one height. Its digest covers neither view nor height, so a later
+    view can choose the same block.
+    """
 
     time: Number  # unit chosen by the driver, the same everywhere
     requests: Annotated[tuple[Request, ...], Meta(max_length=1_024)]
@@ -144,7 +149,7 @@ class Checkpoint(SignedMessage, frozen=True):
 
 
 class Vote(Wire, frozen=True):
-    """One signature of a certificate; what was signed is spelled once, in the certificate."""
+    """One signature of a certificate. The certificate says what was signed."""
 
     replica: ReplicaId
     signature: Signature
@@ -174,7 +179,7 @@ class PreparedProof(Wire, frozen=True):
 
 
 class Decided(Wire, frozen=True, tag=_tag):
-    """A quorum of commits, and what they committed: all a lagging replica needs for a height."""
+    """A quorum of commits and their block: all that a lagging replica needs for a height."""
 
     epoch: Number
     view: Number
@@ -197,7 +202,7 @@ class NewView(SignedMessage, frozen=True):
 
 
 class Cached(Wire, frozen=True):
-    """The reply kept for a client until it has moved CLIENT_WINDOW sequences on."""
+    """A cached reply: for the last CLIENT_WINDOW sequences of a client."""
 
     sequence: Number
     height: Number
@@ -205,7 +210,7 @@ class Cached(Wire, frozen=True):
 
 
 class ClientSession(Wire, frozen=True):
-    """All that is remembered of a client, oldest sequence first."""
+    """The cached replies of a client, oldest sequence first."""
 
     client: ClientName
     replies: Annotated[tuple[Cached, ...], Meta(max_length=CLIENT_WINDOW)]
@@ -215,33 +220,33 @@ ClientSessions: TypeAlias = Annotated[tuple[ClientSession, ...], Meta(max_length
 
 
 class ConfigurationChange(Wire, frozen=True):
-    """An ordered configuration waiting for the checkpoint at which it takes effect."""
+    """An ordered configuration that takes effect at the checkpoint of `height`."""
 
     height: Number
     configuration: Configuration
 
 
 class CheckpointState(Wire, frozen=True):
-    """What a checkpoint's digest covers: the next block's whole starting point."""
+    """What a checkpoint's digest covers: everything that applying the next block depends on."""
 
     height: Number
     time: Number
     configuration: Configuration  # of the heights above: signing this signs the new set
     change: ConfigurationChange | None
     sessions: Digest
-    manifest: Annotated[bytes, Meta(max_length=65_536)]  # the application's, names its chunks
+    manifest: Annotated[bytes, Meta(max_length=65_536)]  # the application's: verifies its chunks
     chunks: Annotated[int, Meta(ge=0, le=2**32)]
 
 
 class EpochLink(Wire, frozen=True):
-    """The old quorum's word for a new set: a stable state that starts the next epoch."""
+    """Proof of the next epoch: the old quorum signed a state that names the new configuration."""
 
     proof: StableProof
     state: CheckpointState
 
 
 class ReplicaStatus(Wire, frozen=True, tag="status"):
-    """Where I stand. Peers answer with what I lack, once I stand still."""
+    """What a replica announces: peers send it what it lacks when it does not advance."""
 
     epoch: Number
     view: Number
@@ -285,7 +290,7 @@ class ChunkFound(Wire, frozen=True, tag=_tag):
 
 
 class Probe(Wire, frozen=True, tag=_tag):
-    """OutstandingRequest by one who lost its log: how high may I have signed?"""
+    """From a replica that lost its log: which height is your stable checkpoint?"""
 
     nonce: Number
 
@@ -296,7 +301,7 @@ class ProbeAnswer(Wire, frozen=True, tag=_tag):
 
 
 class Attestation(SignedMessage, frozen=True):
-    """A validator's word for the chain up to a height: what receipts are made of."""
+    """A validator's signature over the application's digest at a height. Receipts contain these."""
 
     height: Number
     digest: Digest
@@ -307,7 +312,7 @@ class Reply(SignedMessage, frozen=True):
     sequence: Number
     height: Number
     result: OperationResult
-    attestation: Attestation | None  # None when the height is older than the stable checkpoint
+    attestation: Attestation | None  # None: the height is below the stable checkpoint
 
 
 PbftMessage: TypeAlias = (
@@ -336,7 +341,7 @@ S = TypeVar("S", bound=SignedMessage)
 
 
 class MalformedMessage(ValueError):
-    """These bytes are no message: malformed, too large, or not canonical."""
+    """The bytes are not a message: malformed, too large, or not canonical."""
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -345,7 +350,7 @@ encode: Final = _ENCODER.encode
 
 
 def decode(frame: bytes) -> PbftMessage:
-    """Raises MalformedMessage; nothing else can come out of any bytes."""
+    """Raises MalformedMessage and nothing else, for any bytes."""
     if len(frame) > FRAME_BYTES_MAX:
         raise MalformedMessage(f"a frame of {len(frame)} bytes")
     try:
@@ -366,7 +371,7 @@ def digest_of(block: ConsensusBlock | None) -> bytes:
 
 
 def payload(message: SignedMessage | Request) -> bytes:
-    """What a signature is over: the message's name is in its encoding, the block is not."""
+    """The bytes that a signature covers: with the message's name, without its block."""
     if isinstance(message, PrePrepare):
         bare: SignedMessage | Request = msgspec.structs.replace(message, signature=b"", block=None)
     else:

@@ -26,7 +26,7 @@ BLOCK_OVERHEAD: Final = 16
 
 
 def on_request(core: Core, sender: int | str, request: Request) -> None:
-    """Answer it again, or wait for it. The client has asked the primary too (4.1)."""
+    """Repeat a cached reply, or start to wait for the request. The primary has it too (4.1)."""
     cached = core.sessions.cached(request)
     if cached is not None:
         if isinstance(sender, str):
@@ -39,7 +39,7 @@ def on_request(core: Core, sender: int | str, request: Request) -> None:
 
 
 def on_tick(core: Core) -> None:
-    """What the primary has not proposed by half of its patience it may never have heard of."""
+    """Backups forward a request to the primary after half the view timeout: it may lack it."""
     if not core.active or core.primary == core.me:
         return
     since = core.ticks - core.view_timeout // 2
@@ -52,7 +52,7 @@ def on_tick(core: Core) -> None:
 
 
 def _acceptable(core: Core, request: Request) -> bool:
-    """SignedMessage by who may ask, fit for a block. What is already waiting has passed before."""
+    """Whether a client signed it and its operations are valid. A pending request passed already."""
     known = core.pending.get(request.key)
     if known is not None and known.request == request:
         return True
@@ -65,7 +65,7 @@ def _acceptable(core: Core, request: Request) -> bool:
 
 
 def propose(core: Core) -> None:
-    """As many blocks as the marks and the pipeline allow."""
+    """Propose as many blocks as the water marks and the pipeline allow."""
     while (core.pending or core.change) and _may_propose(core):
         ahead = _in_flight(core)
         height = max([core.executed, core.new_view_high, *ahead]) + 1
@@ -95,7 +95,7 @@ def _may_propose(core: Core) -> bool:
 
 
 def _in_flight(core: Core) -> dict[int, ConsensusBlock | None]:
-    """Heights to come that are not the primary's to fill: decided, or proposed in this view."""
+    """Heights not yet applied that are decided, or proposed in this view, with their blocks."""
     found: dict[int, ConsensusBlock | None] = {}
     for height in [height for height in core.log.slots if height > core.executed]:
         slot = core.log.slots[height]
@@ -107,22 +107,22 @@ def _in_flight(core: Core) -> dict[int, ConsensusBlock | None]:
 
 
 def _is_full(core: Core, requests: Sequence[Request]) -> bool:
-    """PendingRequest for one more request would not make a better block of these."""
+    """Whether these requests make a full block."""
     operations = sum(len(request.operations) for request in requests)
     limits = core.parameters
     return operations >= limits.full_operations or len(requests) >= limits.block_requests_max
 
 
 def _unproposed(core: Core, ahead: Iterable[ConsensusBlock | None]) -> Iterator[Request]:
-    """The oldest requests that are in no block on its way, up to a block's limits."""
+    """The oldest requests that are in no block in flight, up to the limits of a block."""
     in_flight = _keys(ahead)
-    room, count = core.parameters.block_bytes_max, 0
+    bytes_left, count = core.parameters.block_bytes_max, 0
     for key, waiting in core.pending.items():
         if key in in_flight:
             continue
-        room -= len(encode(waiting.request)) + BLOCK_OVERHEAD
+        bytes_left -= len(encode(waiting.request)) + BLOCK_OVERHEAD
         count += 1
-        if count > 1 and (room < 0 or count > core.parameters.block_requests_max):
+        if count > 1 and (bytes_left < 0 or count > core.parameters.block_requests_max):
             return
         yield waiting.request
 
@@ -132,7 +132,7 @@ def _keys(blocks: Iterable[ConsensusBlock | None]) -> set[tuple[str, int]]:
 
 
 def _time_before(core: Core, height: int) -> int:
-    """The time no earlier than which a block must be: its predecessor's, as far as known."""
+    """The least time that a block may have: its predecessor's, as far as known."""
     before = core.log.slots.get(height - 1)
     if before is None or before.proposal is None:
         return core.time
@@ -144,7 +144,7 @@ def _time_before(core: Core, height: int) -> int:
 
 
 def on_pre_prepare(core: Core, _sender: int | str, message: PrePrepare) -> None:
-    """Accepted only if every condition of section 4.2 holds, and the block is fit to apply."""
+    """Accept it only if every condition of section 4.2 holds and the block is valid."""
     slot = core.log.slot(message.height)
     if (
         slot is None
@@ -166,7 +166,7 @@ def on_pre_prepare(core: Core, _sender: int | str, message: PrePrepare) -> None:
 
 
 def _already_accepted(slot: Slot, message: PrePrepare) -> bool:
-    """One digest for (view, n), for ever; a new view's own choice comes first."""
+    """Accept one digest for (view, height) only; the choice of a new view takes precedence."""
     promised = slot.awaited or slot.proposal
     return promised is not None and promised.view >= message.view
 
@@ -185,7 +185,7 @@ def _is_valid_block(core: Core, height: int, block: ConsensusBlock) -> bool:
 
 
 def accept(core: Core, slot: Slot, bare: PrePrepare, block: ConsensusBlock | None) -> None:
-    """Bind (view, n) to a digest: on disk, then with a prepare that tells the others."""
+    """Bind (view, height) to a digest: durably, then with a prepare to all."""
     slot.awaited = None
     slot.proposal = bare
     slot.keep(bare.digest, block)
@@ -202,7 +202,7 @@ def accept(core: Core, slot: Slot, bare: PrePrepare, block: ConsensusBlock | Non
 
 
 def _start_timers(core: Core, block: ConsensusBlock | None) -> None:
-    """What a primary has proposed it must also finish, so backups time it too."""
+    """Time the requests of a proposal too: the primary must see them through."""
     for request in block.requests if block is not None else ():
         if core.sessions.is_new(request):
             core.pending.setdefault(request.key, PendingRequest(request, core.ticks))
@@ -213,7 +213,7 @@ def on_prepare(core: Core, _sender: int | str, message: Prepare) -> None:
     if slot is None or message.view < core.view or not is_newer_vote(slot.prepares, message):
         return
     if slot.prepared is not None and slot.prepared.view >= message.view:
-        return  # there are enough already
+        return  # prepared already
     if core.signed(message):
         slot.prepares[message.replica] = message
         progress(core, slot)
@@ -229,7 +229,7 @@ def on_commit(core: Core, _sender: int | str, message: Commit) -> None:
 
 
 def progress(core: Core, slot: Slot) -> None:
-    """Prepared: the primary's pre-prepare and 2f prepares of backups. Then, and durably, commit."""
+    """Commit, durably, once prepared: the primary's pre-prepare and 2f prepares by backups."""
     bare = slot.proposal
     if bare is None or bare.view != core.view or not core.active or not core.may_vote:
         return
@@ -250,14 +250,14 @@ def progress(core: Core, slot: Slot) -> None:
 
 
 def decide(core: Core, slot: Slot, commit: Commit) -> None:
-    """Committed: a quorum of commits is proof by itself that f + 1 honest ones prepared it."""
+    """Decide on a quorum of commits: it proves that f + 1 honest replicas prepared the block."""
     if slot.decided is not None or len(slot.commits) < core.configuration.quorum:
         return
     votes = matching(slot.commits, commit.view, commit.digest)
     if len(votes) < core.configuration.quorum:
         return
     if commit.digest != NULL_DIGEST and commit.digest not in slot.blocks:
-        return  # certified, but its content is not here yet: see catch_up.fetch_blocks
+        return  # the block is missing: catch_up.fetch_blocks gets it
     ballot = (commit.view, commit.height, commit.digest)
     block = slot.blocks.get(commit.digest)
     slot.decided = Decided(commit.epoch, *ballot, votes, block)

@@ -1,8 +1,8 @@
-"""How many are enough: the arithmetic of Byzantine quorums (OSDI'99, sections 2 and 4.1)."""
+"""Quorum sizes for n replicas of which f may be Byzantine (OSDI'99, sections 2 and 4.1)."""
 
 
 def faults_max(n: int) -> int:
-    """f: how many of n validators may lie without harm."""
+    """f: how many of n validators may be Byzantine without harm."""
     return (n - 1) // 3
 
 

@@ -1,4 +1,4 @@
-"""The replica a driver holds: step, tick, ready, advance."""
+"""The replica as a driver uses it: step, tick, ready, advance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -68,9 +68,9 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Do these in this order. A failed write is fatal: neither send nor apply, but stop."""
+    """What to do, in this order. A failed write is fatal: neither send nor apply, but stop."""
 
-    replace: bool  # the records replace the whole log, at once or not at all
+    replace: bool  # the records replace the whole log, atomically
     records: tuple[bytes, ...]  # persist, durably
     sends: tuple[Send, ...]  # then send
     blocks: tuple[Decided, ...]  # then, in `advance`, apply
@@ -119,7 +119,7 @@ class Replica:
             handler(self.core, sender, message)
 
     def tick(self, now: int) -> None:
-        """Let one unit of patience pass."""
+        """Advance the timers by one tick."""
         self.core.now = now
         self.core.ticks += 1
         view_change.on_tick(self.core)
@@ -127,7 +127,7 @@ class Replica:
         catch_up.on_tick(self.core)
 
     def ready(self) -> Ready:
-        """What follows from everything so far; the primary proposes here, so steps batch up."""
+        """What follows from all steps so far. The primary proposes here, so that steps batch up."""
         core = self.core
         if (core.pending or core.change) and core.primary == core.me:
             ordering.propose(core)
@@ -137,20 +137,20 @@ class Replica:
             return NOTHING
         if replace:
             self._records = RecordChain()
-        entries = list(core.entries()) if replace else core.records
-        records = tuple(self._records.encode(entry) for entry in entries)
+        log_records = list(core.log_records()) if replace else core.records
+        records = tuple(self._records.encode(record) for record in log_records)
         sends = tuple(_frames(core))
         core.records, core.outbox, core.compact = [], [], False
         return Ready(replace, records, sends, blocks)
 
     def advance(self, ready: Ready) -> None:
-        """Apply, once the records are durable and the frames are on their way."""
+        """Apply the blocks, once the records are durable and the frames are sent."""
         for proof in ready.blocks:
             execution.apply(self.core, proof)
 
 
 def _frames(core: Core) -> Sequence[Send]:
-    """A broadcast is encoded once."""
+    """Frames of the outbox; a broadcast is encoded once."""
     sends, last, frame = [], None, b""
     for to, message in core.outbox:
         if message is not last:
@@ -160,5 +160,5 @@ def _frames(core: Core) -> Sequence[Send]:
 
 
 def initial_log(genesis: Configuration) -> tuple[bytes, ...]:
-    """The log of a validator that has never voted. Written once, when its keys are made."""
+    """The log of a validator that has never voted; provisioning writes it once."""
     return (RecordChain().encode(Stable(GENESIS, genesis_state(genesis), (), ())),)

@@ -1,4 +1,4 @@
-"""Each request is applied at most once: the replicated memory of what clients were answered."""
+"""The session table: it makes sure that each request is applied at most once (4.1)."""
 
 from collections.abc import Iterable
 
@@ -6,9 +6,10 @@ from cinesync.pbft.messages import CLIENT_WINDOW, Cached, ClientSession, Request
 
 
 class SessionTable:
-    """Per client the last CLIENT_WINDOW answers; anything older counts as done (4.1).
+    """The last CLIENT_WINDOW replies per client; anything older counts as applied.
 
-    A client may have that many batches in flight, and they may be ordered in any order.
+    A client may have that many requests in flight, and they may be ordered in any order. The
+    table is part of the replicated state: checkpoints cover its digest.
     """
 
     def __init__(self, sessions: Iterable[ClientSession] = ()) -> None:

@@ -1,8 +1,8 @@
 """Replace a primary without losing what may have committed (OSDI'99, sections 4.4 and 4.5.2).
 
-Beyond the paper: a view-change whose whole window lies below another's checkpoint is not counted.
-It knows nothing about the heights in question; and one signed by a validator before it lost its
-log is always such a one by the time that validator votes again (see catch_up.on_probe_answer).
+Beyond the paper: a view-change whose whole window lies below another's checkpoint does not count.
+It says nothing about the heights in question. A view-change that a validator signed before it lost
+its log is always of this kind when that validator votes again (see catch_up.on_probe_answer).
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from cinesync.pbft.ordering import accept
 
 
 def start(core: Core, view: int) -> None:
-    """Stop voting in older views, then say so, with all that may have committed in them."""
+    """Stop voting in older views, and send a view-change with all that may have committed."""
     if not core.may_vote:
         return
     core.view, core.active = view, False
-    core.attempts += 1
+    core.failed_views += 1
     core.deadline = None
     slots = (core.log.slots[height] for height in sorted(core.log.slots))
     prepared = tuple(slot.prepared for slot in slots if slot.prepared is not None)
@@ -54,7 +54,7 @@ def on_view_change(core: Core, _sender: int | str, message: ViewChange) -> None:
 
 
 def valid(core: Core, message: ViewChange) -> bool:
-    """SignedMessage, with a true C, and a P that is true, in rising order and inside its window."""
+    """Whether it is signed, C is valid, and P is valid, in rising order and inside its window."""
     heights = [proof.height for proof in message.prepared]
     low, high = message.stable.height, message.stable.height + core.parameters.window
     return (
@@ -73,16 +73,16 @@ def valid(core: Core, message: ViewChange) -> bool:
 
 
 def _join(core: Core) -> None:
-    """f + 1 want a higher view, so an honest one does: join the smallest of them (4.5.2)."""
+    """Join the lowest of f + 1 higher views: an honest replica wants one of them (4.5.2)."""
     higher = sorted(m.view for m in core.view_changes.values() if m.view > core.view)
     if len(higher) >= core.configuration.weak_quorum:
         start(core, higher[0])
 
 
 def _open_if_quorum(core: Core) -> None:
-    """With a quorum for this view its primary opens it, and the others begin to lose patience.
+    """With a quorum for this view the primary sends the new-view; backups start its timeout.
 
-    Who has gone further counts for that patience: it will not come back to open this view.
+    A view-change for a higher view counts towards the timeout: its sender will not return here.
     """
     messages = [m for _, m in sorted(core.view_changes.items()) if m.view >= core.view]
     if core.active or not core.may_vote or len(messages) < core.configuration.quorum:
@@ -96,7 +96,7 @@ def _open_if_quorum(core: Core) -> None:
 
 
 def usable_view_changes(view_changes: Sequence[ViewChange], window: int) -> tuple[ViewChange, ...]:
-    """Those whose window reaches above the newest checkpoint among them."""
+    """The view-changes whose window reaches above the newest checkpoint among them."""
     newest = max(message.stable.height for message in view_changes)
     return tuple(m for m in view_changes if m.stable.height + window > newest)
 
@@ -104,8 +104,8 @@ def usable_view_changes(view_changes: Sequence[ViewChange], window: int) -> tupl
 def choose(view_changes: Sequence[ViewChange]) -> list[tuple[int, bytes]]:
     """O: for each height the digest of the *highest view* prepared there, else the null request.
 
-    A later view's choice already took the earlier one into account; the other way round a
-    committed block could be replaced.
+    The choice of a later view already took the earlier views into account. Choosing an earlier
+    view could replace a committed block.
     """
     start_height = max(message.stable.height for message in view_changes)
     best: dict[int, PreparedProof] = {}
@@ -137,7 +137,7 @@ def on_new_view(core: Core, _sender: int | str, message: NewView) -> None:
 
 
 def _is_justified(core: Core, message: NewView) -> bool:
-    """Nothing is taken from the primary's word: V is checked and O computed again."""
+    """Trust nothing that the primary says: check V and compute O again."""
     voters = [m.replica for m in message.view_changes]
     return (
         message.view > 0
@@ -175,7 +175,7 @@ def enter(core: Core, message: NewView) -> None:
 
 
 def adopt(core: Core, message: NewView) -> None:
-    """Be in the view: what a restart does too."""
+    """Enter the view in memory; a restart does this too."""
     core.view, core.active, core.new_view = message.view, True, message
     newest = max(m.stable.height for m in message.view_changes)
     core.new_view_high = max([newest, *(m.height for m in message.pre_prepares)])
@@ -183,7 +183,7 @@ def adopt(core: Core, message: NewView) -> None:
 
 
 def accept_choices(core: Core) -> None:
-    """Vote for what the new view chose, as far as it is in the window and its content is here."""
+    """Accept what the new view chose, as far as it is in the window and its block is here."""
     if core.active and core.may_vote and core.new_view is not None:
         for message in core.new_view.pre_prepares:
             _accept_choice(core, message)
@@ -194,7 +194,7 @@ def _accept_choice(core: Core, message: PrePrepare) -> None:
     if slot is None or (slot.proposal is not None and slot.proposal.view >= message.view):
         return
     if slot.decided is not None and slot.decided.digest != message.digest:
-        return  # only more than f liars can ask this: stand by what is committed
+        return  # only more than f Byzantine replicas can choose this: keep what is committed
     if message.digest == NULL_DIGEST or message.digest in slot.blocks:
         accept(core, slot, message, slot.blocks.get(message.digest))
     else:
@@ -202,12 +202,12 @@ def _accept_choice(core: Core, message: PrePrepare) -> None:
 
 
 def on_tick(core: Core) -> None:
-    """A primary that lets anything wait too long is replaced; so is one that opens no view."""
+    """Replace a primary that lets a request wait too long, or that sends no new-view."""
     if core.active:
-        owed = [waiting.since for waiting in core.pending.values()]
+        waiting_since = [waiting.since for waiting in core.pending.values()]
         if core.change is not None:
-            owed.append(core.change_since)
-        if owed and core.ticks - min(owed) >= core.view_timeout:
+            waiting_since.append(core.change_since)
+        if waiting_since and core.ticks - min(waiting_since) >= core.view_timeout:
             start(core, core.view + 1)
         accept_choices(core)
     elif core.deadline is not None and core.ticks >= core.deadline:

@@ -1,6 +1,6 @@
-"""JSON with one spelling (RFC 8785), so that bytes can be hashed and signed.
+"""Canonical JSON (RFC 8785): one encoding per value, so that bytes can be hashed and signed.
 
-Numbers are whole and exact in every JavaScript engine; the ledger has no use for others.
+Numbers are integers of at most 53 bits, which JavaScript represents exactly too.
 """
 
 import json
@@ -11,11 +11,11 @@ DEPTH_MAX: Final = 16
 
 
 class NotCanonical(ValueError):
-    """These bytes are not the one spelling of anything; the message says what and where."""
+    """The bytes are not canonical JSON; the message says what is wrong, and where."""
 
 
 def dump(value: Any) -> bytes:
-    """The RFC 8785 encoding. Raises NotCanonical for what has none here."""
+    """The RFC 8785 encoding. Raises NotCanonical for values that have none here."""
     try:
         text = json.dumps(_ordered(value, 0), ensure_ascii=False, separators=(",", ":"))
         return text.encode()
@@ -24,10 +24,10 @@ def dump(value: Any) -> bytes:
 
 
 def load(data: bytes) -> Any:
-    """Exactly what `dump` makes. Raises NotCanonical."""
+    """The value of bytes that `dump` makes. Raises NotCanonical."""
     try:
         value = json.loads(data.decode(), parse_float=_no_float, parse_constant=_no_float)
-        spelled = dump(value)
+        encoded = dump(value)
     except UnicodeDecodeError as error:
         raise NotCanonical(f"byte {error.start}: not UTF-8") from error
     except json.JSONDecodeError as error:
@@ -37,9 +37,9 @@ def load(data: bytes) -> Any:
     except NotCanonical:
         raise
     except ValueError as error:  # an integer of thousands of digits
-        raise NotCanonical("a number that is too long") from error
-    if spelled != data:
-        raise NotCanonical(f"byte {_difference(spelled, data)}: not canonical JSON (RFC 8785)")
+        raise NotCanonical("a number is too long") from error
+    if encoded != data:
+        raise NotCanonical(f"byte {_difference(encoded, data)}: not canonical JSON (RFC 8785)")
     return value
 
 

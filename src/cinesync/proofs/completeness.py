@@ -1,8 +1,8 @@
-"""All entries of a booking, with the proof that there are no others: one JSON file. Pure.
+"""Completeness proofs: one JSON file proves which entries a booking has, and that it has no others.
 
-The header's map has one value for all entries of a subject. Whoever leaves one out, adds one or
-exchanges two makes another value, and whoever has none is not in the map. As with receipts there
-is one spelling, and everything in the file is checked.
+The header's map has one value for all entries of a subject. Leaving out, adding or exchanging an
+entry makes another value; a booking without entries is not in the map. Like a receipt, the file
+has one encoding, and every byte of it is checked.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ ENTRIES_MAX: Final = 4_096
 
 @dataclass(frozen=True)
 class IndexedEntry:
-    """An entry and where it is in the log."""
+    """An entry and its index in the log."""
 
     index: int
     entry: LedgerEntry
@@ -31,7 +31,7 @@ class IndexedEntry:
 
 @dataclass(frozen=True)
 class CompletenessProof(CertifiedHeader):
-    """What the log has of a booking up to its header: this and nothing else."""
+    """All entries of a booking in the log up to the header, and no others."""
 
     booking_id: str
     entries: Sequence[IndexedEntry]
@@ -50,9 +50,9 @@ class CompletenessProof(CertifiedHeader):
 
 
 def verify(data: bytes, pinned: Genesis | None = None) -> CompletenessProof:
-    """What these bytes prove, every part of them checked. Raises InvalidDocument."""
+    """The proof in these bytes, fully checked. Raises InvalidDocument."""
     found = verify_json(receipts.parsed(data, "completeness"), pinned)
-    receipts.check_spelling(found, data, "completeness")
+    receipts.check_encoding(found, data, "completeness")
     return found
 
 
@@ -67,13 +67,13 @@ def verify_json(
 
 
 def from_json(value: Any, where: str) -> CompletenessProof:
-    """Its shape only. Raises InvalidDocument."""
-    fields = strict_json.members(value, MEMBERS, where)
+    """Check the structure only, no signature. Raises InvalidDocument."""
+    fields = strict_json.object_with(value, MEMBERS, where)
     if fields["format"] != FORMAT:
         raise InvalidDocument(f"{where}.format", f"not {FORMAT}")
     if not entries.is_id(fields["booking_id"]):
         raise InvalidDocument(f"{where}.booking_id", "not a UUID in lower case")
-    held = strict_json.listed(fields["entries"], f"{where}.entries", ENTRIES_MAX)
+    held = strict_json.array(fields["entries"], f"{where}.entries", ENTRIES_MAX)
     return CompletenessProof(
         **vars(receipts.signed_from_json(fields, where)),
         booking_id=fields["booking_id"],
@@ -84,7 +84,7 @@ def from_json(value: Any, where: str) -> CompletenessProof:
 
 def proof_from_json(path: Any, other: Any, where: str) -> MapProof:
     """Raises InvalidDocument."""
-    levels = strict_json.listed(path, f"{where}.path", merkle_map.DEPTH_MAX)
+    levels = strict_json.array(path, f"{where}.path", merkle_map.DEPTH_MAX)
     return MapProof(
         [_level(item, f"{where}.path[{at}]") for at, item in enumerate(levels)],
         None if other is None else _other(other, f"{where}.other"),
@@ -92,20 +92,20 @@ def proof_from_json(path: Any, other: Any, where: str) -> MapProof:
 
 
 def _indexed(value: Any, where: str) -> IndexedEntry:
-    fields = strict_json.members(value, ("index", "entry"), where)
+    fields = strict_json.object_with(value, ("index", "entry"), where)
     entry = receipts.entry_from_json(fields["entry"], f"{where}.entry")
-    return IndexedEntry(strict_json.whole(fields["index"], f"{where}.index"), entry)
+    return IndexedEntry(strict_json.integer(fields["index"], f"{where}.index"), entry)
 
 
 def _level(value: Any, where: str) -> list[bytes]:
-    hashes = strict_json.listed(value, where, merkle_map.WIDTH - 1)
+    hashes = strict_json.array(value, where, merkle_map.WIDTH - 1)
     if len(hashes) != merkle_map.WIDTH - 1:
         raise InvalidDocument(where, f"not {merkle_map.WIDTH - 1} hashes")
     return [_sibling(item, f"{where}[{at}]") for at, item in enumerate(hashes)]
 
 
 def _sibling(value: Any, where: str) -> bytes:
-    """Nothing has one spelling, too: null."""
+    """An empty sibling is null, never 32 zero bytes."""
     if value is None:
         return b""
     node = strict_json.hexadecimal(value, where)
@@ -115,7 +115,7 @@ def _sibling(value: Any, where: str) -> bytes:
 
 
 def _other(value: Any, where: str) -> tuple[bytes, bytes]:
-    fields = strict_json.members(value, ("key", "value"), where)
+    fields = strict_json.object_with(value, ("key", "value"), where)
     key = strict_json.hexadecimal(fields["key"], f"{where}.key")
     return key, strict_json.hexadecimal(fields["value"], f"{where}.value")
 

@@ -1,4 +1,4 @@
-"""What the ledger keeps of an event: its facts, and commitments to what is personal."""
+"""Ledger entries: the facts of an event, and commitments to its personal data."""
 
 import hashlib
 import re
@@ -31,7 +31,7 @@ FactValue = bool | Exact | str | None | list[str]
 
 
 class BadEntry(ValueError):
-    """This is no entry; the message says why."""
+    """Not a ledger entry; the message says why."""
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -50,7 +50,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return builtins
 
     def encode(self) -> bytes:
-        """As `canonical.dump` would: a test compares them."""
+        """Canonical JSON, faster than `canonical_json.dump`; a test compares the two."""
         return msgspec.json.encode(self, order="sorted")
 
 
@@ -58,9 +58,9 @@ _DECODER: Final = msgspec.json.Decoder(LedgerEntry)
 
 
 def entry_of(name: str, event: object, salt: bytes) -> LedgerEntry:
-    """The entry of a domain event, a dataclass.
+    """The entry of a domain event.
 
-    Hiding rests on the salt: whoever has it can open the commitments, and nobody else, ever.
+    The salt hides the personal data: only its holder can open the commitments.
     """
     fields: dict[str, Any] = msgspec.to_builtins(event, builtin_types=(datetime,))
     subject = fields.pop("booking_id", None) or fields.pop("hold_id")
@@ -83,13 +83,13 @@ def entry_of(name: str, event: object, salt: bytes) -> LedgerEntry:
 
 def commitment(salt: bytes, field: str, value: str) -> str:
     """SHA-256 over a domain, the entry's own salt, and the field with its value."""
-    opened = msgspec.json.encode({field: value})  # canonical: one name, one text
+    opened = msgspec.json.encode({field: value})  # canonical, with one member
     return hashlib.sha256(COMMITMENT_DOMAIN + salt + opened).hexdigest()
 
 
-def microseconds(moment: datetime) -> int:
-    """Since 1970, exactly: floats lose some."""
-    since = moment - EPOCH
+def microseconds(at: datetime) -> int:
+    """Since 1970, exact: a float would lose digits."""
+    since = at - EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
@@ -98,15 +98,15 @@ def is_id(value: object) -> bool:
 
 
 def decode(data: bytes) -> LedgerEntry:
-    """Raises BadEntry for anything that `LedgerEntry.encode` would not have made."""
+    """Raises BadEntry for bytes that `LedgerEntry.encode` does not make."""
     if len(data) > ENTRY_BYTES_MAX:
-        raise BadEntry(f"{len(data)} bytes are too many")
+        raise BadEntry(f"{len(data)} bytes: more than {ENTRY_BYTES_MAX}")
     try:
         entry = _DECODER.decode(data)
-        spelled = entry.encode()
+        encoded = entry.encode()
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise BadEntry(str(error)) from error
-    if spelled != data:
+    if encoded != data:
         raise BadEntry("not canonical JSON (RFC 8785)")
     _check(entry)
     return entry
@@ -123,25 +123,25 @@ def from_json(value: Any) -> LedgerEntry:
 
 
 def _check(entry: LedgerEntry) -> None:
-    """The spelling of identifiers, names and hashes. Raises BadEntry, naming the member."""
+    """Check the form of identifiers, names and hashes. Raises BadEntry, naming the member."""
     names = (entry.kind, *entry.facts, *entry.commitments)
-    # Both at once: a space parts them, and neither can have one.
+    # One match for both: neither can contain the space between them.
     if IDS.fullmatch(f"{entry.event_id} {entry.booking_id}") is None or not _are_names(names):
-        raise BadEntry(_misspelled(entry))
+        raise BadEntry(_malformed_member(entry))
     for value in entry.commitments.values():
         if COMMITMENT.fullmatch(value) is None:
-            raise BadEntry("no SHA-256 in lower case - at `$.commitments`")
+            raise BadEntry("not a SHA-256 in lower case - at `$.commitments`")
 
 
-def _misspelled(entry: LedgerEntry) -> str:
+def _malformed_member(entry: LedgerEntry) -> str:
     for where, value in (("event_id", entry.event_id), ("booking_id", entry.booking_id)):
         if not is_id(value):
-            return f"no UUID in lower case - at `$.{where}`"
+            return f"not a UUID in lower case - at `$.{where}`"
     where = "facts" if _are_names((entry.kind, *entry.commitments)) else "commitments"
-    return f"no name - at `$.{where if _are_names((entry.kind,)) else 'kind'}`"
+    return f"not a name - at `$.{where if _are_names((entry.kind,)) else 'kind'}`"
 
 
 @lru_cache(maxsize=1_024)
 def _are_names(names: tuple[str, ...]) -> bool:
-    """Remembered: an event's kind and the names of its facts are always the same few."""
+    """Cached: kinds and names of facts repeat."""
     return all(NAME.fullmatch(name) for name in names)

@@ -1,4 +1,4 @@
-"""The sets of validators since the genesis, each vouched for by a quorum of the one before."""
+"""The configurations since the genesis; a quorum of each signed the next."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,7 +13,7 @@ _RING = KeyRing()
 
 
 class Epochs:
-    """Links prove themselves, so that they may come from anybody."""
+    """Links carry their proof, so they may come from anyone."""
 
     def __init__(self, start: Genesis) -> None:
         self.links: list[EpochLink] = []
@@ -25,7 +25,7 @@ class Epochs:
         return self.all[-1]
 
     def learn(self, links: Iterable[EpochLink]) -> bool:
-        """Whether there is a newer set now; what does not follow, or is not signed, is left out."""
+        """Add links; skip those that do not follow or verify. True if there is a newer set."""
         known = len(self.all)
         for link in links:
             follows = link.proof.epoch == self.newest.epoch
@@ -36,13 +36,13 @@ class Epochs:
         return len(self.all) > known
 
     def of(self, header: BlockHeader) -> Configuration | None:
-        """The set that signs this header; None: none that is known."""
+        """The configuration that signs this header; None: unknown."""
         return self._by_hash.get(header.validators)
 
     def up_to(self, epoch: int) -> Sequence[EpochLink]:
-        """What a receipt of that epoch must show."""
+        """The links that a receipt of that epoch contains."""
         return self.links[:epoch]
 
     def at(self, height: int) -> Configuration:
-        """The set in force at a height: a link's own height is the last of the epoch before."""
+        """The configuration in force at a height. A link's height is the last of the old epoch."""
         return self.all[sum(link.state.height < height for link in self.links)]

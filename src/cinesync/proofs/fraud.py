@@ -1,4 +1,7 @@
-"""A portable proof that more validators lied than may: two files that exclude each other."""
+"""Fraud proofs: two verified files that contradict each other.
+
+They prove that more than f validators were Byzantine, and which of them signed both.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,12 +16,12 @@ FORMAT: Final = "cinesync-fraud/1"
 
 @dataclass(frozen=True)
 class Fraud:
-    """`liars` signed both; at least f + 1 of the validators, for any two quorums share as many."""
+    """`signers_of_both` are at least f + 1 validators: any two quorums share as many."""
 
     one: CertifiedHeader
     other: CertifiedHeader
     what: str
-    liars: frozenset[int]
+    signers_of_both: frozenset[int]
 
     def encode(self) -> bytes:
         both = {"one": self.one.to_json(), "other": self.other.to_json()}
@@ -26,7 +29,7 @@ class Fraud:
 
 
 def find(one: CertifiedHeader, other: CertifiedHeader) -> Fraud | None:
-    """From two files that were verified. None: they can both be true."""
+    """The contradiction between two verified files. None: both can be true."""
     what = _contradiction(one, other)
     if what is None or one.genesis.chain != other.genesis.chain:
         return None
@@ -49,7 +52,7 @@ def _contradiction(one: CertifiedHeader, other: CertifiedHeader) -> str | None:
 
 def from_json(value: Any, pinned: Genesis | None = None) -> Fraud:
     """The fraud proof in a parsed file, checked. Raises InvalidDocument."""
-    fields = strict_json.members(value, ("format", "one", "other"), "fraud")
+    fields = strict_json.object_with(value, ("format", "one", "other"), "fraud")
     one = _verified(fields["one"], pinned, "fraud.one")
     other = _verified(fields["other"], pinned, "fraud.other")
     found = find(one, other)
@@ -59,7 +62,7 @@ def from_json(value: Any, pinned: Genesis | None = None) -> Fraud:
 
 
 def _verified(value: Any, pinned: Genesis | None, where: str) -> CertifiedHeader:
-    """A receipt, or all entries of a booking: both are under a signed header."""
+    """A receipt or a completeness proof."""
     if isinstance(value, dict) and value.get("format") == completeness.FORMAT:
         return completeness.verify_json(value, pinned, where)
     return receipts.verify_json(value, pinned, where)

@@ -1,4 +1,4 @@
-"""The beginning of a chain: who validates it and who may write to it. Its hash names the chain."""
+"""The genesis of a chain: its first validators and its clients. Its hash identifies the chain."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ REPLICA_MAX: Final = 65_535
 
 @dataclass(frozen=True)
 class Genesis:
-    """`time` is in microseconds since 1970; no block is older."""
+    """`time` is in microseconds since 1970; no block has an earlier time."""
 
     name: str
     time: int
@@ -58,7 +58,9 @@ def load(data: bytes) -> Genesis:
 
 
 def from_json(value: Any, where: str) -> Genesis:
-    fields = strict_json.members(value, ("format", "name", "time", "validators", "clients"), where)
+    fields = strict_json.object_with(
+        value, ("format", "name", "time", "validators", "clients"), where
+    )
     if fields["format"] != FORMAT:
         raise InvalidDocument(f"{where}.format", f"not {FORMAT}")
     validators = _validators(fields["validators"], f"{where}.validators")
@@ -67,35 +69,35 @@ def from_json(value: Any, where: str) -> Genesis:
     if not configuration.is_consistent:
         raise InvalidDocument(where, "somebody is named twice")
     name = strict_json.text(fields["name"], f"{where}.name")
-    return Genesis(name, strict_json.whole(fields["time"], f"{where}.time"), configuration)
+    return Genesis(name, strict_json.integer(fields["time"], f"{where}.time"), configuration)
 
 
 def _validators(value: Any, where: str) -> tuple[Validator, ...]:
-    found = strict_json.listed(value, where, VALIDATORS_MAX)
+    found = strict_json.array(value, where, VALIDATORS_MAX)
     if len(found) < VALIDATORS_MIN:
         raise InvalidDocument(where, f"fewer than {VALIDATORS_MIN} tolerate no fault")
     return tuple(_validator(item, f"{where}[{at}]") for at, item in enumerate(found))
 
 
 def _validator(value: Any, where: str) -> Validator:
-    fields = strict_json.members(value, ("replica", "public_key"), where)
+    fields = strict_json.object_with(value, ("replica", "public_key"), where)
     return Validator(
-        strict_json.whole(fields["replica"], f"{where}.replica", REPLICA_MAX),
+        strict_json.integer(fields["replica"], f"{where}.replica", REPLICA_MAX),
         strict_json.hexadecimal(fields["public_key"], f"{where}.public_key", PUBLIC_KEY_BYTES),
     )
 
 
 def _clients(value: Any, where: str) -> tuple[Client, ...]:
-    found = strict_json.listed(value, where, CLIENTS_MAX)
+    found = strict_json.array(value, where, CLIENTS_MAX)
     return tuple(_client(item, f"{where}[{at}]") for at, item in enumerate(found))
 
 
 def _client(value: Any, where: str) -> Client:
-    fields = strict_json.members(value, ("name", "public_key", "operator"), where)
+    fields = strict_json.object_with(value, ("name", "public_key", "operator"), where)
     return Client(
         strict_json.text(fields["name"], f"{where}.name"),
         strict_json.hexadecimal(fields["public_key"], f"{where}.public_key", PUBLIC_KEY_BYTES),
-        strict_json.truth(fields["operator"], f"{where}.operator"),
+        strict_json.boolean(fields["operator"], f"{where}.operator"),
     )
 
 
@@ -104,7 +106,7 @@ def validators_json(validators: Sequence[Validator]) -> list[dict[str, Any]]:
 
 
 def set_hash(configuration: Configuration) -> bytes:
-    """What a block header names its validators by."""
+    """The hash of a set of validators, as in a block header."""
     validators = validators_json(configuration.validators)
     value = {"epoch": configuration.epoch, "validators": validators}
     return hashlib.sha256(SET_DOMAIN + canonical_json.dump(value)).digest()

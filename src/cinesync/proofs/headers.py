@@ -1,7 +1,7 @@
-"""BlockProof headers: what a quorum signs when a block is final.
+"""Block headers: what a quorum of validators signs when a block is final.
 
-A header names no view. Two honest validators may commit one block in different views, and all
-of them must sign the same words.
+A header names no view: honest validators may commit a block in different views, and all must sign
+the same bytes.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ NUMBERS: Final = ("height", "time", "size")
 
 @dataclass(frozen=True)
 class BlockHeader:
-    """`previous` is the hash of the header below, at height 1 the chain's name.
+    """`chain` is the hash of the genesis, `previous` that of the header below, or `chain`.
 
-    `entries_root` is over this block's entries, `root` over the whole log of `size` entries,
-    `map_root` over all entries of each subject; `time` is in microseconds since 1970,
-    `validators` the hash of the set that signs.
+    `entries_root` covers this block's entries, `root` the whole log of `size` entries, `map_root`
+    the map from subjects to their entries. `time` is in microseconds since 1970. `validators` is
+    the hash of the set that signs.
     """
 
     chain: bytes
@@ -46,7 +46,7 @@ class BlockHeader:
 
     @cached_property
     def encoded(self) -> bytes:
-        """As `canonical.dump` would: a test compares them."""
+        """Canonical JSON, faster than `canonical_json.dump`; a test compares the two."""
         return msgspec.json.encode(self.to_json(), order="sorted")
 
     def to_json(self) -> dict[str, Any]:
@@ -56,11 +56,11 @@ class BlockHeader:
 
 def from_json(value: Any, where: str) -> BlockHeader:
     """Raises InvalidDocument."""
-    fields = strict_json.members(value, ("format", *NUMBERS, *DIGESTS), where)
+    fields = strict_json.object_with(value, ("format", *NUMBERS, *DIGESTS), where)
     if fields["format"] != FORMAT:
         raise InvalidDocument(f"{where}.format", f"not {FORMAT}")
     known: dict[str, Any] = {
-        name: strict_json.whole(fields[name], f"{where}.{name}") for name in NUMBERS
+        name: strict_json.integer(fields[name], f"{where}.{name}") for name in NUMBERS
     }
     known |= {name: strict_json.hexadecimal(fields[name], f"{where}.{name}") for name in DIGESTS}
     return BlockHeader(**known)
@@ -75,7 +75,7 @@ def next_header(
     map_root: bytes,
     validators: bytes,
 ) -> BlockHeader:
-    """The header above `before` of a block with these leaf hashes, which `log` has already."""
+    """The header that follows `before`; `log` already contains the block's leaf hashes."""
     return BlockHeader(
         chain=chain,
         height=before.height + 1 if before else 1,

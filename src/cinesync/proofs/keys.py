@@ -1,7 +1,7 @@
-"""ECDSA on P-256 with SHA-256, in the form that browsers check (WebCrypto): raw, 64 bytes.
+"""ECDSA on P-256 with SHA-256; signatures are 64 raw bytes, as WebCrypto verifies them.
 
-Nonces are deterministic (RFC 6979), and s is the lower of its two values, so that nobody can
-spell a signature a second way. Signature bytes are never an identifier all the same.
+Nonces are deterministic (RFC 6979), and s is the lower of its two values, so that a signature has
+one encoding. Still, never use signature bytes as an identifier.
 """
 
 from collections.abc import Callable, Iterable
@@ -54,7 +54,7 @@ def sign(key: PrivateKey, payload: bytes) -> bytes:
 
 
 def verify(public_key: bytes, payload: bytes, signature: bytes) -> bool:
-    """False also for the wrong length, the upper s, and what is no point of the curve."""
+    """False also for a wrong length, the upper s, and a key that is not on the curve."""
     if len(signature) != SIGNATURE_BYTES:
         return False
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
@@ -79,9 +79,9 @@ def _point(public_key: bytes) -> ec.EllipticCurvePublicKey | None:
 
 
 class KeyRing:
-    """The `Keys` of a replica or a client: its own private keys, and a check of everyone's.
+    """The `Keys` of a replica or a client: signs with its own keys, verifies with any.
 
-    find: asked, once, for the private half of a key that is new.
+    find: returns the private half of a public key that is not in the ring; called once per key.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Merkle trees as in RFC 9162, section 2.1: roots, inclusion proofs, consistency proofs.
+"""Merkle trees (RFC 9162, section 2.1): roots, inclusion proofs, consistency proofs.
 
-A tree is read through its complete subtrees: `nodes(level, index)` is the hash over the leaves
-[index * 2**level, (index + 1) * 2**level). They never change, so they can be stored once.
+Callers store the hashes of complete subtrees, which never change: `nodes(level, index)` is the hash
+over the leaves [index * 2**level, (index + 1) * 2**level). Proofs are made of them.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ PATH_MAX: Final = 64
 
 
 class BadProof(ValueError):
-    """The path does not lead from here to there."""
+    """The path does not connect the two hashes."""
 
 
 def split(packed: bytes) -> list[bytes]:
-    """Hashes that were kept one behind the other."""
+    """The hashes in a concatenation."""
     return [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)]
 
 
@@ -33,7 +33,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """The complete subtrees at a tree's right edge, largest first: all that growing it takes."""
+    """The complete subtrees at a tree's right edge, largest first: enough to append leaves."""
 
     def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
         self.size = size
@@ -41,7 +41,7 @@ class Frontier:
         assert len(self.peaks) == size.bit_count()
 
     def append(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
-        """Grow by one leaf hash; the (level, index, hash) of every subtree it completes."""
+        """Append a leaf hash. Returns (level, index, hash) of every subtree that it completes."""
         index, level, node = self.size, 0, leaf
         made = [(level, index, node)]
         while index & 1:
@@ -53,7 +53,7 @@ class Frontier:
         return made
 
     def extend(self, leaves: Sequence[bytes]) -> list[NodeRow]:
-        """Grow by all of them, level by level; the same subtrees, the lowest first."""
+        """Append leaf hashes, level by level. Returns the completed subtrees, the lowest first."""
         level, start, row = 0, self.size, list(leaves)
         self.size += len(row)
         made: list[NodeRow] = []
@@ -102,7 +102,7 @@ def root_of(leaves: Iterable[bytes]) -> bytes:
 
 
 def _pairs(nodes: Sequence[bytes]) -> list[bytes]:
-    """What each two of them are under; an odd last one is left out."""
+    """The parents of each two nodes; an odd last node is left out."""
     sha256, halves = hashlib.sha256, zip(nodes[::2], nodes[1::2], strict=False)
     return [sha256(b"\x01" + left + right).digest() for left, right in halves]
 
@@ -113,7 +113,7 @@ def inclusion(index: int, size: int, nodes: Nodes) -> list[bytes]:
     path: list[bytes] = []
     start, end = 0, size
     while end - start > 1:
-        middle = start + _split(end - start)
+        middle = start + split_point(end - start)
         if index < middle:
             path.append(_range(middle, end, nodes))
             end = middle
@@ -129,7 +129,7 @@ def consistency(first: int, second: int, nodes: Nodes) -> list[bytes]:
     path: list[bytes] = []
     start, end, whole = 0, second, True
     while end != first:
-        middle = start + _split(end - start)
+        middle = start + split_point(end - start)
         if first <= middle:
             path.append(_range(middle, end, nodes))
             end = middle
@@ -142,9 +142,9 @@ def consistency(first: int, second: int, nodes: Nodes) -> list[bytes]:
 
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
-    """The root that makes the path right (section 2.1.3.2). Raises BadProof for a wrong length."""
+    """The root that the path leads to (section 2.1.3.2). Raises BadProof for a wrong length."""
     if not 0 <= index < size:
-        raise BadProof(f"there is no entry {index} in a tree of {size}")
+        raise BadProof(f"a tree of {size} has no entry {index}")
     node, last = leaf, size - 1
     for sibling in path:
         if last == 0:
@@ -164,12 +164,14 @@ def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes
 def verify_consistency(
     first: int, second: int, first_root: bytes, second_root: bytes, path: Sequence[bytes]
 ) -> None:
-    """That the first tree is the beginning of the second (section 2.1.4.2). Raises BadProof."""
+    """Check that the first tree is a prefix of the second (section 2.1.4.2). Raises BadProof."""
     if not 0 <= first <= second:
-        raise BadProof(f"a tree of {first} does not come before one of {second}")
+        raise BadProof(f"a tree of {first} is not smaller than one of {second}")
     if first in {0, second}:
         if path or (first_root != second_root if first else first_root != EMPTY):
-            raise BadProof("equal sizes with different roots" if not path else "a needless path")
+            raise BadProof(
+                "equal sizes with different roots" if not path else "the path must be empty"
+            )
         return
     if first & (first - 1) == 0:
         path = [first_root, *path]
@@ -203,15 +205,15 @@ def _climb(first: int, second: int, path: Sequence[bytes]) -> tuple[bytes, bytes
 
 
 def _range(start: int, end: int, nodes: Nodes) -> bytes:
-    """The hash over [start, end), whose start any split of section 2.1.1 can have made."""
+    """The hash over [start, end), a range that the splits of section 2.1.1 make."""
     width = end - start
     if width & (width - 1) == 0:
         level = width.bit_length() - 1
         return nodes(level, start >> level)
-    middle = start + _split(width)
+    middle = start + split_point(width)
     return node_hash(_range(start, middle, nodes), _range(middle, end, nodes))
 
 
-def _split(width: int) -> int:
+def split_point(width: int) -> int:
     """The largest power of two below a width of two or more."""
     return 1 << (width - 1).bit_length() - 1

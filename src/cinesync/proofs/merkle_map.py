@@ -1,8 +1,8 @@
-"""A compact sparse Merkle tree: a map with one root, and proofs of what it has and has not.
+"""A compact sparse Merkle tree: a map with one root, and proofs of presence and absence.
 
-A key's hexadecimal digits are its path: each names one of a node's sixteen children. A leaf stands
-at the shortest prefix that it shares with no other key, so a tree of n keys is about log16(n) deep.
-The root follows from the content alone, whatever came first. Pure.
+The hexadecimal digits of a key are its path: each selects one of a node's sixteen children. A leaf
+is at the shortest prefix that it shares with no other key, so a tree of n keys is about log16(n)
+deep. The root depends on the content only, not on the order of updates.
 """
 
 import hashlib
@@ -16,25 +16,25 @@ from cinesync.proofs.merkle_log import BadProof
 WIDTH: Final = 16
 DEPTH_MAX: Final = 64  # a key's digits
 HASH_BYTES: Final = 32
-EMPTY: Final = bytes(HASH_BYTES)  # what nothing hashes to
-UNTOLD: Final = EMPTY  # of a node whose hash is yet to be told to the one above
+EMPTY: Final = bytes(HASH_BYTES)  # the hash of an empty child
+UNHASHED: Final = EMPTY  # stands for a node until its hash is computed
 ROOT: Final = ""
 DIGITS: Final = {digit: at for at, digit in enumerate("0123456789abcdef")}
 LEAF_DOMAIN: Final = b"cinesync/map-leaf/1\x00"
 NODE_DOMAIN: Final = b"cinesync/map-node/1\x00"
 
-# A node's children: nothing, the hash of a node, or a leaf, which is key, value and hash.
+# A node's children: empty, the hash of a node, or a leaf (key, value and hash).
 MapNode = list[bytes]
-# Nodes by their places, which are prefixes of keys; a place that has none is left out.
+# Nodes by place; a place is a prefix of keys. Places without a node are left out.
 LoadNodes = Callable[[Sequence[str]], Mapping[str, MapNode]]
-# What becomes of a value; None: there is none.
+# Maps the old value to the new one; None: no value.
 ValueUpdate = Callable[[bytes | None], bytes | None]
 
 
 class MapProof(msgspec.Struct, frozen=True):
-    """`path`: from the root down, the hashes of the fifteen others in each node, in order.
+    """`path`: from the root down, the hashes of the fifteen siblings in each node, in order.
 
-    `other`: key and value of the leaf that stands where an absent key would.
+    `other`: key and value of the leaf at the place of an absent key.
     """
 
     path: Sequence[Sequence[bytes]]
@@ -46,7 +46,7 @@ def leaf_hash(key: bytes, value: bytes) -> bytes:
 
 
 def node_hash(node: Sequence[bytes]) -> bytes:
-    """A leaf ends with its hash, and so does everything else."""
+    """Every child ends with its hash."""
     hashes = b"".join(node)
     if len(hashes) != WIDTH * HASH_BYTES or b"" in node:  # not sixteen hashes
         hashes = b"".join([child[-HASH_BYTES:] or EMPTY for child in node])
@@ -65,13 +65,13 @@ EMPTY_ROOT: Final = node_hash(new_node())
 
 
 def update(load: LoadNodes, changes: Mapping[bytes, ValueUpdate]) -> dict[str, MapNode | None]:
-    """The nodes that are new, the root among them; None: there is none any more.
+    """The new nodes by place, the root among them; None: the node was removed.
 
-    Nodes that several changes share are read and hashed once, and read level by level.
+    Nodes that several changes share are read and hashed once. Reads go level by level.
     """
     made: dict[str, MapNode | None] = {}
     stored: set[str] = set()
-    some_left = False
+    some_removed = False
     waiting = {ROOT: [(key.hex(), key) for key in changes]}
     for depth in range(DEPTH_MAX):
         found = load([place for place in waiting if place not in made])
@@ -87,14 +87,14 @@ def update(load: LoadNodes, changes: Mapping[bytes, ValueUpdate]) -> dict[str, M
                 if len(child) == HASH_BYTES:
                     deeper.setdefault(digits[: depth + 1], []).append((digits, key))
                 else:
-                    node[at] = now = _changed(child, digits, key, changes[key], depth, made)
-                    some_left |= not now
+                    node[at] = new_child = _changed(child, digits, key, changes[key], depth, made)
+                    some_removed |= not new_child
         if not deeper:
             break
         waiting = deeper
     for place in sorted(made, key=len, reverse=True)[:-1]:  # but for the root
-        _settle(place, made, some_left=some_left)
-    # What was made and given up in one go, nobody has to give up.
+        _hash_into_parent(place, made, some_removed=some_removed)
+    # A node that was made and removed in this call was never stored.
     return {place: node for place, node in made.items() if node is not None or place in stored}
 
 
@@ -106,10 +106,10 @@ def _changed(
     depth: int,
     made: dict[str, MapNode | None],
 ) -> bytes:
-    """What stands where there was a leaf at most."""
+    """The new child where there was a leaf or nothing."""
     if child and child[:HASH_BYTES] != key:
         value = change(None)
-        return child if value is None else _parted(child, digits, _leaf(key, value), depth, made)
+        return child if value is None else _part(child, digits, _leaf(key, value), depth, made)
     value = change(child[HASH_BYTES:-HASH_BYTES] if child else None)
     return b"" if value is None else _leaf(key, value)
 
@@ -118,26 +118,26 @@ def _leaf(key: bytes, value: bytes) -> bytes:
     return key + value + leaf_hash(key, value)
 
 
-def _parted(
+def _part(
     leaf: bytes, digits: str, other: bytes, depth: int, made: dict[str, MapNode | None]
 ) -> bytes:
-    """Nodes down to where two leaves part; `digits` are the other's."""
+    """Nodes down to where two leaves differ; `digits` are of the other leaf."""
     held = leaf[:HASH_BYTES].hex()
     while True:
         depth += 1
         node = made[digits[:depth]] = new_node()
         if held[depth] != digits[depth]:
             node[DIGITS[held[depth]]], node[DIGITS[digits[depth]]] = leaf, other
-            return UNTOLD
-        node[DIGITS[held[depth]]] = UNTOLD
+            return UNHASHED
+        node[DIGITS[held[depth]]] = UNHASHED
 
 
-def _settle(place: str, made: dict[str, MapNode | None], *, some_left: bool) -> None:
-    """Tell the node above; a lone leaf, which there is only when another has left, moves up."""
+def _hash_into_parent(place: str, made: dict[str, MapNode | None], *, some_removed: bool) -> None:
+    """Put the hash into the parent. A node with one leaf left goes; its leaf moves up."""
     node, above = made[place], made[place[:-1]]
     assert node is not None
     assert above is not None
-    child = b"".join(node) if some_left and node.count(b"") >= WIDTH - 1 else None
+    child = b"".join(node) if some_removed and node.count(b"") >= WIDTH - 1 else None
     if child is None or len(child) == HASH_BYTES:
         child = node_hash(node)
     else:
@@ -146,7 +146,7 @@ def _settle(place: str, made: dict[str, MapNode | None], *, some_left: bool) -> 
 
 
 def find(load: LoadNodes, key: bytes) -> tuple[bytes | None, MapProof]:
-    """The value of a key, None if it has none, with the proof of either."""
+    """The value of a key or None, with the proof of its presence or absence."""
     digits, place = key.hex(), ROOT
     path: list[list[bytes]] = []
     while True:
@@ -165,7 +165,7 @@ def find(load: LoadNodes, key: bytes) -> tuple[bytes | None, MapProof]:
 
 
 def root_from(key: bytes, value: bytes | None, proof: MapProof) -> bytes:
-    """The root that a proof leads to, of presence or (no value) of absence. Raises BadProof."""
+    """The root that a proof of presence or (value None) absence leads to. Raises BadProof."""
     depth, digits = len(proof.path), key.hex()
     if not 1 <= depth <= DEPTH_MAX:
         raise BadProof("the path is too short" if not depth else "the path is too long")

@@ -1,8 +1,8 @@
-"""A receipt: the proof, in one JSON file, that an entry is in the ledger. Pure.
+"""Receipts: one JSON file proves that an entry is in the ledger.
 
-It holds the chain's genesis and how its validators changed since, a block header signed by a
-quorum of them, and the path from the entry to the header's root of the whole log. Whoever trusts
-the genesis needs nothing else. There is one spelling; everything in it is checked.
+A receipt contains the chain's genesis, a link for each change of the validators, a block header
+signed by a quorum, and the path from the entry to the root in that header. A verifier that trusts
+the genesis needs nothing else. A receipt has one encoding, and every byte of it is checked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ _LINK: Final = msgspec.msgpack.Decoder(EpochLink)
 
 @dataclass(frozen=True)
 class HeaderCertificate:
-    """Signatures over a header by validators of one epoch, in rising order."""
+    """Signatures over a header by validators of one epoch."""
 
     epoch: int
     signatures: Mapping[int, bytes]
@@ -44,7 +44,7 @@ class HeaderCertificate:
 
 @dataclass(frozen=True)
 class CertifiedHeader:
-    """A header, and all it takes to see that a quorum signed it."""
+    """A header, and everything needed to verify that a quorum signed it."""
 
     genesis: Genesis
     links: Sequence[EpochLink]
@@ -80,17 +80,17 @@ class Receipt(CertifiedHeader):
 
 
 def verify(data: bytes, pinned: Genesis | None = None) -> Receipt:
-    """The receipt in these bytes, every part of it checked. Raises InvalidDocument.
+    """The receipt in these bytes, fully checked. Raises InvalidDocument.
 
-    Without a pinned genesis it only proves that some chain of this name said so.
+    Without a pinned genesis the receipt only proves itself consistent: anyone can make a chain.
     """
     receipt = verify_json(parsed(data, "receipt"), pinned)
-    check_spelling(receipt, data, "receipt")
+    check_encoding(receipt, data, "receipt")
     return receipt
 
 
 def parsed(data: bytes, where: str) -> Any:
-    """The JSON in a file of this kind. Raises InvalidDocument."""
+    """The canonical JSON in a proof file. Raises InvalidDocument."""
     if len(data) > RECEIPT_BYTES_MAX:
         raise InvalidDocument(where, f"larger than {RECEIPT_BYTES_MAX} bytes")
     try:
@@ -99,10 +99,10 @@ def parsed(data: bytes, where: str) -> Any:
         raise InvalidDocument(where, str(error)) from error
 
 
-def check_spelling(found: CertifiedHeader, data: bytes, where: str) -> None:
-    """Nothing may be in the file that was not understood. Raises InvalidDocument."""
+def check_encoding(found: CertifiedHeader, data: bytes, where: str) -> None:
+    """Refuse bytes that were not checked. Raises InvalidDocument."""
     if found.encode() != data:
-        raise InvalidDocument(where, "says more than was checked")
+        raise InvalidDocument(where, "contains more than was checked")
 
 
 def verify_json(value: Any, pinned: Genesis | None = None, where: str = "receipt") -> Receipt:
@@ -113,30 +113,30 @@ def verify_json(value: Any, pinned: Genesis | None = None, where: str = "receipt
 
 
 def check_signed(found: CertifiedHeader, pinned: Genesis | None, where: str) -> None:
-    """That a quorum of the validators in force signed the header. Raises InvalidDocument."""
+    """Check that a quorum of the validators in force signed the header. Raises InvalidDocument."""
     _check_chain(found, pinned, where)
     configuration = check_links(found.genesis, found.links, f"{where}.links")
     check_signatures(found.header, found.certificate, configuration, where)
 
 
 def from_json(value: Any, where: str) -> Receipt:
-    """Its shape only. Raises InvalidDocument."""
-    fields = strict_json.members(value, MEMBERS, where)
+    """Check the structure only, no signature. Raises InvalidDocument."""
+    fields = strict_json.object_with(value, MEMBERS, where)
     if fields["format"] != FORMAT:
         raise InvalidDocument(f"{where}.format", f"not {FORMAT}")
     entry = entry_from_json(fields["entry"], f"{where}.entry")
     signed = signed_from_json(fields, where)
-    path = strict_json.listed(fields["path"], f"{where}.path", merkle_log.PATH_MAX)
+    path = strict_json.array(fields["path"], f"{where}.path", merkle_log.PATH_MAX)
     return Receipt(
         **vars(signed),
         entry=entry,
-        index=strict_json.whole(fields["index"], f"{where}.index"),
+        index=strict_json.integer(fields["index"], f"{where}.index"),
         path=[strict_json.hexadecimal(n, f"{where}.path[{at}]") for at, n in enumerate(path)],
     )
 
 
 def signed_from_json(fields: Mapping[str, Any], where: str) -> CertifiedHeader:
-    links = strict_json.listed(fields["links"], f"{where}.links", LINKS_MAX)
+    links = strict_json.array(fields["links"], f"{where}.links", LINKS_MAX)
     return CertifiedHeader(
         genesis=genesis.from_json(fields["genesis"], f"{where}.genesis"),
         links=[_link(item, f"{where}.links[{at}]") for at, item in enumerate(links)],
@@ -154,19 +154,19 @@ def entry_from_json(value: Any, where: str) -> LedgerEntry:
 
 
 def certificate_from_json(value: Any, where: str) -> HeaderCertificate:
-    fields = strict_json.members(value, ("epoch", "signatures"), where)
+    fields = strict_json.object_with(value, ("epoch", "signatures"), where)
     where = f"{where}.signatures"
-    found = strict_json.listed(fields["signatures"], where, genesis.VALIDATORS_MAX)
+    found = strict_json.array(fields["signatures"], where, genesis.VALIDATORS_MAX)
     votes = [_vote(item, f"{where}[{at}]") for at, item in enumerate(found)]
     voters = [replica for replica, _ in votes]
     if voters != sorted(set(voters)):
         raise InvalidDocument(where, "not one each, in rising order")
-    return HeaderCertificate(strict_json.whole(fields["epoch"], f"{where}.epoch"), dict(votes))
+    return HeaderCertificate(strict_json.integer(fields["epoch"], f"{where}.epoch"), dict(votes))
 
 
 def _vote(value: Any, where: str) -> tuple[int, bytes]:
-    fields = strict_json.members(value, ("replica", "signature"), where)
-    replica = strict_json.whole(fields["replica"], f"{where}.replica", genesis.REPLICA_MAX)
+    fields = strict_json.object_with(value, ("replica", "signature"), where)
+    replica = strict_json.integer(fields["replica"], f"{where}.replica", genesis.REPLICA_MAX)
     where = f"{where}.signature"
     return replica, strict_json.hexadecimal(fields["signature"], where, keys.SIGNATURE_BYTES)
 
@@ -193,7 +193,7 @@ def _check_chain(found: CertifiedHeader, pinned: Genesis | None, where: str) -> 
 
 
 def check_links(start: Genesis, links: Sequence[EpochLink], where: str) -> Configuration:
-    """The set of validators that the links lead to: each signed by the set before it."""
+    """The configuration that the links lead to, each signed by the one before."""
     configuration, ring = start.configuration, keys.KeyRing()
     for at, link in enumerate(links):
         known = {configuration.epoch: configuration}
@@ -208,7 +208,7 @@ def check_links(start: Genesis, links: Sequence[EpochLink], where: str) -> Confi
 def check_signatures(
     header: BlockHeader, certificate: HeaderCertificate, configuration: Configuration, where: str
 ) -> None:
-    """A quorum, and no surplus signature that is not good. Raises InvalidDocument."""
+    """Check that a quorum signed, and that every signature is valid. Raises InvalidDocument."""
     if header.validators != genesis.set_hash(configuration):
         raise InvalidDocument(
             f"{where}.header.validators", "not the hash of the validators in force"
@@ -233,8 +233,8 @@ def attests(
 ) -> bool:
     """Whether a validator of this epoch signed the header."""
     key = configuration.key(replica)
-    word = Attestation(replica, b"", configuration.epoch, header.height, header.hash)
-    return key is not None and keys.verify(key, payload(word), signature)
+    statement = Attestation(replica, b"", configuration.epoch, header.height, header.hash)
+    return key is not None and keys.verify(key, payload(statement), signature)
 
 
 def _check_inclusion(receipt: Receipt, where: str) -> None:

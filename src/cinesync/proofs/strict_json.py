@@ -1,4 +1,4 @@
-"""Strict reading of parsed JSON: exactly these members, exactly these spellings."""
+"""Strict checks of parsed JSON: exactly these members, in their only valid form."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -7,7 +7,7 @@ INTEGER_MAX: Final = 2**53 - 1
 
 
 class InvalidDocument(Exception):
-    """One line that says where in a document, and what is wrong there."""
+    """A document is invalid: the message says where, and what is wrong."""
 
     def __init__(self, where: str, what: str) -> None:
         super().__init__(f"{where}: {what}")
@@ -15,8 +15,8 @@ class InvalidDocument(Exception):
         self.what = what
 
 
-def members(value: Any, names: Collection[str], where: str) -> dict[str, Any]:
-    """An object with these members and no others."""
+def object_with(value: Any, names: Collection[str], where: str) -> dict[str, Any]:
+    """An object with exactly these members."""
     if not isinstance(value, dict):
         raise InvalidDocument(where, "not an object")
     for name in names:
@@ -28,15 +28,15 @@ def members(value: Any, names: Collection[str], where: str) -> dict[str, Any]:
     return value
 
 
-def whole(value: Any, where: str, at_most: int = INTEGER_MAX) -> int:
-    """A number from 0; `True` is none."""
+def integer(value: Any, where: str, at_most: int = INTEGER_MAX) -> int:
+    """An integer from 0 to `at_most`; `True` is not one."""
     if type(value) is not int or not 0 <= value <= at_most:
         raise InvalidDocument(where, f"not a whole number from 0 to {at_most}")
     return value
 
 
 def hexadecimal(value: Any, where: str, size: int = 32) -> bytes:
-    """`size` bytes in lower-case digits, their one spelling."""
+    """`size` bytes in lower-case hexadecimal digits."""
     if not (isinstance(value, str) and len(value) == 2 * size):
         raise InvalidDocument(where, f"not {2 * size} hexadecimal digits")
     try:
@@ -48,20 +48,21 @@ def hexadecimal(value: Any, where: str, size: int = 32) -> bytes:
     return data
 
 
-def listed(value: Any, where: str, at_most: int) -> list[Any]:
+def array(value: Any, where: str, at_most: int) -> list[Any]:
+    """A list of at most `at_most` items."""
     if not isinstance(value, list) or len(value) > at_most:
         raise InvalidDocument(where, f"not a list of at most {at_most}")
     return value
 
 
 def text(value: Any, where: str, at_most: int = 64) -> str:
-    """Printable, so that it can be shown as it is."""
+    """Printable text of 1 to `at_most` characters, safe to show."""
     if not (isinstance(value, str) and 1 <= len(value) <= at_most and value.isprintable()):
         raise InvalidDocument(where, f"not a printable text of 1 to {at_most} characters")
     return value
 
 
-def truth(value: Any, where: str) -> bool:
+def boolean(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidDocument(where, "neither true nor false")
     return value

@@ -1,7 +1,7 @@
-"""What the map of the chain says of a subject: its key, and one value for all its entries. Pure.
+"""The chain's map from subjects to their entries: the key of a subject and its value.
 
-A subject is a booking: its payments, refunds and refusals go by its id too. The ids are in the
-entries for all to read, so their hashes in the map tell nobody anything new.
+A subject is a booking; entries of its payments, refunds and refusals carry its id too. The ids are
+public in the entries, so their hashes in the map disclose nothing.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def key_of(booking_id: str) -> bytes:
 
 
 def value_of(entries: Iterable[tuple[int, bytes]], before: bytes | None = None) -> bytes | None:
-    """Over the index and leaf hash of each entry, in order; `before` is over those before."""
+    """A hash chain over index and leaf hash of each entry; `before` is the value so far."""
     value = before
     for index, leaf in entries:
         link = (value or START) + index.to_bytes(_INDEX_BYTES) + leaf
@@ -35,7 +35,7 @@ def value_of(entries: Iterable[tuple[int, bytes]], before: bytes | None = None) 
 
 
 def changes(additions: Iterable[Addition]) -> dict[bytes, ValueUpdate]:
-    """What entries, in their order, change in the map."""
+    """The updates of the map that entries make, in their order."""
     of_subject: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
     for subject, index, leaf in additions:
         of_subject[subject].append((index, leaf))

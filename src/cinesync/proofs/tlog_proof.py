@@ -1,8 +1,8 @@
-"""A receipt in the form of C2SP's tlog-proof, for tools of the transparency ecosystem.
+"""A receipt as a C2SP tlog-proof, for tools of the transparency ecosystem.
 
-Leaf and node hashes, index, path and checkpoint are as those tools know them (RFC 9162, C2SP
-tlog-checkpoint). The signatures are not: validators sign block headers, so each line carries a
-signature type of its own, and the header stands in the checkpoint's extension line.
+Hashes, index, path and checkpoint follow RFC 9162 and C2SP tlog-checkpoint. The signatures do not:
+validators sign block headers, so each line has its own signature type, and the checkpoint's
+extension line contains the header.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ SIGNATURE_TYPE: Final = b"\xffcinesync/header-signature/1"
 
 
 def tlog_proof(receipt: Receipt) -> str:
-    """The text of a `.tlog-proof` file; the entry's own bytes are the log's data."""
+    """The text of a `.tlog-proof` file. The log's data are the bytes of the entry."""
     lines = ["c2sp.org/tlog-proof@v1", f"index {receipt.index}"]
     lines += [_base64(node) for node in receipt.path]
     return "\n".join([*lines, "", checkpoint(receipt)])
 
 
 def checkpoint(receipt: Receipt) -> str:
-    """The signed note: origin, size, root, what was signed, signatures."""
+    """The signed note: origin, size, root, header, signatures."""
     header, epoch = receipt.header, receipt.certificate.epoch
     body = [origin(receipt), str(header.size), _base64(header.root)]
     body.append(f"cinesync-header {epoch} {_base64(header.encoded)}")

@@ -1,4 +1,4 @@
-"""Is this a good receipt, all of a booking, or a proof of fraud? Offline, and pure."""
+"""Verify a proof file offline: a receipt, a completeness proof or a fraud proof."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 
 @dataclass(frozen=True)
 class VerifiedFile:
-    """What a file proves. `pinned`: against a genesis that the asker trusts."""
+    """What a valid file proves. `pinned`: verified against a genesis that the caller trusts."""
 
     found: CertifiedHeader
     pinned: bool
@@ -26,20 +26,20 @@ class VerifiedFile:
 
     @property
     def text(self) -> str:
-        """One line for people."""
+        """The result in one line."""
         if self.fraud is not None:
-            liars = ", ".join(str(replica) for replica in sorted(self.fraud.liars))
-            return f"FRAUD: {self.fraud.what}; validators {liars} signed both"
+            signers = ", ".join(str(replica) for replica in sorted(self.fraud.signers_of_both))
+            return f"FRAUD: {self.fraud.what}; validators {signers} signed both"
         header = self.found.header
         at = datetime.fromtimestamp(header.time // 1_000_000, UTC)
         when = f"{at.day} {MONTHS[at.month - 1]} {at:%Y, %H:%M:%S} UTC"
-        signers, chain = len(self.found.certificate.signatures), self.found.genesis.chain.hex()
+        count, chain = len(self.found.certificate.signatures), self.found.genesis.chain.hex()
         trust = "" if self.pinned else (
             f"; the genesis {chain[:16]}… is the file's own: pin yours with --genesis"
         )  # fmt: skip
         return (
             f"valid: {_statement(self.found)} of {header.size} at height {header.height}, {when},"
-            f" signed by {signers} validators{trust}"
+            f" signed by {count} validators{trust}"
         )
 
 

@@ -25,7 +25,7 @@ async def complete(
     for replica in client.replicas:
         try:
             told = await client.ask(replica, "subject", name=booking_id)
-            height = strict_json.whole(told["height"], "height")
+            height = strict_json.integer(told["height"], "height")
             if height < least:
                 continue
             header, certificate = await _certified(client, height, await known(height))
@@ -67,7 +67,7 @@ def _complete(
         booking_id=booking_id,
         entries=[
             IndexedEntry(
-                strict_json.whole(one["index"], "index"), entries.decode(one["entry"].encode())
+                strict_json.integer(one["index"], "index"), entries.decode(one["entry"].encode())
             )
             for one in told["entries"]
         ],

@@ -1,4 +1,4 @@
-"""AuditSources and a ledger with as many sales as a test wants, made without a shop."""
+"""Databases and a ledger with as many sales as a test wants, made without a shop."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""AuditSources with a few sales in them."""
+"""Databases with a few sales in them."""
 
 from pathlib import Path
 

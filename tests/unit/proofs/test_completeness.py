@@ -219,7 +219,7 @@ def test_two_maps_at_one_height_prove_who_lied(tmp_path: Path) -> None:
     one, other = here.completeness(booking), there.completeness(booking, (1, 2, 3))
     found = fraud.find(one, other)
     assert found is not None
-    assert found.liars == {1, 2}
+    assert found.signers_of_both == {1, 2}
     path = tmp_path / "fraud.json"
     path.write_bytes(found.encode())
     verdict = proof_files.verify_file(path)
@@ -227,4 +227,4 @@ def test_two_maps_at_one_height_prove_who_lied(tmp_path: Path) -> None:
     assert verdict.text.startswith("FRAUD: two logs of 2 entries with different roots")
     mixed = fraud.find(one, there.receipt(0, (1, 2, 3)))
     assert mixed is not None
-    assert fraud.from_json(canonical_json.load(mixed.encode())).liars == {1, 2}
+    assert fraud.from_json(canonical_json.load(mixed.encode())).signers_of_both == {1, 2}

@@ -115,7 +115,7 @@ ValueUpdate = Callable[[dict[str, Any]], Any]
         (lambda e: e.update(commitments=[]), "commitments"),
         (lambda e: e.update(commitments={"customer_id": "AB" * 32}), "commitments"),
         (lambda e: e.update(commitments={"customer_id": "ab"}), "commitments"),
-        (lambda e: e["facts"].update(text="x" * 9000), "too many"),
+        (lambda e: e["facts"].update(text="x" * 9000), "more than 8192"),
     ],
     ids=map(str, count()),
 )

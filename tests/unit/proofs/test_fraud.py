@@ -29,7 +29,7 @@ def test_two_roots_at_one_size_prove_who_lied() -> None:
     found = fraud.find(*forked(2, 2))
     assert found is not None
     assert found.what == "two logs of 3 entries with different roots"
-    assert found.liars == {1, 2}
+    assert found.signers_of_both == {1, 2}
 
 
 def test_two_blocks_at_one_height_are_fraud() -> None:
@@ -39,7 +39,7 @@ def test_two_blocks_at_one_height_are_fraud() -> None:
     found = fraud.find(made[0].receipt(0), made[1].receipt(0))
     assert found is not None
     assert found.what == "two blocks at height 1"
-    assert len(found.liars) == 3
+    assert len(found.signers_of_both) == 3
 
 
 def test_a_block_that_does_not_follow_the_one_below_is_fraud() -> None:

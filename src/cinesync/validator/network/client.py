@@ -292,7 +292,7 @@ class LedgerClient:
         for replica in certificate.signatures:
             try:
                 found = await self.ask(replica, "entry", name=event_id)
-                index = strict_json.whole(found["index"], "index")
+                index = strict_json.integer(found["index"], "index")
                 path = await self.ask(replica, "inclusion", index, header.size)
                 return self._check(header, certificate, found["entry"], index, path)
             except (InvalidDocument, TimeoutError, TypeError, ValueError, KeyError, AttributeError):
