@@ -3,7 +3,7 @@ VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
 ARGS ?=
 
-.PHONY: help install components compiled up check fmt test test-fast system simulate bench lock
+.PHONY: help install components compiled up check docs fmt test test-fast system simulate bench lock
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ check: install ## Style, types, architecture
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/lint-imports
+
+docs: install ## Build the documentation into build/docs; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs build --clean && echo "docs: build/docs/index.html"
 
 fmt: install ## Format the code
 	$(VENV)/ruff check --fix .

@@ -13,7 +13,7 @@ import cinesync
 from cinesync.supervisor.metrics_server import HELP
 from tests.support.shop import Client, Shop, eventually
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations" / "health.md"
 NAME = re.compile(r"`(cinesync_[a-z_]+)`")
 UNITS = ("_total", "_seconds", "_bytes", "_minor_units")
 # Prometheus: a counter ends in _total; what has a unit ends in it.
