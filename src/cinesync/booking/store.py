@@ -177,7 +177,7 @@ async def sales_of(tx: Transaction, show_ids: Iterable[UUID]) -> list[Sale]:
         " AND (booking_seats.state = 'booked' OR booking_seats.held_until > now())), '')"
         " FROM shows WHERE show_id = ANY(CAST(:show_ids AS uuid[]))"
     )
-    rows = await tx.execute(statement, {"show_ids": sorted(set(show_ids))})
+    rows = await tx.execute(statement, {"show_ids": list(set(show_ids))})
     return [Sale(*row) for row in rows]
 
 
@@ -222,7 +222,7 @@ async def lock_bookings(tx: Transaction, booking_ids: Iterable[UUID]) -> Mapping
         " WHERE booking_id = ANY(CAST(:booking_ids AS uuid[]))"
         " ORDER BY region ASC, booking_id ASC FOR UPDATE"
     )
-    rows = await tx.execute(statement, {"booking_ids": sorted(set(booking_ids))})
+    rows = await tx.execute(statement, {"booking_ids": list(set(booking_ids))})
     return {row.booking_id: booking_of(row) for row in rows}
 
 
@@ -232,7 +232,7 @@ async def find_bookings(tx: Transaction, booking_ids: Iterable[UUID]) -> Mapping
         f"SELECT {BOOKING_COLUMNS}, now() AS read_at FROM bookings"  # noqa: S608 a constant
         " WHERE booking_id = ANY(CAST(:booking_ids AS uuid[]))"
     )
-    rows = await tx.execute(statement, {"booking_ids": sorted(set(booking_ids))})
+    rows = await tx.execute(statement, {"booking_ids": list(set(booking_ids))})
     return {row.booking_id: booking_of(row) for row in rows}
 
 

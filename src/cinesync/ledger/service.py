@@ -3,10 +3,10 @@
 import secrets
 from collections.abc import Sequence
 from typing import Any, Final
-from uuid import UUID
 
 from cinesync.chassis import clock
 from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.ids import id_of
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased
@@ -60,7 +60,7 @@ def _submission(event: Any, salt: bytes) -> Submission:
     return Submission(
         event_id=event.event_id,
         kind=event.name,
-        booking_id=UUID(entry.booking_id),
+        booking_id=id_of(entry.booking_id),
         customer_id=event.customer_id,  # type: ignore[attr-defined]  # every event here has one
         salt=salt,
         entry=entry.encode(),

@@ -105,7 +105,7 @@ async def failure_counts(tx: Transaction, hold_ids: Sequence[UUID]) -> dict[UUID
 async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
     """Payments in key order, so that two who settle never wait for each other in a ring."""
     statement = text(f"SELECT {PAYMENT_COLUMNS} {LOCKED}")
-    rows = await tx.execute(statement, {"payment_ids": sorted(set(payment_ids))})
+    rows = await tx.execute(statement, {"payment_ids": list(set(payment_ids))})
     return {row.payment_id: _payment(row) for row in rows}
 
 
@@ -118,7 +118,7 @@ async def lock_with_captures(
         " ARRAY(SELECT charge_id FROM captures WHERE captures.payment_id = p.payment_id)"
         f" AS captured {LOCKED}"
     )
-    rows = await tx.execute(statement, {"payment_ids": sorted(set(payment_ids))})
+    rows = await tx.execute(statement, {"payment_ids": list(set(payment_ids))})
     captured = {row["payment_id"]: set(row["captured"]) for row in rows}
     return {row["payment_id"]: _payment(row) for row in rows}, captured
 
