@@ -17,8 +17,7 @@ from joserfc.jwk import ECKey
 from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis import clock
-from cinesync.chassis.database import migrations
-from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.database import Database, migrations, open_database
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.fast_path import FastPath, FastPaths
 from cinesync.chassis.http.security import access_tokens

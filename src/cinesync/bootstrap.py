@@ -16,8 +16,7 @@ from uuid import UUID
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cinesync.chassis import clock, settings, telemetry
-from cinesync.chassis.database import migrations
-from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.database import Database, migrations, open_database
 from cinesync.chassis.database.url import with_database
 from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.http.security.revocations import Revocations

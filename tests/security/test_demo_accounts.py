@@ -11,7 +11,7 @@ from cinesync.auth import staff, staff_store
 from cinesync.auth.model import fold_email
 from cinesync.auth.staff import DEMO_ROLES, PUBLISHED_PASSWORD
 from cinesync.bootstrap import environ_of
-from cinesync.chassis.database.database import open_database
+from cinesync.chassis.database import open_database
 from cinesync.supervisor import demo
 from cinesync.supervisor.address import Address, free_port
 from cinesync.supervisor.embedded import borrowed

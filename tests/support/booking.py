@@ -15,7 +15,7 @@ from cinesync.booking.model import Booking, BookingError, HoldSeats, Terms
 from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.booking.show_cache import Kept
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.messaging.event import decode
 from cinesync.contracts.booking import (

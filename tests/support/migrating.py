@@ -6,8 +6,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import Connection
 
-from cinesync.chassis.database import alembic_steps
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database, alembic_steps
 
 
 async def upgrade_to(db: Database, package: str, revision: str) -> None:

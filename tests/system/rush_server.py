@@ -15,18 +15,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cinesync.booking import store
-from cinesync.chassis.database import database
+from cinesync.chassis.database import Database, Transaction
 from cinesync.cli.main import run
 
 PROCESSES = int(os.environ["RUSH_PROCESSES"])  # noqa: TID251 these are a test's own settings
 MEETING_SECONDS = 0.05
 MEETING_SECONDS_MAX = 60.0
 
-_init = database.Database.__init__
+_init = Database.__init__
 _claim_seats = store.claim_seats
 
 
-def _read_committed(self: database.Database, engine: AsyncEngine, url: str, **_: bool) -> None:
+def _read_committed(self: Database, engine: AsyncEngine, url: str, **_: bool) -> None:
     """Weaker isolation, and commands of one process side by side."""
     _init(self, engine, url, "read_committed")
 
@@ -55,7 +55,7 @@ meeting = Meeting(Path(os.environ["SABOTAGE_FILE"]).with_suffix(".met"))  # noqa
 
 
 async def claim_guarded(
-    tx: database.Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
+    tx: Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
 ) -> set[store.Claim]:
     """The production statement, a moment later."""
     await meeting.attend(state)
@@ -63,7 +63,7 @@ async def claim_guarded(
 
 
 async def claim_unguarded(
-    tx: database.Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
+    tx: Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
 ) -> set[store.Claim]:
     """What the seats looked like a moment ago is believed."""
     await meeting.attend(state)
@@ -90,6 +90,6 @@ if __name__ == "__main__":
     if os.environ["RUSH_GUARDS"] == "on":  # noqa: TID251 as above
         store.claim_seats = claim_guarded
     else:
-        database.Database.__init__ = _read_committed  # type: ignore[method-assign, assignment]
+        Database.__init__ = _read_committed  # type: ignore[method-assign, assignment]
         store.claim_seats = claim_unguarded
     run()

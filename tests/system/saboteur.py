@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from cinesync.chassis.database import database
+from cinesync.chassis.database import Database, Transaction, delete_old_markers
 from cinesync.chassis.messaging import outbox
 from cinesync.cli.main import run
 
@@ -21,7 +21,7 @@ ORDER = Path(os.environ["SABOTAGE_FILE"])  # noqa: TID251 this is a test's own s
 SEEN = ORDER.with_suffix(".seen")
 
 # What writes with one statement, which is its own COMMIT; the others of one statement are reads.
-WRITES_OF_ONE = (outbox.mark_sent, outbox.forget_sent, database.forget_run_keys)
+WRITES_OF_ONE = (outbox.mark_sent, outbox.forget_sent, delete_old_markers)
 
 Run = Callable[..., Awaitable[Any]]
 
@@ -45,9 +45,9 @@ def sabotaged(run_command: Run) -> Run:
     """One of `Database`'s ways to run a command, with both moments in it."""
 
     async def sabotaged_run(
-        self: database.Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+        self: Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
     ) -> Any:
-        async def command_then_strike(tx: database.Transaction, *inner: Any, **named: Any) -> Any:
+        async def command_then_strike(tx: Transaction, *inner: Any, **named: Any) -> Any:
             result = await command(tx, *inner, **named)
             _strike("before", command)
             return result
@@ -64,7 +64,7 @@ def sabotaged_one(run_one: Run) -> Run:
     """`Database.run_one` with both moments around what it writes."""
 
     async def sabotaged_run_one(
-        self: database.Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+        self: Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
     ) -> Any:
         if command not in WRITES_OF_ONE:
             return await run_one(self, command, *args, **kwargs)
@@ -83,5 +83,5 @@ if __name__ == "__main__":
         ("run_repeatable", sabotaged),
         ("run_one", sabotaged_one),
     ):
-        setattr(database.Database, way, sabotage(getattr(database.Database, way)))
+        setattr(Database, way, sabotage(getattr(Database, way)))
     run()

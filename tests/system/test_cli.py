@@ -12,8 +12,7 @@ from click.testing import CliRunner, Result
 
 from cinesync.bootstrap import SERVICES
 from cinesync.chassis import clock
-from cinesync.chassis.database import migrations
-from cinesync.chassis.database.database import open_database
+from cinesync.chassis.database import migrations, open_database
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.inbox import insert_dead_letter
 from cinesync.cli.main import main, run

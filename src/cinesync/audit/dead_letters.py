@@ -5,7 +5,7 @@ from typing import Final
 
 from cinesync.audit.results import CheckOutcome, Findings, NotMade, ReportProgress
 from cinesync.audit.sources import AuditSources
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.chassis.messaging.dead_letters import LETTERS_MAX
 
 SET_URL: Final = "set RABBITMQ_URL, and audit again"

@@ -26,7 +26,7 @@ from cinesync.audit.expected_entries import BY_NAME, KINDS, EntryKind, ExpectedE
 from cinesync.audit.results import CheckOutcome, Failed, Findings, NotMade, ReportProgress
 from cinesync.audit.sources import PAGE, AuditSources, pages
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.chassis.messaging.event import by_name, decode
 from cinesync.contracts import CONSUMERS
 from cinesync.ledger.store import submissions

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from cinesync.audit.results import FINDINGS_MAX, CheckOutcome, Findings, ReportProgress
 from cinesync.audit.sources import AuditSources, pages
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.payment.reconciliation import Money, contradictions, money_by_payment
 
 

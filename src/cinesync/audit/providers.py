@@ -4,7 +4,7 @@ from typing import Final
 
 from cinesync.audit.results import CheckOutcome, Failed, NotMade, Passed, ReportProgress
 from cinesync.audit.sources import AuditSources
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
 from cinesync.payment.statement_reconciliation import reconcile
 

@@ -9,7 +9,7 @@ import msgspec
 
 from cinesync.audit.results import CheckOutcome, Findings, ReportProgress
 from cinesync.audit.sources import PAGE, AuditSources, pages
-from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database import Database, Transaction, text
 
 
 class Priced(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.messaging.dead_letters import DeadLetter
 from cinesync.payment.gateways import Gateway
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from cinesync.auth.model import Attempt, ThrottledAction
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 
 async def insert(

@@ -29,7 +29,7 @@ from cinesync.auth.sign_in_links import LinkRules, SignInLinks
 from cinesync.auth.signing_keys import KeyRing
 from cinesync.auth.staff import DEFAULT_REGION, DEMO_ROLES
 from cinesync.chassis.background import Loop
-from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.database import Database, open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.client import HttpClient
 from cinesync.chassis.http.security.client_address import ClientAddresses

@@ -40,7 +40,7 @@ from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.audit_log import Actor
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.security.access_tokens import Caller
 from cinesync.chassis.problems import Forbidden, Problem
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from cinesync.auth import action_store, link_store, revocation_store, store
 from cinesync.auth.guest_retention import GuestRetention
 from cinesync.chassis import background
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 
 STRETCH_ROWS = 1_000
 START = UUID(int=0)

@@ -26,7 +26,7 @@ from cinesync.auth.model import (
 from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.client import HttpClient, NoResponse
 from cinesync.chassis.http.security.access_tokens import Caller
 from cinesync.chassis.problems import Forbidden, Unavailable

@@ -7,7 +7,7 @@ from uuid import UUID
 from cinesync.auth import audit_entries, erasure_store, link_store, revocation_store
 from cinesync.auth.model import AuditAction, Customer, LinkSpent
 from cinesync.chassis import audit_log, clock
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.problems import NotFound
 from cinesync.contracts.auth import CustomerErased

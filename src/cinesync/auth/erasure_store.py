@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from cinesync.auth.model import Email
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 PART_ROWS_MAX = 1_000
 

@@ -16,7 +16,7 @@ import msgspec
 from cinesync.auth import guest_store
 from cinesync.auth.signing_keys import KeyRing
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.client import HttpClient, NoResponse
 from cinesync.chassis.http.security.access_tokens import SERVICE_ROLE
 

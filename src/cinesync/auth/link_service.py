@@ -30,7 +30,7 @@ from cinesync.auth.model import (
     refuse_if_throttled,
 )
 from cinesync.chassis import audit_log, clock
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.auth import LinkRequested
 

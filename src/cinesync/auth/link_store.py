@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from cinesync.auth.model import Email
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 
 async def insert(tx: Transaction, code_hash: bytes, customer_id: UUID, lifetime: timedelta) -> None:

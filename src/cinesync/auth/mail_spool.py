@@ -16,7 +16,7 @@ from cinesync.auth import link_store, store
 from cinesync.auth.codes import hash_code, new_code
 from cinesync.auth.model import LinkPurpose
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.contracts.auth import CustomerErased, LinkRequested
 
 log = telemetry.get_logger(__name__)

@@ -10,7 +10,7 @@ import msgspec
 
 from cinesync.auth import revocation_store
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.client import NoResponse
 from cinesync.chassis.http.etags import etag_of
 from cinesync.chassis.http.security.revocations import (

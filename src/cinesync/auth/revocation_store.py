@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 
 async def revoke_session(tx: Transaction, session_id: UUID) -> UUID | None:

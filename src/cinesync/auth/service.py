@@ -23,7 +23,7 @@ from cinesync.auth.model import (
 )
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR, Actor
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.problems import NotFound
 from cinesync.contracts.auth import CustomerRegistered

@@ -16,7 +16,7 @@ from cinesync.auth.model import (
 )
 from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import Passwords
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

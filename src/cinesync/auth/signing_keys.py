@@ -14,7 +14,7 @@ from cinesync.auth import store
 from cinesync.auth.encryption import SealBroken, Vault
 from cinesync.auth.model import KeyRules, KeyWindow, Role, plan_key, signing_key
 from cinesync.chassis import background, clock, telemetry
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.security.access_tokens import ALGORITHM, ISSUER, TOKEN_TYPE, Caller
 from cinesync.chassis.problems import Unavailable
 

@@ -21,7 +21,7 @@ from cinesync.auth.passwords import HashCost, argon2id
 from cinesync.auth.staff_store import Account
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.problems import NotFound
 
 DEFAULT_REGION = "local"

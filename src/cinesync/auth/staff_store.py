@@ -6,7 +6,7 @@ from typing import cast
 from uuid import UUID
 
 from cinesync.auth.model import Email, Role
-from cinesync.chassis.database.database import Row, Transaction, text
+from cinesync.chassis.database import Row, Transaction, text
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from cinesync.auth.model import (
     Role,
     Session,
 )
-from cinesync.chassis.database.database import Row, Transaction, text
+from cinesync.chassis.database import Row, Transaction, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

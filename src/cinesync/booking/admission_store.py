@@ -10,7 +10,7 @@ import msgspec
 from cinesync.booking.admission_rules import Admissible, Decision, RefusedScan, Used, when
 from cinesync.booking.model import State
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 
 async def find_admissible(tx: Transaction, booking_ids: Iterable[UUID]) -> dict[UUID, Admissible]:

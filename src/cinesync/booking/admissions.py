@@ -16,7 +16,7 @@ from cinesync.booking.cancellation_store import RefundLine
 from cinesync.booking.model import AuditAction, Booking, Show
 from cinesync.chassis import audit_log
 from cinesync.chassis.audit_log import Actor
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 
 FOUND_MAX = 20
 

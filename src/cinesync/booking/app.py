@@ -20,7 +20,7 @@ from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import background, clock, open_files
 from cinesync.chassis.background import Loop
-from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.database import Database, open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.messaging.bus import Listeners
@@ -96,7 +96,7 @@ class Settings:
 def build(environ: Mapping[str, str]) -> Service:
     """The booking service, not started yet."""
     settings = load(Settings, environ)
-    db = open_database(settings.database_url, application="cinesync booking", takes_turns=True)
+    db = open_database(settings.database_url, application="cinesync booking", serialize_writes=True)
     terms = Terms(
         hold_seconds=settings.hold_seconds,
         extensions_max=settings.hold_extensions_max,

@@ -20,7 +20,7 @@ from cinesync.booking.seatmap.state import Feed
 from cinesync.booking.show_cache import Kept
 from cinesync.booking.store import UNIT_SEPARATOR, Sale
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database import Database, Transaction, text
 
 COUNTED_SECONDS: Final = 2.0
 SHOWS_COUNTED_MAX: Final = 20_000

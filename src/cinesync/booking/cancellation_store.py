@@ -11,7 +11,7 @@ from cinesync.booking.cancel_rules import Split
 from cinesync.booking.model import Booking, State
 from cinesync.booking.store import BOOKING_TABLE_COLUMNS, booking_of
 from cinesync.booking.tables import bookings
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 REFUND_COLUMNS = (
     "refund_id, region, booking_id, seats, refund_cents, currency, whole, reason, note, actor_id"

@@ -16,7 +16,7 @@ from cinesync.booking.service import Held, HoldResult, NothingHeld
 from cinesync.booking.show_cache import Kept
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.health import Intake
 
 RUSH_WISHES = 10  # for one show in one batch: more will come, and most of them too late

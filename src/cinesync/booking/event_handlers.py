@@ -30,7 +30,7 @@ from cinesync.booking.model import (
 )
 from cinesync.booking.store import BOOKED, Claim
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.chassis.messaging.inbox import Handlers

@@ -10,7 +10,7 @@ import msgspec
 from cinesync.booking.held_limits import HeldSeats
 from cinesync.booking.model import Booking, HoldSeats, State, Terms
 from cinesync.booking.store import Claim
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 IN_TIME: Final = "expires_at > now() - CAST(:pause AS bigint) * interval '1 second'"
 OF_EMAILS: Final = (

@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, Select, Uuid, and_, any_, case, func, literal, sel
 from cinesync.booking.model import Booking, State
 from cinesync.booking.store import booking_of, select_bookings
 from cinesync.booking.tables import bookings, refused_payments
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.contracts.booking import BookingRefused
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded
 

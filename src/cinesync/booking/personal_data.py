@@ -16,7 +16,7 @@ from litestar.di import NamedDependency, Provide
 from cinesync.booking import personal_data_store as store
 from cinesync.booking.personal_data_store import Unfinished
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.cursor import Page, decode_cursor, encode_cursor
 from cinesync.chassis.http.parameters import PAGE_ITEMS_MAX, After, Limit, SignedInCaller
 from cinesync.contracts.auth import CustomerErased

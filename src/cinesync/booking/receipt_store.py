@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from cinesync.booking.tables import booking_receipts
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.contracts.booking import BookingConfirmed
 from cinesync.contracts.ledger import LedgerCommitted
 

@@ -15,7 +15,7 @@ import msgspec
 from cinesync.booking import show_store
 from cinesync.booking.model import Move, PricedSeat, Show, State, Terms
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Row, Transaction, text
+from cinesync.chassis.database import Row, Transaction, text
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import BookingRescheduled
 from cinesync.contracts.movies import ShowChanged

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from cinesync.booking import cancel_rules, cancellation, history_store, revocations, service, store
 from cinesync.booking.model import Booking, State
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefunded, PaymentRefundFailed
 
 NOBODY: Final = UUID(int=0)  # of this shop

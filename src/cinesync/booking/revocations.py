@@ -14,7 +14,7 @@ import msgspec
 from cinesync.booking import store
 from cinesync.booking.model import Show, State
 from cinesync.booking.tickets import TicketName
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 DISPUTED = "disputed"
 

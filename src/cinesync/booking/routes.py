@@ -35,7 +35,7 @@ from cinesync.booking.receipt_store import BookingReceipt
 from cinesync.booking.seat_changes import ChangeSeats
 from cinesync.booking.tickets import TicketName
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.http.content_encoding import VARY
 from cinesync.chassis.http.cursor import Page, decode_cursor, instant, page_of
 from cinesync.chassis.http.etags import matches, weak_etag

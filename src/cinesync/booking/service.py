@@ -30,7 +30,7 @@ from cinesync.booking.model import (
 from cinesync.booking.show_cache import Kept
 from cinesync.booking.store import HELD, Claim
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import BookingCancelled, SeatsHeld, SeatsReleased
 

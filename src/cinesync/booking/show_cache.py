@@ -11,7 +11,7 @@ from cinesync.booking.allocation import seating
 from cinesync.booking.allocation.seating import Hall
 from cinesync.booking.model import Show
 from cinesync.booking.store import Sale
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 
 HALLS_MAX = 500
 SHOWS_MAX = 10_000  # some 15 MB

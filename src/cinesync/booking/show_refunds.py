@@ -20,7 +20,7 @@ from cinesync.booking.model import NEXT, AuditAction, Cause, Show, State
 from cinesync.booking.staff_refunds import RefundIdUsed
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import SYSTEM, Actor
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import BookingCancelled, ShowRefundBegun
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from cinesync.booking.model import Move, Show
 from cinesync.booking.tables import early_show_changes, seats
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.contracts.movies import (
     Layout,
     LayoutSeat,

@@ -22,7 +22,7 @@ from cinesync.booking.model import (
 )
 from cinesync.chassis import audit_log
 from cinesync.chassis.audit_log import Actor
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 
 
 class RefundIdUsed(BookingError):

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from cinesync.booking.allocation.hold_allocator import Pick
 from cinesync.booking.model import Booking, PricedSeat, State
 from cinesync.booking.tables import booking_seats, bookings
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 HELD, BOOKED = "held", "booked"
 UNIT_SEPARATOR = "\x1f"

@@ -26,7 +26,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.database.database import Row, Transaction, text
+from cinesync.chassis.database import Row, Transaction, text
 
 log = telemetry.get_logger(__name__)
 

@@ -15,9 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from cinesync.chassis import clock, gc_tuning, telemetry
 from cinesync.chassis.background import Loop, Loops
-from cinesync.chassis.database import identity
+from cinesync.chassis.database import Database, identity
 from cinesync.chassis.database import migrations as migrate
-from cinesync.chassis.database.database import Database
 from cinesync.chassis.database.gauges import MEASURE_SECONDS, Collector, Measure, of_database
 from cinesync.chassis.health import Check, Disk, Health, Intake
 from cinesync.chassis.http.app import service_app

@@ -15,7 +15,7 @@ from cinesync.supervisor.data_folder import DataFolder
 
 if TYPE_CHECKING:
     from cinesync.auth.model import Role
-    from cinesync.chassis.database.database import Database
+    from cinesync.chassis.database import Database
 
 T = TypeVar("T")
 

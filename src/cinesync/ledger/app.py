@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cinesync.chassis import settings as chassis_settings
 from cinesync.chassis.background import Loop
-from cinesync.chassis.database.database import open_database
+from cinesync.chassis.database import open_database
 from cinesync.chassis.process import Service
 from cinesync.ledger import routes
 from cinesync.ledger.event_handlers import HANDLERS
@@ -30,7 +30,7 @@ class Settings:
 def build(environ: Mapping[str, str]) -> Service:
     """The ledger service. Raises NoHome."""
     settings = chassis_settings.load(Settings, environ)
-    db = open_database(settings.database_url, application="cinesync ledger", takes_turns=True)
+    db = open_database(settings.database_url, application="cinesync ledger", serialize_writes=True)
     place = home.load(Path(settings.ledger_home))
     client = LedgerClient(place)
     submitter = Submitter(db, client, place.client)

@@ -11,7 +11,7 @@ from uuid import UUID
 from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
 
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.cursor import Page, decode_cursor, page_of
 from cinesync.chassis.http.parameters import PAGE_ITEMS_MAX, After, Limit, SignedInCaller
 from cinesync.ledger import store

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.cursor import Page, decode_cursor, encode_cursor, integer
 from cinesync.chassis.http.parameters import After, limit_up_to
 from cinesync.chassis.problems import Invalid

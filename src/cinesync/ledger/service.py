@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.ids import id_of
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event

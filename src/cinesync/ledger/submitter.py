@@ -7,8 +7,7 @@ from typing import Any, Final
 from prometheus_client import Counter, Gauge
 
 from cinesync.chassis import background, clock, telemetry
-from cinesync.chassis.database import lease
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database, lease
 from cinesync.ledger import service, store
 from cinesync.ledger.model import CertifiedBlock, CommittedSubmission, PendingSubmission
 from cinesync.proofs import canonical_json

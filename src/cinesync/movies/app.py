@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cinesync.chassis import settings
-from cinesync.chassis.database.database import open_database
+from cinesync.chassis.database import open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.client import HttpClient
 from cinesync.chassis.process import Service

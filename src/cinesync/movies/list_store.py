@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import RowMapping
 
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.movies.ratings import CERTIFICATES
 from cinesync.movies.schemas import AuditoriumView, CityView, MovieView, ShowView, TheaterView
 from cinesync.movies.store import prices

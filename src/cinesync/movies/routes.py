@@ -13,7 +13,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.router import Router
 
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.app import refuse_unknown_query
 from cinesync.chassis.http.audit_log_api import actor_of
 from cinesync.chassis.http.cursor import Page, decode_cursor, instant, integer, page_of

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR, SYSTEM, Actor
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import (
     BookingCancelled,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.chassis.database.database import Row, Transaction, text
+from cinesync.chassis.database import Row, Transaction, text
 from cinesync.contracts.movies import Layout, LayoutSeat
 from cinesync.movies.model import SHOW_LENGTH_MAX, Auditorium, Daypart, Interval, Show, Theater
 

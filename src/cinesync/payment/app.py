@@ -7,7 +7,7 @@ from typing import Annotated
 from cinesync.chassis import settings as chassis_settings
 from cinesync.chassis import telemetry
 from cinesync.chassis.background import Loop
-from cinesync.chassis.database.database import open_database
+from cinesync.chassis.database import open_database
 from cinesync.chassis.health import Intake
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.client import HttpClient

@@ -10,7 +10,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.audit_log_api import actor_of
 from cinesync.chassis.http.cursor import Page, decode_cursor, instant, page_of
 from cinesync.chassis.http.parameters import After, AnyRequest, Limit, SignedInCaller

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from prometheus_client import Gauge
 
-from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.database.gauges import Labelled, Measure
 
 PAYMENTS = Gauge("cinesync_payments_pending", "Payments not decided yet.", ["currency"])

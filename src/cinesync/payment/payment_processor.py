@@ -7,7 +7,7 @@ import msgspec
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.health import Intake
 from cinesync.chassis.http.security.client_address import UNKNOWN
 from cinesync.chassis.problems import Problem

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 
 async def payments_page(

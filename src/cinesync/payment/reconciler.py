@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from cinesync.chassis import background, telemetry
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.payment import refund_service, refund_store, store
 from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
 from cinesync.payment.model import Charge, ChargeState, Patience, Refund, RefundStatus, Report

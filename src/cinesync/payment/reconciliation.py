@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 
 LINES_MAX: Final = 1000
 TROUBLES_MAX: Final = 100

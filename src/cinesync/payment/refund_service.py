@@ -7,7 +7,7 @@ from prometheus_client import Counter
 
 from cinesync.chassis import audit_log, clock, telemetry
 from cinesync.chassis.audit_log import Actor
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefunded, PaymentRefundFailed

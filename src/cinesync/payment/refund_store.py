@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from cinesync.chassis.database.database import Row, Transaction, text
+from cinesync.chassis.database import Row, Transaction, text
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefundFailed
 from cinesync.payment.model import Refund, RefundStatus
 from cinesync.payment.refund_model import Dispute, DisputeStatus

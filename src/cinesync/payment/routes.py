@@ -15,7 +15,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.cursor import Page, decode_cursor, instant, page_of
 from cinesync.chassis.http.parameters import After, AnyRequest, Limit, SignedInCaller
 from cinesync.chassis.http.security.access_tokens import Caller

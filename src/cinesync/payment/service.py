@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from prometheus_client import Counter
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.chassis.problems import Problem

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from cinesync.chassis.database.database import Database, Row, Transaction, text
+from cinesync.chassis.database import Database, Row, Transaction, text
 from cinesync.payment.gateways import Gateway, LineKind, StatementLine
 from cinesync.payment.model import RefundStatus
 from cinesync.payment.refund_model import DisputeStatus

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from cinesync.chassis.database.database import Row, Transaction, text
+from cinesync.chassis.database import Row, Transaction, text
 from cinesync.payment.model import Begin, Charge, Patience, Payment, Status
 
 _PAYMENT_FIELDS: Final = Payment.__struct_fields__

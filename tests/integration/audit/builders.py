@@ -12,7 +12,7 @@ import msgspec
 from cinesync.audit.results import CheckOutcome
 from cinesync.audit.sources import AuditSources
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.booking import BookingConfirmed, BookingReduced

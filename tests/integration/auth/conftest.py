@@ -14,7 +14,7 @@ from cinesync.auth.app import build
 from cinesync.auth.authenticator import Desk
 from cinesync.auth.cleanup import Upkeep
 from cinesync.auth.signing_keys import KeyRing
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.process import Service

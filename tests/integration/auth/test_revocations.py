@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from cinesync.auth import published_revocations, revocation_store, staff
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.http.security.revocations import PATH, RevocationList, Revocations
 from tests.integration.auth.conftest import PASSWORD, Auth, OpenAuth

@@ -13,7 +13,7 @@ import pytest
 from cinesync.backup import databases
 from cinesync.bootstrap import SERVICES
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.database.identity import identify
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.payment import PaymentSuccess

@@ -14,7 +14,7 @@ from cinesync.booking.model import HoldSeats, Terms
 from cinesync.booking.service import Held
 from cinesync.booking.show_cache import Kept
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.messaging.event import decode
 from cinesync.contracts.movies import ShowScheduled
 from cinesync.movies.demo.seeding import seed_chain

@@ -13,8 +13,7 @@ from cinesync.booking.staff_routes import staff_router
 from cinesync.booking.tables import metadata
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
-from cinesync.chassis.database import migrations
-from cinesync.chassis.database.database import Database, Transaction, open_database
+from cinesync.chassis.database import Database, Transaction, migrations, open_database
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeClient, Sign
 from tests.integration.booking.storefront import OpenStorefront, Storefront

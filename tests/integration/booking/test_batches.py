@@ -13,7 +13,7 @@ from cinesync.booking.seatmap.state import Feed
 from cinesync.booking.service import Held
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.batcher import BATCH_MAX
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.contracts.movies import ShowScheduled
 from tests.integration.booking.storefront import OpenStorefront, Storefront
 from tests.support.booking import CLIENTS, row, scheduled, wish

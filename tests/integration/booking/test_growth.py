@@ -8,8 +8,7 @@ import sqlalchemy
 
 from cinesync.booking import held_seats_store, store
 from cinesync.chassis import clock
-from cinesync.chassis.database import migrations
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, migrations, text
 from tests.support.booking import BoxOffice, scheduled
 
 FEW, HOLDS = 500, 5_000

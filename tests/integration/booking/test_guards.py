@@ -11,7 +11,7 @@ from cinesync.booking import event_handlers, store
 from cinesync.booking.model import HoldSeats, SeatTaken
 from cinesync.booking.service import Held, HoldResult
 from cinesync.booking.store import Claim, Sale
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from tests.conftest import MakeDatabase
 from tests.support.booking import BoxOffice, paid, scheduled, seats_of, wish
 from tests.support.portability.profile import Profile

@@ -21,7 +21,7 @@ from cinesync.booking.model import (
 from cinesync.booking.service import Held
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.contracts.movies import ShowScheduled
 from tests.support.booking import CLIENTS, BoxOffice, called_off, row, scheduled, seats_of, wish
 from tests.support.portability.profile import Profile

@@ -9,7 +9,7 @@ from cinesync.booking import event_handlers, history_store, receipt_store, servi
 from cinesync.booking.model import NotConfirmed, SeatTaken, State, TooLateToCancel
 from cinesync.booking.receipt_store import BookingReceipt
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.contracts.booking import BookingCancelled
 from cinesync.contracts.ledger import CommittedEntry, LedgerCommitted
 from tests.support.booking import BoxOffice, called_off, failed, paid, refunded, scheduled

@@ -8,7 +8,7 @@ import httpx
 from cinesync.booking.history_store import insert_refused
 from cinesync.booking.personal_data import forget_customers, personal_data_router
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.booking import BookingRefused
 from tests.conftest import MakeClient

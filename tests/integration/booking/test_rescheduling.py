@@ -6,7 +6,7 @@ import pytest
 
 from cinesync.booking import event_handlers, rescheduling
 from cinesync.booking.model import State, TooLateToCancel
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.contracts.movies import ShowChanged, ShowScheduled
 from tests.integration.booking.storefront import Storefront
 from tests.support.booking import BoxOffice, changed, scheduled

@@ -32,7 +32,7 @@ from cinesync.booking.seat_changes import (
 from cinesync.booking.seatmap.hub import Live
 from cinesync.booking.service import NothingHeld
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from tests.integration.booking.storefront import OpenStorefront, Storefront
 from tests.support.booking import BoxOffice, changed, scheduled, wish
 

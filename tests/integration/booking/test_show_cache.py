@@ -8,7 +8,7 @@ import pytest
 
 from cinesync.booking import event_handlers, show_cache, show_store, store
 from cinesync.booking.model import Show, ShowIsOff
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from tests.support.booking import BoxOffice, called_off, changed, scheduled, wish
 
 

@@ -10,7 +10,7 @@ from cinesync.booking import app, event_handlers, show_refunds
 from cinesync.booking.model import State
 from cinesync.booking.show_refunds import Page, RefundShow
 from cinesync.chassis import audit_log, clock
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.contracts.movies import ShowScheduled
 from tests.integration.booking.storefront import OpenStorefront, Storefront
 from tests.support.booking import called_off, paid, scheduled

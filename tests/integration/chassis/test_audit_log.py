@@ -14,7 +14,7 @@ import structlog
 
 from cinesync.chassis import audit_log, clock, telemetry
 from cinesync.chassis.audit_log import SYSTEM, Actor, Entry, Filter
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from tests.conftest import MakeClient, MakeDatabase, Sign
 from tests.support.portability.faults import Fault, make_faulty

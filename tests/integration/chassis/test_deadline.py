@@ -18,9 +18,9 @@ from sqlalchemy import text
 
 from cinesync.chassis import clock, deadline
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.database import database as db
-from cinesync.chassis.database.database import Database, DatabaseAway, Transaction, open_database
-from cinesync.chassis.database.migrations import RUN_KEYS_DDL
+from cinesync.chassis.database import Database, DatabaseAway, Transaction, open_database, retry
+from cinesync.chassis.database import database as db_module
+from cinesync.chassis.database.migrations import COMMIT_MARKERS_DDL
 from cinesync.chassis.deadline import Deadlines, TookTooLong
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.client import HttpClient, NoResponse
@@ -239,7 +239,7 @@ async def frozen(server: Postgres) -> AsyncIterator[tuple[Database, Freezer]]:
     database, freezer = open_database(server.url(), pool_size=2), Freezer(server)
 
     async def make(tx: Transaction) -> None:
-        await tx.execute(text(RUN_KEYS_DDL))
+        await tx.execute(text(COMMIT_MARKERS_DDL))
 
     await database.run_one(make)
     await asyncio.gather(*(database.run(one) for _ in range(4)))
@@ -274,8 +274,8 @@ async def test_a_loop_in_the_background_leaves_a_frozen_database_too(
     frozen: tuple[Database, Freezer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, freezer = frozen
-    monkeypatch.setattr(db, "STATEMENT_SECONDS_MAX", 0.5)
-    monkeypatch.setattr(db, "RETRY_SECONDS_MAX", 1.0)
+    monkeypatch.setattr(db_module, "STATEMENT_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(retry, "RETRY_SECONDS_MAX", 1.0)
     freezer.freeze()
     async with asyncio.timeout(60):
         with pytest.raises(DatabaseAway):
@@ -289,8 +289,8 @@ async def test_without_a_deadline_a_frozen_database_is_waited_for(
     frozen: tuple[Database, Freezer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, freezer = frozen
-    monkeypatch.setattr(db, "_statement_seconds", lambda: None)
-    monkeypatch.setattr(database, "_in_time", contextlib.nullcontext)
+    monkeypatch.setattr(db_module, "_statement_seconds", lambda: None)
+    monkeypatch.setattr(database, "_until_deadline", contextlib.nullcontext)
     freezer.freeze()
     with pytest.raises(TookTooLong), Deadlines().within(1.0):
         await database.run(one)  # only the request's own timer ends it

@@ -16,8 +16,7 @@ from sqlalchemy import text
 
 from cinesync.chassis import clock
 from cinesync.chassis import process as service
-from cinesync.chassis.database import lease
-from cinesync.chassis.database.database import Database, Transaction, open_database
+from cinesync.chassis.database import Database, Transaction, lease, open_database
 from cinesync.chassis.messaging.bus import EmbeddedBus
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.process import Process, ProcessSettings, Service

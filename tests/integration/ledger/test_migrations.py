@@ -7,8 +7,7 @@ from uuid import UUID
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.chassis.database import migrations
-from cinesync.chassis.database.database import Database, Transaction, open_database, text
+from cinesync.chassis.database import Database, Transaction, migrations, open_database, text
 from cinesync.ledger import service, store
 from cinesync.supervisor.postgres import Postgres
 from tests.support.migrating import upgrade_to

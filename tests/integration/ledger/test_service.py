@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased
 from cinesync.ledger import routes, service, store

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.database import Database, open_database
 from cinesync.movies.demo.seeding import seed_chain
 from cinesync.movies.routes import router
 from cinesync.supervisor.postgres import Postgres

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.movies import list_store
 from cinesync.movies.list_store import MovieFilter, ShowFilter
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.chassis.database import migrations
-from cinesync.chassis.database.database import Database, Transaction, open_database, text
+from cinesync.chassis.database import Database, Transaction, migrations, open_database, text
 from cinesync.movies.importing.importer import ImportReport, import_movies
 from cinesync.supervisor.postgres import Postgres
 from tests.support.migrating import upgrade_to

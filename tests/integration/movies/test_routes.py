@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.cursor import encode_cursor
 from cinesync.movies.routes import router

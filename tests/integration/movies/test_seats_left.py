@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.movies import seats_left
 from cinesync.movies.routes import router

@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.movies.tables import metadata
 
 

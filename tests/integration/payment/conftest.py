@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import text
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.payment import reconciliation, routes
 from cinesync.payment.fast_path import fast_paths

@@ -3,7 +3,7 @@
 from prometheus_client import REGISTRY
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.payment.metrics import measures
 from tests.conftest import MakeDatabase
 

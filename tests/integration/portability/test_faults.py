@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from cinesync.chassis.database import Database, Transaction, open_database
 from cinesync.chassis.database import database as db_module
-from cinesync.chassis.database.database import Database, Transaction, open_database
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.bus import EmbeddedBus
 from cinesync.chassis.messaging.inbox import Inbox
@@ -56,7 +56,7 @@ async def test_every_fault_at_every_statement_leaves_one_effect_and_one_event(
     first = paid(0)
     assert await db.run(pay_and_tell, first) == 0
     statements = plan.statements
-    assert statements == 3  # the run key, the effect, the event
+    assert statements == 3  # the commit marker, the effect, the event
     events = [first]
     for number, (fault, at) in enumerate(every_fault(statements), start=1):
         event = paid(number)
@@ -71,12 +71,12 @@ async def test_every_fault_at_every_statement_leaves_one_effect_and_one_event(
 
 
 @pytest.mark.parametrize("fault", APPLIED)
-async def test_without_the_run_key_a_lost_commit_happens_twice(
+async def test_without_the_commit_marker_a_lost_commit_happens_twice(
     faulty: tuple[Database, Plan], fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db, plan = faulty
 
-    monkeypatch.setattr(db_module, "KEY_IS_THERE", "never said")
+    monkeypatch.setattr(db_module, "MARKER_EXISTED", "never said")
     event = paid(1)
 
     async def only_the_effect(tx: Transaction) -> None:
@@ -108,7 +108,7 @@ async def test_a_lost_commit_that_was_applied_does_not_run_the_command_again(
 async def test_a_second_fault_while_recovering_from_the_first_changes_nothing(
     faulty: tuple[Database, Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lookup of the run key fails too."""
+    """The insert of the commit marker fails too."""
     db, plan = faulty
     strikes = iter([Fault.UNKNOWN_APPLIED])
     monkeypatch.setattr(plan, "at_commit", lambda: next(strikes, None))

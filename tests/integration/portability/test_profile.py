@@ -7,8 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from cinesync.chassis.database import migrations
-from cinesync.chassis.database.database import Database, Transaction, open_database
+from cinesync.chassis.database import Database, Transaction, migrations, open_database
 from cinesync.supervisor.postgres import Postgres
 from tests.support.portability import profile
 from tests.support.portability.profile import Profile

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy import event
 
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 
 
 class Fault(Enum):

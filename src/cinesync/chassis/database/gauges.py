@@ -9,7 +9,9 @@ from prometheus_client import Gauge
 from sqlalchemy.pool import QueuePool
 
 from cinesync.chassis import background, telemetry
-from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database.database import Database
+from cinesync.chassis.database.statements import text
+from cinesync.chassis.database.transaction import Transaction
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

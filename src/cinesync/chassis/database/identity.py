@@ -6,7 +6,8 @@ Two shops that call themselves the same on one broker are told apart by it.
 from dataclasses import dataclass
 from uuid import UUID
 
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database.statements import text
+from cinesync.chassis.database.transaction import Transaction
 
 ID_ROW = "database.id"
 OLDER_ROW = "database.older_than_shop_ids"

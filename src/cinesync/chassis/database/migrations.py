@@ -12,14 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database import lease
 from cinesync.chassis.database import url as database_url
-from cinesync.chassis.database.database import (
-    Database,
-    Transaction,
-    is_lost,
-    open_database,
-    sqlstate,
-)
+from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.database.retry import is_lost, sqlstate
 from cinesync.chassis.database.statements import text
+from cinesync.chassis.database.transaction import Transaction
 from cinesync.chassis.database.url import DatabaseUrlError
 from cinesync.chassis.problems import Problem
 
@@ -40,14 +36,14 @@ LEASES_DDL = (
     "CREATE TABLE IF NOT EXISTS leases ("
     " name TEXT PRIMARY KEY, owner TEXT NOT NULL, expires_at TIMESTAMPTZ NOT NULL)"
 )
-RUN_KEYS_DDL = (
+COMMIT_MARKERS_DDL = (
     "CREATE TABLE IF NOT EXISTS run_keys ("
     " run_key UUID PRIMARY KEY, ran_at TIMESTAMPTZ NOT NULL DEFAULT now())"
 )
 # What every service's first migration creates.
 CHASSIS_DDL: Sequence[str] = (
     LEASES_DDL,
-    RUN_KEYS_DDL,
+    COMMIT_MARKERS_DDL,
     "CREATE TABLE IF NOT EXISTS outbox ("
     " event_id UUID PRIMARY KEY, name TEXT NOT NULL, body BYTEA NOT NULL,"
     " occurred_at TIMESTAMPTZ NOT NULL, sent_at TIMESTAMPTZ)",
@@ -153,7 +149,7 @@ def newest(package: str) -> str:
 async def _bootstrap(db: Database) -> None:
     """The lease itself needs its tables; two starters may collide on creating them."""
     async with db.engine.connect() as connection:
-        for ddl in (LEASES_DDL, RUN_KEYS_DDL):
+        for ddl in (LEASES_DDL, COMMIT_MARKERS_DDL):
             try:
                 await connection.execute(sqlalchemy.text(ddl))
             except DBAPIError as error:

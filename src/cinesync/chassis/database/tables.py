@@ -24,7 +24,7 @@ leases = Table(
 )
 
 # One row a command: whether its COMMIT was applied, when the answer to it was lost.
-run_keys = Table(
+commit_markers = Table(
     "run_keys",
     metadata,
     Column("run_key", Uuid, primary_key=True),

@@ -86,7 +86,7 @@ class Transaction:
         driver: Any,
         isolation: str,
         *,
-        key_is_new: bool = True,
+        marker_is_new: bool = True,
         is_one_statement: bool = False,
         seconds_max: float | None = None,
     ) -> None:
@@ -96,7 +96,7 @@ class Transaction:
         self._is_one_statement = is_one_statement
         self._is_over = False
         self.isolation = isolation
-        self.key_is_new = key_is_new
+        self.marker_is_new = marker_is_new
         self.has_events = False
         # Called once, after the commit.
         self.after_commit: list[Callable[[], None]] = []

@@ -11,7 +11,7 @@ from litestar.types import ControllerRouterHandler
 
 from cinesync.chassis import audit_log
 from cinesync.chassis.audit_log import Actor, EntryView, Filter
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.app import refuse_unknown_query
 from cinesync.chassis.http.cursor import Page, decode_cursor, page_of
 from cinesync.chassis.http.parameters import (

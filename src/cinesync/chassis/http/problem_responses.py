@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.database.database import sqlstate
+from cinesync.chassis.database import sqlstate
 from cinesync.chassis.http import strict_bodies
 from cinesync.chassis.http.asgi import PROBLEM_TYPE
 from cinesync.chassis.problems import Invalid, Problem

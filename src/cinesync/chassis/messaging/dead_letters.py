@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from cinesync.chassis.database.database import Database, Row, Transaction, text
+from cinesync.chassis.database import Database, Row, Transaction, text
 
 LETTERS_MAX = 1000
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.database.database import Database, Transaction, text
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.messaging.event import Event, Message, decode
 from cinesync.chassis.problems import Unavailable
 

@@ -12,11 +12,11 @@ from cinesync.chassis.database import (
     Transaction,
     batch,
     compiled,
+    delete_old_markers,
     insert_from,
     lease,
     text,
 )
-from cinesync.chassis.database.database import forget_run_keys
 from cinesync.chassis.database.tables import outbox
 from cinesync.chassis.messaging.bus import Bus
 from cinesync.chassis.messaging.event import Event, Message, encode
@@ -183,7 +183,7 @@ class Relay:
         if now >= self._cleanup_at:
             self._cleanup_at = now + CLEANUP_SECONDS
             await self._db.run_one(forget_sent)
-            await self._db.run_one(forget_run_keys)
+            await self._db.run_one(delete_old_markers)
 
 
 def _longer(backoff_seconds: float) -> float:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.contracts.movies import Layout
 from cinesync.movies import movie_store, service, store
 from cinesync.movies.demo import theater_store

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from cinesync.chassis.database.database import Transaction, text
+from cinesync.chassis.database import Transaction, text
 from cinesync.movies.demo.theaters import TheaterPlan
 from cinesync.movies.model import Auditorium, Daypart
 from cinesync.movies.text import normal

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.movies import service
 from cinesync.movies.importing.cleaning import (
     RELEASE_DATE,

@@ -7,9 +7,15 @@ import pytest
 from asyncpg import InternalClientError, UndefinedColumnError
 from sqlalchemy import text
 
-from cinesync.chassis.database import database as db_module
-from cinesync.chassis.database import lease, migrations
-from cinesync.chassis.database.database import Database, DatabaseFull, Transaction, open_database
+from cinesync.chassis.database import (
+    Database,
+    DatabaseFull,
+    Transaction,
+    lease,
+    migrations,
+    open_database,
+    retry,
+)
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
 
@@ -51,12 +57,12 @@ async def test_a_command_is_committed_and_its_result_returned(postgres: Postgres
     await db.close()
 
 
-@pytest.mark.parametrize("takes_turns", [True, False])
-async def test_commands_that_take_turns_never_run_side_by_side(
-    make_database: MakeDatabase, *, takes_turns: bool
+@pytest.mark.parametrize("serialize_writes", [True, False])
+async def test_serialized_writes_never_run_side_by_side(
+    make_database: MakeDatabase, *, serialize_writes: bool
 ) -> None:
     plain = await make_database("tests.integration.chassis.toy")
-    db = Database(plain.engine, plain.url, takes_turns=takes_turns)
+    db = Database(plain.engine, plain.url, serialize_writes=serialize_writes)
     running = most = 0
 
     async def command(tx: Transaction) -> None:
@@ -67,12 +73,12 @@ async def test_commands_that_take_turns_never_run_side_by_side(
         running -= 1
 
     await asyncio.gather(*(db.run(command) for _ in range(4)))
-    assert (most == 1) is takes_turns
+    assert (most == 1) is serialize_writes
 
 
-async def test_one_statement_waits_for_no_turn(make_database: MakeDatabase) -> None:
+async def test_one_statement_does_not_wait_for_the_write_lock(make_database: MakeDatabase) -> None:
     plain = await make_database("tests.integration.chassis.toy")
-    db = Database(plain.engine, plain.url, takes_turns=True)
+    db = Database(plain.engine, plain.url, serialize_writes=True)
 
     async def one(tx: Transaction) -> int:
         return int((await tx.execute(text("SELECT 1"))).scalar_one())
@@ -141,7 +147,7 @@ async def test_a_database_without_room_is_an_outage_and_told_at_once(
 async def test_without_the_guard_a_full_disk_is_an_events_fault(
     make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db_module, "RESOURCE_CLASSES", ())
+    monkeypatch.setattr(retry, "RESOURCE_CLASSES", ())
     db = await make_database("tests.integration.chassis.toy")
 
     async def write(_: Transaction) -> None:

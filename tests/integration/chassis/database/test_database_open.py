@@ -5,14 +5,14 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis.database import database as chassis_db
-from cinesync.chassis.database import lease
-from cinesync.chassis.database.database import (
+from cinesync.chassis.database import (
     Contended,
     DatabaseAway,
     Transaction,
-    forget_run_keys,
+    delete_old_markers,
+    lease,
     open_database,
+    retry,
 )
 from tests.conftest import MakeDatabase
 
@@ -20,11 +20,11 @@ AWAY = "postgresql://nobody@/nothing?host=/no/such/folder"
 
 
 async def test_a_server_that_is_away_is_said_to_be_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chassis_db, "RETRY_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(retry, "RETRY_SECONDS_MAX", 0.05)
     db = open_database(AWAY)
     for call in (db.run, db.read):
         with pytest.raises(DatabaseAway) as caught:
-            await call(forget_run_keys)
+            await call(delete_old_markers)
         assert caught.value.members == {"retry_after_seconds": 2}
     await db.close()
 
@@ -32,7 +32,7 @@ async def test_a_server_that_is_away_is_said_to_be_away(monkeypatch: pytest.Monk
 async def test_a_row_that_too_many_want_is_said_to_be_contended(
     make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chassis_db, "RETRY_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(retry, "RETRY_SECONDS_MAX", 0.05)
     db = await make_database("tests.integration.chassis.toy")
     await lease.held(db, "relay", "a")
     held, done = asyncio.Event(), asyncio.Event()
@@ -54,7 +54,7 @@ async def test_a_row_that_too_many_want_is_said_to_be_contended(
     await holding
 
 
-async def test_only_keys_that_nobody_can_be_retrying_are_forgotten(
+async def test_only_markers_that_no_command_retries_are_deleted(
     make_database: MakeDatabase,
 ) -> None:
     db = await make_database("tests.integration.chassis.toy")
@@ -68,9 +68,9 @@ async def test_only_keys_that_nobody_can_be_retrying_are_forgotten(
     await lease.held(db, "relay", "a")
     before = await db.read(count)
     await db.run(age)
-    assert await db.run(forget_run_keys) >= before
+    assert await db.run(delete_old_markers) >= before
     assert await db.read(count) == 1, "its own"
-    assert await db.run(forget_run_keys) == 0
+    assert await db.run(delete_old_markers) == 0
 
 
 async def test_a_cancelled_command_leaves_nothing_behind_and_its_connection_is_usable(

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import REGISTRY, Gauge
 
 from cinesync.chassis import clock
-from cinesync.chassis.database.database import Database
+from cinesync.chassis.database import Database
 from cinesync.chassis.database.gauges import Collector, Labelled, of_database
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.inbox import insert_dead_letter

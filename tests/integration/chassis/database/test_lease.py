@@ -5,8 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis.database import lease
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, lease
 from tests.conftest import MakeDatabase
 
 

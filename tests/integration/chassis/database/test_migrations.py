@@ -9,8 +9,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from cinesync.chassis.database import alembic_steps, lease, migrations
-from cinesync.chassis.database.database import Database, Transaction, open_database
+from cinesync.chassis.database import (
+    Database,
+    Transaction,
+    alembic_steps,
+    lease,
+    migrations,
+    open_database,
+)
 from cinesync.chassis.database.migrations import MigrationBusy
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase

@@ -11,8 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cinesync.chassis.database import migrations
-from cinesync.chassis.database.database import Transaction, open_database, text
+from cinesync.chassis.database import Transaction, migrations, open_database, text
 from cinesync.chassis.database.url import DatabaseUrlError, parse, unreachable, with_database
 from cinesync.supervisor.postgres import Postgres
 from tests.integration.chassis.toy.child import free_port

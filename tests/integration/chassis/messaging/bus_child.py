@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
-from cinesync.chassis.database.database import open_database
+from cinesync.chassis.database import open_database
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.bus import Bus
 from cinesync.chassis.messaging.event import Message

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import inbox as inbox_module
 from cinesync.chassis.messaging.event import Message
 from tests.integration.chassis.messaging.bus_house import (

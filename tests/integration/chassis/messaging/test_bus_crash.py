@@ -9,8 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.chassis.database import database
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction, retry
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
@@ -116,7 +115,7 @@ on_both_buses = pytest.mark.parametrize("fragile", BUS_KINDS, indirect=True)
 async def test_a_database_that_is_away_costs_no_event_and_no_delivery(
     fragile: tuple[House, Postgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "RETRY_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(retry, "RETRY_SECONDS_MAX", 0.1)
     house, server = fragile
     inbox = CountingInbox(house.till_name, Paid, record, house.till)
     bus = house.make_bus()
@@ -145,7 +144,7 @@ async def test_a_database_that_is_away_costs_no_event_and_no_delivery(
 async def test_a_bus_closes_while_its_database_is_away_and_hands_back(
     fragile: tuple[House, Postgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "RETRY_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(retry, "RETRY_SECONDS_MAX", 0.1)
     house, server = fragile
     inbox = CountingInbox(house.till_name, Paid, record, house.till)
     bus = house.make_bus()

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.chassis.database.database import Database, DatabaseAway
+from cinesync.chassis.database import Database, DatabaseAway
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.supervisor.postgres import Postgres

@@ -9,7 +9,7 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import PublishError
 
-from cinesync.chassis.database.database import Transaction
+from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.rabbitmq import bus as rabbitmq
 from cinesync.chassis.messaging.rabbitmq import connection as rabbitmq_link

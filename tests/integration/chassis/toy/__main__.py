@@ -6,7 +6,7 @@ import sys
 import uvloop
 
 from cinesync.chassis import settings, telemetry
-from cinesync.chassis.database.database import open_database
+from cinesync.chassis.database import open_database
 from cinesync.chassis.process import Process, ProcessSettings
 from tests.integration.chassis.toy.app import build
 

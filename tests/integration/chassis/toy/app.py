@@ -17,7 +17,7 @@ from litestar.types import ControllerRouterHandler
 from sqlalchemy import text
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.security.access_tokens import Caller
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event

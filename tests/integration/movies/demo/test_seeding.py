@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.movies.demo.seeding import Seeded, seed_chain, shipped_movies
 from cinesync.movies.demo.theaters import THEATERS, price_card
 from cinesync.movies.model import Daypart

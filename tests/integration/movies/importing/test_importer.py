@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from cinesync.chassis.database.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction
 from cinesync.movies.importing import importer
 from cinesync.movies.importing.cleaning import Cleaned, Record, clean
 from cinesync.movies.importing.importer import ImportReport, import_movies
