@@ -10,19 +10,19 @@ import msgspec
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.payment.gateways import Gateway, read_notice
-from cinesync.payment.gateways.sandbox import Sandbox
-from cinesync.payment.gateways.stripe import Stripe
+from cinesync.payment.gateways import PaymentGateway, read_notice
+from cinesync.payment.gateways.sandbox import SandboxGateway
+from cinesync.payment.gateways.stripe import StripeGateway
 from cinesync.payment.model import BadNotice, BadSignature
 
 ANYTHING = cast(Any, None)  # no network is asked
 SECRET = "whsec_a_secret_that_only_these_tests_know"
-SANDBOX: Gateway = Sandbox(ANYTHING, SECRET, 0)
-STRIPE: Gateway = Stripe(ANYTHING, ANYTHING, SECRET)
+SANDBOX: PaymentGateway = SandboxGateway(ANYTHING, SECRET, 0)
+STRIPE: PaymentGateway = StripeGateway(ANYTHING, ANYTHING, SECRET)
 PAYMENT_ID = "00000000-0000-7000-8000-000000000000"
 
 
-def signed(gateway: Gateway, body: bytes, at: str = "") -> dict[str, str]:
+def signed(gateway: PaymentGateway, body: bytes, at: str = "") -> dict[str, str]:
     at = at or str(int(clock.now().timestamp()))
     mac = hmac.new(SECRET.encode(), at.encode() + b"." + body, sha256).hexdigest()
     name = "bank-signature" if gateway is SANDBOX else "stripe-signature"
@@ -84,7 +84,7 @@ ODD_BODIES = [b"", b"null", b"[]", b"7", b'"x"', b"{}", b"\xff", b"{", b"[" * 60
         *((gateway, body) for gateway in (SANDBOX, STRIPE) for body in ODD_BODIES),
     ],
 )
-def test_what_is_malformed_is_refused_or_ignored(gateway: Gateway, body: bytes) -> None:
+def test_what_is_malformed_is_refused_or_ignored(gateway: PaymentGateway, body: bytes) -> None:
     notice = None
     with suppress(BadNotice, BadSignature):
         notice = read_notice(gateway, body, signed(gateway, body))
@@ -93,13 +93,13 @@ def test_what_is_malformed_is_refused_or_ignored(gateway: Gateway, body: bytes) 
 
 @pytest.mark.parametrize("gateway", [SANDBOX, STRIPE])
 @pytest.mark.parametrize("at", ["now", "-1", "1e9", "9" * 400, "9" * 5_000, "\uff11\uff12", "\xe9"])
-def test_a_time_that_is_none_is_refused(gateway: Gateway, at: str) -> None:
+def test_a_time_that_is_none_is_refused(gateway: PaymentGateway, at: str) -> None:
     with pytest.raises((BadNotice, BadSignature)):
         read_notice(gateway, b"{}", signed(gateway, b"{}", at))
 
 
 @pytest.mark.parametrize("gateway", [SANDBOX, STRIPE])
-def test_a_signature_in_another_alphabet_is_refused(gateway: Gateway) -> None:
+def test_a_signature_in_another_alphabet_is_refused(gateway: PaymentGateway) -> None:
     [(name, right)] = signed(gateway, b"{}").items()
     for wrong in (right[:-1] + "\xe9", "\xe9", "", "t=,v1=", "v1=a"):
         with pytest.raises((BadNotice, BadSignature)):

@@ -15,8 +15,8 @@ from litestar.types import ControllerRouterHandler
 
 from cinesync.auth.routes import auth_router
 from cinesync.bank import app as bank_app
-from cinesync.bank.store import Books, Delays
-from cinesync.bank.webhooks import Courier
+from cinesync.bank.store import BankStore, Delays
+from cinesync.bank.webhooks import WebhookSender
 from cinesync.booking import routes as booking_routes
 from cinesync.booking.context import Shop
 from cinesync.booking.fast_path import fast_paths as booking_fast_paths
@@ -49,7 +49,7 @@ class Api(NamedTuple):
 
 def apis() -> list[Api]:
     shop = cast(Shop, object())
-    desk = payment_routes.Desk(ANYTHING, ANYTHING, "")
+    desk = payment_routes.PaymentContext(ANYTHING, ANYTHING, "")
     return [
         Api("auth", [auth_router(ANYTHING, ANYTHING, ANYTHING, ANYTHING, ANYTHING)]),
         Api("movies", [movies_routes.router(ANYTHING)]),
@@ -167,10 +167,10 @@ async def test_a_request_without_a_body_takes_none(
 async def test_the_bank_refuses_what_it_does_not_know(
     tmp_path: Path, path: str, body: dict[str, int]
 ) -> None:
-    books = Books(tmp_path / "bank.sqlite", Delays())
+    books = BankStore(tmp_path / "bank.sqlite", Delays())
     settings = bank_app.Settings(port=0, data=tmp_path, webhook_url="", secret="s")
-    courier = Courier(books, ANYTHING, "", "s", 1.0)
-    app = bank_app.build(settings, books, courier, asyncio.Event())
+    sender = WebhookSender(books, ANYTHING, "", "s", 1.0)
+    app = bank_app.build(settings, books, sender, asyncio.Event())
     transport = httpx.ASGITransport(cast(Any, app))
     async with httpx.AsyncClient(transport=transport, base_url="http://bank") as client:
         headers = {"Authorization": "Bearer s", "Idempotency-Key": "k"}

@@ -28,11 +28,11 @@ run(msgspec.json.decode(sys.argv[1], type=Settings, dec_hook=lambda kind, text: 
 """
 
 # Given a notice's headers and body; the status to answer with.
-Hear = Callable[[Mapping[str, str], bytes], Awaitable[int]]
+WebhookHandler = Callable[[Mapping[str, str], bytes], Awaitable[int]]
 
 
 @dataclass
-class Teller:
+class BankClient:
     """The bank's process and its address."""
 
     data: Path
@@ -113,17 +113,17 @@ class Teller:
 
 
 @asynccontextmanager
-async def serving_here(teller: Teller) -> AsyncIterator[None]:
+async def serving_here(bank_client: BankClient) -> AsyncIterator[None]:
     """The bank in this very process: quicker, for tests that do not kill it."""
-    running = asyncio.create_task(serve(teller.settings()))
-    await teller.answers()
+    running = asyncio.create_task(serve(bank_client.settings()))
+    await bank_client.answers()
     yield
     signal.raise_signal(signal.SIGTERM)
     await running
 
 
 @asynccontextmanager
-async def listening(port: int, hear: Hear) -> AsyncIterator[None]:
+async def listening(port: int, receive_webhook: WebhookHandler) -> AsyncIterator[None]:
     """A tiny HTTP server where the bank posts its notices."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -132,7 +132,7 @@ async def listening(port: int, hear: Hear) -> AsyncIterator[None]:
             headers = dict(line.split(": ", 1) for line in head[1:] if line)
             headers = {name.lower(): value for name, value in headers.items()}
             body = await reader.readexactly(int(headers["content-length"]))
-            status = await hear(headers, body)
+            status = await receive_webhook(headers, body)
             reply = f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
             writer.write(reply.encode())
             await writer.drain()

@@ -8,7 +8,7 @@ from uuid import UUID
 from cinesync.audit.results import FINDINGS_MAX, CheckOutcome, Findings, ReportProgress
 from cinesync.audit.sources import AuditSources, pages
 from cinesync.chassis.database import Transaction, text
-from cinesync.payment.reconciliation import Money, contradictions, money_by_payment
+from cinesync.payment.reconciliation import PaymentTotals, contradictions, money_by_payment
 
 
 @dataclass(slots=True)
@@ -61,9 +61,9 @@ async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
     )
 
 
-def _weigh(money: Money, booked: Booked | None, sums: Sums, findings: Findings) -> None:
+def _weigh(money: PaymentTotals, booked: Booked | None, sums: Sums, findings: Findings) -> None:
     booked_cents = booked.cents if booked else 0
-    undecided_cents = money.kept_cents - booked_cents
+    undecided_cents = money.retained_cents - booked_cents
     sums.captured_cents += money.captured_cents
     sums.booked_cents += booked_cents
     sums.refunded_cents += money.refunded_cents

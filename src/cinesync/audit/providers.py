@@ -5,7 +5,7 @@ from typing import Final
 from cinesync.audit.results import CheckOutcome, Failed, NotMade, Passed, ReportProgress
 from cinesync.audit.sources import AuditSources
 from cinesync.chassis.database import Transaction, text
-from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
+from cinesync.payment.gateways import GatewayAway, GatewayRefused, PaymentGateway
 from cinesync.payment.statement_reconciliation import reconcile
 
 NO_MONEY: Final = "no provider moved any money"
@@ -30,7 +30,7 @@ async def _compare(name: str, books: AuditSources, progress: ReportProgress) -> 
 
 
 async def _reconcile(
-    gateway: Gateway, books: AuditSources, progress: ReportProgress
+    gateway: PaymentGateway, books: AuditSources, progress: ReportProgress
 ) -> CheckOutcome:
     compared = await reconcile(books.payment, gateway, progress)
     figures = {"captured": compared.captured_cents, "refunded": compared.refunded_cents}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.messaging.dead_letters import DeadLetter
-from cinesync.payment.gateways import Gateway
+from cinesync.payment.gateways import PaymentGateway
 
 PAGE: Final = 2000
 OVERDUE_SECONDS: Final = 600.0
@@ -49,7 +49,7 @@ class AuditSources:
     """
 
     databases: Mapping[str, Database]
-    gateways: Mapping[str, Gateway]
+    gateways: Mapping[str, PaymentGateway]
     broker: Broker | None
     queues: Sequence[str]
     ledger: Path | None

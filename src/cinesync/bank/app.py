@@ -17,9 +17,9 @@ from litestar.types import ASGIApp
 
 from cinesync.bank import routes
 from cinesync.bank.fast_path import fast_paths
-from cinesync.bank.model import BankError, Order
-from cinesync.bank.store import Books, Delays, Taken
-from cinesync.bank.webhooks import Courier
+from cinesync.bank.model import BankError, ChargeRequest
+from cinesync.bank.store import BankStore, ChargeResult, Delays
+from cinesync.bank.webhooks import WebhookSender
 from cinesync.chassis import gc_tuning
 from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.batcher import Batcher
@@ -69,9 +69,9 @@ def run(settings: Settings) -> None:
 
 async def serve(settings: Settings) -> None:
     """`run`, in the event loop of the caller."""
-    books = Books(settings.data, settings.delays)
+    books = BankStore(settings.data, settings.delays)
     async with httpx.AsyncClient(timeout=settings.webhook_timeout_seconds) as client:
-        courier = Courier(
+        sender = WebhookSender(
             books,
             client,
             settings.webhook_url,
@@ -80,7 +80,7 @@ async def serve(settings: Settings) -> None:
         )
         closing = asyncio.Event()
         listening = HttpSettings(settings.host, settings.port, settings.public_url)
-        guard = guarded(build(settings, books, courier, closing), listening, ClientAddresses())
+        guard = guarded(build(settings, books, sender, closing), listening, ClientAddresses())
         server = http_server(guard, listening)
 
         def stop() -> None:
@@ -90,21 +90,23 @@ async def serve(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         loops = Loops()
-        loops.start(Loop("bank.webhooks", partial(courier.run, settings.poll_seconds)))
+        loops.start(Loop("bank.webhooks", partial(sender.run, settings.poll_seconds)))
         await server.serve()
         await loops.close()
     books.close()
 
 
-def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.Event) -> ASGIApp:
+def build(
+    settings: Settings, books: BankStore, sender: WebhookSender, closing: asyncio.Event
+) -> ASGIApp:
     """The HTTP application."""
 
-    async def take(orders: Sequence[Order]) -> Sequence[Taken | Exception]:
+    async def take(orders: Sequence[ChargeRequest]) -> Sequence[ChargeResult | Exception]:
         return await asyncio.to_thread(books.charge, orders)
 
-    desk = routes.Desk(
+    bank = routes.Bank(
         books=books,
-        courier=courier,
+        sender=sender,
         charges=Batcher("bank charges", take),
         secret=settings.secret,
         public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
@@ -113,19 +115,19 @@ def build(settings: Settings, books: Books, courier: Courier, closing: asyncio.E
     )
     app = Litestar(
         route_handlers=routes.routers(),
-        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        dependencies={"desk": Provide(lambda: bank, sync_to_thread=False)},
         before_request=strict_bodies.refuse_needless,
         exception_handlers={
             BankError: routes.explain,
             UnknownMember: routes.explain_body,
             NoBodyTaken: routes.explain_body,
         },
-        state=State({"desk": desk}),
+        state=State({"desk": bank}),
         openapi_config=None,
         request_max_body_size=routes.BODY_BYTES_MAX,
     )
     strict_bodies.check(app)
-    return SecurityHeaders(FastPaths(fast_paths(desk), Verifier(_no_keys), app))
+    return SecurityHeaders(FastPaths(fast_paths(bank), Verifier(_no_keys), app))
 
 
 async def _no_keys() -> dict[str, Any]:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import msgspec
 
 from cinesync.bank import routes
-from cinesync.bank.routes import BODY_BYTES_MAX, KEY_CHARS_MAX, ChargeBody, Desk
+from cinesync.bank.routes import BODY_BYTES_MAX, KEY_CHARS_MAX, Bank, ChargeBody
 from cinesync.chassis.http.fast_path import FastPath, FastRequest, FastResponse, json_response
 
 CHARGE = msgspec.json.Decoder(ChargeBody)
 
 
-def fast_paths(desk: Desk) -> Sequence[FastPath]:
+def fast_paths(bank: Bank) -> Sequence[FastPath]:
     """The one there is. What goes wrong the ordinary route finds out, and tells."""
 
     async def charge(request: FastRequest) -> FastResponse | None:
@@ -20,8 +20,8 @@ def fast_paths(desk: Desk) -> Sequence[FastPath]:
         if body is None or len(request.body) > BODY_BYTES_MAX or not 0 < len(key) <= KEY_CHARS_MAX:
             return None
         try:
-            routes.check(desk, request.header(b"authorization") or "")
-            return json_response(201, await routes.charged(desk, body, key))
+            routes.check(bank, request.header(b"authorization") or "")
+            return json_response(201, await routes.charged(bank, body, key))
         except Exception:  # noqa: BLE001 request again, it is refused again: the key is the same
             return None
 

@@ -11,7 +11,7 @@ STATEMENT_LINES_MAX: Final = 500
 WEBHOOK_ATTEMPTS_MAX: Final = 200
 
 
-class State(StrEnum):
+class BankChargeState(StrEnum):
     """Where a charge is. Captured, declined and cancelled are final."""
 
     PENDING = "pending"
@@ -22,10 +22,10 @@ class State(StrEnum):
 
 
 NEXT: Final = {
-    (State.PENDING, "capture"): State.CAPTURED,
-    (State.ACTION, "capture"): State.CAPTURED,
-    (State.ACTION, "decline"): State.DECLINED,
-    (State.ACTION, "cancel"): State.CANCELLED,
+    (BankChargeState.PENDING, "capture"): BankChargeState.CAPTURED,
+    (BankChargeState.ACTION, "capture"): BankChargeState.CAPTURED,
+    (BankChargeState.ACTION, "decline"): BankChargeState.DECLINED,
+    (BankChargeState.ACTION, "cancel"): BankChargeState.CANCELLED,
 }
 
 
@@ -47,7 +47,7 @@ class UnknownCharge(BankError):
     status = 404
 
 
-class KeyReused(BankError):
+class BankKeyReused(BankError):
     """This key was used before with other parameters."""
 
     status = 409
@@ -72,41 +72,45 @@ class NotAllowed(BankError):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CardBehaviour:
     """What happens to a card: its first state, and which faults go with it."""
 
-    state: State
+    state: BankChargeState
     decline_code: str | None = None
     copies: int = 1
-    told_by_webhook: bool = False
+    by_webhook: bool = False
     webhook_first: bool = False
     answer_hangs: bool = False
 
 
-PLANS: Final = {
-    "tok_approve": Plan(State.CAPTURED),
-    "tok_decline": Plan(State.DECLINED, decline_code="card_declined"),
-    "tok_insufficient_funds": Plan(State.DECLINED, decline_code="insufficient_funds"),
-    "tok_3ds": Plan(State.ACTION),
-    "tok_timeout_then_success": Plan(State.CAPTURED, answer_hangs=True),
-    "tok_success_twice": Plan(State.CAPTURED, copies=2, told_by_webhook=True),
-    "tok_webhook_first": Plan(State.CAPTURED, told_by_webhook=True, webhook_first=True),
-    "tok_late": Plan(State.PENDING),
+BEHAVIOURS: Final = {
+    "tok_approve": CardBehaviour(BankChargeState.CAPTURED),
+    "tok_decline": CardBehaviour(BankChargeState.DECLINED, decline_code="card_declined"),
+    "tok_insufficient_funds": CardBehaviour(
+        BankChargeState.DECLINED, decline_code="insufficient_funds"
+    ),
+    "tok_3ds": CardBehaviour(BankChargeState.ACTION),
+    "tok_timeout_then_success": CardBehaviour(BankChargeState.CAPTURED, answer_hangs=True),
+    "tok_success_twice": CardBehaviour(BankChargeState.CAPTURED, copies=2, by_webhook=True),
+    "tok_webhook_first": CardBehaviour(
+        BankChargeState.CAPTURED, by_webhook=True, webhook_first=True
+    ),
+    "tok_late": CardBehaviour(BankChargeState.PENDING),
 }
 DOWN: Final = "tok_down"
 
 
-def plan_of(token: str) -> Plan:
+def behaviour_of(token: str) -> CardBehaviour:
     """Raises OutOfOrder for `tok_down`, and UnknownToken."""
     if token == DOWN:
         raise OutOfOrder
-    if token not in PLANS:
+    if token not in BEHAVIOURS:
         raise UnknownToken
-    return PLANS[token]
+    return BEHAVIOURS[token]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ChargeRequest:
     """A shop asks for money. `reference` is its idempotency key and its own name for the charge."""
 
     reference: str
@@ -117,18 +121,18 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class BankCharge:
     """One taking of money from a card; a faulty card may be charged twice for one order."""
 
     charge_id: str
     reference: str
     amount_cents: int
     currency: str
-    state: State
+    state: BankChargeState
     decline_code: str | None = None
     return_url: str = ""
 
-    def after(self, step: str) -> "Charge":
+    def after(self, step: str) -> "BankCharge":
         """The charge one step further, or itself when that step is not open to it."""
         state = NEXT.get((self.state, step), self.state)
         return replace(self, state=state)
@@ -144,7 +148,7 @@ class RefundOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StatementEntry:
     """A line of the statement: money in (`capture`) or back out (`refund`), never changed."""
 
     seq: int

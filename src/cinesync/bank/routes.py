@@ -29,27 +29,27 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from cinesync.bank.model import (
     AMOUNT_CENTS_MAX,
     STATEMENT_LINES_MAX,
+    BankCharge,
+    BankChargeState,
     BankError,
-    Charge,
-    Line,
+    ChargeRequest,
     NotAllowed,
-    Order,
     RefundOrder,
-    State,
-    plan_of,
+    StatementEntry,
+    behaviour_of,
 )
-from cinesync.bank.store import Books, Taken
-from cinesync.bank.webhooks import Courier
+from cinesync.bank.store import BankStore, ChargeResult
+from cinesync.bank.webhooks import WebhookSender
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.http.security.client_address import is_from_here
 from cinesync.chassis.http.strict_bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.money import decimals, plain
 
 Cents = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_CENTS_MAX)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+BankReference = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 BODY_BYTES_MAX = 16_384
 KEY_CHARS_MAX = 100
-Key = Annotated[
+IdempotencyKeyHeader = Annotated[
     str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=KEY_CHARS_MAX)
 ]
 
@@ -59,7 +59,7 @@ class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     amount_cents: Cents
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
-    token: Name
+    token: BankReference
     return_url: Annotated[str, msgspec.Meta(max_length=500)] = ""
 
     def __post_init__(self) -> None:
@@ -67,108 +67,110 @@ class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         decimals(self.currency)
 
 
-class RefundBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BankRefundBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a shop sends to give money back."""
 
-    refund_id: Name
-    charge_id: Name
+    refund_id: BankReference
+    charge_id: BankReference
     amount_cents: Cents
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Bank:
     """What the handlers work with."""
 
-    books: Books
-    courier: Courier
-    charges: Batcher[Order, Taken]
+    books: BankStore
+    sender: WebhookSender
+    charges: Batcher[ChargeRequest, ChargeResult]
     secret: str
     public_url: str
     hang_seconds: float
     closing: asyncio.Event
 
-    async def hang(self) -> None:
+    async def never_answer(self) -> None:
         """Longer than any client waits, but not beyond closing time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self.hang_seconds):
                 await self.closing.wait()
 
-    def view(self, charge: Charge) -> dict[str, Any]:
+    def view(self, charge: BankCharge) -> dict[str, Any]:
         """The charge as JSON."""
-        waits = charge.state is State.ACTION
+        waits = charge.state is BankChargeState.ACTION
         confirm_url = f"{self.public_url}/confirm/{charge.charge_id}" if waits else None
         found: dict[str, Any] = msgspec.to_builtins(charge)
         return found | {"confirm_url": confirm_url}
 
 
-TheDesk = NamedDependency[Desk]
+TheBank = NamedDependency[Bank]
 
 
 @post("/charges")
-async def charge(data: JSONBody[ChargeBody], key: Key, desk: TheDesk) -> dict[str, Any]:
+async def charge(
+    data: JSONBody[ChargeBody], key: IdempotencyKeyHeader, bank: TheBank
+) -> dict[str, Any]:
     """Take money. The key is the shop's own name for the payment: `reference` from then on."""
-    return await charged(desk, data, key)
+    return await charged(bank, data, key)
 
 
-async def charged(desk: Desk, body: ChargeBody, key: str) -> dict[str, Any]:
+async def charged(bank: Bank, body: ChargeBody, key: str) -> dict[str, Any]:
     """The charge as JSON. Raises BankError."""
-    plan = plan_of(body.token)
-    order = Order(key, body.amount_cents, body.currency, body.token, body.return_url)
-    taken = await desk.charges.submit(order)
+    plan = behaviour_of(body.token)
+    order = ChargeRequest(key, body.amount_cents, body.currency, body.token, body.return_url)
+    taken = await bank.charges.submit(order)
     if plan.webhook_first:
-        await desk.courier.deliver_of(taken.charge.charge_id)
+        await bank.sender.deliver_of(taken.charge.charge_id)
     if plan.answer_hangs and taken.is_new:
-        await desk.hang()
-    return desk.view(taken.charge)
+        await bank.never_answer()
+    return bank.view(taken.charge)
 
 
 @get("/charges")
-async def charges(reference: FromQuery[str], desk: TheDesk) -> dict[str, Any]:
+async def charges(reference: FromQuery[str], bank: TheBank) -> dict[str, Any]:
     """Every charge made under a reference; empty when the bank never heard of it."""
-    found = await asyncio.to_thread(desk.books.charges, reference)
-    return {"items": [desk.view(one) for one in found]}
+    found = await asyncio.to_thread(bank.books.charges, reference)
+    return {"items": [bank.view(one) for one in found]}
 
 
 @post("/charges/{charge_id:str}/cancel", status_code=200)
-async def cancel(charge_id: FromPath[str], desk: TheDesk) -> dict[str, Any]:
+async def cancel(charge_id: FromPath[str], bank: TheBank) -> dict[str, Any]:
     """Give up a charge that waits for its card holder; the answer tells how it stands now."""
-    return desk.view(await asyncio.to_thread(desk.books.step, charge_id, "cancel"))
+    return bank.view(await asyncio.to_thread(bank.books.step, charge_id, "cancel"))
 
 
 @post("/refunds")
-async def refund(data: JSONBody[RefundBody], desk: TheDesk) -> Line:
+async def refund(data: JSONBody[BankRefundBody], bank: TheBank) -> StatementEntry:
     """Give money back; the same refund_id does it once."""
     order = RefundOrder(data.refund_id, data.charge_id, data.amount_cents)
-    return await asyncio.to_thread(desk.books.refund, order)
+    return await asyncio.to_thread(bank.books.refund, order)
 
 
 @get("/statement")
 async def statement(
-    desk: TheDesk,
+    bank: TheBank,
     after: Annotated[int, QueryParameter(ge=0)] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=STATEMENT_LINES_MAX)] = STATEMENT_LINES_MAX,
 ) -> dict[str, Any]:
     """All money in and out, in order; `next` is the `after` of the following page."""
-    lines = await asyncio.to_thread(desk.books.statement, after, limit)
+    lines = await asyncio.to_thread(bank.books.statement, after, limit)
     return {"items": lines, "next": lines[-1].seq if len(lines) == limit else None}
 
 
 @get("/confirm/{charge_id:str}", media_type=MediaType.HTML)
-async def confirm_page(charge_id: FromPath[str], desk: TheDesk) -> str:
+async def confirm_page(charge_id: FromPath[str], bank: TheBank) -> str:
     """Where a card holder says yes or no (3-D Secure)."""
-    found = await asyncio.to_thread(desk.books.find, charge_id)
+    found = await asyncio.to_thread(bank.books.find, charge_id)
     return _page(found)
 
 
 @post("/confirm/{charge_id:str}", status_code=200)
 async def confirm(
     charge_id: FromPath[str],
-    desk: TheDesk,
+    bank: TheBank,
     data: URLEncodedBody[dict[str, str]],
 ) -> Response[str]:
     """The card holder's answer: `answer` is `yes` or anything else."""
     step = "capture" if data.get("answer") == "yes" else "decline"
-    decided = await asyncio.to_thread(desk.books.step, charge_id, step)
+    decided = await asyncio.to_thread(bank.books.step, charge_id, step)
     if decided.return_url:
         return Redirect(decided.return_url, status_code=303)
     return Response(_page(decided), media_type=MediaType.HTML)
@@ -188,13 +190,15 @@ def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _page(found: Charge) -> str:
+def _page(found: BankCharge) -> str:
     amount = escape(plain(found.amount_cents, found.currency))
     form = (
         '<form method="post"><button name="answer" value="yes">Yes, pay</button> '
         '<button name="answer" value="no">No</button></form>'
     )
-    middle = form if found.state is State.ACTION else f"<p>This payment is {found.state}.</p>"
+    middle = (
+        form if found.state is BankChargeState.ACTION else f"<p>This payment is {found.state}.</p>"
+    )
     return (
         '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">'
         f"<title>Sandbox bank</title><h1>Sandbox bank</h1><p>Pay {amount}?</p>{middle}</html>"
@@ -205,19 +209,23 @@ async def check_key(
     connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
 ) -> None:
     """As `check`."""
-    check(connection.app.state.desk, connection.headers.get("authorization", ""))
+    check(connection.app.state.bank, connection.headers.get("authorization", ""))
 
 
-def check(desk: Desk, authorization: str) -> None:
+def check(bank: Bank, authorization: str) -> None:
     """A shop proves itself with the secret it shares with the bank. Raises NotAllowed."""
-    shown, expected = authorization.encode(), f"Bearer {desk.secret}".encode()
+    shown, expected = authorization.encode(), f"Bearer {bank.secret}".encode()
     if not hmac.compare_digest(shown, expected):  # of texts, it takes ASCII only
         raise NotAllowed
 
 
 def explain(_request: Request[Any, Any, Any], error: BankError) -> Response[dict[str, str]]:
     """A refusal as JSON; `code` is for programs."""
-    body = {"code": type(error).__name__, "title": error.__doc__ or "", "detail": str(error)}
+    body = {
+        "code": type(error).__name__.removeprefix("Bank"),
+        "title": error.__doc__ or "",
+        "detail": str(error),
+    }
     return Response(body, status_code=error.status)
 
 

@@ -12,17 +12,17 @@ import msgspec
 from cinesync.bank.model import (
     STATEMENT_LINES_MAX,
     WEBHOOK_ATTEMPTS_MAX,
+    BankCharge,
+    BankChargeState,
     BankError,
-    Charge,
-    KeyReused,
-    Line,
-    Order,
-    Plan,
+    BankKeyReused,
+    CardBehaviour,
+    ChargeRequest,
     RefundOrder,
     RefundTooLarge,
-    State,
+    StatementEntry,
     UnknownCharge,
-    plan_of,
+    behaviour_of,
 )
 from cinesync.chassis import clock
 
@@ -61,10 +61,10 @@ class Delays:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ChargeResult:
     """A charge, and whether this order made it or an earlier one with the same key."""
 
-    charge: Charge
+    charge: BankCharge
     is_new: bool
 
 
@@ -77,7 +77,7 @@ class Webhook:
     attempts: int
 
 
-class Books:
+class BankStore:
     """One connection behind a lock; call it from a worker thread, each call is a transaction."""
 
     def __init__(self, path: Path, delays: Delays) -> None:
@@ -103,22 +103,22 @@ class Books:
                 raise
             self._connection.execute("COMMIT")
 
-    def charge(self, orders: Sequence[Order]) -> list[Taken | BankError]:
+    def charge(self, orders: Sequence[ChargeRequest]) -> list[ChargeResult | BankError]:
         """Takes money for many orders with one fsync; a repeated order gets its first answer."""
         with self._transaction() as connection:
             return [_charge(connection, order, self._delays) for order in orders]
 
-    def charges(self, reference: str) -> list[Charge]:
+    def charges(self, reference: str) -> list[BankCharge]:
         """All that was done under a reference, the oldest first."""
         with self._lock:
             return _charges(self._connection, reference)
 
-    def find(self, charge_id: str) -> Charge:
+    def find(self, charge_id: str) -> BankCharge:
         """Raises UnknownCharge."""
         with self._lock:
             return _find(self._connection, charge_id)
 
-    def step(self, charge_id: str, step: str) -> Charge:
+    def step(self, charge_id: str, step: str) -> BankCharge:
         """Captures, declines or cancels if the charge's state allows it. Raises UnknownCharge."""
         with self._transaction() as connection:
             charge = _find(connection, charge_id)
@@ -129,16 +129,16 @@ class Books:
         with self._transaction() as connection:
             due = _due(connection)
             for charge in due:
-                step = "capture" if charge.state is State.PENDING else "cancel"
+                step = "capture" if charge.state is BankChargeState.PENDING else "cancel"
                 _step(connection, charge, step, self._delays)
             return len(due)
 
-    def refund(self, order: RefundOrder) -> Line:
+    def refund(self, order: RefundOrder) -> StatementEntry:
         """Raises UnknownCharge, KeyReused, RefundTooLarge."""
         with self._transaction() as connection:
             return _refund(connection, order)
 
-    def statement(self, after: int, limit: int) -> list[Line]:
+    def statement(self, after: int, limit: int) -> list[StatementEntry]:
         """Lines after `after`, in the order the money moved."""
         with self._lock:
             rows = self._connection.execute(
@@ -146,7 +146,7 @@ class Books:
                 " at_seconds FROM lines WHERE seq > ? ORDER BY seq LIMIT ?",
                 (after, min(limit, STATEMENT_LINES_MAX)),
             )
-            return [Line(*row) for row in rows]
+            return [StatementEntry(*row) for row in rows]
 
     def webhooks_due(self, limit: int) -> list[Webhook]:
         """Notices to send now, the most overdue first."""
@@ -181,7 +181,7 @@ class Books:
             )
 
 
-def _charges(connection: sqlite3.Connection, reference: str) -> list[Charge]:
+def _charges(connection: sqlite3.Connection, reference: str) -> list[BankCharge]:
     rows = connection.execute(
         f"SELECT {CHARGE_COLUMNS} FROM charges WHERE reference = ? ORDER BY copy",  # noqa: S608 a constant
         (reference,),
@@ -189,7 +189,7 @@ def _charges(connection: sqlite3.Connection, reference: str) -> list[Charge]:
     return [_as_charge(row) for row in rows]
 
 
-def _find(connection: sqlite3.Connection, charge_id: str) -> Charge:
+def _find(connection: sqlite3.Connection, charge_id: str) -> BankCharge:
     row = connection.execute(
         f"SELECT {CHARGE_COLUMNS} FROM charges WHERE charge_id = ?",  # noqa: S608 a constant
         (charge_id,),
@@ -199,7 +199,7 @@ def _find(connection: sqlite3.Connection, charge_id: str) -> Charge:
     return _as_charge(row)
 
 
-def _due(connection: sqlite3.Connection) -> list[Charge]:
+def _due(connection: sqlite3.Connection) -> list[BankCharge]:
     rows = connection.execute(
         f"SELECT {CHARGE_COLUMNS} FROM charges"  # noqa: S608 a constant
         " WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT 100",
@@ -208,14 +208,22 @@ def _due(connection: sqlite3.Connection) -> list[Charge]:
     return [_as_charge(row) for row in rows]
 
 
-def _as_charge(row: tuple[str, str, int, str, str, str | None, str]) -> Charge:
+def _as_charge(row: tuple[str, str, int, str, str, str | None, str]) -> BankCharge:
     charge_id, reference, amount_cents, currency, state, decline_code, return_url = row
-    return Charge(
-        charge_id, reference, amount_cents, currency, State(state), decline_code, return_url
+    return BankCharge(
+        charge_id,
+        reference,
+        amount_cents,
+        currency,
+        BankChargeState(state),
+        decline_code,
+        return_url,
     )
 
 
-def _charge(connection: sqlite3.Connection, order: Order, delays: Delays) -> Taken | BankError:
+def _charge(
+    connection: sqlite3.Connection, order: ChargeRequest, delays: Delays
+) -> ChargeResult | BankError:
     earlier = connection.execute(
         "SELECT amount_cents, currency, token FROM charges WHERE reference = ? AND copy = 0",
         (order.reference,),
@@ -223,20 +231,26 @@ def _charge(connection: sqlite3.Connection, order: Order, delays: Delays) -> Tak
     if earlier is not None:
         same = earlier == (order.amount_cents, order.currency, order.token)
         return (
-            Taken(_charges(connection, order.reference)[0], is_new=False) if same else KeyReused()
+            ChargeResult(_charges(connection, order.reference)[0], is_new=False)
+            if same
+            else BankKeyReused()
         )
     try:
-        plan = plan_of(order.token)
+        plan = behaviour_of(order.token)
     except BankError as error:
         return error
     copies = [_open(connection, order, plan, copy, delays) for copy in range(plan.copies)]
-    return Taken(copies[0], is_new=True)
+    return ChargeResult(copies[0], is_new=True)
 
 
 def _open(
-    connection: sqlite3.Connection, order: Order, plan: Plan, copy: int, delays: Delays
-) -> Charge:
-    charge = Charge(
+    connection: sqlite3.Connection,
+    order: ChargeRequest,
+    plan: CardBehaviour,
+    copy: int,
+    delays: Delays,
+) -> BankCharge:
+    charge = BankCharge(
         _new_charge_id(),
         order.reference,
         order.amount_cents,
@@ -261,9 +275,9 @@ def _open(
             _due_at(plan.state, delays),
         ),
     )
-    if charge.state is State.CAPTURED:
+    if charge.state is BankChargeState.CAPTURED:
         _write_line(connection, "capture", charge.charge_id, charge, charge.amount_cents)
-    if plan.told_by_webhook:
+    if plan.by_webhook:
         _notify(connection, charge, delays)
     return charge
 
@@ -272,33 +286,38 @@ def _new_charge_id() -> str:
     return f"ch_{clock.new_id().hex}"
 
 
-def _due_at(state: State, delays: Delays) -> float | None:
-    waits = {State.PENDING: delays.late_seconds, State.ACTION: delays.confirm_seconds}
+def _due_at(state: BankChargeState, delays: Delays) -> float | None:
+    waits = {
+        BankChargeState.PENDING: delays.late_seconds,
+        BankChargeState.ACTION: delays.confirm_seconds,
+    }
     return clock.now().timestamp() + waits[state] if state in waits else None
 
 
-def _step(connection: sqlite3.Connection, charge: Charge, step: str, delays: Delays) -> Charge:
+def _step(
+    connection: sqlite3.Connection, charge: BankCharge, step: str, delays: Delays
+) -> BankCharge:
     moved = charge.after(step)
     if moved.state is charge.state:
         return charge
-    if moved.state is not State.CAPTURED:
+    if moved.state is not BankChargeState.CAPTURED:
         moved = replace(moved, decline_code=f"confirmation_{moved.state}")
     connection.execute(
         "UPDATE charges SET state = ?, decline_code = ?, due_at = NULL WHERE charge_id = ?",
         (moved.state, moved.decline_code, moved.charge_id),
     )
-    if moved.state is State.CAPTURED:
+    if moved.state is BankChargeState.CAPTURED:
         _write_line(connection, "capture", moved.charge_id, moved, moved.amount_cents)
     _notify(connection, moved, delays)
     return moved
 
 
-def _refund(connection: sqlite3.Connection, order: RefundOrder) -> Line:
+def _refund(connection: sqlite3.Connection, order: RefundOrder) -> StatementEntry:
     charge = _find(connection, order.charge_id)
     earlier = _line(connection, order.refund_id)
     if earlier is not None:
         if (earlier.charge_id, earlier.amount_cents) != (order.charge_id, order.amount_cents):
-            raise KeyReused
+            raise BankKeyReused
         return earlier
     left_cents: int = connection.execute(
         "SELECT COALESCE(SUM(CASE kind WHEN 'capture' THEN amount_cents ELSE -amount_cents END), 0)"
@@ -310,18 +329,18 @@ def _refund(connection: sqlite3.Connection, order: RefundOrder) -> Line:
     return _write_line(connection, "refund", order.refund_id, charge, order.amount_cents)
 
 
-def _line(connection: sqlite3.Connection, entry_id: str) -> Line | None:
+def _line(connection: sqlite3.Connection, entry_id: str) -> StatementEntry | None:
     row = connection.execute(
         "SELECT seq, kind, entry_id, charge_id, reference, amount_cents, currency, at_seconds"
         " FROM lines WHERE entry_id = ?",
         (entry_id,),
     ).fetchone()
-    return None if row is None else Line(*row)
+    return None if row is None else StatementEntry(*row)
 
 
 def _write_line(
-    connection: sqlite3.Connection, kind: str, entry_id: str, charge: Charge, amount_cents: int
-) -> Line:
+    connection: sqlite3.Connection, kind: str, entry_id: str, charge: BankCharge, amount_cents: int
+) -> StatementEntry:
     at_seconds = clock.now().timestamp()
     entry = (kind, entry_id, charge.charge_id, charge.reference, amount_cents, charge.currency)
     cursor = connection.execute(
@@ -329,10 +348,10 @@ def _write_line(
         " at_seconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (*entry, at_seconds),
     )
-    return Line(int(cursor.lastrowid or 0), *entry, at_seconds)
+    return StatementEntry(int(cursor.lastrowid or 0), *entry, at_seconds)
 
 
-def _notify(connection: sqlite3.Connection, charge: Charge, delays: Delays) -> None:
+def _notify(connection: sqlite3.Connection, charge: BankCharge, delays: Delays) -> None:
     """One notice per charge: each charge is told of once, when it is decided."""
     body = msgspec.json.encode(
         {"event_id": f"evt_{charge.charge_id}", "type": f"charge.{charge.state}", "charge": charge}

@@ -5,18 +5,18 @@ import asyncio
 import httpx
 
 from cinesync.bank.model import retry_seconds, sign
-from cinesync.bank.store import Books, Webhook
+from cinesync.bank.store import BankStore, Webhook
 from cinesync.chassis import background, clock
 
 BATCH_MAX = 50
 HTTP_OK = range(200, 300)
 
 
-class Courier:
+class WebhookSender:
     """Delivers at least once: a notice leaves the queue only after a 2xx answer."""
 
     def __init__(
-        self, books: Books, client: httpx.AsyncClient, url: str, secret: str, retry: float
+        self, books: BankStore, client: httpx.AsyncClient, url: str, secret: str, retry: float
     ) -> None:
         self._books = books
         self._client = client

@@ -18,17 +18,17 @@ from cinesync.payment import routes
 from cinesync.payment.attention import attention_routes
 from cinesync.payment.event_handlers import HANDLERS
 from cinesync.payment.fast_path import fast_paths
-from cinesync.payment.gateways import Gateway
-from cinesync.payment.gateways.sandbox import SANDBOX, Sandbox
+from cinesync.payment.gateways import PaymentGateway
+from cinesync.payment.gateways.sandbox import SANDBOX, SandboxGateway
 from cinesync.payment.gateways.stripe import open_stripe
-from cinesync.payment.hold_client import Holds
+from cinesync.payment.hold_client import HoldClient
 from cinesync.payment.metrics import measures
-from cinesync.payment.model import Limits, Patience
-from cinesync.payment.payment_processor import Cashier
+from cinesync.payment.model import PaymentLimits, RetryPolicy
+from cinesync.payment.payment_processor import PaymentProcessor
 from cinesync.payment.personal_data import personal_data_router
-from cinesync.payment.provider_catch_up import CatchUp
+from cinesync.payment.provider_catch_up import ProviderCatchUp
 from cinesync.payment.provider_health import PROBE_SECONDS, ProviderHealth
-from cinesync.payment.reconciler import Sweep
+from cinesync.payment.reconciler import Reconciler
 
 # https://docs.stripe.com/keys and https://docs.stripe.com/webhooks
 STRIPE_API_KEY = Secret(bytes_min=0, prefixes=("sk_test_", "sk_live_", "rk_test_", "rk_live_"))
@@ -116,17 +116,17 @@ class Settings:
             if getattr(self, name) < 1:
                 raise chassis_settings.SettingsError(f"{name.upper()} must be at least 1")
 
-    def limits(self) -> Limits:
+    def limits(self) -> PaymentLimits:
         """How often a payment may fail."""
-        return Limits(
+        return PaymentLimits(
             attempts_per_hold=self.payment_attempts_per_hold,
             failures_per_address=self.payment_failures_per_address,
             failure_window_seconds=self.payment_failure_window_seconds,
         )
 
-    def patience(self) -> Patience:
+    def retry_policy(self) -> RetryPolicy:
         """The sweep's timing."""
-        return Patience(
+        return RetryPolicy(
             first_check_seconds=self.payment_first_check_seconds,
             retry_seconds=self.payment_retry_seconds,
             ask_before_seconds=self.payment_ask_before_seconds,
@@ -138,18 +138,20 @@ def build(environ: Mapping[str, str]) -> Service:
     """The payment service."""
     settings = chassis_settings.load(Settings, environ)
     db = open_database(settings.database_url, application="cinesync payment")
-    holds = Holds(HttpClient(settings.booking_url, settings.booking_timeout_seconds))
+    holds = HoldClient(HttpClient(settings.booking_url, settings.booking_timeout_seconds))
     gateways = build_gateways(settings)
     intake = Intake()
     is_real = SANDBOX not in gateways
     log.info("payment.providers", providers=sorted(gateways), takes_real_money=is_real)
-    cashier = Cashier(db, gateways, holds, settings.patience(), settings.limits(), intake)
+    processor = PaymentProcessor(
+        db, gateways, holds, settings.retry_policy(), settings.limits(), intake
+    )
     sweeps = [
-        Sweep(
+        Reconciler(
             db=db,
             gateway=gateway,
-            cashier=cashier,
-            patience=settings.patience(),
+            processor=processor,
+            retry_policy=settings.retry_policy(),
             refund_retry_seconds=settings.refund_retry_seconds,
             poll_seconds=settings.payment_poll_seconds,
             refund_attempts_max=settings.refund_attempts_max,
@@ -157,26 +159,31 @@ def build(environ: Mapping[str, str]) -> Service:
         for gateway in gateways.values()
     ]
     pause_seconds = settings.payment_catch_up_seconds
-    catch_ups = [CatchUp(gateway, cashier, pause_seconds) for gateway in gateways.values()]
+    catch_ups = [
+        ProviderCatchUp(gateway, processor, pause_seconds) for gateway in gateways.values()
+    ]
     providers = [ProviderHealth(gateway) for gateway in gateways.values()]
     addresses = ClientAddresses(
         settings.trusted_proxies, settings.secret_key, key=settings.visitor_key
     )
-    desk = routes.Desk(db, cashier, settings.shop_url, addresses)
+    context = routes.PaymentContext(db, processor, settings.shop_url, addresses)
     return Service(
         name="payment",
         database=db,
         routes=[
-            *routes.routes(desk),
+            *routes.routes(context),
             *attention_routes(db),
             personal_data_router(db),
             audit_log_route("payment", db),
         ],
-        fast_paths=fast_paths(desk),
+        fast_paths=fast_paths(context),
         migrations="cinesync.payment.migrations",
         handlers=HANDLERS,
         background=[
-            *(Loop(f"payment.sweep.{sweep.gateway.name}", sweep.run) for sweep in sweeps),
+            *(
+                Loop(f"payment.sweep.{reconciler.gateway.name}", reconciler.run)
+                for reconciler in sweeps
+            ),
             *(
                 Loop(f"payment.catch_up.{one.gateway.name}", one.run, pause_seconds)
                 for one in catch_ups
@@ -187,20 +194,22 @@ def build(environ: Mapping[str, str]) -> Service:
         vital=["payment.relay"],
         measures=measures(db),
         intake=intake,
-        close=[cashier.close, holds.close, *(gateway.close for gateway in gateways.values())],
+        close=[processor.close, holds.close, *(gateway.close for gateway in gateways.values())],
     )
 
 
-def build_gateways(settings: Settings) -> dict[str, Gateway]:
+def build_gateways(settings: Settings) -> dict[str, PaymentGateway]:
     """The providers that are configured, by name: with a real one there is no sandbox.
 
     The sandbox's cards are known to all: beside a real provider they would be free tickets.
     """
-    gateways: list[Gateway] = []
+    gateways: list[PaymentGateway] = []
     if settings.bank_url and not settings.stripe_secret_key:
         key = {"authorization": f"Bearer {settings.bank_secret}"}
         bank = HttpClient(settings.bank_url, settings.provider_timeout_seconds, key)
-        gateways.append(Sandbox(bank, settings.bank_secret, settings.payment_absent_after_seconds))
+        gateways.append(
+            SandboxGateway(bank, settings.bank_secret, settings.payment_absent_after_seconds)
+        )
     if settings.stripe_secret_key:
         gateways.append(
             open_stripe(

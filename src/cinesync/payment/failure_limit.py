@@ -10,7 +10,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from cinesync.chassis import clock
-from cinesync.payment.model import Limits, TooManyFailures
+from cinesync.payment.model import PaymentLimits, TooManyFailures
 
 ADDRESSES_MAX: Final = 10_000
 
@@ -18,7 +18,9 @@ ADDRESSES_MAX: Final = 10_000
 class FailureLimit:
     """One per process. `now` is in seconds of any clock that does not jump."""
 
-    def __init__(self, limits: Limits, now: Callable[[], float] = clock.monotonic_seconds) -> None:
+    def __init__(
+        self, limits: PaymentLimits, now: Callable[[], float] = clock.monotonic_seconds
+    ) -> None:
         self._limits = limits
         self._now = now
         self._failures: LRUCache[str, deque[float]] = LRUCache(ADDRESSES_MAX)

@@ -20,7 +20,7 @@ PAYABLE: Final = "held"
 PAID: Final = "confirmed"
 
 
-class Question(msgspec.Struct, frozen=True):
+class HoldQuery(msgspec.Struct, frozen=True):
     """One customer's own hold, asked for with the customer's own access token."""
 
     hold_id: UUID
@@ -44,7 +44,7 @@ class _Items(msgspec.Struct, frozen=True):
     items: list[_Item]
 
 
-class Holds:
+class HoldClient:
     """Payments that begin together ask together."""
 
     def __init__(self, booking: HttpClient) -> None:
@@ -53,14 +53,14 @@ class Holds:
 
     async def read(self, hold_id: UUID, token: str) -> Hold:
         """Raises UnknownHold, HoldNotPayable, Unauthorized, Forbidden, BookingAway."""
-        return await self._questions.submit(Question(hold_id, token))
+        return await self._questions.submit(HoldQuery(hold_id, token))
 
     async def close(self) -> None:
         """Finish what is asked, and hang up."""
         await self._questions.close()
         await self._booking.close()
 
-    async def _ask(self, questions: Sequence[Question]) -> Sequence[Hold | Exception]:
+    async def _ask(self, questions: Sequence[HoldQuery]) -> Sequence[Hold | Exception]:
         try:
             answer = await self._booking.call("POST", PATH, body={"items": questions})
         except NoResponse as error:

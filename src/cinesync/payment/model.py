@@ -17,13 +17,13 @@ KEY_LENGTH_MAX: Final = 255
 FREE: Final = "free"  # the provider of payments of nothing
 
 
-class AuditAction(StrEnum):
+class PaymentAuditAction(StrEnum):
     """What the audit log of this service tells of."""
 
     REFUND_RETRIED = "refund.retried"
 
 
-class Status(StrEnum):
+class PaymentStatus(StrEnum):
     """How far a payment is."""
 
     PENDING = "pending"
@@ -33,7 +33,7 @@ class Status(StrEnum):
     REFUNDED = "refunded"
 
 
-class Cause(StrEnum):
+class PaymentCause(StrEnum):
     """What moves a payment. A refund that fails after it was made comes back."""
 
     CAPTURED = "captured"
@@ -45,16 +45,22 @@ class Cause(StrEnum):
 
 
 NEXT: Final = {
-    (Status.PENDING, Cause.CAPTURED): Status.SUCCESS,
-    (Status.PENDING, Cause.DECLINED): Status.FAILED,
-    (Status.SUCCESS, Cause.REFUNDED_IN_PART): Status.PARTIALLY_REFUNDED,
-    (Status.SUCCESS, Cause.REFUNDED_WHOLE): Status.REFUNDED,
-    (Status.PARTIALLY_REFUNDED, Cause.REFUNDED_IN_PART): Status.PARTIALLY_REFUNDED,
-    (Status.PARTIALLY_REFUNDED, Cause.REFUNDED_WHOLE): Status.REFUNDED,
-    (Status.REFUNDED, Cause.REFUND_FAILED_IN_PART): Status.PARTIALLY_REFUNDED,
-    (Status.REFUNDED, Cause.REFUND_FAILED_WHOLE): Status.SUCCESS,
-    (Status.PARTIALLY_REFUNDED, Cause.REFUND_FAILED_IN_PART): Status.PARTIALLY_REFUNDED,
-    (Status.PARTIALLY_REFUNDED, Cause.REFUND_FAILED_WHOLE): Status.SUCCESS,
+    (PaymentStatus.PENDING, PaymentCause.CAPTURED): PaymentStatus.SUCCESS,
+    (PaymentStatus.PENDING, PaymentCause.DECLINED): PaymentStatus.FAILED,
+    (PaymentStatus.SUCCESS, PaymentCause.REFUNDED_IN_PART): PaymentStatus.PARTIALLY_REFUNDED,
+    (PaymentStatus.SUCCESS, PaymentCause.REFUNDED_WHOLE): PaymentStatus.REFUNDED,
+    (
+        PaymentStatus.PARTIALLY_REFUNDED,
+        PaymentCause.REFUNDED_IN_PART,
+    ): PaymentStatus.PARTIALLY_REFUNDED,
+    (PaymentStatus.PARTIALLY_REFUNDED, PaymentCause.REFUNDED_WHOLE): PaymentStatus.REFUNDED,
+    (PaymentStatus.REFUNDED, PaymentCause.REFUND_FAILED_IN_PART): PaymentStatus.PARTIALLY_REFUNDED,
+    (PaymentStatus.REFUNDED, PaymentCause.REFUND_FAILED_WHOLE): PaymentStatus.SUCCESS,
+    (
+        PaymentStatus.PARTIALLY_REFUNDED,
+        PaymentCause.REFUND_FAILED_IN_PART,
+    ): PaymentStatus.PARTIALLY_REFUNDED,
+    (PaymentStatus.PARTIALLY_REFUNDED, PaymentCause.REFUND_FAILED_WHOLE): PaymentStatus.SUCCESS,
 }
 
 
@@ -167,7 +173,7 @@ class Unsettled(PaymentError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """When the sweep asks about a pending payment, in seconds.
 
     First after `first_check`, then with pauses that grow by `retry` each time; also `ask_before`
@@ -182,7 +188,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class PaymentLimits:
     """How often a payment may fail: for one hold, and from one address within the window."""
 
     attempts_per_hold: int = 10
@@ -198,7 +204,7 @@ class ChargeState(StrEnum):
     DECLINED = "declined"
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderCharge(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's taking of money. `charge_id` is the provider's name for it."""
 
     charge_id: str
@@ -209,12 +215,12 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     confirm_url: str = ""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became known of a payment: its charges, or that there is none and why."""
 
     provider: str
     payment_id: UUID
-    charges: Sequence[Charge] = ()
+    charges: Sequence[ProviderCharge] = ()
     absent_reason: str = ""
 
 
@@ -223,7 +229,7 @@ class ProviderEvent:
     """A provider's notice. `provider_event_id` makes its repetitions harmless."""
 
     provider_event_id: str
-    report: Report
+    report: ProviderReport
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,7 +241,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class Begin(msgspec.Struct, frozen=True, kw_only=True):
+class StartPayment(msgspec.Struct, frozen=True, kw_only=True):
     """A customer wants to pay. `fingerprint` tells two uses of one key apart."""
 
     payment_id: UUID
@@ -266,7 +272,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     amount_cents: int
     currency: str
-    status: Status
+    status: PaymentStatus
     created_at: datetime
     idempotency_key: str = ""
     fingerprint: str = ""
@@ -279,7 +285,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     trace: str = ""
     occupies_hold: bool = True
 
-    def after(self, cause: Cause) -> "Payment":
+    def after(self, cause: PaymentCause) -> "Payment":
         """The payment one step on, or itself when the step is not open: what is decided stays."""
         return replace(self, status=NEXT.get((self.status, cause), self.status))
 
@@ -288,7 +294,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         refunded_cents = self.refunded_cents + amount_cents
         assert refunded_cents <= self.amount_cents, "no more goes back than came in"
         whole = refunded_cents == self.amount_cents
-        moved = self.after(Cause.REFUNDED_WHOLE if whole else Cause.REFUNDED_IN_PART)
+        moved = self.after(PaymentCause.REFUNDED_WHOLE if whole else PaymentCause.REFUNDED_IN_PART)
         occupies = moved.occupies_hold and not whole
         return replace(moved, refunded_cents=refunded_cents, occupies_hold=occupies)
 
@@ -300,7 +306,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         """Counts money that went back and came to us again."""
         refunded_cents = self.refunded_cents - amount_cents
         assert refunded_cents >= 0, "only what went back can come again"
-        cause = Cause.REFUND_FAILED_IN_PART if refunded_cents else Cause.REFUND_FAILED_WHOLE
+        cause = (
+            PaymentCause.REFUND_FAILED_IN_PART
+            if refunded_cents
+            else PaymentCause.REFUND_FAILED_WHOLE
+        )
         return replace(self.after(cause), refunded_cents=refunded_cents)
 
 
@@ -329,7 +339,7 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefundAsk:
+class RefundRequest:
     """Someone wants a payment's money back."""
 
     source: str
@@ -338,42 +348,42 @@ class RefundAsk:
     reason: str
 
 
-class Judged(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True):
     """A payment after a report, and the money that this report brought to light."""
 
     payment: Payment
-    captures: Sequence[Charge]
-    surplus: Sequence[Charge]
+    captures: Sequence[ProviderCharge]
+    surplus: Sequence[ProviderCharge]
 
 
-def judge(payment: Payment, known: Collection[str], report: Report) -> Judged:
+def decide(payment: Payment, known: Collection[str], report: ProviderReport) -> Decision:
     """Fold a report in, in whatever order and however often reports come.
 
     The first capture of the right amount decides a pending payment; every other capture,
     also of a payment that failed before, is surplus. `known` are the captures seen before.
     """
-    captures: list[Charge] = []
-    surplus: list[Charge] = []
+    captures: list[ProviderCharge] = []
+    surplus: list[ProviderCharge] = []
     for charge in report.charges:
         if charge.state is not ChargeState.CAPTURED or charge.charge_id in known:
             continue
         captures.append(charge)
-        if payment.status is Status.PENDING and _pays(payment, charge):
+        if payment.status is PaymentStatus.PENDING and _pays(payment, charge):
             payment = replace(
-                payment.after(Cause.CAPTURED), charge_id=charge.charge_id, confirm_url=""
+                payment.after(PaymentCause.CAPTURED), charge_id=charge.charge_id, confirm_url=""
             )
         else:
             surplus.append(charge)
-    if payment.status is Status.PENDING:
+    if payment.status is PaymentStatus.PENDING:
         payment = _without_capture(payment, report)
-    return Judged(payment, captures, surplus)
+    return Decision(payment, captures, surplus)
 
 
-def _pays(payment: Payment, charge: Charge) -> bool:
+def _pays(payment: Payment, charge: ProviderCharge) -> bool:
     return (charge.amount_cents, charge.currency) == (payment.amount_cents, payment.currency)
 
 
-def _without_capture(payment: Payment, report: Report) -> Payment:
+def _without_capture(payment: Payment, report: ProviderReport) -> Payment:
     """Wait while any charge may still be captured; fail when none can."""
     waiting = [charge for charge in report.charges if charge.state is ChargeState.WAITING]
     if waiting:
@@ -388,33 +398,33 @@ def _without_capture(payment: Payment, report: Report) -> Payment:
     if not report.charges and not reason:
         return payment
     return replace(
-        payment.after(Cause.DECLINED),
+        payment.after(PaymentCause.DECLINED),
         failure_reason=reason or "wrong_amount",
         confirm_url="",
         occupies_hold=False,
     )
 
 
-def why_not(open_payment: Payment) -> Problem:
+def refusal_of(open_payment: Payment) -> Problem:
     """What to tell who wants to pay for a hold that this payment occupies."""
     known = {"payment_id": open_payment.payment_id}
-    if open_payment.status is Status.PENDING:
+    if open_payment.status is PaymentStatus.PENDING:
         return PaymentUnderway(**known)
-    if open_payment.status is Status.FAILED:
+    if open_payment.status is PaymentStatus.FAILED:
         return TooManyAttempts()
     return AlreadyPaid(**known, booking_id=open_payment.hold_id)
 
 
-def refund_for(payment: Payment, ask: RefundAsk, refund_id: UUID) -> Refund | None:
+def refund_for(payment: Payment, ask: RefundRequest, refund_id: UUID) -> Refund | None:
     """The refund an ask comes to: never more than is left; None when nothing is.
 
     Raises Unsettled while the payment is undecided.
     """
-    if payment.status is Status.PENDING:
+    if payment.status is PaymentStatus.PENDING:
         raise Unsettled(payment_id=payment.payment_id)
     left_cents = payment.amount_cents - payment.refund_asked_cents
     amount_cents = min(ask.amount_cents, left_cents)
-    if payment.status is Status.FAILED or amount_cents <= 0:
+    if payment.status is PaymentStatus.FAILED or amount_cents <= 0:
         return None
     return Refund(
         refund_id=refund_id,
@@ -428,9 +438,9 @@ def refund_for(payment: Payment, ask: RefundAsk, refund_id: UUID) -> Refund | No
     )
 
 
-def surplus_refund(payment: Payment, charge: Charge, refund_id: UUID) -> Refund:
+def surplus_refund(payment: Payment, charge: ProviderCharge, refund_id: UUID) -> Refund:
     """Gives a capture back that its payment did not need."""
-    late = payment.status is Status.FAILED
+    late = payment.status is PaymentStatus.FAILED
     return Refund(
         refund_id=refund_id,
         source=f"charge:{payment.provider}:{charge.charge_id}",

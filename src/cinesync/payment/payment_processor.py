@@ -13,22 +13,28 @@ from cinesync.chassis.http.security.client_address import UNKNOWN
 from cinesync.chassis.problems import Problem
 from cinesync.payment import refund_service, service, store
 from cinesync.payment.failure_limit import FailureLimit
-from cinesync.payment.gateways import ChargeOrder, Gateway, GatewayAway, GatewayRefused, Notice
-from cinesync.payment.hold_client import Holds
+from cinesync.payment.gateways import (
+    ChargeOrder,
+    GatewayAway,
+    GatewayRefused,
+    PaymentGateway,
+    ProviderNotice,
+)
+from cinesync.payment.hold_client import HoldClient
 from cinesync.payment.model import (
     FREE,
-    Begin,
-    Charge,
     ChargeState,
     Hold,
     KeyReused,
-    Limits,
-    Patience,
     Payment,
+    PaymentLimits,
+    PaymentStatus,
     PaymentUnderway,
+    ProviderCharge,
     ProviderEvent,
-    Report,
-    Status,
+    ProviderReport,
+    RetryPolicy,
+    StartPayment,
     TokenMissing,
     UnknownPayment,
     UnknownProvider,
@@ -39,7 +45,7 @@ from cinesync.payment.refund_model import ProviderDispute, ProviderRefund
 log = telemetry.get_logger(__name__)
 
 
-class PayOrder(msgspec.Struct, frozen=True, kw_only=True):
+class PaymentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a customer asks for. `bearer` is the access token they showed."""
 
     customer_id: UUID
@@ -62,22 +68,22 @@ class PayOrder(msgspec.Struct, frozen=True, kw_only=True):
         return fingerprint(str(self.hold_id), self.provider, self.token)
 
 
-class Cashier:
+class PaymentProcessor:
     """One per process; concurrent payments share transactions."""
 
     def __init__(
         self,
         db: Database,
-        gateways: Mapping[str, Gateway],
-        holds: Holds,
-        patience: Patience,
-        limits: Limits = service.LIMITS,
+        gateways: Mapping[str, PaymentGateway],
+        holds: HoldClient,
+        retry_policy: RetryPolicy,
+        limits: PaymentLimits = service.LIMITS,
         intake: Intake | None = None,
     ) -> None:
         self._db = db
         self._gateways = gateways
         self._holds = holds
-        self._patience = patience
+        self._patience = retry_policy
         self._intake = intake or Intake()
         self._limits = limits
         self._failures = FailureLimit(limits)
@@ -85,7 +91,7 @@ class Cashier:
         self._reports = Batcher("payment settle", self._settle_batch)
         self._events = Batcher("payment webhooks", self._receive_batch)
 
-    async def pay(self, order: PayOrder) -> Payment:
+    async def pay(self, order: PaymentRequest) -> Payment:
         """The payment, decided or still pending; the same one for a repeated order.
 
         Raises KeyReused, UnknownProvider, TokenMissing, AlreadyPaid, PaymentUnderway,
@@ -102,7 +108,7 @@ class Cashier:
             if order.key not in earlier:
                 raise
             return _repeated(earlier[order.key], order)
-        begin = Begin(
+        begin = StartPayment(
             payment_id=clock.new_id(),
             customer_id=order.customer_id,
             idempotency_key=order.idempotency_key,
@@ -112,12 +118,12 @@ class Cashier:
             trace=telemetry.current_trace(),
         )
         payment = await self._begin(begin)
-        if payment.status is not Status.PENDING or gateway is None:
+        if payment.status is not PaymentStatus.PENDING or gateway is None:
             return payment
         # A repetition asks the provider too: whoever began may have been killed before it did,
         # and under the payment's id the provider charges once.
         payment = await self._charge(gateway, payment, order)
-        if payment.status is Status.FAILED:
+        if payment.status is PaymentStatus.FAILED:
             self._failures.note(order.address)
         return payment
 
@@ -127,11 +133,11 @@ class Cashier:
         return self._default.name if self._default else ""
 
     @property
-    def _default(self) -> Gateway | None:
+    def _default(self) -> PaymentGateway | None:
         """The provider of who names none."""
         return next(iter(self._gateways.values()), None)
 
-    async def _begin(self, begin: Begin) -> Payment:
+    async def _begin(self, begin: StartPayment) -> Payment:
         """Raises PaymentUnderway, unless the other one waits for its card holder, who is here."""
         try:
             return await self._begins.submit(begin)
@@ -143,9 +149,13 @@ class Cashier:
     async def _give_up(self, payment_id: UUID) -> bool:
         """Cancels a payment that its card holder has not confirmed; whether it was one."""
         payment = await self._db.run_one(store.find_payment, payment_id)
-        if payment is None or not payment.confirm_url or payment.status is not Status.PENDING:
+        if (
+            payment is None
+            or not payment.confirm_url
+            or payment.status is not PaymentStatus.PENDING
+        ):
             return False
-        waiting = Charge(
+        waiting = ProviderCharge(
             charge_id=payment.charge_id,
             state=ChargeState.WAITING,
             amount_cents=payment.amount_cents,
@@ -159,17 +169,17 @@ class Cashier:
         await self.settle(_report(payment, charges=[charge]))
         return True
 
-    def gateway(self, provider: str) -> Gateway:
+    def gateway(self, provider: str) -> PaymentGateway:
         """Raises UnknownProvider."""
         if provider not in self._gateways:
             raise UnknownProvider(f"Choose one of {', '.join(sorted(self._gateways))}.")
         return self._gateways[provider]
 
-    async def settle(self, report: Report) -> Payment:
+    async def settle(self, report: ProviderReport) -> Payment:
         """What a provider said, written down. Raises UnknownPayment."""
         return await self._reports.submit(report)
 
-    async def receive(self, notice: Notice) -> None:
+    async def receive(self, notice: ProviderNotice) -> None:
         """A provider's notice, written down once. Raises UnknownPayment."""
         match notice:
             case ProviderEvent():
@@ -185,7 +195,9 @@ class Cashier:
         for batcher in (self._begins, self._reports, self._events):
             await batcher.close()
 
-    async def _charge(self, gateway: Gateway, payment: Payment, order: PayOrder) -> Payment:
+    async def _charge(
+        self, gateway: PaymentGateway, payment: Payment, order: PaymentRequest
+    ) -> Payment:
         asked = ChargeOrder(
             payment_id=payment.payment_id,
             amount_cents=payment.amount_cents,
@@ -203,11 +215,13 @@ class Cashier:
             return await self.settle(_report(payment, absent_reason=str(refusal)))
         return await self.settle(_report(payment, charges=[charge]))
 
-    async def _begin_batch(self, begins: Sequence[Begin]) -> Sequence[Payment | Exception]:
+    async def _begin_batch(self, begins: Sequence[StartPayment]) -> Sequence[Payment | Exception]:
         return await self._db.run(service.begin_payments, begins, self._patience)
 
-    async def _settle_batch(self, reports: Sequence[Report]) -> Sequence[Payment | Exception]:
-        return await self._db.run(service.settle_payments, reports, self._limits)
+    async def _settle_batch(
+        self, reports: Sequence[ProviderReport]
+    ) -> Sequence[Payment | Exception]:
+        return await self._db.run(service.decide_payments, reports, self._limits)
 
     async def _receive_batch(
         self, events: Sequence[ProviderEvent]
@@ -215,8 +229,10 @@ class Cashier:
         return await self._db.run(service.receive_events, events, self._limits)
 
 
-def _report(payment: Payment, charges: Sequence[Charge] = (), absent_reason: str = "") -> Report:
-    return Report(
+def _report(
+    payment: Payment, charges: Sequence[ProviderCharge] = (), absent_reason: str = ""
+) -> ProviderReport:
+    return ProviderReport(
         provider=payment.provider,
         payment_id=payment.payment_id,
         charges=charges,
@@ -224,7 +240,7 @@ def _report(payment: Payment, charges: Sequence[Charge] = (), absent_reason: str
     )
 
 
-def _provider(gateway: Gateway | None, order: PayOrder, hold: Hold) -> str:
+def _provider(gateway: PaymentGateway | None, order: PaymentRequest, hold: Hold) -> str:
     """Who takes the money: nobody when there is none to take. Raises as Cashier.pay."""
     if not hold.total_cents:
         return FREE
@@ -235,7 +251,7 @@ def _provider(gateway: Gateway | None, order: PayOrder, hold: Hold) -> str:
     return gateway.name
 
 
-def _repeated(payment: Payment, order: PayOrder) -> Payment:
+def _repeated(payment: Payment, order: PaymentRequest) -> Payment:
     if payment.fingerprint != order.fingerprint:
         raise KeyReused(payment_id=str(payment.payment_id))
     return payment

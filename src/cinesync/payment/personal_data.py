@@ -70,7 +70,7 @@ async def forget_customers(tx: Transaction, erased: Sequence[CustomerErased]) ->
     """Nobody can tell any more who paid; the money stays."""
     owned = await store.owned_by(tx, [event.customer_id for event in erased])
     if owned:
-        await store.give_to_nobody(tx, owned, [clock.new_id() for _ in owned])
+        await store.anonymize(tx, owned, [clock.new_id() for _ in owned])
 
 
 async def _page(

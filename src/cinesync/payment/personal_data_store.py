@@ -99,9 +99,7 @@ async def owned_by(tx: Transaction, customer_ids: Sequence[UUID]) -> list[UUID]:
     return [row.payment_id for row in rows]
 
 
-async def give_to_nobody(
-    tx: Transaction, payment_ids: Sequence[UUID], nobody: Sequence[UUID]
-) -> None:
+async def anonymize(tx: Transaction, payment_ids: Sequence[UUID], nobody: Sequence[UUID]) -> None:
     """Each gets an owner of its own, whom nobody is; what its payer chose and saw is gone."""
     statement = text(
         "UPDATE payments SET customer_id = t.nobody, idempotency_key = CAST(t.payment_id AS text),"

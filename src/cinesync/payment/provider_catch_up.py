@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cinesync.chassis import background, clock, telemetry
-from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
+from cinesync.payment.gateways import GatewayAway, GatewayRefused, PaymentGateway
 from cinesync.payment.model import UnknownPayment
-from cinesync.payment.payment_processor import Cashier
+from cinesync.payment.payment_processor import PaymentProcessor
 
 log = telemetry.get_logger(__name__)
 
@@ -22,11 +22,11 @@ OVERLAP: Final = timedelta(minutes=30)  # of one look with the one before
 
 
 @dataclass(slots=True)
-class CatchUp:
+class ProviderCatchUp:
     """One provider's. Several processes may run it at a time."""
 
-    gateway: Gateway
-    cashier: Cashier
+    gateway: PaymentGateway
+    processor: PaymentProcessor
     pause_seconds: float
     looked_at: datetime | None = None
 
@@ -51,7 +51,7 @@ class CatchUp:
             for notice in reversed(notices):  # a page has its newest first
                 count += 1
                 try:
-                    await self.cashier.receive(notice)
+                    await self.processor.receive(notice)
                 except UnknownPayment:
                     continue  # another system's
             if not after:

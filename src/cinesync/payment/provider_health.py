@@ -5,7 +5,7 @@ import asyncio
 from prometheus_client import Gauge
 
 from cinesync.chassis import background
-from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
+from cinesync.payment.gateways import GatewayAway, GatewayRefused, PaymentGateway
 
 PROBE_SECONDS = 20.0
 
@@ -15,7 +15,7 @@ UP = Gauge("cinesync_provider_up", "1 while the payment provider answers.", ["pr
 class ProviderHealth:
     """One provider's. A shop goes on without it: payments stay pending until it is back."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: PaymentGateway) -> None:
         self.name = gateway.name
         self._gateway = gateway
         self._trouble: str | None = None

@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.database import Database
 from cinesync.payment import refund_service, refund_store, store
-from cinesync.payment.gateways import Gateway, GatewayAway, GatewayRefused
-from cinesync.payment.model import Charge, ChargeState, Patience, Refund, RefundStatus, Report
-from cinesync.payment.payment_processor import Cashier
+from cinesync.payment.gateways import GatewayAway, GatewayRefused, PaymentGateway
+from cinesync.payment.model import (
+    ChargeState,
+    ProviderCharge,
+    ProviderReport,
+    Refund,
+    RefundStatus,
+    RetryPolicy,
+)
+from cinesync.payment.payment_processor import PaymentProcessor
 from cinesync.payment.refund_model import ProviderRefund
 
 log = telemetry.get_logger(__name__)
@@ -18,13 +25,13 @@ REFUND_RETRY_SECONDS_MAX = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class Reconciler:
     """One provider's sweep. Any number of processes may run it: claims are conditional updates."""
 
     db: Database
-    gateway: Gateway
-    cashier: Cashier
-    patience: Patience
+    gateway: PaymentGateway
+    processor: PaymentProcessor
+    retry_policy: RetryPolicy
     refund_retry_seconds: float
     poll_seconds: float
     refund_attempts_max: int = 12
@@ -45,7 +52,7 @@ class Sweep:
         overdue = await self.db.run(
             store.claim_overdue,
             self.gateway.name,
-            self.patience,
+            self.retry_policy,
             self.gateway.absent_after_seconds,
             BATCH_MAX,
         )
@@ -84,15 +91,15 @@ class Sweep:
             log.warning("payment.unanswered", payment_id=str(payment.payment_id), why=str(error))
             return
         if charges or overdue.absence_counts:
-            report = Report(
+            report = ProviderReport(
                 provider=payment.provider,
                 payment_id=payment.payment_id,
                 charges=charges,
                 absent_reason="not_charged",
             )
-            await self.cashier.settle(report)
+            await self.processor.settle(report)
 
-    async def _give_up(self, charge: Charge) -> Charge:
+    async def _give_up(self, charge: ProviderCharge) -> ProviderCharge:
         waits = charge.state is ChargeState.WAITING
         return await self.gateway.cancel(charge) if waits else charge
 

@@ -12,7 +12,7 @@ FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
+class PaymentTotals:
     """What came in and went back for one payment, in minor units.
 
     `refund_pending_cents` is on its way back. What is left of the captures must be booked.
@@ -27,12 +27,12 @@ class Money:
     refund_pending_cents: int
 
     @property
-    def kept_cents(self) -> int:
+    def retained_cents(self) -> int:
         """What a booking has to stand for."""
         return self.captured_cents - self.refunded_cents - self.refund_pending_cents
 
 
-async def money_by_payment(tx: Transaction, after: UUID | None, limit: int) -> list[Money]:
+async def money_by_payment(tx: Transaction, after: UUID | None, limit: int) -> list[PaymentTotals]:
     """Every payment, by id, a page at a time."""
     statement = text(
         "SELECT p.payment_id, p.hold_id, p.currency, p.status,"
@@ -48,7 +48,7 @@ async def money_by_payment(tx: Transaction, after: UUID | None, limit: int) -> l
     )
     rows = await tx.execute(statement, {"after": after or FIRST, "limit": min(limit, LINES_MAX)})
     return [
-        Money(
+        PaymentTotals(
             payment_id=row.payment_id,
             hold_id=row.hold_id,
             currency=row.currency,

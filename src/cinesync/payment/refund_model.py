@@ -127,7 +127,7 @@ class Dispute:
 
 
 @dataclass(slots=True)
-class Returns:
+class PaymentRefunds:
     """A payment with its refunds, as notices leave them, and what is to be written and told.
 
     `was_done` of `failed` says whether the money had gone back before.

@@ -13,9 +13,9 @@ from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefunded, PaymentRefundFailed
 from cinesync.payment import refund_store, store
 from cinesync.payment.model import (
-    AuditAction,
     NothingToRetry,
     Payment,
+    PaymentAuditAction,
     Refund,
     RefundStatus,
     UnknownPayment,
@@ -25,9 +25,9 @@ from cinesync.payment.refund_model import (
     UNDECIDED,
     Dispute,
     DisputeStatus,
+    PaymentRefunds,
     ProviderDispute,
     ProviderRefund,
-    Returns,
     dispute_after,
     loss_of,
 )
@@ -102,7 +102,7 @@ async def retry_refund(tx: Transaction, refund_id: UUID, actor: Actor) -> Refund
     await _close(tx, [books])
     entry = audit_log.Entry(
         actor=actor,
-        action=AuditAction.REFUND_RETRIED,
+        action=PaymentAuditAction.REFUND_RETRIED,
         object_kind="refund",
         object_id=refund_id,
         before={"status": refund.status.value, "error": refund.last_error},
@@ -119,11 +119,11 @@ async def give_up_refunds(
     """Note why refunds were not made; those that are left to people from now on."""
     given_up = await refund_store.note_refund_errors(tx, errors, attempts_max)
     for refund in given_up:
-        _tell(refund)
+        _report_attention(refund)
     return given_up
 
 
-def _tell(refund: Refund) -> None:
+def _report_attention(refund: Refund) -> None:
     ATTENTION.labels("refund").inc()
     log.warning(
         "payment.needs_attention",
@@ -160,15 +160,17 @@ async def _owners(
     return owners
 
 
-async def _open(tx: Transaction, payment_ids: Iterable[UUID]) -> dict[UUID, Returns]:
+async def _open(tx: Transaction, payment_ids: Iterable[UUID]) -> dict[UUID, PaymentRefunds]:
     payments = await store.lock_payments(tx, list(payment_ids))
-    books = {payment_id: Returns(payment, []) for payment_id, payment in payments.items()}
+    books = {payment_id: PaymentRefunds(payment, []) for payment_id, payment in payments.items()}
     for refund in await refund_store.refunds_of(tx, books):
         books[refund.payment_id].refunds.append(refund)
     return books
 
 
-async def _close(tx: Transaction, books: Iterable[Returns], *, append: bool = True) -> list[Event]:
+async def _close(
+    tx: Transaction, books: Iterable[PaymentRefunds], *, append: bool = True
+) -> list[Event]:
     """Write what the notices changed; the events they come to."""
     changed = list(books)
     updates = [refund for one in changed for refund in one.changed.values()]
@@ -183,7 +185,7 @@ async def _close(tx: Transaction, books: Iterable[Returns], *, append: bool = Tr
     failures: list[PaymentRefundFailed] = []
     for one in changed:
         for refund, was_done in one.failed:
-            _tell(refund)
+            _report_attention(refund)
             failures.append(_refund_failed(refund, one.payment, was_refunded=was_done))
     if failures:
         await refund_store.keep_failures(tx, failures)

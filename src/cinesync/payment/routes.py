@@ -29,10 +29,10 @@ from cinesync.payment.model import (
     KEY_LENGTH_MAX,
     KeyMissing,
     Payment,
-    Status,
+    PaymentStatus,
     UnknownPayment,
 )
-from cinesync.payment.payment_processor import Cashier, PayOrder
+from cinesync.payment.payment_processor import PaymentProcessor, PaymentRequest
 
 log = telemetry.get_logger(__name__)
 
@@ -41,16 +41,16 @@ READS_ALL: Final = frozenset({"manager", "auditor"})
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class PaymentContext:
     """What the handlers work with. `shop_url` is where a bank sends its card holder back to."""
 
     db: Database
-    cashier: Cashier
+    processor: PaymentProcessor
     shop_url: str
     addresses: ClientAddresses = field(default_factory=lambda: ClientAddresses("", ""))
 
 
-TheDesk = NamedDependency[Desk]
+ThePaymentContext = NamedDependency[PaymentContext]
 
 
 class PayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +74,7 @@ class PaymentView(msgspec.Struct, frozen=True):
     payment_id: UUID
     hold_id: UUID
     provider: str
-    status: Status
+    status: PaymentStatus
     amount_cents: int
     refunded_cents: int
     currency: str
@@ -109,37 +109,41 @@ def view(payment: Payment) -> PaymentView:
 async def pay(
     data: JSONBody[PayBody],
     request: AnyRequest,
-    desk: TheDesk,
+    context: ThePaymentContext,
     idempotency_key: Annotated[
         str | None,
         HeaderParameter(name="Idempotency-Key", description="Your own name for this payment."),
     ] = None,
 ) -> Response[PaymentView]:
     """Pay for a hold. 201 when decided (`success` or `failed`), 202 while it is pending."""
-    address = desk.addresses.of(request.scope)
-    payment = await paid(desk, await signed_in(request), data, idempotency_key, address)
+    address = context.addresses.of(request.scope)
+    payment = await paid(context, await signed_in(request), data, idempotency_key, address)
     return Response(
         view(payment), status_code=status_of(payment), headers={"location": location_of(payment)}
     )
 
 
 async def paid(
-    desk: Desk, caller: Caller, data: PayBody, idempotency_key: str | None, address: str
+    context: PaymentContext,
+    caller: Caller,
+    data: PayBody,
+    idempotency_key: str | None,
+    address: str,
 ) -> Payment:
     """The payment, whichever way it was asked for. Raises KeyMissing, and as Cashier.pay."""
     if not idempotency_key or len(idempotency_key) > KEY_LENGTH_MAX:
         raise KeyMissing
-    returns = bool(data.return_path and desk.shop_url)
+    returns = bool(data.return_path and context.shop_url)
     telemetry.note(booking_id=data.hold_id)
-    payment = await desk.cashier.pay(
-        PayOrder(
+    payment = await context.processor.pay(
+        PaymentRequest(
             customer_id=caller.customer_id,
             bearer=caller.token,
             idempotency_key=idempotency_key,
             hold_id=data.hold_id,
             provider=data.provider,
             token=data.token,
-            return_url=f"{desk.shop_url}{data.return_path}" if returns else "",
+            return_url=f"{context.shop_url}{data.return_path}" if returns else "",
             address=address,
         )
     )
@@ -149,7 +153,7 @@ async def paid(
 
 def status_of(payment: Payment) -> int:
     """202 for what is not decided (RFC 9110 section 15.3.3)."""
-    return 202 if payment.status is Status.PENDING else 201
+    return 202 if payment.status is PaymentStatus.PENDING else 201
 
 
 def location_of(payment: Payment) -> str:
@@ -165,62 +169,64 @@ class ProviderView(msgspec.Struct, frozen=True):
 
 
 @get("/provider", cache_control=CacheControlHeader(public=True, max_age=PROVIDER_SECONDS))
-async def provider(desk: TheDesk) -> ProviderView:
+async def provider(context: ThePaymentContext) -> ProviderView:
     """For pages: what to ask of who wants to pay."""
-    name = desk.cashier.provider
+    name = context.processor.provider
     return ProviderView(name, takes_test_cards=name == SANDBOX)
 
 
 @get("/payments")
 async def payments(
     caller: SignedInCaller,
-    desk: TheDesk,
+    context: ThePaymentContext,
     after: After = None,
     limit: Limit = 20,
 ) -> Page[PaymentView]:
     """One's own payments, the newest first."""
     before = decode_cursor(after, instant, UUID)
-    found = await desk.db.run_one(store.payments_of_customer, caller.customer_id, before, limit + 1)
+    found = await context.db.run_one(
+        store.payments_of_customer, caller.customer_id, before, limit + 1
+    )
     page = page_of(found, limit, lambda payment: (payment.created_at, payment.payment_id))
     return Page([view(payment) for payment in page.items], page.next)
 
 
 @get("/payments/{payment_id:uuid}")
 async def payment_by_id(
-    payment_id: FromPath[UUID], caller: SignedInCaller, desk: TheDesk
+    payment_id: FromPath[UUID], caller: SignedInCaller, context: ThePaymentContext
 ) -> PaymentView:
     """One payment: one's own, or anyone's for managers and auditors."""
-    payment = await desk.db.run_one(store.find_payment, payment_id)
+    payment = await context.db.run_one(store.find_payment, payment_id)
     if payment is None or not _may_read(caller, payment):
         raise UnknownPayment
     return view(payment)
 
 
 @post("/webhooks/{provider:str}", status_code=204, opt=READS_BODY)
-async def webhook(provider: FromPath[str], request: AnyRequest, desk: TheDesk) -> None:
+async def webhook(provider: FromPath[str], request: AnyRequest, context: ThePaymentContext) -> None:
     """A provider tells us something. 204 only after it is committed; repetitions are harmless.
 
     What is not ours (another system may share the account) is acknowledged and ignored: otherwise
     the provider repeats it for days, and may turn the endpoint off.
     """
-    gateway = desk.cashier.gateway(provider)
+    gateway = context.processor.gateway(provider)
     headers = {name.lower(): value for name, value in request.headers.items()}
     event = read_notice(gateway, await request.body(), headers)
     if event is None:
         return
     try:
-        await desk.cashier.receive(event)
+        await context.processor.receive(event)
     except UnknownPayment:
         log.info("webhook.not_ours", provider=provider, kind=type(event).__name__)
 
 
-def routes(desk: Desk) -> Sequence[ControllerRouterHandler]:
+def routes(context: PaymentContext) -> Sequence[ControllerRouterHandler]:
     """Everything under /api/payment."""
     return [
         Router(
             "/api/payment",
             route_handlers=[pay, provider, payments, payment_by_id, webhook],
-            dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+            dependencies={"desk": Provide(lambda: context, sync_to_thread=False)},
         )
     ]
 

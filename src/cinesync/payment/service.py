@@ -17,44 +17,44 @@ from cinesync.contracts.payment import PaymentFailed, PaymentSuccess
 from cinesync.payment import refund_store, store
 from cinesync.payment.model import (
     FREE,
-    Begin,
-    Cause,
-    Judged,
+    Decision,
     KeyReused,
-    Limits,
-    Patience,
     Payment,
+    PaymentCause,
     PaymentError,
+    PaymentLimits,
+    PaymentStatus,
     ProviderEvent,
+    ProviderReport,
     Refund,
-    RefundAsk,
-    Report,
-    Status,
+    RefundRequest,
+    RetryPolicy,
+    StartPayment,
     UnknownPayment,
-    judge,
+    decide,
     refund_for,
+    refusal_of,
     surplus_refund,
-    why_not,
 )
 
-LIMITS = Limits()
+LIMITS = PaymentLimits()
 
 SETTLED = Counter("cinesync_payments_total", "Payments decided.", ["provider", "status"])
 SURPLUS = Counter("cinesync_surplus_captures_total", "Money taken beyond need.", ["provider"])
 
 
 async def begin_payments(
-    tx: Transaction, begins: Sequence[Begin], patience: Patience
+    tx: Transaction, begins: Sequence[StartPayment], retry_policy: RetryPolicy
 ) -> list[Payment | Problem]:
     """Write payments as pending before any provider hears of them; those of nothing succeed.
 
     A key that was used before, now or by someone beside us, gives the payment it was used for.
     A hold takes one payment at a time: who comes second is told about the first.
     """
-    firsts: dict[tuple[UUID, str], Begin] = {}
+    firsts: dict[tuple[UUID, str], StartPayment] = {}
     for begin in begins:
         firsts.setdefault(begin.key, begin)
-    known = await _insert(tx, list(firsts.values()), patience)
+    known = await _insert(tx, list(firsts.values()), retry_policy)
     missing = [key for key in firsts if key not in known]
     if missing:
         known |= await store.payments_by_keys(tx, missing)
@@ -64,12 +64,12 @@ async def begin_payments(
         occupying = await store.payments_occupying(tx, [begin.hold.hold_id for begin in beaten])
         again = [begin for begin in beaten if begin.hold.hold_id not in occupying]
         refusals = {
-            begin.key: why_not(occupying[begin.hold.hold_id])
+            begin.key: refusal_of(occupying[begin.hold.hold_id])
             for begin in beaten
             if begin.hold.hold_id in occupying
         }
         # The first of this batch for their hold turned out to repeat an earlier payment.
-        for begin, begun in zip(again, await begin_payments(tx, again, patience), strict=True):
+        for begin, begun in zip(again, await begin_payments(tx, again, retry_policy), strict=True):
             if isinstance(begun, Payment):
                 known[begin.key] = begun
             else:
@@ -81,17 +81,17 @@ async def begin_payments(
 
 
 async def _insert(
-    tx: Transaction, begins: Sequence[Begin], patience: Patience
+    tx: Transaction, begins: Sequence[StartPayment], retry_policy: RetryPolicy
 ) -> dict[tuple[UUID, str], Payment]:
     """The first for each hold, as far as the database takes it."""
-    claims: dict[UUID, Begin] = {}
+    claims: dict[UUID, StartPayment] = {}
     for begin in begins:
         claims.setdefault(begin.hold.hold_id, begin)
     ordered = sorted(claims.values(), key=lambda begin: begin.key)
-    created = await store.insert_payments(tx, ordered, patience) if ordered else {}
+    created = await store.insert_payments(tx, ordered, retry_policy) if ordered else {}
     inserted = {b.key: _pending(b, created) for b in ordered if b.payment_id in created}
     free = {
-        key: replace(payment.after(Cause.CAPTURED), settled_at=payment.created_at)
+        key: replace(payment.after(PaymentCause.CAPTURED), settled_at=payment.created_at)
         for key, payment in inserted.items()
         if payment.provider == FREE
     }
@@ -101,7 +101,7 @@ async def _insert(
     return inserted | free
 
 
-def _pending(begin: Begin, created: Mapping[UUID, datetime]) -> Payment:
+def _pending(begin: StartPayment, created: Mapping[UUID, datetime]) -> Payment:
     return Payment(
         payment_id=begin.payment_id,
         customer_id=begin.customer_id,
@@ -109,7 +109,7 @@ def _pending(begin: Begin, created: Mapping[UUID, datetime]) -> Payment:
         provider=begin.provider,
         amount_cents=begin.hold.total_cents,
         currency=begin.hold.currency,
-        status=Status.PENDING,
+        status=PaymentStatus.PENDING,
         created_at=created[begin.payment_id],
         idempotency_key=begin.idempotency_key,
         fingerprint=begin.fingerprint,
@@ -117,14 +117,14 @@ def _pending(begin: Begin, created: Mapping[UUID, datetime]) -> Payment:
     )
 
 
-def _begun(begin: Begin, payment: Payment) -> Payment | PaymentError:
+def _begun(begin: StartPayment, payment: Payment) -> Payment | PaymentError:
     if payment.fingerprint != begin.fingerprint:
         return KeyReused(payment_id=payment.payment_id)
     return payment
 
 
-async def settle_payments(
-    tx: Transaction, reports: Sequence[Report], limits: Limits = LIMITS
+async def decide_payments(
+    tx: Transaction, reports: Sequence[ProviderReport], limits: PaymentLimits = LIMITS
 ) -> list[Payment | PaymentError]:
     """Fold what providers said into payments, captures, refunds of surplus, and events."""
     ids = [report.payment_id for report in reports]
@@ -138,7 +138,7 @@ async def settle_payments(
 
 
 async def receive_events(
-    tx: Transaction, events: Sequence[ProviderEvent], limits: Limits = LIMITS
+    tx: Transaction, events: Sequence[ProviderEvent], limits: PaymentLimits = LIMITS
 ) -> list[Payment | PaymentError]:
     """`settle_payments` for notices; one that was received before changes nothing."""
     ids = [event.report.payment_id for event in events]
@@ -159,7 +159,7 @@ def _name(event: ProviderEvent) -> tuple[str, str]:
     return event.report.provider, event.provider_event_id
 
 
-def _is_ours(report: Report, payments: Mapping[UUID, Payment]) -> bool:
+def _is_ours(report: ProviderReport, payments: Mapping[UUID, Payment]) -> bool:
     payment = payments.get(report.payment_id)
     return payment is not None and payment.provider == report.provider
 
@@ -168,46 +168,48 @@ async def _fold(
     tx: Transaction,
     before: Mapping[UUID, Payment],
     seen: dict[UUID, set[str]],
-    reports: Sequence[Report],
-    limits: Limits,
+    reports: Sequence[ProviderReport],
+    limits: PaymentLimits,
 ) -> dict[UUID, Payment]:
     after = dict(before)
-    judged: list[Judged] = []
+    decisions: list[Decision] = []
     for report in reports:
-        result = judge(after[report.payment_id], seen[report.payment_id], report)
+        result = decide(after[report.payment_id], seen[report.payment_id], report)
         seen[report.payment_id] |= {charge.charge_id for charge in result.captures}
         after[report.payment_id] = result.payment
-        judged.append(result)
+        decisions.append(result)
     changed = [payment for payment in after.values() if payment != before[payment.payment_id]]
-    if any(payment.status is Status.FAILED for payment in changed):
+    if any(payment.status is PaymentStatus.FAILED for payment in changed):
         changed = await _with_last_attempts(tx, changed, limits)
         after |= {payment.payment_id: payment for payment in changed}
     if changed:
         await store.update_payments(tx, changed)
-    await _write_captures(tx, judged)
-    await outbox.append(tx, [_decision(p) for p in changed if p.status is not Status.PENDING])
+    await _write_captures(tx, decisions)
+    await outbox.append(
+        tx, [_decision(p) for p in changed if p.status is not PaymentStatus.PENDING]
+    )
     return after
 
 
 async def _with_last_attempts(
-    tx: Transaction, changed: Sequence[Payment], limits: Limits
+    tx: Transaction, changed: Sequence[Payment], limits: PaymentLimits
 ) -> list[Payment]:
     """The last attempt that a hold has goes on occupying it, so that no other begins."""
-    hold_ids = [payment.hold_id for payment in changed if payment.status is Status.FAILED]
+    hold_ids = [payment.hold_id for payment in changed if payment.status is PaymentStatus.FAILED]
     failures = await store.failure_counts(tx, hold_ids)
     return [
         replace(payment, occupies_hold=True)
-        if payment.status is Status.FAILED
+        if payment.status is PaymentStatus.FAILED
         and failures.get(payment.hold_id, 0) + 1 >= limits.attempts_per_hold
         else payment
         for payment in changed
     ]
 
 
-async def _write_captures(tx: Transaction, judged: Iterable[Judged]) -> None:
+async def _write_captures(tx: Transaction, decisions: Iterable[Decision]) -> None:
     captures: list[store.Capture] = []
     refunds: list[Refund] = []
-    for one in judged:
+    for one in decisions:
         captures += [store.Capture(one.payment, c, c in one.surplus) for c in one.captures]
         refunds += [surplus_refund(one.payment, c, clock.new_id()) for c in one.surplus]
     if captures:
@@ -219,7 +221,7 @@ async def _write_captures(tx: Transaction, judged: Iterable[Judged]) -> None:
 
 def _decision(payment: Payment) -> Event:
     SETTLED.labels(payment.provider, payment.status).inc()
-    if payment.status is Status.FAILED:
+    if payment.status is PaymentStatus.FAILED:
         return PaymentFailed(
             event_id=clock.new_id(),
             occurred_at=clock.now(),
@@ -260,7 +262,7 @@ async def _begin_refunds(
     events: Sequence[BookingRefused] | Sequence[BookingCancelled] | Sequence[BookingReduced],
 ) -> None:
     asks = {
-        f"event:{event.event_id}": RefundAsk(
+        f"event:{event.event_id}": RefundRequest(
             source=f"event:{event.event_id}",
             payment_id=event.payment_id,
             amount_cents=event.refund_cents,

@@ -46,7 +46,7 @@ class StatementIndex:
         )
         return {name for (name,) in rows}
 
-    def add_stranger(self, name: str, net: int, said: str) -> None:
+    def add_foreign(self, name: str, net: int, said: str) -> None:
         """Money that is not in our books: +1 for its going, -1 for its coming again."""
         self._connection.execute(
             "INSERT INTO strangers VALUES (?, ?, ?)"
@@ -55,7 +55,7 @@ class StatementIndex:
             (name, net, said),
         )
 
-    def strangers(self) -> Iterator[str]:
+    def foreign(self) -> Iterator[str]:
         """What is said of those that did not come again."""
         for (said,) in self._connection.execute("SELECT said FROM strangers WHERE net > 0"):
             yield said

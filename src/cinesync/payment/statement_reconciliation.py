@@ -15,7 +15,7 @@ from typing import Final
 from uuid import UUID
 
 from cinesync.chassis.database import Database, Row, Transaction, text
-from cinesync.payment.gateways import Gateway, LineKind, StatementLine
+from cinesync.payment.gateways import LineKind, PaymentGateway, StatementLine
 from cinesync.payment.model import RefundStatus
 from cinesync.payment.refund_model import DisputeStatus
 from cinesync.payment.statement_index import StatementIndex
@@ -98,7 +98,7 @@ class _Page:
 
 
 async def reconcile(
-    db: Database, gateway: Gateway, progress: Callable[[int], None] = lambda _: None
+    db: Database, gateway: PaymentGateway, progress: Callable[[int], None] = lambda _: None
 ) -> Reconciliation:
     """Reads the provider's whole statement, and tells how many lines so far. Raises GatewayAway."""
     result = Reconciliation()
@@ -114,7 +114,7 @@ async def reconcile(
             progress(read)
             if not after:
                 break
-        for said in index.strangers():
+        for said in index.foreign():
             result.trouble(f"{said} is not in our books")
         await _look_for_captures(db, gateway.name, begun_at, index, result)
         await _look_for_refunds(db, gateway.name, begun_at, index, result)
@@ -135,7 +135,7 @@ def _compare(
         if line.reference in page.pending:
             result.on_its_way(f"{said} is not in our books yet")
         else:
-            index.add_stranger(line.entry_id, -1 if line.kind in BACK_AGAIN else 1, said)
+            index.add_foreign(line.entry_id, -1 if line.kind in BACK_AGAIN else 1, said)
         return
     index.add([(line.kind, ours.name)])
     # A dispute takes what the bank says, also more than is left of the payment.

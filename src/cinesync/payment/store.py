@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from cinesync.chassis.database import Row, Transaction, text
-from cinesync.payment.model import Begin, Charge, Patience, Payment, Status
+from cinesync.payment.model import Payment, PaymentStatus, ProviderCharge, RetryPolicy, StartPayment
 
 _PAYMENT_FIELDS: Final = Payment.__struct_fields__
 PAYMENT_COLUMNS: Final = ", ".join(f"p.{name}" for name in _PAYMENT_FIELDS)
@@ -20,12 +20,12 @@ LOCKED: Final = (
 def _payment(row: Row) -> Payment:
     """A row that begins with PAYMENT_COLUMNS."""
     values = dict(zip(_PAYMENT_FIELDS, row, strict=False))
-    values["status"] = Status(values["status"])
+    values["status"] = PaymentStatus(values["status"])
     return Payment(**values)
 
 
 async def insert_payments(
-    tx: Transaction, begins: Sequence[Begin], patience: Patience
+    tx: Transaction, begins: Sequence[StartPayment], retry_policy: RetryPolicy
 ) -> dict[UUID, datetime]:
     """New payments and when they were created; nothing for a key that is there already, and
     for a hold that another payment occupies.
@@ -60,8 +60,8 @@ async def insert_payments(
         "amounts": [b.hold.total_cents for b in begins],
         "currencies": [b.hold.currency for b in begins],
         "traces": [b.trace for b in begins],
-        "first_check": patience.first_check_seconds,
-        "ask_before": patience.ask_before_seconds,
+        "first_check": retry_policy.first_check_seconds,
+        "ask_before": retry_policy.ask_before_seconds,
     }
     rows = await tx.execute(statement, values)
     return dict(rows)
@@ -182,7 +182,7 @@ class Capture:
     """Money that a provider took for a payment; surplus money goes back."""
 
     payment: Payment
-    charge: Charge
+    charge: ProviderCharge
     surplus: bool
 
 
@@ -252,7 +252,11 @@ async def is_anything_due(tx: Transaction, provider: str) -> bool:
 
 
 async def claim_overdue(
-    tx: Transaction, provider: str, patience: Patience, absent_after_seconds: float, limit: int
+    tx: Transaction,
+    provider: str,
+    retry_policy: RetryPolicy,
+    absent_after_seconds: float,
+    limit: int,
 ) -> list[Overdue]:
     """Pending payments to ask about now, each handed to one process.
 
@@ -277,9 +281,9 @@ async def claim_overdue(
     )
     values = {
         "provider": provider,
-        "retry": patience.retry_seconds,
-        "ask_before": patience.ask_before_seconds,
-        "cancel_after": patience.cancel_after_seconds,
+        "retry": retry_policy.retry_seconds,
+        "ask_before": retry_policy.ask_before_seconds,
+        "cancel_after": retry_policy.cancel_after_seconds,
         "absent_after": absent_after_seconds,
         "limit": limit,
     }

@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-Moment = DateTime(timezone=True)
+Timestamp = DateTime(timezone=True)
 
 payments = Table(
     "payments",
@@ -28,7 +28,7 @@ payments = Table(
     Column("idempotency_key", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("hold_id", Uuid, nullable=False),
-    Column("hold_expires_at", Moment, nullable=False),
+    Column("hold_expires_at", Timestamp, nullable=False),
     Column("provider", Text, nullable=False),
     Column("amount_cents", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
@@ -39,10 +39,10 @@ payments = Table(
     Column("refund_asked_cents", BigInteger, nullable=False),
     Column("refunded_cents", BigInteger, nullable=False),
     Column("trace", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("settled_at", Moment),
+    Column("created_at", Timestamp, nullable=False),
+    Column("settled_at", Timestamp),
     Column("checks", BigInteger, nullable=False),
-    Column("next_check_at", Moment, nullable=False),
+    Column("next_check_at", Timestamp, nullable=False),
     Column("occupies_hold", Boolean, nullable=False),
     UniqueConstraint("customer_id", "idempotency_key", name="payments_key"),
     CheckConstraint(
@@ -79,7 +79,7 @@ captures = Table(
     Column("amount_cents", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("surplus", Boolean, nullable=False),
-    Column("captured_at", Moment, nullable=False),
+    Column("captured_at", Timestamp, nullable=False),
 )
 Index("captures_of_payment", captures.c.payment_id)
 
@@ -97,13 +97,13 @@ refunds = Table(
     Column("surplus", Boolean, nullable=False),
     Column("status", Text, nullable=False),
     Column("attempts", BigInteger, nullable=False),
-    Column("next_attempt_at", Moment, nullable=False),
+    Column("next_attempt_at", Timestamp, nullable=False),
     Column("last_error", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("done_at", Moment),
+    Column("created_at", Timestamp, nullable=False),
+    Column("done_at", Timestamp),
     Column("provider_refund_id", Text, nullable=False),
     Column("unasked_cents", BigInteger, nullable=False),
-    Column("changed_at", Moment),
+    Column("changed_at", Timestamp),
     CheckConstraint("amount_cents > 0", name="refunds_amount"),
 )
 Index("refunds_of_payment", refunds.c.payment_id)
@@ -145,9 +145,9 @@ disputes = Table(
     Column("currency", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("due_at", Moment),
-    Column("created_at", Moment, nullable=False),
-    Column("changed_at", Moment, nullable=False),
+    Column("due_at", Timestamp),
+    Column("created_at", Timestamp, nullable=False),
+    Column("changed_at", Timestamp, nullable=False),
     UniqueConstraint("provider", "provider_dispute_id", name="disputes_at_provider"),
     CheckConstraint(
         "status IN ('inquiry', 'open', 'won', 'lost', 'closed', 'prevented')",
@@ -169,7 +169,7 @@ refund_failures = Table(
     Column("amount_cents", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("was_refunded", Boolean, nullable=False),
-    Column("failed_at", Moment, nullable=False),
+    Column("failed_at", Timestamp, nullable=False),
 )
 Index("refund_failures_of_refund", refund_failures.c.refund_id)
 
@@ -181,7 +181,7 @@ dispute_changes = Table(
     Column("amount_cents", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("status", Text, nullable=False),
-    Column("changed_at", Moment, nullable=False),
+    Column("changed_at", Timestamp, nullable=False),
 )
 Index("dispute_changes_of_dispute", dispute_changes.c.dispute_id)
 
@@ -191,5 +191,5 @@ provider_events = Table(
     Column("provider", Text, primary_key=True),
     Column("provider_event_id", Text, primary_key=True),
     Column("payment_id", Uuid, nullable=False),
-    Column("received_at", Moment, nullable=False),
+    Column("received_at", Timestamp, nullable=False),
 )

@@ -1,4 +1,4 @@
-"""A bank for each test, and an ear for its webhooks."""
+"""A bank for each test, and a receiver of its webhooks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from cinesync.chassis import clock
-from tests.support.bank import Teller, listening, serving_here, signature_holds
+from tests.support.bank import BankClient, listening, serving_here, signature_holds
 
 
-class Ear:
+class WebhookReceiver:
     """Keeps the notices about one shop's payments and answers as told."""
 
     def __init__(self, prefix: str) -> None:
@@ -22,7 +22,7 @@ class Ear:
         self.refusals_left = 0
         self._prefix = prefix
 
-    async def hear(self, headers: Mapping[str, str], body: bytes) -> int:
+    async def receive_webhook(self, headers: Mapping[str, str], body: bytes) -> int:
         """One notice."""
         notice = msgspec.json.decode(body)
         if not notice["charge"]["reference"].startswith(self._prefix):
@@ -79,11 +79,11 @@ class Shop:
 
 
 @pytest.fixture
-async def bank(tmp_path: Path) -> AsyncIterator[Teller]:
+async def bank(tmp_path: Path) -> AsyncIterator[BankClient]:
     """A bank in this very process, for tests that do not kill it."""
-    teller = Teller(tmp_path / "bank.sqlite3")
-    async with serving_here(teller):
-        yield teller
+    bank_client = BankClient(tmp_path / "bank.sqlite3")
+    async with serving_here(bank_client):
+        yield bank_client
 
 
 @pytest.fixture
@@ -92,22 +92,22 @@ def prefix() -> str:
 
 
 @pytest.fixture
-async def ear(bank: Teller, prefix: str) -> AsyncIterator[Ear]:
-    one = Ear(prefix)
-    async with listening(bank.shop_port, one.hear):
+async def receiver(bank: BankClient, prefix: str) -> AsyncIterator[WebhookReceiver]:
+    one = WebhookReceiver(prefix)
+    async with listening(bank.shop_port, one.receive_webhook):
         yield one
 
 
 @pytest.fixture
-async def shop(bank: Teller, prefix: str) -> AsyncIterator[Shop]:
+async def shop(bank: BankClient, prefix: str) -> AsyncIterator[Shop]:
     async with bank.client() as client:
         yield Shop(client, prefix)
 
 
 @pytest.fixture
-def own_teller(tmp_path: Path) -> Iterator[Teller]:
+def own_bank_client(tmp_path: Path) -> Iterator[BankClient]:
     """A bank in a process of its own, to be killed."""
-    teller = Teller(tmp_path / "bank.sqlite3", hang_seconds=3600.0)
-    teller.open()
-    yield teller
-    teller.kill()
+    bank_client = BankClient(tmp_path / "bank.sqlite3", hang_seconds=3600.0)
+    bank_client.open()
+    yield bank_client
+    bank_client.kill()

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cinesync.bank.model import Order, State
-from cinesync.bank.store import Books, Delays, Taken
-from tests.integration.bank.conftest import Ear, Shop
-from tests.support.bank import Teller, listening
+from cinesync.bank.model import BankChargeState, ChargeRequest
+from cinesync.bank.store import BankStore, ChargeResult, Delays
+from tests.integration.bank.conftest import Shop, WebhookReceiver
+from tests.support.bank import BankClient, listening
 
 
 async def test_an_approved_card_is_captured_at_once(shop: Shop) -> None:
@@ -46,7 +46,7 @@ async def test_a_key_is_required_and_amounts_are_positive(shop: Shop) -> None:
     assert (await shop.pay("tok_unheard_of")).status_code == 422
 
 
-async def test_only_the_shop_gets_in(bank: Teller) -> None:
+async def test_only_the_shop_gets_in(bank: BankClient) -> None:
     async with httpx.AsyncClient(base_url=bank.url) as stranger:
         assert (await stranger.get("/statement")).status_code == 401
         wrong = {"authorization": "Bearer guess"}
@@ -67,28 +67,30 @@ async def test_a_lost_answer_has_been_captured_all_the_same(shop: Shop) -> None:
     assert [charge["state"] for charge in await shop.charges()] == ["captured"]
 
 
-async def test_a_double_capture_sends_two_notices(shop: Shop, ear: Ear) -> None:
+async def test_a_double_capture_sends_two_notices(shop: Shop, receiver: WebhookReceiver) -> None:
     await shop.pay("tok_success_twice")
-    notices = await ear.hears(2)
+    notices = await receiver.hears(2)
     assert len({notice["charge"]["charge_id"] for notice in notices}) == 2
-    assert all(ear.signatures_hold)
+    assert all(receiver.signatures_hold)
     assert len(await shop.lines()) == 2
 
 
-async def test_a_notice_may_come_before_the_answer(shop: Shop, ear: Ear) -> None:
+async def test_a_notice_may_come_before_the_answer(shop: Shop, receiver: WebhookReceiver) -> None:
     answer = await shop.pay("tok_webhook_first")
     # Told at least once: the queue's own round may find the notice on its way and tell it again.
-    assert {notice["charge"]["charge_id"] for notice in ear.heard} == {answer.json()["charge_id"]}
+    assert {notice["charge"]["charge_id"] for notice in receiver.heard} == {
+        answer.json()["charge_id"]
+    }
 
 
-async def test_a_late_card_is_captured_in_its_time(shop: Shop, ear: Ear) -> None:
+async def test_a_late_card_is_captured_in_its_time(shop: Shop, receiver: WebhookReceiver) -> None:
     assert (await shop.pay("tok_late")).json()["state"] == "pending"
     assert await shop.lines() == []
-    assert (await ear.hears(1))[0]["type"] == "charge.captured"
+    assert (await receiver.hears(1))[0]["type"] == "charge.captured"
     assert [charge["state"] for charge in await shop.charges()] == ["captured"]
 
 
-async def test_a_holder_confirms_on_a_page(shop: Shop, ear: Ear) -> None:
+async def test_a_holder_confirms_on_a_page(shop: Shop, receiver: WebhookReceiver) -> None:
     waiting = (await shop.pay("tok_3ds")).json()
     assert waiting["state"] == "requires_confirmation"
     async with httpx.AsyncClient() as browser:
@@ -98,7 +100,7 @@ async def test_a_holder_confirms_on_a_page(shop: Shop, ear: Ear) -> None:
         assert "captured" in decided.text
         again = await browser.post(waiting["confirm_url"], data={"answer": "no"})
         assert "captured" in again.text
-    assert (await ear.hears(1))[0]["type"] == "charge.captured"
+    assert (await receiver.hears(1))[0]["type"] == "charge.captured"
 
 
 @pytest.mark.parametrize(("currency", "written"), [("JPY", "1505 JPY"), ("KWD", "1.505 KWD")])
@@ -114,11 +116,11 @@ async def test_a_currency_that_does_not_exist_is_refused(shop: Shop) -> None:
     assert (await shop.pay("tok_approve", currency="QQQ")).status_code == 400
 
 
-async def test_a_holder_may_refuse(shop: Shop, ear: Ear) -> None:
+async def test_a_holder_may_refuse(shop: Shop, receiver: WebhookReceiver) -> None:
     waiting = (await shop.pay("tok_3ds")).json()
     async with httpx.AsyncClient() as browser:
         await browser.post(waiting["confirm_url"], data={"answer": "no"})
-    assert (await ear.hears(1))[0]["charge"]["decline_code"] == "confirmation_declined"
+    assert (await receiver.hears(1))[0]["charge"]["decline_code"] == "confirmation_declined"
     assert await shop.lines() == []
 
 
@@ -165,22 +167,22 @@ async def test_the_statement_is_read_page_by_page(shop: Shop) -> None:
     assert [line[1] for line in await shop.lines(page_size=2)] == ["p0", "p1", "p2", "p3", "p4"]
 
 
-async def test_the_books_survive_kill_9(own_teller: Teller, prefix: str) -> None:
-    ear = Ear(prefix)
-    ear.refusals_left = 10_000
-    async with listening(own_teller.shop_port, ear.hear):
-        async with own_teller.client() as client:
+async def test_the_books_survive_kill_9(own_bank_client: BankClient, prefix: str) -> None:
+    receiver = WebhookReceiver(prefix)
+    receiver.refusals_left = 10_000
+    async with listening(own_bank_client.shop_port, receiver.receive_webhook):
+        async with own_bank_client.client() as client:
             shop = Shop(client, prefix)
             await shop.pay("tok_approve", "a")
             await shop.pay("tok_success_twice", "b")
             await shop.pay("tok_late", "c")
-        own_teller.kill()
-        ear.refusals_left = 3
-        await asyncio.to_thread(own_teller.open)
-        notices = await ear.hears(3)
+        own_bank_client.kill()
+        receiver.refusals_left = 3
+        await asyncio.to_thread(own_bank_client.open)
+        notices = await receiver.hears(3)
     told = Counter(notice["charge"]["reference"].removeprefix(prefix) for notice in notices)
     assert told == {"b": 2, "c": 1}
-    async with own_teller.client() as client:
+    async with own_bank_client.client() as client:
         shop = Shop(client, prefix)
         assert Counter(line[1] for line in await shop.lines()) == {"a": 1, "b": 2, "c": 1}
         first = (await shop.charges("a"))[0]["charge_id"]
@@ -188,11 +190,13 @@ async def test_the_books_survive_kill_9(own_teller: Teller, prefix: str) -> None
 
 
 async def test_names_of_charges_rise_with_time_and_cannot_be_foreseen(tmp_path: Path) -> None:
-    books = Books(tmp_path / "books.sqlite3", Delays())
+    books = BankStore(tmp_path / "books.sqlite3", Delays())
     names = []
     for batch in range(3):
-        taken = books.charge([Order(f"{batch}{at}", 1, "EUR", "tok_approve") for at in range(5)])
-        names.append([one.charge.charge_id for one in taken if isinstance(one, Taken)])
+        taken = books.charge(
+            [ChargeRequest(f"{batch}{at}", 1, "EUR", "tok_approve") for at in range(5)]
+        )
+        names.append([one.charge.charge_id for one in taken if isinstance(one, ChargeResult)])
         await asyncio.sleep(0.002)
     books.close()
     assert max(names[0]) < min(names[1]) <= max(names[1]) < min(names[2])
@@ -200,22 +204,22 @@ async def test_names_of_charges_rise_with_time_and_cannot_be_foreseen(tmp_path: 
 
 
 async def test_an_unconfirmed_charge_ends_by_itself(tmp_path: Path, prefix: str) -> None:
-    books = Books(tmp_path / "books.sqlite3", Delays(confirm_seconds=0.0))
-    order = Order(prefix, 1200, "EUR", "tok_3ds")
+    books = BankStore(tmp_path / "books.sqlite3", Delays(confirm_seconds=0.0))
+    order = ChargeRequest(prefix, 1200, "EUR", "tok_3ds")
     (taken,) = books.charge([order])
-    assert isinstance(taken, Taken)
+    assert isinstance(taken, ChargeResult)
     assert books.settle_due() == 1
-    assert books.find(taken.charge.charge_id).state is State.CANCELLED
+    assert books.find(taken.charge.charge_id).state is BankChargeState.CANCELLED
     books.close()
 
 
 async def test_the_bank_stops_cleanly_even_while_an_answer_hangs(
-    own_teller: Teller, prefix: str
+    own_bank_client: BankClient, prefix: str
 ) -> None:
-    async with own_teller.client() as client:
+    async with own_bank_client.client() as client:
         shop = Shop(client, prefix)
         hanging = asyncio.create_task(shop.pay("tok_timeout_then_success"))
         while not await shop.charges():  # noqa: ASYNC110 it is a test
             await asyncio.sleep(0.01)
-        assert await asyncio.to_thread(own_teller.stop) == 0
+        assert await asyncio.to_thread(own_bank_client.stop) == 0
         assert (await hanging).status_code == 201

@@ -9,7 +9,7 @@ from litestar import Litestar
 
 from cinesync.bank.routes import BODY_BYTES_MAX
 from tests.integration.bank.conftest import Shop
-from tests.support.bank import Teller
+from tests.support.bank import BankClient
 
 PLAIN = "application/json"
 NOT_PLAIN = "application/json; charset=utf-8"  # which a fast path declines
@@ -19,7 +19,7 @@ OWN_TO_EACH = {"charge_id", "reference", "confirm_url"}
 
 
 async def send(
-    bank: Teller, kind: str, body: Any, headers: Mapping[str, str]
+    bank: BankClient, kind: str, body: Any, headers: Mapping[str, str]
 ) -> tuple[int, Any, Mapping[str, str]]:
     """An answer, without what is never the same twice."""
     content = body if isinstance(body, bytes) else msgspec.json.encode(body)
@@ -60,7 +60,7 @@ async def send(
     ],
     ids=lambda body: repr(body)[:100],
 )
-async def test_an_order(bank: Teller, body: Any) -> None:
+async def test_an_order(bank: BankClient, body: Any) -> None:
     plain = await send(bank, PLAIN, body, {"idempotency-key": "a"})
     assert plain == await send(bank, NOT_PLAIN, body, {"idempotency-key": "b"})
 
@@ -76,12 +76,12 @@ async def test_an_order(bank: Teller, body: Any) -> None:
         {"idempotency-key": "k", "authorization": ""},
     ],
 )
-async def test_who_asks_and_under_which_key(bank: Teller, headers: Mapping[str, str]) -> None:
+async def test_who_asks_and_under_which_key(bank: BankClient, headers: Mapping[str, str]) -> None:
     plain = await send(bank, PLAIN, GOOD, headers)
     assert plain == await send(bank, NOT_PLAIN, GOOD, headers)
 
 
-async def test_one_key_is_one_charge_by_both_doors(bank: Teller, shop: Shop) -> None:
+async def test_one_key_is_one_charge_by_both_doors(bank: BankClient, shop: Shop) -> None:
     for kind in (PLAIN, NOT_PLAIN, PLAIN):
         answer = await shop.http.post(
             "/charges",
@@ -92,12 +92,12 @@ async def test_one_key_is_one_charge_by_both_doors(bank: Teller, shop: Shop) -> 
     other = {"idempotency-key": f"{shop.prefix}1"}
     for kind in (PLAIN, NOT_PLAIN):
         status, told, _ = await send(bank, kind, GOOD | {"amount_cents": 1}, other)
-        assert (status, told["code"]) == (409, "KeyReused")
+        assert (status, told["code"]) == (409, "BankKeyReused")
     assert await shop.lines() == [("capture", "1", 1200)]
 
 
 async def test_an_ordinary_charge_costs_no_litestar(
-    bank: Teller, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    bank: BankClient, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def closed(*_: object) -> None:
         raise AssertionError("Litestar was asked")

@@ -21,19 +21,19 @@ from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.payment import reconciliation, routes
 from cinesync.payment.fast_path import fast_paths
-from cinesync.payment.gateways import Gateway
-from cinesync.payment.gateways.sandbox import Sandbox
-from cinesync.payment.hold_client import Holds
-from cinesync.payment.model import Patience
-from cinesync.payment.payment_processor import Cashier
-from cinesync.payment.reconciler import Sweep
+from cinesync.payment.gateways import PaymentGateway
+from cinesync.payment.gateways.sandbox import SandboxGateway
+from cinesync.payment.hold_client import HoldClient
+from cinesync.payment.model import RetryPolicy
+from cinesync.payment.payment_processor import PaymentProcessor
+from cinesync.payment.reconciler import Reconciler
 from cinesync.payment.statement_reconciliation import reconcile
 from tests.conftest import MakeClient, MakeDatabase, Sign
-from tests.support.bank import SECRET, Teller, listening, serving_here
+from tests.support.bank import SECRET, BankClient, listening, serving_here
 
 T = TypeVar("T")
 
-PATIENCE = Patience(
+PATIENCE = RetryPolicy(
     first_check_seconds=0.0, retry_seconds=0.0, ask_before_seconds=1.0, cancel_after_seconds=0.0
 )
 TIMEOUT_SECONDS = 1.0
@@ -41,10 +41,10 @@ HOLDS_PATH = "/api/booking/holds/read"
 
 
 @dataclass
-class HoldDesk:
+class HoldsApi:
     """What the booking service would answer, and how often it was asked."""
 
-    door_status: int = 200
+    http_status: int = 200
     answers_max: int = 100
     status: int = 200
     state: str = "held"
@@ -60,7 +60,7 @@ class HoldDesk:
             raise NoResponse("booking is down")
         self.tokens += [question.token for question in body["items"]]
         items = [self._item(question.hold_id) for question in body["items"]][: self.answers_max]
-        return HttpResponse(self.door_status, msgspec.json.encode({"items": items}))
+        return HttpResponse(self.http_status, msgspec.json.encode({"items": items}))
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -79,15 +79,15 @@ class HoldDesk:
 
 
 @dataclass
-class Till:
+class PaymentHarness:
     """A process of the payment service, as a customer, a provider and a test see it."""
 
     db: Database
-    holds: HoldDesk
+    holds: HoldsApi
     bank: httpx.AsyncClient
-    gateway: Gateway
-    cashier: Cashier
-    sweep: Sweep
+    gateway: PaymentGateway
+    processor: PaymentProcessor
+    reconciler: Reconciler
     client: httpx.AsyncClient
     sign: Sign
     customer_id: UUID
@@ -114,7 +114,7 @@ class Till:
         found: dict[str, Any] = answer.json()
         return found
 
-    async def hear(self, headers: Mapping[str, str], body: bytes) -> int:
+    async def receive_webhook(self, headers: Mapping[str, str], body: bytes) -> int:
         """The bank's notice, passed to the webhook if that is open."""
         self.notices.append((headers, body))
         if not self.webhooks_open:
@@ -138,7 +138,7 @@ class Till:
 
     async def give_back_all(self) -> None:
         """Works until no refund is due."""
-        while await self.sweep.refund_once():
+        while await self.reconciler.refund_once():
             pass
 
     async def events(self, name: str = "") -> list[dict[str, Any]]:
@@ -206,99 +206,103 @@ def _plain_logs() -> None:
 
 
 @pytest.fixture(scope="session")
-def teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teller]:
+def bank_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BankClient]:
     """One bank for all tests that do not kill it."""
-    bank = Teller(tmp_path_factory.mktemp("bank") / "bank.sqlite3", hang_seconds=3.0)
+    bank = BankClient(tmp_path_factory.mktemp("bank") / "bank.sqlite3", hang_seconds=3.0)
     bank.open()
     yield bank
     bank.kill()
 
 
 @pytest.fixture
-def own_teller(tmp_path: Path) -> Iterator[Teller]:
+def own_bank_client(tmp_path: Path) -> Iterator[BankClient]:
     """A bank that may be killed."""
-    bank = Teller(tmp_path / "bank.sqlite3")
+    bank = BankClient(tmp_path / "bank.sqlite3")
     bank.open()
     yield bank
     bank.kill()
 
 
 @pytest.fixture
-async def quiet_teller(tmp_path: Path) -> AsyncIterator[Teller]:
+async def bank_client_without_webhooks(tmp_path: Path) -> AsyncIterator[BankClient]:
     """A bank that serves this test only."""
-    bank = Teller(tmp_path / "bank.sqlite3", hang_seconds=3.0)
+    bank = BankClient(tmp_path / "bank.sqlite3", hang_seconds=3.0)
     async with serving_here(bank):
         yield bank
 
 
-MakeTill = Callable[[Teller], Awaitable[Till]]
+MakeHarness = Callable[[BankClient], Awaitable[PaymentHarness]]
 
 
 @pytest.fixture
-async def make_till(
+async def make_harness(
     make_database: MakeDatabase, make_client: MakeClient, sign: Sign
-) -> AsyncIterator[MakeTill]:
+) -> AsyncIterator[MakeHarness]:
     """A payment service on a database of its own; with its webhook open to the bank."""
     async with AsyncExitStack() as stack:
 
-        async def make(teller: Teller) -> Till:
+        async def make(bank_client: BankClient) -> PaymentHarness:
             db = await make_database("payment")
-            till = build_till(db, teller, make_client, sign, HoldDesk())
-            stack.push_async_callback(till.bank.aclose)
-            stack.push_async_callback(till.gateway.close)
-            stack.push_async_callback(till.cashier.close)
-            await stack.enter_async_context(listening(teller.shop_port, till.hear))
-            return till
+            harness = build_harness(db, bank_client, make_client, sign, HoldsApi())
+            stack.push_async_callback(harness.bank.aclose)
+            stack.push_async_callback(harness.gateway.close)
+            stack.push_async_callback(harness.processor.close)
+            await stack.enter_async_context(
+                listening(bank_client.shop_port, harness.receive_webhook)
+            )
+            return harness
 
         yield make
 
 
-BuildBeside = Callable[[Till, Teller], Till]
+BuildBeside = Callable[[PaymentHarness, BankClient], PaymentHarness]
 
 
 @pytest.fixture
 async def build_beside(make_client: MakeClient, sign: Sign) -> AsyncIterator[BuildBeside]:
-    """Another process on the database and holds of a till; closed in the end."""
+    """Another process on the database and holds of a harness; closed in the end."""
     async with AsyncExitStack() as stack:
 
-        def build(till: Till, teller: Teller) -> Till:
-            other = build_till(till.db, teller, make_client, sign, till.holds)
-            for close in (other.bank.aclose, other.gateway.close, other.cashier.close):
+        def build(harness: PaymentHarness, bank_client: BankClient) -> PaymentHarness:
+            other = build_harness(harness.db, bank_client, make_client, sign, harness.holds)
+            for close in (other.bank.aclose, other.gateway.close, other.processor.close):
                 stack.push_async_callback(close)
             return other
 
         yield build
 
 
-def open_holds(desk: HoldDesk) -> Holds:
+def open_holds(context: HoldsApi) -> HoldClient:
     """The service's side of `desk`."""
-    return Holds(cast("HttpClient", desk))
+    return HoldClient(cast("HttpClient", context))
 
 
-def build_till(
-    db: Database, teller: Teller, make_client: MakeClient, sign: Sign, holds: HoldDesk
-) -> Till:
+def build_harness(
+    db: Database, bank_client: BankClient, make_client: MakeClient, sign: Sign, holds: HoldsApi
+) -> PaymentHarness:
     """One process's worth of wiring; several may share a database."""
-    bank = teller.client()
+    bank = bank_client.client()
     bank.timeout = httpx.Timeout(TIMEOUT_SECONDS)
     key = {"authorization": f"Bearer {SECRET}"}
-    gateway = Sandbox(
-        HttpClient(teller.url, TIMEOUT_SECONDS, key), SECRET, absent_after_seconds=0.0
+    gateway = SandboxGateway(
+        HttpClient(bank_client.url, TIMEOUT_SECONDS, key), SECRET, absent_after_seconds=0.0
     )
-    cashier = Cashier(db, {"sandbox": gateway}, open_holds(holds), PATIENCE)
-    sweep = Sweep(
+    processor = PaymentProcessor(db, {"sandbox": gateway}, open_holds(holds), PATIENCE)
+    reconciler = Reconciler(
         db=db,
         gateway=gateway,
-        cashier=cashier,
-        patience=PATIENCE,
+        processor=processor,
+        retry_policy=PATIENCE,
         refund_retry_seconds=0.0,
         poll_seconds=0.01,
     )
-    desk = routes.Desk(db, cashier, "http://shop")
-    client = make_client("payment", list(routes.routes(desk)), fast_paths(desk))
-    return Till(db, holds, bank, gateway, cashier, sweep, client, sign, clock.new_id())
+    context = routes.PaymentContext(db, processor, "http://shop")
+    client = make_client("payment", list(routes.routes(context)), fast_paths(context))
+    return PaymentHarness(
+        db, holds, bank, gateway, processor, reconciler, client, sign, clock.new_id()
+    )
 
 
 @pytest.fixture
-async def till(make_till: MakeTill, teller: Teller) -> Till:
-    return await make_till(teller)
+async def harness(make_harness: MakeHarness, bank_client: BankClient) -> PaymentHarness:
+    return await make_harness(bank_client)

@@ -8,7 +8,7 @@ from cinesync.bank.model import sign
 from cinesync.chassis import clock
 from tests.support.bank import SECRET
 
-Notice = tuple[dict[str, str], bytes]
+ProviderNotice = tuple[dict[str, str], bytes]
 
 
 def notice(
@@ -20,7 +20,7 @@ def notice(
     amount_cents: int = 2400,
     secret: str = SECRET,
     age_seconds: int = 0,
-) -> Notice:
+) -> ProviderNotice:
     """Headers and body. The bank's own code signs, so that both sides agree on how."""
     charge = {
         "charge_id": charge_id,

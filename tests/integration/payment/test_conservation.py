@@ -10,13 +10,13 @@ from uuid import UUID
 import httpx
 import pytest
 
-from cinesync.bank.model import PLANS
+from cinesync.bank.model import BEHAVIOURS
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
 from cinesync.payment import reconciliation, service
 from cinesync.payment.statement_reconciliation import reconcile
-from tests.integration.payment.conftest import BuildBeside, MakeTill, Till, eventually
-from tests.support.bank import Teller
+from tests.integration.payment.conftest import BuildBeside, MakeHarness, PaymentHarness, eventually
+from tests.support.bank import BankClient
 
 pytestmark = pytest.mark.slow
 
@@ -24,17 +24,17 @@ SEEDS = (1, 2)
 ROUNDS = 3
 
 
-async def shop_around(till: Till, chance: random.Random) -> list[dict[str, Any]]:
+async def shop_around(harness: PaymentHarness, chance: random.Random) -> list[dict[str, Any]]:
     """Every card a few times, all at once; card holders say yes or no."""
-    tokens = [*PLANS, "tok_down"] * ROUNDS
+    tokens = [*BEHAVIOURS, "tok_down"] * ROUNDS
     chance.shuffle(tokens)
-    answers = await asyncio.gather(*(till.pay(token) for token in tokens))
+    answers = await asyncio.gather(*(harness.pay(token) for token in tokens))
     payments = [answer.json() for answer in answers]
     for payment in payments:
         if payment["confirm_url"] and chance.random() < 0.7:
             word = chance.choice(["yes", "no"])
             with suppress(httpx.HTTPError):
-                await till.bank.post(payment["confirm_url"], data={"answer": word})
+                await harness.bank.post(payment["confirm_url"], data={"answer": word})
     return payments
 
 
@@ -51,65 +51,65 @@ def refusal(payment: Any, cents: int) -> BookingRefused:
     )
 
 
-async def all_decided(till: Till) -> bool | None:
-    waiting = await till.select(
+async def all_decided(harness: PaymentHarness) -> bool | None:
+    waiting = await harness.select(
         "SELECT payment_id FROM payments WHERE status = 'pending'"
         " UNION ALL SELECT refund_id FROM refunds WHERE status = 'pending'"
     )
     return True if not waiting else None
 
 
-async def all_told(till: Till) -> bool | None:
+async def all_told(harness: PaymentHarness) -> bool | None:
     """The bank's last notices and ours agree: nothing is in flight any more."""
-    result = await reconcile(till.db, till.gateway)
+    result = await reconcile(harness.db, harness.gateway)
     return True if not result.in_flight and not result.troubles else None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_money_is_conserved_under_all_faults_at_once(
     seed: int,
-    make_till: MakeTill,
-    quiet_teller: Teller,
+    make_harness: MakeHarness,
+    bank_client_without_webhooks: BankClient,
     build_beside: BuildBeside,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chance = random.Random(seed)
-    till = await make_till(quiet_teller)
-    other = build_beside(till, quiet_teller)
-    till.holds.expires_in_seconds = 2.0
-    hear = till.post_notice
+    harness = await make_harness(bank_client_without_webhooks)
+    other = build_beside(harness, bank_client_without_webhooks)
+    harness.holds.expires_in_seconds = 2.0
+    receive_webhook = harness.post_notice
 
     async def hard_of_hearing(headers: Mapping[str, str], body: bytes, **_: Any) -> httpx.Response:
         if chance.random() < 0.5:
             return httpx.Response(503)
-        return await hear(headers, body)
+        return await receive_webhook(headers, body)
 
-    monkeypatch.setattr(till, "post_notice", hard_of_hearing)
-    sweeps = [asyncio.create_task(one.sweep.run()) for one in (till, other)]
-    await shop_around(till, chance)
-    await eventually(lambda: all_decided(till), "every payment is decided")
-    paid = await till.select("SELECT payment_id, hold_id FROM payments WHERE status = 'success'")
+    monkeypatch.setattr(harness, "post_notice", hard_of_hearing)
+    sweeps = [asyncio.create_task(one.reconciler.run()) for one in (harness, other)]
+    await shop_around(harness, chance)
+    await eventually(lambda: all_decided(harness), "every payment is decided")
+    paid = await harness.select("SELECT payment_id, hold_id FROM payments WHERE status = 'success'")
     refusals = [refusal(payment, chance.choice([1, 1000, 2400, 9999])) for payment in paid]
-    await till.db.run(service.refund_refused, refusals)
-    await till.db.run(service.refund_refused, chance.sample(refusals, len(refusals) // 2))
-    await eventually(lambda: all_told(till), "the bank's books and ours agree")
-    await eventually(lambda: all_decided(till), "every refund is done")
-    for sweep in sweeps:
-        sweep.cancel()
+    await harness.db.run(service.refund_refused, refusals)
+    await harness.db.run(service.refund_refused, chance.sample(refusals, len(refusals) // 2))
+    await eventually(lambda: all_told(harness), "the bank's books and ours agree")
+    await eventually(lambda: all_decided(harness), "every refund is done")
+    for reconciler in sweeps:
+        reconciler.cancel()
     await asyncio.gather(*sweeps, return_exceptions=True)
-    await assert_conserved(till)
+    await assert_conserved(harness)
 
 
-async def assert_conserved(till: Till) -> None:
-    assert await till.db.read(reconciliation.contradictions, 10) == []
-    result = await reconcile(till.db, till.gateway)
+async def assert_conserved(harness: PaymentHarness) -> None:
+    assert await harness.db.read(reconciliation.contradictions, 10) == []
+    result = await reconcile(harness.db, harness.gateway)
     assert (result.troubles, result.in_flight) == ([], [])
-    money = await till.db.read(reconciliation.money_by_payment, None, 1000)
+    money = await harness.db.read(reconciliation.money_by_payment, None, 1000)
     assert sum(line.captured_cents for line in money) == result.captured_cents["EUR"]
     assert sum(line.refunded_cents for line in money) == result.refunded_cents["EUR"]
-    assert all(0 <= line.kept_cents <= 2400 for line in money)
-    assert all(line.kept_cents == 0 for line in money if line.status in {"failed", "refunded"})
-    successes = await till.events("payment.success")
+    assert all(0 <= line.retained_cents <= 2400 for line in money)
+    assert all(line.retained_cents == 0 for line in money if line.status in {"failed", "refunded"})
+    successes = await harness.events("payment.success")
     assert len({event["payment_id"] for event in successes}) == len(successes)
-    refunds = await till.events("payment.refunded")
+    refunds = await harness.events("payment.refunded")
     assert sum(event["amount_cents"] for event in refunds) == result.refunded_cents["EUR"]

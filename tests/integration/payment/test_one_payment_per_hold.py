@@ -12,10 +12,17 @@ from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
 from cinesync.payment import service, store
 from cinesync.payment.failure_limit import FailureLimit
-from cinesync.payment.model import Begin, Hold, Limits, Payment, PaymentUnderway, TooManyFailures
-from cinesync.payment.payment_processor import Cashier, PayOrder
-from tests.integration.payment.conftest import PATIENCE, BuildBeside, Till, open_holds
-from tests.support.bank import Teller
+from cinesync.payment.model import (
+    Hold,
+    Payment,
+    PaymentLimits,
+    PaymentUnderway,
+    StartPayment,
+    TooManyFailures,
+)
+from cinesync.payment.payment_processor import PaymentProcessor, PaymentRequest
+from tests.integration.payment.conftest import PATIENCE, BuildBeside, PaymentHarness, open_holds
+from tests.support.bank import BankClient
 
 
 def outcomes(answers: list[httpx.Response]) -> Counter[str]:
@@ -24,133 +31,139 @@ def outcomes(answers: list[httpx.Response]) -> Counter[str]:
     return Counter(body.get("type", body["status"]) for body in bodies)
 
 
-async def captured(till: Till) -> int:
-    return len(await till.select("SELECT charge_id FROM captures"))
+async def captured(harness: PaymentHarness) -> int:
+    return len(await harness.select("SELECT charge_id FROM captures"))
 
 
 async def test_twenty_payments_at_once_capture_once(
-    till: Till, teller: Teller, build_beside: BuildBeside
+    harness: PaymentHarness, bank_client: BankClient, build_beside: BuildBeside
 ) -> None:
-    other = build_beside(till, teller)
-    other.customer_id = till.customer_id
+    other = build_beside(harness, bank_client)
+    other.customer_id = harness.customer_id
     hold_id = str(clock.new_id())
-    answers = await asyncio.gather(*(one.pay(hold_id=hold_id) for one in [till, other] * 10))
+    answers = await asyncio.gather(*(one.pay(hold_id=hold_id) for one in [harness, other] * 10))
     counted = outcomes(answers)
     assert counted["success"] == 1
     assert set(counted) <= {"success", "/problems/payment-underway", "/problems/already-paid"}
-    assert await captured(till) == 1
-    assert await till.select("SELECT refund_id FROM refunds") == []
-    await till.assert_books_are_whole()
+    assert await captured(harness) == 1
+    assert await harness.select("SELECT refund_id FROM refunds") == []
+    await harness.assert_books_are_whole()
 
 
-async def test_without_the_guard_of_the_hold_many_are_captured(till: Till) -> None:
-    await till.take_guard_off("DROP INDEX payments_one_per_hold")
+async def test_without_the_guard_of_the_hold_many_are_captured(harness: PaymentHarness) -> None:
+    await harness.take_guard_off("DROP INDEX payments_one_per_hold")
     hold_id = str(clock.new_id())
-    await asyncio.gather(*(till.pay(hold_id=hold_id) for _ in range(5)))
+    await asyncio.gather(*(harness.pay(hold_id=hold_id) for _ in range(5)))
     # In one batch only the first for a hold is tried; one after the other they all are.
     for _ in range(5):
-        await till.pay(hold_id=hold_id)
-    assert await captured(till) > 1
+        await harness.pay(hold_id=hold_id)
+    assert await captured(harness) > 1
 
 
-async def test_who_comes_second_is_told_of_the_booking(till: Till) -> None:
-    paid = (await till.pay()).json()
-    second = await till.pay(hold_id=paid["hold_id"])
+async def test_who_comes_second_is_told_of_the_booking(harness: PaymentHarness) -> None:
+    paid = (await harness.pay()).json()
+    second = await harness.pay(hold_id=paid["hold_id"])
     assert (second.status_code, second.json()["type"]) == (409, "/problems/already-paid")
     assert second.json()["title"] == "These seats are paid for already: the booking exists."
     assert second.json()["booking_id"] == paid["hold_id"]
     assert second.json()["payment_id"] == paid["payment_id"]
 
 
-async def test_who_comes_while_a_payment_is_undecided_is_told_so(till: Till) -> None:
-    first = (await till.pay("tok_down")).json()
-    second = await till.pay(hold_id=first["hold_id"])
+async def test_who_comes_while_a_payment_is_undecided_is_told_so(harness: PaymentHarness) -> None:
+    first = (await harness.pay("tok_down")).json()
+    second = await harness.pay(hold_id=first["hold_id"])
     assert (second.status_code, second.json()["type"]) == (409, "/problems/payment-underway")
     assert second.json()["payment_id"] == first["payment_id"]
-    await till.sweep.ask_once()
-    assert (await till.pay(hold_id=first["hold_id"])).json()["status"] == "success"
+    await harness.reconciler.ask_once()
+    assert (await harness.pay(hold_id=first["hold_id"])).json()["status"] == "success"
 
 
-async def test_after_a_declined_card_another_may_be_tried(till: Till) -> None:
-    declined = (await till.pay("tok_decline")).json()
-    assert (await till.pay(hold_id=declined["hold_id"])).json()["status"] == "success"
-    await till.assert_books_are_whole()
+async def test_after_a_declined_card_another_may_be_tried(harness: PaymentHarness) -> None:
+    declined = (await harness.pay("tok_decline")).json()
+    assert (await harness.pay(hold_id=declined["hold_id"])).json()["status"] == "success"
+    await harness.assert_books_are_whole()
 
 
-async def test_another_card_takes_the_place_of_one_that_waits_for_its_holder(till: Till) -> None:
-    waiting = (await till.pay("tok_3ds")).json()
-    second = (await till.pay(hold_id=waiting["hold_id"])).json()
+async def test_another_card_takes_the_place_of_one_that_waits_for_its_holder(
+    harness: PaymentHarness,
+) -> None:
+    waiting = (await harness.pay("tok_3ds")).json()
+    second = (await harness.pay(hold_id=waiting["hold_id"])).json()
     assert second["status"] == "success"
-    given_up = await till.payment(waiting["payment_id"])
+    given_up = await harness.payment(waiting["payment_id"])
     assert (given_up["status"], given_up["failure_reason"]) == ("failed", "confirmation_cancelled")
-    assert await captured(till) == 1
+    assert await captured(harness) == 1
 
 
 async def test_a_holder_who_confirmed_meanwhile_has_paid(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    till.webhooks_open = False
-    waiting = (await till.pay("tok_3ds")).json()
-    assert (await till.bank.post(waiting["confirm_url"], data={"answer": "yes"})).is_success
-    second = await till.pay(hold_id=waiting["hold_id"])
+    harness.webhooks_open = False
+    waiting = (await harness.pay("tok_3ds")).json()
+    assert (await harness.bank.post(waiting["confirm_url"], data={"answer": "yes"})).is_success
+    second = await harness.pay(hold_id=waiting["hold_id"])
     assert (second.status_code, second.json()["type"]) == (409, "/problems/already-paid")
-    assert await captured(till) == 1
+    assert await captured(harness) == 1
 
 
-async def test_money_that_went_back_leaves_the_hold_free(till: Till) -> None:
-    paid = (await till.pay()).json()
+async def test_money_that_went_back_leaves_the_hold_free(harness: PaymentHarness) -> None:
+    paid = (await harness.pay()).json()
     refusal = BookingRefused(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
         payment_id=UUID(paid["payment_id"]),
         hold_id=UUID(paid["hold_id"]),
-        customer_id=till.customer_id,
+        customer_id=harness.customer_id,
         refund_cents=2400,
         currency="EUR",
         reason="released_show",
     )
-    await till.db.run(service.refund_refused, [refusal])
-    assert (await till.pay(hold_id=paid["hold_id"])).status_code == 409
-    await till.give_back_all()
-    assert (await till.pay(hold_id=paid["hold_id"])).json()["status"] == "success"
-    await till.assert_books_are_whole()
+    await harness.db.run(service.refund_refused, [refusal])
+    assert (await harness.pay(hold_id=paid["hold_id"])).status_code == 409
+    await harness.give_back_all()
+    assert (await harness.pay(hold_id=paid["hold_id"])).json()["status"] == "success"
+    await harness.assert_books_are_whole()
 
 
-async def test_a_hold_takes_only_so_many_failures(till: Till) -> None:
-    till.cashier._limits = Limits(attempts_per_hold=3)
+async def test_a_hold_takes_only_so_many_failures(harness: PaymentHarness) -> None:
+    harness.processor._limits = PaymentLimits(attempts_per_hold=3)
     hold_id = str(clock.new_id())
-    answers = [await till.pay("tok_decline", hold_id=hold_id) for _ in range(4)]
+    answers = [await harness.pay("tok_decline", hold_id=hold_id) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [201, 201, 201, 429]
     assert answers[-1].json()["type"] == "/problems/too-many-attempts"
-    assert (await till.pay("tok_approve", hold_id=hold_id)).status_code == 429
-    assert await captured(till) == 0
-    assert (await till.pay()).json()["status"] == "success", "another hold is another matter"
-    await till.assert_books_are_whole()
+    assert (await harness.pay("tok_approve", hold_id=hold_id)).status_code == 429
+    assert await captured(harness) == 0
+    assert (await harness.pay()).json()["status"] == "success", "another hold is another matter"
+    await harness.assert_books_are_whole()
 
 
-async def test_a_repeated_key_is_answered_also_when_the_hold_takes_no_more(till: Till) -> None:
-    till.cashier._limits = Limits(attempts_per_hold=1)
+async def test_a_repeated_key_is_answered_also_when_the_hold_takes_no_more(
+    harness: PaymentHarness,
+) -> None:
+    harness.processor._limits = PaymentLimits(attempts_per_hold=1)
     hold_id = str(clock.new_id())
-    answers = [await till.pay("tok_decline", key="k", hold_id=hold_id) for _ in range(3)]
+    answers = [await harness.pay("tok_decline", key="k", hold_id=hold_id) for _ in range(3)]
     assert len({answer.json()["payment_id"] for answer in answers}) == 1
 
 
-async def test_an_address_fails_only_so_often(till: Till) -> None:
-    limits = Limits(failures_per_address=3)
-    till.cashier = Cashier(
-        till.db, {"sandbox": till.gateway}, open_holds(till.holds), PATIENCE, limits
+async def test_an_address_fails_only_so_often(harness: PaymentHarness) -> None:
+    limits = PaymentLimits(failures_per_address=3)
+    harness.processor = PaymentProcessor(
+        harness.db, {"sandbox": harness.gateway}, open_holds(harness.holds), PATIENCE, limits
     )
     for _ in range(3):
-        await till.cashier.pay(order_of(till, "tok_decline", "192.0.2.1"))
+        await harness.processor.pay(order_of(harness, "tok_decline", "192.0.2.1"))
     with pytest.raises(TooManyFailures):
-        await till.cashier.pay(order_of(till, "tok_approve", "192.0.2.1"))
-    assert (await till.cashier.pay(order_of(till, "tok_approve", "192.0.2.2"))).status == "success"
-    await till.cashier.close()
+        await harness.processor.pay(order_of(harness, "tok_approve", "192.0.2.1"))
+    assert (
+        await harness.processor.pay(order_of(harness, "tok_approve", "192.0.2.2"))
+    ).status == "success"
+    await harness.processor.close()
 
 
-def order_of(till: Till, token: str, address: str) -> PayOrder:
-    return PayOrder(
-        customer_id=till.customer_id,
+def order_of(harness: PaymentHarness, token: str, address: str) -> PaymentRequest:
+    return PaymentRequest(
+        customer_id=harness.customer_id,
         bearer="token",
         idempotency_key=str(clock.new_id()),
         hold_id=clock.new_id(),
@@ -163,7 +176,7 @@ def order_of(till: Till, token: str, address: str) -> PayOrder:
 def test_failures_are_forgotten_after_their_window() -> None:
     moment = [0.0]
     limit = FailureLimit(
-        Limits(failures_per_address=2, failure_window_seconds=60.0), lambda: moment[0]
+        PaymentLimits(failures_per_address=2, failure_window_seconds=60.0), lambda: moment[0]
     )
     for moment[0] in (0.0, 50.0):
         limit.check("192.0.2.1")
@@ -176,10 +189,12 @@ def test_failures_are_forgotten_after_their_window() -> None:
     limit.check("192.0.2.1")
 
 
-def begin_of(till: Till, hold: Hold, key: str, provider: str = "sandbox") -> Begin:
-    return Begin(
+def begin_of(
+    harness: PaymentHarness, hold: Hold, key: str, provider: str = "sandbox"
+) -> StartPayment:
+    return StartPayment(
         payment_id=clock.new_id(),
-        customer_id=till.customer_id,
+        customer_id=harness.customer_id,
         idempotency_key=key,
         fingerprint=f"{hold.hold_id}",
         hold=hold,
@@ -187,33 +202,37 @@ def begin_of(till: Till, hold: Hold, key: str, provider: str = "sandbox") -> Beg
     )
 
 
-async def test_a_batch_decides_in_the_order_of_arrival(till: Till) -> None:
+async def test_a_batch_decides_in_the_order_of_arrival(harness: PaymentHarness) -> None:
     hold = Hold(hold_id=clock.new_id(), total_cents=2400, currency="EUR", expires_at=clock.now())
-    first, second = begin_of(till, hold, "b"), begin_of(till, hold, "a")
-    begun = await till.db.run(service.begin_payments, [first, second, first], PATIENCE)
+    first, second = begin_of(harness, hold, "b"), begin_of(harness, hold, "a")
+    begun = await harness.db.run(service.begin_payments, [first, second, first], PATIENCE)
     assert isinstance(begun[0], Payment)
     assert begun[0] == begun[2]
     assert begun[0].payment_id == first.payment_id
     assert isinstance(begun[1], PaymentUnderway)
 
 
-async def test_a_repetition_in_a_batch_does_not_take_the_others_turn(till: Till) -> None:
+async def test_a_repetition_in_a_batch_does_not_take_the_others_turn(
+    harness: PaymentHarness,
+) -> None:
     """`old` repeats a payment that failed: it is answered, and `new` begins."""
-    declined = (await till.pay("tok_decline", key="old")).json()
+    declined = (await harness.pay("tok_decline", key="old")).json()
     hold = Hold(
         hold_id=UUID(declined["hold_id"]),
         total_cents=2400,
         currency="EUR",
         expires_at=clock.now(),
     )
-    old, new = begin_of(till, hold, "old"), begin_of(till, hold, "new")
-    begun = await till.db.run(service.begin_payments, [old, new], PATIENCE)
+    old, new = begin_of(harness, hold, "old"), begin_of(harness, hold, "new")
+    begun = await harness.db.run(service.begin_payments, [old, new], PATIENCE)
     assert isinstance(begun[0], Exception), "another fingerprint"
     assert isinstance(begun[1], Payment)
     assert begun[1].payment_id == new.payment_id
 
 
-async def test_the_plain_way_is_one_statement(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_plain_way_is_one_statement(
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No look-up for the guard of the hold: the insert itself says whether it is free."""
     asked: list[str] = []
     statement = sqlalchemy.text
@@ -224,21 +243,21 @@ async def test_the_plain_way_is_one_statement(till: Till, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(store, "text", counted)
     hold = Hold(hold_id=clock.new_id(), total_cents=2400, currency="EUR", expires_at=clock.now())
-    await till.db.run(service.begin_payments, [begin_of(till, hold, "k")], PATIENCE)
+    await harness.db.run(service.begin_payments, [begin_of(harness, hold, "k")], PATIENCE)
     assert len(asked) == 1
 
 
 async def test_what_costs_nothing_is_confirmed_without_a_provider(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    till.holds.total_cents = 0
+    harness.holds.total_cents = 0
 
     async def unasked(*_: object) -> None:
         raise AssertionError("no provider is asked for nothing")
 
-    monkeypatch.setattr(type(till.gateway), "charge", unasked)
+    monkeypatch.setattr(type(harness.gateway), "charge", unasked)
     hold_id = str(clock.new_id())
-    answers = [await till.pay(token="", key="k", hold_id=hold_id, provider="") for _ in range(2)]
+    answers = [await harness.pay(token="", key="k", hold_id=hold_id, provider="") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     payment = answers[0].json()
     assert payment == answers[1].json()
@@ -248,18 +267,18 @@ async def test_what_costs_nothing_is_confirmed_without_a_provider(
         0,
     )
     assert payment["settled_at"] is not None
-    (event,) = await till.events()
+    (event,) = await harness.events()
     assert (event["name"], event["amount_cents"]) == ("payment.success", 0)
-    assert (await till.pay(hold_id=hold_id)).json()["type"] == "/problems/already-paid"
-    await till.assert_books_are_whole()
+    assert (await harness.pay(hold_id=hold_id)).json()["type"] == "/problems/already-paid"
+    await harness.assert_books_are_whole()
 
 
-async def test_nobody_gets_a_priced_seat_for_free(till: Till) -> None:
-    assert (await till.pay(provider="free")).json()["type"] == "/problems/unknown-provider"
-    missing = await till.pay(token="")
+async def test_nobody_gets_a_priced_seat_for_free(harness: PaymentHarness) -> None:
+    assert (await harness.pay(provider="free")).json()["type"] == "/problems/unknown-provider"
+    missing = await harness.pay(token="")
     assert (missing.status_code, missing.json()["type"]) == (422, "/problems/token-missing")
-    assert await till.select("SELECT payment_id FROM payments") == []
+    assert await harness.select("SELECT payment_id FROM payments") == []
 
 
-async def test_who_names_no_provider_gets_the_shops(till: Till) -> None:
-    assert (await till.pay(provider="")).json()["provider"] == "sandbox"
+async def test_who_names_no_provider_gets_the_shops(harness: PaymentHarness) -> None:
+    assert (await harness.pay(provider="")).json()["provider"] == "sandbox"

@@ -11,7 +11,7 @@ from cinesync.contracts.booking import BookingCancelled
 from cinesync.payment import service
 from cinesync.payment.personal_data import forget_customers, personal_data_router
 from tests.conftest import MakeClient
-from tests.integration.payment.conftest import Till
+from tests.integration.payment.conftest import PaymentHarness
 
 PAYMENTS = "SELECT payment_id, customer_id, idempotency_key, amount_cents, status FROM payments"
 
@@ -20,9 +20,9 @@ def _erased(customer_id: UUID) -> CustomerErased:
     return CustomerErased(event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer_id)
 
 
-def _own_data(till: Till, make_client: MakeClient) -> httpx.AsyncClient:
-    http = make_client("payment", [personal_data_router(till.db)])
-    http.headers.update(till.signed())
+def _own_data(harness: PaymentHarness, make_client: MakeClient) -> httpx.AsyncClient:
+    http = make_client("payment", [personal_data_router(harness.db)])
+    http.headers.update(harness.signed())
     return http
 
 
@@ -33,13 +33,13 @@ async def _items(http: httpx.AsyncClient, path: str, **params: str) -> list[dict
     return items
 
 
-async def _cancel(till: Till, payment: dict[str, Any]) -> None:
+async def _cancel(harness: PaymentHarness, payment: dict[str, Any]) -> None:
     event = BookingCancelled(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
         booking_id=UUID(payment["hold_id"]),
         payment_id=UUID(payment["payment_id"]),
-        customer_id=till.customer_id,
+        customer_id=harness.customer_id,
         show_id=clock.new_id(),
         region="eu",
         seats=("F7", "F8"),
@@ -47,16 +47,16 @@ async def _cancel(till: Till, payment: dict[str, Any]) -> None:
         currency="EUR",
         reason="customer",
     )
-    await till.db.run(service.refund_cancelled, [event])
+    await harness.db.run(service.refund_cancelled, [event])
 
 
 async def test_customers_get_their_payments_with_what_became_of_them(
-    till: Till, make_client: MakeClient
+    harness: PaymentHarness, make_client: MakeClient
 ) -> None:
-    paid = (await till.pay()).json()
-    declined = (await till.pay("tok_decline")).json()
-    await _cancel(till, paid)
-    http = _own_data(till, make_client)
+    paid = (await harness.pay()).json()
+    declined = (await harness.pay("tok_decline")).json()
+    await _cancel(harness, paid)
+    http = _own_data(harness, make_client)
     items = await _items(http, "data")
     payments = {item["payment_id"] for item in items if item["kind"] == "payment"}
     assert payments == {paid["payment_id"], declined["payment_id"]}
@@ -66,24 +66,24 @@ async def test_customers_get_their_payments_with_what_became_of_them(
     rest = await _items(http, "data", after=first.json()["next"])
     assert {item["payment_id"] for item in first.json()["items"] + rest} == payments
     assert (await http.get("/api/payment/me/data", params={"after": "x"})).status_code == 422
-    till.customer_id = clock.new_id()
-    assert await _items(_own_data(till, make_client), "data") == []
+    harness.customer_id = clock.new_id()
+    assert await _items(_own_data(harness, make_client), "data") == []
 
 
 async def test_money_on_its_way_is_named_until_it_has_arrived(
-    till: Till, make_client: MakeClient
+    harness: PaymentHarness, make_client: MakeClient
 ) -> None:
-    http = _own_data(till, make_client)
+    http = _own_data(harness, make_client)
     assert await _items(http, "unfinished") == []
-    paid = (await till.pay()).json()
+    paid = (await harness.pay()).json()
     assert [one["kind"] for one in await _items(http, "unfinished")] == ["payment"]
-    await till.change("UPDATE payments SET settled_at = now() - interval '2 minutes'")
+    await harness.change("UPDATE payments SET settled_at = now() - interval '2 minutes'")
     assert await _items(http, "unfinished") == []
-    await _cancel(till, paid)
+    await _cancel(harness, paid)
     assert [one["kind"] for one in await _items(http, "unfinished")] == ["refund"]
-    await till.give_back_all()
+    await harness.give_back_all()
     assert await _items(http, "unfinished") == []
-    await till.change(
+    await harness.change(
         "INSERT INTO disputes (dispute_id, payment_id, provider, provider_dispute_id, charge_id,"
         " amount_cents, currency, status, reason, created_at, changed_at) VALUES"
         " (CAST(:dispute_id AS uuid), CAST(:payment_id AS uuid), 'stripe', 'dp_1', 'ch_1', 100,"
@@ -96,20 +96,20 @@ async def test_money_on_its_way_is_named_until_it_has_arrived(
 
 
 async def test_an_erased_customers_payments_stay_and_are_nobodys(
-    till: Till, make_client: MakeClient
+    harness: PaymentHarness, make_client: MakeClient
 ) -> None:
-    first, second = (await till.pay()).json(), (await till.pay(key="my own name")).json()
-    pending = (await till.pay("tok_3ds")).json()
-    customer_id = till.customer_id
-    till.customer_id = clock.new_id()
-    await till.pay()
-    await till.db.run(forget_customers, [_erased(customer_id)])
-    await till.db.run(forget_customers, [_erased(customer_id)])
-    rows = {str(row.payment_id): row for row in await till.select(PAYMENTS)}
+    first, second = (await harness.pay()).json(), (await harness.pay(key="my own name")).json()
+    pending = (await harness.pay("tok_3ds")).json()
+    customer_id = harness.customer_id
+    harness.customer_id = clock.new_id()
+    await harness.pay()
+    await harness.db.run(forget_customers, [_erased(customer_id)])
+    await harness.db.run(forget_customers, [_erased(customer_id)])
+    rows = {str(row.payment_id): row for row in await harness.select(PAYMENTS)}
     gone = [rows[one["payment_id"]] for one in (first, second)]
     assert len({row.customer_id for row in gone} - {customer_id}) == len(gone)
     assert "my own name" not in {row.idempotency_key for row in rows.values()}
     assert [row.amount_cents for row in gone] == [first["amount_cents"], second["amount_cents"]]
     if rows[pending["payment_id"]].status == "pending":
         assert rows[pending["payment_id"]].customer_id == customer_id
-    await till.assert_books_are_whole()
+    await harness.assert_books_are_whole()

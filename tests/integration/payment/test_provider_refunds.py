@@ -12,12 +12,12 @@ from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingCancelled
 from cinesync.payment import reconciliation, routes, service
 from cinesync.payment.attention import attention_routes
-from cinesync.payment.gateways.stripe import Stripe, open_stripe
-from cinesync.payment.payment_processor import Cashier
-from cinesync.payment.provider_catch_up import CatchUp
-from cinesync.payment.reconciler import Sweep
+from cinesync.payment.gateways.stripe import StripeGateway, open_stripe
+from cinesync.payment.payment_processor import PaymentProcessor
+from cinesync.payment.provider_catch_up import ProviderCatchUp
+from cinesync.payment.reconciler import Reconciler
 from tests.conftest import MakeClient
-from tests.integration.payment.conftest import PATIENCE, Till, open_holds
+from tests.integration.payment.conftest import PATIENCE, PaymentHarness, open_holds
 from tests.integration.payment.stripe_stand_in import (
     WEBHOOK_SECRET,
     StripeStandIn,
@@ -34,21 +34,21 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 class StripeShop:
     """A payment service that takes money through the stand-in."""
 
-    till: Till
-    gateway: Stripe
+    harness: PaymentHarness
+    gateway: StripeGateway
     stripe: StripeStandIn
-    sweep: Sweep
-    catch_up: CatchUp
+    reconciler: Reconciler
+    catch_up: ProviderCatchUp
 
     async def paid(self) -> tuple[dict[str, Any], str]:
         """A payment, and its PaymentIntent."""
-        payment = (await self.till.pay("pm_card_visa", provider="stripe")).json()
+        payment = (await self.harness.pay("pm_card_visa", provider="stripe")).json()
         assert payment["status"] == "success"
         return payment, list(self.stripe.intents)[-1]
 
-    async def hear(self, event_type: str, thing: dict[str, Any]) -> None:
+    async def receive_webhook(self, event_type: str, thing: dict[str, Any]) -> None:
         notice = signed(event_type, thing)
-        answer = await self.till.post_notice(*notice, provider="stripe")
+        answer = await self.harness.post_notice(*notice, provider="stripe")
         assert answer.status_code == 204, answer.text
 
     async def cancel(self, payment: dict[str, Any], cents: int = 2400) -> None:
@@ -66,49 +66,55 @@ class StripeShop:
             currency="EUR",
             reason="customer",
         )
-        await self.till.db.run(service.refund_cancelled, [event])
+        await self.harness.db.run(service.refund_cancelled, [event])
 
     async def statuses(self) -> list[str]:
-        rows = await self.till.select("SELECT status FROM refunds ORDER BY created_at, refund_id")
+        rows = await self.harness.select(
+            "SELECT status FROM refunds ORDER BY created_at, refund_id"
+        )
         return [row.status for row in rows]
 
     async def soon(self) -> None:
         """The pause before the next attempt passes."""
-        await self.till.change("UPDATE refunds SET next_attempt_at = now()")
+        await self.harness.change("UPDATE refunds SET next_attempt_at = now()")
 
     async def attention(self, role: str = "manager", **params: str | int) -> httpx.Response:
-        return await self.till.client.get(
-            "/api/payment/attention", headers=self.till.signed(role), params=params
+        return await self.harness.client.get(
+            "/api/payment/attention", headers=self.harness.signed(role), params=params
         )
 
     async def retry(self, refund_id: str, role: str = "manager") -> httpx.Response:
         path = f"/api/payment/refunds/{refund_id}/retry"
-        return await self.till.client.post(path, headers=self.till.signed(role))
+        return await self.harness.client.post(path, headers=self.harness.signed(role))
 
     async def assert_sound(self) -> None:
         args = (10, UUID(int=0), UUID(int=(1 << 128) - 1))
-        assert await self.till.db.read(reconciliation.contradictions, *args) == []
+        assert await self.harness.db.read(reconciliation.contradictions, *args) == []
 
 
 @pytest.fixture
-async def shop(till: Till, make_client: MakeClient) -> AsyncIterator[StripeShop]:
+async def shop(harness: PaymentHarness, make_client: MakeClient) -> AsyncIterator[StripeShop]:
     async with stripe_stand_in() as stand_in:
         gateway = open_stripe("sk_test_1", WEBHOOK_SECRET, api_url=stand_in.url, timeout_seconds=5)
-        cashier = Cashier(till.db, {"stripe": gateway}, open_holds(till.holds), PATIENCE)
-        desk = routes.Desk(till.db, cashier, "")
-        handlers = [*routes.routes(desk), *attention_routes(till.db)]
-        till.client = make_client("payment", handlers)
-        sweep = Sweep(
-            db=till.db,
+        processor = PaymentProcessor(
+            harness.db, {"stripe": gateway}, open_holds(harness.holds), PATIENCE
+        )
+        context = routes.PaymentContext(harness.db, processor, "")
+        handlers = [*routes.routes(context), *attention_routes(harness.db)]
+        harness.client = make_client("payment", handlers)
+        reconciler = Reconciler(
+            db=harness.db,
             gateway=gateway,
-            cashier=cashier,
-            patience=PATIENCE,
+            processor=processor,
+            retry_policy=PATIENCE,
             refund_retry_seconds=10.0,
             poll_seconds=0.01,
             refund_attempts_max=3,
         )
-        yield StripeShop(till, gateway, stand_in, sweep, CatchUp(gateway, cashier, 60.0))
-        await cashier.close()
+        yield StripeShop(
+            harness, gateway, stand_in, reconciler, ProviderCatchUp(gateway, processor, 60.0)
+        )
+        await processor.close()
         await gateway.close()
 
 
@@ -116,15 +122,15 @@ async def test_a_refund_that_stripe_has_under_way_is_not_done_yet(shop: StripeSh
     payment, _ = await shop.paid()
     await shop.cancel(payment)
     shop.stripe.refund_status = "pending"
-    await shop.sweep.refund_once()
+    await shop.reconciler.refund_once()
     assert await shop.statuses() == ["submitted"]
-    assert await shop.till.events("payment.refunded") == []
-    assert (await shop.till.payment(payment["payment_id"]))["status"] == "success"
+    assert await shop.harness.events("payment.refunded") == []
+    assert (await shop.harness.payment(payment["payment_id"]))["status"] == "success"
     (name,) = shop.stripe.refunds
-    await shop.hear("refund.updated", shop.stripe.move_refund(name, "succeeded"))
+    await shop.receive_webhook("refund.updated", shop.stripe.move_refund(name, "succeeded"))
     assert await shop.statuses() == ["done"]
-    assert (await shop.till.payment(payment["payment_id"]))["status"] == "refunded"
-    assert len(await shop.till.events("payment.refunded")) == 1
+    assert (await shop.harness.payment(payment["payment_id"]))["status"] == "refunded"
+    assert len(await shop.harness.events("payment.refunded")) == 1
     await shop.assert_sound()
 
 
@@ -132,11 +138,11 @@ async def test_a_refund_whose_notice_never_comes_is_asked_about(shop: StripeShop
     payment, _ = await shop.paid()
     await shop.cancel(payment)
     shop.stripe.refund_status = "pending"
-    await shop.sweep.refund_once()
+    await shop.reconciler.refund_once()
     (name,) = shop.stripe.refunds
     shop.stripe.move_refund(name, "succeeded")
     await shop.soon()
-    await shop.sweep.refund_once()
+    await shop.reconciler.refund_once()
     assert await shop.statuses() == ["done"]
     assert len(shop.stripe.refunds) == 1, "asked about, not made again"
 
@@ -148,28 +154,28 @@ async def test_a_refund_that_stripe_could_not_make_waits_for_people(
     payment, _ = await shop.paid()
     await shop.cancel(payment)
     shop.stripe.refund_status = status
-    await shop.sweep.refund_once()
+    await shop.reconciler.refund_once()
     assert await shop.statuses() == ["failed"]
-    (event,) = await shop.till.events("payment.refund.failed")
+    (event,) = await shop.harness.events("payment.refund.failed")
     assert (event["amount_cents"], event["was_refunded"]) == (2400, False)
     await shop.soon()
-    assert await shop.sweep.refund_once() == 0
+    assert await shop.reconciler.refund_once() == 0
     await shop.assert_sound()
 
 
 async def test_a_refund_that_fails_after_it_succeeded_is_owed_again(shop: StripeShop) -> None:
     payment, _ = await shop.paid()
     await shop.cancel(payment)
-    await shop.sweep.refund_once()
+    await shop.reconciler.refund_once()
     (name,) = shop.stripe.refunds
     failed = shop.stripe.move_refund(name, "failed", "lost_or_stolen_card")
     for event_type in ("refund.failed", "refund.updated", "charge.refund.updated"):
-        await shop.hear(event_type, failed)
-    found = await shop.till.payment(payment["payment_id"])
+        await shop.receive_webhook(event_type, failed)
+    found = await shop.harness.payment(payment["payment_id"])
     assert (found["status"], found["refunded_cents"]) == ("success", 0)
-    (event,) = await shop.till.events("payment.refund.failed")
+    (event,) = await shop.harness.events("payment.refund.failed")
     assert event["was_refunded"]
-    (row,) = await shop.till.select("SELECT event_id, was_refunded FROM refund_failures")
+    (row,) = await shop.harness.select("SELECT event_id, was_refunded FROM refund_failures")
     assert (str(row.event_id), row.was_refunded) == (event["event_id"], True)
     (item,) = (await shop.attention()).json()["items"]
     assert (item["kind"], item["status"], item["error"]) == (
@@ -184,9 +190,9 @@ async def test_a_refund_that_fails_after_it_succeeded_is_owed_again(shop: Stripe
 async def test_a_manager_has_a_failed_refund_made_again(shop: StripeShop) -> None:
     payment, _ = await shop.paid()
     await shop.cancel(payment)
-    await shop.sweep.refund_once()
+    await shop.reconciler.refund_once()
     (name,) = shop.stripe.refunds
-    await shop.hear("refund.failed", shop.stripe.move_refund(name, "failed"))
+    await shop.receive_webhook("refund.failed", shop.stripe.move_refund(name, "failed"))
     (item,) = (await shop.attention()).json()["items"]
     assert (await shop.retry(item["id"], "auditor")).status_code == 403
     answer = await shop.retry(item["id"])
@@ -194,10 +200,10 @@ async def test_a_manager_has_a_failed_refund_made_again(shop: StripeShop) -> Non
     assert answer.json()["refund_id"] != item["id"], "Stripe would answer the old key as before"
     assert (await shop.retry(item["id"])).json()["type"] == "/problems/nothing-to-retry"
     assert (await shop.retry(str(clock.new_id()))).status_code == 404
-    await shop.sweep.refund_once()
-    assert (await shop.till.payment(payment["payment_id"]))["status"] == "refunded"
+    await shop.reconciler.refund_once()
+    assert (await shop.harness.payment(payment["payment_id"]))["status"] == "refunded"
     assert (await shop.attention()).json()["items"] == []
-    (entry,) = await shop.till.select("SELECT action, object_id FROM audit_log")
+    (entry,) = await shop.harness.select("SELECT action, object_id FROM audit_log")
     assert (entry.action, entry.object_id) == ("refund.retried", item["id"])
     await shop.assert_sound()
 
@@ -207,17 +213,17 @@ async def test_a_refund_that_is_refused_for_ever_ends_before_a_person(shop: Stri
     await shop.cancel(payment)
     shop.stripe.broken = True
     for _ in range(5):
-        await shop.sweep.refund_once()
+        await shop.reconciler.refund_once()
         await shop.soon()
     assert await shop.statuses() == ["needs_attention"]
-    (refund,) = await shop.till.select("SELECT attempts, last_error FROM refunds")
+    (refund,) = await shop.harness.select("SELECT attempts, last_error FROM refunds")
     assert refund.attempts == 3
     assert "broken" in refund.last_error
     (item,) = (await shop.attention()).json()["items"]
     assert item["status"] == "needs_attention"
     shop.stripe.broken = False
     assert (await shop.retry(item["id"])).json()["refund_id"] == item["id"]
-    await shop.sweep.refund_once()
+    await shop.reconciler.refund_once()
     assert await shop.statuses() == ["done"]
     assert len(shop.stripe.refunds) == 1
     await shop.assert_sound()
@@ -229,8 +235,8 @@ async def test_pauses_between_attempts_double(shop: StripeShop) -> None:
     shop.stripe.broken = True
     pauses = []
     for _ in range(3):
-        await shop.sweep.refund_once()
-        (row,) = await shop.till.select("SELECT next_attempt_at - now() AS pause FROM refunds")
+        await shop.reconciler.refund_once()
+        (row,) = await shop.harness.select("SELECT next_attempt_at - now() AS pause FROM refunds")
         pauses.append(round(row.pause.total_seconds(), -1))
         await shop.soon()
     assert pauses == [10.0, 20.0, 40.0]
@@ -240,9 +246,9 @@ async def test_a_refund_made_in_the_dashboard_is_taken_over(shop: StripeShop) ->
     payment, intent = await shop.paid()
     by_hand = shop.stripe.give_back_by_hand(intent, 2400)
     for _ in range(2):
-        await shop.hear("refund.created", by_hand)
-    assert (await shop.till.payment(payment["payment_id"]))["status"] == "refunded"
-    (event,) = await shop.till.events("payment.refunded")
+        await shop.receive_webhook("refund.created", by_hand)
+    assert (await shop.harness.payment(payment["payment_id"]))["status"] == "refunded"
+    (event,) = await shop.harness.events("payment.refunded")
     assert (event["amount_cents"], event["unasked_cents"], event["reason"]) == (
         2400,
         2400,
@@ -250,7 +256,7 @@ async def test_a_refund_made_in_the_dashboard_is_taken_over(shop: StripeShop) ->
     )
     # What booking then asks for is back already.
     await shop.cancel(payment)
-    assert await shop.sweep.refund_once() == 0
+    assert await shop.reconciler.refund_once() == 0
     assert len(shop.stripe.refunds) == 1
     await shop.assert_sound()
 
@@ -260,26 +266,26 @@ async def test_a_refund_by_hand_ends_our_own_attempts(shop: StripeShop) -> None:
     payment, intent = await shop.paid()
     await shop.cancel(payment)
     by_hand = shop.stripe.give_back_by_hand(intent, 2400)
-    await shop.sweep.refund_once()
-    (refund,) = await shop.till.select("SELECT status, last_error FROM refunds")
+    await shop.reconciler.refund_once()
+    (refund,) = await shop.harness.select("SELECT status, last_error FROM refunds")
     assert (refund.status, refund.last_error) == ("pending", "charge_already_refunded")
-    await shop.hear("refund.created", by_hand)
+    await shop.receive_webhook("refund.created", by_hand)
     assert sorted(await shop.statuses()) == ["cancelled", "done"]
     await shop.soon()
-    assert await shop.sweep.refund_once() == 0
-    (event,) = await shop.till.events("payment.refunded")
+    assert await shop.reconciler.refund_once() == 0
+    (event,) = await shop.harness.events("payment.refunded")
     assert (event["unasked_cents"], event["reason"]) == (0, "customer")
     await shop.assert_sound()
 
 
 async def test_a_part_given_back_by_hand_is_recorded(shop: StripeShop) -> None:
     payment, intent = await shop.paid()
-    await shop.hear("refund.created", shop.stripe.give_back_by_hand(intent, 1000))
-    found = await shop.till.payment(payment["payment_id"])
+    await shop.receive_webhook("refund.created", shop.stripe.give_back_by_hand(intent, 1000))
+    found = await shop.harness.payment(payment["payment_id"])
     assert (found["status"], found["refunded_cents"]) == ("partially_refunded", 1000)
     await shop.cancel(payment)
-    await shop.sweep.refund_once()
-    assert (await shop.till.payment(payment["payment_id"]))["status"] == "refunded"
+    await shop.reconciler.refund_once()
+    assert (await shop.harness.payment(payment["payment_id"]))["status"] == "refunded"
     assert sorted(refund["amount"] for refund in shop.stripe.refunds.values()) == [1000, 1400]
     await shop.assert_sound()
 
@@ -292,33 +298,37 @@ async def test_a_dispute_is_told_and_when_lost_the_money_is_gone(shop: StripeSho
         ("charge.dispute.funds_withdrawn", "needs_response"),
         ("charge.dispute.updated", "under_review"),
     ):
-        await shop.hear(event_type, shop.stripe.dispute(intent, status))
+        await shop.receive_webhook(event_type, shop.stripe.dispute(intent, status))
     (item,) = (await shop.attention("auditor")).json()["items"]
     assert (item["kind"], item["status"], item["reason"]) == ("dispute", "open", "fraudulent")
     assert item["due_at"] is not None
-    assert (await shop.till.payment(payment["payment_id"]))["status"] == "success"
+    assert (await shop.harness.payment(payment["payment_id"]))["status"] == "success"
     lost = shop.stripe.dispute(intent, "lost")
     for _ in range(2):
-        await shop.hear("charge.dispute.closed", lost)
-    await shop.hear("charge.dispute.updated", shop.stripe.dispute(intent, "under_review"))
-    statuses = {event["status"] for event in await shop.till.events("payment.disputed")}
+        await shop.receive_webhook("charge.dispute.closed", lost)
+    await shop.receive_webhook(
+        "charge.dispute.updated", shop.stripe.dispute(intent, "under_review")
+    )
+    statuses = {event["status"] for event in await shop.harness.events("payment.disputed")}
     assert statuses == {"inquiry", "open", "lost"}
-    assert len(await shop.till.events("payment.disputed")) == 3
-    rows = await shop.till.select("SELECT status FROM dispute_changes ORDER BY changed_at")
+    assert len(await shop.harness.events("payment.disputed")) == 3
+    rows = await shop.harness.select("SELECT status FROM dispute_changes ORDER BY changed_at")
     assert [row.status for row in rows] == ["inquiry", "open", "lost"]
-    (event,) = await shop.till.events("payment.refunded")
+    (event,) = await shop.harness.events("payment.refunded")
     assert (event["reason"], event["unasked_cents"]) == ("dispute_lost", 2400)
-    assert (await shop.till.payment(payment["payment_id"]))["status"] == "refunded"
+    assert (await shop.harness.payment(payment["payment_id"]))["status"] == "refunded"
     assert (await shop.attention()).json()["items"] == []
     await shop.assert_sound()
 
 
 async def test_a_dispute_that_is_won_takes_nothing(shop: StripeShop) -> None:
     payment, intent = await shop.paid()
-    await shop.hear("charge.dispute.closed", shop.stripe.dispute(intent, "won"))
-    await shop.hear("charge.dispute.created", shop.stripe.dispute(intent, "needs_response"))
-    assert [e["status"] for e in await shop.till.events("payment.disputed")] == ["won"]
-    assert (await shop.till.payment(payment["payment_id"]))["status"] == "success"
+    await shop.receive_webhook("charge.dispute.closed", shop.stripe.dispute(intent, "won"))
+    await shop.receive_webhook(
+        "charge.dispute.created", shop.stripe.dispute(intent, "needs_response")
+    )
+    assert [e["status"] for e in await shop.harness.events("payment.disputed")] == ["won"]
+    assert (await shop.harness.payment(payment["payment_id"]))["status"] == "success"
 
 
 async def test_refunds_and_disputes_of_another_system_are_passed_over(shop: StripeShop) -> None:
@@ -330,12 +340,12 @@ async def test_refunds_and_disputes_of_another_system_are_passed_over(shop: Stri
         "payment_intent": "pi_foreign",
         "metadata": {},
     }
-    await shop.hear("refund.created", foreign)
-    await shop.hear("refund.created", foreign | {"payment_intent": None})
-    await shop.hear("charge.dispute.created", foreign | {"status": "needs_response"})
-    await shop.hear("refund.created", foreign | {"currency": "zzz"})
+    await shop.receive_webhook("refund.created", foreign)
+    await shop.receive_webhook("refund.created", foreign | {"payment_intent": None})
+    await shop.receive_webhook("charge.dispute.created", foreign | {"status": "needs_response"})
+    await shop.receive_webhook("refund.created", foreign | {"currency": "zzz"})
     assert await shop.statuses() == []
-    assert await shop.till.select("SELECT dispute_id FROM disputes") == []
+    assert await shop.harness.select("SELECT dispute_id FROM disputes") == []
 
 
 async def test_notices_that_never_came_are_read_from_stripes_list(shop: StripeShop) -> None:
@@ -348,17 +358,19 @@ async def test_notices_that_never_came_are_read_from_stripes_list(shop: StripeSh
         an_event("refund.created", {"id": "re_broken"}),
     ]
     assert await shop.catch_up.look() == 3
-    assert (await shop.till.payment(payment["payment_id"]))["refunded_cents"] == 1000
+    assert (await shop.harness.payment(payment["payment_id"]))["refunded_cents"] == 1000
     assert len((await shop.attention()).json()["items"]) == 1
     assert await shop.catch_up.look() == 3, "those of the last half hour are read again"
-    assert len(await shop.till.events("payment.refunded")) == 1
+    assert len(await shop.harness.events("payment.refunded")) == 1
     await shop.assert_sound()
 
 
 async def test_the_list_for_staff_is_read_in_pages(shop: StripeShop) -> None:
     for _ in range(3):
         _, intent = await shop.paid()
-        await shop.hear("charge.dispute.created", shop.stripe.dispute(intent, "needs_response"))
+        await shop.receive_webhook(
+            "charge.dispute.created", shop.stripe.dispute(intent, "needs_response")
+        )
     first = (await shop.attention(limit=2)).json()
     second = (await shop.attention(limit=2, after=first["next"])).json()
     ids = [item["id"] for item in [*first["items"], *second["items"]]]

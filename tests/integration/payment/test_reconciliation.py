@@ -8,65 +8,67 @@ from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
 from cinesync.payment import reconciliation, service, statement_reconciliation
 from cinesync.payment.statement_reconciliation import Reconciliation, reconcile
-from tests.integration.payment.conftest import MakeTill, Till
+from tests.integration.payment.conftest import MakeHarness, PaymentHarness
 from tests.integration.payment.notices import notice
-from tests.support.bank import Teller
+from tests.support.bank import BankClient
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-async def own_till(make_till: MakeTill, quiet_teller: Teller) -> Till:
+async def own_harness(
+    make_harness: MakeHarness, bank_client_without_webhooks: BankClient
+) -> PaymentHarness:
     """Beside a bank that serves nobody else."""
-    return await make_till(quiet_teller)
+    return await make_harness(bank_client_without_webhooks)
 
 
-async def reconciled(till: Till) -> Reconciliation:
-    return await reconcile(till.db, till.gateway)
+async def reconciled(harness: PaymentHarness) -> Reconciliation:
+    return await reconcile(harness.db, harness.gateway)
 
 
-async def refuse(till: Till, payment: dict[str, str], cents: int = 2400) -> None:
+async def refuse(harness: PaymentHarness, payment: dict[str, str], cents: int = 2400) -> None:
     event = BookingRefused(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
         payment_id=UUID(payment["payment_id"]),
         hold_id=UUID(payment["hold_id"]),
-        customer_id=till.customer_id,
+        customer_id=harness.customer_id,
         refund_cents=cents,
         currency="EUR",
         reason="seats_gone",
     )
-    await till.db.run(service.refund_refused, [event])
+    await harness.db.run(service.refund_refused, [event])
 
 
 async def test_our_books_agree_with_the_banks(
-    own_till: Till, monkeypatch: pytest.MonkeyPatch
+    own_harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for token in ("tok_approve", "tok_decline", "tok_approve", "tok_down"):
-        last = (await own_till.pay(token)).json()
+        last = (await own_harness.pay(token)).json()
         if token == "tok_approve":
-            await refuse(own_till, last, cents=400)
-    await own_till.give_back_all()
-    assert await reconciled(own_till) == Reconciliation(
+            await refuse(own_harness, last, cents=400)
+    await own_harness.give_back_all()
+    assert await reconciled(own_harness) == Reconciliation(
         captured_cents={"EUR": 4800}, refunded_cents={"EUR": 800}
     )
 
 
 async def test_money_on_its_way_is_no_trouble(
-    own_till: Till, monkeypatch: pytest.MonkeyPatch
+    own_harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await own_till.pay("tok_timeout_then_success")
-    result = await reconciled(own_till)
+    await own_harness.pay("tok_timeout_then_success")
+    result = await reconciled(own_harness)
     assert (len(result.in_flight), result.troubles) == (1, [])
-    await own_till.sweep.ask_once()
-    assert (await reconciled(own_till)).in_flight == []
+    await own_harness.reconciler.ask_once()
+    assert (await reconciled(own_harness)).in_flight == []
 
 
-async def test_a_refund_not_yet_counted_is_in_flight(own_till: Till) -> None:
-    await refuse(own_till, (await own_till.pay()).json())
-    await own_till.give_back_all()
-    await own_till.change("UPDATE refunds SET status = 'pending'")
-    result = await reconciled(own_till)
+async def test_a_refund_not_yet_counted_is_in_flight(own_harness: PaymentHarness) -> None:
+    await refuse(own_harness, (await own_harness.pay()).json())
+    await own_harness.give_back_all()
+    await own_harness.change("UPDATE refunds SET status = 'pending'")
+    result = await reconciled(own_harness)
     assert (len(result.in_flight), result.troubles) == (1, [])
 
 
@@ -78,35 +80,37 @@ async def test_a_refund_not_yet_counted_is_in_flight(own_till: Till) -> None:
         ("UPDATE captures SET charge_id = 'ch_invented'", "is not on the provider's statement"),
     ],
 )
-async def test_every_difference_is_found(own_till: Till, damage: str, said: str) -> None:
-    await own_till.pay()
-    assert (await reconciled(own_till)).troubles == []
-    await own_till.change(damage)
-    troubles = (await reconciled(own_till)).troubles
+async def test_every_difference_is_found(
+    own_harness: PaymentHarness, damage: str, said: str
+) -> None:
+    await own_harness.pay()
+    assert (await reconciled(own_harness)).troubles == []
+    await own_harness.change(damage)
+    troubles = (await reconciled(own_harness)).troubles
     assert [trouble for trouble in troubles if said in trouble]
 
 
 async def test_a_thousand_troubles_are_not_all_told(
-    own_till: Till, monkeypatch: pytest.MonkeyPatch
+    own_harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(statement_reconciliation, "TROUBLES_MAX", 2)
     for _ in range(4):
-        await own_till.pay()
-    await own_till.change("UPDATE captures SET amount_cents = 1")
-    assert len((await reconciled(own_till)).troubles) == 2
+        await own_harness.pay()
+    await own_harness.change("UPDATE captures SET amount_cents = 1")
+    assert len((await reconciled(own_harness)).troubles) == 2
 
 
-async def test_each_payments_money_adds_up(till: Till) -> None:
-    plain = (await till.pay()).json()
-    partly = (await till.pay()).json()
-    failed = (await till.pay("tok_decline")).json()
-    doubled = (await till.pay("tok_down")).json()
-    await till.post_notice(*notice(doubled["payment_id"], f"ch_{doubled['payment_id']}"))
-    await till.post_notice(*notice(doubled["payment_id"], f"ch2_{doubled['payment_id']}"))
-    await refuse(till, partly, cents=1000)
-    lines = await till.db.read(reconciliation.money_by_payment, None, 100)
+async def test_each_payments_money_adds_up(harness: PaymentHarness) -> None:
+    plain = (await harness.pay()).json()
+    partly = (await harness.pay()).json()
+    failed = (await harness.pay("tok_decline")).json()
+    doubled = (await harness.pay("tok_down")).json()
+    await harness.post_notice(*notice(doubled["payment_id"], f"ch_{doubled['payment_id']}"))
+    await harness.post_notice(*notice(doubled["payment_id"], f"ch2_{doubled['payment_id']}"))
+    await refuse(harness, partly, cents=1000)
+    lines = await harness.db.read(reconciliation.money_by_payment, None, 100)
     seen = {
-        str(line.payment_id): (line.captured_cents, line.refund_pending_cents, line.kept_cents)
+        str(line.payment_id): (line.captured_cents, line.refund_pending_cents, line.retained_cents)
         for line in lines
     }
     assert seen == {
@@ -117,7 +121,7 @@ async def test_each_payments_money_adds_up(till: Till) -> None:
     }
     pages = []
     after = None
-    while page := await till.db.read(reconciliation.money_by_payment, after, 3):
+    while page := await harness.db.read(reconciliation.money_by_payment, after, 3):
         pages += page
         after = page[-1].payment_id
     assert pages == lines
@@ -136,11 +140,11 @@ async def test_each_payments_money_adds_up(till: Till) -> None:
         "UPDATE payments SET refund_asked_cents = 2400",
     ],
 )
-async def test_every_contradiction_is_found(till: Till, damage: str) -> None:
-    payment = (await till.pay()).json()
-    await refuse(till, payment, cents=1000)
-    await till.give_back_all()
-    assert await till.db.read(reconciliation.contradictions, 10) == []
-    await till.change(damage)
-    (found,) = await till.db.read(reconciliation.contradictions, 10)
+async def test_every_contradiction_is_found(harness: PaymentHarness, damage: str) -> None:
+    payment = (await harness.pay()).json()
+    await refuse(harness, payment, cents=1000)
+    await harness.give_back_all()
+    assert await harness.db.read(reconciliation.contradictions, 10) == []
+    await harness.change(damage)
+    (found,) = await harness.db.read(reconciliation.contradictions, 10)
     assert payment["payment_id"] in found

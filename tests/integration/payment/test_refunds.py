@@ -13,9 +13,9 @@ from cinesync.payment import refund_model, refund_service, refund_store, service
 from cinesync.payment.gateways import GatewayAway
 from cinesync.payment.model import Refund, RefundStatus
 from cinesync.payment.refund_model import RefundCause
-from tests.integration.payment.conftest import BuildBeside, MakeTill, Till, eventually
+from tests.integration.payment.conftest import BuildBeside, MakeHarness, PaymentHarness, eventually
 from tests.integration.payment.notices import notice
-from tests.support.bank import Teller
+from tests.support.bank import BankClient
 
 pytestmark = pytest.mark.slow
 
@@ -49,10 +49,10 @@ def cancelled(payment: dict[str, str], cents: int) -> BookingCancelled:
     )
 
 
-async def bank_refunds(till: Till) -> list[int]:
+async def bank_refunds(harness: PaymentHarness) -> list[int]:
     """What the bank gave back for this test's payments."""
-    mine = {str(row.charge_id) for row in await till.select("SELECT charge_id FROM captures")}
-    lines = (await till.bank.get("/statement")).json()["items"]
+    mine = {str(row.charge_id) for row in await harness.select("SELECT charge_id FROM captures")}
+    lines = (await harness.bank.get("/statement")).json()["items"]
     return [
         line["amount_cents"]
         for line in lines
@@ -60,29 +60,29 @@ async def bank_refunds(till: Till) -> list[int]:
     ]
 
 
-async def test_a_refused_booking_gets_its_money_back(till: Till) -> None:
-    payment = (await till.pay()).json()
-    await till.db.run(service.refund_refused, [refused(payment)])
-    await till.give_back_all()
-    assert (await till.payment(payment["payment_id"]))["status"] == "refunded"
-    assert await bank_refunds(till) == [2400]
-    (event,) = await till.events("payment.refunded")
+async def test_a_refused_booking_gets_its_money_back(harness: PaymentHarness) -> None:
+    payment = (await harness.pay()).json()
+    await harness.db.run(service.refund_refused, [refused(payment)])
+    await harness.give_back_all()
+    assert (await harness.payment(payment["payment_id"]))["status"] == "refunded"
+    assert await bank_refunds(harness) == [2400]
+    (event,) = await harness.events("payment.refunded")
     assert (event["amount_cents"], event["reason"]) == (2400, "seats_gone")
     assert event["hold_id"] == payment["hold_id"]
-    await till.assert_books_are_whole()
+    await harness.assert_books_are_whole()
 
 
-async def test_a_partly_refunded_cancellation_keeps_the_rest(till: Till) -> None:
-    payment = (await till.pay()).json()
-    await till.db.run(service.refund_cancelled, [cancelled(payment, 1000)])
-    await till.give_back_all()
-    partly = await till.payment(payment["payment_id"])
+async def test_a_partly_refunded_cancellation_keeps_the_rest(harness: PaymentHarness) -> None:
+    payment = (await harness.pay()).json()
+    await harness.db.run(service.refund_cancelled, [cancelled(payment, 1000)])
+    await harness.give_back_all()
+    partly = await harness.payment(payment["payment_id"])
     assert (partly["status"], partly["refunded_cents"]) == ("partially_refunded", 1000)
-    await till.db.run(service.refund_cancelled, [cancelled(payment, 9999)])
-    await till.give_back_all()
-    assert (await till.payment(payment["payment_id"]))["status"] == "refunded"
-    assert sorted(await bank_refunds(till)) == [1000, 1400]
-    await till.assert_books_are_whole()
+    await harness.db.run(service.refund_cancelled, [cancelled(payment, 9999)])
+    await harness.give_back_all()
+    assert (await harness.payment(payment["payment_id"]))["status"] == "refunded"
+    assert sorted(await bank_refunds(harness)) == [1000, 1400]
+    await harness.assert_books_are_whole()
 
 
 def reduced(payment: dict[str, str], cents: int) -> BookingReduced:
@@ -102,44 +102,44 @@ def reduced(payment: dict[str, str], cents: int) -> BookingReduced:
     )
 
 
-async def test_one_payment_goes_back_in_parts_each_of_them_once(till: Till) -> None:
-    payment = (await till.pay()).json()
+async def test_one_payment_goes_back_in_parts_each_of_them_once(harness: PaymentHarness) -> None:
+    payment = (await harness.pay()).json()
     first, second = reduced(payment, 800), reduced(payment, 800)
     for _ in range(2):
-        await till.db.run(service.refund_cancelled, [first, second])
-        await till.db.run(service.refund_cancelled, [first])
-        await till.give_back_all()
-    partly = await till.payment(payment["payment_id"])
+        await harness.db.run(service.refund_cancelled, [first, second])
+        await harness.db.run(service.refund_cancelled, [first])
+        await harness.give_back_all()
+    partly = await harness.payment(payment["payment_id"])
     assert (partly["status"], partly["refunded_cents"]) == ("partially_refunded", 1600)
-    await till.db.run(service.refund_cancelled, [cancelled(payment, 800)])
-    await till.give_back_all()
-    assert (await till.payment(payment["payment_id"]))["status"] == "refunded"
-    assert await bank_refunds(till) == [800, 800, 800]
-    assert len(await till.events("payment.refunded")) == 3
-    await till.assert_books_are_whole()
+    await harness.db.run(service.refund_cancelled, [cancelled(payment, 800)])
+    await harness.give_back_all()
+    assert (await harness.payment(payment["payment_id"]))["status"] == "refunded"
+    assert await bank_refunds(harness) == [800, 800, 800]
+    assert len(await harness.events("payment.refunded")) == 3
+    await harness.assert_books_are_whole()
 
 
-async def test_one_event_refunds_once_however_often_it_comes(till: Till) -> None:
-    payment = (await till.pay()).json()
+async def test_one_event_refunds_once_however_often_it_comes(harness: PaymentHarness) -> None:
+    payment = (await harness.pay()).json()
     event = cancelled(payment, 1000)
     for _ in range(3):
-        await till.db.run(service.refund_cancelled, [event, event])
-    await till.give_back_all()
-    assert await bank_refunds(till) == [1000]
-    assert len(await till.events("payment.refunded")) == 1
+        await harness.db.run(service.refund_cancelled, [event, event])
+    await harness.give_back_all()
+    assert await bank_refunds(harness) == [1000]
+    assert len(await harness.events("payment.refunded")) == 1
 
 
-async def test_many_asks_in_one_batch_share_what_is_left(till: Till) -> None:
-    payment = (await till.pay()).json()
+async def test_many_asks_in_one_batch_share_what_is_left(harness: PaymentHarness) -> None:
+    payment = (await harness.pay()).json()
     asks = [cancelled(payment, 1500), cancelled(payment, 1500), cancelled(payment, 1500)]
-    await till.db.run(service.refund_cancelled, asks)
-    await till.give_back_all()
-    assert sorted(await bank_refunds(till)) == [900, 1500]
-    await till.assert_books_are_whole()
+    await harness.db.run(service.refund_cancelled, asks)
+    await harness.give_back_all()
+    assert sorted(await bank_refunds(harness)) == [900, 1500]
+    await harness.assert_books_are_whole()
 
 
 async def test_without_the_rule_the_database_still_refuses_to_give_too_much(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def generous(payment: object, ask: object, refund_id: UUID) -> Refund:
         return Refund(
@@ -154,154 +154,162 @@ async def test_without_the_rule_the_database_still_refuses_to_give_too_much(
         )
 
     monkeypatch.setattr(service, "refund_for", generous)
-    payment = (await till.pay()).json()
+    payment = (await harness.pay()).json()
     with pytest.raises(IntegrityConstraintViolationError, match="payments_refunds"):
-        await till.db.run(service.refund_refused, [refused(payment)])
-    await till.take_guard_off("ALTER TABLE payments DROP CONSTRAINT payments_refunds")
-    await till.db.run(service.refund_refused, [refused(payment)])
-    assert len(await till.select("SELECT refund_id FROM refunds")) == 1
+        await harness.db.run(service.refund_refused, [refused(payment)])
+    await harness.take_guard_off("ALTER TABLE payments DROP CONSTRAINT payments_refunds")
+    await harness.db.run(service.refund_refused, [refused(payment)])
+    assert len(await harness.select("SELECT refund_id FROM refunds")) == 1
 
 
 async def test_without_the_rule_the_source_is_still_unique(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def forgetful(*_: object) -> set[str]:
         return set()
 
     monkeypatch.setattr(refund_store, "refund_sources", forgetful)
-    payment = (await till.pay()).json()
+    payment = (await harness.pay()).json()
     event = cancelled(payment, 100)
-    await till.db.run(service.refund_cancelled, [event])
+    await harness.db.run(service.refund_cancelled, [event])
     with pytest.raises(IntegrityConstraintViolationError, match="refunds_source_key"):
-        await till.db.run(service.refund_cancelled, [event])
-    await till.take_guard_off("ALTER TABLE refunds DROP CONSTRAINT refunds_source_key")
-    await till.db.run(service.refund_cancelled, [event])
-    await till.give_back_all()
-    assert await bank_refunds(till) == [100, 100]
+        await harness.db.run(service.refund_cancelled, [event])
+    await harness.take_guard_off("ALTER TABLE refunds DROP CONSTRAINT refunds_source_key")
+    await harness.db.run(service.refund_cancelled, [event])
+    await harness.give_back_all()
+    assert await bank_refunds(harness) == [100, 100]
 
 
 async def test_a_refund_for_an_undecided_or_unknown_payment_waits_for_another_try(
-    till: Till,
+    harness: PaymentHarness,
 ) -> None:
-    pending = (await till.pay("tok_down")).json()
+    pending = (await harness.pay("tok_down")).json()
     unknown = {"payment_id": str(clock.new_id()), "hold_id": str(clock.new_id())}
     for payment in (pending, unknown):
         with pytest.raises(Problem):
-            await till.db.run(service.refund_refused, [refused(payment)])
+            await harness.db.run(service.refund_refused, [refused(payment)])
 
 
-async def test_a_failed_payment_has_nothing_to_give_back(till: Till) -> None:
-    payment = (await till.pay("tok_decline")).json()
-    await till.db.run(service.refund_refused, [refused(payment)])
-    assert await till.select("SELECT refund_id FROM refunds") == []
+async def test_a_failed_payment_has_nothing_to_give_back(harness: PaymentHarness) -> None:
+    payment = (await harness.pay("tok_decline")).json()
+    await harness.db.run(service.refund_refused, [refused(payment)])
+    assert await harness.select("SELECT refund_id FROM refunds") == []
 
 
-async def test_money_that_arrives_after_the_failure_goes_back_by_itself(till: Till) -> None:
-    till.webhooks_open = False
-    payment_id = (await till.pay("tok_late")).json()["payment_id"]
+async def test_money_that_arrives_after_the_failure_goes_back_by_itself(
+    harness: PaymentHarness,
+) -> None:
+    harness.webhooks_open = False
+    payment_id = (await harness.pay("tok_late")).json()["payment_id"]
     # As when the bank did not know the charge yet at the moment it was asked.
-    await till.change("UPDATE payments SET status = 'failed', failure_reason = 'not_charged'")
-    till.webhooks_open = True
+    await harness.change("UPDATE payments SET status = 'failed', failure_reason = 'not_charged'")
+    harness.webhooks_open = True
 
     async def refunded() -> bool | None:
-        return bool(await till.select("SELECT refund_id FROM refunds")) or None
+        return bool(await harness.select("SELECT refund_id FROM refunds")) or None
 
     await eventually(refunded, "the late capture is seen")
-    await till.give_back_all()
-    assert (await till.payment(payment_id))["status"] == "failed"
-    assert await bank_refunds(till) == [2400]
-    (event,) = await till.events("payment.refunded")
+    await harness.give_back_all()
+    assert (await harness.payment(payment_id))["status"] == "failed"
+    assert await bank_refunds(harness) == [2400]
+    (event,) = await harness.events("payment.refunded")
     assert event["reason"] == "captured_after_failure"
-    await till.assert_books_are_whole()
+    await harness.assert_books_are_whole()
 
 
 async def test_refunds_wait_for_a_bank_that_is_away(
-    make_till: MakeTill, own_teller: Teller
+    make_harness: MakeHarness, own_bank_client: BankClient
 ) -> None:
-    till = await make_till(own_teller)
-    payment = (await till.pay()).json()
-    own_teller.kill()
-    await till.db.run(service.refund_refused, [refused(payment)])
-    assert await till.sweep.refund_once() == 1
-    (refund,) = await till.select("SELECT status, attempts, last_error FROM refunds")
+    harness = await make_harness(own_bank_client)
+    payment = (await harness.pay()).json()
+    own_bank_client.kill()
+    await harness.db.run(service.refund_refused, [refused(payment)])
+    assert await harness.reconciler.refund_once() == 1
+    (refund,) = await harness.select("SELECT status, attempts, last_error FROM refunds")
     assert (refund.status, refund.attempts) == ("pending", 1)
     assert "Cannot connect" in refund.last_error
-    await asyncio.to_thread(own_teller.open)
-    await till.give_back_all()
-    assert await bank_refunds(till) == [2400]
-    assert len(await till.events("payment.refunded")) == 1
+    await asyncio.to_thread(own_bank_client.open)
+    await harness.give_back_all()
+    assert await bank_refunds(harness) == [2400]
+    assert len(await harness.events("payment.refunded")) == 1
 
 
 async def test_a_refund_whose_answer_was_lost_is_done_once(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payment = (await till.pay()).json()
-    await till.db.run(service.refund_refused, [refused(payment)])
-    answer = type(till.gateway).refund
+    payment = (await harness.pay()).json()
+    await harness.db.run(service.refund_refused, [refused(payment)])
+    answer = type(harness.gateway).refund
 
     async def lost(gateway: object, refund: Refund) -> None:
         await answer(gateway, refund)  # type: ignore[arg-type]
         raise GatewayAway("the answer was lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(till.gateway), "refund", lost)
-        await till.sweep.refund_once()
-    assert (await till.payment(payment["payment_id"]))["status"] == "success"
-    await till.give_back_all()
-    assert (await till.payment(payment["payment_id"]))["status"] == "refunded"
-    assert await bank_refunds(till) == [2400]
+        patch.setattr(type(harness.gateway), "refund", lost)
+        await harness.reconciler.refund_once()
+    assert (await harness.payment(payment["payment_id"]))["status"] == "success"
+    await harness.give_back_all()
+    assert (await harness.payment(payment["payment_id"]))["status"] == "refunded"
+    assert await bank_refunds(harness) == [2400]
 
 
-async def test_a_refund_is_counted_and_told_once_whoever_finishes_it(till: Till) -> None:
-    payment = (await till.pay()).json()
-    await till.db.run(service.refund_refused, [refused(payment)])
-    (refund,) = await till.db.run(refund_store.claim_refunds, "sandbox", 0.0, 1.0, 10)
-    done = await till.gateway.refund(refund)
+async def test_a_refund_is_counted_and_told_once_whoever_finishes_it(
+    harness: PaymentHarness,
+) -> None:
+    payment = (await harness.pay()).json()
+    await harness.db.run(service.refund_refused, [refused(payment)])
+    (refund,) = await harness.db.run(refund_store.claim_refunds, "sandbox", 0.0, 1.0, 10)
+    done = await harness.gateway.refund(refund)
     await asyncio.gather(
-        *(till.db.run(refund_service.take_refunds, [done, done]) for _ in range(5))
+        *(harness.db.run(refund_service.take_refunds, [done, done]) for _ in range(5))
     )
-    assert len(await till.events("payment.refunded")) == 1
-    assert (await till.payment(payment["payment_id"]))["refunded_cents"] == 2400
+    assert len(await harness.events("payment.refunded")) == 1
+    assert (await harness.payment(payment["payment_id"]))["refunded_cents"] == 2400
 
 
 async def test_without_the_table_of_refunds_one_is_counted_twice(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payment = (await till.pay()).json()
-    await till.db.run(service.refund_cancelled, [cancelled(payment, 1000)])
-    (refund,) = await till.db.run(refund_store.claim_refunds, "sandbox", 0.0, 1.0, 10)
-    done = await till.gateway.refund(refund)
+    payment = (await harness.pay()).json()
+    await harness.db.run(service.refund_cancelled, [cancelled(payment, 1000)])
+    (refund,) = await harness.db.run(refund_store.claim_refunds, "sandbox", 0.0, 1.0, 10)
+    done = await harness.gateway.refund(refund)
     everything = {(status, RefundCause.SUCCEEDED): RefundStatus.DONE for status in RefundStatus}
     monkeypatch.setattr(refund_model, "REFUND_NEXT", everything)
-    await till.db.run(refund_service.take_refunds, [done])
+    await harness.db.run(refund_service.take_refunds, [done])
     with pytest.raises(IntegrityConstraintViolationError, match="payments_refunds"):
-        await till.db.run(refund_service.take_refunds, [done])
+        await harness.db.run(refund_service.take_refunds, [done])
 
 
 async def test_several_processes_share_the_refunds_without_doing_one_twice(
-    till: Till, teller: Teller, build_beside: BuildBeside
+    harness: PaymentHarness, bank_client: BankClient, build_beside: BuildBeside
 ) -> None:
-    payments = [answer.json() for answer in await asyncio.gather(*(till.pay() for _ in range(30)))]
-    await till.db.run(service.refund_refused, [refused(payment) for payment in payments])
-    await till.change("UPDATE refunds SET attempts = 0")
-    other = build_beside(till, teller)
+    payments = [
+        answer.json() for answer in await asyncio.gather(*(harness.pay() for _ in range(30)))
+    ]
+    await harness.db.run(service.refund_refused, [refused(payment) for payment in payments])
+    await harness.change("UPDATE refunds SET attempts = 0")
+    other = build_beside(harness, bank_client)
     claims = await asyncio.gather(
-        *(till.db.run(refund_store.claim_refunds, "sandbox", 60.0, 60.0, 10) for _ in range(6))
+        *(harness.db.run(refund_store.claim_refunds, "sandbox", 60.0, 60.0, 10) for _ in range(6))
     )
     claimed = [refund.refund_id for claim in claims for refund in claim]
     assert len(claimed) == len(set(claimed)) == 30
-    await till.change("UPDATE refunds SET next_attempt_at = now()")
-    await asyncio.gather(till.give_back_all(), other.give_back_all())
-    assert await bank_refunds(till) == [2400] * 30
-    assert len(await till.events("payment.refunded")) == 30
-    await till.assert_books_are_whole()
+    await harness.change("UPDATE refunds SET next_attempt_at = now()")
+    await asyncio.gather(harness.give_back_all(), other.give_back_all())
+    assert await bank_refunds(harness) == [2400] * 30
+    assert len(await harness.events("payment.refunded")) == 30
+    await harness.assert_books_are_whole()
 
 
-async def test_a_double_capture_and_a_cancellation_give_everything_back(till: Till) -> None:
-    payment = (await till.pay("tok_down")).json()
+async def test_a_double_capture_and_a_cancellation_give_everything_back(
+    harness: PaymentHarness,
+) -> None:
+    payment = (await harness.pay("tok_down")).json()
     charges = [
         (
-            await till.bank.post(
+            await harness.bank.post(
                 "/charges",
                 json={"amount_cents": 2400, "currency": "EUR", "token": "tok_approve"},
                 headers={"idempotency-key": f"{payment['payment_id']}{suffix}"},
@@ -310,9 +318,9 @@ async def test_a_double_capture_and_a_cancellation_give_everything_back(till: Ti
         for suffix in ("", "-again")
     ]
     for charge_id in charges:
-        await till.post_notice(*notice(payment["payment_id"], charge_id))
-    await till.db.run(service.refund_cancelled, [cancelled(payment, 2400)])
-    await till.give_back_all()
-    assert await bank_refunds(till) == [2400, 2400]
-    assert (await till.payment(payment["payment_id"]))["status"] == "refunded"
-    assert len(await till.events("payment.refunded")) == 2
+        await harness.post_notice(*notice(payment["payment_id"], charge_id))
+    await harness.db.run(service.refund_cancelled, [cancelled(payment, 2400)])
+    await harness.give_back_all()
+    assert await bank_refunds(harness) == [2400, 2400]
+    assert (await harness.payment(payment["payment_id"]))["status"] == "refunded"
+    assert len(await harness.events("payment.refunded")) == 2

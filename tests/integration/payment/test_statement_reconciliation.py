@@ -22,13 +22,13 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def compared(shop: StripeShop) -> Reconciliation:
-    return await reconcile(shop.till.db, shop.gateway)
+    return await reconcile(shop.harness.db, shop.gateway)
 
 
 async def refunded(shop: StripeShop, cents: int = 1000) -> dict[str, Any]:
     payment, _ = await shop.paid()
     await shop.cancel(payment, cents)
-    await shop.sweep.refund_once()
+    await shop.reconciler.refund_once()
     return payment
 
 
@@ -37,16 +37,18 @@ async def test_whole_books_agree_whatever_happened_to_the_money(shop: StripeShop
     await refunded(shop)
     # Given back by hand.
     _, intent = await shop.paid()
-    await shop.hear("refund.created", shop.stripe.give_back_by_hand(intent, 500))
+    await shop.receive_webhook("refund.created", shop.stripe.give_back_by_hand(intent, 500))
     # A refund that a bank returned.
     await refunded(shop, 700)
     name = list(shop.stripe.refunds)[-1]
-    await shop.hear("refund.failed", shop.stripe.move_refund(name, "failed"))
+    await shop.receive_webhook("refund.failed", shop.stripe.move_refund(name, "failed"))
     # Disputes: lost, won, and one by hand that failed and was never heard of.
     for ending in ("lost", "won"):
         _, intent = await shop.paid()
-        await shop.hear("charge.dispute.created", shop.stripe.dispute(intent, "needs_response"))
-        await shop.hear("charge.dispute.closed", shop.stripe.dispute(intent, ending))
+        await shop.receive_webhook(
+            "charge.dispute.created", shop.stripe.dispute(intent, "needs_response")
+        )
+        await shop.receive_webhook("charge.dispute.closed", shop.stripe.dispute(intent, ending))
     _, intent = await shop.paid()
     unheard = shop.stripe.give_back_by_hand(intent, 100)
     shop.stripe.move_refund(unheard["id"], "failed")
@@ -107,7 +109,7 @@ async def test_every_difference_is_named(shop: StripeShop, damage: str, said: st
     payment = await refunded(shop)
     (intent,), (refund,) = shop.stripe.intents, shop.stripe.refunds
     assert (await compared(shop)).troubles == []
-    await shop.till.change(damage)
+    await shop.harness.change(damage)
     troubles = (await compared(shop)).troubles
     wanted = said.format(intent=intent, refund=refund, payment=payment["payment_id"])
     assert [trouble for trouble in troubles if wanted in trouble], troubles
@@ -115,26 +117,28 @@ async def test_every_difference_is_named(shop: StripeShop, damage: str, said: st
 
 async def test_a_dispute_that_is_won_here_alone_is_a_difference(shop: StripeShop) -> None:
     _, intent = await shop.paid()
-    await shop.hear("charge.dispute.created", shop.stripe.dispute(intent, "needs_response"))
+    await shop.receive_webhook(
+        "charge.dispute.created", shop.stripe.dispute(intent, "needs_response")
+    )
     result = await compared(shop)
     assert (result.troubles, result.in_flight_count) == ([], 1)
-    await shop.till.change("UPDATE disputes SET status = 'won'")
+    await shop.harness.change("UPDATE disputes SET status = 'won'")
     (trouble,) = (await compared(shop)).troubles
     assert "is won here, but the provider has the money" in trouble
-    await shop.till.change("DELETE FROM disputes")
+    await shop.harness.change("DELETE FROM disputes")
     (trouble,) = (await compared(shop)).troubles
     assert trouble.startswith("dispute dp_")
 
 
 async def test_money_that_is_on_its_way_is_no_difference(shop: StripeShop) -> None:
-    slow = await shop.till.pay("pm_card_slow", provider="stripe")
+    slow = await shop.harness.pay("pm_card_slow", provider="stripe")
     assert slow.json()["status"] == "pending"
     (intent,) = shop.stripe.intents
     shop.stripe.capture(intent)  # and we have not heard of it
     payment, _ = await shop.paid()
     await shop.cancel(payment)
     shop.stripe.refund_status = "pending"
-    await shop.sweep.refund_once()
+    await shop.reconciler.refund_once()
     result = await compared(shop)
     assert result.troubles == []
     assert [said.rpartition(" is ")[2] for said in result.in_flight] == [
@@ -145,7 +149,7 @@ async def test_money_that_is_on_its_way_is_no_difference(shop: StripeShop) -> No
 
 async def test_refunds_from_before_their_provider_names_were_kept_agree(shop: StripeShop) -> None:
     await refunded(shop)
-    await shop.till.change("UPDATE refunds SET provider_refund_id = '', changed_at = NULL")
+    await shop.harness.change("UPDATE refunds SET provider_refund_id = '', changed_at = NULL")
     assert (await compared(shop)).troubles == []
 
 
@@ -155,9 +159,9 @@ async def test_all_differences_are_counted_and_the_first_are_told(
     monkeypatch.setattr(statement_reconciliation, "TROUBLES_MAX", 2)
     for _ in range(5):
         await shop.paid()
-    await shop.till.change("UPDATE captures SET amount_cents = 1")
+    await shop.harness.change("UPDATE captures SET amount_cents = 1")
     read: list[int] = []
-    result = await reconcile(shop.till.db, shop.gateway, read.append)
+    result = await reconcile(shop.harness.db, shop.gateway, read.append)
     assert (len(result.troubles), result.trouble_count) == (2, 5)
     assert read == [2, 4, 5], "page by page"
 

@@ -10,39 +10,41 @@ from cinesync.bank.model import sign
 from cinesync.chassis import clock
 from cinesync.payment import service, store
 from cinesync.payment.gateways import sandbox
-from cinesync.payment.model import Judged, Payment, Report, judge
-from tests.integration.payment.conftest import Till
-from tests.integration.payment.notices import Notice, notice
+from cinesync.payment.model import Decision, Payment, ProviderReport, decide
+from tests.integration.payment.conftest import PaymentHarness
+from tests.integration.payment.notices import ProviderNotice, notice
 from tests.support.bank import SECRET
 
 pytestmark = pytest.mark.slow
 
 
-async def pending(till: Till) -> str:
+async def pending(harness: PaymentHarness) -> str:
     """A payment that the bank knows nothing of."""
-    payment_id: str = (await till.pay("tok_down")).json()["payment_id"]
+    payment_id: str = (await harness.pay("tok_down")).json()["payment_id"]
     return payment_id
 
 
-async def post(till: Till, sent: Notice, provider: str = "sandbox") -> int:
-    return (await till.post_notice(*sent, provider=provider)).status_code
+async def post(harness: PaymentHarness, sent: ProviderNotice, provider: str = "sandbox") -> int:
+    return (await harness.post_notice(*sent, provider=provider)).status_code
 
 
 def forget_captures(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forgetful(payment: Payment, _known: object, report: Report) -> Judged:
-        return judge(payment, (), report)
+    def forgetful(payment: Payment, _known: object, report: ProviderReport) -> Decision:
+        return decide(payment, (), report)
 
     monkeypatch.setattr(service, "judge", forgetful)
 
 
-async def test_a_notice_settles_its_payment_once_however_often_it_comes(till: Till) -> None:
-    payment_id = await pending(till)
+async def test_a_notice_settles_its_payment_once_however_often_it_comes(
+    harness: PaymentHarness,
+) -> None:
+    payment_id = await pending(harness)
     sent = notice(payment_id)
-    statuses = await asyncio.gather(*(post(till, sent) for _ in range(10)))
+    statuses = await asyncio.gather(*(post(harness, sent) for _ in range(10)))
     assert set(statuses) == {204}
-    assert (await till.payment(payment_id))["status"] == "success"
-    assert len(await till.events()) == 1
-    assert len(await till.select("SELECT charge_id FROM captures")) == 1
+    assert (await harness.payment(payment_id))["status"] == "success"
+    assert len(await harness.events()) == 1
+    assert len(await harness.select("SELECT charge_id FROM captures")) == 1
 
 
 @pytest.mark.parametrize(
@@ -53,146 +55,152 @@ async def test_a_notice_settles_its_payment_once_however_often_it_comes(till: Ti
         {"age_seconds": -301},
     ],
 )
-async def test_a_forged_or_stale_notice_is_refused(till: Till, forged: dict[str, Any]) -> None:
-    payment_id = await pending(till)
-    answer = await till.post_notice(*notice(payment_id, **forged))
+async def test_a_forged_or_stale_notice_is_refused(
+    harness: PaymentHarness, forged: dict[str, Any]
+) -> None:
+    payment_id = await pending(harness)
+    answer = await harness.post_notice(*notice(payment_id, **forged))
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-signature")
-    assert (await till.payment(payment_id))["status"] == "pending"
+    assert (await harness.payment(payment_id))["status"] == "pending"
 
 
-async def test_a_notice_changed_on_its_way_or_unsigned_is_refused(till: Till) -> None:
-    payment_id = await pending(till)
+async def test_a_notice_changed_on_its_way_or_unsigned_is_refused(harness: PaymentHarness) -> None:
+    payment_id = await pending(harness)
     headers, body = notice(payment_id)
-    assert await post(till, (headers, body.replace(b"2400", b"2401"))) == 400
-    assert await post(till, ({}, body)) == 400
-    assert await post(till, ({"bank-signature": "t=now,v1=zz"}, body)) == 400
-    assert await post(till, ({"bank-signature": "t=1,v1="}, body)) == 400
+    assert await post(harness, (headers, body.replace(b"2400", b"2401"))) == 400
+    assert await post(harness, ({}, body)) == 400
+    assert await post(harness, ({"bank-signature": "t=now,v1=zz"}, body)) == 400
+    assert await post(harness, ({"bank-signature": "t=1,v1="}, body)) == 400
 
 
 async def test_without_the_signature_check_anyone_can_pay(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox, "check_signature", lambda *_: None)
-    payment_id = await pending(till)
-    assert await post(till, notice(payment_id, secret="a guess")) == 204
-    assert (await till.payment(payment_id))["status"] == "success"
+    payment_id = await pending(harness)
+    assert await post(harness, notice(payment_id, secret="a guess")) == 204
+    assert (await harness.payment(payment_id))["status"] == "success"
 
 
-async def test_old_news_after_the_decision_changes_nothing(till: Till) -> None:
-    payment_id = await pending(till)
+async def test_old_news_after_the_decision_changes_nothing(harness: PaymentHarness) -> None:
+    payment_id = await pending(harness)
     for state in ("captured", "pending", "declined", "requires_confirmation"):
-        assert await post(till, notice(payment_id, state=state)) == 204
-    assert (await till.payment(payment_id))["status"] == "success"
-    assert [event["name"] for event in await till.events()] == ["payment.success"]
+        assert await post(harness, notice(payment_id, state=state)) == 204
+    assert (await harness.payment(payment_id))["status"] == "success"
+    assert [event["name"] for event in await harness.events()] == ["payment.success"]
 
 
-async def test_a_capture_that_overtakes_its_own_beginning_counts(till: Till) -> None:
-    payment_id = await pending(till)
-    await post(till, notice(payment_id, state="captured"))
-    await post(till, notice(payment_id, state="pending"))
-    assert (await till.payment(payment_id))["status"] == "success"
+async def test_a_capture_that_overtakes_its_own_beginning_counts(harness: PaymentHarness) -> None:
+    payment_id = await pending(harness)
+    await post(harness, notice(payment_id, state="captured"))
+    await post(harness, notice(payment_id, state="pending"))
+    assert (await harness.payment(payment_id))["status"] == "success"
 
 
 async def test_a_notice_about_another_systems_payment_is_acknowledged_and_ignored(
-    till: Till,
+    harness: PaymentHarness,
 ) -> None:
-    assert await post(till, notice(clock.new_id())) == 204
-    assert await till.select("SELECT provider_event_id FROM provider_events") == []
+    assert await post(harness, notice(clock.new_id())) == 204
+    assert await harness.select("SELECT provider_event_id FROM provider_events") == []
 
 
-async def test_a_notice_that_is_none_of_our_business_is_acknowledged(till: Till) -> None:
-    assert await post(till, notice("not one of our names")) == 204
+async def test_a_notice_that_is_none_of_our_business_is_acknowledged(
+    harness: PaymentHarness,
+) -> None:
+    assert await post(harness, notice("not one of our names")) == 204
     body = b"not even JSON"
     signature = sign(SECRET, int(clock.now().timestamp()), body)
-    assert await post(till, ({"bank-signature": signature}, body)) == 204
+    assert await post(harness, ({"bank-signature": signature}, body)) == 204
 
 
-async def test_an_unknown_provider_has_no_webhook(till: Till) -> None:
-    assert await post(till, notice(clock.new_id()), provider="gold") == 422
+async def test_an_unknown_provider_has_no_webhook(harness: PaymentHarness) -> None:
+    assert await post(harness, notice(clock.new_id()), provider="gold") == 422
 
 
-async def test_one_provider_cannot_speak_for_another(till: Till) -> None:
-    payment_id = await pending(till)
-    await till.change("UPDATE payments SET provider = 'stripe'")
-    assert await post(till, notice(payment_id)) == 204
-    assert (await till.payment(payment_id))["status"] == "pending"
+async def test_one_provider_cannot_speak_for_another(harness: PaymentHarness) -> None:
+    payment_id = await pending(harness)
+    await harness.change("UPDATE payments SET provider = 'stripe'")
+    assert await post(harness, notice(payment_id)) == 204
+    assert (await harness.payment(payment_id))["status"] == "pending"
 
 
-async def test_a_signed_notice_that_makes_no_sense_is_the_senders_mistake(till: Till) -> None:
-    payment_id = await pending(till)
-    assert await post(till, notice(payment_id, state="unheard_of")) == 400
+async def test_a_signed_notice_that_makes_no_sense_is_the_senders_mistake(
+    harness: PaymentHarness,
+) -> None:
+    payment_id = await pending(harness)
+    assert await post(harness, notice(payment_id, state="unheard_of")) == 400
     body = b"{}"
     digest = hmac.new(SECRET.encode(), b"soon." + body, "sha256").hexdigest()
-    assert await post(till, ({"bank-signature": f"t=soon,v1={digest}"}, body)) == 400
+    assert await post(harness, ({"bank-signature": f"t=soon,v1={digest}"}, body)) == 400
 
 
-async def test_two_captures_in_one_batch_keep_one_and_return_one(till: Till) -> None:
-    payment_id = await pending(till)
-    await asyncio.gather(*(post(till, notice(payment_id, f"ch_{n}")) for n in range(4)))
-    surplus = await till.select("SELECT surplus FROM captures")
+async def test_two_captures_in_one_batch_keep_one_and_return_one(harness: PaymentHarness) -> None:
+    payment_id = await pending(harness)
+    await asyncio.gather(*(post(harness, notice(payment_id, f"ch_{n}")) for n in range(4)))
+    surplus = await harness.select("SELECT surplus FROM captures")
     assert sorted(row.surplus for row in surplus) == [False, True, True, True]
-    assert len(await till.select("SELECT refund_id FROM refunds")) == 3
-    assert len(await till.events("payment.success")) == 1
+    assert len(await harness.select("SELECT refund_id FROM refunds")) == 3
+    assert len(await harness.events("payment.success")) == 1
 
 
-async def test_money_of_the_wrong_amount_goes_back(till: Till) -> None:
-    payment_id = await pending(till)
-    await post(till, notice(payment_id, amount_cents=1))
-    payment = await till.payment(payment_id)
+async def test_money_of_the_wrong_amount_goes_back(harness: PaymentHarness) -> None:
+    payment_id = await pending(harness)
+    await post(harness, notice(payment_id, amount_cents=1))
+    payment = await harness.payment(payment_id)
     assert (payment["status"], payment["failure_reason"]) == ("failed", "wrong_amount")
-    (refund,) = await till.select("SELECT amount_cents FROM refunds")
+    (refund,) = await harness.select("SELECT amount_cents FROM refunds")
     assert refund.amount_cents == 1
 
 
 async def test_captures_guard_what_provider_events_let_through(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same charge under another event id, as after a provider's own replay."""
-    payment_id = await pending(till)
+    payment_id = await pending(harness)
     for number in range(3):
-        await post(till, notice(payment_id, event_id=f"evt_{number}"))
-    assert len(await till.select("SELECT provider_event_id FROM provider_events")) == 3
-    assert len(await till.select("SELECT charge_id FROM captures")) == 1
-    assert await till.select("SELECT refund_id FROM refunds") == []
+        await post(harness, notice(payment_id, event_id=f"evt_{number}"))
+    assert len(await harness.select("SELECT provider_event_id FROM provider_events")) == 3
+    assert len(await harness.select("SELECT charge_id FROM captures")) == 1
+    assert await harness.select("SELECT refund_id FROM refunds") == []
 
 
 async def test_without_memory_of_captures_a_replay_gives_good_money_away(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        service, "judge", lambda payment, _known, report: judge(payment, (), report)
+        service, "judge", lambda payment, _known, report: decide(payment, (), report)
     )
-    await till.take_guard_off("ALTER TABLE captures DROP CONSTRAINT captures_pkey")
-    payment_id = await pending(till)
+    await harness.take_guard_off("ALTER TABLE captures DROP CONSTRAINT captures_pkey")
+    payment_id = await pending(harness)
     for number in range(2):
-        await post(till, notice(payment_id, event_id=f"evt_{number}"))
-    (refund,) = await till.select("SELECT amount_cents FROM refunds")
+        await post(harness, notice(payment_id, event_id=f"evt_{number}"))
+    (refund,) = await harness.select("SELECT amount_cents FROM refunds")
     assert refund.amount_cents == 2400
 
 
 async def test_the_primary_key_alone_stops_a_second_capture_row(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        service, "judge", lambda payment, _known, report: judge(payment, (), report)
+        service, "judge", lambda payment, _known, report: decide(payment, (), report)
     )
-    payment_id = await pending(till)
-    assert await post(till, notice(payment_id, event_id="evt_1")) == 204
-    assert await post(till, notice(payment_id, event_id="evt_2")) == 500
-    assert await till.select("SELECT refund_id FROM refunds") == []
+    payment_id = await pending(harness)
+    assert await post(harness, notice(payment_id, event_id="evt_1")) == 204
+    assert await post(harness, notice(payment_id, event_id="evt_2")) == 500
+    assert await harness.select("SELECT refund_id FROM refunds") == []
 
 
 async def test_a_notice_is_acknowledged_only_after_commit(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payment_id = await pending(till)
+    payment_id = await pending(harness)
 
     async def broken(*_: object) -> None:
         raise RuntimeError("killed before the commit")
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "update_payments", broken)
-        assert await post(till, notice(payment_id)) == 500
-    assert await till.select("SELECT provider_event_id FROM provider_events") == []
-    assert await post(till, notice(payment_id)) == 204
-    assert (await till.payment(payment_id))["status"] == "success"
+        assert await post(harness, notice(payment_id)) == 500
+    assert await harness.select("SELECT provider_event_id FROM provider_events") == []
+    assert await post(harness, notice(payment_id)) == 204
+    assert (await harness.payment(payment_id))["status"] == "success"

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from cinesync.backup import bank
-from cinesync.bank.model import Order, RefundOrder
-from cinesync.bank.store import Books, Delays
+from cinesync.bank.model import ChargeRequest, RefundOrder
+from cinesync.bank.store import BankStore, Delays
 from cinesync.chassis import clock
 from cinesync.proofs.entries import microseconds
 
@@ -23,10 +23,10 @@ class Ours:
         return self.known & set(asked)
 
 
-def charge(books: Books, token: str = "tok_approve") -> tuple[str, str]:
+def charge(books: BankStore, token: str = "tok_approve") -> tuple[str, str]:
     """Its reference and its id at the bank."""
     reference = str(clock.new_id())
-    (taken,) = books.charge([Order(reference, 2400, "EUR", token, "")])
+    (taken,) = books.charge([ChargeRequest(reference, 2400, "EUR", token, "")])
     assert not isinstance(taken, Exception)
     return reference, taken.charge.charge_id
 
@@ -40,7 +40,7 @@ async def test_what_moved_after_the_point_is_cut_and_nothing_else(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bank, "PAGE", 1)
-    books = Books(file, Delays(late_seconds=0.0))
+    books = BankStore(file, Delays(late_seconds=0.0))
     strange, strange_charge = charge(books)  # long before, and known to nobody: the audit's
     started_at = microseconds(clock.now()) + 2_000
     while microseconds(clock.now()) < started_at + 2_000:
@@ -55,7 +55,7 @@ async def test_what_moved_after_the_point_is_cut_and_nothing_else(
     books.close()
     cut = await bank.cut(file, started_at, Ours(known), Ours(asked))
     assert cut == (2, 1)
-    again = Books(file, Delays(late_seconds=0.0))
+    again = BankStore(file, Delays(late_seconds=0.0))
     lines = [(line.kind, line.entry_id) for line in again.statement(0, 100)]
     assert lines == [("capture", strange_charge), ("capture", known_charge), ("refund", asked)]
     assert [len(again.charges(one)) for one in (strange, known, after, late)] == [1, 1, 0, 0]

@@ -3,33 +3,38 @@
 import pytest
 
 from cinesync.bank import model
-from cinesync.bank.model import Charge, State
+from cinesync.bank.model import BankCharge, BankChargeState
 
 
-def charge(state: State) -> Charge:
-    return Charge("ch_1", "ref", 100, "EUR", state)
+def charge(state: BankChargeState) -> BankCharge:
+    return BankCharge("ch_1", "ref", 100, "EUR", state)
 
 
-@pytest.mark.parametrize("state", [State.CAPTURED, State.DECLINED, State.CANCELLED])
+@pytest.mark.parametrize(
+    "state", [BankChargeState.CAPTURED, BankChargeState.DECLINED, BankChargeState.CANCELLED]
+)
 @pytest.mark.parametrize("step", ["capture", "decline", "cancel"])
-def test_a_decided_charge_stays_as_it_is(state: State, step: str) -> None:
+def test_a_decided_charge_stays_as_it_is(state: BankChargeState, step: str) -> None:
     assert charge(state).after(step) == charge(state)
 
 
 def test_a_charge_being_processed_cannot_be_cancelled() -> None:
-    assert charge(State.PENDING).after("cancel").state is State.PENDING
+    assert charge(BankChargeState.PENDING).after("cancel").state is BankChargeState.PENDING
 
 
 def test_a_charge_that_waits_for_its_holder_can_go_each_way() -> None:
-    ways = {charge(State.ACTION).after(step).state for step in ("capture", "decline", "cancel")}
-    assert ways == {State.CAPTURED, State.DECLINED, State.CANCELLED}
+    ways = {
+        charge(BankChargeState.ACTION).after(step).state
+        for step in ("capture", "decline", "cancel")
+    }
+    assert ways == {BankChargeState.CAPTURED, BankChargeState.DECLINED, BankChargeState.CANCELLED}
 
 
 def test_an_unknown_card_is_refused() -> None:
     with pytest.raises(model.UnknownToken):
-        model.plan_of("tok_of_gold")
+        model.behaviour_of("tok_of_gold")
     with pytest.raises(model.OutOfOrder):
-        model.plan_of("tok_down")
+        model.behaviour_of("tok_down")
 
 
 def test_webhook_retries_wait_longer_each_time_up_to_a_minute() -> None:

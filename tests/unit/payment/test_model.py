@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from cinesync.payment import model
 from cinesync.payment.model import (
-    Cause,
-    Charge,
     ChargeState,
     Payment,
-    RefundAsk,
-    Report,
-    Status,
-    judge,
+    PaymentCause,
+    PaymentStatus,
+    ProviderCharge,
+    ProviderReport,
+    RefundRequest,
+    decide,
     refund_for,
     surplus_refund,
 )
@@ -30,19 +30,19 @@ PAYMENT = Payment(
     provider="sandbox",
     amount_cents=1000,
     currency="EUR",
-    status=Status.PENDING,
+    status=PaymentStatus.PENDING,
     created_at=datetime(2030, 1, 1, tzinfo=UTC),
 )
 REFUND_ID = UUID(int=9)
 
 
-def charge(name: str = "ch_1", state: str = "captured", **other: Any) -> Charge:
+def charge(name: str = "ch_1", state: str = "captured", **other: Any) -> ProviderCharge:
     given: dict[str, Any] = {"amount_cents": 1000, "currency": "EUR"} | other
-    return Charge(charge_id=name, state=ChargeState(state), **given)
+    return ProviderCharge(charge_id=name, state=ChargeState(state), **given)
 
 
-def report(*charges: Charge, absent_reason: str = "") -> Report:
-    return Report(
+def report(*charges: ProviderCharge, absent_reason: str = "") -> ProviderReport:
+    return ProviderReport(
         provider="sandbox",
         payment_id=PAYMENT.payment_id,
         charges=charges,
@@ -50,72 +50,75 @@ def report(*charges: Charge, absent_reason: str = "") -> Report:
     )
 
 
-def ask(cents: int, source: str = "event:1") -> RefundAsk:
-    return RefundAsk(
+def ask(cents: int, source: str = "event:1") -> RefundRequest:
+    return RefundRequest(
         source=source, payment_id=PAYMENT.payment_id, amount_cents=cents, reason="customer"
     )
 
 
 def paid() -> Payment:
-    return judge(PAYMENT, set(), report(charge())).payment
+    return decide(PAYMENT, set(), report(charge())).payment
 
 
 def test_a_capture_makes_a_pending_payment_succeed() -> None:
-    judged = judge(PAYMENT, set(), report(charge()))
-    assert (judged.payment.status, judged.payment.charge_id) == (Status.SUCCESS, "ch_1")
-    assert [c.charge_id for c in judged.captures] == ["ch_1"]
-    assert judged.surplus == []
+    decisions = decide(PAYMENT, set(), report(charge()))
+    assert (decisions.payment.status, decisions.payment.charge_id) == (
+        PaymentStatus.SUCCESS,
+        "ch_1",
+    )
+    assert [c.charge_id for c in decisions.captures] == ["ch_1"]
+    assert decisions.surplus == []
 
 
 def test_a_capture_seen_before_changes_nothing() -> None:
-    judged = judge(paid(), {"ch_1"}, report(charge()))
-    assert judged == model.Judged(paid(), [], [])
+    decisions = decide(paid(), {"ch_1"}, report(charge()))
+    assert decisions == model.Decision(paid(), [], [])
 
 
 def test_a_second_capture_is_surplus() -> None:
-    judged = judge(PAYMENT, set(), report(charge("ch_1"), charge("ch_2")))
-    assert judged.payment.charge_id == "ch_1"
-    assert [c.charge_id for c in judged.surplus] == ["ch_2"]
+    decisions = decide(PAYMENT, set(), report(charge("ch_1"), charge("ch_2")))
+    assert decisions.payment.charge_id == "ch_1"
+    assert [c.charge_id for c in decisions.surplus] == ["ch_2"]
 
 
 def test_a_capture_after_failure_is_surplus_and_the_payment_stays_failed() -> None:
-    failed = judge(PAYMENT, set(), report(absent_reason="not_charged")).payment
-    judged = judge(failed, set(), report(charge()))
-    assert judged.payment == failed
-    assert [c.charge_id for c in judged.surplus] == ["ch_1"]
+    failed = decide(PAYMENT, set(), report(absent_reason="not_charged")).payment
+    decisions = decide(failed, set(), report(charge()))
+    assert decisions.payment == failed
+    assert [c.charge_id for c in decisions.surplus] == ["ch_1"]
 
 
 @pytest.mark.parametrize("wrong", [{"amount_cents": 999}, {"currency": "USD"}])
 def test_a_capture_of_the_wrong_money_is_surplus_and_fails_the_payment(
     wrong: dict[str, Any],
 ) -> None:
-    judged = judge(PAYMENT, set(), report(charge(**wrong)))
-    assert judged.payment.failure_reason == "wrong_amount"
-    assert len(judged.surplus) == 1
+    decisions = decide(PAYMENT, set(), report(charge(**wrong)))
+    assert decisions.payment.failure_reason == "wrong_amount"
+    assert len(decisions.surplus) == 1
 
 
 def test_a_declined_card_says_why() -> None:
-    judged = judge(PAYMENT, set(), report(charge(state="declined", reason="card_declined")))
-    assert (judged.payment.status, judged.payment.failure_reason) == (
-        Status.FAILED,
+    decisions = decide(PAYMENT, set(), report(charge(state="declined", reason="card_declined")))
+    assert (decisions.payment.status, decisions.payment.failure_reason) == (
+        PaymentStatus.FAILED,
         "card_declined",
     )
 
 
 def test_a_waiting_charge_keeps_the_payment_pending_and_tells_where_to_confirm() -> None:
-    judged = judge(PAYMENT, set(), report(charge(state="waiting", confirm_url="http://c")))
-    assert judged.payment.status is Status.PENDING
-    assert (judged.payment.charge_id, judged.payment.confirm_url) == ("ch_1", "http://c")
-    assert judge(judged.payment, set(), report(charge())).payment.confirm_url == ""
+    decisions = decide(PAYMENT, set(), report(charge(state="waiting", confirm_url="http://c")))
+    assert decisions.payment.status is PaymentStatus.PENDING
+    assert (decisions.payment.charge_id, decisions.payment.confirm_url) == ("ch_1", "http://c")
+    assert decide(decisions.payment, set(), report(charge())).payment.confirm_url == ""
 
 
 def test_old_news_does_not_undo_a_success() -> None:
     for state in ("waiting", "declined"):
-        assert judge(paid(), {"ch_1"}, report(charge(state=state))).payment == paid()
+        assert decide(paid(), {"ch_1"}, report(charge(state=state))).payment == paid()
 
 
 def test_an_empty_report_without_a_reason_decides_nothing() -> None:
-    assert judge(PAYMENT, set(), report()).payment == PAYMENT
+    assert decide(PAYMENT, set(), report()).payment == PAYMENT
 
 
 def test_a_refund_takes_no_more_than_is_left() -> None:
@@ -127,7 +130,7 @@ def test_a_refund_takes_no_more_than_is_left() -> None:
 
 
 def test_nothing_goes_back_for_a_failed_payment() -> None:
-    failed = replace(PAYMENT, status=Status.FAILED)
+    failed = replace(PAYMENT, status=PaymentStatus.FAILED)
     assert refund_for(failed, ask(1000), REFUND_ID) is None
 
 
@@ -142,11 +145,11 @@ def test_a_cancellation_without_a_refund_gives_nothing_back() -> None:
 
 def test_refunds_lead_to_partly_and_then_wholly_refunded() -> None:
     partly = paid().with_refund_done(400)
-    assert (partly.status, partly.refunded_cents) == (Status.PARTIALLY_REFUNDED, 400)
+    assert (partly.status, partly.refunded_cents) == (PaymentStatus.PARTIALLY_REFUNDED, 400)
     again = partly.with_refund_done(100)
-    assert again.status is Status.PARTIALLY_REFUNDED
-    assert again.with_refund_done(500).status is Status.REFUNDED
-    assert paid().with_refund_done(1000).status is Status.REFUNDED
+    assert again.status is PaymentStatus.PARTIALLY_REFUNDED
+    assert again.with_refund_done(500).status is PaymentStatus.REFUNDED
+    assert paid().with_refund_done(1000).status is PaymentStatus.REFUNDED
 
 
 def test_no_more_goes_back_than_came_in() -> None:
@@ -155,20 +158,20 @@ def test_no_more_goes_back_than_came_in() -> None:
 
 
 def test_surplus_says_why_it_came() -> None:
-    failed = replace(PAYMENT, status=Status.FAILED)
+    failed = replace(PAYMENT, status=PaymentStatus.FAILED)
     assert surplus_refund(failed, charge(), REFUND_ID).reason == "captured_after_failure"
     assert surplus_refund(paid(), charge("ch_2"), REFUND_ID).reason == "captured_twice"
 
 
 def test_states_only_move_along_the_table() -> None:
-    for status in Status:
-        for cause in Cause:
+    for status in PaymentStatus:
+        for cause in PaymentCause:
             moved = replace(PAYMENT, status=status).after(cause).status
             assert moved is model.NEXT.get((status, cause), status)
-    assert not [start for start, _ in model.NEXT if start is Status.FAILED]
+    assert not [start for start, _ in model.NEXT if start is PaymentStatus.FAILED]
     # What went back may come again, and nothing else happens to it.
-    after_refund = {cause for start, cause in model.NEXT if start is Status.REFUNDED}
-    assert after_refund == {Cause.REFUND_FAILED_IN_PART, Cause.REFUND_FAILED_WHOLE}
+    after_refund = {cause for start, cause in model.NEXT if start is PaymentStatus.REFUNDED}
+    assert after_refund == {PaymentCause.REFUND_FAILED_IN_PART, PaymentCause.REFUND_FAILED_WHOLE}
 
 
 def test_fingerprints_tell_shifted_parts_apart() -> None:
@@ -190,20 +193,22 @@ REPORTS = st.builds(
 
 
 @given(st.lists(REPORTS, max_size=8))
-def test_money_is_conserved_whatever_is_reported_in_whatever_order(reports: list[Report]) -> None:
+def test_money_is_conserved_whatever_is_reported_in_whatever_order(
+    reports: list[ProviderReport],
+) -> None:
     payment, known, kept, given_back = PAYMENT, set[str](), 0, 0
     for one in reports:
-        judged = judge(payment, known, one)
-        assert not known & {c.charge_id for c in judged.captures}
-        known |= {c.charge_id for c in judged.captures}
-        given_back += sum(c.amount_cents for c in judged.surplus)
-        kept += sum(c.amount_cents for c in judged.captures if c not in judged.surplus)
-        if payment.status is not Status.PENDING:
-            assert judged.payment == payment
-        payment = judged.payment
+        decisions = decide(payment, known, one)
+        assert not known & {c.charge_id for c in decisions.captures}
+        known |= {c.charge_id for c in decisions.captures}
+        given_back += sum(c.amount_cents for c in decisions.surplus)
+        kept += sum(c.amount_cents for c in decisions.captures if c not in decisions.surplus)
+        if payment.status is not PaymentStatus.PENDING:
+            assert decisions.payment == payment
+        payment = decisions.payment
     captured = {c.charge_id for r in reports for c in r.charges if c.state == "captured"}
     assert known == captured
-    assert kept == (payment.amount_cents if payment.status is Status.SUCCESS else 0)
+    assert kept == (payment.amount_cents if payment.status is PaymentStatus.SUCCESS else 0)
 
 
 @given(st.lists(st.integers(0, 1500), max_size=6))

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as altered
 
 from cinesync.chassis import clock
-from cinesync.payment.model import Payment, Refund, RefundStatus, Status
+from cinesync.payment.model import Payment, PaymentStatus, Refund, RefundStatus
 from cinesync.payment.refund_model import (
     DISPUTE_NEXT,
     REFUND_NEXT,
     Dispute,
     DisputeStatus,
+    PaymentRefunds,
     ProviderDispute,
     ProviderRefund,
     RefundCause,
-    Returns,
     dispute_after,
     loss_of,
 )
@@ -33,7 +33,7 @@ PAID = Payment(
     provider="stripe",
     amount_cents=2400,
     currency="EUR",
-    status=Status.SUCCESS,
+    status=PaymentStatus.SUCCESS,
     created_at=datetime(2030, 1, 1, tzinfo=UTC),
     charge_id="pi_1",
 )
@@ -68,22 +68,24 @@ def told(
     return replace(notice, **other)  # type: ignore[arg-type]  # a test's own words
 
 
-def books(*refunds: Refund) -> Returns:
+def books(*refunds: Refund) -> PaymentRefunds:
     asked = sum(refund.amount_cents for refund in refunds if not refund.surplus)
-    return Returns(altered(PAID, refund_asked_cents=asked), list(refunds))
+    return PaymentRefunds(altered(PAID, refund_asked_cents=asked), list(refunds))
 
 
-def fold(returns: Returns, *notices: ProviderRefund, surplus: bool = False) -> Returns:
+def fold(
+    returns: PaymentRefunds, *notices: ProviderRefund, surplus: bool = False
+) -> PaymentRefunds:
     for notice in notices:
         returns.fold(notice, [clock.new_id(), clock.new_id()], surplus=surplus)
     return returns
 
 
-def by_status(returns: Returns) -> list[tuple[RefundStatus, int]]:
+def by_status(returns: PaymentRefunds) -> list[tuple[RefundStatus, int]]:
     return [(refund.status, refund.amount_cents) for refund in returns.refunds]
 
 
-def assert_sound(returns: Returns) -> None:
+def assert_sound(returns: PaymentRefunds) -> None:
     """What the database would refuse, and what an audit would find."""
     counted = [r for r in returns.refunds if not r.surplus and r.status != RefundStatus.CANCELLED]
     payment = returns.payment
@@ -91,9 +93,9 @@ def assert_sound(returns: Returns) -> None:
     done = [r.amount_cents for r in counted if r.status is RefundStatus.DONE]
     assert payment.refunded_cents == sum(done)
     assert 0 <= payment.refunded_cents <= payment.refund_asked_cents <= payment.amount_cents
-    expected = Status.SUCCESS if not done else Status.PARTIALLY_REFUNDED
+    expected = PaymentStatus.SUCCESS if not done else PaymentStatus.PARTIALLY_REFUNDED
     whole = payment.refunded_cents == payment.amount_cents
-    assert payment.status is (Status.REFUNDED if whole else expected)
+    assert payment.status is (PaymentStatus.REFUNDED if whole else expected)
 
 
 LIVES: Sequence[tuple[Sequence[RefundCause], RefundStatus]] = (
@@ -120,9 +122,9 @@ def test_every_order_of_a_refunds_life_ends_alike(
 def test_a_refund_that_fails_after_it_was_made_is_owed_again() -> None:
     refund = ours()
     returns = fold(books(refund), told(refund_id=refund.refund_id))
-    assert returns.payment.status is Status.REFUNDED
+    assert returns.payment.status is PaymentStatus.REFUNDED
     fold(returns, told(FAILED, refund_id=refund.refund_id, error="lost_or_stolen_card"))
-    assert (returns.payment.status, returns.payment.refunded_cents) == (Status.SUCCESS, 0)
+    assert (returns.payment.status, returns.payment.refunded_cents) == (PaymentStatus.SUCCESS, 0)
     [(failed, was_done)] = returns.failed
     assert (failed.last_error, was_done) == ("lost_or_stolen_card", True)
     assert_sound(returns)
@@ -165,7 +167,7 @@ def test_a_refund_by_hand_that_nobody_asked_for_is_told_as_such() -> None:
     returns = fold(books(), told(cents=1000))
     [done] = returns.done
     assert (done.unasked_cents, done.reason, done.surplus) == (1000, "provider", False)
-    assert returns.payment.status is Status.PARTIALLY_REFUNDED
+    assert returns.payment.status is PaymentStatus.PARTIALLY_REFUNDED
     assert_sound(returns)
 
 
@@ -183,7 +185,7 @@ def test_a_refund_by_hand_that_failed_at_once_is_nothing() -> None:
 
 def test_a_surplus_capture_given_back_by_hand_does_not_change_the_payment() -> None:
     refund = replace(ours(), surplus=True)
-    returns = fold(Returns(PAID, [refund]), told(), surplus=True)
+    returns = fold(PaymentRefunds(PAID, [refund]), told(), surplus=True)
     assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.DONE, 2400)]
     assert (returns.payment, returns.done[0].surplus) == (PAID, True)
 
@@ -344,5 +346,5 @@ def test_a_lost_dispute_is_money_given_back_and_never_more_than_is_left() -> Non
     fold(returns, loss_of(dispute(DisputeStatus.LOST)))
     lost = returns.done[-1]
     assert (lost.amount_cents, lost.reason, lost.unasked_cents) == (1400, "dispute_lost", 1400)
-    assert returns.payment.status is Status.REFUNDED
+    assert returns.payment.status is PaymentStatus.REFUNDED
     assert_sound(returns)

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.payment.model import BadNotice, Charge, Payment, ProviderEvent, Refund
+from cinesync.payment.model import BadNotice, Payment, ProviderCharge, ProviderEvent, Refund
 from cinesync.payment.refund_model import ProviderDispute, ProviderRefund
 
-Notice = ProviderEvent | ProviderRefund | ProviderDispute
+ProviderNotice = ProviderEvent | ProviderRefund | ProviderDispute
 
 NUMBERS = range(-(2**63), 2**63)  # what a column of ours takes
 TEXT_CHARS_MAX = 2_000
@@ -64,7 +64,7 @@ class StatementLine:
     our_id: str = ""
 
 
-class Gateway(Protocol):
+class PaymentGateway(Protocol):
     """A provider. Every call may raise GatewayAway; all are safe to repeat."""
 
     @property
@@ -75,13 +75,13 @@ class Gateway(Protocol):
     def absent_after_seconds(self) -> float:
         """How old a payment must be before "never heard of it" is believed."""
 
-    async def charge(self, order: ChargeOrder) -> Charge:
+    async def charge(self, order: ChargeOrder) -> ProviderCharge:
         """Take money, once per payment. Raises GatewayRefused."""
 
-    async def find(self, payment: Payment) -> list[Charge]:
+    async def find(self, payment: Payment) -> list[ProviderCharge]:
         """Every charge made for a payment; empty when the provider knows of none."""
 
-    async def cancel(self, charge: Charge) -> Charge:
+    async def cancel(self, charge: ProviderCharge) -> ProviderCharge:
         """Give up a waiting charge if that is still possible; how it stands now."""
 
     async def refund(self, refund: Refund) -> ProviderRefund:
@@ -90,10 +90,10 @@ class Gateway(Protocol):
     async def find_refund(self, refund: Refund) -> ProviderRefund:
         """How a refund stands that it accepted before. Raises GatewayRefused."""
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderNotice | None:
         """A notice that matters to us, or None. Raises BadSignature, BadNotice."""
 
-    async def notices(self, since: datetime, after: str) -> tuple[list[Notice], str]:
+    async def notices(self, since: datetime, after: str) -> tuple[list[ProviderNotice], str]:
         """A page of what it had to tell since then, heard or not, and where the next begins."""
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
@@ -106,7 +106,9 @@ class Gateway(Protocol):
         """Give its connections back."""
 
 
-def read_notice(gateway: Gateway, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+def read_notice(
+    gateway: PaymentGateway, body: bytes, headers: Mapping[str, str]
+) -> ProviderNotice | None:
     """As `Gateway.read_webhook`, whatever its sender, or who knows the key, has put into it."""
     try:
         notice = gateway.read_webhook(body, headers)

@@ -17,18 +17,18 @@ from cinesync.payment.gateways import (
     GatewayAway,
     GatewayRefused,
     LineKind,
-    Notice,
+    ProviderNotice,
     StatementLine,
 )
 from cinesync.payment.model import (
     BadNotice,
     BadSignature,
-    Charge,
     ChargeState,
     Payment,
+    ProviderCharge,
     ProviderEvent,
+    ProviderReport,
     Refund,
-    Report,
 )
 from cinesync.payment.refund_model import ProviderRefund, RefundCause
 
@@ -62,7 +62,7 @@ class _Notice(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Sandbox:
+class SandboxGateway:
     """Speaks to `cinesync bank`; the peer carries its address, key and timeout."""
 
     bank: HttpClient
@@ -70,7 +70,7 @@ class Sandbox:
     absent_after_seconds: float
     name: str = SANDBOX
 
-    async def charge(self, order: ChargeOrder) -> Charge:
+    async def charge(self, order: ChargeOrder) -> ProviderCharge:
         body = {
             "amount_cents": order.amount_cents,
             "currency": order.currency,
@@ -80,12 +80,12 @@ class Sandbox:
         headers = {"idempotency-key": str(order.payment_id)}
         return _charge(await self._call("POST", "/charges", body=body, headers=headers))
 
-    async def find(self, payment: Payment) -> list[Charge]:
+    async def find(self, payment: Payment) -> list[ProviderCharge]:
         params = {"reference": str(payment.payment_id)}
         answer = await self._call("GET", "/charges", params=params)
         return [_charge(item) for item in answer["items"]]
 
-    async def cancel(self, charge: Charge) -> Charge:
+    async def cancel(self, charge: ProviderCharge) -> ProviderCharge:
         return _charge(await self._call("POST", f"/charges/{charge.charge_id}/cancel"))
 
     async def refund(self, refund: Refund) -> ProviderRefund:
@@ -108,7 +108,7 @@ class Sandbox:
     async def find_refund(self, refund: Refund) -> ProviderRefund:
         return await self.refund(refund)  # it is made at once, and under its id once
 
-    async def notices(self, since: datetime, after: str) -> tuple[list[Notice], str]:  # noqa: ARG002
+    async def notices(self, since: datetime, after: str) -> tuple[list[ProviderNotice], str]:  # noqa: ARG002
         """The bank repeats a notice until it is heard, and makes no refunds of its own."""
         return [], ""
 
@@ -124,7 +124,7 @@ class Sandbox:
             charge = _charge(msgspec.structs.asdict(notice.charge))
         except KeyError as error:
             raise BadNotice from error
-        report = Report(provider=self.name, payment_id=payment_id, charges=[charge])
+        report = ProviderReport(provider=self.name, payment_id=payment_id, charges=[charge])
         return ProviderEvent(provider_event_id=notice.event_id, report=report)
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
@@ -162,8 +162,8 @@ class Sandbox:
         return body
 
 
-def _charge(item: Mapping[str, Any]) -> Charge:
-    return Charge(
+def _charge(item: Mapping[str, Any]) -> ProviderCharge:
+    return ProviderCharge(
         charge_id=item["charge_id"],
         state=STATES[item["state"]],
         amount_cents=item["amount_cents"],

@@ -14,7 +14,7 @@ from cinesync.payment.gateways import (
     ChargeOrder,
     GatewayAway,
     GatewayRefused,
-    Notice,
+    ProviderNotice,
     StatementLine,
 )
 from cinesync.payment.gateways.stripe_amounts import to_stripe
@@ -28,9 +28,9 @@ from cinesync.payment.gateways.stripe_lifecycle import (
 from cinesync.payment.model import (
     BadNotice,
     BadSignature,
-    Charge,
     ChargeState,
     Payment,
+    ProviderCharge,
     Refund,
 )
 from cinesync.payment.refund_model import ProviderRefund, RefundCause
@@ -45,7 +45,7 @@ PAGE_MAX: Final = 100
 
 def open_stripe(
     secret_key: str, webhook_secret: str, *, api_url: str, timeout_seconds: float
-) -> "Stripe":
+) -> "StripeGateway":
     """`api_url` is empty for Stripe itself."""
     http = stripe.HTTPXClient(timeout=timeout_seconds)
     client = stripe.StripeClient(
@@ -54,11 +54,11 @@ def open_stripe(
         http_client=http,
         max_network_retries=0,  # the sweep repeats; a customer waits for this call
     )
-    return Stripe(client, http, webhook_secret)
+    return StripeGateway(client, http, webhook_secret)
 
 
 @dataclass(frozen=True, slots=True)
-class Stripe:
+class StripeGateway:
     """Idempotency keys are our payment and refund ids; `metadata` carries them back to us."""
 
     client: stripe.StripeClient
@@ -67,7 +67,7 @@ class Stripe:
     absent_after_seconds: float = ABSENT_AFTER_SECONDS
     name: str = "stripe"
 
-    async def charge(self, order: ChargeOrder) -> Charge:
+    async def charge(self, order: ChargeOrder) -> ProviderCharge:
         params: dict[str, Any] = {
             "amount": to_stripe(order.amount_cents, order.currency),
             "currency": order.currency.lower(),
@@ -88,7 +88,7 @@ class Stripe:
             return _declined(error, order)
         return charge_of(intent.to_dict())
 
-    async def find(self, payment: Payment) -> list[Charge]:
+    async def find(self, payment: Payment) -> list[ProviderCharge]:
         async with _translated():
             if payment.charge_id:
                 intent = await self.client.v1.payment_intents.retrieve_async(payment.charge_id)
@@ -97,7 +97,7 @@ class Stripe:
             found = await self.client.v1.payment_intents.search_async({"query": query})
             return [charge_of(intent.to_dict()) for intent in found.data]
 
-    async def cancel(self, charge: Charge) -> Charge:
+    async def cancel(self, charge: ProviderCharge) -> ProviderCharge:
         async with _translated():
             try:
                 intent = await self.client.v1.payment_intents.cancel_async(charge.charge_id)
@@ -123,7 +123,7 @@ class Stripe:
             found = await self.client.v1.refunds.retrieve_async(refund.provider_refund_id)
         return _told(found.to_dict(), refund, self.name)
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> Notice | None:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderNotice | None:
         signature = headers.get("stripe-signature", "")
         try:
             event = stripe.Webhook.construct_event(body, signature, self.webhook_secret)
@@ -131,7 +131,7 @@ class Stripe:
             raise BadSignature from error
         return notice_of(event.to_dict(), self.name)
 
-    async def notices(self, since: datetime, after: str) -> tuple[list[Notice], str]:
+    async def notices(self, since: datetime, after: str) -> tuple[list[ProviderNotice], str]:
         """Stripe keeps its events for 30 days."""
         page: dict[str, Any] = {
             "types": list(SUBSCRIBED_EVENTS),
@@ -196,7 +196,7 @@ def _told(refund: Mapping[str, Any], ours: Refund, provider: str) -> ProviderRef
     )
 
 
-def _notice(event: Mapping[str, Any], provider: str) -> Notice | None:
+def _notice(event: Mapping[str, Any], provider: str) -> ProviderNotice | None:
     try:
         return notice_of(event, provider)
     except BadNotice:
@@ -204,11 +204,11 @@ def _notice(event: Mapping[str, Any], provider: str) -> Notice | None:
         return None
 
 
-def _declined(error: stripe.CardError, order: ChargeOrder) -> Charge:
+def _declined(error: stripe.CardError, order: ChargeOrder) -> ProviderCharge:
     """A refused card comes as an error that carries the intent."""
     answer: dict[str, Any] = error.json_body if isinstance(error.json_body, dict) else {}
     body = answer.get("error", {})
-    return Charge(
+    return ProviderCharge(
         charge_id=body.get("payment_intent", {}).get("id", ""),
         state=ChargeState.DECLINED,
         amount_cents=order.amount_cents,

@@ -19,9 +19,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from cinesync.chassis.money import UnknownCurrency
-from cinesync.payment.gateways import LineKind, Notice, StatementLine
+from cinesync.payment.gateways import LineKind, ProviderNotice, StatementLine
 from cinesync.payment.gateways.stripe_amounts import from_stripe
-from cinesync.payment.model import BadNotice, Charge, ChargeState, ProviderEvent, Report
+from cinesync.payment.model import (
+    BadNotice,
+    ChargeState,
+    ProviderCharge,
+    ProviderEvent,
+    ProviderReport,
+)
 from cinesync.payment.refund_model import (
     DisputeStatus,
     ProviderDispute,
@@ -106,7 +112,7 @@ SUBSCRIBED_EVENTS: Final = (
 )
 
 
-def charge_of(intent: Mapping[str, Any]) -> Charge:
+def charge_of(intent: Mapping[str, Any]) -> ProviderCharge:
     """A PaymentIntent as our charge. A status that Stripe adds one day decides nothing."""
     status = intent["status"]
     state = INTENT_STATES.get(status, _WAITING)
@@ -116,7 +122,7 @@ def charge_of(intent: Mapping[str, Any]) -> Charge:
     action = (intent.get("next_action") or {}).get("redirect_to_url") or {}
     captured = state is ChargeState.CAPTURED
     refusal = error.get("decline_code") or error.get("code") or status
-    return Charge(
+    return ProviderCharge(
         charge_id=intent["id"],
         state=state,
         amount_cents=_amount(intent, "amount_received" if captured else "amount"),
@@ -163,7 +169,7 @@ def dispute_of(dispute: Mapping[str, Any], provider: str) -> ProviderDispute | N
     )
 
 
-def notice_of(event: Mapping[str, Any], provider: str) -> Notice | None:
+def notice_of(event: Mapping[str, Any], provider: str) -> ProviderNotice | None:
     """An event as what it says to us, or None. Raises BadNotice."""
     kind = event.get("type")
     try:
@@ -175,7 +181,9 @@ def notice_of(event: Mapping[str, Any], provider: str) -> Notice | None:
         payment_id = payment_id_of(thing)
         if not INTENT_EVENTS.get(str(kind)) or payment_id is None:
             return None
-        report = Report(provider=provider, payment_id=payment_id, charges=[charge_of(thing)])
+        report = ProviderReport(
+            provider=provider, payment_id=payment_id, charges=[charge_of(thing)]
+        )
         return ProviderEvent(provider_event_id=event["id"], report=report)
     except UnknownCurrency:
         return None  # we charge in none that ISO does not know

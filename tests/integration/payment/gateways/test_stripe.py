@@ -14,21 +14,21 @@ import pytest
 from cinesync.chassis import clock
 from cinesync.payment import routes
 from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused
-from cinesync.payment.gateways.stripe import Stripe, open_stripe
+from cinesync.payment.gateways.stripe import StripeGateway, open_stripe
 from cinesync.payment.model import (
     BadNotice,
     BadSignature,
-    Charge,
     ChargeState,
     Payment,
+    PaymentStatus,
+    ProviderCharge,
     ProviderEvent,
     Refund,
-    Status,
 )
-from cinesync.payment.payment_processor import Cashier
+from cinesync.payment.payment_processor import PaymentProcessor
 from cinesync.supervisor.address import free_port
 from tests.conftest import MakeClient
-from tests.integration.payment.conftest import PATIENCE, Till, open_holds
+from tests.integration.payment.conftest import PATIENCE, PaymentHarness, open_holds
 from tests.integration.payment.stripe_stand_in import (
     WEBHOOK_SECRET,
     StripeStandIn,
@@ -48,7 +48,7 @@ async def stand_in() -> AsyncIterator[StripeStandIn]:
 
 
 @pytest.fixture
-async def gateway(stand_in: StripeStandIn) -> AsyncIterator[Stripe]:
+async def gateway(stand_in: StripeStandIn) -> AsyncIterator[StripeGateway]:
     one = open_stripe("sk_test_1", WEBHOOK_SECRET, api_url=stand_in.url, timeout_seconds=5)
     yield one
     await one.close()
@@ -67,13 +67,13 @@ def payment_of(asked: ChargeOrder, charge_id: str = "") -> Payment:
         provider="stripe",
         amount_cents=asked.amount_cents,
         currency=asked.currency,
-        status=Status.PENDING,
+        status=PaymentStatus.PENDING,
         created_at=datetime(2030, 1, 1, tzinfo=UTC),
         charge_id=charge_id,
     )
 
 
-def refund_of(charge: Charge, cents: int = 1000) -> Refund:
+def refund_of(charge: ProviderCharge, cents: int = 1000) -> Refund:
     return Refund(
         refund_id=clock.new_id(),
         source="event:1",
@@ -86,7 +86,9 @@ def refund_of(charge: Charge, cents: int = 1000) -> Refund:
     )
 
 
-async def test_a_card_is_charged_once_per_payment(gateway: Stripe, stand_in: StripeStandIn) -> None:
+async def test_a_card_is_charged_once_per_payment(
+    gateway: StripeGateway, stand_in: StripeStandIn
+) -> None:
     asked = order()
     charges = [await gateway.charge(asked) for _ in range(2)]
     assert charges[0] == charges[1]
@@ -99,14 +101,14 @@ async def test_a_card_is_charged_once_per_payment(gateway: Stripe, stand_in: Str
     assert stand_in.requests[0][1]["idempotency-key"] == str(asked.payment_id)
 
 
-async def test_a_declined_card_says_why(gateway: Stripe) -> None:
+async def test_a_declined_card_says_why(gateway: StripeGateway) -> None:
     charge = await gateway.charge(order("pm_card_chargeDeclined"))
     assert (charge.state, charge.reason) == (ChargeState.DECLINED, "generic_decline")
     assert charge.charge_id.startswith("pi_")
 
 
 async def test_a_card_that_wants_confirmation_sends_its_holder_there(
-    gateway: Stripe, stand_in: StripeStandIn
+    gateway: StripeGateway, stand_in: StripeStandIn
 ) -> None:
     asked = order("pm_card_authenticationRequired", return_url="https://shop.example/done")
     charge = await gateway.charge(asked)
@@ -114,18 +116,20 @@ async def test_a_card_that_wants_confirmation_sends_its_holder_there(
     assert stand_in.intents[charge.charge_id]["return_url"] == "https://shop.example/done"
 
 
-async def test_an_unknown_card_is_refused_outright(gateway: Stripe) -> None:
+async def test_an_unknown_card_is_refused_outright(gateway: StripeGateway) -> None:
     with pytest.raises(GatewayRefused, match="resource_missing"):
         await gateway.charge(order("pm_unheard_of"))
 
 
-async def test_trouble_at_stripe_is_no_answer(gateway: Stripe, stand_in: StripeStandIn) -> None:
+async def test_trouble_at_stripe_is_no_answer(
+    gateway: StripeGateway, stand_in: StripeStandIn
+) -> None:
     stand_in.broken = True
     with pytest.raises(GatewayAway):
         await gateway.charge(order())
 
 
-async def test_a_payment_is_found_by_its_charge_or_by_its_own_name(gateway: Stripe) -> None:
+async def test_a_payment_is_found_by_its_charge_or_by_its_own_name(gateway: StripeGateway) -> None:
     asked = order("pm_card_slow")
     charge = await gateway.charge(asked)
     assert charge.state is ChargeState.WAITING
@@ -135,7 +139,7 @@ async def test_a_payment_is_found_by_its_charge_or_by_its_own_name(gateway: Stri
 
 
 async def test_a_waiting_charge_can_be_given_up_but_not_a_captured_one(
-    gateway: Stripe, stand_in: StripeStandIn
+    gateway: StripeGateway, stand_in: StripeStandIn
 ) -> None:
     waiting = await gateway.charge(order("pm_card_authenticationRequired"))
     given_up = await gateway.cancel(waiting)
@@ -146,7 +150,7 @@ async def test_a_waiting_charge_can_be_given_up_but_not_a_captured_one(
 
 
 async def test_a_refund_is_made_once_and_never_exceeds_its_charge(
-    gateway: Stripe, stand_in: StripeStandIn
+    gateway: StripeGateway, stand_in: StripeStandIn
 ) -> None:
     charge = await gateway.charge(order())
     refund = refund_of(charge)
@@ -158,7 +162,7 @@ async def test_a_refund_is_made_once_and_never_exceeds_its_charge(
 
 
 async def test_webhooks_carry_stripes_own_signature(
-    gateway: Stripe, stand_in: StripeStandIn
+    gateway: StripeGateway, stand_in: StripeStandIn
 ) -> None:
     asked = order()
     charge = await gateway.charge(asked)
@@ -177,7 +181,7 @@ async def test_webhooks_carry_stripes_own_signature(
             gateway.read_webhook(forged_body, forged_headers)
 
 
-async def test_other_peoples_intents_and_other_events_are_not_ours(gateway: Stripe) -> None:
+async def test_other_peoples_intents_and_other_events_are_not_ours(gateway: StripeGateway) -> None:
     intent = {"id": "pi_1", "object": "payment_intent", "metadata": {}}
     headers, body = signed("payment_intent.succeeded", intent)
     assert gateway.read_webhook(body, headers) is None
@@ -186,48 +190,69 @@ async def test_other_peoples_intents_and_other_events_are_not_ours(gateway: Stri
 
 
 async def test_a_purchase_through_stripe_settles_by_webhook(
-    till: Till, gateway: Stripe, stand_in: StripeStandIn, make_client: MakeClient
+    harness: PaymentHarness,
+    gateway: StripeGateway,
+    stand_in: StripeStandIn,
+    make_client: MakeClient,
 ) -> None:
-    cashier = Cashier(till.db, {"stripe": gateway}, open_holds(till.holds), PATIENCE)
-    till.client = make_client("payment", list(routes.routes(routes.Desk(till.db, cashier, ""))))
-    answer = await till.pay("pm_card_slow", provider="stripe")
+    processor = PaymentProcessor(
+        harness.db, {"stripe": gateway}, open_holds(harness.holds), PATIENCE
+    )
+    harness.client = make_client(
+        "payment", list(routes.routes(routes.PaymentContext(harness.db, processor, "")))
+    )
+    answer = await harness.pay("pm_card_slow", provider="stripe")
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
     (name,) = stand_in.intents
     notice = signed("payment_intent.succeeded", stand_in.capture(name))
     for _ in range(2):
-        assert (await till.post_notice(*notice, provider="stripe")).status_code == 204
-    assert (await till.payment(answer.json()["payment_id"]))["status"] == "success"
-    assert len(await till.events("payment.success")) == 1
-    await cashier.close()
+        assert (await harness.post_notice(*notice, provider="stripe")).status_code == 204
+    assert (await harness.payment(answer.json()["payment_id"]))["status"] == "success"
+    assert len(await harness.events("payment.success")) == 1
+    await processor.close()
 
 
 async def test_created_decides_nothing_and_success_after_it_is_no_surplus(
-    till: Till, gateway: Stripe, stand_in: StripeStandIn, make_client: MakeClient
+    harness: PaymentHarness,
+    gateway: StripeGateway,
+    stand_in: StripeStandIn,
+    make_client: MakeClient,
 ) -> None:
-    cashier = Cashier(till.db, {"stripe": gateway}, open_holds(till.holds), PATIENCE)
-    till.client = make_client("payment", list(routes.routes(routes.Desk(till.db, cashier, ""))))
-    payment_id = (await till.pay("pm_card_slow", provider="stripe")).json()["payment_id"]
+    processor = PaymentProcessor(
+        harness.db, {"stripe": gateway}, open_holds(harness.holds), PATIENCE
+    )
+    harness.client = make_client(
+        "payment", list(routes.routes(routes.PaymentContext(harness.db, processor, "")))
+    )
+    payment_id = (await harness.pay("pm_card_slow", provider="stripe")).json()["payment_id"]
     (name,) = stand_in.intents
     as_created = stand_in.intents[name] | {"status": "requires_payment_method"}
     for event_type in ("payment_intent.created", "payment_intent.requires_action"):
         notice = signed(event_type, as_created)
-        assert (await till.post_notice(*notice, provider="stripe")).status_code == 204
-    assert (await till.payment(payment_id))["status"] == "pending"
+        assert (await harness.post_notice(*notice, provider="stripe")).status_code == 204
+    assert (await harness.payment(payment_id))["status"] == "pending"
     notice = signed("payment_intent.succeeded", stand_in.capture(name))
-    await till.post_notice(*notice, provider="stripe")
-    assert (await till.payment(payment_id))["status"] == "success"
-    assert await till.select("SELECT refund_id FROM refunds") == []
-    await cashier.close()
+    await harness.post_notice(*notice, provider="stripe")
+    assert (await harness.payment(payment_id))["status"] == "success"
+    assert await harness.select("SELECT refund_id FROM refunds") == []
+    await processor.close()
 
 
 @pytest.mark.parametrize(
     "metadata", [{}, {"order": "7"}, {"payment_id": "7"}, {"payment_id": str(clock.new_id())}]
 )
 async def test_another_systems_events_are_acknowledged(
-    till: Till, gateway: Stripe, make_client: MakeClient, metadata: dict[str, str]
+    harness: PaymentHarness,
+    gateway: StripeGateway,
+    make_client: MakeClient,
+    metadata: dict[str, str],
 ) -> None:
-    cashier = Cashier(till.db, {"stripe": gateway}, open_holds(till.holds), PATIENCE)
-    till.client = make_client("payment", list(routes.routes(routes.Desk(till.db, cashier, ""))))
+    processor = PaymentProcessor(
+        harness.db, {"stripe": gateway}, open_holds(harness.holds), PATIENCE
+    )
+    harness.client = make_client(
+        "payment", list(routes.routes(routes.PaymentContext(harness.db, processor, "")))
+    )
     intent = {
         "id": "pi_foreign",
         "amount": 1,
@@ -237,12 +262,14 @@ async def test_another_systems_events_are_acknowledged(
         "metadata": metadata,
     }
     notice = signed("payment_intent.succeeded", intent)
-    assert (await till.post_notice(*notice, provider="stripe")).status_code == 204
-    assert await till.select("SELECT charge_id FROM captures") == []
-    await cashier.close()
+    assert (await harness.post_notice(*notice, provider="stripe")).status_code == 204
+    assert await harness.select("SELECT charge_id FROM captures") == []
+    await processor.close()
 
 
-async def test_a_signed_event_that_makes_no_sense_is_the_senders_mistake(gateway: Stripe) -> None:
+async def test_a_signed_event_that_makes_no_sense_is_the_senders_mistake(
+    gateway: StripeGateway,
+) -> None:
     broken = {"id": "pi_1", "metadata": {"payment_id": str(clock.new_id())}}
     headers, body = signed("payment_intent.succeeded", broken)
     with pytest.raises(BadNotice):
@@ -282,7 +309,7 @@ async def test_stripes_own_mock_understands_our_requests(stripe_mock: str) -> No
     await gateway.close()
 
 
-async def _patiently(gateway: Stripe, asked: ChargeOrder) -> Charge:
+async def _patiently(gateway: StripeGateway, asked: ChargeOrder) -> ProviderCharge:
     for _ in range(100):
         try:
             return await gateway.charge(asked)

@@ -18,7 +18,7 @@ from cinesync.payment.gateways.stripe_lifecycle import (
     charge_of,
     payment_id_of,
 )
-from cinesync.payment.model import ChargeState, Payment, Report, Status, judge
+from cinesync.payment.model import ChargeState, Payment, PaymentStatus, ProviderReport, decide
 
 PAYMENT = Payment(
     payment_id=UUID(int=1),
@@ -27,7 +27,7 @@ PAYMENT = Payment(
     provider="stripe",
     amount_cents=2400,
     currency="EUR",
-    status=Status.PENDING,
+    status=PaymentStatus.PENDING,
     created_at=datetime(2030, 1, 1, tzinfo=UTC),
 )
 URL = "https://bank.example/3ds"
@@ -35,10 +35,10 @@ URL = "https://bank.example/3ds"
 # An event: its type, and the status that its PaymentIntent had when the event was made.
 Event = tuple[str, str]
 CREATED: Event = ("payment_intent.created", "requires_payment_method")
-LIVES: dict[str, tuple[Sequence[Event], Status]] = {
+LIVES: dict[str, tuple[Sequence[Event], PaymentStatus]] = {
     "a card that pays": (
         [CREATED, ("payment_intent.succeeded", "succeeded")],
-        Status.SUCCESS,
+        PaymentStatus.SUCCESS,
     ),
     "a card that asks its holder, who agrees": (
         [
@@ -47,7 +47,7 @@ LIVES: dict[str, tuple[Sequence[Event], Status]] = {
             ("payment_intent.processing", "processing"),
             ("payment_intent.succeeded", "succeeded"),
         ],
-        Status.SUCCESS,
+        PaymentStatus.SUCCESS,
     ),
     "a card that asks its holder, who does not agree": (
         [
@@ -55,11 +55,11 @@ LIVES: dict[str, tuple[Sequence[Event], Status]] = {
             ("payment_intent.requires_action", "requires_action"),
             ("payment_intent.payment_failed", "refused"),
         ],
-        Status.FAILED,
+        PaymentStatus.FAILED,
     ),
     "a card that is declined": (
         [CREATED, ("payment_intent.payment_failed", "refused")],
-        Status.FAILED,
+        PaymentStatus.FAILED,
     ),
     "a card that is authorised first": (
         [
@@ -67,7 +67,7 @@ LIVES: dict[str, tuple[Sequence[Event], Status]] = {
             ("payment_intent.amount_capturable_updated", "requires_capture"),
             ("payment_intent.succeeded", "succeeded"),
         ],
-        Status.SUCCESS,
+        PaymentStatus.SUCCESS,
     ),
     "a payment that is given up": (
         [
@@ -75,7 +75,7 @@ LIVES: dict[str, tuple[Sequence[Event], Status]] = {
             ("payment_intent.requires_action", "requires_action"),
             ("payment_intent.canceled", "canceled"),
         ],
-        Status.FAILED,
+        PaymentStatus.FAILED,
     ),
     "a slow payment": (
         [
@@ -84,7 +84,7 @@ LIVES: dict[str, tuple[Sequence[Event], Status]] = {
             ("payment_intent.partially_funded", "requires_action"),
             ("payment_intent.succeeded", "succeeded"),
         ],
-        Status.SUCCESS,
+        PaymentStatus.SUCCESS,
     ),
 }
 
@@ -110,13 +110,13 @@ def told(payment: Payment, events: Sequence[Event]) -> tuple[Payment, int]:
     for event_type, status in events:
         if not INTENT_EVENTS[event_type]:
             continue
-        report = Report(
+        report = ProviderReport(
             provider="stripe", payment_id=payment.payment_id, charges=[charge_of(intent(status))]
         )
-        judged = judge(payment, known, report)
-        known |= {charge.charge_id for charge in judged.captures}
-        surplus += len(judged.surplus)
-        payment = judged.payment
+        decisions = decide(payment, known, report)
+        known |= {charge.charge_id for charge in decisions.captures}
+        surplus += len(decisions.surplus)
+        payment = decisions.payment
     return payment, surplus
 
 
@@ -157,7 +157,7 @@ def test_doubled_late_and_missing_events_change_no_end(data: st.DataObject, life
     heard = data.draw(st.lists(st.sampled_from(events), max_size=12))
     payment, surplus = told(PAYMENT, heard)
     decisive = events[-1] in heard
-    assert (payment.status, surplus) == (end if decisive else Status.PENDING, 0)
+    assert (payment.status, surplus) == (end if decisive else PaymentStatus.PENDING, 0)
     # What was missing comes at last, by the sweep or another delivery.
     payment, surplus = told(payment, [events[-1]])
     assert payment.status is end
@@ -173,7 +173,7 @@ def test_without_the_rule_for_created_a_good_payment_fails_and_is_refunded(
     refused = {**INTENT_STATES, "requires_payment_method": ChargeState.DECLINED}
     monkeypatch.setattr(stripe_lifecycle, "INTENT_STATES", refused)
     payment, surplus = told(PAYMENT, LIVES["a card that pays"][0])
-    assert (payment.status, surplus) == (Status.FAILED, 1)
+    assert (payment.status, surplus) == (PaymentStatus.FAILED, 1)
 
 
 @pytest.mark.parametrize("late", [CREATED, ("payment_intent.processing", "processing")])
