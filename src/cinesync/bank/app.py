@@ -115,14 +115,14 @@ def build(
     )
     app = Litestar(
         route_handlers=routes.routers(),
-        dependencies={"desk": Provide(lambda: bank, sync_to_thread=False)},
+        dependencies={"bank": Provide(lambda: bank, sync_to_thread=False)},
         before_request=strict_bodies.refuse_needless,
         exception_handlers={
             BankError: routes.explain,
             UnknownMember: routes.explain_body,
             NoBodyTaken: routes.explain_body,
         },
-        state=State({"desk": bank}),
+        state=State({"bank": bank}),
         openapi_config=None,
         request_max_body_size=routes.BODY_BYTES_MAX,
     )

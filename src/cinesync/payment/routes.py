@@ -226,7 +226,7 @@ def routes(context: PaymentContext) -> Sequence[ControllerRouterHandler]:
         Router(
             "/api/payment",
             route_handlers=[pay, provider, payments, payment_by_id, webhook],
-            dependencies={"desk": Provide(lambda: context, sync_to_thread=False)},
+            dependencies={"context": Provide(lambda: context, sync_to_thread=False)},
         )
     ]
 

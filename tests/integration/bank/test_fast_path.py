@@ -92,7 +92,7 @@ async def test_one_key_is_one_charge_by_both_doors(bank: BankClient, shop: Shop)
     other = {"idempotency-key": f"{shop.prefix}1"}
     for kind in (PLAIN, NOT_PLAIN):
         status, told, _ = await send(bank, kind, GOOD | {"amount_cents": 1}, other)
-        assert (status, told["code"]) == (409, "BankKeyReused")
+        assert (status, told["code"]) == (409, "KeyReused")
     assert await shop.lines() == [("capture", "1", 1200)]
 
 

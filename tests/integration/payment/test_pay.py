@@ -275,7 +275,7 @@ async def test_payments_that_begin_together_ask_together(harness: PaymentHarness
     assert len(harness.holds.tokens) == 20
 
 
-@pytest.mark.parametrize(("door_status", "answers_max"), [(503, 100), (200, 0)])
+@pytest.mark.parametrize(("http_status", "answers_max"), [(503, 100), (200, 0)])
 async def test_an_answer_that_says_too_little_is_none(
     harness: PaymentHarness, http_status: int, answers_max: int
 ) -> None:
