@@ -15,7 +15,10 @@ from sqlalchemy import (
     text,
 )
 
+from cinesync.chassis.database.tables import add_chassis_tables
+
 metadata = MetaData()
+add_chassis_tables(metadata, with_audit_log=True)
 NOW = text("now()")
 
 customers_local = Table(

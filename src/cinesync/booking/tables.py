@@ -3,18 +3,25 @@
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Double,
     Index,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     Uuid,
+    func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from cinesync.chassis.database.tables import add_chassis_tables
+
 metadata = MetaData()
+add_chassis_tables(metadata, with_audit_log=True)
 
 layouts = Table("layouts", metadata, Column("layout_id", Uuid, primary_key=True))
 
@@ -31,6 +38,7 @@ seats = Table(
     Column("y", Double, nullable=False),
     Column("run", BigInteger, nullable=False),
     Column("companion_of", Text),
+    CheckConstraint("kind IN ('standard', 'recliner', 'wheelchair', 'companion')"),
 )
 
 shows = Table(
@@ -55,7 +63,7 @@ shows = Table(
     Column("revision", BigInteger, nullable=False),
     Column("cancelled", Boolean, nullable=False),
     Column("cancel_reason", Text),
-    Column("moves", JSONB, nullable=False),
+    Column("moves", JSONB, nullable=False, server_default=text("'[]'")),
     Column("sales_close_minutes", BigInteger),
     Index("shows_by_id", "show_id"),
     Index("shows_of_theater", "theater_id", "starts_at"),
@@ -98,11 +106,17 @@ bookings = Table(
     Column("cancel_reason", Text),
     Column("refund_cents", BigInteger, nullable=False),
     Column("refunded_cents", BigInteger, nullable=False),
-    Column("cancelled_seats", JSONB, nullable=False),
+    Column("cancelled_seats", JSONB, nullable=False, server_default=text("'[]'")),
     Column("cancel_note", Text),
     # Digests of the e-mail and the client's address, until the hold has ended and its pause.
     Column("email_key", Uuid),
     Column("address_key", Uuid),
+    CheckConstraint("total_cents >= 0"),
+    CheckConstraint("state IN ('held', 'released', 'expired', 'confirmed', 'cancelled')"),
+    CheckConstraint("refund_cents >= 0 AND refund_cents <= total_cents", name="bookings_check"),
+    CheckConstraint(
+        "(state IN ('confirmed', 'cancelled')) = (payment_id IS NOT NULL)", name="bookings_check1"
+    ),
     Index("bookings_by_id", "booking_id"),
     Index("bookings_by_customer", "customer_id", "created_at", "booking_id"),
 )
@@ -129,12 +143,15 @@ Index(
 booking_seats = Table(
     "booking_seats",
     metadata,
-    Column("region", Text, primary_key=True),
-    Column("show_id", Uuid, primary_key=True),
-    Column("seat", Text, primary_key=True),
+    Column("region", Text, nullable=False),
+    Column("show_id", Uuid, nullable=False),
+    Column("seat", Text, nullable=False),
     Column("booking_id", Uuid, nullable=False),
     Column("state", Text, nullable=False),
     Column("held_until", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('held', 'booked')"),
+    # On PostgreSQL: what a show has taken is read from the index alone (migration 0003).
+    PrimaryKeyConstraint("region", "show_id", "seat", postgresql_include=["state", "held_until"]),
 )
 
 refused_payments = Table(
@@ -176,6 +193,7 @@ booking_refunds = Table(
     Column("note", Text),
     Column("actor_id", Uuid, nullable=False),
     Column("refunded_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("refund_cents >= 0"),
     Index("booking_refunds_of_booking", "booking_id"),
 )
 
@@ -239,7 +257,7 @@ reschedule_notices = Table(
     Column("starts_at", DateTime(timezone=True), nullable=False),
     Column("ends_at", DateTime(timezone=True), nullable=False),
     Column("moved_at", DateTime(timezone=True), nullable=False),
-    Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
 # Whom of these customers was told of which move.

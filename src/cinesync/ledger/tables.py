@@ -12,10 +12,14 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    func,
     text,
 )
 
+from cinesync.chassis.database.tables import add_chassis_tables
+
 metadata = MetaData()
+add_chassis_tables(metadata, with_audit_log=False)
 
 Moment = DateTime(timezone=True)
 
@@ -29,7 +33,7 @@ submissions = Table(
     Column("salt", LargeBinary),
     Column("entry", LargeBinary, nullable=False),
     Column("occurred_at", Moment, nullable=False),
-    Column("submitted_at", Moment, nullable=False),
+    Column("submitted_at", Moment, nullable=False, server_default=func.now()),
     Column("batch_id", Uuid, nullable=False),
 )
 Index("submissions_of_customer", submissions.c.customer_id)
@@ -40,7 +44,7 @@ batches = Table(
     metadata,
     Column("batch_id", Uuid, primary_key=True),
     Column("event_ids", ARRAY(Uuid), nullable=False),
-    Column("recorded_at", Moment, nullable=False),
+    Column("recorded_at", Moment, nullable=False, server_default=func.now()),
     Column("height", BigInteger),
 )
 Index(
@@ -55,7 +59,7 @@ erased_customers = Table(
     "erased_customers",
     metadata,
     Column("customer_id", Uuid, primary_key=True),
-    Column("erased_at", Moment, nullable=False),
+    Column("erased_at", Moment, nullable=False, server_default=func.now()),
 )
 
 receipts = Table(
@@ -66,14 +70,14 @@ receipts = Table(
     Column("height", BigInteger, nullable=False),
     Column("log_index", BigInteger, nullable=False),
     Column("receipt", Text, nullable=False),
-    Column("made_at", Moment, nullable=False),
+    Column("made_at", Moment, nullable=False, server_default=func.now()),
 )
 Index("receipts_of_booking", receipts.c.booking_id, receipts.c.log_index)
 
 certificates = Table(
     "certificates",
     metadata,
-    Column("height", BigInteger, primary_key=True),
+    Column("height", BigInteger, primary_key=True, autoincrement=False),
     Column("header", Text, nullable=False),
     Column("certificate", Text, nullable=False),
     Column("peaks", LargeBinary),

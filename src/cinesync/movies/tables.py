@@ -18,7 +18,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from cinesync.chassis.database.tables import add_chassis_tables
+
 metadata = MetaData()
+add_chassis_tables(metadata, with_audit_log=True)
 
 events = Table(
     "events",
@@ -62,7 +65,7 @@ theaters = Table(
     Column("currency", Text, nullable=False),
     Column("language", Text, nullable=False),
     Column("programmed_until", Date),
-    Column("day_starts_minutes", BigInteger, nullable=False, server_default="360"),
+    Column("day_starts_minutes", BigInteger, nullable=False, server_default=text("360")),
     CheckConstraint(
         "day_starts_minutes >= 0 AND day_starts_minutes <= 720", name="theaters_day_starts"
     ),

@@ -13,10 +13,14 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    func,
     text,
 )
 
+from cinesync.chassis.database.tables import add_chassis_tables
+
 metadata = MetaData()
+add_chassis_tables(metadata, with_audit_log=True)
 
 Timestamp = DateTime(timezone=True)
 
@@ -33,17 +37,17 @@ payments = Table(
     Column("amount_cents", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("status", Text, nullable=False),
-    Column("charge_id", Text, nullable=False),
-    Column("failure_reason", Text, nullable=False),
-    Column("confirm_url", Text, nullable=False),
-    Column("refund_asked_cents", BigInteger, nullable=False),
-    Column("refunded_cents", BigInteger, nullable=False),
-    Column("trace", Text, nullable=False),
-    Column("created_at", Timestamp, nullable=False),
+    Column("charge_id", Text, nullable=False, server_default=text("''")),
+    Column("failure_reason", Text, nullable=False, server_default=text("''")),
+    Column("confirm_url", Text, nullable=False, server_default=text("''")),
+    Column("refund_asked_cents", BigInteger, nullable=False, server_default=text("0")),
+    Column("refunded_cents", BigInteger, nullable=False, server_default=text("0")),
+    Column("trace", Text, nullable=False, server_default=text("''")),
+    Column("created_at", Timestamp, nullable=False, server_default=func.now()),
     Column("settled_at", Timestamp),
-    Column("checks", BigInteger, nullable=False),
+    Column("checks", BigInteger, nullable=False, server_default=text("0")),
     Column("next_check_at", Timestamp, nullable=False),
-    Column("occupies_hold", Boolean, nullable=False),
+    Column("occupies_hold", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("customer_id", "idempotency_key", name="payments_key"),
     CheckConstraint(
         "status IN ('pending', 'success', 'failed', 'partially_refunded', 'refunded')",
@@ -79,7 +83,7 @@ captures = Table(
     Column("amount_cents", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("surplus", Boolean, nullable=False),
-    Column("captured_at", Timestamp, nullable=False),
+    Column("captured_at", Timestamp, nullable=False, server_default=func.now()),
 )
 Index("captures_of_payment", captures.c.payment_id)
 
@@ -95,14 +99,14 @@ refunds = Table(
     Column("currency", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("surplus", Boolean, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("attempts", BigInteger, nullable=False),
-    Column("next_attempt_at", Timestamp, nullable=False),
-    Column("last_error", Text, nullable=False),
-    Column("created_at", Timestamp, nullable=False),
+    Column("status", Text, nullable=False, server_default=text("'pending'")),
+    Column("attempts", BigInteger, nullable=False, server_default=text("0")),
+    Column("next_attempt_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("last_error", Text, nullable=False, server_default=text("''")),
+    Column("created_at", Timestamp, nullable=False, server_default=func.now()),
     Column("done_at", Timestamp),
-    Column("provider_refund_id", Text, nullable=False),
-    Column("unasked_cents", BigInteger, nullable=False),
+    Column("provider_refund_id", Text, nullable=False, server_default=text("''")),
+    Column("unasked_cents", BigInteger, nullable=False, server_default=text("0")),
     Column("changed_at", Timestamp),
     CheckConstraint("amount_cents > 0", name="refunds_amount"),
 )
@@ -146,8 +150,8 @@ disputes = Table(
     Column("status", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("due_at", Timestamp),
-    Column("created_at", Timestamp, nullable=False),
-    Column("changed_at", Timestamp, nullable=False),
+    Column("created_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("changed_at", Timestamp, nullable=False, server_default=func.now()),
     UniqueConstraint("provider", "provider_dispute_id", name="disputes_at_provider"),
     CheckConstraint(
         "status IN ('inquiry', 'open', 'won', 'lost', 'closed', 'prevented')",
@@ -191,5 +195,5 @@ provider_events = Table(
     Column("provider", Text, primary_key=True),
     Column("provider_event_id", Text, primary_key=True),
     Column("payment_id", Uuid, nullable=False),
-    Column("received_at", Timestamp, nullable=False),
+    Column("received_at", Timestamp, nullable=False, server_default=func.now()),
 )

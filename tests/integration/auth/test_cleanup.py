@@ -3,34 +3,11 @@
 import asyncio
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
 
-from cinesync.auth import cleanup, tables
+from cinesync.auth import cleanup
 from cinesync.auth.app import Settings, build
-from cinesync.chassis.audit_log import AUDIT_LOG_DDL
-from cinesync.chassis.database.migrations import CHASSIS_DDL
 from cinesync.chassis.settings import SettingsError, describe
 from tests.integration.auth.conftest import SECRET, Auth
-
-CHASSIS_TABLES = {
-    ddl.split()[5] for ddl in (*CHASSIS_DDL, *AUDIT_LOG_DDL) if ddl.startswith("CREATE TABLE")
-}
-
-
-async def test_the_migrated_database_is_the_one_in_tables(auth: Auth) -> None:
-    def differences(connection: Connection) -> list[object]:
-        def is_ours(name: str | None, kind: str, _parents: object) -> bool:
-            return kind != "table" or name not in CHASSIS_TABLES
-
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "include_name": is_ours}
-        )
-        return list(compare_metadata(context, tables.metadata))
-
-    async with auth.db.engine.connect() as plain:
-        assert await plain.run_sync(differences) == []
 
 
 def test_settings_out_of_range_are_named_all_at_once() -> None:

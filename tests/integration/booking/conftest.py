@@ -43,7 +43,7 @@ async def _make(db: Database) -> None:
 
 
 async def _empty(tx: Transaction) -> None:
-    for table in [*metadata.tables, "outbox", "inbox", "audit_log"]:
+    for table in metadata.tables:
         await tx.execute(text(f"DELETE FROM {table}"))
 
 

@@ -1,16 +1,13 @@
 """The service as a whole: settings, wiring, migrations, tickets."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
-from sqlalchemy import Connection, inspect
 
 from cinesync.booking import app
-from cinesync.booking.tables import metadata
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.settings import SettingsError
 from cinesync.contracts import CONSUMERS
@@ -101,42 +98,3 @@ async def test_the_sweep_goes_on_by_itself(
         await asyncio.sleep(0.01)
     loop.cancel()
     await asyncio.gather(loop, return_exceptions=True)
-
-
-def _columns(connection: Connection) -> dict[str, dict[str, Any]]:
-    inspector = inspect(connection)
-    return {
-        table: {column["name"]: column for column in inspector.get_columns(table)}
-        for table in metadata.tables
-    }
-
-
-def _keys_and_indexes(connection: Connection) -> dict[str, Any]:
-    inspector = inspect(connection)
-    return {
-        table: (
-            inspector.get_pk_constraint(table)["constrained_columns"],
-            {i["name"]: (i["column_names"], i["unique"]) for i in inspector.get_indexes(table)},
-        )
-        for table in metadata.tables
-    }
-
-
-async def test_the_tables_are_what_the_migrations_make(office: BoxOffice) -> None:
-    async with office.db.engine.connect() as plain:
-        columns = await plain.run_sync(_columns)
-        keys = await plain.run_sync(_keys_and_indexes)
-    dialect = office.db.engine.dialect
-    for name, table in metadata.tables.items():
-        assert set(columns[name]) == set(table.columns.keys())
-        for column in table.columns:
-            found = columns[name][column.name]
-            assert found["nullable"] == column.nullable, (name, column.name)
-            assert found["type"].compile(dialect) == column.type.compile(dialect)
-        assert keys[name] == (
-            list(table.primary_key.columns.keys()),
-            {
-                str(index.name): ([c.name for c in index.columns], bool(index.unique))
-                for index in table.indexes
-            },
-        )

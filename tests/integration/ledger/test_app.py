@@ -1,20 +1,14 @@
 """Wiring, settings and the shape of the database."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection
 
 from cinesync.chassis.settings import SettingsError
-from cinesync.ledger import app, tables
+from cinesync.ledger import app
 from cinesync.ledger.event_handlers import HANDLERS
 from cinesync.supervisor import infrastructure
 from cinesync.validator import provisioning
-from tests.conftest import MakeDatabase
 
 ENVIRON = {"DATABASE_URL": "postgresql://nobody@localhost/none"}
 
@@ -45,18 +39,3 @@ def test_up_runs_every_validator_whose_home_is_there(tmp_path: Path) -> None:
 def test_without_a_home_there_is_no_service() -> None:
     with pytest.raises(SettingsError, match="LEDGER_HOME"):
         app.build(ENVIRON)
-
-
-async def test_tables_and_migrations_have_the_same_shape(make_database: MakeDatabase) -> None:
-    db = await make_database("ledger")
-
-    def ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
-        return kind != "table" or name in tables.metadata.tables
-
-    def compare(connection: Connection) -> list[Any]:
-        options: dict[str, Callable[..., bool] | bool] = {"include_object": ours}
-        context = MigrationContext.configure(connection, opts=options)
-        return list(compare_metadata(context, tables.metadata))
-
-    async with db.engine.connect() as plain:
-        assert await plain.run_sync(compare) == []

@@ -1,17 +1,10 @@
 """Wiring, settings, the shape of the database, and a whole process that is killed."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection
 
 from cinesync.chassis.settings import SettingsError, load
-from cinesync.payment import app, tables
+from cinesync.payment import app
 from cinesync.payment.event_handlers import HANDLERS
-from tests.conftest import MakeDatabase
 
 ENVIRON = {
     "DATABASE_URL": "postgresql://nobody@localhost/none",
@@ -76,18 +69,3 @@ def test_a_provider_without_a_true_secret_is_refused(wrong: dict[str, str], what
 def test_a_provider_slower_than_our_patience_is_refused() -> None:
     with pytest.raises(SettingsError, match="PROVIDER_TIMEOUT_SECONDS"):
         app.build(ENVIRON | {"PROVIDER_TIMEOUT_SECONDS": "12"})
-
-
-async def test_tables_and_migrations_have_the_same_shape(make_database: MakeDatabase) -> None:
-    db = await make_database("payment")
-
-    def ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
-        return kind != "table" or name in tables.metadata.tables
-
-    def compare(connection: Connection) -> list[Any]:
-        options: dict[str, Callable[..., bool] | bool] = {"include_object": ours}
-        context = MigrationContext.configure(connection, opts=options)
-        return list(compare_metadata(context, tables.metadata))
-
-    async with db.engine.connect() as plain:
-        assert await plain.run_sync(compare) == []

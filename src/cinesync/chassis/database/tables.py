@@ -1,4 +1,4 @@
-"""The tables that every service's database has."""
+"""The tables that the databases of all services have."""
 
 from sqlalchemy import (
     Column,
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
 
@@ -69,3 +70,32 @@ dead_letters = Table(
     Column("error", Text, nullable=False),
     Column("died_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
+
+# Who did what to what (`chassis/audit_log.py`); services whose staff change things have it.
+audit_log = Table(
+    "audit_log",
+    MetaData(),
+    Column("entry_id", Uuid, primary_key=True),
+    Column("occurred_at", DateTime(timezone=True), nullable=False),
+    Column("actor_id", Uuid),
+    Column("actor_role", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object_kind", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("state_before", JSONB),
+    Column("state_after", JSONB),
+    Column("reason", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    Index("audit_log_by_actor", "actor_id", "entry_id"),
+    Index("audit_log_by_action", "action", "entry_id"),
+    Index("audit_log_by_object", "object_kind", "object_id", "entry_id"),
+)
+
+
+def add_chassis_tables(to: MetaData, *, with_audit_log: bool) -> None:
+    """Make the metadata of a service's tables those of its whole database."""
+    for table in metadata.sorted_tables:
+        table.to_metadata(to)
+    if with_audit_log:
+        audit_log.to_metadata(to)
