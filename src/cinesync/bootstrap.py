@@ -17,6 +17,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cinesync.chassis import clock, settings, telemetry
 from cinesync.chassis.database import Database, migrations, open_database
+from cinesync.chassis.database.identity import identify
 from cinesync.chassis.database.url import with_database
 from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.http.security.revocations import Revocations
@@ -217,12 +218,21 @@ async def _migrate(name: str, db: Database) -> None:
 
 
 async def migrate_all(environ: Mapping[str, str]) -> list[str]:
-    """Every service's database at its newest revision; a line for each."""
-
-    async def newest(_db: Database, name: str) -> str:
-        return f"{name}: {migrations.newest(f'cinesync.{name}.migrations')}"
-
-    return [await with_service(name, environ, partial(newest, name=name)) for name in SERVICES]
+    """Every service's database at its newest revision, and the broker's queues; a line for each."""
+    lines = []
+    bus = _bus(environ)
+    try:
+        for name in SERVICES:
+            database = await with_service(
+                name, environ, lambda db: db.run(identify, clock.new_id())
+            )
+            bus.own(name, database)
+            lines.append(f"{name}: {migrations.newest(f'cinesync.{name}.migrations')}")
+        if isinstance(bus, RabbitMqBus):
+            lines.append(f"RabbitMQ: {await bus.declare()} queues")
+    finally:
+        await bus.close()
+    return lines
 
 
 async def seed(environ: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ ORDER = Path(os.environ["SABOTAGE_FILE"])  # noqa: TID251 this is a test's own s
 SEEN = ORDER.with_suffix(".seen")
 
 # What writes with one statement, which is its own COMMIT; the others of one statement are reads.
-WRITES_OF_ONE = (outbox.mark_sent, outbox.forget_sent, delete_old_markers)
+WRITES_OF_ONE = (outbox.mark_sent, outbox.delete_sent, delete_old_markers)
 
 Run = Callable[..., Awaitable[Any]]
 

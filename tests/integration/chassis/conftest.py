@@ -1,4 +1,4 @@
-"""A broker of our own, and a house of two services around a bus."""
+"""A broker for the tests, and two services with a bus between them."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -6,7 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from cinesync.supervisor.postgres import Postgres
-from tests.integration.chassis.messaging.bus_house import BUS_KINDS, House, open_house
+from tests.integration.chassis.messaging.two_services import (
+    BUS_KINDS,
+    TwoServices,
+    open_two_services,
+)
 from tests.support.needs import need
 from tests.support.rabbitmq_server import (
     DEBIAN_PACKAGE,
@@ -28,25 +32,27 @@ def rabbitmq() -> Iterator[RabbitMqServer]:
 
 
 @pytest.fixture
-async def house(request: pytest.FixtureRequest, postgres: Postgres) -> AsyncIterator[House]:
-    """A house on the embedded bus, or on the kind the test is parametrised with."""
+async def services(
+    request: pytest.FixtureRequest, postgres: Postgres
+) -> AsyncIterator[TwoServices]:
+    """Two services on the bus that the test is parametrised with."""
     kind = getattr(request, "param", "embedded")
     broker = request.getfixturevalue("rabbitmq") if kind == "rabbitmq" else None
-    house = await open_house(postgres, broker)
-    yield house
-    await house.close()
+    services = await open_two_services(postgres, broker)
+    yield services
+    await services.close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests of `house` run on both buses, those marked `rabbitmq` on that one."""
-    if "house" in metafunc.fixturenames:
+    """Tests that use `services` run on both buses; those marked `rabbitmq` on that one."""
+    if "services" in metafunc.fixturenames:
         is_marked = metafunc.definition.get_closest_marker("rabbitmq") is not None
         kinds = [BUS_KINDS[1]] if is_marked else BUS_KINDS
-        metafunc.parametrize("house", kinds, indirect=True)
+        metafunc.parametrize("services", kinds, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One broker for a run on several cores: its tests stay on one of them."""
+    """Tests of the broker share one process, and so one broker."""
     for item in items:
         if item.get_closest_marker("rabbitmq") is not None:
             item.add_marker(pytest.mark.xdist_group("rabbitmq"))

@@ -44,8 +44,8 @@ async def test_a_booking_delivered_again_and_again_counts_once(chain: Database) 
     event = await _booking(chain)
     message = Message(event.event_id, event.name, encode(event))
     inbox = Inbox("movies", BookingConfirmed, HANDLERS[BookingConfirmed], chain)
-    assert await inbox.receive([message, message]) == {}
-    assert await inbox.receive([message]) == {}
+    assert await inbox.handle([message, message]) == {}
+    assert await inbox.handle([message]) == {}
     assert await chain.read(_taken) == 2
 
 
@@ -68,7 +68,7 @@ async def test_seats_given_back_one_by_one_are_left_again(chain: Database) -> No
     for event in (reduced, booked, reduced):
         message = Message(event.event_id, event.name, encode(event))
         inbox = Inbox("movies", type(event), HANDLERS[type(event)], chain)
-        assert await inbox.receive([message]) == {}
+        assert await inbox.handle([message]) == {}
     assert await chain.read(_taken) == 1
 
 

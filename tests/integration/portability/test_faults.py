@@ -11,7 +11,7 @@ from cinesync.chassis.messaging.bus import EmbeddedBus
 from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.chassis.messaging.outbox import Relay
 from cinesync.supervisor.postgres import Postgres
-from tests.integration.chassis.messaging.bus_house import (
+from tests.integration.chassis.messaging.two_services import (
     Paid,
     Seen,
     make_chassis_database,
@@ -133,15 +133,15 @@ async def test_inbox_effect_and_outbox_are_one_under_every_fault(
     inbox = Inbox("till", Paid, handler=handle, db=db)
     plan.arm(None)
     events = [paid(0)]
-    assert await inbox.receive([message(events[0])]) == {}
+    assert await inbox.handle([message(events[0])]) == {}
     for number, (fault, at) in enumerate(every_fault(plan.statements), start=1):
         event = paid(number)
         events.append(event)
         plan.arm(fault, at)
-        assert await inbox.receive([message(event)]) == {}
+        assert await inbox.handle([message(event)]) == {}
         assert plan.has_fired
         # A bus that did not hear of the commit delivers again.
-        assert await inbox.receive([message(event)]) == {}
+        assert await inbox.handle([message(event)]) == {}
     plan.arm(None)
     assert sorted(await db.read(select_effects)) == sorted(event.event_id for event in events)
     assert len(await db.read(select_unsent)) == len(events)

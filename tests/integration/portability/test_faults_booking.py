@@ -11,7 +11,7 @@ from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.contracts.booking import BookingConfirmed, SeatsHeld
 from cinesync.contracts.payment import PaymentSuccess
 from tests.conftest import MakeDatabase
-from tests.integration.chassis.messaging.bus_house import message
+from tests.integration.chassis.messaging.two_services import message
 from tests.support.booking import BoxOffice, hall_seats, paid, row, scheduled, wish
 from tests.support.portability.faults import every_fault, make_faulty
 
@@ -45,7 +45,7 @@ async def test_a_hold_and_its_payment_take_effect_once_under_every_fault(
     hold_faults = every_fault(plan.statements)
     booking = await office.hold(show, "R21", "R22")
     plan.arm(None)
-    await inbox.receive([message(paid(booking))])
+    await inbox.handle([message(paid(booking))])
     pay_faults = every_fault(plan.statements)
 
     count = 0
@@ -54,7 +54,7 @@ async def test_a_hold_and_its_payment_take_effect_once_under_every_fault(
         booking = await office.hold(show, best=2)
         assert plan.has_fired
         plan.arm(*pay_faults[number % len(pay_faults)])
-        assert await inbox.receive([message(paid(booking))]) == {}
+        assert await inbox.handle([message(paid(booking))]) == {}
         assert plan.has_fired
         count += 1
 

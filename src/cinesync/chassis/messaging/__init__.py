@@ -1,1 +1,1 @@
-"""Events between services: an outbox writes them, a bus carries them, an inbox applies them."""
+"""Events between services: the outbox, the buses and the inbox."""

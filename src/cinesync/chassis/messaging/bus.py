@@ -1,4 +1,4 @@
-"""What carries events between services, and the embedded kind: the outbox rows are the queue."""
+"""The bus between services, and the embedded one, whose queue is the outbox."""
 
 import asyncio
 from collections import defaultdict
@@ -17,23 +17,23 @@ log = telemetry.get_logger(__name__)
 
 DELIVERIES_MAX = 10
 
-# Called in every process, at most once: for live pictures that heal themselves from the database.
+# Called in every process, at most once: for live views that are rebuilt from the database.
 Listener = Callable[[Sequence[Any]], None]
 Listeners = Mapping[type[Event], Listener]
 
 
 class Bus(Protocol):
-    """At least once, in any order; what it took reaches every consumer or the dead letters."""
+    """Delivers at least once, in any order, to each consumer or to its dead letters."""
 
     @property
     def loops(self) -> Loops:
-        """What it runs in the background."""
+        """Its background loops."""
 
     def subscribe(self, inbox: Inbox) -> None:
-        """Feed a consumer; before `start`."""
+        """Deliver to a consumer; before `start`."""
 
     def listen(self, event_type: type[Event], listener: Listener) -> None:
-        """Feed a live picture of this process; before `start`."""
+        """Deliver to a listener of this process; before `start`."""
 
     def own(self, service: str, database: DatabaseId) -> None:
         """This process runs `service` on that database; before `start`."""
@@ -42,24 +42,24 @@ class Bus(Protocol):
         """Begin to deliver."""
 
     async def publish(self, messages: Sequence[Message]) -> set[UUID]:
-        """The ids that are safe with the bus now; the others are to be published again."""
+        """The ids that the bus accepted; publish the others again."""
 
     async def close(self) -> None:
-        """Finish what is running and hand the rest back."""
+        """Finish what is running and return the rest."""
 
     def trouble(self) -> str | None:
-        """Why it cannot deliver at this moment, for readiness; None when all is well."""
+        """Why it cannot deliver now, for readiness; None when it can."""
 
     def measures(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        """What is counted for metrics now and then."""
+        """What the metrics collector calls from time to time."""
 
 
 @dataclass
 class EmbeddedBus:
-    """Delivers within one process: a row counts as taken when every consumer has committed it."""
+    """Delivers within one process: accepts an event when every consumer has committed it."""
 
     deliveries_max: int = DELIVERIES_MAX
-    loops: Loops = field(default_factory=Loops)  # none: the relays drive it
+    loops: Loops = field(default_factory=Loops)  # none: the relays call it
     _inboxes: dict[str, list[Inbox]] = field(default_factory=lambda: defaultdict(list))
     _listeners: dict[str, list[tuple[type[Event], Listener]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -73,10 +73,10 @@ class EmbeddedBus:
         self._listeners[event_type.name].append((event_type, listener))
 
     def own(self, service: str, database: DatabaseId) -> None:
-        """Nobody else could hear what is said in this process."""
+        """Nothing to claim: no other process can publish here."""
 
     async def start(self) -> None:
-        """Nothing to connect: the relays drive it."""
+        """Nothing to connect: the relays call `publish`."""
 
     async def publish(self, messages: Sequence[Message]) -> set[UUID]:
         grouped: dict[str, list[Message]] = defaultdict(list)
@@ -85,7 +85,7 @@ class EmbeddedBus:
         return set().union(*await _all(self._deliver(name, part) for name, part in grouped.items()))
 
     async def close(self) -> None:
-        """Nothing is in flight but the relays' own calls."""
+        """Nothing runs but what the relays call."""
 
     def trouble(self) -> str | None:
         return None
@@ -95,30 +95,30 @@ class EmbeddedBus:
 
     async def _deliver(self, name: str, messages: Sequence[Message]) -> set[UUID]:
         parts = await _all(self._consume(inbox, messages) for inbox in self._inboxes[name])
-        self._tell_listeners(name, messages)  # last: who looks again sees what was committed
+        self._call_listeners(name, messages)  # last: they may read what was committed
         return {message.event_id for message in messages}.intersection(*parts)
 
     async def _consume(self, inbox: Inbox, messages: Sequence[Message]) -> set[UUID]:
-        """What this consumer has committed or buried. Raises Unavailable."""
-        failures = await inbox.receive(messages)
+        """What this consumer has committed or moved to its dead letters. Raises Unavailable."""
+        failures = await inbox.handle(messages)
         return {
             message.event_id
             for message in messages
             if message.event_id not in failures
-            or await self._bury(inbox, message, failures[message.event_id])
+            or await self._is_dead(inbox, message, failures[message.event_id])
         }
 
-    async def _bury(self, inbox: Inbox, message: Message, error: Exception) -> bool:
-        """Count a failure; True when the message went to the dead letters."""
+    async def _is_dead(self, inbox: Inbox, message: Message, error: Exception) -> bool:
+        """Count a failure; True when it was one too many, and the message is a dead letter."""
         key = (inbox.queue, message.event_id)
         self._failures[key] += 1
         if self._failures[key] < self.deliveries_max:
             return False
-        await inbox.bury(message, error)
+        await inbox.dead_letter(message, error)
         del self._failures[key]
         return True
 
-    def _tell_listeners(self, name: str, messages: Sequence[Message]) -> None:
+    def _call_listeners(self, name: str, messages: Sequence[Message]) -> None:
         for event_type, listener in self._listeners[name]:
             try:
                 listener([decode(event_type, message.body) for message in messages])
@@ -127,7 +127,7 @@ class EmbeddedBus:
 
 
 async def _all(parts: Iterable[Coroutine[Any, Any, set[UUID]]]) -> list[set[UUID]]:
-    """Side by side, each to its end; then raises what the first one raised."""
+    """Run them concurrently, each to its end; then raise what the first one raised."""
     results = await asyncio.gather(*parts, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

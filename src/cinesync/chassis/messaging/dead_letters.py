@@ -1,4 +1,4 @@
-"""Messages that no consumer could handle: listed, shown, and sent round again by a person."""
+"""Messages that their consumer could not handle: an operator lists, shows and replays them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LETTERS_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that failed too often in `queue`, and why; `died_at` where it is known."""
+    """A message that failed too often in `queue`, with the last error; `died_at` where known."""
 
     queue: str
     event_id: UUID
@@ -24,17 +24,17 @@ class DeadLetter:
 
 
 class DeadLetters(Protocol):
-    """What `cinesync queues` works on; each bus keeps its own."""
+    """The dead letters of one kind of bus, for `cinesync queues`."""
 
     async def waiting(self, queues: Sequence[str]) -> list[DeadLetter]:
         """The dead letters of `queues`, oldest first, at most LETTERS_MAX a queue."""
 
     async def replay(self, queue: str, event_ids: Collection[UUID] | None = None) -> int:
-        """Send these (or all) to their consumer again; how many. The inbox drops doubles."""
+        """Deliver these (or all) to their consumer again; how many. The inbox drops duplicates."""
 
 
 class DatabaseDeadLetters:
-    """The embedded bus's: a table in the database of the service that could not handle them."""
+    """Those of the embedded bus: a table in the database of the service that failed."""
 
     def __init__(self, databases: Mapping[str, Database]) -> None:
         self._databases = databases
@@ -47,8 +47,8 @@ class DatabaseDeadLetters:
         return found
 
     async def replay(self, queue: str, event_ids: Collection[UUID] | None = None) -> int:
-        """Through the outbox of the service itself: the embedded bus offers it to every consumer,
-        and their inboxes drop what they have had."""
+        """Move them to the outbox of the consuming service: the embedded bus delivers them to every
+        consumer, and inboxes drop what they have handled."""
         return await self._database(queue).run(replay, queue, event_ids)
 
     def _database(self, queue: str) -> Database:
@@ -67,7 +67,7 @@ async def select_letters(tx: Transaction, queue: str) -> list[DeadLetter]:
 
 
 async def replay(tx: Transaction, queue: str, event_ids: Collection[UUID] | None = None) -> int:
-    """Move letters back to the outbox, as unsent."""
+    """Move letters to the outbox, as unsent."""
     letters = await select_letters(tx, queue)
     chosen = [x for x in letters if event_ids is None or x.event_id in event_ids]
     if chosen:

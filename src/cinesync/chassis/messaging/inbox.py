@@ -1,4 +1,23 @@
-"""Events arrive at least once and take effect once: inbox row and effect in one transaction."""
+"""Consumes events: each may arrive several times, and takes effect once.
+
+Theory of operation
+-------------------
+Both buses deliver at least once, in any order. The inbox makes the effect happen once: it inserts a
+row `(queue, event_id)` in the same transaction in which the handler writes its effect and the
+events that follow from it. A second delivery finds the row, and the handler does not get the event.
+The rows are kept: an event that comes back after a month is still known.
+
+A bus acknowledges an event after this transaction has committed. A crash between the commit and the
+acknowledgement causes a second delivery, and nothing else.
+
+Events are handled in batches, for one commit instead of hundreds. When a batch fails, it is rolled
+back and each of its messages is tried alone, so that one bad message fails alone. The bus counts
+the failures of a message, and moves it to the dead letters after DELIVERIES_MAX of them. While the
+database is unavailable nothing is counted: the messages did not fail.
+
+Written by hand, because inbox, effect and outbox must be one transaction of our own database layer,
+which retries it as a whole; the libraries for this bring an ORM or a bus of their own.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -16,13 +35,13 @@ from cinesync.chassis.problems import Unavailable
 
 log = telemetry.get_logger(__name__)
 
-# A handler gets only events it has never committed before, in the order they arrived.
+# A handler gets only events that it has not committed yet, in the order of their arrival.
 Handler = Callable[[Transaction, Sequence[Any]], Awaitable[object]]
 Handlers = Mapping[type[Event], Handler]
 
 
-async def insert_fresh(tx: Transaction, queue: str, event_ids: Collection[UUID]) -> set[UUID]:
-    """Claim `event_ids` for `queue`; those that were not there before."""
+async def insert_new(tx: Transaction, queue: str, event_ids: Collection[UUID]) -> set[UUID]:
+    """Insert `event_ids` for `queue`; returns those that were not there before."""
     statement = text(
         "INSERT INTO inbox (queue, event_id)"
         " SELECT CAST(:queue AS text), t.event_id"
@@ -34,7 +53,7 @@ async def insert_fresh(tx: Transaction, queue: str, event_ids: Collection[UUID])
 
 
 async def insert_dead_letter(tx: Transaction, queue: str, message: Message, error: str) -> None:
-    """Set aside what could not be handled, for `cinesync queues`."""
+    """Store a message that could not be handled, for `cinesync queues`."""
     statement = text(
         "INSERT INTO dead_letters (queue, event_id, name, body, error)"
         " VALUES (CAST(:queue AS text), CAST(:event_id AS uuid), CAST(:name AS text),"
@@ -55,7 +74,7 @@ async def insert_dead_letter(tx: Transaction, queue: str, message: Message, erro
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """One service's consumer of one event; `queue` is its name everywhere."""
+    """One service's consumer of one event. `queue` is its name on every bus."""
 
     service: str
     event_type: type[Event]
@@ -67,14 +86,13 @@ class Inbox:
         """`booking.payment.success` for booking's consumer of payment.success."""
         return f"{self.service}.{self.event_type.name}"
 
-    async def receive(self, messages: Sequence[Message]) -> dict[UUID, Exception]:
-        """Handle a batch; the failures by event id. What is not in it has been committed.
+    async def handle(self, messages: Sequence[Message]) -> dict[UUID, Exception]:
+        """Handle a batch; returns the failures by event id. All others are committed.
 
-        A batch that fails is tried message by message, so that one bad message fails alone.
-        Raises Unavailable when the database is away: nobody's fault, to be tried again.
+        Raises Unavailable when the database is unavailable: try the batch again later.
         """
         try:
-            await self._handle(messages)
+            await self._commit(messages)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 reported to the bus
@@ -91,8 +109,8 @@ class Inbox:
             return {messages[0].event_id: error}
         return {}
 
-    async def bury(self, message: Message, error: Exception) -> None:
-        """Put a message that failed too often among the dead letters."""
+    async def dead_letter(self, message: Message, error: Exception) -> None:
+        """Store a message that failed too often."""
         log.error(
             "event.dead",
             queue=self.queue,
@@ -105,26 +123,26 @@ class Inbox:
     async def _one_by_one(self, messages: Sequence[Message]) -> dict[UUID, Exception]:
         failures: dict[UUID, Exception] = {}
         for message in messages:
-            failures |= await self.receive([message])
+            failures |= await self.handle([message])
         return failures
 
-    async def _handle(self, messages: Sequence[Message]) -> None:
+    async def _commit(self, messages: Sequence[Message]) -> None:
         # A message may be in a batch twice.
         events = {one.event_id: decode(self.event_type, one.body) for one in messages}
-        fresh = await self.db.run_repeatable(self._handle_fresh, events)
-        telemetry.EVENTS_HANDLED.labels(self.queue, "handled").inc(len(fresh))
+        new = await self.db.run_repeatable(self._apply, events)
+        telemetry.EVENTS_HANDLED.labels(self.queue, "handled").inc(len(new))
         if log.is_enabled_for(logging.INFO):
-            self._tell(fresh)
+            self._log_handled(new)
 
-    async def _handle_fresh(self, tx: Transaction, events: Mapping[UUID, Event]) -> list[Event]:
-        fresh_ids = await insert_fresh(tx, self.queue, events)
-        fresh = [event for event_id, event in events.items() if event_id in fresh_ids]
-        if fresh:
-            await self.handler(tx, fresh)
-        return fresh
+    async def _apply(self, tx: Transaction, events: Mapping[UUID, Event]) -> list[Event]:
+        new_ids = await insert_new(tx, self.queue, events)
+        new = [event for event_id, event in events.items() if event_id in new_ids]
+        if new:
+            await self.handler(tx, new)
+        return new
 
-    def _tell(self, fresh: Sequence[Event]) -> None:
-        for event in (event for event in fresh if event.trace):
+    def _log_handled(self, new: Sequence[Event]) -> None:
+        for event in (event for event in new if event.trace):
             log.info(
                 "event.handled",
                 queue=self.queue,
@@ -135,7 +153,7 @@ class Inbox:
 
 @cache
 def _ids(kind: type[Event]) -> Sequence[str]:
-    """What an event is about: its members that are ids."""
+    """The ids in an event, which say what it is about."""
     return [field.name for field in msgspec.structs.fields(kind) if field.name.endswith("_id")]
 
 

@@ -1,4 +1,23 @@
-"""Events leave with the change that caused them: written together, relayed after commit."""
+"""Events are stored in the transaction of the change that caused them, and published after it.
+
+Theory of operation
+-------------------
+`append` inserts the events into the table `outbox` in the caller's transaction: either the change
+and its events are committed, or neither. A relay publishes the rows that are not marked as sent:
+
+- It wakes at each commit of its own process that has events. It also polls, every second, and
+  sooner while other processes write: no commit of theirs wakes it, and a process that crashed
+  between its commit and its publish wakes none.
+- One process at a time relays a service's outbox, by a lease in the database.
+- A row is marked as sent when the bus accepted the event: RabbitMQ confirmed and routed it, or
+  every consumer of the embedded bus committed it. After a crash before the mark, the event is
+  published again, and the inboxes drop it.
+- An event that the bus did not accept is deferred, longer each time, and does not hold up others.
+- Sent rows are deleted after a week. Until then a restored backup can publish them again.
+
+Written by hand, because the outbox belongs in our own transactions, with their retry; a relay of
+change data capture would be one more server to run.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,8 +43,8 @@ from cinesync.chassis.messaging.event import Event, Message, encode
 log = telemetry.get_logger(__name__)
 
 RELAY_BATCH_MAX = 500
-SWEEP_SECONDS_MIN = 0.05  # while other processes write, whose commits wake nobody here
-SWEEP_SECONDS_MAX = 1.0
+POLL_SECONDS_MIN = 0.05  # while other processes write, whose commits do not wake this one
+POLL_SECONDS_MAX = 1.0
 BACKOFF_SECONDS_MAX = 5.0
 LEASE_RENEW_SECONDS = lease.LEASE_SECONDS / 2
 CLEANUP_SECONDS = 600.0
@@ -50,27 +69,27 @@ async def append(tx: Transaction, events: Sequence[Event]) -> None:
     tx.has_events = True
 
 
-async def unsent(tx: Transaction, limit: int, resting: Sequence[UUID] = ()) -> list[Message]:
-    """The oldest rows that no bus has taken yet, without those at rest."""
+async def unsent(tx: Transaction, limit: int, deferred: Sequence[UUID] = ()) -> list[Message]:
+    """The oldest rows that are not sent, without those that are deferred."""
     statement = text(
         "SELECT event_id, name, body FROM outbox WHERE sent_at IS NULL"
-        " AND event_id <> ALL(CAST(:resting AS uuid[]))"
+        " AND event_id <> ALL(CAST(:deferred AS uuid[]))"
         " ORDER BY occurred_at ASC, event_id ASC LIMIT CAST(:limit AS bigint)"
     )
-    rows = await tx.execute(statement, {"limit": limit, "resting": list(resting)})
+    rows = await tx.execute(statement, {"limit": limit, "deferred": list(deferred)})
     return [Message(*row) for row in rows]
 
 
 async def mark_sent(tx: Transaction, event_ids: Sequence[UUID]) -> None:
-    """These are the bus's responsibility from now on."""
+    """The bus is responsible for these events from now on."""
     statement = text(
         "UPDATE outbox SET sent_at = now() WHERE event_id = ANY(CAST(:event_ids AS uuid[]))"
     )
     await tx.execute(statement, {"event_ids": sorted(event_ids)})
 
 
-async def forget_sent(tx: Transaction) -> int:
-    """Delete rows delivered long ago; how many."""
+async def delete_sent(tx: Transaction) -> int:
+    """Delete rows that were sent long ago; how many."""
     statement = text(
         "DELETE FROM outbox WHERE sent_at < now() - CAST(:days AS bigint) * interval '1 day'"
     )
@@ -78,7 +97,7 @@ async def forget_sent(tx: Transaction) -> int:
 
 
 class Relay:
-    """Carries a service's outbox to the bus; one process at a time, by lease."""
+    """Publishes a service's outbox; one process at a time, by lease."""
 
     def __init__(self, service: str, db: Database, bus: Bus, owner: str) -> None:
         self._service = service
@@ -88,16 +107,14 @@ class Relay:
         self._owner = owner
         self._wake = asyncio.Event()
         self._leased_until = 0.0
-        self.sweep_seconds = SWEEP_SECONDS_MAX
+        self.poll_seconds = POLL_SECONDS_MAX
         self._cleanup_at = 0.0
-        # What the bus did not take rests for a while, and does not hold up the others: until when,
-        # and for how long.
-        self._resting: dict[UUID, tuple[float, float]] = {}
+        # Events that the bus did not accept: until when they are deferred, and for how long.
+        self._deferred: dict[UUID, tuple[float, float]] = {}
         db.on_events.append(self._wake.set)
 
     async def run(self) -> None:
-        """Relay until cancelled. Wakes at commit, and sweeps for what other processes wrote or a
-        crash left behind."""
+        """Relay until cancelled."""
         backoff_seconds = 0.0
         while True:
             try:
@@ -111,61 +128,61 @@ class Relay:
             await self._until_woken()
 
     async def drain(self) -> bool:
-        """Deliver all there is now. False: something was not taken and waits for another try."""
+        """Publish all that is not sent. False: the bus did not accept some of it."""
         woken = self._wake.is_set()
-        self._wake.clear()  # first: who is not the owner must not be woken again at once
+        self._wake.clear()  # first: a process without the lease must not wake again at once
         while await self._is_owner():
             await self._clean_up()
             self._wake.clear()
-            messages = await self._db.run_one(unsent, RELAY_BATCH_MAX, self._still_resting())
+            messages = await self._db.run_one(unsent, RELAY_BATCH_MAX, self._still_deferred())
             if not woken:
-                self._hurry(others_write=bool(messages))
+                self._adapt_polling(others_write=bool(messages))
                 woken = True
             if messages:
-                await self._carry(messages)
-            telemetry.EVENTS_WAITING.labels(self._service).set(len(self._resting))
+                await self._publish(messages)
+            telemetry.EVENTS_WAITING.labels(self._service).set(len(self._deferred))
             background.succeeded()
             if len(messages) < RELAY_BATCH_MAX and not self._wake.is_set():
-                return not self._resting
-        self._resting.clear()
+                return not self._deferred
+        self._deferred.clear()
         telemetry.EVENTS_WAITING.labels(self._service).set(0)
-        background.succeeded()  # it stands by
+        background.succeeded()  # standing by is its work
         return True
 
-    async def _carry(self, messages: Sequence[Message]) -> None:
-        waiting = len(messages) + len(self._resting)
+    async def _publish(self, messages: Sequence[Message]) -> None:
+        waiting = len(messages) + len(self._deferred)
         telemetry.EVENTS_WAITING.labels(self._service).set(waiting)
-        taken = await self._bus.publish(messages)
-        if taken:
-            await self._db.run_one(mark_sent, list(taken))
-            telemetry.EVENTS_RELAYED.labels(self._service).inc(len(taken))
-        self._rest(messages, taken)
+        accepted = await self._bus.publish(messages)
+        if accepted:
+            await self._db.run_one(mark_sent, list(accepted))
+            telemetry.EVENTS_RELAYED.labels(self._service).inc(len(accepted))
+        self._defer(messages, accepted)
 
     async def close(self) -> None:
-        """Hand the work back."""
+        """Give the lease back."""
         self._db.on_events.remove(self._wake.set)
         await self._db.run(lease.give_back, "relay", self._owner)
 
-    def _hurry(self, *, others_write: bool) -> None:
-        """A sweep looks again the sooner, the less long ago one found something."""
-        longer = min(self.sweep_seconds * 2, SWEEP_SECONDS_MAX)
-        self.sweep_seconds = SWEEP_SECONDS_MIN if others_write else longer
+    def _adapt_polling(self, *, others_write: bool) -> None:
+        """Poll fast after a poll found something, then slower each time."""
+        longer = min(self.poll_seconds * 2, POLL_SECONDS_MAX)
+        self.poll_seconds = POLL_SECONDS_MIN if others_write else longer
 
-    def _still_resting(self) -> list[UUID]:
+    def _still_deferred(self) -> list[UUID]:
         now = asyncio.get_running_loop().time()
-        return [event_id for event_id, (until, _) in self._resting.items() if until > now]
+        return [event_id for event_id, (until, _) in self._deferred.items() if until > now]
 
-    def _rest(self, messages: Sequence[Message], taken: set[UUID]) -> None:
+    def _defer(self, messages: Sequence[Message], accepted: set[UUID]) -> None:
         now = asyncio.get_running_loop().time()
         for event_id in (message.event_id for message in messages):
-            _, pause_seconds = self._resting.pop(event_id, (0.0, 0.0))
-            if event_id not in taken:
+            _, pause_seconds = self._deferred.pop(event_id, (0.0, 0.0))
+            if event_id not in accepted:
                 pause_seconds = _longer(pause_seconds)
-                self._resting[event_id] = (now + pause_seconds, pause_seconds)
+                self._deferred[event_id] = (now + pause_seconds, pause_seconds)
 
     async def _until_woken(self) -> None:
         try:
-            async with asyncio.timeout(self.sweep_seconds):
+            async with asyncio.timeout(self.poll_seconds):
                 await self._wake.wait()
         except TimeoutError:
             return
@@ -182,7 +199,7 @@ class Relay:
         now = asyncio.get_running_loop().time()
         if now >= self._cleanup_at:
             self._cleanup_at = now + CLEANUP_SECONDS
-            await self._db.run_one(forget_sent)
+            await self._db.run_one(delete_sent)
             await self._db.run_one(delete_old_markers)
 
 

@@ -11,106 +11,112 @@ import pytest
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import inbox as inbox_module
 from cinesync.chassis.messaging.event import Message
-from tests.integration.chassis.messaging.bus_house import (
-    House,
+from tests.integration.chassis.messaging.two_services import (
     Paid,
     Poison,
     Seen,
-    eventually,
+    TwoServices,
     message,
     paid,
     record,
     seen,
 )
+from tests.support.eventually import eventually
 
 
-async def test_every_event_takes_effect_exactly_once(house: House) -> None:
-    house.relay(await house.open_bus())
+async def test_every_event_takes_effect_exactly_once(services: TwoServices) -> None:
+    services.relay(await services.open_bus())
     events = [paid(n) for n in range(300)]
     for start in range(0, 300, 30):
-        await house.sell(events[start : start + 30])
-    await house.settled(events)
+        await services.emit(events[start : start + 30])
+    await services.wait_until_handled(events)
 
 
-async def test_an_event_delivered_three_times_takes_effect_once(house: House) -> None:
-    bus = await house.open_bus()
+async def test_an_event_delivered_three_times_takes_effect_once(services: TwoServices) -> None:
+    bus = await services.open_bus()
     event = paid(1)
     for _ in range(3):
         assert await bus.publish([message(event)]) == {event.event_id}
     last = paid(2)
     await bus.publish([message(last)])
-    await house.settled([event, last])
+    await services.wait_until_handled([event, last])
 
 
 async def test_without_the_inbox_a_double_delivery_is_a_double_effect(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def everything_is_fresh(tx: Transaction, queue: str, ids: Sequence[UUID]) -> set[UUID]:
         return set(ids)
 
-    monkeypatch.setattr(inbox_module, "insert_fresh", everything_is_fresh)
-    bus = await house.open_bus()
+    monkeypatch.setattr(inbox_module, "insert_new", everything_is_fresh)
+    bus = await services.open_bus()
     event = paid(1)
     for _ in range(2):
         await bus.publish([message(event)])
 
     async def twice() -> bool:
-        return await house.effects() == [event.event_id] * 2
+        return await services.effects() == [event.event_id] * 2
 
     await eventually(twice)
 
 
-async def test_events_out_of_order_all_take_effect(house: House) -> None:
-    bus = await house.open_bus()
+async def test_events_out_of_order_all_take_effect(services: TwoServices) -> None:
+    bus = await services.open_bus()
     events = [paid(n) for n in range(50)]
     shuffled = random.sample(events, len(events))
     for event in shuffled:
         assert await bus.publish([message(event)])
-    await house.settled(events)
+    await services.wait_until_handled(events)
 
 
-async def test_what_waited_is_handled_in_batches_up_to_the_prefetch(house: House) -> None:
+async def test_what_waited_is_handled_in_batches_up_to_the_prefetch(services: TwoServices) -> None:
     sizes: list[int] = []
 
     async def measure(tx: Transaction, events: Sequence[Paid]) -> None:
         sizes.append(len(events))
         await record(tx, events)
 
-    await (await house.open_bus()).close()
+    await (await services.open_bus()).close()
     events = [paid(n) for n in range(120)]
-    if house.broker is None:
-        bus = await house.open_bus(measure)
+    if services.broker is None:
+        bus = await services.open_bus(measure)
         await bus.publish([message(event) for event in events])
     else:
-        publisher = house.make_bus()
-        await house.start(publisher)
+        publisher = services.make_bus()
+        await services.start(publisher)
         await publisher.publish([message(event) for event in events])
-        await house.open_bus(measure, prefetch=40)
-    await house.settled(events)
+        await services.open_bus(measure, prefetch=40)
+    await services.wait_until_handled(events)
     assert max(sizes) > 1
-    assert max(sizes) <= (120 if house.broker is None else 40)
+    assert max(sizes) <= (120 if services.broker is None else 40)
 
 
-async def test_a_poison_message_dies_alone_and_its_batch_mates_pass(house: House) -> None:
-    house.relay(await house.open_bus())
+async def test_a_poison_message_dies_alone_and_its_batch_mates_pass(services: TwoServices) -> None:
+    services.relay(await services.open_bus())
     good = [paid(n) for n in range(20)]
     bad = paid(-1)
-    await house.sell([*good[:10], bad, *good[10:]])
-    letters = house.dead_letters()
+    await services.emit([*good[:10], bad, *good[10:]])
+    letters = services.dead_letters()
 
     async def is_dead() -> bool:
-        return len(await letters.waiting([house.queue])) == 1
+        return len(await letters.waiting([services.queue])) == 1
 
     await eventually(is_dead)
-    await house.settled(good)
-    [letter] = await letters.waiting([house.queue])
-    assert (letter.queue, letter.event_id, letter.name) == (house.queue, bad.event_id, "test.paid")
+    await services.wait_until_handled(good)
+    [letter] = await letters.waiting([services.queue])
+    assert (letter.queue, letter.event_id, letter.name) == (
+        services.queue,
+        bad.event_id,
+        "test.paid",
+    )
     assert letter.body == message(bad).body
     assert "Poison" in letter.error
     assert letter.died_at is not None
 
 
-async def test_a_dead_letter_replayed_after_the_repair_takes_effect_once(house: House) -> None:
+async def test_a_dead_letter_replayed_after_the_repair_takes_effect_once(
+    services: TwoServices,
+) -> None:
     broken = True
 
     async def handler(tx: Transaction, events: Sequence[Paid]) -> None:
@@ -118,59 +124,59 @@ async def test_a_dead_letter_replayed_after_the_repair_takes_effect_once(house: 
             raise Poison
         await record(tx, events)
 
-    bus = await house.open_bus(handler)
-    house.relay(bus)
-    if house.broker is None:
-        house.relay_till(bus)
+    bus = await services.open_bus(handler)
+    services.relay(bus)
+    if services.broker is None:
+        services.relay_consumer(bus)
     events = [paid(1), paid(2)]
-    await house.sell(events)
-    letters = house.dead_letters()
+    await services.emit(events)
+    letters = services.dead_letters()
 
     async def both_dead() -> bool:
-        return len(await letters.waiting([house.queue])) == 2
+        return len(await letters.waiting([services.queue])) == 2
 
     await eventually(both_dead)
     broken = False
-    assert await letters.replay(house.queue, [events[0].event_id]) == 1
-    await house.settled(events[:1])
-    assert [x.event_id for x in await letters.waiting([house.queue])] == [events[1].event_id]
-    assert await letters.replay(house.queue) == 1
-    await house.settled(events)
-    assert await letters.waiting([house.queue]) == []
-    assert await letters.replay(house.queue) == 0
+    assert await letters.replay(services.queue, [events[0].event_id]) == 1
+    await services.wait_until_handled(events[:1])
+    assert [x.event_id for x in await letters.waiting([services.queue])] == [events[1].event_id]
+    assert await letters.replay(services.queue) == 1
+    await services.wait_until_handled(events)
+    assert await letters.waiting([services.queue]) == []
+    assert await letters.replay(services.queue) == 0
 
 
-async def test_an_unreadable_message_is_a_dead_letter(house: House) -> None:
-    bus = await house.open_bus()
+async def test_an_unreadable_message_is_a_dead_letter(services: TwoServices) -> None:
+    bus = await services.open_bus()
     event = paid(1)
     rubbish = Message(paid(2).event_id, Paid.name, b"not an event")
     for _ in range(5):  # the embedded bus is asked again by its relay
         await bus.publish([rubbish, message(event)])
-    letters = house.dead_letters()
+    letters = services.dead_letters()
 
     async def is_dead() -> bool:
-        return bool(await letters.waiting([house.queue]))
+        return bool(await letters.waiting([services.queue]))
 
     await eventually(is_dead)
-    assert {x.event_id for x in await letters.waiting([house.queue])} == {rubbish.event_id}
-    await house.settled([event])
+    assert {x.event_id for x in await letters.waiting([services.queue])} == {rubbish.event_id}
+    await services.wait_until_handled([event])
 
 
-async def test_listeners_hear_in_every_process_and_break_nothing(house: House) -> None:
+async def test_listeners_hear_in_every_process_and_break_nothing(services: TwoServices) -> None:
     heard: list[tuple[str, int]] = []
 
     def listener(ear: str, events: Sequence[Seen]) -> None:
         heard.extend((ear, event.amount) for event in events)
         raise Poison
 
-    buses = [house.make_bus() for _ in range(1 if house.broker is None else 2)]
+    buses = [services.make_bus() for _ in range(1 if services.broker is None else 2)]
     for number, bus in enumerate(buses):
         bus.listen(Seen, partial(listener, f"ear{number}"))
-        bus.subscribe(house.inbox())
-        await house.start(bus)
+        bus.subscribe(services.inbox())
+        await services.start(bus)
     events = [seen(7), paid(1)]
     assert len(await buses[0].publish([message(event) for event in events])) == 2
-    await house.settled(events[1:])
+    await services.wait_until_handled(events[1:])
 
     async def all_heard() -> bool:
         return sorted(heard) == [(f"ear{number}", 7) for number in range(len(buses))]
@@ -178,7 +184,7 @@ async def test_listeners_hear_in_every_process_and_break_nothing(house: House) -
     await eventually(all_heard)
 
 
-async def test_close_lets_the_running_batch_finish(house: House) -> None:
+async def test_close_lets_the_running_batch_finish(services: TwoServices) -> None:
     running, may_end = asyncio.Event(), asyncio.Event()
 
     async def slow(tx: Transaction, events: Sequence[Paid]) -> None:
@@ -186,7 +192,7 @@ async def test_close_lets_the_running_batch_finish(house: House) -> None:
         await may_end.wait()
         await record(tx, events)
 
-    bus = await house.open_bus(slow)
+    bus = await services.open_bus(slow)
     event = paid(1)
     publishing = asyncio.create_task(bus.publish([message(event)]))
     await running.wait()
@@ -195,9 +201,9 @@ async def test_close_lets_the_running_batch_finish(house: House) -> None:
     may_end.set()
     await closing
     await publishing
-    assert await house.effects() == [event.event_id]
+    assert await services.effects() == [event.event_id]
     # Nothing is left for the next one.
-    again = await house.open_bus()
+    again = await services.open_bus()
     last = paid(2)
     await again.publish([message(last)])
-    await house.settled([event, last])
+    await services.wait_until_handled([event, last])

@@ -1,4 +1,4 @@
-"""Consumers of the embedded bus stand side by side, and none is left behind."""
+"""The consumers of the embedded bus run concurrently, and each to its end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -10,58 +10,57 @@ from cinesync.chassis.database import Database, DatabaseAway
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.supervisor.postgres import Postgres
-from tests.integration.chassis.messaging.bus_house import (
-    House,
+from tests.integration.chassis.messaging.two_services import (
     Paid,
+    TwoServices,
     message,
-    open_house,
+    open_two_services,
     paid,
     record,
 )
-
-PATIENCE_SECONDS = 30.0
+from tests.support.eventually import SECONDS_MAX
 
 
 def consumer(db: Database, service: str, wait: Callable[[], Awaitable[object]]) -> Inbox:
     """Of a service of that name, that waits before it consumes."""
 
     class Waiting(Inbox):
-        async def receive(self, messages: Sequence[Message]) -> dict[UUID, Exception]:
+        async def handle(self, messages: Sequence[Message]) -> dict[UUID, Exception]:
             await wait()
-            return await super().receive(messages)
+            return await super().handle(messages)
 
     return Waiting(service, Paid, record, db)
 
 
 @pytest.fixture
-async def shop(postgres: Postgres) -> AsyncIterator[House]:
-    shop = await open_house(postgres, None)
-    yield shop
-    await shop.close()
+async def services(postgres: Postgres) -> AsyncIterator[TwoServices]:
+    services = await open_two_services(postgres, None)
+    yield services
+    await services.close()
 
 
-async def test_consumers_do_not_wait_for_each_other(shop: House) -> None:
-    bus, all_here = shop.make_bus(), asyncio.Barrier(2)
+async def test_consumers_do_not_wait_for_each_other(services: TwoServices) -> None:
+    bus, all_here = services.make_bus(), asyncio.Barrier(2)
     for service in ("one", "two"):
-        bus.subscribe(consumer(shop.till, service, all_here.wait))
+        bus.subscribe(consumer(services.consumer_db, service, all_here.wait))
     event = paid(1)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(SECONDS_MAX):
         assert await bus.publish([message(event)]) == {event.event_id}
-    assert await shop.effects() == [event.event_id] * 2
+    assert await services.effects() == [event.event_id] * 2
 
 
 async def test_one_whose_database_is_away_does_not_break_off_the_other(
-    shop: House,
+    services: TwoServices,
 ) -> None:
-    bus, failed = shop.make_bus(), asyncio.Event()
+    bus, failed = services.make_bus(), asyncio.Event()
 
     async def fail() -> None:
         failed.set()
         raise DatabaseAway
 
-    bus.subscribe(consumer(shop.till, "away", fail))
-    bus.subscribe(consumer(shop.till, "well", failed.wait))
+    bus.subscribe(consumer(services.consumer_db, "away", fail))
+    bus.subscribe(consumer(services.consumer_db, "well", failed.wait))
     event = paid(1)
     with pytest.raises(DatabaseAway):
         await bus.publish([message(event)])
-    assert await shop.effects() == [event.event_id], "it was over before the bus told"
+    assert await services.effects() == [event.event_id], "it ended before the bus raised"

@@ -1,7 +1,7 @@
-"""Events leave with their change, by one owner at a time, and none holds up the others."""
+"""The outbox and its relay."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,17 +19,16 @@ from cinesync.chassis.messaging.outbox import Relay
 from cinesync.chassis.problems import Unavailable
 from tests.conftest import MakeDatabase
 from tests.integration.chassis.toy.app import NoteTaken, count_notes, take_note
+from tests.support.eventually import eventually
 
-PATIENCE_SECONDS = 30
 
-
-class Post(EmbeddedBus):
-    """A bus that takes everything but what a test tells it to refuse."""
+class ControlledBus(EmbeddedBus):
+    """A bus that accepts all events but those in `refused`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[list[UUID]] = []
-        self.taken: list[UUID] = []
+        self.accepted: list[UUID] = []
         self.refused: set[UUID] = set()
         self.outages = 0
 
@@ -37,9 +36,9 @@ class Post(EmbeddedBus):
         self.calls.append([m.event_id for m in messages])
         if self.outages:
             self.outages -= 1
-            raise Unavailable("the post is closed")
+            raise Unavailable("the bus is down")
         taken = [m.event_id for m in messages if m.event_id not in self.refused]
-        self.taken += taken
+        self.accepted += taken
         return set(taken)
 
 
@@ -61,13 +60,7 @@ async def write(db: Database, *notes: NoteTaken) -> list[UUID]:
     return [event.event_id for event in notes]
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await condition():  # noqa: ASYNC110 another task's doing, over the network
-            await asyncio.sleep(0.01)
-
-
-async def test_an_event_is_there_when_its_change_is_and_not_otherwise(db: Database) -> None:
+async def test_an_event_is_committed_or_rolled_back_with_its_change(db: Database) -> None:
     async def change_of_mind(tx: Transaction) -> None:
         await take_note(tx, clock.new_id(), "never mind")
         raise ValueError("never mind")
@@ -89,7 +82,7 @@ async def test_the_trace_goes_with_the_event_unless_it_has_one(db: Database) -> 
     assert events.decode(NoteTaken, second.body) == own
 
 
-async def test_appending_nothing_wakes_nobody(db: Database) -> None:
+async def test_appending_nothing_wakes_no_relay(db: Database) -> None:
     woken: list[bool] = []
     db.on_events.append(lambda: woken.append(True))
     await db.run(outbox.append, [])
@@ -101,52 +94,51 @@ async def test_appending_nothing_wakes_nobody(db: Database) -> None:
 async def test_events_are_relayed_oldest_first_and_once(db: Database) -> None:
     late, early = note(minutes=2), note(minutes=1)
     await write(db, late, early)
-    bus = Post()
+    bus = ControlledBus()
     relay = Relay("toy", db, bus, "me")
     assert await relay.drain() is True
     assert await relay.drain() is True
     assert bus.calls == [[early.event_id, late.event_id]]
 
 
-async def test_what_commits_during_a_turn_is_carried_by_the_next(db: Database) -> None:
-    """No sweep is waited for."""
+async def test_what_commits_during_a_publish_is_published_at_once(db: Database) -> None:
     [first] = await write(db, note())
     meanwhile: list[UUID] = []
 
-    class BusyPost(Post):
+    class EmittingBus(ControlledBus):
         async def publish(self, messages: Sequence[Message]) -> set[UUID]:
             if not meanwhile:
                 meanwhile.extend(await write(db, note()))
             return await super().publish(messages)
 
-    bus = BusyPost()
+    bus = EmittingBus()
     assert await Relay("toy", db, bus, "me").drain() is True
     assert bus.calls == [[first], meanwhile]
 
 
-async def test_what_was_not_taken_rests_and_does_not_hold_up_the_others(
+async def test_a_refused_event_is_deferred_and_does_not_hold_up_others(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "RELAY_BATCH_MAX", 2)
     poison, *others = await write(db, *(note(minutes=n) for n in range(5)))
-    bus = Post()
+    bus = ControlledBus()
     bus.refused = {poison}
     relay = Relay("toy", db, bus, "me")
     assert await relay.drain() is False
-    assert bus.taken == others
+    assert bus.accepted == others
     assert [poison] == [m.event_id for m in await db.read(outbox.unsent, 10)]
     bus.refused.clear()
 
     async def delivered() -> bool:
         return await relay.drain()
 
-    await until(delivered)
-    assert bus.taken == [*others, poison]
+    await eventually(delivered)
+    assert bus.accepted == [*others, poison]
 
 
-async def test_what_is_refused_again_rests_longer(db: Database) -> None:
+async def test_an_event_refused_again_is_deferred_for_longer(db: Database) -> None:
     (poison,) = await write(db, note())
-    bus = Post()
+    bus = ControlledBus()
     bus.refused = {poison}
     relay = Relay("toy", db, bus, "me")
     pauses = []
@@ -156,49 +148,49 @@ async def test_what_is_refused_again_rests_longer(db: Database) -> None:
             await relay.drain()
             return len(bus.calls) >= calls
 
-        await until(refused)
-        pauses.append(relay._resting[poison][1])
+        await eventually(refused)
+        pauses.append(relay._deferred[poison][1])
     assert pauses == [0.05, 0.1, 0.2]
 
 
 async def test_a_running_relay_wakes_at_commit_and_outlives_an_outage(db: Database) -> None:
-    bus = Post()
+    bus = ControlledBus()
     bus.outages = 2
     relay = Relay("toy", db, bus, "me")
     running = asyncio.create_task(relay.run())
     sent = await write(db, note())
 
     async def delivered() -> bool:
-        return bus.taken == sent
+        return bus.accepted == sent
 
-    await until(delivered)
+    await eventually(delivered)
     sent += await write(db, note())
-    await until(delivered)
+    await eventually(delivered)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_running_relay_sweeps_for_what_nobody_woke_it_for(
+async def test_a_running_relay_polls_for_what_did_not_wake_it(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "SWEEP_SECONDS_MAX", 0.01)
-    bus = Post()
+    monkeypatch.setattr(outbox, "POLL_SECONDS_MAX", 0.01)
+    bus = ControlledBus()
     running = asyncio.create_task(Relay("toy", db, bus, "me").run())
     db.on_events.clear()  # as a process that died between commit and wake
     sent = await write(db, note())
 
     async def delivered() -> bool:
-        return bus.taken == sent
+        return bus.accepted == sent
 
-    await until(delivered)
+    await eventually(delivered)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_only_the_owner_relays_and_the_other_takes_over_at_once_when_it_is_handed_back(
+async def test_only_the_owner_of_the_lease_relays_until_it_gives_it_back(
     db: Database,
 ) -> None:
-    bus = Post()
+    bus = ControlledBus()
     owner, other = Relay("toy", db, bus, "owner"), Relay("toy", db, bus, "other")
     await owner.drain()
     sent = await write(db, note())
@@ -206,17 +198,17 @@ async def test_only_the_owner_relays_and_the_other_takes_over_at_once_when_it_is
     assert bus.calls == []
     await owner.close()
     await other.drain()
-    assert bus.taken == sent
+    assert bus.accepted == sent
 
 
-async def test_an_owner_that_lost_its_lease_stops_in_the_middle(
+async def test_a_relay_that_lost_its_lease_stops_between_batches(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "RELAY_BATCH_MAX", 1)
     monkeypatch.setattr(outbox, "LEASE_RENEW_SECONDS", 0.0)
     await write(db, note(), note())
 
-    class Thief(Post):
+    class Thief(ControlledBus):
         async def publish(self, messages: Sequence[Message]) -> set[UUID]:
             await db.run(lease.give_back, "relay", "me")
             await db.run(lease.take, "relay", "thief")
@@ -224,30 +216,19 @@ async def test_an_owner_that_lost_its_lease_stops_in_the_middle(
 
     bus = Thief()
     assert await Relay("toy", db, bus, "me").drain() is True
-    assert len(bus.taken) == 1
+    assert len(bus.accepted) == 1
 
 
-async def test_a_relay_without_the_lease_sleeps_however_much_is_written(db: Database) -> None:
+async def test_a_relay_without_the_lease_tries_once_for_each_wake(db: Database) -> None:
     await db.run(lease.take, "relay", "owner", 3600)
-    relay = Relay("toy", db, Post(), "other")
-    asked: list[bool] = []
-    running = asyncio.create_task(relay.run())
-    ask = relay._is_owner
-
-    async def counted() -> bool:
-        asked.append(True)
-        return await ask()
-
-    relay._is_owner = counted  # type: ignore[method-assign]
-    for _ in range(3):
-        await write(db, note())
-    await asyncio.sleep(0.5)
-    assert len(asked) <= 5, "woken once for each commit at most"
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    relay = Relay("toy", db, ControlledBus(), "other")
+    await write(db, note())
+    assert relay._wake.is_set()
+    await relay.drain()
+    assert not relay._wake.is_set(), "or it would try again and again"
 
 
-async def test_rows_delivered_long_ago_are_forgotten_and_no_others(db: Database) -> None:
+async def test_rows_sent_long_ago_are_deleted_and_no_others(db: Database) -> None:
     old, fresh, unsent = await write(db, note(), note(), note())
 
     async def age(tx: Transaction) -> None:
@@ -264,23 +245,23 @@ async def test_rows_delivered_long_ago_are_forgotten_and_no_others(db: Database)
         return set((await tx.execute(text("SELECT event_id FROM outbox"))).scalars())
 
     await db.run(age)
-    assert await db.run(outbox.forget_sent) == 1
+    assert await db.run(outbox.delete_sent) == 1
     assert await db.read(left) == {fresh, unsent}
 
 
-async def test_while_another_process_writes_sweeps_come_sooner(
+async def test_a_relay_polls_faster_while_another_process_writes(
     db: Database,
 ) -> None:
-    relay = Relay("toy", db, Post(), "owner")
-    rarely = relay.sweep_seconds
+    relay = Relay("toy", db, ControlledBus(), "owner")
+    rarely = relay.poll_seconds
     await db.run(outbox.append, [note()])
     await relay.drain()
-    assert relay.sweep_seconds == rarely, "its own commits wake it"
+    assert relay.poll_seconds == rarely, "its own commits wake it"
     db.on_events.clear()  # as if they were another's
     await db.run(outbox.append, [note()])
     await relay.drain()
-    assert relay.sweep_seconds == outbox.SWEEP_SECONDS_MIN
-    while relay.sweep_seconds < rarely:
-        before = relay.sweep_seconds
+    assert relay.poll_seconds == outbox.POLL_SECONDS_MIN
+    while relay.poll_seconds < rarely:
+        before = relay.poll_seconds
         await relay.drain()
-        assert relay.sweep_seconds > before
+        assert relay.poll_seconds > before

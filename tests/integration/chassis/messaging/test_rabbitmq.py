@@ -1,4 +1,4 @@
-"""What only a broker can do to us: returns, lost consumers, deleted queues, killed consumers."""
+"""What only a broker can do: returns, lost consumers, deleted queues, killed consumers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -8,69 +8,73 @@ import aiormq
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import PublishError
+from structlog.testing import capture_logs
 
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging.event import Message
-from cinesync.chassis.messaging.rabbitmq import bus as rabbitmq
-from cinesync.chassis.messaging.rabbitmq import connection as rabbitmq_link
-from cinesync.chassis.messaging.rabbitmq.bus import Feed, RabbitMqBus
-from cinesync.chassis.messaging.rabbitmq.connection import Link
-from cinesync.chassis.messaging.rabbitmq.publisher import BrokerAway, Publisher
+from cinesync.chassis.messaging.rabbitmq import consumer as consumers_module
+from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
+from cinesync.chassis.messaging.rabbitmq.connection import Connection
+from cinesync.chassis.messaging.rabbitmq.consumer import Consumer, Subscription
+from cinesync.chassis.messaging.rabbitmq.declaration import Declaration
+from cinesync.chassis.messaging.rabbitmq.publisher import BrokerUnavailable, Publisher
 from cinesync.chassis.messaging.rabbitmq.topology import Topology, persistent
-from tests.integration.chassis.messaging.bus_house import (
-    House,
+from tests.integration.chassis.messaging.two_services import (
     Paid,
     Poison,
     Seen,
-    eventually,
+    TwoServices,
     message,
     paid,
     record,
     seen,
 )
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.rabbitmq
 
-FAST_WATCH = {"no_ack": False, "watch_seconds": 0.2}
+FAST_WATCHDOG = {"no_ack": False, "watchdog_seconds": 0.2}
 
 
 @pytest.fixture
-async def channel(house: House) -> AsyncIterator[AbstractChannel]:
-    """Somebody else's channel to the same broker."""
-    assert house.broker_url is not None
-    connection = await aio_pika.connect(house.broker_url)
+async def channel(services: TwoServices) -> AsyncIterator[AbstractChannel]:
+    """Another client's channel to the same broker."""
+    assert services.broker_url is not None
+    connection = await aio_pika.connect(services.broker_url)
     async with connection:
         yield await connection.channel(on_return_raises=True)
 
 
 async def publisher_bus(
-    house: House, consumers: Mapping[str, Sequence[str]] | None = None
+    services: TwoServices, consumers: Mapping[str, Sequence[str]] | None = None
 ) -> RabbitMqBus:
     """A running bus that consumes nothing."""
-    bus = house.make_bus(consumers=consumers)
-    await house.start(bus)
+    bus = services.make_bus(consumers=consumers)
+    await services.start(bus)
     assert isinstance(bus, RabbitMqBus)
     return bus
 
 
-async def test_an_event_without_a_queue_is_not_sent_until_there_is_one(house: House) -> None:
-    bus = await publisher_bus(house)
+async def test_an_event_without_a_queue_is_not_sent_until_there_is_one(
+    services: TwoServices,
+) -> None:
+    bus = await publisher_bus(services)
     event = paid(1)
-    await house.sell([event])
+    await services.emit([event])
     assert await bus.publish([message(event)]) == set()
-    assert await house.unsent() == [event.event_id]
-    house.relay(bus)
-    await house.open_bus()
-    await house.settled([event])
+    assert await services.unsent() == [event.event_id]
+    services.relay(bus)
+    await services.open_bus()
+    await services.wait_until_handled([event])
 
 
 async def test_without_raising_returns_an_unroutable_event_would_count_as_sent(
-    house: House, channel: AbstractChannel
+    services: TwoServices, channel: AbstractChannel
 ) -> None:
     """aio-pika's default: the broker acknowledges what it routed nowhere."""
     silent = await channel._connection.channel()  # type: ignore[attr-defined]
     for each, raises in ((silent, False), (channel, True)):
-        exchange = await Topology(house.exchange).declare_exchanges(each)
+        exchange = await Topology(services.exchange).declare_exchanges(each)
         publishing = exchange.publish(persistent(b"{}", str(paid(1).event_id), "x"), "no.such")
         if raises:
             with pytest.raises(PublishError):
@@ -79,85 +83,132 @@ async def test_without_raising_returns_an_unroutable_event_would_count_as_sent(
             await publishing
 
 
-async def test_an_event_that_nobody_needs_to_hear_is_sent_without_a_queue(house: House) -> None:
-    bus = await publisher_bus(house, {Seen.name: []})
-    whisper, sale = seen(1), paid(1)
-    assert await bus.publish([message(whisper), message(sale)]) == {whisper.event_id}
+async def test_an_event_without_consumers_is_sent_without_a_queue(
+    services: TwoServices,
+) -> None:
+    bus = await publisher_bus(services, {Seen.name: []})
+    unheard, sale = seen(1), paid(1)
+    assert await bus.publish([message(unheard), message(sale)]) == {unheard.event_id}
 
 
-async def test_an_event_waits_for_a_consumer_that_has_never_started(house: House) -> None:
-    """Without the publisher's own declaration it counts as routed when the first has it."""
-    await house.open_bus()
-    late = house.inbox(service=f"late{house.till_name}")
-    bus = await publisher_bus(house, {Paid.name: [house.queue, late.queue]})
+async def test_an_event_waits_for_a_consumer_that_has_never_started(services: TwoServices) -> None:
+    """Unless all queues are declared first, it counts as routed when one consumer has it."""
+    await services.open_bus()
+    late = services.inbox(service=f"late{services.consumer_name}")
+    bus = await publisher_bus(services, {Paid.name: [services.queue, late.queue]})
     event = paid(1)
     assert await bus.publish([message(event)]) == {event.event_id}
-    latecomer = house.make_bus()
-    latecomer.subscribe(late)
-    await house.start(latecomer)
+    late_bus = services.make_bus()
+    late_bus.subscribe(late)
+    await services.start(late_bus)
 
     async def both_have_it() -> bool:
-        return await house.effects() == [event.event_id] * 2
+        return await services.effects() == [event.event_id] * 2
 
     await eventually(both_have_it)
 
 
-async def test_no_process_uses_a_queue_while_another_lets_it_settle(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_no_process_uses_a_queue_while_another_declares_it(
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting = asyncio.Semaphore(0)
+    is_declaring, may_end = asyncio.Event(), asyncio.Event()
 
-    async def settle_for_ever() -> None:
-        waiting.release()
-        await asyncio.Future()
+    async def wait() -> None:
+        is_declaring.set()
+        await may_end.wait()
 
-    monkeypatch.setattr(Topology, "_let_settle", staticmethod(settle_for_ever))
-    buses = [house.make_bus(consumers={Paid.name: [house.queue]}) for _ in range(2)]
-    for bus in buses:
-        publishing = asyncio.create_task(bus.publish([message(paid(1))]))
-        is_waiting = asyncio.create_task(waiting.acquire())
-        done, _ = await asyncio.wait({publishing, is_waiting}, return_when=asyncio.FIRST_COMPLETED)
-        assert done == {is_waiting}
-        publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+    monkeypatch.setattr(Declaration, "_wait_until_written", staticmethod(wait))
+    first, second = (services.make_bus(consumers={Paid.name: [services.queue]}) for _ in range(2))
+    events = [paid(1), paid(2)]
+    publishing = [asyncio.create_task(first.publish([message(events[0])]))]
+    await is_declaring.wait()
+    with capture_logs() as logs:
+        publishing.append(asyncio.create_task(second.publish([message(events[1])])))
+
+        async def second_waits() -> bool:
+            return any(line["event"] == "topology.waiting" for line in logs)
+
+        await eventually(second_waits)
+    assert not any(task.done() for task in publishing)
+    may_end.set()
+    assert await asyncio.gather(*publishing) == [{event.event_id} for event in events]
+    for bus in (first, second):
         await bus.close()
 
 
-async def test_a_publisher_that_cannot_open_leaves_no_channel_behind(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_a_declaration_that_was_cut_short_is_finished_by_another_process(
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(self: Topology, link: Link, queues: Mapping[str, str]) -> None:
+    is_declaring = asyncio.Event()
+
+    async def wait() -> None:
+        is_declaring.set()
+        await asyncio.Future()
+
+    bus = services.make_bus(consumers={Paid.name: [services.queue]})
+    with monkeypatch.context() as patch:
+        patch.setattr(Declaration, "_wait_until_written", staticmethod(wait))
+        publishing = asyncio.create_task(bus.publish([message(paid(1))]))
+        await is_declaring.wait()
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        await bus.close()
+    other = services.make_bus(consumers={Paid.name: [services.queue]})
+    event = paid(2)
+    assert await other.publish([message(event)]) == {event.event_id}
+    await other.close()
+
+
+async def test_a_topology_that_is_there_is_not_declared_again(
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await services.open_bus()
+
+    async def fail() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Declaration, "_wait_until_written", staticmethod(fail))
+    again = services.make_bus(consumers={Paid.name: [services.queue]})
+    assert isinstance(again, RabbitMqBus)
+    assert await again.declare() == 1
+    await again.close()
+
+
+async def test_a_publisher_that_cannot_open_closes_its_channels(
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(self: Declaration, connection: Connection) -> None:
         raise OSError
 
-    bus = await publisher_bus(house)
-    await bus._publisher.open()  # it opens by itself, and may be about to
-    monkeypatch.setattr(Topology, "establish", refuse)
+    bus = await publisher_bus(services)
+    await bus._publisher.open()  # the bus opens it, and may be about to
+    monkeypatch.setattr(Declaration, "ensure", refuse)
     await bus._publisher.close()
     assert bus._publishing._connection is not None
     transport = bus._publishing._connection.transport
     assert transport is not None
     before = len(transport.connection.channels)
     for _ in range(3):
-        with pytest.raises(BrokerAway):
+        with pytest.raises(BrokerUnavailable):
             await bus.publish([message(paid(1))])
     assert len(transport.connection.channels) == before
 
 
-async def test_looking_for_dead_letters_declares_nothing(house: House) -> None:
-    assert await house.dead_letters().waiting([house.queue]) == []
-    assert await house.dead_letters().replay(house.queue) == 0
-    bus = await publisher_bus(house)
+async def test_reading_dead_letters_declares_nothing(services: TwoServices) -> None:
+    assert await services.dead_letters().waiting([services.queue]) == []
+    assert await services.dead_letters().replay(services.queue) == 0
+    bus = await publisher_bus(services)
     assert (
-        await bus._publishing.consumer_count(Topology(house.exchange).dead_queue(house.queue))
+        await bus._publishing.consumer_count(Topology(services.exchange).dead_queue(services.queue))
         is None
     )
 
 
 async def test_an_id_is_never_in_flight_twice(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.open_bus()
-    bus = await publisher_bus(house)
+    await services.open_bus()
+    bus = await publisher_bus(services)
     gate, started, sent = asyncio.Event(), asyncio.Event(), list[str]()
     real_send = Publisher._send
 
@@ -179,10 +230,10 @@ async def test_an_id_is_never_in_flight_twice(
 
 
 async def test_a_cancelled_publish_spends_its_channel(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.open_bus()
-    bus = await publisher_bus(house)
+    await services.open_bus()
+    bus = await publisher_bus(services)
     before = await bus._publisher.open()
     started = asyncio.Event()
 
@@ -202,22 +253,22 @@ async def test_a_cancelled_publish_spends_its_channel(
 
 
 async def test_a_deleted_queue_comes_back_with_its_consumer(
-    house: House, channel: AbstractChannel
+    services: TwoServices, channel: AbstractChannel
 ) -> None:
-    house.relay(await house.open_bus())
+    services.relay(await services.open_bus())
     first, second = paid(1), paid(2)
-    await house.sell([first])
-    await house.settled([first])
-    await channel.queue_delete(house.queue)
-    await house.sell([second])
-    await house.settled([first, second])
+    await services.emit([first])
+    await services.wait_until_handled([first])
+    await channel.queue_delete(services.queue)
+    await services.emit([second])
+    await services.wait_until_handled([first, second])
 
 
 async def test_the_watchdog_subscribes_again_when_the_consumer_vanished_silently(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbitmq_link.Subscription.__init__, "__kwdefaults__", FAST_WATCH)
-    bus = await house.open_bus()
+    monkeypatch.setattr(Subscription.__init__, "__kwdefaults__", FAST_WATCHDOG)
+    bus = await services.open_bus()
     assert isinstance(bus, RabbitMqBus)
     assert bus._consuming._connection is not None
     transport = bus._consuming._connection.transport
@@ -226,127 +277,133 @@ async def test_the_watchdog_subscribes_again_when_the_consumer_vanished_silently
     for each in transport.connection.channels.values():
         assert isinstance(each, aiormq.Channel)
         for tag in list(each.consumers):
-            each.on_consumer_cancel_callbacks.clear()  # so that nobody tells the subscription
+            each.on_consumer_cancel_callbacks.clear()  # so that the subscription does not know
             await each.basic_cancel(tag)
             cancelled += 1
     assert cancelled == 1
     event = paid(1)
-    house.relay(bus)
-    await house.sell([event])
-    await house.settled([event])
+    services.relay(bus)
+    await services.emit([event])
+    await services.wait_until_handled([event])
 
 
 async def test_a_message_that_kills_its_consumer_ends_among_the_dead_letters(
-    house: House, channel: AbstractChannel
+    services: TwoServices, channel: AbstractChannel
 ) -> None:
-    """Nobody is left to count; the broker does."""
-    await (await house.open_bus()).close()
-    bus = await publisher_bus(house)
+    """No consumer counts its deliveries, but the broker does."""
+    await (await services.open_bus()).close()
+    bus = await publisher_bus(services)
     event = paid(1)
     await bus.publish([message(event)])
-    queue = await channel.get_queue(house.queue)
-    letters = house.dead_letters()
+    queue = await channel.get_queue(services.queue)
+    letters = services.dead_letters()
 
     async def is_dead() -> bool:
         taken = await queue.get(fail=False)
         if taken is not None:
-            await taken.nack(requeue=True)  # what the broker does for a consumer that died
-        return bool(await letters.waiting([house.queue]))
+            await taken.nack(requeue=True)  # as the broker does for a consumer that died
+        return bool(await letters.waiting([services.queue]))
 
     await eventually(is_dead)
-    [letter] = await letters.waiting([house.queue])
+    [letter] = await letters.waiting([services.queue])
     assert letter.event_id == event.event_id
     assert letter.died_at is not None
     assert "killed its consumer" in letter.error
 
 
-async def test_a_foreign_message_without_an_id_is_set_aside(
-    house: House, channel: AbstractChannel
+async def test_a_message_without_an_id_is_a_dead_letter(
+    services: TwoServices, channel: AbstractChannel
 ) -> None:
-    await house.open_bus()
-    await channel.default_exchange.publish(aio_pika.Message(b"hello", message_id="?"), house.queue)
-    letters = house.dead_letters()
+    await services.open_bus()
+    await channel.default_exchange.publish(
+        aio_pika.Message(b"hello", message_id="?"), services.queue
+    )
+    letters = services.dead_letters()
 
     async def is_dead() -> bool:
-        return bool(await letters.waiting([house.queue]))
+        return bool(await letters.waiting([services.queue]))
 
     await eventually(is_dead)
-    [letter] = await letters.waiting([house.queue])
+    [letter] = await letters.waiting([services.queue])
     assert (letter.body, letter.error) == (b"hello", "the message id is not a UUID")
 
 
-async def test_dead_letters_survive_being_looked_at_and_the_brokers_death(house: House) -> None:
+async def test_dead_letters_survive_many_reads_and_a_killed_broker(
+    services: TwoServices,
+) -> None:
     async def broken(tx: Transaction, events: Sequence[Paid]) -> None:
         raise RuntimeError("no")
 
-    bus = await house.open_bus(broken)
+    bus = await services.open_bus(broken)
     event = paid(1)
     await bus.publish([message(event)])
-    letters = house.dead_letters()
+    letters = services.dead_letters()
 
     async def is_dead() -> bool:
-        return len(await letters.waiting([house.queue])) == 1
+        return len(await letters.waiting([services.queue])) == 1
 
     await eventually(is_dead)
     await bus.close()
     for _ in range(30):
         assert await is_dead()
-    assert house.broker is not None
-    house.broker.kill()
-    await asyncio.to_thread(house.broker.start)
+    assert services.broker is not None
+    services.broker.kill()
+    await asyncio.to_thread(services.broker.start)
     await eventually(is_dead)  # a quorum queue elects its leader first
-    assert await letters.replay(house.queue) == 1
-    await house.open_bus(record)
-    await house.settled([event])
+    assert await letters.replay(services.queue) == 1
+    await services.open_bus(record)
+    await services.wait_until_handled([event])
 
 
-async def test_a_handler_that_recovers_costs_its_message_nothing(house: House) -> None:
+async def test_a_message_whose_handler_recovers_is_no_dead_letter(services: TwoServices) -> None:
     attempts = 0
 
-    async def moody(tx: Transaction, events: Sequence[Paid]) -> None:
+    async def failing_twice(tx: Transaction, events: Sequence[Paid]) -> None:
         nonlocal attempts
         attempts += 1
         if attempts < 3:
             raise RuntimeError("not today")
         await record(tx, events)
 
-    house.relay(await house.open_bus(moody))
+    services.relay(await services.open_bus(failing_twice))
     event = paid(1)
-    await house.sell([event])
-    await house.settled([event])
-    assert await house.dead_letters().waiting([house.queue]) == []
+    await services.emit([event])
+    await services.wait_until_handled([event])
+    assert await services.dead_letters().waiting([services.queue]) == []
 
 
-async def test_a_poison_message_that_cannot_be_buried_goes_back_to_its_queue(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_a_message_that_cannot_become_a_dead_letter_returns_to_its_queue(
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = asyncio.Event()
-    real_bury = Publisher.bury
+    real_dead_letter = Publisher.dead_letter
 
-    async def bury(self: Publisher, queue: str, message: AbstractIncomingMessage, e: str) -> bool:
+    async def dead_letter(
+        self: Publisher, queue: str, message: AbstractIncomingMessage, error: str
+    ) -> bool:
         if refused.is_set():
-            return await real_bury(self, queue, message, e)
+            return await real_dead_letter(self, queue, message, error)
         refused.set()
         return False
 
-    monkeypatch.setattr(Publisher, "bury", bury)
-    bus = await house.open_bus()
+    monkeypatch.setattr(Publisher, "dead_letter", dead_letter)
+    bus = await services.open_bus()
     event = paid(-1)
     await bus.publish([message(event)])
     await refused.wait()
-    letters = house.dead_letters()
+    letters = services.dead_letters()
 
     async def is_dead() -> bool:
-        return bool(await letters.waiting([house.queue]))
+        return bool(await letters.waiting([services.queue]))
 
     await eventually(is_dead)
-    assert [x.event_id for x in await letters.waiting([house.queue])] == [event.event_id]
+    assert [x.event_id for x in await letters.waiting([services.queue])] == [event.event_id]
 
 
-async def test_what_waits_for_another_try_is_not_acknowledged_with_what_came_after(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_a_message_to_retry_is_not_acknowledged_with_later_ones(
+    services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbitmq, "RETRY_SECONDS_FIRST", 3.0)
+    monkeypatch.setattr(consumers_module, "RETRY_SECONDS_FIRST", 3.0)
     failed_once = asyncio.Event()
 
     async def fail_once(tx: Transaction, events: Sequence[Paid]) -> None:
@@ -355,36 +412,36 @@ async def test_what_waits_for_another_try_is_not_acknowledged_with_what_came_aft
             raise Poison
         await record(tx, events)
 
-    bus = await house.open_bus(fail_once)
+    bus = await services.open_bus(fail_once)
     first, second = paid(1), paid(2)
     await bus.publish([message(first)])
     await failed_once.wait()
     await bus.publish([message(second)])
 
     async def second_there() -> bool:
-        return second.event_id in await house.effects()
+        return second.event_id in await services.effects()
 
     await eventually(second_there)
     await bus.close()  # what was not acknowledged goes back
-    await house.open_bus(fail_once)
-    await house.settled([first, second])
+    await services.open_bus(fail_once)
+    await services.wait_until_handled([first, second])
 
 
-async def test_a_batch_that_ends_with_a_message_nobody_can_name_is_settled(
-    house: House, channel: AbstractChannel
+async def test_a_batch_that_ends_with_a_message_without_id_is_settled(
+    services: TwoServices, channel: AbstractChannel
 ) -> None:
-    bus = await house.open_bus()
+    bus = await services.open_bus()
     await bus.close()  # its queue stays
     event = paid(1)
-    exchange = await channel.get_exchange(house.exchange, ensure=False)
+    exchange = await channel.get_exchange(services.exchange, ensure=False)
     for name in (str(event.event_id), "no UUID"):
         sent = persistent(message(event).body, name, Paid.name)
         await exchange.publish(sent, Paid.name)
-    queue = await channel.get_queue(house.queue, ensure=False)
+    queue = await channel.get_queue(services.queue, ensure=False)
     arrived = [await queue.get(timeout=10) for _ in range(2)]
     assert isinstance(bus, RabbitMqBus)
-    await Feed(house.inbox(), bus._publisher).handle(arrived)
-    await house.settled([event])
-    assert await queue.get(fail=False) is None, "and the channel still answers"
-    [letter] = await house.dead_letters().waiting([house.queue])
+    await Consumer(services.inbox(), bus._publisher).handle(arrived)
+    await services.wait_until_handled([event])
+    assert await queue.get(fail=False) is None, "and the channel is still open"
+    [letter] = await services.dead_letters().waiting([services.queue])
     assert "UUID" in letter.error

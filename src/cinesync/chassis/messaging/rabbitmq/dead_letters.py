@@ -1,4 +1,4 @@
-"""The dead letters of the RabbitMQ bus: they wait in a quorum queue beside the one they died in."""
+"""The dead letters of the RabbitMQ bus: a quorum queue of them beside each consumer's queue."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -7,46 +7,52 @@ from uuid import UUID
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from cinesync.chassis.messaging.dead_letters import LETTERS_MAX, DeadLetter
-from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, Link, close_channel
+from cinesync.chassis.messaging.rabbitmq.connection import (
+    RPC_SECONDS_MAX,
+    Connection,
+    close_channel,
+)
 from cinesync.chassis.messaging.rabbitmq.topology import EXCHANGE, Topology, persistent
 
 NO_ID = UUID(int=0)
 
 
 class BrokerDeadLetters:
-    """Looks at dead letters by taking them and giving them back."""
+    """Reads dead letters by consuming and returning them."""
 
     def __init__(self, url: str, *, exchange: str = EXCHANGE, shop: str = "") -> None:
-        self._link = Link(url, "cinesync queues")
+        self._connection = Connection(url, "cinesync queues")
         self._topology = Topology(exchange, shop)
 
     async def waiting(self, queues: Sequence[str]) -> list[DeadLetter]:
         """The dead letters of `queues`, oldest first, at most LETTERS_MAX a queue."""
         found: list[DeadLetter] = []
         for queue in queues:
-            channel = await self._link.channel()
+            channel = await self._connection.channel()
             try:
                 found += [_letter(queue, m) for m in await self._take(channel, queue)]
-            finally:  # gives them back, in their order
+            finally:  # returns them, in their order
                 await close_channel(channel)
         return found
 
     async def undelivered(self, queues: Sequence[str]) -> int:
         """How many messages wait in `queues` for their consumers."""
-        counts = [await self._link.message_count(self._topology.queue(queue)) for queue in queues]
+        counts = [
+            await self._connection.message_count(self._topology.queue(queue)) for queue in queues
+        ]
         return sum(count or 0 for count in counts)
 
     async def replay(self, queue: str, event_ids: Collection[UUID] | None = None) -> int:
-        """Straight to `queue`, past the exchange: its other consumers have had them.
+        """Publish them to `queue` itself, not to the exchange: other consumers have handled them.
 
-        A letter leaves the dead-letter queue when the broker has confirmed its copy.
+        A letter leaves the dead-letter queue when the broker has confirmed the copy.
         """
-        channel = await self._link.channel(on_return_raises=True)
+        channel = await self._connection.channel(on_return_raises=True)
         count = 0
         try:
             for message in await self._take(channel, queue):
                 if event_ids is None or _letter(queue, message).event_id in event_ids:
-                    await self._send_again(channel, queue, message)
+                    await self._republish(channel, queue, message)
                     await message.ack()
                     count += 1
         finally:
@@ -55,12 +61,12 @@ class BrokerDeadLetters:
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._link.close()
+        await self._connection.close()
 
     async def _take(self, channel: AbstractChannel, queue: str) -> list[AbstractIncomingMessage]:
-        if await self._link.consumer_count(self._topology.dead_queue(queue)) is None:
-            return []  # nothing has died there, and looking creates nothing
-        dead = await self._topology.declare_dead_queue(channel, queue)
+        if await self._connection.consumer_count(self._topology.dead_queue(queue)) is None:
+            return []  # not declared yet; reading declares nothing
+        dead = await channel.get_queue(self._topology.dead_queue(queue), ensure=False)
         taken: list[AbstractIncomingMessage] = []
         while len(taken) < LETTERS_MAX:
             message = await dead.get(fail=False, timeout=RPC_SECONDS_MAX)
@@ -69,7 +75,7 @@ class BrokerDeadLetters:
             taken.append(message)
         return taken
 
-    async def _send_again(
+    async def _republish(
         self, channel: AbstractChannel, queue: str, message: AbstractIncomingMessage
     ) -> None:
         exchange = channel.default_exchange

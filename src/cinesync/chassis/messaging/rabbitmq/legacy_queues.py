@@ -1,23 +1,28 @@
-"""Queues from before their names bore the shop's id: what is in them is handled too.
+"""Empties the queues of versions whose queue names had no shop id.
 
-A shop of an older version left events in `booking.payment.success` and dead letters beside them,
-and while it is replaced process by process, older ones go on publishing there. So a consumer takes
-its older queue's messages as its own, for as long as the queue is there.
+Such a version left events in `booking.payment.success`, and dead letters beside it. While its
+processes are replaced one by one, the older ones still publish there. So a consumer handles the
+messages of its legacy queue as its own, as long as that queue exists.
 
-A person deletes the older queues when no older process runs any more. Before that a deleted queue
-would miss what one of them publishes: to such an event any other queue is enough to be routed.
+An operator deletes the legacy queues when no older process runs any more, no sooner: an event of an
+older process counts as routed when any one queue gets it.
 
-Only a database that is older than shop ids does this: in a broker that was shared, another shop's
-queues have the same names.
+Only a service whose database is older than shop ids does this: on a shared broker, another shop's
+queues may have the same names.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from cinesync.chassis import background, telemetry
-from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, Link, close_channel
+from cinesync.chassis.messaging.rabbitmq.connection import (
+    RPC_SECONDS_MAX,
+    Connection,
+    close_channel,
+)
+from cinesync.chassis.messaging.rabbitmq.consumer import HandleBatch
 from cinesync.chassis.messaging.rabbitmq.topology import Topology
 
 log = telemetry.get_logger(__name__)
@@ -26,48 +31,56 @@ BATCH_MAX = 200
 BUSY_SECONDS = 2.0
 IDLE_SECONDS = 60.0
 
-Handle = Callable[[Sequence[AbstractIncomingMessage]], Awaitable[None]]
-Bury = Callable[[str, AbstractIncomingMessage, str], Awaitable[bool]]
+MoveToDeadLetters = Callable[[str, AbstractIncomingMessage, str], Awaitable[bool]]
 
 
-class Takeover:
-    """Empties the older queue of one consumer."""
+class LegacyQueue:
+    """The legacy queue of one consumer, and the one of its dead letters."""
 
-    def __init__(self, link: Link, queue: str, handle: Handle, bury: Bury) -> None:
-        self._link = link
+    def __init__(
+        self,
+        connection: Connection,
+        queue: str,
+        handle: HandleBatch,
+        dead_letter: MoveToDeadLetters,
+    ) -> None:
+        self._connection = connection
         self._queue = queue
         self._dead_queue = Topology.dead_name(queue)
         self._handle = handle
-        self._bury = bury
+        self._dead_letter = dead_letter
 
     @property
     def name(self) -> str:
-        return f"takeover of {self._queue}"
+        return f"legacy queue {self._queue}"
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Empty it again and again, until cancelled."""
         while True:
             try:
-                is_there = await self.drain()
+                exists = await self.drain()
                 background.succeeded()
-            except Exception as error:  # noqa: BLE001 the broker may be away; the next round tries
+            except Exception as error:  # noqa: BLE001 the next round tries again
                 background.failed(error)
-                is_there = True
-            await asyncio.sleep(BUSY_SECONDS if is_there else IDLE_SECONDS)
+                exists = True
+            await asyncio.sleep(BUSY_SECONDS if exists else IDLE_SECONDS)
 
     async def drain(self) -> bool:
-        """Handle what is there now. False: neither queue is there any more."""
-        is_there = False
-        for queue, take in ((self._queue, self._take), (self._dead_queue, self._move)):
-            if await self._link.consumer_count(queue) is None:
+        """Handle what is in it now. False: neither queue exists any more."""
+        exists = False
+        for queue, empty in (
+            (self._queue, self._handle_batch),
+            (self._dead_queue, self._move_batch),
+        ):
+            if await self._connection.consumer_count(queue) is None:
                 continue
-            is_there = True
-            while await take(queue):
+            exists = True
+            while await empty(queue):
                 pass
-        return is_there
+        return exists
 
-    async def _take(self, queue: str) -> int:
-        channel = await self._link.channel()
+    async def _handle_batch(self, queue: str) -> int:
+        channel = await self._connection.channel()
         try:
             messages = await _get(channel, queue)
             if messages:
@@ -77,14 +90,14 @@ class Takeover:
         finally:
             await close_channel(channel)
 
-    async def _move(self, queue: str) -> int:
-        """Dead letters, to where the others wait for a person."""
-        channel = await self._link.channel()
+    async def _move_batch(self, queue: str) -> int:
+        """Move dead letters to the dead-letter queue of the new name."""
+        channel = await self._connection.channel()
         moved = 0
         try:
             for message in await _get(channel, queue):
-                error = str(message.headers.get("x-error") or "died in the older queue")
-                if await self._bury(self._queue, message, error):
+                error = str(message.headers.get("x-error") or "failed in the legacy queue")
+                if await self._dead_letter(self._queue, message, error):
                     await message.ack()
                     moved += 1
             return moved

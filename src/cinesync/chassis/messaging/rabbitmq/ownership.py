@@ -1,11 +1,12 @@
-"""Whose queues these are: a shop that calls itself like another one on the same broker is refused.
+"""Refuses a shop that uses the name of another shop on the same broker.
 
-Each service's database has an id of its own. Every process leaves its database's id in a queue
-`<exchange>.<shop>.<service>.owner`, reads the oldest one there, and takes the later ones away: the
-first process of all says whose queues they are. An exclusive consumer lets one at a time do this.
+Each service's database has an id. The queue `<exchange>.<shop>.<service>.owner` holds the id of the
+database that the service's queues belong to. A process publishes its own id there, reads the
+oldest id and removes the later ones, so that the first process of all decides. It reads as an
+exclusive consumer: one process at a time.
 
-The queue is on one node of the broker. While that node is away nobody can be refused, and a shop
-goes on: what was looked at once in a process is not looked at again.
+The queue is on one node of the broker. While that node is down the owner is unknown, and a shop
+continues. A process checks each service once.
 """
 
 import asyncio
@@ -16,13 +17,17 @@ from aio_pika.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
 from aiormq.exceptions import ChannelAccessRefused
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, Link, close_channel
+from cinesync.chassis.messaging.rabbitmq.connection import (
+    RPC_SECONDS_MAX,
+    Connection,
+    close_channel,
+)
 from cinesync.chassis.messaging.rabbitmq.topology import Topology, persistent
 from cinesync.chassis.settings import SettingsError
 
 log = telemetry.get_logger(__name__)
 
-TURN_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 class ForeignQueues(SettingsError):
@@ -30,46 +35,47 @@ class ForeignQueues(SettingsError):
 
     def __init__(self, topology: Topology, service: str) -> None:
         super().__init__(
-            f"On this broker, {topology.prefix} is another shop, whose {service} has another"
-            " database: give this one a SHOP_ID or a RABBITMQ_EXCHANGE of its own; or, if it is the"
-            f" same shop on a new database, delete the queue {topology.owner_queue(service)}"
+            f"On this broker, {topology.prefix} belongs to a shop with another database of"
+            f" {service}: give this one a SHOP_ID or a RABBITMQ_EXCHANGE of its own; or, if it is"
+            f" the same shop on a new database, delete the queue {topology.owner_queue(service)}"
         )
 
 
 @dataclass
 class Ownership:
-    """`owners` has the id of each service's database that runs in this process."""
+    """`owners` maps each service of this process to the id of its database."""
 
     topology: Topology
     owners: dict[str, str] = field(default_factory=dict)
-    _seen: set[str] = field(default_factory=set)
+    _checked: set[str] = field(default_factory=set)
 
-    async def check(self, link: Link) -> None:
-        """See that the queues of our services are ours. Raises ForeignQueues, and what the
-        network raises."""
+    async def check(self, connection: Connection) -> None:
+        """Raises ForeignQueues, and what the network raises."""
         for service, database_id in self.owners.items():
-            if service in self._seen:
+            if service in self._checked:
                 continue
             try:
-                owner = await _first_of(link, self.topology.owner_queue(service), database_id)
+                owner = await _oldest_id(
+                    connection, self.topology.owner_queue(service), database_id
+                )
             except (ChannelNotFoundEntity, TimeoutError) as error:
                 log.warning("bus.owner_unknown", service=service, reason=repr(error))
                 continue
             if owner != database_id:
                 raise ForeignQueues(self.topology, service)
-            self._seen.add(service)
+            self._checked.add(service)
 
 
-async def _first_of(link: Link, name: str, database_id: str) -> str:
-    """The oldest id in the queue, ours if there was none."""
+async def _oldest_id(connection: Connection, name: str, database_id: str) -> str:
+    """The oldest id in the queue; ours if there was none."""
     async with asyncio.timeout(RPC_SECONDS_MAX):
         while True:
-            channel = await link.channel(on_return_raises=True)
+            channel = await connection.channel(on_return_raises=True)
             try:
                 return await _read(channel, name, database_id)
             except (ChannelAccessRefused, ChannelInvalidStateError):
-                await asyncio.sleep(TURN_SECONDS)  # another process has its turn
-            finally:  # gives the oldest back
+                await asyncio.sleep(POLL_SECONDS)  # another process reads
+            finally:  # returns the oldest id to the queue
                 await close_channel(channel)
 
 

@@ -1,8 +1,8 @@
-"""Publishing to RabbitMQ with confirms, where only what came back confirmed and routed counts."""
+"""Publishing to RabbitMQ: an event counts as sent when it is confirmed and routed."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum, auto
 from typing import cast
 from uuid import UUID
@@ -14,9 +14,10 @@ from aio_pika.exceptions import DeliveryError, PublishError
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.messaging.event import Message
-from cinesync.chassis.messaging.rabbitmq.connection import Link, close_channel
-from cinesync.chassis.messaging.rabbitmq.ownership import ForeignQueues, Ownership
-from cinesync.chassis.messaging.rabbitmq.topology import Topology, deliveries, persistent
+from cinesync.chassis.messaging.rabbitmq.connection import Connection, close_channel
+from cinesync.chassis.messaging.rabbitmq.declaration import Declaration
+from cinesync.chassis.messaging.rabbitmq.ownership import ForeignQueues
+from cinesync.chassis.messaging.rabbitmq.topology import Topology, delivery_count, persistent
 from cinesync.chassis.problems import Unavailable
 
 log = telemetry.get_logger(__name__)
@@ -25,50 +26,49 @@ PUBLISH_SECONDS_MAX = 10.0
 ERROR_CHARACTERS_MAX = 1000
 
 
-class BrokerAway(Unavailable):
+class BrokerUnavailable(Unavailable):
     """Our message broker does not answer right now; please try again in a moment."""
 
 
-class Fate(Enum):
-    """What became of a publish."""
+class Outcome(Enum):
+    """The outcome of a publish. UNCONFIRMED: the broker may have the message or not."""
 
-    TAKEN = auto()
+    CONFIRMED = auto()
     UNROUTABLE = auto()
-    REFUSED = auto()
-    UNKNOWN = auto()
+    REJECTED = auto()
+    UNCONFIRMED = auto()
 
 
 class Publisher:
-    """Publishes with confirms: what it returns is on the disks of a majority of the brokers."""
+    """Publishes with confirms: a confirmed message is on the disks of a majority of the nodes."""
 
     def __init__(
         self,
-        link: Link,
+        connection: Connection,
         topology: Topology,
-        consumers: Mapping[str, Sequence[str]],
-        ownership: Ownership,
+        declaration: Declaration,
         *,
+        without_consumers: Collection[str] = (),
         publish_seconds_max: float = PUBLISH_SECONDS_MAX,
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._topology = topology
-        self._ownership = ownership
-        self._queues = {queue: name for name, queues in consumers.items() for queue in queues}
-        self._unheard = frozenset(name for name, queues in consumers.items() if not queues)
+        self._declaration = declaration
+        self._without_consumers = frozenset(without_consumers)
         self._publish_seconds_max = publish_seconds_max
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
-        # A return is matched to its publish by message id, so an id may be under way only once.
+        # A return is matched to its publish by message id, so an id is in flight only once.
         self._in_flight: set[UUID] = set()
 
     async def publish(self, messages: Sequence[Message]) -> set[UUID]:
-        """The ids the broker confirmed and routed. Raises BrokerAway when it cannot be reached."""
+        """The ids that the broker confirmed and routed. Raises BrokerUnavailable."""
         channel = await self.open()
         fresh = {m.event_id: m for m in messages if m.event_id not in self._in_flight}
         self._in_flight |= fresh.keys()
         try:
-            fates = await asyncio.gather(*(self._send(channel, m) for m in fresh.values()))
-        except BaseException:  # cancelled: confirms may still come, so the channel is spent
+            outcomes = await asyncio.gather(*(self._send(channel, m) for m in fresh.values()))
+        except BaseException:  # cancelled: confirms may still arrive, so the channel is spent
             await self._drop(channel)
             raise
         finally:
@@ -76,48 +76,51 @@ class Publisher:
         self._report_unroutable(
             Counter(
                 m.name
-                for m, fate in zip(fresh.values(), fates, strict=True)
-                if fate is Fate.UNROUTABLE
+                for m, outcome in zip(fresh.values(), outcomes, strict=True)
+                if outcome is Outcome.UNROUTABLE
             )
         )
         return {
             m.event_id
-            for m, fate in zip(fresh.values(), fates, strict=True)
-            if fate is Fate.TAKEN or (fate is Fate.UNROUTABLE and m.name in self._unheard)
+            for m, outcome in zip(fresh.values(), outcomes, strict=True)
+            if outcome is Outcome.CONFIRMED
+            or (outcome is Outcome.UNROUTABLE and m.name in self._without_consumers)
         }
 
-    async def bury(self, queue: str, message: AbstractIncomingMessage, error: str) -> bool:
-        """Put a copy with its `error` among the dead letters; whether it is safe there."""
+    async def dead_letter(self, queue: str, message: AbstractIncomingMessage, error: str) -> bool:
+        """Publish a copy with its `error` to the dead letters; whether it is confirmed there."""
         letter = persistent(
             message.body,
             message.message_id,
             message.type or message.routing_key,
-            headers={"x-error": error[:ERROR_CHARACTERS_MAX], "x-deliveries": deliveries(message)},
+            headers={
+                "x-error": error[:ERROR_CHARACTERS_MAX],
+                "x-deliveries": delivery_count(message),
+            },
             timestamp=clock.now(),
         )
         channel = await self.open()
-        fate = await self._confirmed(channel, self._topology.dead_exchange, queue, letter)
-        return fate is Fate.TAKEN
+        outcome = await self._confirmed(channel, self._topology.dead_exchange, queue, letter)
+        return outcome is Outcome.CONFIRMED
 
     async def open(self) -> AbstractChannel:
-        """Connect if need be. Raises BrokerAway, ForeignQueues."""
+        """The channel, opened if it is closed. Raises BrokerUnavailable, ForeignQueues."""
         async with self._opening:
-            if self._channel is not None and not self._channel.is_closed and self._link.is_open:
-                return self._channel
+            channel = self._channel
+            if channel is not None and not channel.is_closed and self._connection.is_open:
+                return channel
             try:
-                await self._ownership.check(self._link)
-                # An event counts as routed when one of its queues got it: all must be there.
-                await self._topology.establish(self._link, self._queues)
-                channel = await self._link.channel(on_return_raises=True)
+                await self._declaration.ensure(self._connection)
+                channel = await self._connection.channel(on_return_raises=True)
             except ForeignQueues:
                 raise
             except Exception as error:
-                raise BrokerAway(retry_after_seconds=2) from error
+                raise BrokerUnavailable(retry_after_seconds=2) from error
             self._channel = channel
             return channel
 
     async def close(self) -> None:
-        """Break off what is still unconfirmed: it will be published again."""
+        """Drop what is unconfirmed: it is published again later."""
         if self._channel is not None:
             await self._drop(self._channel)
 
@@ -126,17 +129,17 @@ class Publisher:
             self._channel = None
             await close_channel(channel)
 
-    async def _send(self, channel: AbstractChannel, message: Message) -> Fate:
+    async def _send(self, channel: AbstractChannel, message: Message) -> Outcome:
         amqp_message = persistent(message.body, str(message.event_id), message.name)
         return await self._confirmed(channel, self._topology.prefix, message.name, amqp_message)
 
     async def _confirmed(
         self, channel: AbstractChannel, exchange: str, routing_key: str, message: AmqpMessage
-    ) -> Fate:
+    ) -> Outcome:
         try:
             underlay = cast("aiormq.Channel", await channel.get_underlay_channel())
-            # aio-pika's own publish waits, one message after the other, until each is written out:
-            # 4 ms for each of a batch, under load. The confirms come together.
+            # aio-pika's own publish writes one message after the other to the socket: 4 ms for each
+            # of a batch, under load. Here the whole batch is written before its confirms arrive.
             await underlay.basic_publish(
                 message.body,
                 exchange=exchange,
@@ -147,18 +150,18 @@ class Publisher:
                 wait=False,
             )
         except PublishError:
-            # The broker acknowledges what it could route nowhere; only the return tells.
-            return Fate.UNROUTABLE
+            # The broker confirms a message that it could not route; only the return shows it.
+            return Outcome.UNROUTABLE
         except DeliveryError:
-            return Fate.REFUSED
+            return Outcome.REJECTED
         except Exception as error:  # noqa: BLE001 lost connections come in many classes
             log.warning("bus.unconfirmed", name=routing_key, reason=repr(error))
-            # Its confirm may still come: never the same id on this channel again.
+            # Its confirm may still arrive: never the same id on this channel again.
             await self._drop(channel)
-            return Fate.UNKNOWN
-        return Fate.TAKEN
+            return Outcome.UNCONFIRMED
+        return Outcome.CONFIRMED
 
     def _report_unroutable(self, counts: Mapping[str, int]) -> None:
         for name, count in counts.items():
-            if name not in self._unheard:
+            if name not in self._without_consumers:
                 log.warning("bus.no_queue", name=name, count=count)

@@ -1,7 +1,6 @@
-"""What lives in the broker: exchanges, quorum queues, dead letters, and the messages in them."""
+"""Names and arguments of exchanges and queues in RabbitMQ, and the messages in them."""
 
-import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,53 +9,56 @@ from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 
 from cinesync.chassis.messaging.bus import DELIVERIES_MAX
-from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, Link, close_channel
+from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX
 
 EXCHANGE = "cinema.events"
-# The broker's own limit catches what our count cannot: a message that kills its consumer. Every
-# redelivery counts there, restarts too, so it stands well above DELIVERIES_MAX. A queue's
-# arguments cannot change: a new value needs a new queue.
+# The broker's own limit catches what consumers cannot count: a message that kills its consumer. It
+# counts every redelivery, after restarts too, so it stands well above DELIVERIES_MAX. The arguments
+# of a queue cannot change: another value needs a new queue.
 BROKER_DELIVERIES_MAX = 4 * DELIVERIES_MAX
-# RabbitMQ 4 gives every quorum queue a limit of 20, and a dead letter that was looked at 20 times
-# would be dropped; -1 (none) is refused by RabbitMQ 3.
+# RabbitMQ 4 limits every quorum queue to 20 deliveries by default, and would drop a dead letter
+# that was listed 20 times. RabbitMQ 3 refuses -1, which means no limit.
 DEAD_DELIVERIES_MAX = 1_000_000_000
 LISTENER_BACKLOG_MAX = 10_000
-# A node killed within half a second of a quorum queue's declaration comes back without what was
-# confirmed into it (seen with 3.10: Ra writes its directory of queues to the disk that late). So a
-# new queue gets no events in its first moments: they are unroutable, and wait in the outbox.
-NEW_QUEUE_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The names and arguments of everything that lives in the broker."""
+    """The exchanges and queues of one shop."""
 
     exchange: str = EXCHANGE
     shop: str = ""
 
     @property
     def prefix(self) -> str:
-        """What every name of this shop begins with: `cinema.events.<shop>`; the exchange itself."""
+        """The name of the exchange, `cinema.events.<shop>`; all other names begin with it."""
         return f"{self.exchange}.{self.shop}" if self.shop else self.exchange
 
     @property
     def dead_exchange(self) -> str:
-        """Where dead letters go, by the name of the consumer they died at."""
+        """The exchange for dead letters; the routing key is the consumer that failed."""
         return f"{self.prefix}.dead"
 
     def queue(self, consumer: str) -> str:
-        """The queue of `booking.payment.success`. The exchange is part of it: a queue remembers
-        where its dead letters go, so that another exchange needs other queues.
+        """The queue of the consumer `booking.payment.success`.
+
+        The name of the exchange is part of it: a queue has its dead-letter exchange as a fixed
+        argument, so another exchange needs other queues.
         """
         return f"{self.prefix}.{consumer}" if self.shop else consumer
 
     def dead_queue(self, consumer: str) -> str:
-        """Beside it."""
+        """The queue for the dead letters of `consumer`."""
         return self.dead_name(self.queue(consumer))
 
     def owner_queue(self, service: str) -> str:
-        """Whose they are (rabbitmq_ownership.py)."""
+        """The queue that holds the id of the owner's database (ownership.py)."""
         return f"{self.prefix}.{service}.owner"
+
+    @property
+    def lock_queue(self) -> str:
+        """The queue that the process which declares the others holds (declaration.py)."""
+        return f"{self.prefix}.declaring"
 
     @staticmethod
     def dead_name(queue: str) -> str:
@@ -64,7 +66,7 @@ class Topology:
         return f"{queue}.dead"
 
     async def declare_exchanges(self, channel: AbstractChannel) -> AbstractExchange:
-        """Both exchanges; the one for events."""
+        """Declare both exchanges; returns the one for events."""
         await channel.declare_exchange(
             self.dead_exchange, ExchangeType.DIRECT, durable=True, timeout=RPC_SECONDS_MAX
         )
@@ -72,39 +74,8 @@ class Topology:
             self.prefix, ExchangeType.TOPIC, durable=True, timeout=RPC_SECONDS_MAX
         )
 
-    async def establish(self, link: Link, consumers: Mapping[str, str]) -> None:
-        """From now on each of `consumers` gets every event of the name it is mapped to.
-
-        What is there already stays as it is; other processes may do the same meanwhile.
-        """
-        names = {self.queue(consumer): name for consumer, name in consumers.items()}
-        are_settled = [await self._is_settled(link, queue) for queue in names]
-        channel = await link.channel()
-        try:
-            await self.declare_exchanges(channel)
-            declared = [await self._declare_queue(channel, consumer) for consumer in consumers]
-            if not all(are_settled):
-                await self._let_settle()
-            for queue in declared:
-                await queue.bind(self.prefix, names[queue.name], timeout=RPC_SECONDS_MAX)
-                await channel.declare_exchange(
-                    _settled_mark(queue.name), durable=True, timeout=RPC_SECONDS_MAX
-                )
-        finally:
-            await close_channel(channel)
-
-    @staticmethod
-    async def _is_settled(link: Link, queue: str) -> bool:
-        """Whether some process has let it settle: it may still be asleep for that."""
-        return await link.has_exchange(_settled_mark(queue)) and (
-            await link.consumer_count(queue) is not None
-        )
-
-    @staticmethod
-    async def _let_settle() -> None:
-        await asyncio.sleep(NEW_QUEUE_SECONDS)
-
-    async def _declare_queue(self, channel: AbstractChannel, consumer: str) -> AbstractQueue:
+    async def declare_queue(self, channel: AbstractChannel, consumer: str) -> AbstractQueue:
+        """The queue of `consumer` and the one for its dead letters; binding is another step."""
         await self.declare_dead_queue(channel, consumer)
         return await channel.declare_queue(
             self.queue(consumer),
@@ -114,7 +85,7 @@ class Topology:
                 "x-delivery-limit": BROKER_DELIVERIES_MAX,
                 "x-dead-letter-exchange": self.dead_exchange,
                 "x-dead-letter-routing-key": consumer,
-                # Without these two a dead letter is moved at most once: it may be lost.
+                # Without these two a dead letter is moved at most once, and may be lost.
                 "x-dead-letter-strategy": "at-least-once",
                 "x-overflow": "reject-publish",
             },
@@ -122,7 +93,7 @@ class Topology:
         )
 
     async def declare_dead_queue(self, channel: AbstractChannel, consumer: str) -> AbstractQueue:
-        """Where `consumer`'s dead letters wait for a person."""
+        """The queue where the dead letters of `consumer` wait for a person."""
         dead = await channel.declare_queue(
             self.dead_queue(consumer),
             durable=True,
@@ -135,7 +106,7 @@ class Topology:
     async def declare_listening_queue(
         self, channel: AbstractChannel, names: Collection[str]
     ) -> AbstractQueue:
-        """A queue of this connection alone, gone with it; a slow listener loses the oldest."""
+        """A queue for one connection, deleted with it; a slow listener loses the oldest events."""
         exchange = await self.declare_exchanges(channel)
         declared = await channel.declare_queue(
             exclusive=True,
@@ -146,11 +117,6 @@ class Topology:
         for name in sorted(names):
             await declared.bind(exchange, name, timeout=RPC_SECONDS_MAX)
         return declared
-
-
-def _settled_mark(queue: str) -> str:
-    """An exchange that carries nothing: a broker tells nobody what is bound, but what exists."""
-    return f"{queue}.settled"
 
 
 def persistent(
@@ -173,7 +139,7 @@ def persistent(
     )
 
 
-def deliveries(message: AbstractIncomingMessage) -> int:
-    """How often the queue had delivered this message before."""
+def delivery_count(message: AbstractIncomingMessage) -> int:
+    """How many times the queue had delivered this message before."""
     count = message.headers.get("x-delivery-count", 0)
     return count if isinstance(count, int) else 0

@@ -1,4 +1,4 @@
-"""Two services with a bus between them: a shop that emits, a till that consumes."""
+"""Two services with a bus between them: one emits events, the other consumes them."""
 
 import asyncio
 import itertools
@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -26,11 +26,11 @@ from cinesync.chassis.messaging.outbox import Relay
 from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
 from cinesync.chassis.messaging.rabbitmq.dead_letters import BrokerDeadLetters
 from cinesync.supervisor.postgres import Postgres
+from tests.support.eventually import SECONDS_MAX, eventually
 from tests.support.places import ROOT
 from tests.support.rabbitmq_server import RabbitMqServer
 
 BUS_KINDS = ["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)]
-PATIENCE_SECONDS = 90.0
 DELIVERIES_MAX = 3
 
 EFFECTS_DDL = (
@@ -100,21 +100,14 @@ async def select_unsent(tx: Transaction) -> list[UUID]:
     return [m.event_id for m in await outbox.unsent(tx, 10_000)]
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what must happen; how soon is not the question."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await condition():  # noqa: ASYNC110 the condition is in another process
-            await asyncio.sleep(0.02)
-
-
 @dataclass
-class House:
-    """The shop's and the till's databases, and as many buses between them as a test wants."""
+class TwoServices:
+    """The databases of both, and as many buses between them as a test wants."""
 
-    shop: Database
-    till: Database
+    emitter_db: Database
+    consumer_db: Database
     broker: RabbitMqServer | None
-    till_name: str
+    consumer_name: str
     exchange: str
     broker_url: str | None = None
     shop_id: str = ""
@@ -122,13 +115,13 @@ class House:
 
     @property
     def queue(self) -> str:
-        """Where the till's events wait."""
-        return f"{self.till_name}.{Paid.name}"
+        """The name of the consumer's queue."""
+        return f"{self.consumer_name}.{Paid.name}"
 
     def make_bus(
         self, *, prefetch: int = 100, consumers: Mapping[str, Sequence[str]] | None = None
     ) -> Bus:
-        """A bus of its own, as another process would have it; not started, not closed."""
+        """Another bus, as another process would have it; not started."""
         if self.broker_url is None:
             return EmbeddedBus(deliveries_max=DELIVERIES_MAX)
         return RabbitMqBus(
@@ -141,18 +134,18 @@ class House:
         )
 
     def inbox(self, handler: Handler = record, *, service: str | None = None) -> Inbox:
-        """The till's consumer, or that of another `service` with the till's database."""
-        return Inbox(service or self.till_name, Paid, handler, self.till)
+        """The consumer's inbox, or that of another `service` on the same database."""
+        return Inbox(service or self.consumer_name, Paid, handler, self.consumer_db)
 
     async def open_bus(self, handler: Handler = record, *, prefetch: int = 100) -> Bus:
-        """A running bus that feeds the till; closed at the end of the test."""
+        """A running bus that delivers to the consumer; closed at the end of the test."""
         bus = self.make_bus(prefetch=prefetch)
         bus.subscribe(self.inbox(handler))
         await self.start(bus)
         return bus
 
     async def start(self, bus: Bus) -> None:
-        """Start `bus`, wait until it can deliver, and close it with the house."""
+        """Start `bus`, wait until it can deliver, and close it with the services."""
         await bus.start()
         self._stack.push_async_callback(bus.close)
 
@@ -162,12 +155,12 @@ class House:
         await eventually(is_well)
 
     def relay(self, bus: Bus) -> None:
-        """Carry the shop's outbox to `bus` until the end of the test."""
-        self._run_relay(Relay("shop", self.shop, bus, "test"))
+        """Relay the emitter's outbox to `bus` until the end of the test."""
+        self._run_relay(Relay("emitter", self.emitter_db, bus, "test"))
 
-    def relay_till(self, bus: Bus) -> None:
-        """Carry the till's outbox as well: replayed letters leave through it."""
-        self._run_relay(Relay(self.till_name, self.till, bus, "test"))
+    def relay_consumer(self, bus: Bus) -> None:
+        """Relay the consumer's outbox as well: replayed letters pass through it."""
+        self._run_relay(Relay(self.consumer_name, self.consumer_db, bus, "test"))
 
     def _run_relay(self, relay: Relay) -> None:
         task = asyncio.create_task(relay.run())
@@ -178,20 +171,20 @@ class House:
 
         self._stack.push_async_callback(stop)
 
-    async def sell(self, events: Sequence[Event]) -> None:
-        """Commit `events` in the shop."""
-        await self.shop.run(outbox.append, events)
+    async def emit(self, events: Sequence[Event]) -> None:
+        """Commit `events` in the emitter."""
+        await self.emitter_db.run(outbox.append, events)
 
     async def effects(self) -> list[UUID]:
-        """The event of every effect in the till."""
-        return await self.till.read(select_effects)
+        """The event of every effect in the consumer."""
+        return await self.consumer_db.read(select_effects)
 
     async def unsent(self) -> list[UUID]:
-        """What waits in the shop's outbox."""
-        return await self.shop.read(select_unsent)
+        """What waits in the emitter's outbox."""
+        return await self.emitter_db.read(select_unsent)
 
-    async def settled(self, events: Sequence[Event]) -> None:
-        """Wait until `events` have left the shop and taken effect, each exactly once."""
+    async def wait_until_handled(self, events: Sequence[Event]) -> None:
+        """Wait until `events` are sent and have taken effect, each exactly once."""
 
         async def all_there() -> bool:
             arrived = set(await self.effects())
@@ -203,39 +196,39 @@ class House:
     def dead_letters(self) -> DeadLetters:
         """Those of the bus in use."""
         if self.broker is None:
-            return DatabaseDeadLetters({self.till_name: self.till})
+            return DatabaseDeadLetters({self.consumer_name: self.consumer_db})
         letters = BrokerDeadLetters(self.broker.url, exchange=self.exchange, shop=self.shop_id)
         self._stack.push_async_callback(letters.close)
         return letters
 
-    async def child_dies(self, moment: str) -> None:
-        """Run another process of these services that kills itself at `moment`."""
+    async def kill_process(self, when: str) -> None:
+        """Run another process of these services that kills itself."""
         arguments = {
-            "die": moment,
-            "shop": self.shop.engine.url.render_as_string(hide_password=False),
-            "till": self.till.engine.url.render_as_string(hide_password=False),
-            "till_name": self.till_name,
+            "when": when,
+            "emitter_db": self.emitter_db.engine.url.render_as_string(hide_password=False),
+            "consumer_db": self.consumer_db.engine.url.render_as_string(hide_password=False),
+            "consumer_name": self.consumer_name,
             "exchange": self.exchange,
             "broker_url": self.broker_url,
         }
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.integration.chassis.messaging.bus_child",
+            "tests.integration.chassis.messaging.dying_process",
             json.dumps(arguments),
             cwd=ROOT,
             env={"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": os.defpath},
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SECONDS_MAX):
             _, errors = await child.communicate()
         assert child.returncode == -signal.SIGKILL, errors.decode()
 
     async def close(self) -> None:
         """Close what the test opened."""
         await self._stack.aclose()
-        await self.shop.close()
-        await self.till.close()
+        await self.emitter_db.close()
+        await self.consumer_db.close()
 
 
 async def make_chassis_database(postgres: Postgres, name: str) -> Database:
@@ -253,16 +246,18 @@ async def make_chassis_database(postgres: Postgres, name: str) -> Database:
     return db
 
 
-async def open_house(
-    postgres: Postgres, broker: RabbitMqServer | None, till_postgres: Postgres | None = None
-) -> House:
-    """A house with databases, queues and an exchange that no other test has."""
+async def open_two_services(
+    postgres: Postgres, broker: RabbitMqServer | None, consumer_postgres: Postgres | None = None
+) -> TwoServices:
+    """Two services with databases, queues and an exchange that no other test has."""
     number = next(_numbers)
-    return House(
-        shop=await make_chassis_database(postgres, f"shop_{number}"),
-        till=await make_chassis_database(till_postgres or postgres, f"till_{number}"),
+    return TwoServices(
+        emitter_db=await make_chassis_database(postgres, f"emitter_{number}"),
+        consumer_db=await make_chassis_database(
+            consumer_postgres or postgres, f"consumer_{number}"
+        ),
         broker=broker,
-        till_name=f"till{number}",
+        consumer_name=f"consumer{number}",
         exchange=f"test.events.{number}",
         broker_url=broker.url if broker else None,
     )
