@@ -1,6 +1,5 @@
 """A body says nothing that is not heard: unknown members are refused, in every API."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -15,8 +14,6 @@ from litestar.types import ControllerRouterHandler
 
 from cinesync.auth.routes import auth_router
 from cinesync.bank import app as bank_app
-from cinesync.bank.store import BankStore, Delays
-from cinesync.bank.webhooks import WebhookSender
 from cinesync.booking import routes as booking_routes
 from cinesync.booking.context import Shop
 from cinesync.booking.fast_path import fast_paths as booking_fast_paths
@@ -167,15 +164,13 @@ async def test_a_request_without_a_body_takes_none(
 async def test_the_bank_refuses_what_it_does_not_know(
     tmp_path: Path, path: str, body: dict[str, int]
 ) -> None:
-    books = BankStore(tmp_path / "bank.sqlite", Delays())
-    settings = bank_app.Settings(port=0, data=tmp_path, webhook_url="", secret="s")
-    sender = WebhookSender(books, ANYTHING, "", "s", 1.0)
-    app = bank_app.build(settings, books, sender, asyncio.Event())
-    transport = httpx.ASGITransport(cast(Any, app))
+    settings = bank_app.Settings(port=0, data=tmp_path / "bank.sqlite", webhook_url="", secret="s")
+    bank = bank_app.create(settings)
+    transport = httpx.ASGITransport(cast(Any, bank.app))
     async with httpx.AsyncClient(transport=transport, base_url="http://bank") as client:
         headers = {"Authorization": "Bearer s", "Idempotency-Key": "k"}
         answer = await client.post(path, json=body, headers=headers)
-    books.close()
+    await bank.close()
     assert answer.status_code == 400
     assert STRANGER in answer.text
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cinesync import bootstrap
+from cinesync import bootstrap, operations
+from cinesync.chassis.http.security.revocations import Revocations
 from cinesync.validator import provisioning
 from tests.support.shop import command
 
@@ -39,7 +40,7 @@ def examples() -> Iterator[Mapping[str, str]]:
 
 
 def test_the_example_is_what_the_command_prints() -> None:
-    assert EXAMPLE.read_text() == bootstrap.env_example()
+    assert EXAMPLE.read_text() == operations.env_example()
 
 
 @pytest.mark.parametrize("example", list(examples()), ids=["as it is", "set to nothing"])
@@ -50,9 +51,9 @@ def test_each_service_is_built_with_the_example(
     provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
     environ = {**example, **NEEDED, "LEDGER_HOME": str(provisioning.client_home(tmp_path))}
     if service == "web":
-        bootstrap._app("web").build(environ)
+        bootstrap.create_pages(environ, Revocations())
     else:
-        assert bootstrap.build_services([service], environ)
+        assert bootstrap.create_services([service], environ)
 
 
 @pytest.mark.parametrize("example", list(examples()), ids=["as it is", "set to nothing"])

@@ -36,11 +36,11 @@ from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.http.security.revocations import Revocations
 from cinesync.chassis.messaging.event import Event
 from cinesync.chassis.process import Service
-from cinesync.chassis.settings import Secret, SettingsError, load
+from cinesync.chassis.settings import Secret, SettingsError
 from cinesync.contracts.auth import CustomerErased, LinkRequested
 
 SHOP_NAME = "CineSync"
-# What is done with which event; `build` tells in which folder.
+# What is done with which event; `create` says in which folder.
 HANDLERS: Mapping[type[Event], Callable[..., Awaitable[None]]] = {
     LinkRequested: MailSpool.send_links,
     CustomerErased: MailSpool.forget,
@@ -98,9 +98,8 @@ class Settings:
     ] = ""
 
 
-def build(environ: Mapping[str, str]) -> Service:
+def create(settings: Settings) -> Service:
     """Raises SettingsError."""
-    settings = load(Settings, environ)
     addresses = _check(settings)
     database = open_database(settings.database_url, application="cinesync auth")
     vault = Vault(settings.secret_key)

@@ -1,4 +1,4 @@
-"""The bank's settings and wiring; `run` is the whole process."""
+"""Settings and wiring of the bank; `run` is the whole process."""
 
 import asyncio
 import signal
@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import uvloop
 from litestar import Litestar
 from litestar.datastructures import State
@@ -22,8 +21,10 @@ from cinesync.bank.store import BankStore, ChargeResult, Delays
 from cinesync.bank.webhooks import WebhookSender
 from cinesync.chassis import gc_tuning
 from cinesync.chassis.background import Loop, Loops
+from cinesync.chassis.backoff import Backoff
 from cinesync.chassis.batcher import Batcher
 from cinesync.chassis.http import strict_bodies
+from cinesync.chassis.http.client import HttpClient
 from cinesync.chassis.http.fast_path import FastPaths
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.http.security.client_address import ClientAddresses
@@ -31,6 +32,8 @@ from cinesync.chassis.http.security.response_headers import SecurityHeaders
 from cinesync.chassis.http.server.http_server import HttpSettings, guarded, http_server
 from cinesync.chassis.http.strict_bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.settings import Secret
+
+WEBHOOK_RETRY_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +72,54 @@ def run(settings: Settings) -> None:
 
 async def serve(settings: Settings) -> None:
     """`run`, in the event loop of the caller."""
+    bank = create(settings)
+    listening = HttpSettings(settings.host, settings.port, settings.public_url)
+    server = http_server(guarded(bank.app, listening, ClientAddresses()), listening)
+
+    def stop() -> None:
+        bank.closing.set()
+        server.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    loops = Loops()
+    loops.start(Loop("bank.webhooks", partial(bank.sender.run, settings.poll_seconds)))
+    await server.serve()
+    await loops.close()
+    await bank.close()
+
+
+@dataclass(frozen=True, slots=True)
+class BankProcess:
+    """The bank, wired. `closing` ends the answers that hang."""
+
+    app: ASGIApp
+    books: BankStore
+    sender: WebhookSender
+    closing: asyncio.Event
+
+    async def close(self) -> None:
+        """Close its connections and its books."""
+        await self.sender.close()
+        self.books.close()
+
+
+def create(settings: Settings) -> BankProcess:
+    """The bank on its books, which are opened; it does not serve yet."""
     books = BankStore(settings.data, settings.delays)
-    async with httpx.AsyncClient(timeout=settings.webhook_timeout_seconds) as client:
-        sender = WebhookSender(
-            books,
-            client,
-            settings.webhook_url,
-            settings.secret,
-            settings.webhook_retry_seconds,
-        )
-        closing = asyncio.Event()
-        listening = HttpSettings(settings.host, settings.port, settings.public_url)
-        guard = guarded(build(settings, books, sender, closing), listening, ClientAddresses())
-        server = http_server(guard, listening)
-
-        def stop() -> None:
-            closing.set()
-            server.stop()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
-        loops = Loops()
-        loops.start(Loop("bank.webhooks", partial(sender.run, settings.poll_seconds)))
-        await server.serve()
-        await loops.close()
-    books.close()
+    sender = WebhookSender(
+        books,
+        HttpClient(settings.webhook_url, settings.webhook_timeout_seconds),
+        settings.secret,
+        Backoff(settings.webhook_retry_seconds, WEBHOOK_RETRY_SECONDS_MAX),
+    )
+    closing = asyncio.Event()
+    return BankProcess(_create_app(settings, books, sender, closing), books, sender, closing)
 
 
-def build(
+def _create_app(
     settings: Settings, books: BankStore, sender: WebhookSender, closing: asyncio.Event
 ) -> ASGIApp:
-    """The HTTP application."""
-
     async def take(orders: Sequence[ChargeRequest]) -> Sequence[ChargeResult | Exception]:
         return await asyncio.to_thread(books.charge, orders)
 

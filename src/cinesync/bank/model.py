@@ -166,8 +166,3 @@ def sign(secret: str, timestamp_seconds: int, body: bytes) -> str:
     message = str(timestamp_seconds).encode() + b"." + body
     digest = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
     return f"t={timestamp_seconds},v1={digest}"
-
-
-def retry_seconds(attempts: int, first_seconds: float, most_seconds: float = 60.0) -> float:
-    """How long a webhook waits after `attempts` failures: doubling, up to a minute."""
-    return min(most_seconds, first_seconds * 2.0 ** min(attempts, 16))

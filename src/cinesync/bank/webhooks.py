@@ -2,11 +2,11 @@
 
 import asyncio
 
-import httpx
-
-from cinesync.bank.model import retry_seconds, sign
+from cinesync.bank.model import sign
 from cinesync.bank.store import BankStore, Webhook
 from cinesync.chassis import background, clock
+from cinesync.chassis.backoff import Backoff
+from cinesync.chassis.http.client import HttpClient, NoResponse
 
 BATCH_MAX = 50
 HTTP_OK = range(200, 300)
@@ -15,14 +15,11 @@ HTTP_OK = range(200, 300)
 class WebhookSender:
     """Delivers at least once: a notice leaves the queue only after a 2xx answer."""
 
-    def __init__(
-        self, books: BankStore, client: httpx.AsyncClient, url: str, secret: str, retry: float
-    ) -> None:
+    def __init__(self, books: BankStore, shop: HttpClient, secret: str, backoff: Backoff) -> None:
         self._books = books
-        self._client = client
-        self._url = url
+        self._shop = shop
         self._secret = secret
-        self._retry_seconds = retry
+        self._backoff = backoff
 
     async def run(self, poll_seconds: float) -> None:
         """Until cancelled; also moves the charges whose time has come."""
@@ -39,8 +36,12 @@ class WebhookSender:
         if await self._post(webhook.body):
             await asyncio.to_thread(self._books.webhook_delivered, webhook.event_id)
         else:
-            wait_seconds = retry_seconds(webhook.attempts, self._retry_seconds)
+            wait_seconds = self._backoff.pause_seconds(webhook.attempts + 1)
             await asyncio.to_thread(self._books.webhook_failed, webhook.event_id, wait_seconds)
+
+    async def close(self) -> None:
+        """Close its connections to the shop."""
+        await self._shop.close()
 
     async def deliver_of(self, charge_id: str) -> None:
         """Tells of one charge at once, before the shop has its answer."""
@@ -49,9 +50,10 @@ class WebhookSender:
 
     async def _post(self, body: bytes) -> bool:
         signature = sign(self._secret, int(clock.now().timestamp()), body)
-        headers = {"content-type": "application/json", "bank-signature": signature}
         try:
-            answer = await self._client.post(self._url, content=body, headers=headers)
-        except httpx.HTTPError:
+            response = await self._shop.call(
+                "POST", "", content=body, headers={"bank-signature": signature}
+            )
+        except NoResponse:
             return False
-        return answer.status_code in HTTP_OK
+        return response.status in HTTP_OK

@@ -1,7 +1,6 @@
 """Settings and wiring of booking, on one screen."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import partial
@@ -25,7 +24,7 @@ from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.messaging.bus import Listeners
 from cinesync.chassis.process import Service
-from cinesync.chassis.settings import Secret, SettingsError, load
+from cinesync.chassis.settings import Secret, SettingsError
 from cinesync.contracts.booking import (
     BookingCancelled,
     BookingConfirmed,
@@ -93,9 +92,8 @@ class Settings:
             raise SettingsError("RELEASE_PAUSE_SECONDS must be 0 or more")
 
 
-def build(environ: Mapping[str, str]) -> Service:
+def create(settings: Settings) -> Service:
     """The booking service, not started yet."""
-    settings = load(Settings, environ)
     db = open_database(settings.database_url, application="cinesync booking", serialize_writes=True)
     terms = Terms(
         hold_seconds=settings.hold_seconds,

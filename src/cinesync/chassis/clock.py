@@ -64,6 +64,11 @@ def first_id_of(moment: datetime) -> UUID:
     return id_of((int(moment.timestamp() * 1_000) << 80).to_bytes(16))
 
 
+def random_share() -> float:
+    """A number from 0 to 1, for jitter; never for secrets."""
+    return _chance.random()
+
+
 def trace_bits(count: int) -> int:
     """Random, but foreseeable for whoever saw enough of them: for traces, never for secrets."""
     return _chance.getrandbits(count)

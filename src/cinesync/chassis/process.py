@@ -8,10 +8,8 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from litestar import Litestar, Request, Response, get
-from litestar.exceptions import NotFoundException
+from litestar import Litestar
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from cinesync.chassis import clock, gc_tuning, telemetry
 from cinesync.chassis.background import Loop, Loops
@@ -22,10 +20,11 @@ from cinesync.chassis.health import Check, Disk, Health, Intake
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.client import HttpClient
 from cinesync.chassis.http.fast_path import FastPath, FastPaths
+from cinesync.chassis.http.health_api import Readiness, health_routes, metrics_route
 from cinesync.chassis.http.observation import ObservedApp
 from cinesync.chassis.http.problem_responses import EXCEPTION_HANDLERS
 from cinesync.chassis.http.security.access_tokens import Verifier, jwks_over_http
-from cinesync.chassis.http.security.client_address import ClientAddresses, is_from_here
+from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.http.security.revocations import (
     ANSWER_SECONDS_MAX,
     Revocations,
@@ -45,7 +44,6 @@ Background = Callable[[], Awaitable[None]]
 
 SERVING_SECONDS_MAX = 15.0
 SHUTDOWN_PART_SECONDS_MAX = 3.0
-READY_CHECK_SECONDS = 3.0
 STARTING_RETRY_SECONDS = 2
 
 
@@ -86,12 +84,15 @@ class ProcessSettings(HttpSettings):
 
 @dataclass(frozen=True)
 class Service:
-    """A service as its `app.build` returns it: wiring, no behaviour.
+    """A service as its `app.create(settings)` returns it: wiring, no behaviour.
 
-    `background` are loops that run until cancelled. `drain` is called first at shutdown, to end
-    what would keep connections open; `close` last. `checks` say what it depends on; `vital` names
-    the loops and checks without which `intake` is closed; `measures` are made now and then. The
-    auth service has the `revocations` that its process refuses tokens by.
+    Each service package has a module `app` with `Settings`, a dataclass that `settings.load` reads,
+    and `create(settings) -> Service`, which opens nothing: a process runs the service.
+
+    `background` are loops that run until cancelled. `drain` runs first at shutdown, to end open
+    streams; `close` runs last. `checks` report what the service depends on; `vital` names the loops
+    and checks without which `intake` is closed; `measures` are taken periodically. Only the auth
+    service has `revocations`: the ended sessions, which its process shares.
     """
 
     name: str
@@ -111,7 +112,7 @@ class Service:
     revocations: Revocations | None = None
 
     def loops(self) -> list[Loop]:
-        """With a name each; one that is only a function says nothing of its success."""
+        """`background`, each with a name; a plain function does not report success."""
         return [
             part
             if isinstance(part, Loop)
@@ -135,7 +136,7 @@ class Process:
         self._services = services
         self._settings = settings
         self._bus: Bus = bus or EmbeddedBus()
-        # Two processes with one name would both own every lease.
+        # Two processes of one name would both own every lease.
         self._name = settings.instance or f"{socket.gethostname()}:{settings.port}"
         self._relays = [Relay(s.name, s.database, self._bus, self._name) for s in services]
         self._loops = Loops(silent_seconds_max=settings.loop_silent_seconds_max)
@@ -146,14 +147,15 @@ class Process:
             vital=[part for s in services for part in s.vital],
             intakes=[s.intake for s in services],
         )
-        self._stopping = False
-        self._is_starting = False
-        self._hurry = asyncio.Event()
+        self._readiness = Readiness(
+            {s.name: (s.database, s.migrations) for s in services}, self._health, self._bus
+        )
+        self._stop_now = asyncio.Event()
         self._auth = HttpClient(settings.auth_url, ANSWER_SECONDS_MAX)
         self._revocations = revocations or Revocations()
         self._revocations.listen_to(list_over_http(self._auth))
         verifier = Verifier(
-            jwks_over_http(f"{settings.auth_url}/api/auth/.well-known/jwks.json"),
+            jwks_over_http(self._auth),
             self._revocations,
         )
         self._apps: dict[str, ASGIApp] = {
@@ -169,13 +171,16 @@ class Process:
             for s in services
         }
         self._pages = ObservedApp(pages, "web") if pages else None
-        door = Litestar(
-            [self._live(), self._ready(), _metrics(is_public=bool(services and pages))],
+        own = Litestar(
+            [
+                *health_routes(self._readiness),
+                metrics_route(is_public=bool(services and pages)),
+            ],
             exception_handlers=EXCEPTION_HANDLERS,
             openapi_config=None,
             logging_config=None,
         )
-        self._door = ObservedApp(door, "process", settings.request_seconds_max)
+        self._own = ObservedApp(own, "process", settings.request_seconds_max)
         self._guard = guarded(
             self,
             settings,
@@ -185,26 +190,26 @@ class Process:
         )
 
     async def run(self, prepare: Background, on_ready: Callable[[], None]) -> None:
-        """Serve until SIGTERM or SIGINT, then finish or hand back everything.
+        """Serve until SIGTERM or SIGINT, then finish requests and release leases.
 
-        SIGTERM drains first, SIGINT does not. `prepare` runs on migrated databases; until it is
-        done, which may wait for the database for long, everybody gets 503. Raises OSError when the
-        port is taken.
+        SIGTERM drains first, SIGINT does not. `prepare` runs on migrated databases. Until it is
+        done, which takes long while a database is away, all requests get 503. Raises OSError when
+        the port is taken.
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
-        loop.add_signal_handler(signal.SIGINT, self._stop_at_once, stop)
+        loop.add_signal_handler(signal.SIGINT, self._on_interrupt, stop)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._close)
             stopping = asyncio.create_task(stop.wait())
-            self._is_starting = True
+            self._readiness.is_starting = True
             server = self._server()
             serving = asyncio.create_task(server.serve(), name="http server")
             stack.push_async_callback(self._stop_serving, server, serving)
             if not await _unless(stopping, self._start(prepare)):
                 return
-            self._is_starting = False
+            self._readiness.is_starting = False
             gc_tuning.collect_seldom()
             if await _unless(stopping, self._until_listening(serving)):
                 on_ready()
@@ -215,17 +220,18 @@ class Process:
             log.info("process.stopping")
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """ASGI: /api/<service>/… to its service, /health and /metrics here, the rest to pages."""
+        """ASGI: /api/<service>/… to its service, /health and /metrics to our own app, all else to
+        the pages."""
         _, first, second, *_ = [*scope["path"].split("/", 3), "", ""]  # "*" has none
-        app: ASGIApp | None = self._door
+        app: ASGIApp | None = self._own
         if first == "api":
             app = self._apps.get(second)
         elif first not in {"health", "metrics"}:
             app = self._pages
-        if self._is_starting and app is not self._door:
+        if self._readiness.is_starting and app is not self._own:
             starting = Starting(retry_after_seconds=STARTING_RETRY_SECONDS)
             return refusals.respond(starting, send, is_for_people=app is self._pages)
-        return (app or self._door)(scope, receive, send)
+        return (app or self._own)(scope, receive, send)
 
     async def _start(self, prepare: Background) -> None:
         for service in self._services:
@@ -240,7 +246,7 @@ class Process:
         self._bus.loops.silent_seconds_max = self._settings.loop_silent_seconds_max
         await self._bus.start()
         await prepare()
-        await self._tell()
+        await self._publish()
         self._loops.start(Loop("revocations", self._revocations.run))
         self._loops.start(*(Loop(relay.name, relay.run) for relay in self._relays))
         self._loops.start(*(loop for service in self._services for loop in service.loops()))
@@ -251,16 +257,16 @@ class Process:
         collector = Collector([*measures, *self._bus.measures()])
         self._loops.start(Loop("metrics", collector.run, MEASURE_SECONDS))
 
-    async def _tell(self) -> None:
-        """Ready means that the others know what was prepared; or will, when the bus is there."""
+    async def _publish(self) -> None:
+        """A ready process has published the events of `prepare`, unless the bus is away."""
         for relay in self._relays:
             try:
                 await relay.drain()
-            except Exception as error:  # noqa: BLE001 the relay's own loop tries again
+            except Exception as error:  # noqa: BLE001 the relay's own loop retries
                 log.warning("start.untold", reason=repr(error))
 
     async def _until_listening(self, serving: asyncio.Task[None]) -> None:
-        """Granian binds in its own time; ready means that a connection is taken."""
+        """Returns when the server accepts a connection, which Granian does not report."""
         while not serving.done():
             try:
                 _, writer = await asyncio.open_connection(self._settings.host, self._settings.port)
@@ -274,20 +280,20 @@ class Process:
         """Raises OSError for a taken port."""
         return http_server(self._guard, self._settings)
 
-    def _stop_at_once(self, stop: asyncio.Event) -> None:
-        self._hurry.set()
+    def _on_interrupt(self, stop: asyncio.Event) -> None:
+        self._stop_now.set()
         stop.set()
 
     async def _stop_serving(self, server: HttpServer, serving: asyncio.Task[None]) -> None:
-        """Answer what was accepted; a client that never ends cannot hold us for ever."""
-        self._stopping = True
-        if self._is_starting:  # nobody is served who would have to be sent elsewhere
-            self._hurry.set()
+        """Finish accepted requests, for SERVING_SECONDS_MAX at most."""
+        self._readiness.is_stopping = True
+        if self._readiness.is_starting:  # no client has to move to another process
+            self._stop_now.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds):
-                await self._hurry.wait()
+                await self._stop_now.wait()
         for hook in [hook for service in self._services for hook in service.drain]:
-            await _quietly(hook)
+            await _close_part(hook)
         server.stop()
         _, unfinished = await asyncio.wait({serving}, timeout=SERVING_SECONDS_MAX)
         for task in unfinished:
@@ -297,72 +303,17 @@ class Process:
         has_run = bool(self._loops.loops)
         await self._loops.close()
         for hook in [hook for service in self._services for hook in service.close]:
-            await _quietly(hook)
-        await _quietly(self._auth.close)
+            await _close_part(hook)
+        await _close_part(self._auth.close)
         if has_run:
-            await asyncio.gather(*(_quietly(relay.drain) for relay in self._relays))
-            await asyncio.gather(*(_quietly(relay.close) for relay in self._relays))
-        await _quietly(self._bus.close)
-        await asyncio.gather(*(_quietly(service.database.close) for service in self._services))
-
-    async def _troubles(self) -> dict[str, str]:
-        """What stops us from selling right now, by part."""
-        if self._stopping or self._is_starting:
-            return {"process": "stopping" if self._stopping else "starting"}
-        checks = await asyncio.gather(*(self._database_trouble(s) for s in self._services))
-        troubles = zip((s.name for s in self._services), checks, strict=True)
-        return {part: trouble for part, trouble in troubles if trouble}
-
-    async def _database_trouble(self, service: Service) -> str | None:
-        try:
-            async with asyncio.timeout(READY_CHECK_SECONDS):
-                await service.database.ping()
-                if await migrate.is_current(service.database, service.migrations):
-                    return None
-                return "its database is not migrated"
-        except Exception as error:  # noqa: BLE001 whatever it is, it is the answer
-            return f"its database does not answer: {type(error).__name__}"
-
-    def _live(self) -> ControllerRouterHandler:
-        @get("/health/live")
-        async def live() -> dict[str, str]:
-            """The process runs its loop."""
-            return {"status": "live"}
-
-        return live
-
-    def _ready(self) -> ControllerRouterHandler:
-        @get("/health/ready")
-        async def ready() -> Response[dict[str, Any]]:
-            """Databases and migrations are there, and what is begun will be finished.
-
-            A bus that is away is told, and at first no reason to send customers elsewhere: no
-            other process has a better one, and events wait in the outbox. When they have waited
-            for too long, the loops that bring them stop what depends on them.
-            """
-            troubles = await self._troubles() | self._health.closed
-            waiting = {"bus": trouble} if (trouble := self._bus.trouble()) else {}
-            waiting |= self._health.degraded
-            status = "not ready" if troubles else "degraded" if waiting else "ready"
-            body = {"status": status, "troubles": waiting | troubles}
-            return Response(body, status_code=503 if troubles else 200)
-
-        return ready
-
-
-def _metrics(*, is_public: bool) -> ControllerRouterHandler:
-    @get("/metrics")
-    async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Prometheus text format; a public door tells it on its own machine only."""
-        if is_public and not is_from_here(request):
-            raise NotFoundException
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-    return metrics
+            await asyncio.gather(*(_close_part(relay.drain) for relay in self._relays))
+            await asyncio.gather(*(_close_part(relay.close) for relay in self._relays))
+        await _close_part(self._bus.close)
+        await asyncio.gather(*(_close_part(service.database.close) for service in self._services))
 
 
 async def _unless(stopping: asyncio.Task[Any], work: Coroutine[Any, Any, None]) -> bool:
-    """Do `work` to its end, unless told to stop first. False: it was broken off."""
+    """Run `work` to its end, unless `stopping` ends first. False: it was cancelled."""
     task = asyncio.create_task(work)
     await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
@@ -373,10 +324,10 @@ async def _unless(stopping: asyncio.Task[Any], work: Coroutine[Any, Any, None]) 
     return False
 
 
-async def _quietly(hook: Callable[[], Awaitable[object]]) -> None:
-    """Shutdown goes on whatever one part says."""
+async def _close_part(hook: Callable[[], Awaitable[object]]) -> None:
+    """Logs an error of `hook`, so that shutdown goes on."""
     try:
         async with asyncio.timeout(SHUTDOWN_PART_SECONDS_MAX):
             await hook()
-    except Exception as error:  # noqa: BLE001 noted, and the next part gets its turn
+    except Exception as error:  # noqa: BLE001 logged; the next part closes
         log.warning("shutdown.trouble", part=repr(hook), error=repr(error))

@@ -31,12 +31,12 @@ def audit_command(data: Path, *, settled: bool, as_json: bool) -> None:
     all are passed. 1: a promise is broken. 3: none is, but a check could not be made. 2: the books
     cannot be read at all.
     """
-    from cinesync import bootstrap  # noqa: PLC0415
+    from cinesync import operations  # noqa: PLC0415
     from cinesync.audit.runner import audit  # noqa: PLC0415
 
     with shop_settings(data) as settings, readable_books(), _watching() as watch:
         look = partial(audit, settled=settled, say=say, watch=watch)
-        report = asyncio.run(bootstrap.with_books(settings, look))
+        report = asyncio.run(operations.with_audit_sources(settings, look))
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))
     else:

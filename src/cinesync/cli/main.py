@@ -188,7 +188,7 @@ def import_movies_command(
     Each batch is all or nothing; importing a file again changes nothing. Exit code 1 when records
     were refused.
     """
-    from cinesync import bootstrap  # noqa: PLC0415
+    from cinesync import operations  # noqa: PLC0415
     from cinesync.movies.importing.importer import ImportReport, import_movies  # noqa: PLC0415
     from cinesync.movies.importing.record_reader import BrokenFile  # noqa: PLC0415
     from cinesync.movies.text import Misread  # noqa: PLC0415
@@ -202,7 +202,7 @@ def import_movies_command(
         )
         try:
             asyncio.run(
-                bootstrap.with_service(
+                operations.with_service(
                     "movies",
                     settings,
                     lambda db: import_movies(
@@ -238,20 +238,20 @@ def seed_command(data: Path) -> None:
 
     The accounts of the shop's demo are made too, where it has some (DEMO_ACCOUNTS).
     """
-    from cinesync import bootstrap  # noqa: PLC0415
+    from cinesync import operations  # noqa: PLC0415
 
     with shop_settings(data) as settings:
-        click.echo(asyncio.run(bootstrap.seed(settings)))
+        click.echo(asyncio.run(operations.seed(settings)))
 
 
 @main.command("migrate")
 @data_option
 def migrate_command(data: Path) -> None:
     """Bring every service's database to the newest revision, creating what is missing."""
-    from cinesync import bootstrap  # noqa: PLC0415
+    from cinesync import operations  # noqa: PLC0415
 
     with shop_settings(data) as settings:
-        for line in asyncio.run(bootstrap.migrate_all(settings)):
+        for line in asyncio.run(operations.migrate_all(settings)):
             click.echo(line)
 
 
@@ -292,35 +292,35 @@ def queues_show_command(event_id: UUID, data: Path) -> None:
 @data_option
 def queues_replay_command(event_id: UUID | None, data: Path, *, replay_all: bool) -> None:
     """Send a dead letter to its consumer again, or --all. Doubles have no effect."""
-    from cinesync import bootstrap  # noqa: PLC0415
+    from cinesync import operations  # noqa: PLC0415
 
     if (event_id is None) != replay_all:
         raise Refused("Name one EVENT_ID, or say --all.")
     with shop_settings(data) as settings:
-        replayed = asyncio.run(bootstrap.replay(settings, [event_id] if event_id else None))
+        replayed = asyncio.run(operations.replay(settings, [event_id] if event_id else None))
     if event_id and not replayed:
         raise Refused(f"No dead letter has the event id {event_id}; `cinesync queues dead` lists.")
     click.echo(f"{replayed} sent round again")
 
 
 def _dead_letters(data: Path) -> "list[DeadLetter]":
-    from cinesync import bootstrap  # noqa: PLC0415
+    from cinesync import operations  # noqa: PLC0415
 
     with shop_settings(data) as settings:
-        return asyncio.run(bootstrap.dead_letters(settings))
+        return asyncio.run(operations.dead_letters(settings))
 
 
 @main.command("settings")
 @click.option("--example", is_flag=True, help="Print a .env file with every variable.")
 def settings_command(*, example: bool) -> None:
     """List every environment variable that the processes read."""
-    from cinesync import bootstrap  # noqa: PLC0415
+    from cinesync import operations  # noqa: PLC0415
 
     if example:
-        click.echo(bootstrap.env_example(), nl=False)
+        click.echo(operations.env_example(), nl=False)
         return
     table = Table("Variable", "Kind", "Default", "Meaning", box=None, header_style="bold")
-    for part, docs in bootstrap.all_settings().items():
+    for part, docs in operations.all_settings().items():
         table.add_row(f"[bold]{part}[/bold]")
         for doc in docs:
             table.add_row(f"  {doc.name}", doc.kind, doc.default, doc.doc)

@@ -116,7 +116,7 @@ def reset_command(email: str, data: Path, *, generate: bool) -> None:
 
 def _run(data: Path, work: "Callable[[Database, str], Awaitable[T]]") -> T:
     """On the accounts of the shop in `data`; what is refused is one line."""
-    from cinesync import bootstrap  # noqa: PLC0415
+    from cinesync import operations  # noqa: PLC0415
     from cinesync.auth.app import shop_name  # noqa: PLC0415
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.chassis.problems import Problem  # noqa: PLC0415
@@ -128,7 +128,7 @@ def _run(data: Path, work: "Callable[[Database, str], Awaitable[T]]") -> T:
 
     with shop_settings(data) as settings:
         try:
-            return asyncio.run(bootstrap.with_service("auth", settings, bound(settings)))
+            return asyncio.run(operations.with_service("auth", settings, bound(settings)))
         except Problem as problem:
             raise Refused(problem.detail or problem.title()) from problem
 

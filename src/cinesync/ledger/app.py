@@ -1,11 +1,9 @@
 """Settings and wiring of the ledger service."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cinesync.chassis import settings as chassis_settings
 from cinesync.chassis.background import Loop
 from cinesync.chassis.database import open_database
 from cinesync.chassis.process import Service
@@ -27,9 +25,8 @@ class Settings:
     ledger_home: Annotated[str, "the folder client-ledger that `cinesync ledger init` made"]
 
 
-def build(environ: Mapping[str, str]) -> Service:
+def create(settings: Settings) -> Service:
     """The ledger service. Raises NoHome."""
-    settings = chassis_settings.load(Settings, environ)
     db = open_database(settings.database_url, application="cinesync ledger", serialize_writes=True)
     place = home.load(Path(settings.ledger_home))
     client = LedgerClient(place)

@@ -1,10 +1,8 @@
 """Settings and wiring of the movies service."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from cinesync.chassis import settings
 from cinesync.chassis.database import open_database
 from cinesync.chassis.http.audit_log_api import audit_log_route
 from cinesync.chassis.http.client import HttpClient
@@ -24,11 +22,10 @@ class Settings:
     ] = ""
 
 
-def build(environ: Mapping[str, str]) -> Service:
+def create(settings: Settings) -> Service:
     """The service, not started."""
-    wanted = settings.load(Settings, environ)
-    db = open_database(wanted.database_url, application="cinesync-movies")
-    booking = HttpClient(wanted.booking_url, TIMEOUT_SECONDS) if wanted.booking_url else None
+    db = open_database(settings.database_url, application="cinesync-movies")
+    booking = HttpClient(settings.booking_url, TIMEOUT_SECONDS) if settings.booking_url else None
     left = SeatsLeft(booking)
     return Service(
         name="movies",

@@ -1,6 +1,5 @@
 """Settings and wiring of the payment service."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -134,9 +133,8 @@ class Settings:
         )
 
 
-def build(environ: Mapping[str, str]) -> Service:
+def create(settings: Settings) -> Service:
     """The payment service."""
-    settings = chassis_settings.load(Settings, environ)
     db = open_database(settings.database_url, application="cinesync payment")
     holds = HoldClient(HttpClient(settings.booking_url, settings.booking_timeout_seconds))
     gateways = build_gateways(settings)

@@ -4,16 +4,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 from typing import Protocol
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener
+
+import httpx
 
 CHECK_SECONDS = 5.0
 ANSWER_SECONDS_MAX = 10.0
 UNANSWERED_MAX = 4  # one after the other: a minute, for which no overload keeps a loop busy
-
-_direct = build_opener(ProxyHandler({}))
 
 
 class Watchable(Protocol):
@@ -72,9 +69,7 @@ def _hangs(process: Watchable, unanswered: Counter[int]) -> bool:
 def _answers(url: str) -> bool:
     """Whatever it says: its loop runs."""
     try:
-        with _direct.open(url, timeout=ANSWER_SECONDS_MAX):
-            return True
-    except HTTPError:
-        return True
-    except (OSError, HTTPException):
+        httpx.get(url, timeout=ANSWER_SECONDS_MAX, trust_env=False)
+    except httpx.TransportError:
         return False
+    return True

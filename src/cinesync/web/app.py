@@ -1,6 +1,6 @@
 """Settings and wiring of the storefront."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,17 +33,15 @@ class Settings:
     web_trusted_proxies: Annotated[int, "Proxies whose X-Forwarded-* headers are believed."] = 0
 
 
-def build(environ: Mapping[str, str], revocations: Revocations | None = None) -> Flask:
-    """The storefront as a WSGI application; `revocations` is its process's."""
-    return create_app(settings.load(Settings, environ), revocations=revocations)
-
-
-def create_app(
+def create(
     wanted: Settings,
     transport: httpx.BaseTransport | None = None,
     revocations: Revocations | None = None,
 ) -> Flask:
-    """`transport` stands in for the network in tests."""
+    """The storefront as a WSGI application; `revocations` is its process's.
+
+    Tests pass a `transport` that replaces the network.
+    """
     app = Flask("cinesync.web")
     app.config.update(
         SECRET_KEY=wanted.secret_key,

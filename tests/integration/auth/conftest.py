@@ -10,7 +10,7 @@ import pytest
 from litestar import Router
 from sqlalchemy import text
 
-from cinesync.auth.app import build
+from cinesync.auth.app import Settings, create
 from cinesync.auth.authenticator import Desk
 from cinesync.auth.cleanup import Upkeep
 from cinesync.auth.signing_keys import KeyRing
@@ -18,6 +18,7 @@ from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.process import Service
+from cinesync.chassis.settings import load
 from tests.conftest import MakeDatabase
 
 SECRET = "a secret that only the tests know of"
@@ -119,7 +120,7 @@ async def open_auth(make_database: MakeDatabase) -> AsyncIterator[OpenAuth]:
         async def make(*, beside: Auth | None = None, peer: str = "192.0.2.7", **env: str) -> Auth:
             db = beside.db if beside else await make_database("auth")
             url = db.engine.url.render_as_string(hide_password=False)
-            service = build({**CHEAP, "DATABASE_URL": url, **env})
+            service = create(load(Settings, {**CHEAP, "DATABASE_URL": url, **env}))
             auth = _wire(service, peer)
             stack.push_async_callback(service.database.close)
             for hook in service.close:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from cinesync.auth import cleanup
-from cinesync.auth.app import Settings, build
-from cinesync.chassis.settings import SettingsError, describe
+from cinesync.auth.app import Settings, create
+from cinesync.chassis.settings import SettingsError, describe, load
 from tests.integration.auth.conftest import SECRET, Auth
 
 
@@ -19,7 +19,7 @@ def test_settings_out_of_range_are_named_all_at_once() -> None:
         "TRUSTED_PROXIES": "nonsense",
     }
     with pytest.raises(SettingsError) as caught:
-        build(environ)
+        create(load(Settings, environ))
     for name in ("KEY_DAYS", "ACCESS_SECONDS", "TRUSTED_PROXIES"):
         assert name in str(caught.value)
 
@@ -27,7 +27,7 @@ def test_settings_out_of_range_are_named_all_at_once() -> None:
 def test_every_setting_is_explained_and_none_is_shown() -> None:
     assert all(doc.doc for doc in describe(Settings))
     environ = {"DATABASE_URL": "postgresql://u:hidden@localhost/auth", "SECRET_KEY": SECRET}
-    shown = repr(build(environ))
+    shown = repr(create(load(Settings, environ)))
     assert SECRET not in shown
     assert "hidden" not in shown
 

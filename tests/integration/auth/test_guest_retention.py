@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from cinesync.auth import guest_retention
-from cinesync.auth.app import build
+from cinesync.auth.app import Settings, create
 from cinesync.auth.guest_retention import GuestRetention
 from cinesync.booking.context import Shop
 from cinesync.booking.model import Terms
@@ -18,7 +18,7 @@ from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
-from cinesync.chassis.settings import SettingsError
+from cinesync.chassis.settings import SettingsError, load
 from tests.integration.auth.conftest import SECRET, Auth
 from tests.integration.booking.conftest import migrated, office  # noqa: F401 fixtures
 from tests.support.booking import CLIENTS, BoxOffice, scheduled
@@ -151,7 +151,7 @@ async def test_the_upkeep_deletes_guests_when_it_knows_whom_to_ask(auth: Auth) -
         ({"BOOKING_URL": ""}, False),
         ({"GUEST_RETENTION_DAYS": "0"}, False),
     ):
-        service = build(environ | changes)
+        service = create(load(Settings, environ | changes))
         upkeep = next(loop for loop in service.loops() if loop.name == "auth.upkeep")
         assert (upkeep.run.__self__._guests is not None) == is_there  # type: ignore[attr-defined]
         for close in service.close:
@@ -162,4 +162,4 @@ async def test_the_upkeep_deletes_guests_when_it_knows_whom_to_ask(auth: Auth) -
 def test_guests_who_still_buy_cannot_be_old_enough() -> None:
     environ = {"DATABASE_URL": "postgresql://localhost/x", "SECRET_KEY": SECRET}
     with pytest.raises(SettingsError, match="GUEST_RETENTION_DAYS"):
-        build(environ | {"GUEST_RETENTION_DAYS": "1", "GUEST_SECONDS": "86400"})
+        create(load(Settings, environ | {"GUEST_RETENTION_DAYS": "1", "GUEST_SECONDS": "86400"}))

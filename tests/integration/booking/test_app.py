@@ -9,7 +9,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from cinesync.booking import app
 from cinesync.booking.tickets import TicketSigner
-from cinesync.chassis.settings import SettingsError
+from cinesync.chassis.settings import SettingsError, load
 from cinesync.contracts import CONSUMERS
 from tests.integration.auth.conftest import SECRET
 from tests.support.booking import BoxOffice, scheduled
@@ -55,7 +55,7 @@ async def test_the_service_is_wired_from_its_settings(office: BoxOffice) -> None
         "EARLIER_SECRET_KEYS": "an older secret of ours,the oldest secret of all",
         "HOLD_SECONDS": "60",
     }
-    service = app.build(environ)
+    service = app.create(load(app.Settings, environ))
     try:
         assert service.name == "booking"
         assert set(service.handlers) == {
@@ -68,7 +68,7 @@ async def test_the_service_is_wired_from_its_settings(office: BoxOffice) -> None
 
 def test_missing_settings_are_named() -> None:
     with pytest.raises(SettingsError, match=r"DATABASE_URL.*SECRET_KEY"):
-        app.build({})
+        app.create(load(app.Settings, {}))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_missing_settings_are_named() -> None:
 def test_a_limit_that_would_sell_nothing_is_refused_at_start(name: str, value: str) -> None:
     environ = {"DATABASE_URL": "postgresql://localhost/x", "SECRET_KEY": SECRET, name: value}
     with pytest.raises(SettingsError, match=name):
-        app.build(environ)
+        app.create(load(app.Settings, environ))
 
 
 async def test_the_sweep_goes_on_by_itself(

@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import text
 
 from cinesync.chassis import clock
-from cinesync.chassis import process as service
+from cinesync.chassis import process as process_module
 from cinesync.chassis.database import Database, Transaction, lease, open_database
+from cinesync.chassis.http import health_api
 from cinesync.chassis.messaging.bus import EmbeddedBus
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.process import Process, ProcessSettings, Service
@@ -127,7 +128,7 @@ async def test_a_database_that_is_not_migrated_is_not_ready(house: Inside, db: D
 async def test_a_database_that_is_away_is_not_ready_but_the_process_lives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(service, "READY_CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(health_api, "READY_CHECK_SECONDS", 0.2)
     house = inside(open_database("postgresql://nobody@/nothing?host=/no/such/folder"))
     status, troubles = await house.troubles()
     assert status == 503
@@ -344,7 +345,7 @@ async def test_a_server_that_ends_by_itself_is_an_error(
     built, _ = build(open_database(db.url), "inside")
     process = Process([built], ProcessSettings(port=free_port()))
     monkeypatch.setattr(process, "_server", Broken)
-    with pytest.raises(service.ServerEnded):
+    with pytest.raises(process_module.ServerEnded):
         await process.run(nothing, lambda: None)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.chassis.settings import SettingsError
+from cinesync.chassis.settings import SettingsError, load
 from cinesync.ledger import app
 from cinesync.ledger.event_handlers import HANDLERS
 from cinesync.supervisor import infrastructure
@@ -16,7 +16,7 @@ ENVIRON = {"DATABASE_URL": "postgresql://nobody@localhost/none"}
 async def test_the_service_is_built_from_its_settings(tmp_path: Path) -> None:
     provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
     place = str(provisioning.client_home(tmp_path))
-    service = app.build(ENVIRON | {"LEDGER_HOME": place})
+    service = app.create(load(app.Settings, ENVIRON | {"LEDGER_HOME": place}))
     assert (service.name, service.handlers) == ("ledger", HANDLERS)
     assert len(service.background) == 2
     await service.database.close()
@@ -38,4 +38,4 @@ def test_up_runs_every_validator_whose_home_is_there(tmp_path: Path) -> None:
 
 def test_without_a_home_there_is_no_service() -> None:
     with pytest.raises(SettingsError, match="LEDGER_HOME"):
-        app.build(ENVIRON)
+        app.create(load(app.Settings, ENVIRON))

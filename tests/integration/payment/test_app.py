@@ -21,7 +21,7 @@ STRIPE = {
 
 
 async def test_the_service_is_built_from_its_settings() -> None:
-    service = app.build(ENVIRON)
+    service = app.create(load(app.Settings, ENVIRON))
     assert (service.name, service.handlers) == ("payment", HANDLERS)
     assert [loop.name for loop in service.loops()] == [
         "payment.sweep.sandbox",
@@ -37,7 +37,7 @@ async def test_with_a_real_provider_there_is_no_sandbox() -> None:
     environ = ENVIRON | STRIPE
     assert set(app.build_gateways(load(app.Settings, ENVIRON))) == {"sandbox"}
     assert set(app.build_gateways(load(app.Settings, environ))) == {"stripe"}
-    service = app.build(environ)
+    service = app.create(load(app.Settings, environ))
     assert len(service.background) == 3
     for hook in service.close:
         await hook()
@@ -62,10 +62,10 @@ async def test_with_a_real_provider_there_is_no_sandbox() -> None:
 def test_a_provider_without_a_true_secret_is_refused(wrong: dict[str, str], what: str) -> None:
     """Whoever can guess it makes notices of payments that never were."""
     with pytest.raises(SettingsError, match=what) as caught:
-        app.build(ENVIRON | STRIPE | wrong)
+        app.create(load(app.Settings, ENVIRON | STRIPE | wrong))
     assert not any(value and value in str(caught.value) for value in wrong.values() if value != "x")
 
 
 def test_a_provider_slower_than_our_patience_is_refused() -> None:
     with pytest.raises(SettingsError, match="PROVIDER_TIMEOUT_SECONDS"):
-        app.build(ENVIRON | {"PROVIDER_TIMEOUT_SECONDS": "12"})
+        app.create(load(app.Settings, ENVIRON | {"PROVIDER_TIMEOUT_SECONDS": "12"}))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from cinesync.web.app import Settings, create_app
+from cinesync.web.app import Settings, create
 from tests.support.fake_apis import api as fake_api
 from tests.support.fake_apis import ledger as fake_ledger
 from tests.support.fake_apis import world as fake_world
@@ -26,7 +26,7 @@ def serve(port: int, ledger: Ledger | None = None) -> BaseWSGIServer:
     world.bank_answers = True
     world.bank_url = f"http://127.0.0.1:{server.port}/api/bank"
     api = fake_api.build(world, ledger or fake_ledger.a_ledger())
-    web = create_app(Settings(f"http://127.0.0.1:{server.port}", "a secret of tests"))
+    web = create(Settings(f"http://127.0.0.1:{server.port}", "a secret of tests"))
     server.app = _by_path(api, web)
     return server
 

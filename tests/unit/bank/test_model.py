@@ -37,11 +37,6 @@ def test_an_unknown_card_is_refused() -> None:
         model.behaviour_of("tok_down")
 
 
-def test_webhook_retries_wait_longer_each_time_up_to_a_minute() -> None:
-    waits = [model.retry_seconds(attempts, 0.5) for attempts in (0, 1, 2, 10, 10_000)]
-    assert waits == [0.5, 1.0, 2.0, 60.0, 60.0]
-
-
 def test_the_signature_covers_time_and_body() -> None:
     signatures = {
         model.sign("s", 1, b"body"),

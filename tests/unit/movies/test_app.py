@@ -2,13 +2,13 @@
 
 import pytest
 
-from cinesync.chassis.settings import SettingsError
+from cinesync.chassis.settings import SettingsError, load
 from cinesync.contracts import CONSUMERS
-from cinesync.movies.app import build
+from cinesync.movies.app import Settings, create
 
 
 async def test_the_service_is_built_from_its_settings() -> None:
-    service = build({"DATABASE_URL": "postgresql://localhost:1/movies"})
+    service = create(load(Settings, {"DATABASE_URL": "postgresql://localhost:1/movies"}))
     assert service.name == "movies"
     assert service.handlers.keys() == {
         kind for kind, names in CONSUMERS.items() if "movies" in names
@@ -18,4 +18,4 @@ async def test_the_service_is_built_from_its_settings() -> None:
 
 def test_without_a_database_there_is_no_service() -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL"):
-        build({})
+        create(load(Settings, {}))

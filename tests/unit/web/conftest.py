@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from cinesync.web.app import Settings, create_app
+from cinesync.web.app import Settings, create
 from tests.support.fake_apis import api
 from tests.support.fake_apis import ledger as fake_ledger
 from tests.support.fake_apis import world as fake_world
@@ -33,7 +33,7 @@ def switch() -> Switch:
 @pytest.fixture(scope="session")
 def storefront(switch: Switch) -> Flask:
     """One for all tests: compiling the templates is what takes time."""
-    return create_app(Settings("http://api.test", "a secret of tests"), switch)
+    return create(Settings("http://api.test", "a secret of tests"), switch)
 
 
 @pytest.fixture

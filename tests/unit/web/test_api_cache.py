@@ -8,7 +8,7 @@ import pytest
 from cinesync.chassis import clock
 from cinesync.web import api_cache
 from cinesync.web.api_cache import Answers
-from cinesync.web.app import Settings, create_app
+from cinesync.web.app import Settings, create
 from tests.support.fake_apis import api
 from tests.support.fake_apis.world import SHOW, World
 
@@ -97,7 +97,7 @@ def test_what_needs_a_token_is_never_shared(world: World) -> None:
     """Even if an API said by mistake that everything may be."""
     world.headers = {"Cache-Control": "public, max-age=60", "ETag": '"1"'}
     with httpx.WSGITransport(api.build(world)) as transport:
-        app = create_app(Settings("http://api.test", "a secret of tests"), transport)
+        app = create(Settings("http://api.test", "a secret of tests"), transport)
         app.config["WTF_CSRF_ENABLED"] = False
         ada, bob = app.test_client(), app.test_client()
         ada.post("/guest", data={"email": "ada@example.org"})

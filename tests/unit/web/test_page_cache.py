@@ -10,7 +10,7 @@ from flask import Flask, session
 from flask.testing import FlaskClient
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from cinesync.bootstrap import as_asgi
+from cinesync.bootstrap import pages_as_asgi
 from cinesync.web import page_cache
 from cinesync.web.page_cache import Front
 from tests.support.fake_apis.world import EMAIL, MOVIE, PASSWORD, SHOW, THEATER, World
@@ -24,7 +24,7 @@ NewVisitor = Callable[[], httpx.AsyncClient]
 @pytest.fixture
 async def new_visitor(app: Flask) -> AsyncIterator[NewVisitor]:
     """Another browser each, at one storefront as it is served."""
-    transport = httpx.ASGITransport(as_asgi(app))  # type: ignore[arg-type]  # the same, in other words
+    transport = httpx.ASGITransport(pages_as_asgi(app))  # type: ignore[arg-type]  # the same, in other words
     browsers: list[httpx.AsyncClient] = []
 
     def open_one() -> httpx.AsyncClient:

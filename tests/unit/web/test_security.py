@@ -5,9 +5,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from cinesync.chassis.settings import SettingsError
+from cinesync.chassis.settings import SettingsError, load
 from cinesync.web import formats
-from cinesync.web.app import Settings, build, create_app
+from cinesync.web.app import Settings, create
 from cinesync.web.security import safe_path
 from tests.support.fake_apis import api
 from tests.support.fake_apis import world as fake_world
@@ -60,7 +60,7 @@ def test_a_proxys_word_counts_only_when_it_is_trusted(world: World) -> None:
     said = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"}
     with httpx.WSGITransport(api.build(world)) as transport:
         for count in (0, 1):
-            app = create_app(Settings("http://api.test", "secret", count), transport)
+            app = create(Settings("http://api.test", "secret", count), transport)
             answer = app.test_client().get("/", headers=said)
             assert ("Strict-Transport-Security" in answer.headers) == bool(count)
     first, *_, last = (one["headers"]["X-Forwarded-For"] for one in world.requests)
@@ -151,7 +151,7 @@ def test_an_answer_that_is_no_problem_document_is_a_page(visitor: FlaskClient) -
         return httpx.Response(504, text="<h1>gateway timeout</h1>")
 
     wanted = Settings("http://api.test", "secret")
-    page = create_app(wanted, httpx.MockTransport(proxy)).test_client().get("/")
+    page = create(wanted, httpx.MockTransport(proxy)).test_client().get("/")
     assert page.status_code == 502
     assert "gateway timeout" not in page.text
 
@@ -197,10 +197,16 @@ def test_another_customers_booking_is_nothing_here(customer: FlaskClient, world:
 
 def test_settings_name_what_is_missing() -> None:
     with pytest.raises(SettingsError, match="API_URL") as missing:
-        build({})
+        create(load(Settings, {}))
     assert "SECRET_KEY" in str(missing.value)
-    app = build(
-        {"API_URL": "http://127.0.0.1:1", "SECRET_KEY": "a secret that is as long as it has to be"}
+    app = create(
+        load(
+            Settings,
+            {
+                "API_URL": "http://127.0.0.1:1",
+                "SECRET_KEY": "a secret that is as long as it has to be",
+            },
+        )
     )
     assert app.test_client().get("/sign-in").status_code == 200
 

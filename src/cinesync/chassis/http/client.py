@@ -1,4 +1,4 @@
-"""Calls to another service or provider: JSON over HTTP on kept connections (aiohttp, ADR 10)."""
+"""Calls to another service or provider: JSON over persistent HTTP connections (aiohttp, ADR 10)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ JSON_HEADERS = {"content-type": "application/json"}
 
 
 class NoResponse(Exception):
-    """No answer: what was asked for may or may not have happened."""
+    """No response came: the request may or may not have taken effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What a peer said."""
+    """The response of the other side."""
 
     status: int
     body: bytes
@@ -34,7 +34,7 @@ class HttpResponse:
 
 
 class HttpClient:
-    """One address, with what each request to it carries."""
+    """A client of one base address, with the headers of every request to it."""
 
     def __init__(
         self, url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
@@ -51,14 +51,15 @@ class HttpClient:
         path: str,
         *,
         body: Any = None,
+        content: bytes | None = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> HttpResponse:
-        """One request; `body` is anything that msgspec encodes. Raises NoResponse.
+        """One request; `body` is anything that msgspec encodes, `content` is JSON already.
 
-        It takes no longer than our own request has time.
+        It ends by the deadline of the request that it is made for. Raises NoResponse.
         """
-        data = None if body is None else msgspec.json.encode(body)
+        data = content if body is None else msgspec.json.encode(body)
         sent = {
             **(JSON_HEADERS if data else {}),
             **_trace(),
@@ -72,27 +73,27 @@ class HttpClient:
                 data=data,
                 params=params,
                 headers=sent,
-                timeout=self._time(),
-            ) as answer:
-                etag = answer.headers.get("ETag", "")
-                return HttpResponse(answer.status, await answer.read(), etag)
+                timeout=self._current_timeout(),
+            ) as response:
+                etag = response.headers.get("ETag", "")
+                return HttpResponse(response.status, await response.read(), etag)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise NoResponse(str(error) or type(error).__name__) from error
 
-    def _time(self) -> aiohttp.ClientTimeout:
-        """A timeout of its own only when there is little time left."""
+    def _current_timeout(self) -> aiohttp.ClientTimeout:
+        """A shorter one only when the deadline comes first."""
         left = deadline.remaining(self._seconds_max)
         if left >= self._seconds_max:
             return self._timeout
         return aiohttp.ClientTimeout(total=left)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 
     def _opened(self) -> aiohttp.ClientSession:
-        """A session belongs to the loop that runs, which wiring knows nothing of yet."""
+        """A session belongs to the running event loop, so the first call opens it."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),

@@ -6,15 +6,16 @@ import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
-import httpx
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from cinesync.chassis import clock, telemetry
+from cinesync.chassis.http.client import HttpClient, NoResponse
 from cinesync.chassis.http.security.revocations import NotHeard, Revocations
 from cinesync.chassis.ids import id_of
 from cinesync.chassis.problems import Forbidden, Unauthorized, Unavailable
@@ -25,6 +26,7 @@ ISSUER = "cinesync"
 ALGORITHM = "ES256"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 a media type, RFC 9068 section 2.1
 TOKEN_CHARS_MAX = 2_000
+JWKS_PATH = "/api/auth/.well-known/jwks.json"
 CACHE_MAX = 200_000  # some 160 MB, when so many come before their tokens expire
 JWKS_PAUSE_SECONDS = 1.0
 KEYS_SECONDS_MAX = 300.0
@@ -201,14 +203,14 @@ def session_of(token: str) -> tuple[str, int]:
         return "", 0
 
 
-def jwks_over_http(url: str) -> FetchJwks:
-    """Fetch the issuer's keys from its well-known address."""
+def jwks_over_http(auth: HttpClient) -> FetchJwks:
+    """Fetches the issuer's keys from its well-known address."""
 
     async def fetch() -> dict[str, Any]:
-        async with httpx.AsyncClient(timeout=5) as client:
-            response = await client.get(url)
-            response.raise_for_status()
-            jwks: dict[str, Any] = response.json()
-            return jwks
+        response = await auth.call("GET", JWKS_PATH)
+        if response.status != HTTPStatus.OK:
+            raise NoResponse(f"auth answered {response.status}")
+        jwks: dict[str, Any] = response.json()
+        return jwks
 
     return fetch

@@ -10,12 +10,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from cinesync.chassis import clock
+from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.chassis.http.security import access_tokens
 from cinesync.chassis.http.security.access_tokens import (
     Caller,
@@ -272,7 +272,7 @@ async def test_a_withdrawn_key_stops_working_cached_tokens_too(
 
 @pytest.mark.parametrize(
     "failure",
-    [httpx.ConnectError("away"), OSError("gone"), ValueError("no JSON"), KeyError("keys")],
+    [NoResponse("away"), OSError("gone"), ValueError("no JSON"), KeyError("keys")],
 )
 async def test_while_the_issuer_is_away_nobody_is_told_that_a_good_token_is_bad(
     failure: Exception,
@@ -293,7 +293,7 @@ async def test_known_keys_go_on_working_while_the_issuer_is_away(
     issuer = Issuer("k")
     verifier = Verifier(issuer.fetch, pause_seconds=0)
     await verifier.verify(issuer.sign("k"))
-    issuer.failure = httpx.ConnectError("away")
+    issuer.failure = NoResponse("away")
     monkeypatch.setattr(access_tokens, "KEYS_SECONDS_MAX", -1.0)
     assert (await verifier.verify(issuer.sign("k", role="staff"))).customer_id == CUSTOMER
     assert issuer.asked == 2
@@ -319,19 +319,28 @@ async def test_the_cache_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> 
     assert list(verifier._cache) == signed[1:]
 
 
-async def test_keys_come_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+class Auth(HttpClient):
+    """Answers as the auth service does, without a network."""
+
+    def __init__(self, status: int, keys: object) -> None:
+        self.response = HttpResponse(status, json.dumps({"keys": keys}).encode())
+
+    async def call(self, method: str, path: str, **_: object) -> HttpResponse:
+        """The one request there is."""
+        assert (method, path) == ("GET", "/api/auth/.well-known/jwks.json")
+        return self.response
+
+
+async def test_keys_come_over_http() -> None:
     issuer = Issuer("k")
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        assert request.url.path == "/keys"
-        return httpx.Response(200, json={"keys": [issuer.keys["k"].as_dict(private=False)]})
-
-    real = httpx.AsyncClient
-    monkeypatch.setattr(
-        httpx, "AsyncClient", lambda **kw: real(transport=httpx.MockTransport(answer), **kw)
-    )
-    verifier = Verifier(jwks_over_http("http://auth.test/keys"))
+    verifier = Verifier(jwks_over_http(Auth(200, [issuer.keys["k"].as_dict(private=False)])))
     assert (await verifier.verify(issuer.sign("k"))).customer_id == CUSTOMER
+
+
+async def test_an_error_of_the_issuer_is_no_empty_list_of_keys() -> None:
+    verifier = Verifier(jwks_over_http(Auth(502, [])))
+    with pytest.raises(JwksUnavailable):
+        await verifier.verify(Issuer("k").sign("k"))
 
 
 def test_a_role_opens_what_it_may_and_nothing_else() -> None:
