@@ -169,7 +169,7 @@ def pages_as_asgi(pages: "Flask") -> ASGIApp:
     """
     from a2wsgi import WSGIMiddleware  # noqa: PLC0415
 
-    from cinesync.web.page_cache import Front  # noqa: PLC0415
+    from cinesync.web.page_cache import PageCache  # noqa: PLC0415
 
     wsgi_app = cast("WSGIApp", pages)
     bridge = cast("ASGIApp", WSGIMiddleware(wsgi_app, workers=PAGE_THREADS))
@@ -180,7 +180,7 @@ def pages_as_asgi(pages: "Flask") -> ASGIApp:
 
         await bridge(scope, receive_coroutine, send)
 
-    return Front(app)
+    return PageCache(app)
 
 
 def open_bus(environ: Mapping[str, str]) -> Bus:

@@ -28,7 +28,7 @@ def choose_a_show(page: Page) -> None:
     page.locator(".movie-card a").first.click()
     expect(page.get_by_role("heading", name="Theaters and times")).to_be_visible()
     page.locator("a.show-time").last.click()
-    expect(page.get_by_role("button", name="Pick the best seats together")).to_be_visible()
+    expect(page.get_by_role("button", name="Find the best seats")).to_be_visible()
 
 
 def two_neighbours(page: Page) -> list[Locator]:
@@ -70,18 +70,18 @@ def fits(page: Page) -> bool:
 def test_a_customer_buys_two_seats_and_cancels_them(open_page: OpenPage) -> None:
     page = open_page()
     choose_a_show(page)
-    page.get_by_label("How many are you?").fill("2")
-    page.get_by_role("button", name="Pick the best seats together").click()
+    page.get_by_label("Tickets").fill("2")
+    page.get_by_role("button", name="Find the best seats").click()
     register(page)
     expect(page.locator("[data-clock]")).to_have_text(re.compile(r"^\d+:\d\d$"))
-    pay_with(page, "Card that is declined")
+    pay_with(page, "Declined card")
     expect(page.get_by_role("alert")).to_contain_text("Your bank declined the card.")
-    pay_with(page, "Card that pays")
+    pay_with(page, "Test card")
     expect_a_ticket(page)
     expect(page.locator("[data-countdown]")).to_have_count(0)
     page.get_by_role("link", name="My bookings").click()
     page.locator(".booking-list a").first.click()
-    page.get_by_role("link", name="Cancel seats or all of it").click()
+    page.get_by_role("link", name="Cancel seats").click()
     page.get_by_role("button", name="Cancel and refund").click()
     expect(page.locator(".status")).to_contain_text("Cancelled")
     expect(page.locator(".ticket")).to_contain_text("card.")
@@ -94,7 +94,7 @@ def test_a_guest_chooses_seats_on_the_map_of_a_narrow_screen(open_page: OpenPage
     for seat in two_neighbours(page):
         seat.click()
     expect(page.locator("[data-choice]")).to_contain_text(re.compile(r"\w+, \w+: "))
-    page.get_by_role("button", name="Keep these seats").click()
+    page.get_by_role("button", name="Hold these seats").click()
     assert fits(page)
     continue_as_guest(page)
     assert fits(page)
@@ -107,7 +107,7 @@ def test_a_guest_chooses_seats_on_the_map_of_a_narrow_screen(open_page: OpenPage
 def test_a_guest_goes_back_and_takes_other_seats(open_page: OpenPage) -> None:
     page = open_page(width=360)
     choose_a_show(page)
-    page.get_by_role("button", name="Pick the best seats together").click()
+    page.get_by_role("button", name="Find the best seats").click()
     continue_as_guest(page)
     before = page.locator(".seat-names").inner_text().split()
     page.get_by_role("link", name="Change seats").click()
@@ -120,19 +120,19 @@ def test_a_guest_goes_back_and_takes_other_seats(open_page: OpenPage) -> None:
     need = page.get_by_label("One of us needs the wheelchair place")
     expect(need).to_be_visible()
     need.check()
-    page.get_by_role("button", name="Change to these seats").click()
+    page.get_by_role("button", name="Exchange seats").click()
     expect(page.locator(".seat-names")).not_to_contain_text(before[0])
     assert fits(page)
-    pay_with(page, "Card that pays")
+    pay_with(page, "Test card")
     expect_a_ticket(page)
 
 
 def test_a_bank_that_asks_first_leads_back_to_the_ticket(open_page: OpenPage) -> None:
     page = open_page()
     choose_a_show(page)
-    page.get_by_role("button", name="Pick the best seats together").click()
+    page.get_by_role("button", name="Find the best seats").click()
     continue_as_guest(page)
-    pay_with(page, "Card that asks you first")
+    pay_with(page, "Card with confirmation")
     page.get_by_role("link", name="Continue to your bank").click()
     page.get_by_role("button", name="Yes, pay").click()
     expect_a_ticket(page)
@@ -158,11 +158,11 @@ def test_seats_are_chosen_by_keyboard_alone(open_page: OpenPage) -> None:
 def test_a_ticket_is_bought_without_scripts(open_page: OpenPage) -> None:
     page = open_page(javascript=False)
     choose_a_show(page)
-    page.get_by_label("How many are you?").fill("1")
-    page.get_by_role("button", name="Pick the best seats together").click()
+    page.get_by_label("Tickets").fill("1")
+    page.get_by_role("button", name="Find the best seats").click()
     continue_as_guest(page)
     expect(page.locator("[data-clock]")).to_have_text(re.compile(r"^\d+ min$"))
-    pay_with(page, "Card that pays")
+    pay_with(page, "Test card")
     expect_a_ticket(page)
 
 
@@ -174,7 +174,7 @@ def test_a_seat_taken_by_another_is_seen_at_once(open_page: OpenPage) -> None:
     seats = [seat.get_attribute("data-seat") for seat in two_neighbours(buying)]
     for seat in seats:
         buying.locator(f'[data-seat="{seat}"]').click()
-    buying.get_by_role("button", name="Keep these seats").click()
+    buying.get_by_role("button", name="Hold these seats").click()
     continue_as_guest(buying)
     expect(buying.locator("[data-clock]")).to_be_visible()
     expect(watching.locator(f'[data-seat="{taken}"]')).to_have_attribute("data-state", "held")
@@ -194,7 +194,7 @@ def test_a_conflict_is_one_click_from_other_seats(open_page: OpenPage) -> None:
     for page in (first, second):
         for seat in seats:
             page.locator(f'[data-seat="{seat}"]').click()
-        page.get_by_role("button", name="Keep these seats").click()
+        page.get_by_role("button", name="Hold these seats").click()
         continue_as_guest(page)
     expect(second.get_by_role("alert")).to_contain_text("just taken by someone else")
     second.locator(".offers button").first.click()

@@ -32,8 +32,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 # Runs the scripts over files in base64; the answers are messages, null for a good one.
 JUDGE = """async ([files, pin, isAll]) => {
-  const { verify: verifyOne, loadGenesis } = await import("/static/verify.js");
-  const { verifyAll } = await import("/static/completeness.js");
+  const { verify: verifyOne, loadGenesis } = await import("/static/explorer/verify.js");
+  const { verifyAll } = await import("/static/explorer/completeness.js");
   const verify = isAll ? verifyAll : verifyOne;
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const pinned = pin === null ? null : loadGenesis(bytes(pin));
@@ -323,7 +323,7 @@ def test_two_maps_at_one_height_are_fraud_in_the_browser_too(page: Page, tmp_pat
     assert found is not None
     file = tmp_path / "fraud.json"
     file.write_bytes(found.encode())
-    page.get_by_label("Or pin a genesis").set_input_files(pinned_file(tmp_path))
+    page.get_by_label("Or use a genesis").set_input_files(pinned_file(tmp_path))
     page.get_by_label("Drop a receipt or a proof here").set_input_files(file)
     expect(page.locator("[data-verdict]")).to_contain_text(verify_file(file).text)
 
@@ -342,7 +342,7 @@ def test_a_proof_of_fraud_names_the_liars(
 ) -> None:
     file = tmp_path / "fraud.json"
     file.write_bytes(fraud_file(*forked(mine, theirs)))
-    page.get_by_label("Or pin a genesis").set_input_files(pinned_file(tmp_path))
+    page.get_by_label("Or use a genesis").set_input_files(pinned_file(tmp_path))
     page.get_by_label("Drop a receipt or a proof here").set_input_files(file)
     expect(page.locator("[data-verdict]")).to_contain_text("! A proof of fraud")
     expect(page.locator("[data-verdict]")).to_contain_text(verify_file(file).text)
@@ -351,7 +351,7 @@ def test_a_proof_of_fraud_names_the_liars(
 def test_an_honest_ledger_cannot_be_accused(page: Page, tmp_path: Path) -> None:
     file = tmp_path / "fraud.json"
     file.write_bytes(fraud_file(GOOD, GOOD))
-    page.get_by_label("Or pin a genesis").set_input_files(pinned_file(tmp_path))
+    page.get_by_label("Or use a genesis").set_input_files(pinned_file(tmp_path))
     page.get_by_label("Drop a receipt or a proof here").set_input_files(file)
     expect(page.locator("[data-verdict]")).to_contain_text("✕ Not verified")
     expect(page.locator("[data-verdict]")).to_contain_text(
@@ -410,7 +410,7 @@ def test_ones_own_genesis_can_be_pinned(page: Page, ledger: Ledger, tmp_path: Pa
     receipt.write_bytes(ledger.chain.receipt(0).encode())
     other.write_bytes(founders(5).encode())
     page.get_by_label("Drop a receipt or a proof here").set_input_files(receipt)
-    page.get_by_label("Or pin a genesis").set_input_files(other)
+    page.get_by_label("Or use a genesis").set_input_files(other)
     expect(page.locator("[data-verdict]")).to_contain_text("this is another chain")
     expect(page.locator("[data-chain]")).to_have_text(founders(5).chain.hex())
 
@@ -446,7 +446,7 @@ def test_that_a_booking_has_no_entry_is_verified(
     file.write_bytes(ledger.chain.completeness(BOOKING).encode())
     page.goto("/verify")
     page.get_by_label("Drop a receipt or a proof here").set_input_files(file)
-    expect(page.locator("[data-told]")).to_contain_text("booking.confirmed")
+    expect(page.locator("[data-facts]")).to_contain_text("booking.confirmed")
 
 
 def test_a_good_receipt_of_another_event_does_not_count(page: Page, ledger: Ledger) -> None:
@@ -485,7 +485,7 @@ def test_the_path_of_an_entry_lights_up_by_keyboard(page: Page) -> None:
     page.get_by_role("link", name="entry 5,").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".edge.is-lit")).to_have_count(4)
-    expect(page.get_by_text("Path lit")).to_be_visible()
+    expect(page.get_by_text("Path highlighted")).to_be_visible()
 
 
 @pytest.mark.parametrize(

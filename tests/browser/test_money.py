@@ -15,7 +15,7 @@ from cinesync.web.formats import LOCALES, _money, usual_decimals
 
 pytestmark = pytest.mark.browser
 
-MODULE = Path(cinesync.web.__file__).parent / "static" / "money.js"
+MODULE = Path(cinesync.web.__file__).parent / "storefront" / "static" / "money.js"
 PRICED = sorted(one.code for one in Currency if one.exponent is not None)
 AMOUNTS = (0, 5, 1_505, 250_000, 5_000_000)
 WRITE = """async ([source, locale, cases]) => {

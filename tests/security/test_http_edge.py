@@ -394,7 +394,7 @@ def test_nothing_that_is_sent_is_our_fault(shop: Served, bank: Served) -> None:
     asked += [
         request(path, method=method, headers=[("Connection", "close")])
         for method in ("CONNECT", "TRACE", "PROPFIND", "get", "B!", "HEAD", "OPTIONS", "DELETE")
-        for path in ("/", "/sign-in", "/static/live.js", "/charges", "*")
+        for path in ("/", "/sign-in", "/static/storefront/live.js", "/charges", "*")
     ]
     for server in (shop, bank):
         answers = [(sent[:80], exchange(server.port, sent).status) for sent in asked]
@@ -407,6 +407,6 @@ def test_an_ordinary_client_notices_nothing(shop: Served) -> None:
     with httpx.Client(base_url=f"http://localhost:{shop.port}") as http:
         assert http.get("/sign-in").status_code == 200
         assert http.head("/sign-in").status_code == 200
-        assert http.get("/static/live.js").headers["cache-control"].find("max-age") >= 0
+        assert http.get("/static/storefront/live.js").headers["cache-control"].find("max-age") >= 0
         sent = http.post("/sign-in", data={"email": "a@example.org", "password": "x" * 20})
         assert sent.status_code == 400, "its token is missing"

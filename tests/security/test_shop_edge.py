@@ -74,7 +74,7 @@ def test_a_client_that_leaves_is_no_fault(shop: Shop) -> None:
             line.sendall(request(path, method="POST", headers=head) + b'{"a"')
         broken = exchange(port, request(path, method="POST", headers=chunked) + b"xyz\r\n{}\r\n")
         assert broken.status in {0, 400}, path
-    for path in ("/", "/api/movies/shows", "/static/seatmap.js"):
+    for path in ("/", "/api/movies/shows", "/static/storefront/seatmap.js"):
         with connect(port) as line:
             line.sendall(request(path))
     assert exchange(port, request("/health/live")).status == 200

@@ -1,1 +1,1 @@
-"""The storefront: pages made of what the four APIs answer. Owns no tables, takes no events."""
+"""The web pages: a client of the APIs, without tables or events of its own."""

@@ -1,7 +1,7 @@
-"""What the APIs answer to everybody alike: decoded once, kept while fresh, then asked by ETag.
+"""A cache of API responses that are the same for all visitors, shared by all of them.
 
-RFC 9111 as far as our own APIs speak it: `max-age` says how long nobody need ask again, the ETag
-how to ask whether anything has changed since.
+It follows the part of RFC 9111 that our APIs use. While `max-age` lasts, a response is used
+without a request; afterwards a request with its ETag asks whether it changed.
 """
 
 import threading
@@ -19,55 +19,59 @@ from cinesync.chassis import clock
 
 T = TypeVar("T")
 
-KEPT_BYTES_MAX = 16 * 1024 * 1024  # as JSON
+CACHE_BYTES_MAX = 16 * 1024 * 1024  # as JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """An answer as decoded; `fresh_until_seconds` is by the monotonic clock."""
+class CachedResponse(Generic[T]):
+    """A decoded response; `fresh_until_seconds` is a time of the monotonic clock."""
 
     value: T
-    tag: str
+    etag: str
     fresh_until_seconds: float
     size: int
 
 
-class Answers:
-    """All visitors share them: for questions that carry nobody's token."""
+class ApiCache:
+    """For requests without an access token only."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: LRUCache[Hashable, Answer[Any]] = LRUCache(
-            KEPT_BYTES_MAX, getsizeof=lambda answer: answer.size
+        self._responses: LRUCache[Hashable, CachedResponse[Any]] = LRUCache(
+            CACHE_BYTES_MAX, getsizeof=lambda response: response.size
         )
 
     def get(
         self,
-        question: Hashable,
-        ask: Callable[[Mapping[str, str]], httpx.Response],
+        key: Hashable,
+        send: Callable[[Mapping[str, str]], httpx.Response],
         decode: Callable[[httpx.Response], T],
     ) -> T:
-        """`ask` takes headers, and may return a 304 to If-None-Match. Raises what both raise."""
-        asked_seconds = clock.monotonic_seconds()
+        """The decoded response, from the cache or the API.
+
+        `send` takes headers; its response to If-None-Match may be a 304. Raises what `send` and
+        `decode` raise.
+        """
+        sent_seconds = clock.monotonic_seconds()
         with self._lock:
-            known: Answer[T] | None = self._kept.get(question)
-        if known and asked_seconds < known.fresh_until_seconds:
-            return known.value
-        response = ask({"If-None-Match": known.tag} if known and known.tag else {})
-        if known and response.status_code == HTTPStatus.NOT_MODIFIED:
-            value, size = known.value, known.size
+            cached: CachedResponse[T] | None = self._responses.get(key)
+        if cached and sent_seconds < cached.fresh_until_seconds:
+            return cached.value
+        response = send({"If-None-Match": cached.etag} if cached and cached.etag else {})
+        if cached and response.status_code == HTTPStatus.NOT_MODIFIED:
+            value, size = cached.value, cached.size
         else:
             value, size = decode(response), len(response.content)
-        tag, max_age = response.headers.get("ETag", ""), _max_age_seconds(response)
-        if tag or max_age:
-            answer = Answer(value, tag, asked_seconds + max_age, size)
+        etag, max_age = response.headers.get("ETag", ""), _max_age_seconds(response)
+        if etag or max_age:
+            entry = CachedResponse(value, etag, sent_seconds + max_age, size)
             with self._lock:
-                self._kept[question] = answer
+                self._responses[key] = entry
         return value
 
 
 def _max_age_seconds(response: httpx.Response) -> int:
-    said = parse_cache_control_header(
+    control = parse_cache_control_header(
         response.headers.get("Cache-Control"), cls=ResponseCacheControl
     )
-    return 0 if said.no_cache is not None else said.max_age or 0
+    return 0 if control.no_cache is not None else control.max_age or 0

@@ -1,4 +1,4 @@
-"""What the APIs answer, as far as the pages show it; unknown members are ignored."""
+"""API responses, with the members that the pages use. Unknown members are ignored."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -10,11 +10,9 @@ from msgspec import Struct, field
 
 T = TypeVar("T")
 
-SEATS_PER_HOLD_MAX = 10
 
-
-class Page(Struct, Generic[T], frozen=True):
-    """One page of a list; `next` is the cursor of the following one."""
+class ListPage(Struct, Generic[T], frozen=True):
+    """One page of a list; `next` is the cursor of the following page."""
 
     items: list[T] = field(default_factory=list)
     next: str | None = None
@@ -33,8 +31,8 @@ class Movie(Struct, frozen=True):
     imdb_rating: float | None = None
 
 
-class Filters(Struct, frozen=True):
-    """What the filters of movies can be set to."""
+class MovieFilters(Struct, frozen=True):
+    """The values that movies can be filtered by."""
 
     types: list[str] = field(default_factory=list)
     certificates: list[str] = field(default_factory=list)
@@ -72,25 +70,24 @@ class Show(Struct, frozen=True):
     currency: str = ""
     price_from_cents: int | None = None
     seats_left: int | None = None
-    seats_held: int = 0  # may still come free
+    seats_held: int = 0  # may become free again
     status: str = "scheduled"
     cancel_reason: str | None = None
     announced_at: datetime | None = None
-
     business_date: date | None = None
 
     @property
     def day(self) -> date:
-        """The day whose programme it is part of: the evening before, after midnight."""
+        """The business day: a show after midnight belongs to the evening before."""
         return self.business_date or self.calendar_day
 
     @property
     def calendar_day(self) -> date:
-        """The day that the calendar in the theater shows."""
+        """The date in the theater's time zone."""
         return self.starts_at.astimezone(ZoneInfo(self.time_zone)).date()
 
 
-class Days(Struct, frozen=True):
+class ShowDays(Struct, frozen=True):
     items: list[date]
 
 
@@ -106,21 +103,22 @@ class Seat(Struct, frozen=True):
     state: str
 
 
-class Seen(Struct, frozen=True, omit_defaults=True):
-    """What a visitor saw before they asked for seats; forms carry it, and the hold tells it."""
+class SeenOffer(Struct, frozen=True, omit_defaults=True):
+    """The prices and the time that a page showed. Its form sends them back with the hold request,
+    so that booking refuses to hold seats at terms that the visitor has not seen."""
 
     total_cents: int | None = None
     prices_cents: dict[str, int] | None = None
     starts_at: datetime | None = None
 
 
-class SaleChange(Struct, frozen=True):
-    """Why a hold waits for its customer's word: what they saw, and what is true by now."""
+class ChangedOffer(Struct, frozen=True):
+    """The refusal of a hold whose price or time changed: what the visitor saw, and what is true."""
 
     changed: list[str]
     seats: list[str]
-    before: Seen
-    after: Seen
+    before: SeenOffer
+    after: SeenOffer
     currency: str
 
 
@@ -129,20 +127,21 @@ class SeatMap(Struct, frozen=True):
     version: int
     currency: str
     seats: list[Seat]
+    seats_per_hold_max: int
     cancelled: bool = False
     cancel_reason: str | None = None
     starts_at: datetime | None = None
     sales_close_at: datetime | None = None
 
     @property
-    def seen(self) -> Seen:
-        """What its reader sees, as a hold tells it."""
+    def seen(self) -> SeenOffer:
+        """For the hold request of a visitor who sees this map."""
         prices = {seat.zone: seat.price_cents for seat in self.seats}
-        return Seen(prices_cents=prices, starts_at=self.starts_at)
+        return SeenOffer(prices_cents=prices, starts_at=self.starts_at)
 
 
 class Hold(Struct, frozen=True):
-    """Seats kept for a customer. `server_time` is the clock that `expires_at` is measured by."""
+    """`server_time` is what booking's clock showed; `expires_at` is a time of the same clock."""
 
     hold_id: str
     expires_at: datetime
@@ -155,15 +154,15 @@ class Hold(Struct, frozen=True):
     extensions_left: int | None = None
 
 
-class RefusedPayment(Struct, frozen=True):
-    """A payment that became no booking: it goes back. Some came beside the one that did."""
+class ReturnedPayment(Struct, frozen=True):
+    """A payment that booking refused, and that is refunded. The booking may have another one."""
 
     payment_id: str
     reason: str = ""
 
 
-class RefundLine(Struct, frozen=True):
-    """What was given back of a booking at one time; `note` is what staff said about it."""
+class RefundSummary(Struct, frozen=True):
+    """One refund of a booking; `note` is the reason that staff wrote."""
 
     refund_cents: int
     reason: str = ""
@@ -171,24 +170,24 @@ class RefundLine(Struct, frozen=True):
     seats: list[str] = field(default_factory=list)
 
 
-class BookingReceipt(Struct, frozen=True):
-    """Where the ledger has a booking."""
+class LedgerPosition(Struct, frozen=True):
+    """The block and the index of a booking's entry in the ledger."""
 
     event_id: str
     height: int
     index: int
 
 
-class PricedSeat(Struct, frozen=True):
-    """A seat and what was paid for it."""
+class SeatPrice(Struct, frozen=True):
+    """A seat and its price in a booking."""
 
     seat: str
     price_cents: int = 0
 
 
 class Booking(Struct, frozen=True):
-    """`booked_starts_at` is the time it was bought for; `is_moved` tells that the show's is so
-    far from it that the money can be had back."""
+    """`booked_starts_at` is the show's time when it was booked. `is_moved` means that the show has
+    moved so far from it that the customer may cancel for a full refund."""
 
     booking_id: str
     status: str
@@ -207,18 +206,18 @@ class Booking(Struct, frozen=True):
     cancel_until: datetime | None = None
     cancel_reason: str | None = None
     cancel_note: str | None = None
-    priced_seats: list[PricedSeat] = field(default_factory=list)
-    cancelled_seats: list[PricedSeat] = field(default_factory=list)
+    priced_seats: list[SeatPrice] = field(default_factory=list)
+    cancelled_seats: list[SeatPrice] = field(default_factory=list)
     booked_starts_at: datetime | None = None
     is_moved: bool = False
-    refunds: list[RefundLine] = field(default_factory=list)
+    refunds: list[RefundSummary] = field(default_factory=list)
     ticket: str | None = None
-    refused_payments: list[RefusedPayment] = field(default_factory=list)
-    receipt: BookingReceipt | None = None
+    refused_payments: list[ReturnedPayment] = field(default_factory=list)
+    receipt: LedgerPosition | None = None
 
 
 class Ticket(Struct, frozen=True):
-    """What admits one seat of a booking."""
+    """The signed ticket of one seat."""
 
     seat: str
     ticket: str
@@ -235,7 +234,7 @@ class Payment(Struct, frozen=True):
 
 
 class PaymentProvider(Struct, frozen=True):
-    """Whom the shop takes money through; empty: nobody."""
+    """The name is empty when the shop takes no payments."""
 
     provider: str
     takes_test_cards: bool = False
@@ -246,7 +245,7 @@ class Tokens(Struct, frozen=True):
     expires_in: int
 
 
-class Account(Struct, frozen=True):
+class CustomerProfile(Struct, frozen=True):
     customer_id: str = ""
     email: str = ""
     name: str = ""
@@ -255,7 +254,7 @@ class Account(Struct, frozen=True):
 
 
 class TestCard(Struct, frozen=True):
-    """A token of the sandbox bank, and what paying with it does."""
+    """A token of the sandbox bank and the outcome of paying with it."""
 
     token: str
     name: str
@@ -263,20 +262,20 @@ class TestCard(Struct, frozen=True):
 
 
 TEST_CARDS = (
-    TestCard("tok_approve", "Card that pays", "Approved at once"),
-    TestCard("tok_decline", "Card that is declined", "Declined; nothing is taken"),
+    TestCard("tok_approve", "Test card", "Approved at once"),
+    TestCard("tok_decline", "Declined card", "Declined; nothing is charged"),
     TestCard("tok_insufficient_funds", "Empty card", "Declined: not enough money"),
-    TestCard("tok_3ds", "Card that asks you first", "Your bank asks you to confirm"),
+    TestCard("tok_3ds", "Card with confirmation", "The bank asks you to confirm"),
     TestCard("tok_late", "Slow card", "Approved after a while"),
-    TestCard("tok_timeout_then_success", "Card on a bad line", "No answer at first, then approved"),
-    TestCard("tok_webhook_first", "Card that calls ahead", "The bank's message comes first"),
-    TestCard("tok_success_twice", "Card that stutters", "Approved, and said so twice"),
-    TestCard("tok_down", "Card of a closed bank", "The bank does not answer"),
+    TestCard("tok_timeout_then_success", "Timeout, then approved", "No answer at first"),
+    TestCard("tok_webhook_first", "Webhook before the response", "The bank's message comes first"),
+    TestCard("tok_success_twice", "Approved twice", "The bank sends its approval twice"),
+    TestCard("tok_down", "Bank offline", "The bank does not answer"),
 )
 
 
-class Outcome(Enum):
-    """How a purchase stands, as its page tells it."""
+class PurchaseState(Enum):
+    """How far a purchase has come."""
 
     WAIT = "wait"
     PAID = "paid"
@@ -285,53 +284,53 @@ class Outcome(Enum):
     REFUNDED = "refunded"
 
 
-def outcome_of(payment: Payment, booking: Booking | None) -> Outcome:
-    """A payment succeeds some moments before its booking is confirmed; until then it is PAID."""
+def purchase_state(payment: Payment, booking: Booking | None) -> PurchaseState:
+    """PAID lasts from the payment's success to the booking's confirmation."""
     if payment.status == "failed":
-        return Outcome.DECLINED
-    refused = booking.refused_payments if booking else ()
-    reasons = [one.reason for one in refused if one.payment_id == payment.payment_id]
+        return PurchaseState.DECLINED
+    returned = booking.refused_payments if booking else ()
+    reasons = [one.reason for one in returned if one.payment_id == payment.payment_id]
     if reasons and reasons != ["already_paid"]:
-        return Outcome.REFUNDED
+        return PurchaseState.REFUNDED
     if booking is not None and booking.status in {"confirmed", "cancelled"}:
-        return Outcome.TICKET
+        return PurchaseState.TICKET
     if payment.status in {"refunded", "partially_refunded"}:
-        return Outcome.REFUNDED
-    return Outcome.PAID if payment.status == "success" else Outcome.WAIT
+        return PurchaseState.REFUNDED
+    return PurchaseState.PAID if payment.status == "success" else PurchaseState.WAIT
 
 
 def shows_by_theater(shows: Iterable[Show]) -> list[tuple[Show, list[Show]]]:
-    """Shows gathered under their theater (told by its first show), in order of appearance."""
-    gathered: dict[str, list[Show]] = {}
+    """Each theater's first show and all its shows, in order of appearance."""
+    grouped: dict[str, list[Show]] = {}
     for show in shows:
-        gathered.setdefault(show.theater_id, []).append(show)
-    return [(group[0], group) for group in gathered.values()]
+        grouped.setdefault(show.theater_id, []).append(show)
+    return [(group[0], group) for group in grouped.values()]
 
 
 def shows_by_movie(shows: Iterable[Show]) -> list[tuple[Show, list[Show]]]:
-    """Shows gathered under their movie (told by its first show), in order of appearance."""
-    gathered: dict[str, list[Show]] = {}
+    """Each movie's first show and all its shows, in order of appearance."""
+    grouped: dict[str, list[Show]] = {}
     for show in shows:
-        gathered.setdefault(show.movie_id, []).append(show)
-    return [(group[0], group) for group in gathered.values()]
+        grouped.setdefault(show.movie_id, []).append(show)
+    return [(group[0], group) for group in grouped.values()]
 
 
 def alternatives_of(members: Mapping[str, Any]) -> list[list[str]]:
-    """The groups of seats that a conflict offers instead, in the order of the server's liking."""
+    """The groups of free seats that a conflict offers, the best first."""
     return [_labels(group) for group in members.get("alternatives") or () if _labels(group)]
 
 
 def groups_of(members: Mapping[str, Any]) -> list[list[list[str]]]:
-    """How each alternative is split over rows, as far as a conflict says so."""
+    """Each alternative, split by row, if the conflict says so."""
     return [[_labels(group) for group in groups] for groups in members.get("groups") or ()]
 
 
 def fewer_of(members: Mapping[str, Any]) -> list[list[str]]:
-    """The groups of seats that are left when there are not as many as were asked for."""
+    """The groups of seats that are left when there are fewer than requested."""
     return [_labels(group) for group in members.get("fewer") or ()]
 
 
 def _labels(group: Any) -> list[str]:
-    """A group comes as a list of labels, or as an object that holds it beside a price."""
+    """A group is a list of labels, or an object with such a list and a price."""
     seats = group.get("seats", ()) if isinstance(group, Mapping) else group
     return [str(seat) for seat in seats] if isinstance(seats, Sequence) else []

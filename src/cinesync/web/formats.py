@@ -1,4 +1,4 @@
-"""Dates and money as people read them: in the theater's time zone, in the visitor's locale."""
+"""Dates, times, languages and money in the visitor's locale and the theater's time zone."""
 
 import zlib
 from copy import copy
@@ -18,29 +18,29 @@ from cinesync.chassis.money import decimals, in_major_units
 from cinesync.web.api_models import Show
 
 LOCALES = ["en-GB", "en-US"]
-WORDINGS_KEPT_MAX = 4_096
-LANGUAGES_CHARS_MAX = 500  # of a header that may have hundreds of thousands, and would be kept
+CACHED_TEXTS_MAX = 4_096
+LANGUAGES_CHARS_MAX = 500  # longer headers would fill the cache
 
 
 def install(app: Flask) -> None:
-    """Makes the filters known to the templates."""
+    """Register the template filters."""
     Babel(app, default_locale="en_GB", locale_selector=_locale_of_request)
-    for one in (
+    for template_filter in (
         money,
         clock_time,
         day_long,
         day_short,
-        moment,
+        date_time,
         run_time,
         words,
         language,
-        spoken,
+        languages_of,
         initial,
         seed,
         decimals,
         usual_decimals,
     ):
-        app.add_template_filter(one)
+        app.add_template_filter(template_filter)
 
 
 def _locale_of_request() -> str:
@@ -48,11 +48,11 @@ def _locale_of_request() -> str:
 
 
 def best_locale(accept_language: str) -> str:
-    """What Babel calls the locale of a visitor whose browser sends that header."""
+    """Babel's name of the best locale for an Accept-Language header."""
     return _best_locale(accept_language[:LANGUAGES_CHARS_MAX])
 
 
-@lru_cache(WORDINGS_KEPT_MAX)
+@lru_cache(CACHED_TEXTS_MAX)
 def _best_locale(accept_language: str) -> str:
     best = parse_accept_header(accept_language, LanguageAccept).best_match(LOCALES)
     return (best or LOCALES[0]).replace("-", "_")
@@ -61,12 +61,12 @@ def _best_locale(accept_language: str) -> str:
 def money(cents: int, currency: str) -> str:
     """`cents` are minor units of `currency`: 1250 GBP is £12.50, 1250 JPY is ¥1,250.
 
-    `static/money.js` writes amounts in the same way.
+    The storefront's `money.js` formats amounts in the same way.
     """
     return _money(cents, currency, get_locale()) if currency else ""
 
 
-@lru_cache(WORDINGS_KEPT_MAX)  # a seat map names a few prices hundreds of times
+@lru_cache(CACHED_TEXTS_MAX)  # a seat map has hundreds of seats and few prices
 def _money(cents: int, currency: str, locale: Locale) -> str:
     amount = in_major_units(cents, currency)
     pattern = copy(locale.currency_formats["standard"])
@@ -78,16 +78,16 @@ def _money(cents: int, currency: str, locale: Locale) -> str:
 
 
 def usual_decimals(currency: str) -> int:
-    """The decimals of a whole amount: none where people leave them out (CLDR), else ISO's."""
+    """The decimals of a whole amount: none where CLDR leaves them out, else ISO 4217's."""
     return min(get_currency_precision(currency), decimals(currency))
 
 
 def clock_time(at: datetime, time_zone: str) -> str:
-    """As the theater's clock shows it; in the hour that clocks run twice, with the zone's name."""
+    """The theater's local time, with the zone's name in the hour that clocks repeat in autumn."""
     local = at.astimezone(ZoneInfo(time_zone))
-    told = format_time(local, format="short", tzinfo=local.tzinfo, locale=get_locale())
-    is_twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
-    return f"{told} {local.tzname()}" if is_twice else told
+    text = format_time(local, format="short", tzinfo=local.tzinfo, locale=get_locale())
+    is_repeated = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    return f"{text} {local.tzname()}" if is_repeated else text
 
 
 def day_long(day: date) -> str:
@@ -98,13 +98,13 @@ def day_short(day: date) -> str:
     return _day(day, "EEE d MMM", get_locale())
 
 
-@lru_cache(WORDINGS_KEPT_MAX)
+@lru_cache(CACHED_TEXTS_MAX)
 def _day(day: date, pattern: str, locale: Locale) -> str:
     return format_date(day, format=pattern, locale=locale)
 
 
-def moment(at: datetime, time_zone: str) -> str:
-    """Day and time at the theater."""
+def date_time(at: datetime, time_zone: str) -> str:
+    """The date and the time at the theater."""
     zone = ZoneInfo(time_zone)
     day = format_datetime(at, format="EEEE d MMMM y", tzinfo=zone, locale=get_locale())
     return f"{day}, {clock_time(at, time_zone)}"
@@ -116,28 +116,28 @@ def run_time(minutes: int) -> str:
 
 
 def words(name: str) -> str:
-    """A code as words: `live_broadcast` is Live broadcast."""
+    """`live_broadcast` is Live broadcast."""
     return name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def language(code: str) -> str:
-    """`en` is English; what is no code stays as it is."""
+    """`en` is English; an unknown code stays as it is."""
     locale: Locale = get_locale()
     name: str = locale.languages.get(code, code)
     return name
 
 
-def spoken(show: Show) -> str:
-    """The language heard, and the one to read."""
-    heard = language(show.language) if show.language else ""
-    return f"{heard}, {language(show.subtitles)} subtitles" if show.subtitles else heard
+def languages_of(show: Show) -> str:
+    """The spoken language and the subtitles."""
+    spoken = language(show.language) if show.language else ""
+    return f"{spoken}, {language(show.subtitles)} subtitles" if show.subtitles else spoken
 
 
 def initial(title: str) -> str:
-    """The letter one would look a title up under: M for The Matrix."""
+    """The letter that a title is sorted under: M for The Matrix."""
     return title.removeprefix("The ").removeprefix("A ")[:1].upper()
 
 
 def seed(text: str) -> int:
-    """A number that is always the same for one text: it chooses the shapes of a poster."""
+    """A number that depends on the text only: it selects the shapes of a poster."""
     return zlib.crc32(text.encode())

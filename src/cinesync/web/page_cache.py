@@ -1,8 +1,10 @@
-"""Pages that are the same for everybody: rendered once, and given to all who come within moments.
+"""A cache of rendered pages that are the same for all visitors without a session.
 
-A view says with `@public` for how long its page may be given on; it is only when the visitor had
-no session. `Front` stands before the storefront and gives it on, to those who have none either.
-Between the two it is told by `Surrogate-Control` (W3C Edge Architecture), which browsers never see.
+A view decorated with `@public(seconds)` says how long its page may be reused. Its response is
+public only if the request had no session cookie and the view started no session. `PageCache` stands
+in front of the Flask application as ASGI middleware; it renders a page once for all requests that
+wait for it, and answers conditional requests. The view tells it by `Surrogate-Control` (W3C Edge
+Architecture), which browsers never see.
 """
 
 import asyncio
@@ -27,30 +29,30 @@ from cinesync.web.session import COOKIE_NAME
 
 P = ParamSpec("P")
 
-PLACES = frozenset({"", "movies", "shows", "theaters"})  # first segments of addresses
-KEPT_BYTES_MAX = 64 * 1024 * 1024
+CACHED_PATHS = frozenset({"", "movies", "shows", "theaters"})  # the first path segment
+CACHE_BYTES_MAX = 64 * 1024 * 1024
 SURROGATE = "surrogate-control"
 MAX_AGE = re.compile(rb"max-age=(\d{1,6})")
 LENGTH = b"content-length"
-OF_CONTENT = frozenset({b"content-type", LENGTH})  # what a 304 has none of
+CONTENT_HEADERS = frozenset({b"content-type", LENGTH})  # a 304 has none of them
 
 Headers = Sequence[tuple[bytes, bytes]]
-Key = tuple[str, bytes, str, bytes]
+PageKey = tuple[str, bytes, str, bytes]
 
 
 def public(
     seconds: int, *, browsers: str = "no-store"
 ) -> Callable[[Callable[P, ResponseReturnValue]], Callable[P, Response]]:
-    """The page is the same for all who have no session, and good enough for so many seconds.
+    """The view's page is the same for all visitors without a session, for so many seconds.
 
-    `browsers` is what they may do: "no-cache" keeps it and asks by its ETag each time.
+    `browsers` is their Cache-Control: "no-cache" lets them store it and revalidate by its ETag.
     """
 
     def decorate(view: Callable[P, ResponseReturnValue]) -> Callable[P, Response]:
         @wraps(view)
         def shown(*args: P.args, **kwargs: P.kwargs) -> Response:
             page = make_response(view(*args, **kwargs))
-            if page.status_code == HTTPStatus.OK and _is_nobody():
+            if page.status_code == HTTPStatus.OK and _has_no_session():
                 page.headers[SURROGATE] = f"max-age={seconds}"
                 page.headers["Cache-Control"] = f"private, {browsers}"
                 page.vary.update(("Accept-Language", "Cookie"))
@@ -61,130 +63,130 @@ def public(
     return decorate
 
 
-def _is_nobody() -> bool:
-    """Nothing that belongs to anyone was there to be shown, and nothing was begun."""
+def _has_no_session() -> bool:
+    """The request had no session cookie, and the view did not start a session."""
     return not session and COOKIE_NAME not in request.cookies
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """An answer as it goes out."""
+class CachedPage:
+    """A response: public with an ETag, or private without one."""
 
     status: int
     headers: Headers
     body: SharedBody
-    tag: str = ""
+    etag: str = ""
     fresh_until_seconds: float = 0
 
     @property
     def is_public(self) -> bool:
-        """Anything else goes to the one who asked, and to nobody else."""
-        return bool(self.tag)
+        """A private response goes only to the visitor whose request made it."""
+        return bool(self.etag)
 
-    async def give(self, scope: Scope, send: Send) -> None:
-        """To a visitor who may have it already, and may read it compressed."""
+    async def respond(self, scope: Scope, send: Send) -> None:
+        """Send it compressed if the client accepts that, or a 304 if the client has it."""
         if not self.is_public:
             await _send(send, self.status, self.headers, self.body.plain)
             return
-        if matches(self.tag, _header(scope, b"if-none-match").decode("latin-1")):
-            headers = [(name, value) for name, value in self.headers if name not in OF_CONTENT]
+        if matches(self.etag, _header(scope, b"if-none-match").decode("latin-1")):
+            headers = [(name, value) for name, value in self.headers if name not in CONTENT_HEADERS]
             await _send(send, HTTPStatus.NOT_MODIFIED, [*headers, VARY], b"")
             return
-        body, coding = self.body.encoded(_header(scope, b"accept-encoding").decode("latin-1"))
+        body, encoding = self.body.encoded(_header(scope, b"accept-encoding").decode("latin-1"))
         headers = [(name, value) for name, value in self.headers if name != LENGTH]
-        headers += [(LENGTH, b"%d" % len(body)), *coding]
+        headers += [(LENGTH, b"%d" % len(body)), *encoding]
         await _send(send, self.status, headers, body)
 
 
-class Front:
-    """Around the storefront, as ASGI. A page is made for the first of those who ask at once."""
+class PageCache:
+    """ASGI middleware in front of the pages."""
 
     def __init__(self, app: ASGIApp, now: Callable[[], float] = clock.monotonic_seconds) -> None:
         self._app = app
         self._now = now
-        self._kept: TLRUCache[Key, Page, float] = TLRUCache(
-            KEPT_BYTES_MAX,
+        self._pages: TLRUCache[PageKey, CachedPage, float] = TLRUCache(
+            CACHE_BYTES_MAX,
             ttu=lambda _key, page, _now: page.fresh_until_seconds,
             timer=now,
             getsizeof=lambda page: len(page.body.plain),
         )
-        self._making: dict[Key, asyncio.Task[Page]] = {}
+        self._rendering: dict[PageKey, asyncio.Task[CachedPage]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Answer one request."""
         key = _key(scope)
         if key is None:
             await self._app(scope, receive, send)
             return
-        page = self._kept.get(key)
+        page = self._pages.get(key)
         if page is None:
-            is_first = key not in self._making
-            page = await self._made(key, scope)
+            is_first = key not in self._rendering
+            page = await self._rendered(key, scope)
             if not page.is_public and not is_first:
                 await self._app(scope, receive, send)
                 return
-        await page.give(scope, send)
+        await page.respond(scope, send)
 
-    async def _made(self, key: Key, scope: Scope) -> Page:
-        """Whoever leaves, it is made for those who wait."""
-        making = self._making.get(key)
-        if making is None:
-            making = self._making[key] = asyncio.create_task(self._make(key, scope))
-            making.add_done_callback(lambda _: self._making.pop(key))
-        return await asyncio.shield(making)
+    async def _rendered(self, key: PageKey, scope: Scope) -> CachedPage:
+        """Rendering goes on when the first client disconnects: others may wait for it."""
+        rendering = self._rendering.get(key)
+        if rendering is None:
+            rendering = self._rendering[key] = asyncio.create_task(self._render(key, scope))
+            rendering.add_done_callback(lambda _: self._rendering.pop(key))
+        return await asyncio.shield(rendering)
 
-    async def _make(self, key: Key, scope: Scope) -> Page:
-        asked_seconds = self._now()
-        status, headers, body = await _answer_of(self._app, scope)
+    async def _render(self, key: PageKey, scope: Scope) -> CachedPage:
+        started_seconds = self._now()
+        status, headers, body = await _response_of(self._app, scope)
         seconds = _public_seconds(status, headers)
         if not seconds:
-            return Page(status, headers, SharedBody(body))
-        tag = etag_of(body)
-        told = [(name, value) for name, value in headers if name != SURROGATE.encode()]
-        told.append((b"etag", weak_etag(tag)))
-        page = Page(status, told, SharedBody(body), tag, asked_seconds + seconds)
-        self._kept[key] = page
+            return CachedPage(status, headers, SharedBody(body))
+        etag = etag_of(body)
+        sent = [(name, value) for name, value in headers if name != SURROGATE.encode()]
+        sent.append((b"etag", weak_etag(etag)))
+        page = CachedPage(status, sent, SharedBody(body), etag, started_seconds + seconds)
+        self._pages[key] = page
         return page
 
 
-def _key(scope: Scope) -> Key | None:
-    """What a page depends on, or None for a request that may be somebody's own."""
+def _key(scope: Scope) -> PageKey | None:
+    """All that a public page depends on, or None for a request that is not cached."""
     if scope["type"] != ScopeType.HTTP or scope["method"] != "GET":
         return None
-    _, place, *_ = [*scope["path"].split("/", 2), ""]
-    if place not in PLACES or _is_somebody(scope):
+    _, segment, *_ = [*scope["path"].split("/", 2), ""]
+    if segment not in CACHED_PATHS or _has_credentials(scope):
         return None
     locale = best_locale(_header(scope, b"accept-language").decode("latin-1"))
-    # Over https it has a header more.
+    # Over https a page has one more header.
     return (scope["path"], scope["query_string"], locale, _header(scope, b"x-forwarded-proto"))
 
 
-def _is_somebody(scope: Scope) -> bool:
+def _has_credentials(scope: Scope) -> bool:
     cookies, session_cookie = _header(scope, b"cookie"), f"{COOKIE_NAME}=".encode()
     return session_cookie in cookies or bool(_header(scope, b"authorization"))
 
 
 def _public_seconds(status: int, headers: Headers) -> int:
-    """For how long it may be given on; an answer that leaves a cookie is for one visitor."""
+    """How long it may be reused; a response that sets a cookie is private."""
     names = dict(headers)
-    said = MAX_AGE.search(names.get(SURROGATE.encode(), b""))
-    is_shared = said and status == HTTPStatus.OK and b"set-cookie" not in names
-    return int(said[1]) if said and is_shared else 0
+    max_age = MAX_AGE.search(names.get(SURROGATE.encode(), b""))
+    is_public = max_age and status == HTTPStatus.OK and b"set-cookie" not in names
+    return int(max_age[1]) if max_age and is_public else 0
 
 
-def _header(scope: Scope, wanted: bytes) -> bytes:
-    """All values of that name."""
-    return b", ".join(value for name, value in scope["headers"] if name == wanted)
+def _header(scope: Scope, header: bytes) -> bytes:
+    """All values of a header."""
+    return b", ".join(value for name, value in scope["headers"] if name == header)
 
 
-async def _answer_of(app: ASGIApp, scope: Scope) -> tuple[int, Headers, bytes]:
+async def _response_of(app: ASGIApp, scope: Scope) -> tuple[int, Headers, bytes]:
     status, headers = 0, []
     body = bytearray()
 
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def gather(message: Any) -> None:
+    async def collect(message: Any) -> None:
         nonlocal status, headers
         if message["type"] == "http.response.start":
             status = message["status"]
@@ -192,7 +194,7 @@ async def _answer_of(app: ASGIApp, scope: Scope) -> tuple[int, Headers, bytes]:
         else:
             body.extend(message.get("body", b""))
 
-    await app(scope, receive, gather)
+    await app(scope, receive, collect)
     return status, headers, bytes(body)
 
 

@@ -1,4 +1,4 @@
-"""Headers that keep a page to itself, forms of others, and where a visitor may be sent."""
+"""Security headers, protection against forged forms, and safe redirects."""
 
 # mypy: allow-subclassing-any
 
@@ -32,8 +32,8 @@ HEADERS = {
 }
 ONE_YEAR_SECONDS = 31_536_000
 
-# Forms on pages that are the same for everybody, which cannot have a token of somebody's session.
-FORMS_FOR_EVERYBODY = frozenset({"seats.hold"})
+# Forms on pages that all visitors share: they cannot carry a token of one visitor's session.
+SHARED_FORMS = frozenset({"storefront.hold"})
 
 
 def install(app: Flask, trusted_proxies: int) -> None:
@@ -48,18 +48,18 @@ def install(app: Flask, trusted_proxies: int) -> None:
 class ForgeryGuard(CSRFProtect):
     """Refuses forms that another site sent. Raises CSRFError.
 
-    By the session's token; or, for a form on a page that is the same for everybody, by the
-    browser's own word that a page of ours sent it.
+    It checks the session's token, or, for a form on a shared page, the header in which the browser
+    says which site sent it.
     """
 
     def protect(self, *, apply_exemptions: bool = False) -> None:
-        if request.endpoint in FORMS_FOR_EVERYBODY and is_from_our_page():
+        if request.endpoint in SHARED_FORMS and is_same_origin():
             return
         super().protect(apply_exemptions=apply_exemptions)
 
 
-def is_from_our_page() -> bool:
-    """By Fetch Metadata; over plain http browsers tell only the Origin."""
+def is_same_origin() -> bool:
+    """By Fetch Metadata; over plain http browsers send only Origin."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
@@ -73,13 +73,13 @@ def add_headers(response: Response) -> Response:
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = f"max-age={ONE_YEAR_SECONDS}"
     if request.endpoint != "static" and not (request.endpoint or "").endswith(".static"):
-        # A page shows somebody's purchase, and the seats of this very moment.
+        # Pages show a visitor's purchase and the seats that are free right now.
         response.headers.setdefault("Cache-Control", "private, no-store")
     return response
 
 
 def safe_path(path: str | None, otherwise: str = "/") -> str:
-    """`path` if it leads to a page of this shop, never to another host."""
+    """`path` if it is a path of this shop, else `otherwise`; never another host."""
     if not path or not path.startswith("/") or path.startswith("//"):
         return otherwise
     # Browsers read a backslash as a slash, and skip control characters.

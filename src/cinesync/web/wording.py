@@ -1,23 +1,23 @@
-"""Problems of the APIs in a moviegoer's words. Pure.
+"""API problems in a moviegoer's words. Pure.
 
-An API writes to programmers: it names headers, members and tokens. A page says what happened, that
-nothing is lost, and what to do now.
+An API's problem names headers, members and tokens. A page says what happened, that nothing is lost,
+and what to do now.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 _LOOK_FIRST: Final = (
-    "We lost contact in the middle of this. Look at your bookings before you try again."
+    "We lost the connection before the answer came. Check your bookings before you try again."
 )
-_AGAIN: Final = "We cannot do this right now; nothing is lost. Please try again in a moment."
-_FORM: Final = "Something in the form is not as it should be. Please check it and send it again."
+_AGAIN: Final = "We cannot do this right now. Nothing is lost. Please try again in a moment."
+_FORM: Final = "Something in the form is wrong. Please check it and send it again."
 _PAID_FROM_HERE: Final = (
-    "This page was used for another payment before. Load it again to pay in another way; nothing"
-    " more was taken."
+    "This page was already used for another payment. Reload it to pay in another way. Nothing more"
+    " was charged."
 )
 
-# By the last part of a problem's type. What is not listed reads well as the API says it.
+# By the last part of the problem's type. All other problems show the API's own words.
 SENTENCES: Final[Mapping[str, str]] = {
     "broken-off": _LOOK_FIRST,
     "fate-unknown": _LOOK_FIRST,
@@ -27,22 +27,22 @@ SENTENCES: Final[Mapping[str, str]] = {
     "database-full": _AGAIN,
     "jwks-unavailable": _AGAIN,
     "too-many-listeners": _AGAIN,
-    "validators-away": "The ledger does not answer right now; what is sold waits for it.",
-    "body-broken": "Your form did not arrive whole. Please send it again.",
+    "validators-away": "The ledger does not answer right now. It records your purchase later.",
+    "body-broken": "Your form did not arrive complete. Please send it again.",
     "body-too-large": "The form is larger than we accept.",
     "body-too-slow": "Your form took too long to arrive. Please send it again.",
     "headers-too-large": (
-        "Your browser sent more than we accept. Deleting this site's cookies may help."
+        "Your browser sent more than we accept. Delete this site's cookies and try again."
     ),
-    "host-unclear": "Your browser did not say which site it wants.",
+    "host-unclear": "Your browser did not name the site.",
     "invalid": _FORM,
     "no-body-taken": _FORM,
     "unknown-member": _FORM,
     "unreadable": _FORM,
     "unsupported-body": _FORM,
-    "forbidden": "This is for members of staff who may do it.",
+    "forbidden": "You do not have the permission for this.",
     "unauthorized": "Please sign in.",
-    "key-missing": "This page is not whole any more. Load it again, then pay; nothing was taken.",
+    "key-missing": "This page is incomplete. Reload it, then pay. Nothing was charged.",
     "key-reused": _PAID_FROM_HERE,
     "token-missing": "Choose a card to pay with.",
     "unsettled": "This payment is not decided yet. Please try again in a moment.",
@@ -52,6 +52,6 @@ SENTENCES: Final[Mapping[str, str]] = {
     "no-such-movie": "There is no such film.",
     "no-such-show": "There is no such show.",
     "no-such-theater": "There is no such theater.",
-    "no-such-staff": "No member of staff has this e-mail.",
+    "no-such-staff": "No staff account has this e-mail.",
     "too-late-to-cancel": "It is too late to cancel this booking.",
 }

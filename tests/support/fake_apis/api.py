@@ -162,6 +162,7 @@ def _booking(app: Flask, world: World) -> None:  # noqa: C901, PLR0915 a table o
             version=world.version,
             currency=show["currency"],
             seats=told,
+            seats_per_hold_max=10,
             **world.seat_map_extra,
         )
 

@@ -7,7 +7,7 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.web import api_cache
-from cinesync.web.api_cache import Answers
+from cinesync.web.api_cache import ApiCache
 from cinesync.web.app import Settings, create
 from tests.support.fake_apis import api
 from tests.support.fake_apis.world import SHOW, World
@@ -33,7 +33,7 @@ class Source:
         self.decoded += 1
         return [response.text]
 
-    def asked_by(self, shared: Answers) -> list[str]:
+    def asked_by(self, shared: ApiCache) -> list[str]:
         return shared.get("question", self.ask, self.decode)
 
 
@@ -46,7 +46,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_nobody_asks_again_while_an_answer_is_fresh(seconds: list[float]) -> None:
-    shared, source = Answers(), Source("films", **{"Cache-Control": "public, max-age=30"})
+    shared, source = ApiCache(), Source("films", **{"Cache-Control": "public, max-age=30"})
     first = source.asked_by(shared)
     seconds[0] += 29
     assert source.asked_by(shared) is first
@@ -56,7 +56,7 @@ def test_nobody_asks_again_while_an_answer_is_fresh(seconds: list[float]) -> Non
 
 
 def test_what_has_not_changed_is_not_decoded_again(seconds: list[float]) -> None:
-    shared = Answers()
+    shared = ApiCache()
     source = Source("films", ETag='"1"', **{"Cache-Control": "public, max-age=30"})
     first = source.asked_by(shared)
     seconds[0] += 30
@@ -69,7 +69,7 @@ def test_what_has_not_changed_is_not_decoded_again(seconds: list[float]) -> None
 
 
 def test_what_has_changed_replaces_what_was_known(seconds: list[float]) -> None:
-    shared, source = Answers(), Source("12 left", ETag='"1"', **{"Cache-Control": "no-cache"})
+    shared, source = ApiCache(), Source("12 left", ETag='"1"', **{"Cache-Control": "no-cache"})
     source.asked_by(shared)
     source.text, source.headers["ETag"] = "11 left", '"2"'
     assert source.asked_by(shared) == ["11 left"]
@@ -79,15 +79,15 @@ def test_what_has_changed_replaces_what_was_known(seconds: list[float]) -> None:
 
 @pytest.mark.parametrize("said", [{}, {"Cache-Control": "no-cache, max-age=30"}])
 def test_an_answer_that_says_nothing_is_asked_for_each_time(said: dict[str, str]) -> None:
-    shared, source = Answers(), Source("films", **said)
+    shared, source = ApiCache(), Source("films", **said)
     source.asked_by(shared)
     source.asked_by(shared)
     assert source.asked_with == [{}, {}]
 
 
 def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_cache, "KEPT_BYTES_MAX", 10)
-    shared, source = Answers(), Source("6 each", ETag='"1"')
+    monkeypatch.setattr(api_cache, "CACHE_BYTES_MAX", 10)
+    shared, source = ApiCache(), Source("6 each", ETag='"1"')
     for question in ("one", "another", "one"):
         shared.get(question, source.ask, source.decode)
     assert source.asked_with == [{}, {}, {}]

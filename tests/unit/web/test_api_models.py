@@ -6,13 +6,13 @@ import pytest
 
 from cinesync.web.api_models import (
     Booking,
-    Outcome,
     Payment,
-    RefusedPayment,
+    PurchaseState,
+    ReturnedPayment,
     Seat,
     Show,
     alternatives_of,
-    outcome_of,
+    purchase_state,
     shows_by_movie,
     shows_by_theater,
 )
@@ -24,30 +24,30 @@ def a_payment(status: str) -> Payment:
 
 
 def a_booking(status: str, *refused: str) -> Booking:
-    return Booking("h1", status, refused_payments=[RefusedPayment(one) for one in refused])
+    return Booking("h1", status, refused_payments=[ReturnedPayment(one) for one in refused])
 
 
 @pytest.mark.parametrize(
     ("payment", "booking", "outcome"),
     [
-        (a_payment("pending"), None, Outcome.WAIT),
-        (a_payment("pending"), a_booking("held"), Outcome.WAIT),
-        (a_payment("failed"), a_booking("confirmed"), Outcome.DECLINED),
-        (a_payment("success"), None, Outcome.PAID),
-        (a_payment("success"), a_booking("held"), Outcome.PAID),
-        (a_payment("success"), a_booking("expired"), Outcome.PAID),
-        (a_payment("success"), a_booking("confirmed"), Outcome.TICKET),
-        (a_payment("refunded"), a_booking("cancelled"), Outcome.TICKET),
-        (a_payment("success"), a_booking("expired", "p1"), Outcome.REFUNDED),
-        (a_payment("success"), a_booking("confirmed", "p1"), Outcome.REFUNDED),
-        (a_payment("success"), a_booking("confirmed", "p2"), Outcome.TICKET),
-        (a_payment("refunded"), a_booking("expired"), Outcome.REFUNDED),
+        (a_payment("pending"), None, PurchaseState.WAIT),
+        (a_payment("pending"), a_booking("held"), PurchaseState.WAIT),
+        (a_payment("failed"), a_booking("confirmed"), PurchaseState.DECLINED),
+        (a_payment("success"), None, PurchaseState.PAID),
+        (a_payment("success"), a_booking("held"), PurchaseState.PAID),
+        (a_payment("success"), a_booking("expired"), PurchaseState.PAID),
+        (a_payment("success"), a_booking("confirmed"), PurchaseState.TICKET),
+        (a_payment("refunded"), a_booking("cancelled"), PurchaseState.TICKET),
+        (a_payment("success"), a_booking("expired", "p1"), PurchaseState.REFUNDED),
+        (a_payment("success"), a_booking("confirmed", "p1"), PurchaseState.REFUNDED),
+        (a_payment("success"), a_booking("confirmed", "p2"), PurchaseState.TICKET),
+        (a_payment("refunded"), a_booking("expired"), PurchaseState.REFUNDED),
     ],
 )
 def test_a_purchase_stands_as_payment_and_booking_say(
-    payment: Payment, booking: Booking | None, outcome: Outcome
+    payment: Payment, booking: Booking | None, outcome: PurchaseState
 ) -> None:
-    assert outcome_of(payment, booking) is outcome
+    assert purchase_state(payment, booking) is outcome
 
 
 @pytest.mark.parametrize(

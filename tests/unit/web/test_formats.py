@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from flask import Flask
 
-from cinesync.web.formats import clock_time, moment
+from cinesync.web.formats import clock_time, date_time
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ def test_an_hour_that_runs_twice_is_told_apart(
 ) -> None:
     with storefront.test_request_context():
         assert clock_time(at, time_zone) == told
-        assert moment(at, time_zone).endswith(told)
+        assert date_time(at, time_zone).endswith(told)

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cinesync.bootstrap import pages_as_asgi
 from cinesync.web import page_cache
-from cinesync.web.page_cache import Front
+from cinesync.web.page_cache import PageCache
 from tests.support.fake_apis.world import EMAIL, MOVIE, PASSWORD, SHOW, THEATER, World
 
 PATHS = ("/", f"/movies/{MOVIE}", "/theaters", f"/theaters/{THEATER}", "/shows", f"/shows/{SHOW}")
@@ -137,7 +137,7 @@ async def test_an_error_is_not_kept(new_visitor: NewVisitor, world: World) -> No
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_page_of_somebody_is_not_marked_as_everybodys(app: Flask, path: str) -> None:
-    """What the front would believe."""
+    """What the cache would believe."""
     assert page_cache.SURROGATE in app.test_client().get(path).headers
     customer = app.test_client()
     customer.post("/sign-in", data=GOOD)
@@ -159,7 +159,7 @@ def test_a_page_that_begins_a_session_is_not_marked_as_everybodys(
     assert page_cache.SURROGATE not in page.headers
 
 
-# The front alone, before pages that are marked whatever they hold.
+# The cache alone, before pages that are marked whatever they hold.
 
 
 class Pages:
@@ -192,12 +192,12 @@ async def got(app: ASGIApp, path: str = "/", method: str = "GET", **headers: str
 
 async def test_a_page_is_made_anew_when_its_seconds_are_over() -> None:
     now = [100.0]
-    front = Front(Pages(), now=lambda: now[0])
-    assert await got(front) == "1"
+    cache = PageCache(Pages(), now=lambda: now[0])
+    assert await got(cache) == "1"
     now[0] += 9.9
-    assert await got(front) == "1"
+    assert await got(cache) == "1"
     now[0] += 0.1
-    assert await got(front) == "2"
+    assert await got(cache) == "2"
 
 
 @pytest.mark.parametrize(
@@ -211,46 +211,46 @@ async def test_a_page_is_made_anew_when_its_seconds_are_over() -> None:
 async def test_who_shows_who_they_are_neither_gets_nor_leaves_a_shared_page(
     headers: dict[str, str],
 ) -> None:
-    front = Front(Pages())
-    assert await got(front, **headers) == "1"
-    assert await got(front) == "2"
-    assert await got(front, **headers) == "3"
-    assert await got(front) == "2"
+    cache = PageCache(Pages())
+    assert await got(cache, **headers) == "1"
+    assert await got(cache) == "2"
+    assert await got(cache, **headers) == "3"
+    assert await got(cache) == "2"
 
 
 async def test_a_page_over_https_is_another_one() -> None:
-    front = Front(Pages())
-    assert await got(front, **{"X-Forwarded-Proto": "https"}) == "1"
-    assert await got(front) == "2"
+    cache = PageCache(Pages())
+    assert await got(cache, **{"X-Forwarded-Proto": "https"}) == "1"
+    assert await got(cache) == "2"
 
 
 async def test_cookies_of_others_are_no_session() -> None:
-    front = Front(Pages())
-    assert await got(front, Cookie="theme=dark; cinesync_refresh=x") == "1"
-    assert await got(front) == "1"
+    cache = PageCache(Pages())
+    assert await got(cache, Cookie="theme=dark; cinesync_refresh=x") == "1"
+    assert await got(cache) == "1"
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/bookings", "/account", "/holds/1", "/static/a.css"])
 async def test_only_pages_to_look_around_in_are_shared(path: str) -> None:
-    front = Front(Pages())
-    assert [await got(front, path), await got(front, path)] == ["1", "2"]
+    cache = PageCache(Pages())
+    assert [await got(cache, path), await got(cache, path)] == ["1", "2"]
 
 
 async def test_what_is_sent_is_nothing_to_share() -> None:
-    front = Front(Pages())
-    assert [await got(front, method="POST"), await got(front, method="POST")] == ["1", "2"]
+    cache = PageCache(Pages())
+    assert [await got(cache, method="POST"), await got(cache, method="POST")] == ["1", "2"]
 
 
 async def test_an_answer_with_a_cookie_is_for_one_visitor() -> None:
-    front = Front(Pages((b"Set-Cookie", b"cinesync=ada")))
-    assert [await got(front), await got(front)] == ["1", "2"]
+    cache = PageCache(Pages((b"Set-Cookie", b"cinesync=ada")))
+    assert [await got(cache), await got(cache)] == ["1", "2"]
 
 
 class Crowd:
     """Visitors who are all there before the page they want is made."""
 
     def __init__(self, pages: Pages, count: int) -> None:
-        self._pages, self._front = pages, Front(pages)
+        self._pages, self._cache = pages, PageCache(pages)
         self._count = count
         self._all_here = asyncio.Event()
         self._here = 0
@@ -259,7 +259,7 @@ class Crowd:
         self._here += 1
         if self._here == self._count:
             self._all_here.set()
-        await self._front(scope, receive, send)
+        await self._cache(scope, receive, send)
 
     async def gathered(self) -> list[asyncio.Task[str]]:
         self._pages.go_on.clear()
@@ -286,15 +286,15 @@ async def test_those_who_wait_for_what_turns_out_to_be_somebodys_get_their_own()
 async def test_a_page_that_could_not_be_made_is_tried_again() -> None:
     pages = Pages()
     pages.trouble = ZeroDivisionError()
-    front = Front(pages)
+    cache = PageCache(pages)
     with pytest.raises(ZeroDivisionError):
-        await got(front)
+        await got(cache)
     pages.trouble = None
-    assert await got(front) == "2"
+    assert await got(cache) == "2"
 
 
 async def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_cache, "KEPT_BYTES_MAX", 1)
-    front = Front(Pages())
+    monkeypatch.setattr(page_cache, "CACHE_BYTES_MAX", 1)
+    cache = PageCache(Pages())
     for path, told in (("/", "1"), ("/?q=a", "2"), ("/?q=a", "2"), ("/", "3")):
-        assert await got(front, path) == told
+        assert await got(cache, path) == told

@@ -77,7 +77,7 @@ def test_a_forged_form_is_refused_with_a_way_on(
     monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", value=True)
     page = app.test_client().post(path, data=GOOD)
     assert page.status_code == 400
-    assert "This form has become too old" in page.text
+    assert "This form has expired" in page.text
     assert "To the movies" in page.text
     assert not any(one["method"] == "POST" for one in world.requests)
 
@@ -180,7 +180,7 @@ def test_a_bug_in_the_frame_of_all_pages_is_still_a_page(
 
 
 def test_unknown_pages_and_wrong_methods_are_pages(visitor: FlaskClient) -> None:
-    assert "Nothing here" in visitor.get("/nowhere").text
+    assert "Page not found" in visitor.get("/nowhere").text
     assert visitor.get("/movies/1").status_code == 404
     assert visitor.get("/sign-out").status_code == 405
 

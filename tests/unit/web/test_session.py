@@ -5,14 +5,14 @@ import threading
 import pytest
 
 from cinesync.web import session
-from cinesync.web.api_client import Api, ApiProblem
+from cinesync.web.api_client import ApiClient, ApiProblem
 from cinesync.web.api_models import Tokens
 from cinesync.web.session import Refreshes
 
 pytestmark = pytest.mark.slow
 
 
-class FakeApi(Api):
+class FakeApi(ApiClient):
     """Counts exchanges; waits in them until it is let go on."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ def test_tabs_that_come_together_share_one_exchange() -> None:
     api, refreshes, got = FakeApi(), Refreshes(), []
     api.go_on.clear()
     tabs = [
-        threading.Thread(target=lambda: got.append(refreshes.exchange(api, "r1"))) for _ in range(4)
+        threading.Thread(target=lambda: got.append(refreshes.refresh(api, "r1"))) for _ in range(4)
     ]
     tabs[0].start()
     assert api.begun.wait(10)
@@ -52,10 +52,10 @@ def test_tabs_that_come_together_share_one_exchange() -> None:
 def test_one_customers_slow_exchange_holds_up_nobody_else() -> None:
     slow, quick, refreshes = FakeApi(), FakeApi(), Refreshes()
     slow.go_on.clear()
-    waiting = threading.Thread(target=lambda: refreshes.exchange(slow, "r1"))
+    waiting = threading.Thread(target=lambda: refreshes.refresh(slow, "r1"))
     waiting.start()
     assert slow.begun.wait(10)
-    assert refreshes.exchange(quick, "r2")[1] == "next"
+    assert refreshes.refresh(quick, "r2")[1] == "next"
     slow.go_on.set()
     waiting.join()
 
@@ -64,22 +64,22 @@ def test_a_failed_exchange_may_be_tried_again() -> None:
     api, refreshes = FakeApi(), Refreshes()
     api.refusal = ApiProblem(503, "Not now.")
     with pytest.raises(ApiProblem):
-        refreshes.exchange(api, "r1")
+        refreshes.refresh(api, "r1")
     api.refusal = None
-    assert refreshes.exchange(api, "r1")[1] == "next"
+    assert refreshes.refresh(api, "r1")[1] == "next"
 
 
 def test_an_exchange_is_shared_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     api, refreshes = FakeApi(), Refreshes()
-    refreshes.exchange(api, "r1")
+    refreshes.refresh(api, "r1")
     monkeypatch.setattr(session, "REFRESH_SHARED_SECONDS", -1)
-    refreshes.exchange(api, "r1")
+    refreshes.refresh(api, "r1")
     assert api.exchanged == ["r1", "r1"]
 
 
 def test_only_so_many_exchanges_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "REFRESHES_REMEMBERED_MAX", 2)
+    monkeypatch.setattr(session, "REFRESHES_MAX", 2)
     api, refreshes = FakeApi(), Refreshes()
     for token in ("r1", "r2", "r3", "r3", "r1"):
-        refreshes.exchange(api, token)
+        refreshes.refresh(api, token)
     assert api.exchanged == ["r1", "r2", "r3", "r1"]

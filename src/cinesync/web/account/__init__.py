@@ -1,1 +1,1 @@
-"""Pages about oneself: signing in, bookings, personal data."""
+"""The account pages: sign-in, profile, bookings, personal data."""

@@ -1,4 +1,4 @@
-"""Forms of the account pages; the auth service has the last word on their contents."""
+"""The forms of the account pages. The auth service validates their contents."""
 
 # mypy: allow-subclassing-any
 
@@ -13,6 +13,8 @@ from wtforms import (
     TelField,
 )
 from wtforms.validators import InputRequired, Length, Optional, Regexp
+
+from cinesync.web.api_client import ApiProblem
 
 PASSWORD_LENGTH_MIN = 8
 TEXT_LENGTH_MAX = 200
@@ -50,7 +52,7 @@ class LinkUseForm(FlaskForm):
     password = PasswordField(
         "New password (only if you want one)",
         [Optional(), Length(PASSWORD_LENGTH_MIN, TEXT_LENGTH_MAX)],
-        description=f"At least {PASSWORD_LENGTH_MIN} characters; empty keeps the old one.",
+        description=f"At least {PASSWORD_LENGTH_MIN} characters; leave empty to keep the old one.",
         render_kw={"autocomplete": "new-password", "minlength": PASSWORD_LENGTH_MIN},
     )
     submit = SubmitField("Sign in")
@@ -58,7 +60,7 @@ class LinkUseForm(FlaskForm):
 
 class EraseForm(FlaskForm):
     password = PasswordField(
-        "Your password, once more",
+        "Your password",
         [InputRequired("Please enter your password."), Length(max=TEXT_LENGTH_MAX)],
         render_kw={"autocomplete": "current-password"},
     )
@@ -68,7 +70,7 @@ class EraseForm(FlaskForm):
 
 class EraseByLinkForm(FlaskForm):
     code = HiddenField(
-        validators=[InputRequired("This link is not whole; please open it from the mail again.")]
+        validators=[InputRequired("This link is incomplete. Please open it from the mail again.")]
     )
     sure = BooleanField("Yes, erase it for good", [InputRequired("Please tick the box.")])
     submit = SubmitField("Erase everything")
@@ -97,7 +99,7 @@ class RegisterForm(FlaskForm):
     submit = SubmitField("Create account")
 
 
-class AccountForm(FlaskForm):
+class ProfileForm(FlaskForm):
     name = StringField(
         "Name",
         [InputRequired("Please tell us your name."), Length(max=TEXT_LENGTH_MAX)],
@@ -107,3 +109,11 @@ class AccountForm(FlaskForm):
         "Phone (optional)", [Optional(), Length(max=32)], render_kw={"autocomplete": "tel"}
     )
     submit = SubmitField("Save")
+
+
+def show_field_errors(form: FlaskForm, problem: ApiProblem) -> str:
+    """Show a problem's messages beside their fields; return its sentence if more is wrong."""
+    errors = {name: message for name, message in problem.field_errors.items() if name in form}
+    for name, message in errors.items():
+        form[name].errors = [*form[name].errors, f"{message[:1].upper()}{message[1:]}"]
+    return "" if errors and errors == problem.field_errors else problem.sentence

@@ -1,9 +1,10 @@
-"""One's own data: all of it in one file, and the end of it."""
+"""The customer's personal data: download it, or erase it with the account."""
 
 import json
+from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from flask import flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from cinesync.chassis import clock
@@ -12,27 +13,21 @@ from cinesync.web.account.forms import EraseByLinkForm, EraseForm
 from cinesync.web.api_client import ApiProblem
 from cinesync.web.session import api
 
-blueprint = Blueprint("personal_data", __name__)
-
 NO_STORE = {"Cache-Control": "no-store"}
-PAGED = ("booking", "payment", "ledger")
+SERVICES = ("booking", "payment", "ledger")
 PAGES_MAX = 1_000
-SERVER_ERRORS = 500
-FORBIDDEN = 403
 
 
-@blueprint.get("/account/data")
-def page() -> Response:
+def personal_data() -> Response:
     return _page(EraseForm(formdata=None))
 
 
-@blueprint.get("/account/data.json")
-def download() -> Response:
-    """All that every service keeps of the visitor, in one file."""
+def download_personal_data() -> Response:
+    """All data that the services store about the customer, in one file."""
     token = session.access_token()
     everything: dict[str, Any] = {"made_at": clock.now().isoformat()}
     everything["auth"] = api().own_account(token)
-    for service in PAGED:
+    for service in SERVICES:
         everything[service] = _all_pages(service)
     body = json.dumps(everything, indent=2, ensure_ascii=False)
     headers = {
@@ -43,9 +38,8 @@ def download() -> Response:
     return make_response(body, 200, headers)
 
 
-@blueprint.post("/account/data/erase")
 def erase() -> Response:
-    """With the password, once more."""
+    """Needs the password."""
     form = EraseForm()
     if not form.validate():
         return _page(form, status=422)
@@ -53,30 +47,27 @@ def erase() -> Response:
         api().erase(session.access_token(), form.password.data)
     except ApiProblem as problem:
         return _page(form, problem)
-    return _gone()
+    return _erased()
 
 
-@blueprint.post("/account/data/link")
-def mail_link() -> Response:
-    """For guests, and for who has forgotten their password."""
-    me = api().me(session.access_token())
+def mail_erasure_link() -> Response:
+    """For guests, and for customers who forgot their password."""
+    customer = api().me(session.access_token())
     try:
-        api().request_link(me.email, purpose="erase")
+        api().request_link(customer.email, purpose="erase")
     except ApiProblem as problem:
         return _page(EraseForm(formdata=None), problem)
-    flash(f"A mail with a link is on its way to {me.email}.", "success")
-    return redirect(url_for("personal_data.page"), 303)
+    flash(f"We have sent a link to {customer.email}.", "success")
+    return redirect(url_for("account.personal_data"), 303)
 
 
-@blueprint.get("/account/erase")
-def by_link() -> Response:
-    """Where the mail leads. Opening it changes nothing; its button does."""
+def confirm_erasure() -> Response:
+    """The page that the mail links to. Opening it erases nothing; its button does."""
     code = request.args.get("code", "")
     return _link_page(EraseByLinkForm(formdata=None, code=code))
 
 
-@blueprint.post("/account/erase")
-def by_link_now() -> Response:
+def erase_by_link() -> Response:
     form = EraseByLinkForm()
     if not form.validate():
         return _link_page(form, status=422)
@@ -84,11 +75,11 @@ def by_link_now() -> Response:
         api().erase_by_link(form.code.data)
     except ApiProblem as problem:
         return _link_page(form, problem)
-    return _gone()
+    return _erased()
 
 
 def _all_pages(service: str) -> list[Any]:
-    """A token lives for minutes: it is looked at again for each page."""
+    """Each request renews the access token if it is about to expire."""
     items: list[Any] = []
     after: str | None = None
     for _ in range(PAGES_MAX):
@@ -97,19 +88,22 @@ def _all_pages(service: str) -> list[Any]:
         after = found.next
         if after is None:
             return items
-    raise ApiProblem(SERVER_ERRORS, "There is more than fits into one file; please write to us.")
+    raise ApiProblem(500, "There is more than fits into one file; please write to us.")
 
 
-def _gone() -> Response:
+def _erased() -> Response:
     session.end()
-    flash("It is done: your account and your personal data are erased.", "success")
-    return redirect(url_for("browse.home"), 303)
+    flash("Your account and your personal data are erased.", "success")
+    return redirect(url_for("storefront.home"), 303)
 
 
 def _page(form: EraseForm, problem: ApiProblem | None = None, status: int = 200) -> Response:
-    me = api().me(session.access_token())
     body = render_template(
-        "personal_data.html", form=form, me=me, sentence=_told(problem), unfinished=_of(problem)
+        "account/personal_data.html",
+        form=form,
+        customer=api().me(session.access_token()),
+        sentence=_sentence(problem),
+        unfinished=_unfinished(problem),
     )
     return make_response(body, problem.status if problem else status, NO_STORE)
 
@@ -118,23 +112,26 @@ def _link_page(
     form: EraseByLinkForm, problem: ApiProblem | None = None, status: int = 200
 ) -> Response:
     body = render_template(
-        "erase_by_link.html", form=form, sentence=_told(problem), unfinished=_of(problem)
+        "account/erase_by_link.html",
+        form=form,
+        sentence=_sentence(problem),
+        unfinished=_unfinished(problem),
     )
     return make_response(body, problem.status if problem else status, NO_STORE)
 
 
-def _told(problem: ApiProblem | None) -> str:
+def _sentence(problem: ApiProblem | None) -> str:
     if problem is None:
         return ""
-    if problem.status >= SERVER_ERRORS:
+    if problem.is_server_error:
         return "This does not work right now, and nothing was erased. Please try again in a moment."
-    if problem.status == FORBIDDEN:
-        return "This account belongs to your work here; whoever runs the shop can end it."
+    if problem.status == HTTPStatus.FORBIDDEN:
+        return "This is a staff account. Whoever runs the shop can close it."
     return problem.sentence
 
 
-def _of(problem: ApiProblem | None) -> list[dict[str, Any]]:
-    """What stands in the way: bookings by their id, the rest by kind, each once."""
+def _unfinished(problem: ApiProblem | None) -> list[dict[str, Any]]:
+    """What prevents the erasure: each booking once, everything else once by kind."""
     items = problem.members.get("unfinished", []) if problem else []
     listed: dict[tuple[str, str], dict[str, Any]] = {}
     for item in items if isinstance(items, list) else []:

@@ -1,9 +1,9 @@
-"""Signing in by a mailed link, and a new password for one that is forgotten.
+"""Signing in by a mailed link, with a new password if the old one is forgotten.
 
-Opening the link changes nothing: programs that look into mails open links too. A button uses it.
+Opening the link uses nothing up, because mail scanners open links, too. A button on its page does.
 """
 
-from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from flask import flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from cinesync.web import session
@@ -12,35 +12,29 @@ from cinesync.web.account.forms import LinkForm, LinkUseForm
 from cinesync.web.api_client import ApiProblem
 from cinesync.web.session import api
 
-blueprint = Blueprint("sign_in_links", __name__)
-
 NO_STORE = {"Cache-Control": "no-store"}
-SERVER_ERRORS = 500
 
 
-@blueprint.get("/sign-in/link")
-def link() -> Response:
-    """With a code, the button that uses it; without one, where a link is asked for."""
+def sign_in_link() -> Response:
+    """With a code, the page with its button; without one, the form to request a link."""
     code = request.args.get("code", "")
     if code:
         return _use_page(LinkUseForm(formdata=None, code=code))
-    return _ask_page(LinkForm(formdata=None))
+    return _request_page(LinkForm(formdata=None))
 
 
-@blueprint.post("/sign-in/link")
-def ask() -> Response:
+def request_sign_in_link() -> Response:
     form = LinkForm()
     if not form.validate():
-        return _ask_page(form, status=422)
+        return _request_page(form, status=422)
     try:
         api().request_link(form.email.data)
     except ApiProblem as problem:
-        return _ask_page(form, _told(problem), status=problem.status)
-    return make_response(render_template("link.html", asked_for=form.email.data))
+        return _request_page(form, _sentence(problem), status=problem.status)
+    return make_response(render_template("account/request_link.html", sent_to=form.email.data))
 
 
-@blueprint.post("/sign-in/link/use")
-def use() -> Response:
+def use_sign_in_link() -> Response:
     form = LinkUseForm()
     if not form.validate():
         return _use_page(form, status=422)
@@ -49,29 +43,26 @@ def use() -> Response:
             form.code.data, form.password.data or None, known_device.of_visitor()
         )
     except ApiProblem as problem:
-        return _use_page(form, _told(problem), status=problem.status)
+        return _use_page(form, _sentence(problem), status=problem.status)
     is_guest = api().me(tokens.access_token).role == "guest"
     session.start(tokens, refresh_token, guest=is_guest)
     if form.password.data:
-        flash(
-            "Your new password is set. Wherever else you were signed in, you are not any more.",
-            "success",
-        )
-    where = url_for("account.bookings") if is_guest else url_for("account.profile")
-    return known_device.remember(redirect(where, 303), device)
+        flash("Your new password is set. You are signed out everywhere else.", "success")
+    path = url_for("account.bookings") if is_guest else url_for("account.profile")
+    return known_device.remember(redirect(path, 303), device)
 
 
-def _ask_page(form: LinkForm, sentence: str = "", status: int = 200) -> Response:
-    body = render_template("link.html", form=form, sentence=sentence)
+def _request_page(form: LinkForm, sentence: str = "", status: int = 200) -> Response:
+    body = render_template("account/request_link.html", form=form, sentence=sentence)
     return make_response(body, status)
 
 
 def _use_page(form: LinkUseForm, sentence: str = "", status: int = 200) -> Response:
-    body = render_template("link_use.html", form=form, sentence=sentence)
+    body = render_template("account/use_link.html", form=form, sentence=sentence)
     return make_response(body, status, NO_STORE)
 
 
-def _told(problem: ApiProblem) -> str:
-    if problem.status >= SERVER_ERRORS:
+def _sentence(problem: ApiProblem) -> str:
+    if problem.is_server_error:
         return "This does not work right now. Please try again in a moment."
     return problem.sentence

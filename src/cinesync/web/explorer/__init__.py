@@ -1,1 +1,1 @@
-"""Pages to look at the ledger with: blocks, validators, trees, receipts."""
+"""The ledger explorer: blocks, validators, trees, receipts."""

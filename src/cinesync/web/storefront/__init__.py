@@ -1,1 +1,1 @@
-"""Pages to buy with: films, shows, seat maps, checkout, tickets."""
+"""The storefront: movies, shows, seat maps, checkout, payment."""

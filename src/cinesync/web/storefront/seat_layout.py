@@ -1,4 +1,4 @@
-"""Where each seat is drawn: from seat pitches to SVG units. Pure."""
+"""The layout of the seat map: from seat pitches to SVG units. Pure."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -21,7 +21,7 @@ STATE_NAMES = {"free": "free", "held": "in someone's basket", "booked": "sold"}
 
 
 class Zone(Struct, frozen=True):
-    """A part of the room; `level` counts from the cheapest and picks its mark on the map."""
+    """A price zone; `level` counts from the cheapest and selects the mark on the map."""
 
     zone: str
     price_cents: int
@@ -55,7 +55,7 @@ class Drawing(Struct, frozen=True):
 
 
 def zones_of(seats: Iterable[Seat]) -> list[Zone]:
-    """The zones from the cheapest up, each with its lowest price."""
+    """The zones with their lowest prices, the cheapest first."""
     cheapest: dict[str, int] = {}
     for seat in seats:
         cheapest[seat.zone] = min(seat.price_cents, cheapest.get(seat.zone, seat.price_cents))
@@ -64,7 +64,7 @@ def zones_of(seats: Iterable[Seat]) -> list[Zone]:
 
 
 def draw(seats: Sequence[Seat]) -> Drawing:
-    """The whole room, the screen on top, rows from the screen backwards."""
+    """The auditorium, with the screen on top and the front row first."""
     zones = zones_of(seats)
     levels = {zone.zone: zone.level for zone in zones}
     left = min((seat.x for seat in seats), default=0.0)
@@ -95,12 +95,12 @@ def _row(row: str, seats: list[DrawnSeat]) -> DrawnRow:
 
 
 def _screen(width: float) -> str:
-    """A shallow arc, as wide as four fifths of the room."""
+    """A shallow arc, as wide as four fifths of the auditorium."""
     return f"M{width * 0.1:.0f} 34 Q{width / 2:.0f} 6 {width * 0.9:.0f} 34"
 
 
 def seat_title(seat: Seat, price: str) -> str:
-    """What a screen reader says, and what the pointer shows, of one seat."""
+    """The seat's name for screen readers and tooltips."""
     kind = KIND_NAMES.get(seat.kind, seat.kind)
     words = [f"Row {seat.row}, seat {seat.number}", kind, seat.zone, price]
     return ", ".join(word for word in words if word)

@@ -1,6 +1,6 @@
-"""The seats of a room as markup, without a template: there are hundreds, twice, on each seat map.
+"""The seats of the seat map as markup, without Jinja, which takes ten times as long.
 
-Rendering a seat by Jinja takes ten times as long. Every text from outside is escaped here.
+A seat map has hundreds of seats, each twice. Every text from an API is escaped here.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,31 +18,31 @@ from cinesync.web.storefront.seat_layout import (
     seat_title,
 )
 
-ZONE_MARKS_MAX = 4  # signs of zones in the drawing, beside the plain one
-SIGNED_KINDS = frozenset({"wheelchair", "companion"})  # show a sign while they are free
+ZONE_MARKS_MAX = 4  # beside the cheapest zone, which has no mark
+MARKED_KINDS = frozenset({"wheelchair", "companion"})  # have a mark while they are free
 
-Prices = Mapping[int, str]
-
-
-def marks(prices: Prices, row: DrawnRow) -> Markup:
-    """The seats of a row as the drawing has them; `prices` are words for cents."""
-    drawn = [_mark(one, prices[one.seat.price_cents]) for one in row.seats]
-    return Markup("".join(drawn))  # noqa: S704 every text in it is escaped below
+PriceTexts = Mapping[int, str]  # by cents
 
 
-def boxes(prices: Prices, chosen: Collection[str], row: DrawnRow) -> Markup:
-    """The seats of a row to tick in the list; each tells its price if the row has several."""
-    own = {} if row.is_one_zone else prices
+def marks(prices: PriceTexts, row: DrawnRow) -> Markup:
+    """The seats of a row in the drawing."""
+    seats = [_mark(one, prices[one.seat.price_cents]) for one in row.seats]
+    return Markup("".join(seats))  # noqa: S704 _mark escapes every text
+
+
+def boxes(prices: PriceTexts, chosen: Collection[str], row: DrawnRow) -> Markup:
+    """The check boxes of a row, with prices if the row has several zones."""
+    shown = {} if row.is_one_zone else prices
     seats = (one.seat for one in row.seats)
-    listed = [_box(seat, own.get(seat.price_cents, ""), seat.seat in chosen) for seat in seats]
-    return Markup("".join(listed))  # noqa: S704 every text in it is escaped below
+    listed = [_box(seat, shown.get(seat.price_cents, ""), seat.seat in chosen) for seat in seats]
+    return Markup("".join(listed))  # noqa: S704 _box escapes every text
 
 
 def _mark(one: DrawnSeat, price: str) -> str:
     seat, title = one.seat, escape(seat_title(one.seat, price))
     name, state, kind = escape(seat.seat), escape(seat.state), escape(seat.kind)
     arms = '<use href="#arms"/>' if seat.kind == "recliner" else ""
-    if seat.state != "free" or seat.kind in SIGNED_KINDS:
+    if seat.state != "free" or seat.kind in MARKED_KINDS:
         sign = f'<use class="mark" href="#mark-{kind if seat.state == "free" else state}"/>'
     else:
         sign = f'<text y="4">{seat.number}</text>'

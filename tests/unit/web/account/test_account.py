@@ -186,7 +186,7 @@ def test_bookings_are_listed_page_by_page(
     assert "Casablanca" in page
     assert "Confirmed" in page
     assert f'href="/bookings/{booking_id}"' in page
-    monkeypatch.setattr("cinesync.web.account.routes.BOOKINGS_PER_PAGE", 1)
+    monkeypatch.setattr("cinesync.web.account.bookings.BOOKINGS_PER_PAGE", 1)
     customer.post(f"/shows/{SHOW}/hold", data={"seat": ["D4"]})
     assert 'href="/bookings?after=1"' in customer.get("/bookings").text
     assert "Waiting for payment" in customer.get("/bookings?after=1").text
@@ -214,22 +214,22 @@ def test_a_ticket_without_its_code_says_it_is_coming(
     customer: FlaskClient, world: World, booking_id: str
 ) -> None:
     world.bookings[booking_id]["ticket"] = None
-    assert "The code is being made" in customer.get(f"/bookings/{booking_id}").text
+    assert "Your ticket code is not ready yet" in customer.get(f"/bookings/{booking_id}").text
 
 
 def test_a_booking_is_cancelled_after_asking_and_shows_the_refund(
     customer: FlaskClient, world: World, booking_id: str
 ) -> None:
     asked = customer.get(f"/bookings/{booking_id}/cancel").text
-    assert "goes back to your card: £25.00 for all of them" in asked
+    assert "to your card: £25.00 for all of them" in asked
     answer = customer.post(f"/bookings/{booking_id}/cancel")
     page = customer.get(answer.location).text
     assert "Cancelled" in page
     assert "You cancelled this booking" in page
-    assert "£25.00 is on its way back to your card" in page
+    assert "£25.00 is on its way to your card" in page
     assert "data-ticket" not in page
     world.bookings[booking_id]["refund_state"] = "refunded"
-    assert "£25.00 went back to your card" in customer.get("/bookings").text
+    assert "£25.00 was refunded to your card" in customer.get("/bookings").text
 
 
 def test_each_of_a_party_can_have_a_ticket(
@@ -238,11 +238,11 @@ def test_each_of_a_party_can_have_a_ticket(
     assert f'href="/bookings/{booking_id}/tickets"' in customer.get(f"/bookings/{booking_id}").text
     page = customer.get(f"/bookings/{booking_id}/tickets").text
     assert page.count("<svg") >= 2
-    assert "Seat C4: show this at the door" in page
-    assert "Seat C5: show this at the door" in page
+    assert "Seat C4: show this at the entrance" in page
+    assert "Seat C5: show this at the entrance" in page
     customer.post(f"/bookings/{booking_id}/cancel")
     gone = customer.get(f"/bookings/{booking_id}/tickets").text
-    assert "There are no tickets" in gone
+    assert "This booking has no tickets" in gone
     assert "Seat C4" not in gone
 
 
@@ -251,15 +251,15 @@ def test_single_seats_are_given_back(customer: FlaskClient, world: World, bookin
     assert asked.count('type="checkbox"') == 2
     none = customer.post(f"/bookings/{booking_id}/cancel", data={"choose": "1"})
     assert (none.status_code, world.bookings[booking_id]["status"]) == (422, "confirmed")
-    assert "Choose the seats to give back first." in none.text
+    assert "Choose the seats to cancel first." in none.text
     answer = customer.post(f"/bookings/{booking_id}/cancel", data={"choose": "1", "seat": ["C4"]})
     page = customer.get(answer.location).text
-    assert "C4 given back" in page
+    assert "Cancelled: C4." in page
     assert '<del class="seat-name">C4</del>' in page
-    assert "£12.50 is on its way back to your card" in page
+    assert "£12.50 is on its way to your card" in page
     assert "data-ticket" in page
     rest = customer.get(f"/bookings/{booking_id}/cancel").text
-    assert "£12.50 goes back to your card" in rest
+    assert "We refund £12.50 to your card" in rest
     assert "checkbox" not in rest
 
 
@@ -281,7 +281,7 @@ def test_seats_that_may_not_go_alone_are_asked_about_again(
         ("show", "The cinema cancelled this show: The projector broke"),
         ("staff", "The cinema cancelled this booking: The projector broke"),
         ("provider", "The cinema cancelled this booking: The projector broke"),
-        ("dispute_lost", "Your bank took the money for this booking back"),
+        ("dispute_lost", "Your bank reversed the payment of this booking"),
     ],
 )
 def test_why_a_booking_was_cancelled_is_said(
@@ -301,8 +301,8 @@ def test_why_staff_gave_a_part_back_is_said(
         {"refund_cents": 1250, "reason": "staff", "note": "Broken seat", "seats": ["C6"]},
     ]
     page = customer.get(f"/bookings/{booking_id}").text
-    assert "The cinema gave £5.00 back: The sound failed" in page
-    assert "The cinema gave £12.50 back for C6: Broken seat" in page
+    assert "The cinema refunded £5.00: The sound failed" in page
+    assert "The cinema refunded £12.50 for C6: Broken seat" in page
 
 
 def test_a_moved_show_shows_both_times_and_the_way_out(
@@ -321,9 +321,7 @@ def test_a_moved_show_shows_both_times_and_the_way_out(
         page = customer.get(path).text
         assert "The time changed." in page
         assert "18:30</del>" in page
-    assert "You get all your money back if you cancel" in (
-        customer.get(f"/bookings/{booking_id}").text
-    )
+    assert "You get a full refund if you cancel" in (customer.get(f"/bookings/{booking_id}").text)
 
 
 def test_too_late_to_cancel_is_a_sentence(
@@ -331,7 +329,7 @@ def test_too_late_to_cancel_is_a_sentence(
 ) -> None:
     soon = (clock.now() - timedelta(minutes=1)).isoformat()
     world.bookings[booking_id]["cancel_until"] = soon
-    assert "cannot be cancelled any more" in customer.get(f"/bookings/{booking_id}/cancel").text
+    assert "can no longer be cancelled" in customer.get(f"/bookings/{booking_id}/cancel").text
     assert "Cancel this booking" not in customer.get(f"/bookings/{booking_id}").text
     world.fail(f"/api/booking/bookings/{booking_id}/cancel", 422, "It is too late to cancel.")
     page = customer.post(f"/bookings/{booking_id}/cancel")

@@ -12,10 +12,10 @@ from flask.testing import FlaskClient
 
 from cinesync.chassis.http.cursor import Page
 from cinesync.ledger.routes import BlockView, StatusView
-from cinesync.proofs import canonical_json, completeness, merkle_log
-from cinesync.web.explorer import model, tree
-from cinesync.web.explorer.model import Placed, Status, Validator
-from cinesync.web.explorer.tree import Role
+from cinesync.proofs import completeness, merkle_log
+from cinesync.web.explorer import tree
+from cinesync.web.explorer.tree import NodeRole
+from cinesync.web.ledger_models import LedgerBlock, LedgerStatus, LogEntry, ValidatorSummary
 from tests.support.fake_apis import api
 from tests.support.fake_apis import ledger as fake_ledger
 from tests.support.fake_apis.ledger import BOOKING, Ledger, an_entry
@@ -44,7 +44,7 @@ def test_blocks_come_newest_first_and_without_scripts(visitor: FlaskClient) -> N
 def test_older_blocks_are_one_link_away(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.web.explorer.routes.BLOCKS_PER_PAGE", 4)
+    monkeypatch.setattr("cinesync.web.explorer.views.BLOCKS_PER_PAGE", 4)
     page = visitor.get("/ledger").text
     (older,) = re.findall(r'href="(/ledger\?after=[^"]+)"', page)
     second = visitor.get(html.unescape(older)).text
@@ -82,7 +82,7 @@ def test_below_a_quorum_the_page_says_that_nothing_can_be_added(
     visitor: FlaskClient, ledger: Ledger
 ) -> None:
     ledger.silent = {2, 3}
-    assert "no block can be added" in visitor.get("/ledger").text
+    assert "No block can be added" in visitor.get("/ledger").text
     ledger.silent = {1, 2, 3}
     page = visitor.get("/ledger")
     assert page.status_code == 200
@@ -91,10 +91,15 @@ def test_below_a_quorum_the_page_says_that_nothing_can_be_added(
 
 
 def test_one_validator_alone_cannot_name_the_primary_or_the_height() -> None:
-    liar = Validator(3, answers=True, view=99, primary=3, height=10**9)
-    honest = [Validator(at, answers=True, view=5, primary=1, height=7) for at in range(3)]
-    assert Status("c", 7, 0, [*honest, liar]).primary == 1
-    assert Status("c", None, 0, [Validator(0), Validator(1), Validator(2), liar]).primary is None
+    liar = ValidatorSummary(3, answers=True, view=99, primary=3, height=10**9)
+    honest = [ValidatorSummary(at, answers=True, view=5, primary=1, height=7) for at in range(3)]
+    assert LedgerStatus("c", 7, 0, [*honest, liar]).primary == 1
+    assert (
+        LedgerStatus(
+            "c", None, 0, [ValidatorSummary(0), ValidatorSummary(1), ValidatorSummary(2), liar]
+        ).primary
+        is None
+    )
 
 
 def test_an_empty_chain_is_a_beginning(visitor: FlaskClient, ledger: Ledger) -> None:
@@ -140,7 +145,7 @@ def test_an_entrys_path_is_lit_in_shape_and_words(visitor: FlaskClient) -> None:
     assert page.count('class="node is-proof"') == 4
     assert page.count('class="ring"') == 1
     assert "hashed with the 4 hashes marked ■" in page
-    assert "Path lit" in page
+    assert "Path highlighted" in page
 
 
 def test_a_lone_entry_is_its_own_root(visitor: FlaskClient) -> None:
@@ -160,7 +165,7 @@ def test_a_large_block_is_drawn_in_bundles(visitor: FlaskClient) -> None:
 def test_a_large_blocks_entries_come_in_pages(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.web.explorer.routes.ENTRIES_PER_PAGE", 15)
+    monkeypatch.setattr("cinesync.web.explorer.views.ENTRIES_PER_PAGE", 15)
     chosen = visitor.get(f"/ledger/blocks/4?entry={an_id('event 30')}").text
     assert "Entries 16 to 30 of 40" in chosen
     assert 'href="/ledger/blocks/4?from=30"' in chosen
@@ -191,9 +196,9 @@ def test_a_picture_holds_exactly_the_proof(size: int) -> None:
         assert picture.root.hash == grown.root()
         proof = merkle_log.inclusion(chosen, size, lambda level, at: nodes[level, at])
         assert [node.hash for node in picture.proof] == proof
-        assert sum(node.role is Role.CHOSEN for node in picture.nodes) == 1
-        assert sum(edge.lit for edge in picture.edges) == len(proof)
-        assert len(picture.nodes) <= 2 * max(tree.WHOLE_LEAVES_MAX, len(proof) + 1)
+        assert sum(node.role is NodeRole.CHOSEN for node in picture.nodes) == 1
+        assert sum(edge.is_on_path for edge in picture.edges) == len(proof)
+        assert len(picture.nodes) <= 2 * max(tree.FULL_LEAVES_MAX, len(proof) + 1)
 
 
 def test_nodes_of_one_row_do_not_overlap() -> None:
@@ -208,15 +213,12 @@ def test_nodes_of_one_row_do_not_overlap() -> None:
 
 def test_nothing_is_not_drawn() -> None:
     assert tree.draw([]) is None
-    assert tree.root_of([]) == merkle_log.EMPTY
 
 
-def test_leaves_are_hashed_as_the_ledger_spells_them() -> None:
-    one = entry(3)
-    assert model.leaf_hashes([Placed(0, 1, one.to_json())]) == [merkle_log.leaf_hash(one.encode())]
-    odd = {"b": [1, {"\ue000": "é", "\U0001f39f": None}], "a": True}
-    spelled = canonical_json.dump(odd)
-    assert model.leaf_hashes([Placed(0, 1, odd)]) == [merkle_log.leaf_hash(spelled)]
+def test_leaves_are_hashed_like_the_ledgers(ledger: Ledger) -> None:
+    one, header = entry(3), ledger.chain.blocks[0]
+    shown = LedgerBlock(header, [LogEntry(0, 1, one)])
+    assert shown.leaves == [merkle_log.leaf_hash(one.encode())]
 
 
 # entries, bookings, receipts
@@ -254,11 +256,11 @@ def test_a_ticket_says_in_which_block_it_is(customer: FlaskClient, world: World)
     customer.post(f"/shows/{SHOW}/hold", data={"seat": "C1"})
     (booking_id,) = world.bookings
     api.confirm(world, booking_id)
-    assert "In the ledger" not in customer.get(f"/bookings/{booking_id}").text
+    assert "Recorded" not in customer.get(f"/bookings/{booking_id}").text
     place = {"event_id": EVENT, "height": 2, "index": 1}
     world.bookings[booking_id] |= {"receipt": place}
     page = customer.get(f"/bookings/{booking_id}").text
-    assert "In the ledger in block 2 — verify" in text_of(page)
+    assert "Recorded in block 2 — verify" in text_of(page)
     assert f'href="/ledger/blocks/2?entry={EVENT}#tree"' in page
 
 
@@ -273,7 +275,7 @@ def test_a_booking_shows_all_its_entries_and_who_vouches_for_that(
     assert embedded(page, "receipt") == receipts
     ledger.unproved = True
     said = text_of(visitor.get(f"/ledger/bookings/{BOOKING}").text)
-    assert "2 of 4 validators gave this very list, and at most 1 may be dishonest" in said
+    assert "2 of 4 validators returned this list, and at most 1 may be dishonest" in said
 
 
 def test_a_booking_comes_with_the_proof_that_nothing_is_missing(
@@ -291,13 +293,13 @@ def test_a_booking_whose_receipt_is_still_made_is_shown_all_the_same(
     ledger.late.add(an_id("event 1"))
     page = visitor.get(f"/ledger/bookings/{BOOKING}").text
     assert len(embedded(page, "receipt")) == 1
-    assert "Its receipt is not here yet" in page
+    assert "Its receipt is not ready yet" in page
 
 
 def test_a_booking_of_very_many_entries_keeps_its_page_small(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.web.explorer.routes.RECEIPTS_SHOWN_MAX", 1)
+    monkeypatch.setattr("cinesync.web.explorer.views.RECEIPTS_SHOWN_MAX", 1)
     page = visitor.get(f"/ledger/bookings/{BOOKING}").text
     assert len(embedded(page, "receipt")) == 1
     assert "Its receipt is on" in page
@@ -334,7 +336,7 @@ def test_a_ledger_that_is_away_is_a_sentence(visitor: FlaskClient, world: World,
     page = visitor.get(path)
     assert page.status_code == 503
     assert page.headers["Retry-After"] == "5"
-    assert "The ledger does not answer right now. Buying goes on" in page.text
+    assert "The ledger does not answer right now. You can buy" in page.text
 
 
 def test_a_shop_without_a_ledger_says_the_same(visitor: FlaskClient, world: World) -> None:
@@ -362,7 +364,7 @@ def test_verifying_does_not_need_the_ledger(visitor: FlaskClient, world: World) 
     world.fail("/api/ledger", 503)
     page = visitor.get("/verify")
     assert page.status_code == 200
-    assert "no genesis to check against" in page.text
+    assert "so this page has no genesis" in page.text
 
 
 def test_tickets_do_not_need_the_ledger(customer: FlaskClient, world: World) -> None:
@@ -372,7 +374,7 @@ def test_tickets_do_not_need_the_ledger(customer: FlaskClient, world: World) -> 
     api.confirm(world, booking_id)
     page = customer.get(f"/bookings/{booking_id}")
     assert page.status_code == 200
-    assert "Show this at the door" in page.text
+    assert "Show this at the entrance" in page.text
     assert world.sent("/api/ledger/entries") == []
 
 

@@ -36,7 +36,7 @@ def test_movies_without_shows_can_be_asked_for(visitor: FlaskClient, world: Worl
 
 def test_nothing_found_leads_back_to_everything(visitor: FlaskClient) -> None:
     page = visitor.get("/?q=nosuchfilm")
-    assert "No movie fits" in page.text
+    assert "No movie matches" in page.text
     assert 'href="/?all=1"' in page.text
 
 
@@ -105,8 +105,8 @@ def test_a_nonsense_day_is_the_first_day(visitor: FlaskClient) -> None:
 
 def test_a_movie_without_shows_says_so(visitor: FlaskClient, world: World) -> None:
     world.shows.clear()
-    assert "No shows are planned" in visitor.get(f"/movies/{MOVIE}").text
-    assert "Look in all cities" in visitor.get(f"/movies/{MOVIE}?city=London").text
+    assert "No shows are scheduled" in visitor.get(f"/movies/{MOVIE}").text
+    assert "Show all cities" in visitor.get(f"/movies/{MOVIE}?city=London").text
 
 
 def test_sold_out_and_cancelled_shows_are_words_and_no_links(visitor: FlaskClient) -> None:
@@ -120,14 +120,14 @@ def test_theaters_are_listed_by_city(visitor: FlaskClient) -> None:
     page = visitor.get("/theaters?city=Tokyo").text
     assert "Shibuya Screen" in page
     assert "Phoenix" not in page
-    assert "There is no theater here" in visitor.get("/theaters?city=Oslo").text
+    assert "There is no theater in this city" in visitor.get("/theaters?city=Oslo").text
 
 
 def test_showtimes_group_by_movie_and_theater(visitor: FlaskClient) -> None:
     page = visitor.get("/shows?city=London").text
     assert "Casablanca" in page
     assert "Shibuya" not in page
-    assert visitor.get("/shows?date=2031-01-01").text.count("Nothing is on") == 1
+    assert visitor.get("/shows?date=2031-01-01").text.count("No shows on") == 1
 
 
 def test_an_unknown_movie_is_a_page_with_a_way_on(visitor: FlaskClient) -> None:
@@ -154,7 +154,7 @@ def test_nothing_is_inline(visitor: FlaskClient, path: str) -> None:
     ("left", "told", "is_link"),
     [
         ({"seats_left": 12, "seats_held": 45}, "12 left", True),
-        ({"seats_left": 0, "seats_held": 57}, "none free just now, 57 in baskets", True),
+        ({"seats_left": 0, "seats_held": 57}, "all seats held, 57 may become free", True),
         ({"seats_left": 0, "seats_held": 0}, "Sold out", False),
     ],
 )

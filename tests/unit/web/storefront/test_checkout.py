@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cinesync.chassis import clock
-from cinesync.web.api_client import Api
+from cinesync.web.api_client import ApiClient
 from tests.support.fake_apis.api import confirm
 from tests.support.fake_apis.world import SHOW, World
 
@@ -115,7 +115,7 @@ def test_a_declined_card_keeps_the_seats_and_says_why(
 ) -> None:
     back = pay(customer, hold_id, "tok_insufficient_funds")
     page = customer.get(back).text
-    assert "There is not enough money on the card. Nothing was taken." in page
+    assert "There is not enough money on the card. Nothing was charged." in page
     assert "Pay £25.00" in page
     payment_id = next(iter(world.payments))
     assert "Try another card" in customer.get(f"/payments/{payment_id}").text
@@ -161,11 +161,11 @@ def test_a_pending_payment_waits_without_scripts_too(
     page = customer.get(waiting).text
     assert "Waiting for your bank" in page
     assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in page
-    assert customer.get(f"{waiting}/state").json == {"outcome": "wait"}
+    assert customer.get(f"{waiting}/state").json == {"state": "wait"}
     [payment] = world.payments.values()
     payment["status"] = "success"
-    assert "Making your ticket" in customer.get(waiting).text
-    assert customer.get(f"{waiting}/state").json == {"outcome": "paid"}
+    assert "Your ticket is on its way" in customer.get(waiting).text
+    assert customer.get(f"{waiting}/state").json == {"state": "paid"}
     confirm(world, hold_id)
     assert customer.get(waiting).location == f"/bookings/{hold_id}"
 
@@ -204,8 +204,8 @@ def test_money_that_came_too_late_goes_back_and_the_page_says_so(
     refused = {"payment_id": payment["payment_id"], "reason": "seats_gone"}
     world.bookings[hold_id] |= {"status": "expired", "refused_payments": [refused]}
     page = customer.get(waiting).text
-    assert "Your money goes back" in page
-    assert "the seats could not be kept" in page
+    assert "We refund your payment" in page
+    assert "after the seats had been released" in page
     refused["reason"] = "released_show"
     world.bookings[hold_id]["cancel_note"] = "The projector broke"
     page = customer.get(waiting).text
@@ -248,7 +248,7 @@ def test_who_pays_for_booked_seats_is_led_to_the_booking(
     answer = customer.post(f"/holds/{hold_id}/pay", data=data)
     assert answer.location == f"/bookings/{hold_id}"
     page = customer.get(answer.location).text
-    assert "These seats are paid for already: this is your booking." in page
+    assert "These seats are already paid. This is your booking." in page
     assert "seats were taken" not in page
 
 
@@ -282,7 +282,7 @@ def test_a_shop_with_a_real_provider_shows_no_test_cards(
     page = customer.get(f"/holds/{hold_id}").text
     assert "tok_" not in page
     assert "test card" not in page
-    assert "Nothing was taken" in page
+    assert "Nothing was charged" in page
 
 
 def test_a_payment_whose_booking_is_not_known_yet_waits(
@@ -313,7 +313,7 @@ def test_the_hold_of_a_cancelled_show_is_free_for_nobody(
     page = customer.get(f"/holds/{hold_id}")
     assert page.status_code == 410
     assert "This show was cancelled" in page.text
-    assert "The cinema says why: The projector broke." in page.text
+    assert "Reason: The projector broke." in page.text
     assert "free for everyone" not in page.text
     assert "Choose again" not in page.text
 
@@ -372,4 +372,4 @@ def test_a_dead_api_is_told_from_a_refusal(world: World) -> None:
 
     client = httpx.Client(base_url="http://api.test", transport=httpx.MockTransport(dead))
     with client, pytest.raises(Exception, match="cannot reach"):
-        Api(client, dict).cities()
+        ApiClient(client, dict).cities()

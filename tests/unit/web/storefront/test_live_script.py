@@ -10,7 +10,7 @@ import pytest
 from tests.support.needs import need
 from tests.support.places import SOURCE
 
-SCRIPT = SOURCE / "web/static/live.js"
+SCRIPT = SOURCE / "web/storefront/static/live.js"
 LIVE = "/api/booking/shows/7/live?since=42"
 
 # A browser of which only what live.js touches is there; its clock runs as fast as it can.

@@ -70,14 +70,14 @@ def test_a_party_is_one_to_ten(customer: FlaskClient, world: World, asked: str, 
 def test_no_seat_chosen_is_a_sentence(visitor: FlaskClient) -> None:
     page = visitor.post(f"/shows/{SHOW}/hold")
     assert page.status_code == 422
-    assert "Choose at least one seat first." in page.text
+    assert "Choose at least one seat." in page.text
 
 
 def test_eleven_seats_are_a_sentence_and_stay_ticked(visitor: FlaskClient) -> None:
     seats = [f"C{n}" for n in range(1, 11)] + ["D1"]
     page = visitor.post(f"/shows/{SHOW}/hold", data={"seat": seats})
     assert page.status_code == 422
-    assert "10 seats are the most" in page.text
+    assert "at most 10 seats" in page.text
     assert page.text.count(" checked") == 11
 
 
@@ -172,7 +172,7 @@ def test_a_guest_who_holds_seats_already_is_led_to_pay_for_them(
     held = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4", "C5"]})
     world.fail("/api/booking/holds", 422, "A guest holds seats once at a time.", rule="guest")
     page = customer.post(f"/shows/{SHOW}/hold", data={"seat": "D3"})
-    assert f'<a href="{held.location}">Go on to pay</a>' in page.text
+    assert f'<a href="{held.location}">Continue to checkout</a>' in page.text
 
 
 def test_who_holds_too_many_seats_reads_how_long_to_wait_on_the_map(
@@ -190,17 +190,17 @@ def test_a_cancelled_show_and_a_begun_show_sell_nothing(
     visitor: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = visitor.get(f"/shows/{SHOW}").text
-    assert "Pick the best" in page
+    assert "Find the best" in page
     begun = (clock.now() - timedelta(minutes=1)).isoformat()
     for told, sentence in (
         ({"cancelled": True}, "This show was cancelled."),
         ({"cancelled": True, "cancel_reason": "Snow"}, "This show was cancelled: Snow."),
-        ({"sales_close_at": begun}, "are no longer sold"),
+        ({"sales_close_at": begun}, "are no longer on sale"),
     ):
         world.seat_map_extra = told
         page = visitor.get(f"/shows/{SHOW}").text
         assert sentence in page
-        assert "Pick the best" not in page
+        assert "Find the best" not in page
         assert "Other times" in page
 
 
@@ -281,7 +281,7 @@ def test_back_on_the_map_the_seats_held_are_chosen_and_can_be_changed(
     assert page.count(" checked") == 2
     assert 'value="C4" data-cents="1250" checked' in page
     assert "You hold <strong>C4, C5</strong>" in page
-    assert "Change to these seats" in page
+    assert "Exchange seats" in page
     assert f'<a href="/shows/{SHOW}">Change seats</a>' in customer.get(held.location).text
     answer = customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C5", "C6"]})
     assert answer.location == held.location
