@@ -29,6 +29,11 @@ ERROR_CHARACTERS_MAX = 1000
 class BrokerUnavailable(Unavailable):
     """Our message broker does not answer right now; please try again in a moment."""
 
+    @classmethod
+    def type_uri(cls) -> str:
+        """The name in the HTTP contract, which is older than the class's."""
+        return "/problems/broker-away"
+
 
 class Outcome(Enum):
     """The outcome of a publish. UNCONFIRMED: the broker may have the message or not."""
