@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from prometheus_client import Counter, Gauge
 
 from cinesync.chassis import clock, telemetry
+from cinesync.chassis.backoff import Backoff
 
 log = telemetry.get_logger(__name__)
 
 Run = Callable[[], Awaitable[None]]
 
-RESTART_SECONDS_FIRST = 0.1
-RESTART_SECONDS_MAX = 5.0
+RESTARTING = Backoff(first_seconds=0.1, seconds_max=5.0)
 SILENT_SECONDS_MAX = 60.0
 
 RESTARTS = Counter(
@@ -159,7 +159,7 @@ class Loops:
 
     async def _keep_running(self, loop: Loop) -> None:
         _running.set(loop)  # of this task's own context, and of those of its children
-        pause_seconds = RESTART_SECONDS_FIRST
+        failures = 0
         while True:
             started = clock.monotonic_seconds()
             reason = "it returned"
@@ -177,10 +177,9 @@ class Loops:
             if self._closing:
                 return
             _note_end(loop, reason)
-            if clock.monotonic_seconds() - started > RESTART_SECONDS_MAX:
-                pause_seconds = RESTART_SECONDS_FIRST
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
+            ran_seconds = clock.monotonic_seconds() - started
+            failures = 1 if ran_seconds > RESTARTING.seconds_max else failures + 1
+            await asyncio.sleep(RESTARTING.pause_seconds(failures))
 
 
 def _is_cancelled() -> bool:

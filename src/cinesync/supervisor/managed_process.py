@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cinesync.chassis.backoff import Backoff
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.log_files import Output, last_words
 from cinesync.supervisor.metrics_server import ProcessFigures
@@ -16,7 +17,7 @@ from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
 
 STOP_SECONDS_MAX = 30.0
 OUTPUT_SECONDS_MAX = 2.0
-RESTART_PAUSE_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
+RESTARTING = Backoff(first_seconds=0.5, seconds_max=5.0, jitter=0.0)
 STEADY_SECONDS = 30.0
 READY_LINE = "cinesync-ready"
 
@@ -93,11 +94,10 @@ class ManagedProcess:
         if self._due_at is None:
             if now - self.started_at > STEADY_SECONDS:
                 self.restarts = 0
-            pauses = RESTART_PAUSE_SECONDS
-            self._due_at = now + pauses[min(self.restarts, len(pauses) - 1)]
+            self._due_at = now + RESTARTING.pause_seconds(self.restarts)
         if now < self._due_at:
             return False
-        self._due_at = now + RESTART_PAUSE_SECONDS[-1]  # when it cannot even be begun
+        self._due_at = now + RESTARTING.seconds_max  # when it cannot even be begun
         self.restarts += 1
         self.restarts_total += 1
         self.start()

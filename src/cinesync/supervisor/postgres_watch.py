@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 
+from cinesync.chassis.backoff import Backoff
 from cinesync.supervisor.postgres import Postgres, PostgresFailed
 
-PAUSE_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+BACKOFF = Backoff(first_seconds=0.5, seconds_max=10.0, jitter=0.0)
 REASON_CHARACTERS_MAX = 500
 
 
@@ -54,7 +55,7 @@ class PostgresWatch:
             self._failures = 0
 
     def _pause_seconds(self) -> float:
-        return PAUSE_SECONDS[min(self._failures, len(PAUSE_SECONDS) - 1)]
+        return BACKOFF.pause_seconds(self._failures)
 
     def _reason(self) -> str:
         return self._postgres.last_words()[-REASON_CHARACTERS_MAX:]

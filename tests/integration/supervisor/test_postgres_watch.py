@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cinesync.chassis.backoff import Backoff
 from cinesync.supervisor import postgres_watch
 from cinesync.supervisor.postgres import Postgres, PostgresFailed
 from cinesync.supervisor.postgres_watch import PostgresWatch
@@ -17,7 +18,7 @@ PATIENCE_SECONDS = 60
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postgres:
-    monkeypatch.setattr(postgres_watch, "PAUSE_SECONDS", (0.0, 0.05))
+    monkeypatch.setattr(postgres_watch, "BACKOFF", Backoff(0.05, 0.05))
     return Postgres(tmp_path, durable=False)
 
 
@@ -76,7 +77,7 @@ def test_a_start_that_fails_is_tried_again_with_growing_pauses(
 
 
 def test_between_two_tries_nobody_waits(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_watch, "PAUSE_SECONDS", (0.0, 1000.0))
+    monkeypatch.setattr(postgres_watch, "BACKOFF", Backoff(1000.0, 1000.0))
     tries: list[str] = []
 
     def fail() -> None:

@@ -8,13 +8,14 @@ from prometheus_client import REGISTRY
 
 from cinesync.chassis import background
 from cinesync.chassis.background import Loop, Loops
+from cinesync.chassis.backoff import Backoff
 
 PATIENCE_SECONDS = 30
 
 
 @pytest.fixture
 async def loops(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Loops]:
-    monkeypatch.setattr(background, "RESTART_SECONDS_FIRST", 0.0)
+    monkeypatch.setattr(background, "RESTARTING", Backoff(0.0, 5.0))
     loops = Loops(silent_seconds_max=1.0)
     yield loops
     await loops.close()

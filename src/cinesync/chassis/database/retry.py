@@ -1,7 +1,6 @@
 """When a transaction is tried again, for how long, and what its caller learns if that fails."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -10,14 +9,15 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cinesync.chassis import clock, deadline
+from cinesync.chassis.backoff import Backoff
 from cinesync.chassis.problems import Unavailable
 from cinesync.chassis.telemetry import DATABASE_RETRIES
 
 T = TypeVar("T")
 
 RETRY_SECONDS_MAX = 20.0
-BACKOFF_SECONDS_FIRST = 0.002
-BACKOFF_SECONDS_MAX = 0.5
+# Whole pauses are random: transactions that conflicted must not meet again.
+BACKOFF = Backoff(first_seconds=0.002, seconds_max=0.5, jitter=1.0)
 
 SERIALIZATION_STATES = frozenset({"40001", "40P01", "55P03"})
 # The server is starting, stopping or full, or the connection broke: nothing was committed.
@@ -44,12 +44,12 @@ class FateUnknown(Unavailable):
 
 
 class Attempts:
-    """Capped exponential backoff with full jitter, ended by a deadline."""
+    """The attempts of one transaction, with pauses between them, ended by a deadline."""
 
     def __init__(self) -> None:
         seconds = deadline.remaining(RETRY_SECONDS_MAX, margin_seconds=deadline.MARGIN_SECONDS)
         self._deadline = clock.monotonic_seconds() + seconds
-        self._backoff_seconds = BACKOFF_SECONDS_FIRST
+        self._failures = 0
 
     async def pause_or_raise(self, error: Exception, *, fate_unknown: bool) -> None:
         """Sleep if another try can help; else raise the error for the caller."""
@@ -60,8 +60,8 @@ class Attempts:
         # A full disk stays full for longer than the retries take.
         if isinstance(refusal, DatabaseFull) or clock.monotonic_seconds() > self._deadline:
             raise (FateUnknown() if fate_unknown else refusal) from error
-        await asyncio.sleep(random.uniform(0, self._backoff_seconds))  # noqa: S311 jitter
-        self._backoff_seconds = min(self._backoff_seconds * 2, BACKOFF_SECONDS_MAX)
+        self._failures += 1
+        await asyncio.sleep(BACKOFF.pause_seconds(self._failures))
 
 
 async def retried(once: Callable[[], Awaitable[T]]) -> T:

@@ -26,6 +26,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from cinesync.chassis import background, telemetry
+from cinesync.chassis.backoff import Backoff
 from cinesync.chassis.database import (
     Database,
     Transaction,
@@ -45,7 +46,7 @@ log = telemetry.get_logger(__name__)
 RELAY_BATCH_MAX = 500
 POLL_SECONDS_MIN = 0.05  # while other processes write, whose commits do not wake this one
 POLL_SECONDS_MAX = 1.0
-BACKOFF_SECONDS_MAX = 5.0
+BACKOFF = Backoff(first_seconds=0.05, seconds_max=5.0)
 LEASE_RENEW_SECONDS = lease.LEASE_SECONDS / 2
 CLEANUP_SECONDS = 600.0
 KEEP_SENT_DAYS = 7
@@ -109,22 +110,22 @@ class Relay:
         self._leased_until = 0.0
         self.poll_seconds = POLL_SECONDS_MAX
         self._cleanup_at = 0.0
-        # Events that the bus did not accept: until when they are deferred, and for how long.
-        self._deferred: dict[UUID, tuple[float, float]] = {}
+        # Events that the bus did not accept: until when they are deferred, and how often.
+        self._deferred: dict[UUID, tuple[float, int]] = {}
         db.on_events.append(self._wake.set)
 
     async def run(self) -> None:
         """Relay until cancelled."""
-        backoff_seconds = 0.0
+        failures = 0
         while True:
             try:
                 await self.drain()
-                backoff_seconds = 0.0
+                failures = 0
             except Exception as error:  # noqa: BLE001 the relay outlives every outage
-                backoff_seconds = _longer(backoff_seconds)
+                failures += 1
                 background.failed(error)
                 log.warning("relay.waiting", service=self._service, reason=str(error))
-            await asyncio.sleep(backoff_seconds)
+            await asyncio.sleep(BACKOFF.pause_seconds(failures))
             await self._until_woken()
 
     async def drain(self) -> bool:
@@ -175,10 +176,10 @@ class Relay:
     def _defer(self, messages: Sequence[Message], accepted: set[UUID]) -> None:
         now = asyncio.get_running_loop().time()
         for event_id in (message.event_id for message in messages):
-            _, pause_seconds = self._deferred.pop(event_id, (0.0, 0.0))
+            _, failures = self._deferred.pop(event_id, (0.0, 0))
             if event_id not in accepted:
-                pause_seconds = _longer(pause_seconds)
-                self._deferred[event_id] = (now + pause_seconds, pause_seconds)
+                until = now + BACKOFF.pause_seconds(failures + 1)
+                self._deferred[event_id] = (until, failures + 1)
 
     async def _until_woken(self) -> None:
         try:
@@ -201,7 +202,3 @@ class Relay:
             self._cleanup_at = now + CLEANUP_SECONDS
             await self._db.run_one(delete_sent)
             await self._db.run_one(delete_old_markers)
-
-
-def _longer(backoff_seconds: float) -> float:
-    return min(max(backoff_seconds * 2, 0.05), BACKOFF_SECONDS_MAX)

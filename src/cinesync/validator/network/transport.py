@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from cinesync.chassis import telemetry
+from cinesync.chassis.backoff import Backoff
 from cinesync.pbft.catch_up import LINKS_PER_ANSWER
 from cinesync.pbft.messages import FRAME_BYTES_MAX, EpochLink, EpochLinks, encode
 from cinesync.validator import provisioning
@@ -27,8 +28,7 @@ from cinesync.validator import provisioning
 log = telemetry.get_logger(__name__)
 
 QUEUE_BYTES_MAX: Final = 32 * 1024 * 1024
-RECONNECT_SECONDS_FIRST: Final = 0.05
-RECONNECT_SECONDS_MAX: Final = 1.0
+RECONNECTING: Final = Backoff(first_seconds=0.05, seconds_max=1.0)
 CONNECT_SECONDS_MAX: Final = 5.0
 SILENT_SECONDS_MAX: Final = 5
 EPOCH_DIGITS_MAX: Final = 9
@@ -208,7 +208,7 @@ class Outgoing(Sender):
 
     async def run(self, receive: Callable[[FrameKind, bytes], None]) -> None:
         """Until cancelled; `receive` gets what comes back."""
-        pause_seconds = RECONNECT_SECONDS_FIRST
+        failures = 0
         while True:
             with suppress(OSError, TimeoutError, ssl.SSLError, BadFrame):
                 async with asyncio.timeout(CONNECT_SECONDS_MAX):
@@ -219,7 +219,7 @@ class Outgoing(Sender):
                     make_impatient(writer)
                     writer.write(self._hello())
                     if peer_key(writer) == self.key:
-                        pause_seconds = RECONNECT_SECONDS_FIRST
+                        failures = 0
                         self.connected = True
                         await self._talk(reader, writer, receive)
                     else:  # it has another key now, or I do not know the newest set
@@ -227,8 +227,8 @@ class Outgoing(Sender):
                 finally:
                     self.connected = False
                     await drop(writer)
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, RECONNECT_SECONDS_MAX)
+            failures += 1
+            await asyncio.sleep(RECONNECTING.pause_seconds(failures))
 
     async def _talk(
         self,

@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import PublishError
 from structlog.testing import capture_logs
 
+from cinesync.chassis.backoff import Backoff
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.rabbitmq import consumer as consumers_module
@@ -403,7 +404,7 @@ async def test_a_message_that_cannot_become_a_dead_letter_returns_to_its_queue(
 async def test_a_message_to_retry_is_not_acknowledged_with_later_ones(
     services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers_module, "RETRY_SECONDS_FIRST", 3.0)
+    monkeypatch.setattr(consumers_module, "RETRYING", Backoff(3.0, 10.0, jitter=0.0))
     failed_once = asyncio.Event()
 
     async def fail_once(tx: Transaction, events: Sequence[Paid]) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from cinesync.chassis import background, clock, telemetry
+from cinesync.chassis.backoff import Backoff
 from cinesync.chassis.messaging.bus import DELIVERIES_MAX
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.inbox import Inbox
@@ -24,10 +25,8 @@ from cinesync.chassis.problems import Unavailable
 
 log = telemetry.get_logger(__name__)
 
-RESUBSCRIBE_SECONDS_FIRST = 0.1
-RESUBSCRIBE_SECONDS_MAX = 5.0
-RETRY_SECONDS_FIRST = 0.1
-RETRY_SECONDS_MAX = 10.0
+RESUBSCRIBING = Backoff(first_seconds=0.1, seconds_max=5.0)
+RETRYING = Backoff(first_seconds=0.1, seconds_max=10.0)
 # After a batch, a subscription pauses for as long as the batch took, so that single messages gather
 # into batches when the machine is busy. A message after a quiet time is handled at once.
 PAUSE_SECONDS_MAX = 0.1
@@ -66,18 +65,18 @@ class Subscription:
 
     async def run(self) -> None:
         """Consume until `stop`."""
-        backoff_seconds = RESUBSCRIBE_SECONDS_FIRST
+        failures = 0
         while not self._stopping.is_set():
             try:
                 await self._consume()
-                backoff_seconds = RESUBSCRIBE_SECONDS_FIRST
+                failures = 0
             except Exception as error:  # noqa: BLE001 the subscription outlives every outage
                 self.trouble = f"{self.name}: {type(error).__name__}"
                 background.failed(error)
                 log.warning("bus.resubscribing", queue=self.name, reason=repr(error))
-                backoff_seconds = min(backoff_seconds * 2, RESUBSCRIBE_SECONDS_MAX)
+                failures += 1
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(backoff_seconds):
+                async with asyncio.timeout(RESUBSCRIBING.pause_seconds(max(failures, 1))):
                     await self._stopping.wait()
 
     def stop(self) -> None:
@@ -196,7 +195,7 @@ class Consumer:
 
     async def _commit(self, messages: Sequence[Message]) -> dict[UUID, Exception] | None:
         """The failures; None when stopped while the inbox's database is unavailable."""
-        backoff_seconds = RETRY_SECONDS_FIRST
+        failures = 0
         while messages:
             try:
                 return await self._inbox.handle(messages)
@@ -206,8 +205,8 @@ class Consumer:
                 log.warning("bus.waiting", queue=self.name, reason=str(error))
                 if self.subscription is not None and self.subscription.is_stopping:
                     return None
-                await asyncio.sleep(backoff_seconds)
-                backoff_seconds = min(backoff_seconds * 2, RETRY_SECONDS_MAX)
+                failures += 1
+                await asyncio.sleep(RETRYING.pause_seconds(failures))
         return {}
 
     async def _settle(self, message: AbstractIncomingMessage, error: Exception | None) -> None:
@@ -221,8 +220,7 @@ class Consumer:
             task.add_done_callback(self._returning.discard)
 
     async def _return_later(self, message: AbstractIncomingMessage) -> None:
-        seconds = RETRY_SECONDS_FIRST * 2 ** min(delivery_count(message), 10)
-        await asyncio.sleep(min(seconds, RETRY_SECONDS_MAX))
+        await asyncio.sleep(RETRYING.pause_seconds(delivery_count(message) + 1))
         with contextlib.suppress(Exception):  # a lost channel has returned it already
             await message.nack(requeue=True)
 
