@@ -89,7 +89,7 @@ class Validators:
     async def client(self) -> AsyncIterator[LedgerClient]:
         """Connected to all four."""
         client = LedgerClient(home.load(provisioning.client_home(self.folder)))
-        client.start_from(time.time_ns() // 1000)
+        client.start_sequences_at(time.time_ns() // 1000)
         running = asyncio.create_task(client.run())
         await everybody(client)
         yield client
@@ -135,7 +135,7 @@ async def failover(validators: Validators, client: LedgerClient, count: int) -> 
     """From the SIGKILL of the primary to the next entry that is final."""
     seconds = []
     for _ in range(count):
-        told = (await client.ask_all("status")).values()
+        told = (await client.query_all("status")).values()
         primary = max(told, key=lambda status: int(status["view"]))["primary"]
         validators.kill_and_restart(primary)
         began = time.perf_counter()

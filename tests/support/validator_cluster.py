@@ -27,7 +27,7 @@ main.main(Path(sys.argv[1]), lambda: print("ready", flush=True), parameters)
 """
 
 
-class Quartet:
+class ValidatorCluster:
     """A ledger in a folder and its processes. `interval`: heights between two checkpoints."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Quartet:
     def home(self, replica: int) -> Path:
         return provisioning.validator_home(self.folder, replica)
 
-    def start(self, replicas: Sequence[int] | None = None) -> "Quartet":
+    def start(self, replicas: Sequence[int] | None = None) -> "ValidatorCluster":
         for replica in range(len(self.addresses)) if replicas is None else replicas:
             with (self.home(replica) / "errors.log").open("ab") as errors:
                 self.processes[replica] = subprocess.Popen(
@@ -80,7 +80,7 @@ class Quartet:
     async def client(self) -> AsyncIterator[LedgerClient]:
         """One that has reached everyone who runs."""
         client = LedgerClient(home.load(provisioning.client_home(self.folder)))
-        client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
+        client.start_sequences_at(first_sequence(0, int(clock.now().timestamp() * 1000)))
         running = asyncio.create_task(client.run())
         try:
             await until(lambda: client.connected >= len(self.processes), "connected")

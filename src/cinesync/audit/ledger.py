@@ -40,7 +40,7 @@ from cinesync.validator.inspection.log_reader import (
     decided_entries,
     read_log,
 )
-from cinesync.validator.storage.chain_store import OldFormat
+from cinesync.validator.storage.schema import OldFormat
 
 BATCH_PAGE: Final = 500
 EVENTS: Final = by_name(CONSUMERS)

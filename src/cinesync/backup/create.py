@@ -18,7 +18,7 @@ from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres_backup import base_backup
 from cinesync.validator import provisioning
 from cinesync.validator.inspection.inspect import ValidatorSets
-from cinesync.validator.storage.chain_store import parse_header
+from cinesync.validator.storage.chain_reader import parse_header
 
 # What belongs to one run, or is copied in a way of its own.
 LEFT_OUT: Final = frozenset(

@@ -12,7 +12,7 @@ from cinesync.supervisor.postgres_backup import verify_backup
 from cinesync.validator.home import load_links
 from cinesync.validator.inspection import log_reader
 from cinesync.validator.inspection.inspect import Altered
-from cinesync.validator.storage.chain_store import OldFormat
+from cinesync.validator.storage.schema import OldFormat
 
 
 def verify(folder: Path, progress: Progress) -> tuple[Manifest, list[str]]:

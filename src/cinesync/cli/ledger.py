@@ -31,7 +31,7 @@ def validator_command(home: Path) -> None:
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.validator import main  # noqa: PLC0415
     from cinesync.validator.home import NoHome, load  # noqa: PLC0415
-    from cinesync.validator.storage.chain_store import OldFormat  # noqa: PLC0415
+    from cinesync.validator.storage.schema import OldFormat  # noqa: PLC0415
 
     try:
         load(home)  # refused in one line, before there is a log
@@ -106,7 +106,7 @@ def ledger_audit_command(data: Path) -> None:
     """Hash every entry on every replica again; name the first altered one. Exit code 1 if any."""
     from cinesync.proofs.strict_json import InvalidDocument  # noqa: PLC0415
     from cinesync.validator.inspection import inspect  # noqa: PLC0415
-    from cinesync.validator.storage.chain_store import OldFormat  # noqa: PLC0415
+    from cinesync.validator.storage.schema import OldFormat  # noqa: PLC0415
 
     folder = data.expanduser() / "ledger"
     try:
@@ -222,11 +222,11 @@ def _propose(
 
     operator = home or provisioning.client_home(folder, provisioning.OPERATOR)
     try:
-        wanted = asyncio.run(membership.ask(operator, plan, only_prepare=prepare))
+        wanted = asyncio.run(membership.propose_as(operator, plan, only_prepare=prepare))
     except (NoHome, membership.ChangeRefused) as error:
         raise Refused(str(error)) from error
     state = "prepared" if prepare else f"in force, a quorum is {wanted.quorum}"
-    click.echo(f"epoch {wanted.epoch}: validators {membership.members(wanted)}; {state}")
+    click.echo(f"epoch {wanted.epoch}: validators {membership.validator_list(wanted)}; {state}")
     return wanted
 
 

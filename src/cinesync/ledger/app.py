@@ -44,7 +44,7 @@ def create(settings: Settings) -> Service:
             Loop("ledger.client", client.run),
             Loop("ledger.submitter", submitter.run),
         ],
-        checks={"validators": client.trouble},
+        checks={"validators": client.problem},
         measures=measures(db, client),
         close=[submitter.stop],
     )

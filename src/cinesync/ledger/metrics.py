@@ -28,16 +28,16 @@ def measures(db: Database, client: LedgerClient) -> Sequence[Measure]:
     pending, views = Labelled(PENDING), Labelled(VIEW)
 
     async def validators() -> None:
-        standings = await client.standings()
-        names = {replica: (str(replica),) for replica in {*client.replicas, *standings}}
+        statuses = await client.statuses()
+        names = {replica: (str(replica),) for replica in {*client.replicas, *statuses}}
         VALIDATORS.set(len(client.replicas))
-        VALIDATORS_UP.set(len(standings))
+        VALIDATORS_UP.set(len(statuses))
         VALIDATORS_NEEDED.set(client.configuration.quorum)
-        ups.replace({name: float(at in standings) for at, name in names.items()})
-        heights.replace({names[at]: one.height for at, one in standings.items()})
-        pending.replace({names[at]: one.pending for at, one in standings.items()})
-        views.replace({names[at]: one.view for at, one in standings.items()})
-        LEDGER_HEIGHT.set(max((one.height for one in standings.values()), default=0))
+        ups.replace({name: float(at in statuses) for at, name in names.items()})
+        heights.replace({names[at]: one.height for at, one in statuses.items()})
+        pending.replace({names[at]: one.pending for at, one in statuses.items()})
+        views.replace({names[at]: one.view for at, one in statuses.items()})
+        LEDGER_HEIGHT.set(max((one.height for one in statuses.values()), default=0))
 
     async def entries() -> None:
         OLDEST.set(await db.run_one(oldest_seconds))

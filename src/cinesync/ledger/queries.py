@@ -10,7 +10,8 @@ from cinesync.proofs.block_proof import BlockProof
 from cinesync.proofs.completeness import CompletenessProof
 from cinesync.proofs.receipts import HeaderCertificate, Receipt
 from cinesync.validator import certify
-from cinesync.validator.network.client import LedgerClient, NoQuorum
+from cinesync.validator.network.client import LedgerClient
+from cinesync.validator.network.query_client import NoQuorum
 from cinesync.validator.network.transport import ValidatorStatus
 
 TRIES_MAX: Final = 5
@@ -50,15 +51,15 @@ class LedgerQueries:
         index = block.index_of(kept.entry)
         return block.receipt(self._client.genesis, links, certificate, kept.entry, index)
 
-    async def standings(self) -> dict[int, ValidatorStatus | None]:
+    async def statuses(self) -> dict[int, ValidatorStatus | None]:
         """Each validator's own word; those who do not answer have none."""
-        told = await self._client.standings()
+        told = await self._client.statuses()
         known = [validator.replica for validator in self._client.configuration.validators]
         return {replica: told.get(replica) for replica in known}
 
     async def height(self) -> int:
         """The highest block that an honest validator has."""
-        heights = sorted(told.height for told in (await self._client.standings()).values())
+        heights = sorted(told.height for told in (await self._client.statuses()).values())
         if len(heights) < self._client.configuration.weak_quorum:
             raise ValidatorsAway
         return heights[-self._client.configuration.weak_quorum]
@@ -86,7 +87,7 @@ class LedgerQueries:
         if height == 0:
             raise UnknownBlock
         try:
-            return await certify.complete(self._client, booking_id, height, known)
+            return await certify.prove_completeness(self._client, booking_id, height, known)
         except NoQuorum as error:
             raise ValidatorsAway from error
 
@@ -101,7 +102,7 @@ class LedgerQueries:
     async def _agreed(self, ask: str, first: int = 0, second: int = 0, name: str = "") -> Any:
         """Those who are a moment behind get a moment."""
         for _ in range(TRIES_MAX):
-            found = await self._client.agreed(ask, first, second, name)
+            found = await self._client.query_agreed(ask, first, second, name)
             if found is not None:
                 return found
             await asyncio.sleep(PAUSE_SECONDS)

@@ -69,7 +69,7 @@ class ConsistencyView(msgspec.Struct, frozen=True):
 @get("/status")
 async def status(desk: TheDesk) -> StatusView:
     """Where the validators stand, and what waits for them."""
-    standings = await desk.reader.standings()
+    statuses = await desk.reader.statuses()
     try:
         height = await desk.reader.height()
     except ValidatorsAway:
@@ -78,7 +78,7 @@ async def status(desk: TheDesk) -> StatusView:
         chain=desk.reader.chain,
         height=height,
         waiting=await desk.db.run_one(store.count_waiting),
-        validators=[_validator(replica, told) for replica, told in standings.items()],
+        validators=[_validator(replica, told) for replica, told in statuses.items()],
     )
 
 

@@ -13,8 +13,9 @@ from cinesync.ledger.model import CertifiedBlock, CommittedSubmission, PendingSu
 from cinesync.proofs import canonical_json
 from cinesync.proofs.block_proof import BlockProof
 from cinesync.proofs.receipts import HeaderCertificate
-from cinesync.validator.certify import seal
-from cinesync.validator.network.client import LedgerClient, NoQuorum, first_sequence
+from cinesync.validator.certify import certify_block
+from cinesync.validator.network.client import LedgerClient, first_sequence
+from cinesync.validator.network.query_client import NoQuorum
 
 log = telemetry.get_logger(__name__)
 
@@ -62,7 +63,7 @@ class Submitter:
     async def _lead(self) -> None:
         reserved = await self._db.run(store.reserve_sequences, self._name)
         milliseconds = int(clock.now().timestamp() * 1000)
-        self._client.start_from(first_sequence(reserved, milliseconds))
+        self._client.start_sequences_at(first_sequence(reserved, milliseconds))
         pause_seconds = POLL_SECONDS_MIN
         while await self._lease():
             parts = await self._db.read(service.waiting, REQUESTS_AT_ONCE_MAX)
@@ -99,7 +100,7 @@ class Submitter:
 
     async def _deliver_part(self, part: Sequence[PendingSubmission]) -> None:
         appended = await self._client.submit([one.entry for one in part])
-        block, certificate = await seal(self._client, appended)
+        block, certificate = await certify_block(self._client, appended)
         recorded, older = [], []
         for one, index in zip(part, appended.indices, strict=True):
             if block.holds(index, one.entry):

@@ -127,7 +127,7 @@ class Infrastructure:
         if (self.ledger / provisioning.GENESIS_FILE).exists():
             self._check_ledger()
             known = home.read_addresses(provisioning.client_home(self.ledger))
-            provisioning.place(self.ledger, known | addresses)
+            provisioning.write_addresses(self.ledger, known | addresses)
         else:
             if self.ledger.exists() and any(self.ledger.iterdir()):  # an earlier version's, begun
                 say(f"{self.ledger} was never founded; it is kept in {set_aside(self.ledger)}")
@@ -139,12 +139,12 @@ class Infrastructure:
     def _check_ledger(self) -> None:
         """Raises UpFailed before anything of another version's ledger is touched."""
         from cinesync.validator import provisioning  # noqa: PLC0415 see start_validators
-        from cinesync.validator.storage import chain_store  # noqa: PLC0415 see start_validators
+        from cinesync.validator.storage import schema  # noqa: PLC0415 see start_validators
 
         try:
             for file in sorted(self.ledger.glob(f"validator-*/{provisioning.CHAIN_FILE}")):
-                chain_store.check_file(file)
-        except chain_store.OldFormat as error:
+                schema.check_file(file)
+        except schema.OldFormat as error:
             raise UpFailed(str(error)) from error
 
     def start_bank(self) -> None:

@@ -1,4 +1,13 @@
-"""One validator, driven: what arrives is stepped, then persisted, then sent, then applied."""
+"""The driver of one validator: it persists, sends and applies what the replica is ready with.
+
+Theory of operation. Frames that arrive in one turn of the event loop are stepped into the replica
+one after the other. `_schedule` then runs `_process_ready` once for all of them: it writes the
+records to the journal (one fsync), sends the frames and applies the decided blocks, in this order,
+until the replica has nothing more. Timers tick in the same thread, so there are no locks.
+
+An error of the disk, or a state that contradicts a quorum (`Diverged`), ends the validator: `run`
+raises it, and the process exits. A supervisor starts it again; the journal has everything.
+"""
 
 import asyncio
 import itertools
@@ -19,9 +28,9 @@ from cinesync.proofs.keys import KeyRing
 from cinesync.validator import provisioning
 from cinesync.validator.home import Home
 from cinesync.validator.network import transport
-from cinesync.validator.network.connections import Peers
+from cinesync.validator.network.connections import ValidatorConnections
 from cinesync.validator.network.query_api import QueryApi
-from cinesync.validator.network.transport import FrameKind, Query, QueryResponse, Sender
+from cinesync.validator.network.transport import FrameKind, Query, QueryResponse, SendQueue
 from cinesync.validator.state_machine import OPERATIONS_MAX, LedgerStateMachine
 from cinesync.validator.storage.chain_store import ChainStore
 from cinesync.validator.storage.journal import is_damage, open_journal, set_aside
@@ -29,7 +38,7 @@ from cinesync.validator.storage.journal import is_damage, open_journal, set_asid
 log = telemetry.get_logger(__name__)
 
 TICK_SECONDS: Final = 0.05
-COMMIT_TICKS: Final = 20  # how often others who open the chain's file see new blocks
+COMMIT_TICKS: Final = 20  # between commits that make new blocks visible to other processes
 PARAMETERS: Final = Parameters(timeout_ticks=16)
 CONNECTIONS_PER_PEER_MAX: Final = 8
 
@@ -39,7 +48,7 @@ class LoopEnded(RuntimeError):
 
 
 class ValidatorDriver:
-    """The replica of a home, its disk and its connections. One process runs one of these."""
+    """A replica with its disk and its connections. One per process."""
 
     def __init__(self, home: Home, parameters: Parameters = PARAMETERS) -> None:
         self.home = home
@@ -56,22 +65,26 @@ class ValidatorDriver:
             parameters=parameters,
         )
         self.ledger.configuration = lambda: self.replica.core.configuration
-        self._desk = QueryApi(self.replica, self.ledger.chain)
+        self._queries = QueryApi(self.replica, self.ledger.chain)
         self._context = transport.server_context(home.folder)
-        self._peers = Peers(home, self._hear, lambda: transport.hello(len(self.replica.core.links)))
-        self._arrived: dict[asyncio.StreamWriter, bytes] = {}
-        self._clients: dict[str, list[Sender]] = defaultdict(list)
-        self._pumping = False
+        self._connections = ValidatorConnections(
+            home,
+            self._receive_from_validator,
+            lambda: transport.hello(len(self.replica.core.links)),
+        )
+        self._incoming: dict[asyncio.StreamWriter, bytes] = {}
+        self._clients: dict[str, list[SendQueue]] = defaultdict(list)
+        self._is_scheduled = False
         self._failed: asyncio.Future[None] | None = None
-        self._follow()
+        self._use_configurations()
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Until cancelled. Raises what stops a validator: a disk that fails, Diverged, or the end
-        of one of its loops, without which it would only seem to run."""
+        """Run until cancelled. Raises what stops a validator: an error of the disk, Diverged, or
+        LoopEnded: without one of its loops it would only seem to run."""
         self._failed = asyncio.get_running_loop().create_future()
         host, _, port = self.home.addresses[self.me].rpartition(":")
         server = await asyncio.start_server(self._accept, host, int(port), ssl=self._context)
-        tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._peers.run())]
+        tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._connections.run())]
         for task in tasks:
             task.add_done_callback(self._loop_ended)
         self._schedule()
@@ -94,36 +107,36 @@ class ValidatorDriver:
         self._journal.close()
         self.ledger.chain.close()
 
-    # who takes part
+    # configurations
 
-    def _follow(self) -> None:
-        """A set is in force, or known, that was not: talk to its members, as a member of it."""
+    def _use_configurations(self) -> None:
+        """Connect to the validators in force and to the newest known, with the key for them."""
         core = self.replica.core
-        self._following = core.configuration, core.newest
+        self._configurations = core.configuration, core.newest
         members = [*core.configuration.validators, *core.newest.validators]
-        self._peers.follow(one for one in members if one.replica != self.me)
+        self._connections.set_validators(one for one in members if one.replica != self.me)
         mine = core.newest.key(self.me) or core.configuration.key(self.me)
         if mine is not None:
-            for context in (self._context, self._peers.context):
-                transport.present(context, self.home.key_file(mine))
-        for writer, key in self._arrived.items():
-            if self._who(key) is None:
+            for context in (self._context, self._connections.context):
+                transport.use_key(context, self.home.key_file(mine))
+        for writer, key in self._incoming.items():
+            if self._identify(key) is None:
                 writer.transport.abort()
         where = {"epoch": core.configuration.epoch, "known": core.newest.epoch}
         log.info("ledger.validators", **where, member=core.member)
 
-    # what arrives
+    # input
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            transport.make_impatient(writer)
+            transport.set_tcp_timeouts(writer)
             key = transport.peer_key(writer)
-            self._arrived[writer] = key
-            sender = self._who(key)
+            self._incoming[writer] = key
+            sender = self._identify(key)
             if sender is not None:
-                await self._listen(sender, reader, writer)
+                await self._serve(sender, reader, writer)
             else:
-                await transport.tell_links(reader, writer, self.replica.core.links)
+                await transport.send_links(reader, writer, self.replica.core.links)
         except (
             transport.BadFrame,
             MalformedMessage,
@@ -135,11 +148,11 @@ class ValidatorDriver:
         except asyncio.CancelledError:
             pass  # the validator stops
         finally:
-            self._arrived.pop(writer, None)
-            await transport.drop(writer)
+            self._incoming.pop(writer, None)
+            await transport.abort(writer)
 
-    def _who(self, key: bytes) -> int | str | None:
-        for configuration in self._following:
+    def _identify(self, key: bytes) -> int | str | None:
+        for configuration in self._configurations:
             for validator in configuration.validators:
                 if validator.public_key == key:
                     return validator.replica
@@ -148,10 +161,10 @@ class ValidatorDriver:
                     return client.name
         return None
 
-    async def _listen(
+    async def _serve(
         self, sender: int | str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        back = Sender()
+        back = SendQueue()
         flushing = asyncio.create_task(back.flush_to(writer))
         if isinstance(sender, str):
             self._clients[sender] = [*self._clients[sender][1 - CONNECTIONS_PER_PEER_MAX :], back]
@@ -164,57 +177,57 @@ class ValidatorDriver:
             if isinstance(sender, str) and back in self._clients[sender]:
                 self._clients[sender].remove(back)
 
-    def _receive(self, sender: int | str, kind: FrameKind, body: bytes, back: Sender) -> None:
+    def _receive(self, sender: int | str, kind: FrameKind, body: bytes, back: SendQueue) -> None:
         if kind is FrameKind.CONSENSUS:
             if isinstance(sender, str):
                 _check_request(body)
-            self._guarded(lambda: self.replica.step(sender, body, clock.microseconds()))
+            self._run_or_fail(lambda: self.replica.step(sender, body, clock.microseconds()))
             self._schedule()
         elif kind is FrameKind.QUERY and isinstance(sender, str):
             query = msgspec.json.decode(body, type=Query)
-            answer = QueryResponse(query.id, self._desk.answer(query))
+            answer = QueryResponse(query.id, self._queries.answer(query))
             back.send(transport.pack(FrameKind.ANSWER, msgspec.json.encode(answer)))
         elif kind is FrameKind.HELLO:
             back.send(transport.links_since(body, self.replica.core.links))
 
-    def _hear(self, replica: int, kind: FrameKind, body: bytes) -> None:
-        """Validators answer each other over connections of their own, but for a hello."""
+    def _receive_from_validator(self, replica: int, kind: FrameKind, body: bytes) -> None:
+        """Take links from an outgoing connection. Other frames arrive on incoming ones."""
         try:
             brings_links = kind is FrameKind.LINKS and isinstance(decode(body), EpochLinks)
         except MalformedMessage as error:
             raise transport.BadFrame(str(error)) from error
         if brings_links:
-            self._guarded(lambda: self.replica.step(replica, body, clock.microseconds()))
+            self._run_or_fail(lambda: self.replica.step(replica, body, clock.microseconds()))
             self._schedule()
 
     async def _tick(self) -> None:
         for ticks in itertools.count(1):
             await asyncio.sleep(TICK_SECONDS)
-            self._guarded(lambda: self.replica.tick(clock.microseconds()))
+            self._run_or_fail(lambda: self.replica.tick(clock.microseconds()))
             if ticks % COMMIT_TICKS == 0:
-                self._guarded(self.ledger.chain.commit)
+                self._run_or_fail(self.ledger.chain.commit)
             self._schedule()
 
-    # what follows
+    # output
 
     def _schedule(self) -> None:
-        """Once for all frames that arrive in one turn of the loop: one fsync for all of them."""
-        if not self._pumping:
-            self._pumping = True
-            asyncio.get_running_loop().call_soon(self._guarded, self._pump)
+        """Process once for all frames that arrive in one turn of the event loop: with one fsync."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._run_or_fail, self._process_ready)
 
-    def _pump(self) -> None:
-        self._pumping = False
+    def _process_ready(self) -> None:
+        self._is_scheduled = False
         while ready := self.replica.ready():
             self._journal.write(ready.records, replace=ready.replace)
             for send in ready.sends:
                 self._send(send.to, transport.pack(FrameKind.CONSENSUS, send.frame))
             self.replica.advance(ready)
-        if self._following != (self.replica.core.configuration, self.replica.core.newest):
-            self._follow()
+        if self._configurations != (self.replica.core.configuration, self.replica.core.newest):
+            self._use_configurations()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """A disk that fails, or a state unlike the others', is the end of this validator."""
+    def _run_or_fail(self, work: Callable[[], None]) -> None:
+        """Stop the validator on any error but a malformed frame."""
         assert self._failed is not None
         if self._failed.done():
             return
@@ -227,21 +240,21 @@ class ValidatorDriver:
 
     def _send(self, to: int | str, frame: bytes) -> None:
         if isinstance(to, int):
-            self._peers.send(to, frame)
+            self._connections.send(to, frame)
             return
         for client in self._clients[to]:
             client.send(frame)
 
 
 def _check_request(body: bytes) -> None:
-    """A client's batch must have a result that fits a reply."""
+    """Refuse a request whose result does not fit a reply."""
     message = decode(body)
     if isinstance(message, Request) and len(message.operations) > OPERATIONS_MAX:
         raise MalformedMessage(f"more than {OPERATIONS_MAX} entries in a request")
 
 
 def _open_chain(home: Home) -> ChainStore:
-    """What is damaged is fetched again from the others, and kept for whoever investigates.
+    """Open the chain; set a damaged one aside and start empty: peers have the blocks.
 
     Raises sqlite3.Error when the disk fails.
     """

@@ -1,4 +1,4 @@
-"""What a validator or a client of the ledger finds in its folder."""
+"""The home of a validator or a client: the folder with its genesis, keys and addresses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ _LINKS: Final = msgspec.msgpack.Decoder(tuple[EpochLink, ...])
 
 
 class NoHome(Exception):
-    """This folder is no validator's or client's home; the message says why."""
+    """The folder is not the home of a validator or a client; the message says why."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """`addresses` is `host:port` by validator."""
+    """The content of a home. `addresses`: `host:port` by validator."""
 
     folder: Path
     genesis: Genesis
@@ -41,7 +41,7 @@ class Home:
 
     @property
     def key_files(self) -> Mapping[bytes, Path]:
-        """By public key: a validator's next key lies beside the one in force."""
+        """Key files by public key. Before a re-key the next key is here too."""
         files = sorted(self.folder.glob(provisioning.KEY_FILES))
         return {keys.public_bytes(keys.from_pem(file.read_bytes())): file for file in files}
 
@@ -58,7 +58,7 @@ class Home:
 
     @property
     def replica(self) -> int:
-        """The validator that lives here, by the name of its folder. Raises NoHome."""
+        """The number of the validator, from the name of the folder. Raises NoHome."""
         _, _, number = self.folder.name.rpartition("-")
         if not number.isdecimal():
             raise NoHome(f"{self.folder.name} is not named validator-<number>")
@@ -66,11 +66,11 @@ class Home:
 
     @property
     def client(self) -> str:
-        """The client that lives here. Raises NoHome."""
+        """The name of the client with this key. Raises NoHome."""
         for client in self.genesis.configuration.clients:
             if client.public_key == self.public_key:
                 return client.name
-        raise NoHome(f"the key in {self.folder} is no client's")
+        raise NoHome(f"no client has the key in {self.folder}")
 
 
 def load(folder: Path) -> Home:
@@ -85,23 +85,23 @@ def load(folder: Path) -> Home:
 
 
 def load_links(folder: Path) -> Sequence[EpochLink]:
-    """How the validators changed, as far as this client had learnt; what is lost is told again."""
+    """The stored epoch links of this client; it learns missing ones from validators again."""
     try:
         return _LINKS.decode((folder / provisioning.LINKS_FILE).read_bytes())
     except (OSError, msgspec.DecodeError):
         return ()
 
 
-def keep_links(folder: Path, links: Sequence[EpochLink]) -> None:
-    """So that receipts can be made when no validator answers."""
+def store_links(folder: Path, links: Sequence[EpochLink]) -> None:
+    """Store the epoch links: receipts need them when no validator answers."""
     try:
         durable.write(folder / provisioning.LINKS_FILE, encode(tuple(links)))
     except OSError as error:
-        log.warning("ledger.links_not_kept", error=str(error))
+        log.warning("ledger.links_not_stored", error=str(error))
 
 
 def read_addresses(folder: Path) -> dict[int, str]:
-    """Where the validators listen today. Raises NoHome."""
+    """The current addresses of the validators. Raises NoHome."""
     try:
         network = (folder / provisioning.NETWORK_FILE).read_bytes()
         return msgspec.json.decode(network, type=dict[int, ValidatorAddress])

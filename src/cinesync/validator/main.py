@@ -20,7 +20,7 @@ def main(
     on_ready: Callable[[], None] = lambda: None,
     parameters: Parameters = PARAMETERS,
 ) -> None:
-    """Until SIGTERM or SIGINT. Raises NoHome, and whatever stops a validator."""
+    """Run until SIGTERM or SIGINT. Raises NoHome, and whatever stops a validator."""
     gc_tuning.collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(folder, on_ready, parameters))
@@ -29,14 +29,14 @@ def main(
 async def _run(
     folder: Path, on_ready: Callable[[], None], parameters: Parameters = PARAMETERS
 ) -> None:
-    replicator = ValidatorDriver(home.load(folder), parameters)
-    running = asyncio.create_task(replicator.run(on_ready))
+    driver = ValidatorDriver(home.load(folder), parameters)
+    running = asyncio.create_task(driver.run(on_ready))
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, running.cancel)
     try:
         await running
     except asyncio.CancelledError:
-        log.info("ledger.validator_stopped", replica=replicator.me)
+        log.info("ledger.validator_stopped", replica=driver.me)
     finally:
-        replicator.close()
+        driver.close()

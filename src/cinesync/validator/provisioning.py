@@ -1,6 +1,6 @@
-"""`cinesync ledger init`: keys, genesis, certificates and addresses for n validators.
+"""`cinesync ledger init`: create keys, genesis, certificates and addresses for n validators.
 
-Each of the folders made is whole: copied to its machine it needs nothing from the others.
+Each home is complete: on its machine it needs nothing from the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,14 +33,14 @@ AUTHORITY_FILE: Final = "ca.pem"
 AUTHORITY_KEY_FILE: Final = "ca-key.pem"
 KEY_FILE: Final = "key.pem"
 CERTIFICATE_FILE: Final = "cert.pem"
-KEY_FILES: Final = "key*.pem"  # those made later are named for their public halves
+KEY_FILES: Final = "key*.pem"  # later keys have a part of their public key in the name
 LINKS_FILE: Final = "links"
 JOURNAL_FILE: Final = "journal.sqlite"
 CHAIN_FILE: Final = "chain.sqlite"
 
 
 class ProvisioningFailed(Exception):
-    """The ledger cannot be founded; the message says why."""
+    """The ledger, validator or key cannot be created; the message says why."""
 
 
 def validator_home(folder: Path, replica: int) -> Path:
@@ -52,7 +52,7 @@ def client_home(folder: Path, name: str = SERVICE) -> Path:
 
 
 def init(folder: Path, addresses: Sequence[str], name: str = "cinesync") -> Genesis:
-    """Found a ledger with one validator for each `host:port`. Raises ProvisioningFailed."""
+    """Create a ledger with one validator for each `host:port`. Raises ProvisioningFailed."""
     if not VALIDATORS_MIN <= len(addresses) <= VALIDATORS_MAX:
         raise ProvisioningFailed(f"a ledger has {VALIDATORS_MIN} to {VALIDATORS_MAX} validators")
     if (folder / GENESIS_FILE).exists():
@@ -73,31 +73,31 @@ def _init(folder: Path, addresses: Sequence[str], name: str) -> Genesis:
     start = _genesis(name, clock.now(), public)
     authority = _new_authority()
     for home, key in private.items():
-        _furnish(home, key, authority, start)
+        _write_home(home, key, authority, start)
     for home in homes[: len(addresses)]:
-        _first_record(home, start)
-    place(folder, dict(enumerate(addresses)))
+        _write_initial_journal(home, start)
+    write_addresses(folder, dict(enumerate(addresses)))
     write(folder / AUTHORITY_KEY_FILE, keys.to_pem(authority.key))
     write(folder / AUTHORITY_FILE, _pem(authority.certificate))
     write(folder / GENESIS_FILE, start.encode())
     return start
 
 
-def make_validator(folder: Path, replica: int) -> bytes:
-    """The public key of one more validator, whose home is made. Raises ProvisioningFailed."""
+def create_validator(folder: Path, replica: int) -> bytes:
+    """Create the home of another validator; its public key. Raises ProvisioningFailed."""
     home = validator_home(folder, replica)
     if home.exists():
         raise ProvisioningFailed(f"{home} exists already")
-    start, key = _founded(folder), keys.generate()
+    start, key = _load_genesis(folder), keys.generate()
     authority = _load_authority(folder)
     with durable.made_whole(home) as unfinished:
-        _furnish(unfinished, key, authority, start, home.name)
-        _first_record(unfinished, start)
+        _write_home(unfinished, key, authority, start, home.name)
+        _write_initial_journal(unfinished, start)
     return keys.public_bytes(key)
 
 
-def make_key(folder: Path, replica: int) -> bytes:
-    """The public half of one more key in a validator's home. Raises ProvisioningFailed."""
+def create_key(folder: Path, replica: int) -> bytes:
+    """Create another key in a validator's home; its public half. Raises ProvisioningFailed."""
     home, key = validator_home(folder, replica), keys.generate()
     if not home.exists():
         raise ProvisioningFailed(f"there is no {home} to put a new key into")
@@ -114,7 +114,7 @@ def certificate_file(key_file: Path) -> Path:
 
 @dataclass(frozen=True)
 class Authority:
-    """Who signs the certificates of the ledger's TLS: no word of it counts in the chain."""
+    """The CA of the ledger's TLS certificates. It has no power over the chain."""
 
     key: PrivateKey
     certificate: x509.Certificate
@@ -137,14 +137,14 @@ def _load_authority(folder: Path) -> Authority:
     return Authority(key, certificate)
 
 
-def _founded(folder: Path) -> Genesis:
+def _load_genesis(folder: Path) -> Genesis:
     try:
         return genesis.load((folder / GENESIS_FILE).read_bytes())
     except (OSError, InvalidDocument) as error:
         raise ProvisioningFailed(f"there is no ledger in {folder}: {error}") from error
 
 
-def _furnish(
+def _write_home(
     home: Path, key: PrivateKey, authority: Authority, start: Genesis, name: str = ""
 ) -> None:
     home.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -154,8 +154,8 @@ def _furnish(
     write(home / GENESIS_FILE, start.encode())
 
 
-def place(folder: Path, addresses: Mapping[int, str]) -> None:
-    """Tell every home in the folder where the validators listen: no part of the genesis."""
+def write_addresses(folder: Path, addresses: Mapping[int, str]) -> None:
+    """Write the validators' addresses into every home. They are not part of the genesis."""
     text = msgspec.json.encode({str(replica): address for replica, address in addresses.items()})
     for home in [*folder.glob("validator-*"), *folder.glob("client-*")]:
         write(home / NETWORK_FILE, text)
@@ -168,7 +168,7 @@ def _genesis(name: str, now: datetime, public: Sequence[bytes]) -> Genesis:
     return Genesis(name, entries.microseconds(now), Configuration(0, members, clients))
 
 
-def _first_record(home: Path, start: Genesis) -> None:
+def _write_initial_journal(home: Path, start: Genesis) -> None:
     journal, _ = open_journal(home / JOURNAL_FILE)
     journal.write(initial_log(start.configuration), replace=True)
     journal.close()
@@ -184,7 +184,7 @@ def _certificate(
     name: str,
     issuer: x509.Certificate | None,
 ) -> x509.Certificate:
-    """By the authority; its own when there is no issuer yet."""
+    """A certificate signed by the authority; self-signed when there is no issuer."""
     now = clock.now()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     is_authority = issuer is None

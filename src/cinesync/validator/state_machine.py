@@ -1,4 +1,8 @@
-"""What the validators agree on, as the consensus sees it: a log of entries in blocks."""
+"""The replicated state machine: it applies decided requests to a log of entries in blocks.
+
+The log only grows, so every checkpoint's state is a prefix of one stream of blocks: a snapshot
+copies nothing, and state transfer sends chunks of the stream (see `storage.block_stream`).
+"""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -11,7 +15,9 @@ from cinesync.pbft.ports import ApplicationSnapshot, Applied
 from cinesync.proofs import entries, genesis, headers, merkle_log
 from cinesync.proofs.entries import LedgerEntry
 from cinesync.proofs.genesis import Genesis
-from cinesync.validator.storage.chain_store import CHUNK_BYTES, ChainStore, parse_header, records
+from cinesync.validator.storage import block_stream
+from cinesync.validator.storage.chain_reader import parse_header
+from cinesync.validator.storage.chain_store import ChainStore
 
 OPERATIONS_MAX: Final = 256  # in a request, so that its result fits a reply
 
@@ -20,7 +26,7 @@ _set_hash: Final = lru_cache(maxsize=4)(genesis.set_hash)
 
 
 class StateManifest(msgspec.Struct, frozen=True, array_like=True):
-    """A state: its last header, and the tree over the chunks of the stream that leads there."""
+    """A checkpoint's state: its last header, and the Merkle root over the stream's chunks."""
 
     header: bytes
     end: int
@@ -28,21 +34,21 @@ class StateManifest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StateChunk(msgspec.Struct, frozen=True, array_like=True):
-    """A part of the stream with its path to the manifest's root."""
+    """A chunk of the stream with its path to the manifest's root."""
 
     data: bytes
     path: list[bytes]
 
 
-def places(result: bytes) -> list[int]:
-    """The index of each entry of a request, from a reply."""
+def entry_indices(result: bytes) -> list[int]:
+    """The index in the log of each entry of a request, from its reply."""
     return _indices.decode(result)
 
 
 class LedgerStateMachine:
     """Deterministic: equal blocks make equal headers on every validator.
 
-    `configuration` tells who is in force; a driver sets it once there is a replica to ask.
+    `configuration` returns the set in force; the driver sets it once there is a replica.
     """
 
     def __init__(self, start: Genesis, chain: ChainStore) -> None:
@@ -52,19 +58,19 @@ class LedgerStateMachine:
 
     def validate(self, operation: bytes) -> bool:
         try:
-            _read(operation)
+            _decode(operation)
         except entries.BadEntry:
             return False
         return True
 
     def apply(self, height: int, time: int, requests: Sequence[Request]) -> Applied:
-        """Append what was never there: an event is in the log once, whoever sends it again."""
-        asked = [[_read(data) for data in request.operations] for request in requests]
-        everything = [entry.event_id for request in asked for entry, _ in request]
-        known = self.chain.places(everything)
+        """Append the entries whose events are not in the log: each event is in the log once."""
+        submitted = [[_decode(data) for data in request.operations] for request in requests]
+        event_ids = [entry.event_id for request in submitted for entry, _ in request]
+        known = self.chain.indices(event_ids)
         fresh: list[tuple[LedgerEntry, bytes]] = []
         results = []
-        for request in asked:
+        for request in submitted:
             for entry, data in request:
                 if entry.event_id not in known:
                     known[entry.event_id] = self.chain.log.size + len(fresh)
@@ -74,23 +80,23 @@ class LedgerStateMachine:
 
     def _append(self, height: int, time: int, fresh: Sequence[tuple[LedgerEntry, bytes]]) -> bytes:
         leaves = [merkle_log.leaf_hash(data) for _, data in fresh]
-        before = self.chain.head
-        self.chain.place([entry for entry, _ in fresh], leaves)
+        before = self.chain.tip
+        self.chain.extend_log([entry for entry, _ in fresh], leaves)
         validators = _set_hash(self.configuration())
         chain = self._genesis.chain
         log, map_root = self.chain.log, self.chain.map.root
         header = headers.next_header(chain, before, time, leaves, log, map_root, validators)
         assert header.height == height
-        self.chain.add(header, fresh)
+        self.chain.append(header, fresh)
         return header.hash
 
-    # snapshots: the log only grows, so every state is a beginning of the stream
+    # snapshots
 
     def snapshot(self, height: int) -> ApplicationSnapshot:
-        self.chain.settle()
+        self.chain.sync()
         manifest = self._manifest(height)
         return ApplicationSnapshot(
-            msgspec.msgpack.encode(manifest), -(-manifest.end // CHUNK_BYTES)
+            msgspec.msgpack.encode(manifest), -(-manifest.end // block_stream.CHUNK_BYTES)
         )
 
     def _manifest(self, height: int) -> StateManifest:
@@ -102,38 +108,38 @@ class LedgerStateMachine:
 
     def chunk(self, height: int, index: int) -> bytes | None:
         end = self.chain.stream_end_at(height)
-        start = index * CHUNK_BYTES
+        start = index * block_stream.CHUNK_BYTES
         if not 0 <= start < end:
             return None
         hashes = self.chain.chunk_hashes(end)
         path = merkle_log.inclusion(index, len(hashes), _tree(hashes))
-        data = self.chain.stream(start, min(start + CHUNK_BYTES, end))
+        data = self.chain.stream(start, min(start + block_stream.CHUNK_BYTES, end))
         return msgspec.msgpack.encode(StateChunk(data, path))
 
     def receive(self, height: int, manifest: bytes, index: int, data: bytes) -> bool:
-        del height  # the manifest says it
+        del height  # the manifest names it
         try:
             wanted = msgspec.msgpack.decode(manifest, type=StateManifest)
             chunk = msgspec.msgpack.decode(data, type=StateChunk)
-            count = -(-wanted.end // CHUNK_BYTES)
+            count = -(-wanted.end // block_stream.CHUNK_BYTES)
             leaf = merkle_log.leaf_hash(chunk.data)
             root = merkle_log.root_from_inclusion(leaf, index, count, chunk.path)
         except (msgspec.DecodeError, merkle_log.BadProof):
             return False
         if root != wanted.root:
             return False
-        self.chain.stage(manifest, index, chunk.data)
+        self.chain.stage_chunk(manifest, index, chunk.data)
         return True
 
     def restore(self, height: int, manifest: bytes) -> bool:
         if height == 0:
-            self.chain.cut(0)  # the log brings all blocks since
+            self.chain.truncate(0)  # the journal replays all blocks since
             return True
         wanted = msgspec.msgpack.decode(manifest, type=StateManifest)
         if not self._has(height, wanted) and not self._rebuild(manifest, wanted):
             return False
-        self.chain.cut(height)
-        self.chain.settle()
+        self.chain.truncate(height)
+        self.chain.sync()
         return True
 
     def reset(self) -> None:
@@ -144,27 +150,27 @@ class LedgerStateMachine:
         return header is not None and header.encoded == wanted.header
 
     def _rebuild(self, manifest: bytes, wanted: StateManifest) -> bool:
-        """Whole again from the chunks of others, which a quorum's checkpoint vouches for."""
-        stream = b"".join(self.chain.staged(manifest))
+        """Rebuild the chain from staged chunks, which a stable checkpoint proves."""
+        stream = b"".join(self.chain.staged_chunks(manifest))
         if len(stream) != wanted.end:
             return False
-        self.chain.cut(0)
-        for raw, data in records(stream):
-            fresh = [_read(piece) for piece in data]
+        self.chain.truncate(0)
+        for raw, data in block_stream.records(stream):
+            fresh = [_decode(piece) for piece in data]
             leaves = [merkle_log.leaf_hash(piece) for piece in data]
-            self.chain.place([entry for entry, _ in fresh], leaves)
-            self.chain.add(parse_header(raw), fresh)
-        self.chain.unstage()
-        head = self.chain.head
-        return head is not None and head.map_root == self.chain.map.root
+            self.chain.extend_log([entry for entry, _ in fresh], leaves)
+            self.chain.append(parse_header(raw), fresh)
+        self.chain.drop_staged()
+        tip = self.chain.tip
+        return tip is not None and tip.map_root == self.chain.map.root
 
     def discard(self, below: int) -> None:
-        """Nothing to do: nothing was copied."""
+        """Nothing to do: a snapshot copies nothing."""
 
 
 @lru_cache(maxsize=8_192)
-def _read(data: bytes) -> tuple[LedgerEntry, bytes]:
-    """Kept from `validate` to `apply`. Raises BadEntry."""
+def _decode(data: bytes) -> tuple[LedgerEntry, bytes]:
+    """Cached from `validate` to `apply`. Raises BadEntry."""
     return entries.decode(data), data
 
 

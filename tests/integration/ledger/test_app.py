@@ -25,15 +25,15 @@ async def test_the_service_is_built_from_its_settings(tmp_path: Path) -> None:
 def test_up_runs_every_validator_whose_home_is_there(tmp_path: Path) -> None:
     assert infrastructure._validators_in(tmp_path) == []
     provisioning.init(tmp_path, ["127.0.0.1:1"] * 4)
-    provisioning.make_validator(tmp_path, 10)
+    provisioning.create_validator(tmp_path, 10)
     (tmp_path / "validator-2").rename(tmp_path / "validator-2.away")
     assert infrastructure._validators_in(tmp_path) == [0, 1, 3, 10]
     with pytest.raises(provisioning.ProvisioningFailed, match="exists already"):
-        provisioning.make_validator(tmp_path, 10)
+        provisioning.create_validator(tmp_path, 10)
     with pytest.raises(provisioning.ProvisioningFailed, match="no ledger in"):
-        provisioning.make_validator(tmp_path / "elsewhere", 1)
+        provisioning.create_validator(tmp_path / "elsewhere", 1)
     with pytest.raises(provisioning.ProvisioningFailed, match="to put a new key into"):
-        provisioning.make_key(tmp_path, 2)
+        provisioning.create_key(tmp_path, 2)
 
 
 def test_without_a_home_there_is_no_service() -> None:

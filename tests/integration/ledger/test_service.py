@@ -27,7 +27,7 @@ from cinesync.validator.network.client import LedgerClient
 from cinesync.validator.state_machine import OPERATIONS_MAX
 from tests.conftest import MakeClient, MakeDatabase, Sign
 from tests.support.ledger_events import a_life, paid
-from tests.support.validator_cluster import Quartet, until
+from tests.support.validator_cluster import ValidatorCluster, until
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +77,7 @@ class Office:
         return [(await self.http.get(path)).content for path in paths]
 
 
-Open = Callable[[Quartet], Awaitable[Office]]
+Open = Callable[[ValidatorCluster], Awaitable[Office]]
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ async def open_office(make_database: MakeDatabase, make_client: MakeClient) -> A
     """With its loops running."""
     async with AsyncExitStack() as stack:
 
-        async def make(quartet: Quartet, db: Database | None = None) -> Office:
-            office = build(quartet, db or await make_database("ledger"), make_client)
+        async def make(cluster: ValidatorCluster, db: Database | None = None) -> Office:
+            office = build(cluster, db or await make_database("ledger"), make_client)
             for loop in (office.client.run, office.submitter.run):
                 await stack.enter_async_context(running(loop))
             return office
@@ -94,8 +94,8 @@ async def open_office(make_database: MakeDatabase, make_client: MakeClient) -> A
         yield make
 
 
-def build(quartet: Quartet, db: Database, make_client: MakeClient) -> Office:
-    place = home.load(provisioning.client_home(quartet.folder))
+def build(cluster: ValidatorCluster, db: Database, make_client: MakeClient) -> Office:
+    place = home.load(provisioning.client_home(cluster.folder))
     client = LedgerClient(place)
     desk = routes.LedgerContext(db, LedgerQueries(client))
     http = make_client("ledger", list(routes.routes(desk)))
@@ -112,19 +112,21 @@ async def running(loop: Callable[[], Any]) -> AsyncIterator[None]:
 
 
 async def test_everything_that_happens_to_a_booking_gets_a_receipt(
-    open_office: Open, calm: Quartet
+    open_office: Open, shared_cluster: ValidatorCluster
 ) -> None:
-    office = await open_office(calm)
+    office = await open_office(shared_cluster)
     life = a_life()
     await office.record(*life)
     for event, data in zip(life, await office.settled(*life), strict=True):
-        receipt = receipts.verify(data, calm.genesis)
+        receipt = receipts.verify(data, shared_cluster.genesis)
         assert receipt.entry.event_id == str(event.event_id)
         assert receipt.entry.kind == event.name
 
 
-async def test_the_others_are_told_once_for_each_entry(open_office: Open, calm: Quartet) -> None:
-    office = await open_office(calm)
+async def test_the_others_are_told_once_for_each_entry(
+    open_office: Open, shared_cluster: ValidatorCluster
+) -> None:
+    office = await open_office(shared_cluster)
     life = a_life()
     await office.record(*life)
     await office.record(*life)
@@ -141,9 +143,9 @@ async def test_the_others_are_told_once_for_each_entry(open_office: Open, calm: 
 
 
 async def test_an_event_is_in_the_log_once_though_a_crash_forgot_its_receipt(
-    open_office: Open, calm: Quartet
+    open_office: Open, shared_cluster: ValidatorCluster
 ) -> None:
-    office = await open_office(calm)
+    office = await open_office(shared_cluster)
     event = paid(clock.new_id())
     await office.record(event)
     (before,) = await office.settled(event)
@@ -158,10 +160,10 @@ async def test_an_event_is_in_the_log_once_though_a_crash_forgot_its_receipt(
 
 
 async def test_two_processes_share_the_work_and_nothing_is_there_twice(
-    open_office: Any, calm: Quartet, make_database: MakeDatabase
+    open_office: Any, shared_cluster: ValidatorCluster, make_database: MakeDatabase
 ) -> None:
     db = await make_database("ledger")
-    offices = [await open_office(calm, db) for _ in range(2)]
+    offices = [await open_office(shared_cluster, db) for _ in range(2)]
     events = [paid(clock.new_id()) for _ in range(40)]
     for at, event in enumerate(events):
         await offices[at % 2].record(event)
@@ -170,45 +172,45 @@ async def test_two_processes_share_the_work_and_nothing_is_there_twice(
 
 
 async def test_below_a_quorum_everything_waits_and_then_goes_on(
-    open_office: Open, quartet: Quartet
+    open_office: Open, cluster: ValidatorCluster
 ) -> None:
-    quartet.start()
-    office = await open_office(quartet)
+    cluster.start()
+    office = await open_office(cluster)
     first = paid(clock.new_id())
     await office.record(first)
     await office.settled(first)
-    quartet.kill(0, 1)
+    cluster.kill(0, 1)
     events = [paid(clock.new_id()) for _ in range(300)]
     await office.record(*events)
     await asyncio.sleep(6)  # longer than a lease
     assert (await office.get("/status"))["waiting"] == 300
     answer = await office.get(f"/receipts/{events[0].event_id}", 404)
     assert answer["type"] == "/problems/no-receipt-yet"
-    quartet.start([0, 1])
+    cluster.start([0, 1])
     for data in await office.settled(*events):
-        receipts.verify(data, quartet.genesis)
+        receipts.verify(data, cluster.genesis)
     assert (await office.get("/status"))["waiting"] == 0
 
 
 async def test_receipts_can_be_had_when_no_validator_is_there(
-    open_office: Open, quartet: Quartet
+    open_office: Open, cluster: ValidatorCluster
 ) -> None:
-    quartet.start()
-    office = await open_office(quartet)
+    cluster.start()
+    office = await open_office(cluster)
     events = [paid(clock.new_id()) for _ in range(5)]
     await office.record(*events)
     before = await office.settled(*events)
-    quartet.stop()
+    cluster.stop()
     after = await office.settled(*events)
     assert after == before
     for data in after:
-        receipts.verify(data, quartet.genesis)
+        receipts.verify(data, cluster.genesis)
 
 
 async def test_an_erased_customer_cannot_be_found_in_the_chain_any_more(
-    open_office: Open, calm: Quartet
+    open_office: Open, shared_cluster: ValidatorCluster
 ) -> None:
-    office = await open_office(calm)
+    office = await open_office(shared_cluster)
     customer_id = clock.new_id()
     event, other = paid(clock.new_id(), customer_id), paid(clock.new_id())
     await office.record(event, other)
@@ -225,7 +227,7 @@ async def test_an_erased_customer_cannot_be_found_in_the_chain_any_more(
     rows = await office.select("SELECT event_id, salt, customer_id FROM submissions")
     known = {row.event_id for row in rows if row.salt is not None}
     assert known == {other.event_id}
-    receipts.verify(data, calm.genesis)
+    receipts.verify(data, shared_cluster.genesis)
 
 
 async def test_what_comes_late_of_an_erased_customer_is_recorded_without_them(
@@ -342,27 +344,29 @@ async def test_a_batch_is_told_of_once_though_two_processes_finish_it(
 # to look at
 
 
-async def test_status_shows_every_validator(open_office: Open, calm: Quartet) -> None:
-    office = await open_office(calm)
+async def test_status_shows_every_validator(
+    open_office: Open, shared_cluster: ValidatorCluster
+) -> None:
+    office = await open_office(shared_cluster)
     await until(lambda: office.client.connected == 4, "connected")
     found = await office.get("/status")
-    assert found["chain"] == calm.genesis.chain.hex()
+    assert found["chain"] == shared_cluster.genesis.chain.hex()
     assert [one["replica"] for one in found["validators"]] == [0, 1, 2, 3]
     assert all(one["answers"] for one in found["validators"])
     assert all(one["height"] >= 0 for one in found["validators"])
 
 
-async def test_the_genesis_can_be_had(open_office: Open, calm: Quartet) -> None:
-    office = await open_office(calm)
+async def test_the_genesis_can_be_had(open_office: Open, shared_cluster: ValidatorCluster) -> None:
+    office = await open_office(shared_cluster)
     answer = await office.http.get("/api/ledger/genesis")
-    assert answer.content == calm.genesis.encode()
+    assert answer.content == shared_cluster.genesis.encode()
     assert "genesis.json" in answer.headers["content-disposition"]
 
 
 async def test_blocks_can_be_leafed_through_down_to_the_first(
-    open_office: Open, calm: Quartet
+    open_office: Open, shared_cluster: ValidatorCluster
 ) -> None:
-    office = await open_office(calm)
+    office = await open_office(shared_cluster)
     for _ in range(3):
         event = paid(clock.new_id())
         await office.record(event)
@@ -378,9 +382,9 @@ async def test_blocks_can_be_leafed_through_down_to_the_first(
 
 
 async def test_a_block_shows_its_entries_and_its_certificate(
-    open_office: Open, calm: Quartet
+    open_office: Open, shared_cluster: ValidatorCluster
 ) -> None:
-    office = await open_office(calm)
+    office = await open_office(shared_cluster)
     event = paid(clock.new_id())
     await office.record(event)
     (data,) = await office.settled(event)
@@ -394,8 +398,10 @@ async def test_a_block_shows_its_entries_and_its_certificate(
     await office.get("/blocks", 422, after="bad")
 
 
-async def test_all_entries_of_a_booking_can_be_had(open_office: Open, calm: Quartet) -> None:
-    office = await open_office(calm)
+async def test_all_entries_of_a_booking_can_be_had(
+    open_office: Open, shared_cluster: ValidatorCluster
+) -> None:
+    office = await open_office(shared_cluster)
     life = a_life()
     await office.record(*life)
     await office.settled(*life)
@@ -406,25 +412,27 @@ async def test_all_entries_of_a_booking_can_be_had(open_office: Open, calm: Quar
 
 
 async def test_that_a_bookings_entries_are_all_can_be_proved(
-    open_office: Open, calm: Quartet
+    open_office: Open, shared_cluster: ValidatorCluster
 ) -> None:
-    office = await open_office(calm)
+    office = await open_office(shared_cluster)
     life = a_life()
     await office.record(*life)
     await office.settled(*life)
     booking_id = life[1].hold_id  # type: ignore[attr-defined]  # of the payment
     told = await office.http.get(f"/api/ledger/proofs/booking/{booking_id}")
-    proved = completeness.verify(told.content, calm.genesis)
+    proved = completeness.verify(told.content, shared_cluster.genesis)
     assert {one.entry.event_id for one in proved.entries} == {str(e.event_id) for e in life}
     listed = await office.get("/entries", booking_id=str(booking_id))
     assert [one["index"] for one in listed["items"]] == [one.index for one in proved.entries]
     assert str(booking_id) in told.headers["content-disposition"]
     unknown = await office.http.get(f"/api/ledger/proofs/booking/{clock.new_id()}")
-    assert completeness.verify(unknown.content, calm.genesis).entries == []
+    assert completeness.verify(unknown.content, shared_cluster.genesis).entries == []
 
 
-async def test_a_receipt_can_be_had_in_both_forms(open_office: Open, calm: Quartet) -> None:
-    office = await open_office(calm)
+async def test_a_receipt_can_be_had_in_both_forms(
+    open_office: Open, shared_cluster: ValidatorCluster
+) -> None:
+    office = await open_office(shared_cluster)
     event = paid(clock.new_id())
     await office.record(event)
     await office.settled(event)
@@ -436,8 +444,10 @@ async def test_a_receipt_can_be_had_in_both_forms(open_office: Open, calm: Quart
     assert unknown["type"] == "/problems/no-receipt"
 
 
-async def test_consistency_is_proven_over_http(open_office: Open, calm: Quartet) -> None:
-    office = await open_office(calm)
+async def test_consistency_is_proven_over_http(
+    open_office: Open, shared_cluster: ValidatorCluster
+) -> None:
+    office = await open_office(shared_cluster)
     events = [paid(clock.new_id()) for _ in range(5)]
     await office.record(*events)
     await office.settled(*events)
@@ -448,8 +458,10 @@ async def test_consistency_is_proven_over_http(open_office: Open, calm: Quartet)
     await office.get("/proofs/consistency", 422, **{"from": 1, "to": 10**9})
 
 
-async def test_without_validators_reads_say_so(open_office: Open, quartet: Quartet) -> None:
-    office = await open_office(quartet)
+async def test_without_validators_reads_say_so(
+    open_office: Open, cluster: ValidatorCluster
+) -> None:
+    office = await open_office(cluster)
     nobody = {"booking_id": str(clock.new_id())}
     found = await office.get("/status")
     assert found["height"] is None

@@ -23,7 +23,7 @@ from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
 from cinesync.validator import main
 from cinesync.validator.driver import ValidatorDriver
 from cinesync.validator.network import transport
-from cinesync.validator.network.transport import Sender
+from cinesync.validator.network.transport import SendQueue
 from cinesync.validator.storage.journal import Journal
 
 SAID = "said"
@@ -73,7 +73,7 @@ class Telltale:
 
 def sabotage(home: Path) -> Doom:
     doom = Doom()
-    write, send, flush = Journal.write, ValidatorDriver._send, Sender.flush_to
+    write, send, flush = Journal.write, ValidatorDriver._send, SendQueue.flush_to
     said = os.open(home / SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def doomed_write(self: Journal, records: Iterable[bytes], *, replace: bool) -> None:
@@ -89,12 +89,12 @@ def sabotage(home: Path) -> Doom:
         os.write(said, LENGTH.pack(len(frame)) + frame)
         send(self, to, frame)
 
-    async def doomed_flush(self: Sender, writer: Any) -> None:
+    async def doomed_flush(self: SendQueue, writer: Any) -> None:
         await flush(self, Telltale(writer, doom))  # type: ignore[arg-type]
 
     Journal.write = doomed_write  # type: ignore[method-assign]
     ValidatorDriver._send = noted_send  # type: ignore[method-assign]
-    Sender.flush_to = doomed_flush  # type: ignore[method-assign]
+    SendQueue.flush_to = doomed_flush  # type: ignore[method-assign]
     return doom
 
 

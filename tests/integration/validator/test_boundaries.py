@@ -104,7 +104,7 @@ class Story:
         return self.client._primary is not None
 
     async def level(self) -> bool:
-        told = await self.client.standings()
+        told = await self.client.statuses()
         return len(told) == 4 and len({standing.height for standing in told.values()}) == 1
 
 
@@ -114,7 +114,7 @@ async def story(folder: Path) -> AsyncIterator[Story]:
     homes = [provisioning.validator_home(folder, at) for at in range(4)]
     victims = list(await asyncio.gather(*(Victim.begin(place) for place in homes)))
     client = LedgerClient(home.load(provisioning.client_home(folder)))
-    client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
+    client.start_sequences_at(first_sequence(0, int(clock.now().timestamp() * 1000)))
     running = asyncio.create_task(client.run())
     try:
         yield Story(folder, client, victims)

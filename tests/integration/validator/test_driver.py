@@ -18,7 +18,7 @@ from cinesync.validator import home, main, provisioning
 from cinesync.validator.driver import ValidatorDriver
 from cinesync.validator.network import transport
 from cinesync.validator.network.client import LedgerClient, first_sequence
-from cinesync.validator.network.transport import BadFrame, FrameKind, Query, Sender
+from cinesync.validator.network.transport import BadFrame, FrameKind, Query, SendQueue
 from tests.support.ledger_chains import entry
 from tests.support.validator_cluster import until
 
@@ -29,7 +29,7 @@ async def together(folder: Path) -> AsyncIterator[tuple[LedgerClient, list[Valid
     provisioning.init(folder, [f"127.0.0.1:{port}" for port in free_ports(4)])
     made = [ValidatorDriver(home.load(provisioning.validator_home(folder, at))) for at in range(4)]
     client = LedgerClient(home.load(provisioning.client_home(folder)))
-    client.start_from(first_sequence(0, int(clock.now().timestamp() * 1000)))
+    client.start_sequences_at(first_sequence(0, int(clock.now().timestamp() * 1000)))
     tasks = [asyncio.create_task(loop()) for loop in (client.run, *(one.run for one in made))]
     try:
         await until(lambda: client.connected == 4, "connected")
@@ -52,18 +52,18 @@ async def test_four_in_one_loop_agree_and_answer(tmp_path: Path) -> None:
         header, certificate = await client.certify(appended.height)
         (receipt,) = await client.receipts(header, certificate, [entry(3).event_id])
         assert receipts.verify(receipt.encode(), client.genesis).index == 3
-        standing = (await client.standings())[0]
+        standing = (await client.statuses())[0]
         assert (standing.height, standing.size, standing.primary) == (1, 5, 0)
-        assert len((await client.ask(1, "block", 1))["entries"]) == 5
-        assert len((await client.ask(1, "block", 0))["entries"]) == 5
-        assert await client.ask(1, "block", 9) is None
-        assert len(await client.ask(1, "entries", name=entry(1).booking_id)) == 2
-        assert len(await client.ask(1, "blocks", 0, 10)) == 1
-        assert await client.ask(1, "attestation", 9) is None
-        assert await client.ask(1, "consistency", 2, 5) is not None
-        assert await client.ask(1, "consistency", 0, 5) is None
-        assert await client.ask(1, "inclusion", 5, 5) is None
-        assert await client.ask(1, "anything") is None
+        assert len((await client.query(1, "block", 1))["entries"]) == 5
+        assert len((await client.query(1, "block", 0))["entries"]) == 5
+        assert await client.query(1, "block", 9) is None
+        assert len(await client.query(1, "entries", name=entry(1).booking_id)) == 2
+        assert len(await client.query(1, "blocks", 0, 10)) == 1
+        assert await client.query(1, "attestation", 9) is None
+        assert await client.query(1, "consistency", 2, 5) is not None
+        assert await client.query(1, "consistency", 0, 5) is None
+        assert await client.query(1, "inclusion", 5, 5) is None
+        assert await client.query(1, "anything") is None
 
 
 async def test_who_opens_the_file_soon_sees_what_was_appended(tmp_path: Path) -> None:
@@ -104,34 +104,34 @@ async def test_a_client_may_only_ask_for_what_fits_a_reply(tmp_path: Path) -> No
         (send, *_) = client._pbft.submit(tuple(entry(n).encode() for n in range(257)))
         client._pbft._outstanding.clear()
         with pytest.raises(MalformedMessage, match="more than 256"):
-            made[0]._receive("ledger", FrameKind.CONSENSUS, send.frame, Sender())
+            made[0]._receive("ledger", FrameKind.CONSENSUS, send.frame, SendQueue())
 
 
 async def test_validators_do_not_query_each_other(tmp_path: Path) -> None:
     async with together(tmp_path) as (_, made):
-        back = Sender()
+        back = SendQueue()
         made[0]._receive(1, FrameKind.QUERY, msgspec.json.encode(Query(1, "status")), back)
         made[0]._receive("ledger", FrameKind.ANSWER, b"", back)
-        made[0]._hear(1, FrameKind.ANSWER, b"")
+        made[0]._receive_from_validator(1, FrameKind.ANSWER, b"")
         with pytest.raises(BadFrame):
-            made[0]._hear(1, FrameKind.LINKS, b"garbage")
+            made[0]._receive_from_validator(1, FrameKind.LINKS, b"garbage")
         assert not back._filled.is_set()
-        assert made[0]._who(b"a stranger's key") is None
+        assert made[0]._identify(b"a stranger's key") is None
 
 
 async def test_who_moves_is_found_again(tmp_path: Path) -> None:
     async with together(tmp_path) as (client, made):
-        file = client._peers._home.folder / provisioning.NETWORK_FILE
+        file = client._connections._home.folder / provisioning.NETWORK_FILE
         for nonsense in ("not an address book", '{"0": "nowhere"}', '{"0": ":1"}'):
             file.write_text(nonsense)
-            client._peers._look_for_addresses()
+            client._connections._reload_addresses()
             assert client.connected == 4
         addresses = dict(enumerate(f"127.0.0.1:{port}" for port in free_ports(4)))
-        provisioning.place(tmp_path, addresses | {2: made[2].home.addresses[2]})
-        client._peers._look_for_addresses()
+        provisioning.write_addresses(tmp_path, addresses | {2: made[2].home.addresses[2]})
+        client._connections._reload_addresses()
         await until(lambda: client.connected == 1, "only the one that did not move")
-        client._peers.send(9, b"to nobody")
-        provisioning.place(tmp_path, made[0].home.addresses)
+        client._connections.send(9, b"to nobody")
+        provisioning.write_addresses(tmp_path, made[0].home.addresses)
         await until(lambda: client.connected == 4, "all are back")
         assert list((await client.submit([entry(1).encode()])).indices) == [0]
 
@@ -172,7 +172,7 @@ async def test_what_is_no_frame_is_refused_before_it_is_read(data: bytes) -> Non
 
 async def test_a_full_queue_drops_its_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "QUEUE_BYTES_MAX", 10)
-    sender = Sender()
+    sender = SendQueue()
     for number in range(5):
         sender.send(bytes([number]) * 4)
     assert sender.dropped == 3

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
         for height in range(1, 8 if replica < 3 else 7):
             ledger.apply(height, START * 2 + height, [request(3 * height, 3 * height + 1)])
             if height == MAPPED:
-                ledger.chain.settle()
+                ledger.chain.sync()
         ledger.chain.close()
     return made
 

@@ -13,7 +13,7 @@ from tests.integration.validator import network_namespaces
 from tests.integration.validator.network_namespaces import Wires
 from tests.support.ledger_chains import entry
 from tests.support.needs import need
-from tests.support.validator_cluster import Quartet, until
+from tests.support.validator_cluster import ValidatorCluster, until
 
 FAR = (2, 3)
 
@@ -30,11 +30,11 @@ def laid() -> Iterator[Wires]:
 
 
 @pytest.fixture
-def spread(laid: Wires, tmp_path: Path) -> Iterator[Quartet]:
+def spread(laid: Wires, tmp_path: Path) -> Iterator[ValidatorCluster]:
     ports = free_ports(4)
     hosts = [laid.here, laid.here, *(laid.address(machine) for machine in FAR)]
     addresses = [f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)]
-    made = Quartet(tmp_path / "ledger", interval=8, addresses=addresses)
+    made = ValidatorCluster(tmp_path / "ledger", interval=8, addresses=addresses)
     made.machines = {machine: laid.inside(machine) for machine in FAR}
     yield made.start()
     made.stop()
@@ -64,19 +64,19 @@ class Writing:
 
 async def level(client: LedgerClient) -> bool:
     """All four stand where the others stand, or a moment behind."""
-    heights = [standing.height for standing in (await client.standings()).values()]
+    heights = [standing.height for standing in (await client.statuses()).values()]
     return len(heights) == 4 and max(heights) - min(heights) < 8
 
 
 async def stands_still(client: LedgerClient) -> bool:
-    before = {told.height for told in (await client.standings()).values()}
+    before = {told.height for told in (await client.statuses()).values()}
     await asyncio.sleep(1)  # some blocks' time, if there were any
-    return before == {told.height for told in (await client.standings()).values()}
+    return before == {told.height for told in (await client.statuses()).values()}
 
 
 @pytest.mark.slow
 async def test_three_go_on_without_the_fourth_and_two_wait_for_a_third(
-    laid: Wires, spread: Quartet
+    laid: Wires, spread: ValidatorCluster
 ) -> None:
     async with spread.client() as client:
         writing = Writing(client)

@@ -7,13 +7,13 @@ from cinesync.validator import watch
 from cinesync.validator.network.client import LedgerClient
 from cinesync.validator.watch import ChainContradiction
 from tests.support.ledger_chains import MemoryChain, entry
-from tests.support.validator_cluster import Quartet
+from tests.support.validator_cluster import ValidatorCluster
 
 
 @pytest.mark.slow
-async def test_every_growth_is_checked_and_a_lost_quorum_is_told(quartet: Quartet) -> None:
-    quartet.start()
-    async with quartet.client() as client:
+async def test_every_growth_is_checked_and_a_lost_quorum_is_told(cluster: ValidatorCluster) -> None:
+    cluster.start()
+    async with cluster.client() as client:
         looks = watch.follow(client, pause_seconds=0.05)
         for number in range(3):
             appended = await client.submit([entry(number).encode()])
@@ -21,10 +21,10 @@ async def test_every_growth_is_checked_and_a_lost_quorum_is_told(quartet: Quarte
             assert seen.header is not None
             assert seen.header.height == appended.height
             assert seen.text.startswith(f"height {appended.height}, {number + 1} entries")
-        quartet.kill(0, 1)
+        cluster.kill(0, 1)
         seen = await anext(looks)
         assert "validators answer" in seen.text
-        quartet.start([0, 1])
+        cluster.start([0, 1])
         await client.submit([entry(3).encode()])
         while (seen := await anext(looks)).header is None:
             pass

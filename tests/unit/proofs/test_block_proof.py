@@ -13,9 +13,10 @@ from cinesync.proofs import block_proof, merkle_log, receipts
 from cinesync.proofs.block_proof import BlockProof
 from cinesync.proofs.epochs import Epochs
 from cinesync.proofs.strict_json import InvalidDocument
-from cinesync.validator import certify as sealing
 from cinesync.validator import home, provisioning
-from cinesync.validator.network.client import Appended, LedgerClient, NoQuorum
+from cinesync.validator.certify import _certificate, certify_block
+from cinesync.validator.network.client import Appended, LedgerClient
+from cinesync.validator.network.query_client import NoQuorum
 from tests.support.ledger_chains import MemoryChain, entry
 
 SIZES = (1, 2, 3, 7, 8, 13)
@@ -94,11 +95,11 @@ def answers(client: LedgerClient, monkeypatch: pytest.MonkeyPatch, *said: Any) -
     """What each validator says; who was asked comes back."""
     asked: list[int] = []
 
-    async def ask(replica: int, *_: Any, **__: Any) -> Any:
+    async def query(replica: int, *_: Any, **__: Any) -> Any:
         asked.append(replica)
         return said[replica]
 
-    monkeypatch.setattr(client, "ask", ask)
+    monkeypatch.setattr(client, "query", query)
     return asked
 
 
@@ -108,7 +109,7 @@ async def test_one_validator_is_asked_and_believed_for_what_a_quorum_signed(
     chain, block = grown(5, 3)
     client.epochs = Epochs(chain.genesis)
     asked = answers(client, monkeypatch, *[told(block)] * 4)
-    found, certificate = await sealing.seal(client, appended(chain, block, 1, 2, 3))
+    found, certificate = await certify_block(client, appended(chain, block, 1, 2, 3))
     assert (found, sorted(certificate.signatures), asked) == (block, [1, 2, 3], [1])
 
 
@@ -117,11 +118,11 @@ async def test_a_liar_is_passed_over(client: LedgerClient, monkeypatch: pytest.M
     _, older = grown(0, 5)
     client.epochs = Epochs(chain.genesis)
     asked = answers(client, monkeypatch, None, told(older), told(block, peaks=""), told(block))
-    found, _ = await sealing.seal(client, appended(chain, block, 0, 1, 2))
+    found, _ = await certify_block(client, appended(chain, block, 0, 1, 2))
     assert (found, asked) == (block, [0, 1, 2, 3])
     answers(client, monkeypatch, None, None, None, None)
-    with pytest.raises(NoQuorum, match="no validator shows block 2"):
-        await sealing.seal(client, appended(chain, block, 0, 1, 2))
+    with pytest.raises(NoQuorum, match="no validator proves block 2"):
+        await certify_block(client, appended(chain, block, 0, 1, 2))
 
 
 async def test_missing_signatures_are_asked_for(
@@ -141,7 +142,7 @@ async def test_missing_signatures_are_asked_for(
     lie["peaks"] = merkle_log.leaf_hash(entry(1).encode()).hex()
     lie["leaves"] = merkle_log.leaf_hash(entry(2).encode()).hex()
     answers(client, monkeypatch, lie, *[told(block)] * 3)
-    found, certificate = await sealing.seal(client, appended(chain, block, 0, 1))
+    found, certificate = await certify_block(client, appended(chain, block, 0, 1))
     assert (found, sorted(certificate.signatures)) == (block, [0, 1, 2])
 
 
@@ -159,17 +160,15 @@ async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
     client.epochs, client.genesis = Epochs(chain.genesis), chain.genesis
     with pytest.raises(ValidatorsAway):
         LedgerQueries(client).receipt(kept)
-    client._learn(EpochLinks(tuple(chain.links)))
+    client._receive_links(EpochLinks(tuple(chain.links)))
     made = LedgerQueries(client).receipt(kept)
     assert receipts.verify(made.encode(), chain.genesis).index == 1
     assert list(home.load_links(client._folder)) == chain.links
     (client._folder / provisioning.LINKS_FILE).write_bytes(b"damaged")
     assert list(home.load_links(client._folder)) == []
-    home.keep_links(client._folder / "elsewhere", chain.links)  # a folder that cannot be written
+    home.store_links(client._folder / "elsewhere", chain.links)  # a folder that cannot be written
 
 
 async def test_signatures_of_an_unknown_set_are_asked_for_again(client: LedgerClient) -> None:
     chain, block = grown(5, 3)
-    assert (
-        sealing._certificate(client, block.header, chain.certify(block.header).signatures) is None
-    )
+    assert _certificate(client, block.header, chain.certify(block.header).signatures) is None

@@ -17,9 +17,10 @@ from cinesync.proofs import canonical_json, merkle_log, merkle_map, subjects
 from cinesync.proofs.headers import BlockHeader
 from cinesync.validator import state_machine
 from cinesync.validator.state_machine import LedgerStateMachine
-from cinesync.validator.storage import chain_store, subject_map
-from cinesync.validator.storage.chain_store import ChainStore, OldFormat, check_file
+from cinesync.validator.storage import block_stream, subject_map
+from cinesync.validator.storage.chain_store import ChainStore
 from cinesync.validator.storage.journal import Journal, open_journal
+from cinesync.validator.storage.schema import OldFormat, check_file
 from tests.support.ledger_chains import START, entry, founders
 
 
@@ -30,9 +31,9 @@ def request(*numbers: int) -> Request:
 def grow(ledger: LedgerStateMachine, *numbers: int) -> list[int]:
     height = ledger.chain.height + 1
     applied = ledger.apply(height, START + height, [request(*numbers)])
-    assert ledger.chain.head is not None
-    assert applied.digest == ledger.chain.head.hash
-    return state_machine.places(applied.results[0])
+    assert ledger.chain.tip is not None
+    assert applied.digest == ledger.chain.tip.hash
+    return state_machine.entry_indices(applied.results[0])
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def other(tmp_path: Path) -> Iterator[LedgerStateMachine]:
 
 
 def head(ledger: LedgerStateMachine) -> BlockHeader:
-    assert ledger.chain.head is not None
-    return ledger.chain.head
+    assert ledger.chain.tip is not None
+    return ledger.chain.tip
 
 
 def test_equal_blocks_make_equal_chains(
@@ -70,7 +71,7 @@ def test_an_event_that_is_there_is_not_appended_again(ledger: LedgerStateMachine
     assert grow(ledger, 3, 2) == [2, 1]
     assert head(ledger).size == 3
     found = ledger.apply(3, START + 3, [request(4), request(4, 5)])
-    assert [state_machine.places(result) for result in found.results] == [[3], [3, 4]]
+    assert [state_machine.entry_indices(result) for result in found.results] == [[3], [3, 4]]
 
 
 def test_a_chain_is_the_same_after_it_was_opened_again(ledger: LedgerStateMachine) -> None:
@@ -144,8 +145,7 @@ def test_what_is_cut_off_and_applied_again_is_the_same(
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a little chain has many."""
-    monkeypatch.setattr(chain_store, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(state_machine, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(block_stream, "CHUNK_BYTES", 1000)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -199,9 +199,9 @@ def test_a_chain_that_begins_anew_keeps_what_it_had(ledger: LedgerStateMachine) 
     had = head(ledger)
     for _ in range(2):
         ledger.reset()
-        assert (ledger.chain.height, ledger.chain.head) == (0, None)
+        assert (ledger.chain.height, ledger.chain.tip) == (0, None)
     kept = ChainStore(ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged"))
-    assert kept.head == had
+    assert kept.tip == had
     kept.close()
     grow(ledger, 3)
     ledger.reset()
@@ -211,16 +211,16 @@ def test_a_chain_that_begins_anew_keeps_what_it_had(ledger: LedgerStateMachine) 
 def test_the_empty_chain_is_a_state_too(ledger: LedgerStateMachine) -> None:
     grow(ledger, 1)
     assert ledger.restore(0, b"")
-    assert ledger.chain.head is None
+    assert ledger.chain.tip is None
     assert grow(ledger, 5) == [0]
     assert not ledger.chain.path.with_name(f"{ledger.chain.path.name}.damaged").exists()
 
 
 def test_the_records_of_a_stream_come_back() -> None:
     blocks = [(b"h1", [b"a", b"bc"]), (b"h2", [])]
-    stream = b"".join(chain_store.record(*block) for block in blocks)
-    assert list(chain_store.records(stream)) == blocks
-    assert len(stream) == sum(chain_store.record_size(*block) for block in blocks)
+    stream = b"".join(block_stream.record(*block) for block in blocks)
+    assert list(block_stream.records(stream)) == blocks
+    assert len(stream) == sum(block_stream.record_size(*block) for block in blocks)
 
 
 # the journal
@@ -312,7 +312,7 @@ def test_a_block_that_cannot_be_stored_leaves_the_chain_as_it_was(
     kept = ledger.chain.headers(0, 10)
     ledger.chain._connection.execute("DROP TABLE entries")
     with pytest.raises(sqlite3.Error):
-        ledger.chain.add(head(ledger), [])
+        ledger.chain.append(head(ledger), [])
     assert ledger.chain.headers(0, 10) == kept
 
 
@@ -350,7 +350,7 @@ def test_the_map_has_all_entries_of_each_booking_in_order(ledger: LedgerStateMac
 
 def test_a_map_that_was_not_written_back_catches_up(ledger: LedgerStateMachine) -> None:
     grow(ledger, 1, 2, 3)
-    ledger.chain.settle()
+    ledger.chain.sync()
     grow(ledger, 4, 8)
     grow(ledger, 6)
     assert ledger.chain.map.height == 1
@@ -366,7 +366,7 @@ def test_a_map_is_written_back_when_much_of_it_has_changed(
     ledger: LedgerStateMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subject_map, "NODES_CHANGED_MAX", 1)
-    monkeypatch.setattr(subject_map, "DEPTH_KEPT_MAX", -1)  # nothing stays in memory
+    monkeypatch.setattr(subject_map, "DEPTH_CACHED_MAX", -1)  # nothing stays in memory
     operations = [entry(number, booking=number).encode() for number in range(60)]
     for height in range(1, 4):
         part = tuple(operations[20 * height - 20 : 20 * height])
@@ -383,7 +383,7 @@ def test_a_map_is_written_back_when_much_of_it_has_changed(
 def test_a_damaged_map_is_a_damaged_chain(ledger: LedgerStateMachine, harm: str) -> None:
     operations = tuple(entry(number, booking=number).encode() for number in range(60))
     ledger.apply(1, START + 1, [Request("ledger", 1, operations)])
-    ledger.chain.settle()
+    ledger.chain.sync()
     connection = sqlite3.connect(ledger.chain.path)
     connection.execute(harm)
     connection.commit()
@@ -400,7 +400,7 @@ def _grow_again(path: Path) -> None:
 
 def test_a_chain_whose_map_is_another_blocks_is_damaged(ledger: LedgerStateMachine) -> None:
     grow(ledger, 1)
-    ledger.chain.settle()
+    ledger.chain.sync()
     grow(ledger, 2)
     ledger.chain.commit()
     connection = sqlite3.connect(ledger.chain.path)
@@ -440,7 +440,7 @@ def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: LedgerStateM
         opened = ChainStore(ledger.chain.path)
         assert opened.chunk_hashes(opened.stream_end) == hashes
         opened.close()
-    ledger.chain.cut(4)
+    ledger.chain.truncate(4)
     grow(ledger, 99)
     assert ledger.chain.chunk_hashes(ledger.chain.stream_end) == read_again(ledger.chain)
 
@@ -456,7 +456,7 @@ def test_an_altered_map_makes_a_header_that_nobody_else_has(
     """As with any other part of a header: the quorum's signatures are not over this one."""
     for one in (ledger, other):
         grow(one, 1, 2, 3)
-        one.chain.settle()
+        one.chain.sync()
     made = ledger.chain.map.find(entry(1).booking_id)[0]
     other.chain.map.replace({entry(1).booking_id: bytes(32)})
     assert made != bytes(32)

@@ -12,7 +12,8 @@ from cinesync.proofs import merkle_map, subjects
 from cinesync.proofs.headers import BlockHeader
 from cinesync.proofs.receipts import HeaderCertificate
 from cinesync.validator import certify, home, provisioning
-from cinesync.validator.network.client import LedgerClient, NoQuorum, _attests
+from cinesync.validator.network.client import LedgerClient
+from cinesync.validator.network.query_client import NoQuorum, _attests
 from tests.support.ledger_chains import MemoryChain, entry
 
 STANDING = {
@@ -40,14 +41,14 @@ def client(tmp_path: Path) -> LedgerClient:
 def say(client: LedgerClient, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
     """What the validators answer to everything, one after the other."""
 
-    async def ask_all(*_: Any, **__: Any) -> dict[int, Any]:
+    async def query_all(*_: Any, **__: Any) -> dict[int, Any]:
         return dict(enumerate(answers))
 
-    async def ask(replica: int, *_: Any, **__: Any) -> Any:
+    async def query(replica: int, *_: Any, **__: Any) -> Any:
         return answers[replica]
 
-    monkeypatch.setattr(client, "ask_all", ask_all)
-    monkeypatch.setattr(client, "ask", ask)
+    monkeypatch.setattr(client, "query_all", query_all)
+    monkeypatch.setattr(client, "query", query)
 
 
 @pytest.mark.parametrize("at", range(len(LIES)))
@@ -56,7 +57,7 @@ async def test_one_liar_cannot_move_the_height(
 ) -> None:
     say(client, monkeypatch, STANDING, LIES[at], STANDING, STANDING)
     assert await queries.LedgerQueries(client).height() == 7
-    assert await client.agreed("status") == STANDING
+    assert await client.query_agreed("status") == STANDING
     await client._find_primary()
     assert client._primary == 3
 
@@ -65,7 +66,7 @@ async def test_too_few_answers_are_no_answer(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(client, monkeypatch, STANDING, "lie", 5, None)
-    assert await client.agreed("status") is None
+    assert await client.query_agreed("status") is None
     with pytest.raises(ValidatorsAway):
         await queries.LedgerQueries(client).height()
     await client._find_primary()
@@ -89,7 +90,7 @@ async def test_lies_about_entries_and_proofs_are_no_receipt(
 async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.validator.network.client.CERTIFY_TRIES_MAX", 1)
+    monkeypatch.setattr("cinesync.validator.network.query_client.CERTIFY_TRIES_MAX", 1)
     made = MemoryChain(genesis=client.genesis)
     made.grow(entry(1))
 
@@ -106,17 +107,17 @@ async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
     listed = [{"index": 0, "height": 1, "entry": entry(1).encode().decode()}]
     lies = [told | {"entries": some} for some in ([], [{"index": 0, "entry": 7}], [HALF])]
     say(client, monkeypatch, *lies, "no")
-    with pytest.raises(NoQuorum, match="no validator proves what there is"):
-        await certify.complete(client, entry(1).booking_id, 1, known)
+    with pytest.raises(NoQuorum, match="no validator proves the entries"):
+        await certify.prove_completeness(client, entry(1).booking_id, 1, known)
     say(client, monkeypatch, *([told | {"entries": listed}] * 4))
-    with pytest.raises(NoQuorum, match="no validator proves what there is"):
-        await certify.complete(client, entry(1).booking_id, 2, known)
+    with pytest.raises(NoQuorum, match="no validator proves the entries"):
+        await certify.prove_completeness(client, entry(1).booking_id, 2, known)
 
 
 async def test_lies_about_signatures_make_no_certificate(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.validator.network.client.CERTIFY_TRIES_MAX", 1)
+    monkeypatch.setattr("cinesync.validator.network.query_client.CERTIFY_TRIES_MAX", 1)
     header = MemoryChain().grow(entry(1)).to_json()
     say(client, monkeypatch, [header], [header], [header], [header])
     with pytest.raises(NoQuorum, match="no certificate for height 1"):
@@ -129,8 +130,8 @@ async def test_what_was_given_up_does_not_stand_in_the_way(client: LedgerClient)
     for _ in range(CLIENT_WINDOW):
         client._pbft.submit((entry(1).encode(),))
     assert client._pbft.window_left == 0
-    client.start_from(10**9)
+    client.start_sequences_at(10**9)
     assert client._pbft.window_left == CLIENT_WINDOW
     assert client._pbft.next_sequence == 10**9
-    client.start_from(1)
+    client.start_sequences_at(1)
     assert client._pbft.next_sequence == 10**9

@@ -1,6 +1,19 @@
-"""`cinesync ledger audit`: every byte of every replica, hashed again; the first altered one named.
+"""`cinesync ledger audit`: hash every byte of every replica again; name the first altered one.
 
-It reads the validators' files, so it runs where they are, beside running validators or without.
+Theory of operation. For each replica `_ChainRebuild` reads its chain's file once, in the order of
+the log, and rebuilds in memory what the file must contain: the Merkle tree, the map of bookings,
+and the end of the stream after each block. It compares every stored row with the rebuilt one. So
+a finding names the first entry, block or node that differs, and nothing stored goes unread:
+
+- headers: their fields, their link to the header before, and the set of validators in force there,
+  which the journals' epoch links prove from the genesis on;
+- entries: their bytes through the tree, their columns through their content;
+- tree nodes: one by one, and their number; the map at the height at which it was written;
+- the SQLite file itself, by its integrity check.
+
+Afterwards `_disagreements` compares the replicas: one may be behind another, but not differ.
+It opens files read-only in one transaction, so it runs beside running validators. It must run on
+the machine with the files.
 """
 
 import sqlite3
@@ -21,7 +34,8 @@ from cinesync.proofs.headers import BlockHeader
 from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.proofs.subjects import changes
 from cinesync.validator import provisioning
-from cinesync.validator.storage.chain_store import check_format, record_size
+from cinesync.validator.storage.block_stream import record_size
+from cinesync.validator.storage.schema import check_format
 from cinesync.validator.storage.subject_map import encode_node
 
 BLOCKS: Final = "SELECT height, header, first, stream_end FROM blocks ORDER BY height"
@@ -31,12 +45,12 @@ NODES: Final = "SELECT level, idx, hash FROM nodes WHERE (idx + 1) << level = ? 
 
 
 class Altered(Exception):
-    """What is wrong on a replica, the first of it."""
+    """The first thing that is wrong with a replica."""
 
 
 @dataclass(frozen=True)
 class ReplicaInspection:
-    """What was found: the hash of every block, and the first thing that is wrong."""
+    """The hashes of a replica's blocks, and the first thing that is wrong with it."""
 
     number: int
     blocks: Sequence[bytes]
@@ -67,11 +81,11 @@ def audit(folder: Path) -> InspectionReport:
 
 
 def _disagreements(replicas: Sequence[ReplicaInspection]) -> Iterator[str]:
-    """Replicas may be behind each other, but not differ. The majority is believed."""
+    """The first height at which replicas differ; the minority counts as altered."""
     for height in range(1, max(len(replica.blocks) for replica in replicas) + 1):
-        held = {r.number: r.blocks[height - 1] for r in replicas if len(r.blocks) >= height}
-        ((common, _),) = Counter(held.values()).most_common(1)
-        odd = sorted(number for number, block in held.items() if block != common)
+        hashes = {r.number: r.blocks[height - 1] for r in replicas if len(r.blocks) >= height}
+        ((common, _),) = Counter(hashes.values()).most_common(1)
+        odd = sorted(number for number, block in hashes.items() if block != common)
         if odd:
             names = ", ".join(str(number) for number in odd)
             yield f"replica {names}: block {height} is not what the others have"
@@ -79,7 +93,7 @@ def _disagreements(replicas: Sequence[ReplicaInspection]) -> Iterator[str]:
 
 
 class ValidatorSets:
-    """Who was to sign which block, as the validators' journals prove it from the genesis on."""
+    """The validators in force at each height, as the journals prove from the genesis on."""
 
     def __init__(self, folder: Path, start: Genesis) -> None:
         self._folder = folder
@@ -88,19 +102,19 @@ class ValidatorSets:
 
     @property
     def links(self) -> Sequence[EpochLink]:
-        """How the validators changed since the genesis."""
+        """The epoch links since the genesis."""
         return self._epochs.links
 
     def replicas(self) -> list[int]:
-        """All members, and those who were and still have their copies."""
+        """The validators, and former ones whose homes are still here."""
         now = {validator.replica for validator in self._epochs.newest.validators}
         ever = {validator.replica for one in self._epochs.all for validator in one.validators}
         return sorted(now | {replica for replica in ever if self._home(replica).exists()})
 
     def signs(self, header: BlockHeader) -> bool:
-        """Whether the set that this header names is the one in force at its height."""
+        """Whether the header names the set that is in force at its height."""
         if not self._is_in_force(header):
-            self._learn()  # the validators are running, and may have changed a moment ago
+            self._learn()  # running validators may have changed since
         return self._is_in_force(header)
 
     def _is_in_force(self, header: BlockHeader) -> bool:
@@ -115,7 +129,7 @@ class ValidatorSets:
 
 
 def _links(path: Path) -> Sequence[EpochLink]:
-    """What a journal begins with; a damaged one tells nothing, and another does."""
+    """The links in a journal's first record; none if it is damaged: other journals have them."""
     with suppress(sqlite3.Error, Damaged), closing(open_file(path)) as connection:
         rows = connection.execute("SELECT record FROM records ORDER BY seq LIMIT 1").fetchall()
         for entry in RecordChain().decode([bytes(row[0]) for row in rows]):
@@ -124,22 +138,22 @@ def _links(path: Path) -> Sequence[EpochLink]:
 
 
 def inspect(path: Path, number: int, start: Genesis, sets: ValidatorSets) -> ReplicaInspection:
-    """One replica's file, from the first byte to the last."""
-    walk = _ChainRebuild(start, sets)
+    """Check one replica's file completely."""
+    rebuild = _ChainRebuild(start, sets)
     altered = None
     try:
         with closing(open_file(path)) as connection:
             check_format(connection, path)
-            walk.all(connection)
+            rebuild.all(connection)
     except Altered as error:
         altered = str(error)
     except sqlite3.Error as error:
-        altered = f"cannot be read after block {len(walk.blocks)}: {error}"
-    return ReplicaInspection(number, walk.blocks, walk.log.size, altered)
+        altered = f"cannot be read after block {len(rebuild.blocks)}: {error}"
+    return ReplicaInspection(number, rebuild.blocks, rebuild.log.size, altered)
 
 
 class _ChainRebuild:
-    """Rebuilds a chain beside the one on disk and compares everything."""
+    """Rebuilds a chain in memory and compares every stored row with it."""
 
     def __init__(self, start: Genesis, sets: ValidatorSets) -> None:
         self.start = start
@@ -150,7 +164,7 @@ class _ChainRebuild:
         self.stream_end = 0
 
     def all(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN")  # one moment, while validators go on writing
+        connection.execute("BEGIN")  # one snapshot, while validators go on writing
         (mapped,) = connection.execute("SELECT max(height) FROM map_height").fetchone()
         if not mapped:
             self._map(connection)
@@ -173,9 +187,9 @@ class _ChainRebuild:
             raise Altered(f"entry {self.log.size} is in no block")
         (count,) = connection.execute("SELECT count(*) FROM nodes").fetchone()
         _same(count, 2 * self.log.size - self.log.size.bit_count(), "the number of nodes")
-        ((sound,), *more) = connection.execute("PRAGMA integrity_check").fetchall()
-        if sound != "ok" or more:
-            raise Altered(f"the file: {sound}")
+        ((is_intact,), *more) = connection.execute("PRAGMA integrity_check").fetchall()
+        if is_intact != "ok" or more:
+            raise Altered(f"the file: {is_intact}")
 
     def _header(self, height: int, raw: Any) -> BlockHeader:
         _same(height, len(self.blocks) + 1, f"after block {len(self.blocks)}: the height")
@@ -223,9 +237,9 @@ class _ChainRebuild:
         _same(header.map_root, root, f"block {header.height}: header.map_root")
 
     def _grow_map(self, data: Sequence[bytes]) -> None:
-        """The map beside the one on disk, with a block more."""
+        """Add a block to the rebuilt map."""
         if not data:
-            return  # an empty map has not even a root to be kept
+            return  # an empty map has no stored root
         added = (
             (entries.decode(piece).booking_id, index, merkle_log.leaf_hash(piece))
             for index, piece in enumerate(data, self.log.size - len(data))
@@ -237,7 +251,7 @@ class _ChainRebuild:
         return {place: self.map[place] for place in places if place in self.map}
 
     def _map(self, connection: sqlite3.Connection) -> None:
-        """What is on disk, at the height when it was written."""
+        """Compare the stored map, at the height at which it was written."""
         stored = {place: bytes(node) for place, node in connection.execute(MAP)}
         for place in sorted({*stored, *self.map}):
             node = self.map.get(place)

@@ -1,8 +1,8 @@
-"""All entries of a ledger on this machine, checked on the way, in the memory of one block.
+"""Read all entries of a ledger on this machine, verified, with the memory of one block.
 
-For other audits: `inspection` checks every byte of every replica, tree and map included; this
-reads one replica, rebuilds its log up to every header's root, and holds every header beside those
-of the other replicas. A replica that is not whole makes room for the next.
+For audits that need the entries. `inspect` checks every byte of every replica; this reads one
+replica, rebuilds its log up to every header's root, and compares every header with those of the
+other replicas. If the replica is damaged, it starts again with the next one.
 """
 
 import sqlite3
@@ -24,9 +24,9 @@ from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.validator import provisioning
 from cinesync.validator.inspection import inspect
 from cinesync.validator.inspection.inspect import Altered, ValidatorSets
-from cinesync.validator.storage.chain_store import check_format
+from cinesync.validator.storage.schema import check_format
 
-# As bytes, whatever somebody made of them.
+# Cast to bytes: an altered row may have another type.
 HEADERS: Final = "SELECT height, CAST(header AS BLOB) FROM blocks ORDER BY height"
 ENTRIES: Final = "SELECT CAST(data AS BLOB) FROM entries ORDER BY idx"
 SIZE: Final = "SELECT max(idx) FROM entries"
@@ -38,7 +38,7 @@ class NoReadableReplica(Exception):
 
 @dataclass(slots=True)
 class LogRead:
-    """Which replica was read, how much it holds, and what is wrong with others."""
+    """The replica that was read, how much it has, and what is wrong with others."""
 
     replica: int = -1
     blocks: int = 0
@@ -49,11 +49,11 @@ class LogRead:
 def read_log(
     folder: Path, begin: Callable[[], None], take: Callable[[list[LedgerEntry]], None]
 ) -> LogRead:
-    """Give every entry of the longest sound replica to `take`, block by block.
+    """Pass every entry of the longest intact replica to `take`, block by block.
 
-    `begin` is called before the first of each replica that is tried: forget what came before.
+    `begin` is called before each replica that is tried: discard what came before.
     Raises OSError, InvalidDocument (genesis), OldFormat, NoReadableReplica, and Altered when none
-    is sound.
+    is intact.
     """
     start = genesis.load((folder / provisioning.GENESIS_FILE).read_bytes())
     sets, findings, is_altered = ValidatorSets(folder, start), list[str](), False
@@ -61,34 +61,34 @@ def read_log(
     for replica in order:
         begin()
         others = {other: _chain(folder, other) for other in order if other != replica}
-        walk = _LogScan(start, sets.signs, replica)
+        scan = _LogScan(start, sets.signs, replica)
         try:
-            walk.run(_chain(folder, replica), others, take)
+            scan.run(_chain(folder, replica), others, take)
         except Altered as error:
             findings.append(f"replica {replica}: {error}")
             is_altered = True
             continue
         except sqlite3.Error as error:
-            findings.append(f"replica {replica}: cannot be read after block {walk.blocks}: {error}")
+            findings.append(f"replica {replica}: cannot be read after block {scan.blocks}: {error}")
             continue
-        findings += walk.findings
-        return LogRead(replica, walk.blocks, walk.log.size, findings)
+        findings += scan.findings
+        return LogRead(replica, scan.blocks, scan.log.size, findings)
     raise (Altered if is_altered else NoReadableReplica)(
-        "; ".join(["no replica is sound", *findings])
+        "; ".join(["no replica is intact", *findings])
     )
 
 
 def check_file(path: Path, start: Genesis, links: Sequence[EpochLink]) -> LogRead:
-    """One chain by itself, from the genesis on. Raises Altered, OldFormat, sqlite3.Error."""
+    """Check one chain by itself, from the genesis on. Raises Altered, OldFormat, sqlite3.Error."""
     epochs = Epochs(start)
     epochs.learn(links)
-    walk = _LogScan(start, lambda header: epochs.of(header) is epochs.at(header.height))
-    walk.run(path, {}, lambda _: None)
-    return LogRead(blocks=walk.blocks, entries=walk.log.size)
+    scan = _LogScan(start, lambda header: epochs.of(header) is epochs.at(header.height))
+    scan.run(path, {}, lambda _: None)
+    return LogRead(blocks=scan.blocks, entries=scan.log.size)
 
 
 def decided_entries(folder: Path) -> Iterator[LedgerEntry]:
-    """What a quorum decided and the journals hold, whether the chain's file has it yet or not."""
+    """The entries of decided blocks in the journals; the chain's file may not have them yet."""
     for home in sorted(folder.glob("validator-*")):
         with suppress(sqlite3.Error, Damaged):
             for block in _decided_blocks(home / provisioning.JOURNAL_FILE):
@@ -127,7 +127,7 @@ def _size(folder: Path, replica: int) -> int:
 
 
 class _LogScan:
-    """One replica from the genesis on, beside the headers of the others."""
+    """One replica from the genesis on, others_headers the headers of the others."""
 
     def __init__(
         self, start: Genesis, signs: Callable[[BlockHeader], bool], replica: int = -1
@@ -147,11 +147,11 @@ class _LogScan:
         with ExitStack() as stack:
             connection = stack.enter_context(closing(inspect.open_file(path)))
             check_format(connection, path)
-            connection.execute("BEGIN")  # one moment, while validators go on writing
-            beside = self._beside(others, stack)
+            connection.execute("BEGIN")  # one snapshot, while validators go on writing
+            others_headers = self._open_others(others, stack)
             rows = connection.execute(ENTRIES)
             for height, raw in connection.execute(HEADERS):
-                self._compare(height, raw, beside)
+                self._compare(height, raw, others_headers)
                 header = self._header(height, raw)
                 data = [row[0] for row in islice(rows, header.size - self.log.size)]
                 take(self._entries(header, data))
@@ -159,8 +159,10 @@ class _LogScan:
             if rows.fetchone() is not None:
                 raise Altered(f"entry {self.log.size} is in no block")
 
-    def _beside(self, others: Mapping[int, Path], stack: ExitStack) -> dict[int, Iterator[Any]]:
-        """The headers of the other replicas; one that cannot be opened is a finding."""
+    def _open_others(
+        self, others: Mapping[int, Path], stack: ExitStack
+    ) -> dict[int, Iterator[Any]]:
+        """The headers of the other replicas; a file that cannot be opened is a finding."""
         found: dict[int, Iterator[Any]] = {}
         for replica, path in others.items():
             try:
@@ -170,17 +172,17 @@ class _LogScan:
                 self.findings.append(f"replica {replica}: cannot be read: {error}")
         return found
 
-    def _compare(self, height: int, raw: bytes, beside: dict[int, Iterator[Any]]) -> None:
-        """Replicas may be behind each other, but not differ. Raises Altered if I am the odd one."""
+    def _compare(self, height: int, raw: bytes, others_headers: dict[int, Iterator[Any]]) -> None:
+        """Compare a header with those of the others. Raises Altered if most of them differ."""
         differs, agrees = [], 1
-        for replica, rows in list(beside.items()):
+        for replica, rows in list(others_headers.items()):
             try:
                 row = next(rows, None)
             except sqlite3.Error as error:
                 self.findings.append(f"replica {replica}: cannot be read: {error}")
                 row = None
             if row is None:
-                del beside[replica]
+                del others_headers[replica]
             elif (row[0], row[1]) != (height, raw):
                 differs.append(replica)
             else:
@@ -188,7 +190,7 @@ class _LogScan:
         if len(differs) > agrees:
             raise Altered(f"block {height} is not what the others have")
         for replica in differs:
-            del beside[replica]
+            del others_headers[replica]
             what = f"block {height} is not what replica {self._replica} has"
             self.findings.append(f"replica {replica}: {what}")
 

@@ -1,4 +1,4 @@
-"""What a validator tells of its copy of the chain. Whoever asks checks the proofs."""
+"""The queries that a validator answers about its chain. Clients verify the proofs."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -6,18 +6,19 @@ from typing import Any, Final
 from cinesync.pbft.replica import Replica
 from cinesync.proofs import merkle_log
 from cinesync.validator.network.transport import Query, ValidatorStatus
-from cinesync.validator.storage.chain_store import ChainStore, StoredEntry
+from cinesync.validator.storage.chain_reader import StoredEntry
+from cinesync.validator.storage.chain_store import ChainStore
 
 HEADERS_MAX: Final = 50
 
 
 class QueryApi:
-    """Answers are JSON values; None: not here."""
+    """Results are JSON values; None: not found."""
 
     def __init__(self, replica: Replica, chain: ChainStore) -> None:
         self._replica = replica
         self._chain = chain
-        self._asks: dict[str, Callable[[Query], Any]] = {
+        self._handlers: dict[str, Callable[[Query], Any]] = {
             "status": self._status,
             "attestation": self._attestation,
             "blocks": self._blocks,
@@ -31,8 +32,8 @@ class QueryApi:
         }
 
     def answer(self, query: Query) -> Any:
-        ask = self._asks.get(query.ask)
-        return ask(query) if ask else None
+        handler = self._handlers.get(query.ask)
+        return handler(query) if handler else None
 
     def _status(self, _query: Query) -> ValidatorStatus:
         core = self._replica.core
@@ -50,11 +51,11 @@ class QueryApi:
         )
 
     def _attestation(self, query: Query) -> dict[str, Any] | None:
-        """Of the header at height `first`, as long as it is near the top."""
-        word = self._replica.core.attestations.get(query.first)
-        if word is None:
+        """The validator's signature over the header at height `first`, while it is in memory."""
+        found = self._replica.core.attestations.get(query.first)
+        if found is None:
             return None
-        return {"epoch": word.epoch, "signature": word.signature.hex()}
+        return {"epoch": found.epoch, "signature": found.signature.hex()}
 
     def _blocks(self, query: Query) -> list[dict[str, Any]]:
         """Headers above height `first`, at most `second`."""
@@ -67,11 +68,11 @@ class QueryApi:
         header = self._chain.header(height)
         if header is None:
             return None
-        entries = [_placed(placed) for placed in self._chain.entries_of_block(height)]
+        entries = [_entry_json(stored) for stored in self._chain.entries_of_block(height)]
         return {"header": header.to_json(), "entries": entries}
 
     def _tail(self, query: Query) -> dict[str, Any] | None:
-        """The header at height `first`, the peaks of the log below it, and its leaves."""
+        """The block proof at height `first`: header, peaks of the log below, leaf hashes."""
         header = self._chain.header(query.first)
         if header is None:
             return None
@@ -85,30 +86,30 @@ class QueryApi:
 
     def _entry(self, query: Query) -> dict[str, Any] | None:
         """The entry of the event `name`."""
-        placed = self._chain.entry(query.name)
-        return _placed(placed) if placed else None
+        stored = self._chain.entry(query.name)
+        return _entry_json(stored) if stored else None
 
     def _entries(self, query: Query) -> list[dict[str, Any]]:
         """The entries of the booking `name`."""
-        return [_placed(placed) for placed in self._chain.entries_of_booking(query.name)]
+        return [_entry_json(stored) for stored in self._chain.entries_of_booking(query.name)]
 
     def _subject(self, query: Query) -> dict[str, Any]:
         """The entries of the booking `name`, and the map's proof for the newest header."""
-        entries = [_placed(placed) for placed in self._chain.entries_of_booking(query.name)]
+        entries = [_entry_json(stored) for stored in self._chain.entries_of_booking(query.name)]
         _value, proof = self._chain.map.find(query.name)
         other = proof.other and {"key": proof.other[0].hex(), "value": proof.other[1].hex()}
         path = [[node.hex() or None for node in level] for level in proof.path]
         return {"height": self._chain.height, "entries": entries, "path": path, "other": other}
 
     def _inclusion(self, query: Query) -> list[str] | None:
-        """Of entry `first` in the log of size `second`."""
+        """The inclusion path of entry `first` in the log of size `second`."""
         if not 0 <= query.first < query.second <= self._size:
             return None
         path = merkle_log.inclusion(query.first, query.second, self._chain.node)
         return [node.hex() for node in path]
 
     def _consistency(self, query: Query) -> list[str] | None:
-        """Between the logs of sizes `first` and `second`."""
+        """The consistency proof between the logs of sizes `first` and `second`."""
         if not 0 < query.first <= query.second <= self._size:
             return None
         path = merkle_log.consistency(query.first, query.second, self._chain.node)
@@ -119,6 +120,6 @@ class QueryApi:
         return self._chain.log.size
 
 
-def _placed(placed: StoredEntry) -> dict[str, Any]:
-    text = placed.data.decode()
-    return {"index": placed.index, "height": placed.height, "entry": text}
+def _entry_json(stored: StoredEntry) -> dict[str, Any]:
+    text = stored.data.decode()
+    return {"index": stored.index, "height": stored.height, "entry": text}

@@ -1,7 +1,7 @@
-"""Frames between validators and clients: mutual TLS, bounded sizes, bounded queues.
+"""Frames between validators and clients over mutual TLS, with bounded frames and queues.
 
-Who somebody is follows from the key in its certificate: it must be one of the chain's own. What
-is lost on the way is sent again by the consensus, so a queue that is full drops its oldest.
+The key in a peer's certificate identifies it: the chain's configuration must name the key.
+Consensus resends what is lost, so a full queue drops its oldest frames.
 """
 
 import asyncio
@@ -42,19 +42,19 @@ class FrameKind(Enum):
     CONSENSUS = b"p"
     QUERY = b"q"
     ANSWER = b"a"
-    HELLO = b"h"  # with the newest epoch that the peer knows
-    LINKS = b"l"  # how the validators changed since
+    HELLO = b"h"  # the newest epoch that the sender knows
+    LINKS = b"l"  # the epoch links since then
 
 
 _KINDS: Final = {ord(kind.value): kind for kind in FrameKind}
 
 
 class BadFrame(Exception):
-    """The peer sent what is no frame; the connection ends."""
+    """The peer sent an invalid frame; the connection ends."""
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A read. What `first`, `second` and `name` mean depends on what is asked."""
+    """A read. `ask` names it; QueryApi says what `first`, `second` and `name` mean for each."""
 
     id: int
     ask: str
@@ -64,14 +64,14 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QueryResponse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """To the query of that id; None: there is no such thing here."""
+    """The result of the query with that id; None: not found."""
 
     id: int
     value: Any = None
 
 
 class ValidatorStatus(msgspec.Struct, frozen=True):
-    """Where a validator says it stands."""
+    """The state that a validator reports of itself."""
 
     replica: int
     epoch: int
@@ -96,20 +96,20 @@ def client_context(home: Path) -> ssl.SSLContext:
 def _context(protocol: int, home: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # the certificate's key says who it is
+    context.check_hostname = False  # the key in the certificate identifies the peer
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(home / provisioning.AUTHORITY_FILE)
-    present(context, home / provisioning.KEY_FILE)
+    use_key(context, home / provisioning.KEY_FILE)
     return context
 
 
-def present(context: ssl.SSLContext, key_file: Path) -> None:
-    """Be the owner of this key in every connection from now on."""
+def use_key(context: ssl.SSLContext, key_file: Path) -> None:
+    """Use this key and its certificate for new connections."""
     context.load_cert_chain(provisioning.certificate_file(key_file), key_file)
 
 
 def peer_key(writer: asyncio.StreamWriter) -> bytes:
-    """The public key in the peer's certificate, as the genesis spells keys."""
+    """The public key in the peer's certificate, encoded as in the genesis."""
     certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     key = x509.load_der_x509_certificate(certificate).public_key()
     return key.public_bytes(
@@ -122,9 +122,9 @@ def hello(epoch: int) -> bytes:
 
 
 def links_since(body: bytes, links: Sequence[EpochLink]) -> bytes:
-    """The answer to a hello. Raises BadFrame."""
+    """The response to a HELLO frame. Raises BadFrame."""
     if not (body.isdigit() and len(body) <= EPOCH_DIGITS_MAX):
-        raise BadFrame("no number of an epoch")
+        raise BadFrame("not the number of an epoch")
     epoch = int(body)
     return pack(FrameKind.LINKS, encode(EpochLinks(tuple(links[epoch : epoch + LINKS_PER_ANSWER]))))
 
@@ -134,7 +134,7 @@ def pack(kind: FrameKind, body: bytes) -> bytes:
 
 
 async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[FrameKind, bytes]]:
-    """Until the peer hangs up. Raises BadFrame."""
+    """Yield frames until the connection ends. Raises BadFrame."""
     buffer = bytearray()
     with suppress(OSError):
         while data := await reader.read(READ_BYTES_MAX):
@@ -144,11 +144,11 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[FrameKind,
                 at += _LENGTH.size + 1 + len(frame[1])
                 yield frame
             del buffer[:at]
-            await asyncio.sleep(0)  # who sends without a pause leaves the others their turn
+            await asyncio.sleep(0)  # let other connections run, however much this one sends
 
 
 def _frame(buffer: bytearray, at: int) -> tuple[FrameKind, bytes] | None:
-    """The frame that begins there, if all of it is here. Raises BadFrame."""
+    """The frame at this offset, if it is complete. Raises BadFrame."""
     start = at + _LENGTH.size
     if len(buffer) < start:
         return None
@@ -159,12 +159,12 @@ def _frame(buffer: bytearray, at: int) -> tuple[FrameKind, bytes] | None:
         return None
     kind = _KINDS.get(buffer[start])
     if kind is None:
-        raise BadFrame("of an unknown kind")
+        raise BadFrame("unknown kind")
     return kind, bytes(memoryview(buffer)[start + 1 : start + size])
 
 
-class Sender:
-    """A bounded queue in front of a connection."""
+class SendQueue:
+    """A bounded queue of frames for one connection."""
 
     def __init__(self) -> None:
         self._queue: deque[bytes] = deque()
@@ -181,18 +181,18 @@ class Sender:
         self._filled.set()
 
     async def flush_to(self, writer: asyncio.StreamWriter) -> None:
-        """Until the connection breaks (OSError) or this is cancelled."""
+        """Write frames until the connection breaks (OSError) or the task is cancelled."""
         while True:
             await self._filled.wait()
             self._filled.clear()
             frames_now, self._bytes = list(self._queue), 0
             self._queue.clear()
-            writer.write(b"".join(frames_now))  # as few TLS records as can be
+            writer.write(b"".join(frames_now))  # in as few TLS records as possible
             await writer.drain()
 
 
-class Outgoing(Sender):
-    """A connection to a validator that is made again whenever it breaks."""
+class ValidatorConnection(SendQueue):
+    """A connection to a validator; it reconnects when it breaks."""
 
     def __init__(
         self, address: str, key: bytes, context: ssl.SSLContext, hello: Callable[[], bytes]
@@ -207,7 +207,7 @@ class Outgoing(Sender):
         self.connected = False
 
     async def run(self, receive: Callable[[FrameKind, bytes], None]) -> None:
-        """Until cancelled; `receive` gets what comes back."""
+        """Run until cancelled. `receive` gets the frames that arrive."""
         failures = 0
         while True:
             with suppress(OSError, TimeoutError, ssl.SSLError, BadFrame):
@@ -216,28 +216,28 @@ class Outgoing(Sender):
                         self.host, self.port, ssl=self._context, server_hostname=""
                     )
                 try:
-                    make_impatient(writer)
+                    set_tcp_timeouts(writer)
                     writer.write(self._hello())
                     if peer_key(writer) == self.key:
                         failures = 0
                         self.connected = True
-                        await self._talk(reader, writer, receive)
-                    else:  # it has another key now, or I do not know the newest set
-                        await first_links(reader, receive)
+                        await self._exchange(reader, writer, receive)
+                    else:  # it has a new key, or the newest configuration is unknown here
+                        await receive_links(reader, receive)
                 finally:
                     self.connected = False
-                    await drop(writer)
+                    await abort(writer)
             failures += 1
             await asyncio.sleep(RECONNECTING.pause_seconds(failures))
 
-    async def _talk(
+    async def _exchange(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         receive: Callable[[FrameKind, bytes], None],
     ) -> None:
         flushing = asyncio.create_task(self.flush_to(writer))
-        flushing.add_done_callback(lambda task: _hang_up(task, writer))
+        flushing.add_done_callback(lambda task: _abort_on_error(task, writer))
         try:
             async for kind, body in frames(reader):
                 receive(kind, body)
@@ -246,10 +246,10 @@ class Outgoing(Sender):
             await asyncio.gather(flushing, return_exceptions=True)
 
 
-async def first_links(
+async def receive_links(
     reader: asyncio.StreamReader, receive: Callable[[FrameKind, bytes], None]
 ) -> None:
-    """From one who may be anybody: how the validators changed proves itself, all else does not."""
+    """Read the links of an unidentified peer: they carry their proof, other frames do not."""
     async with asyncio.timeout(CONNECT_SECONDS_MAX):
         async for kind, body in frames(reader):
             if kind is FrameKind.LINKS:
@@ -257,38 +257,38 @@ async def first_links(
             return
 
 
-async def tell_links(
+async def send_links(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, links: Sequence[EpochLink]
 ) -> None:
-    """To a stranger of our authority, who may have been a validator, or be one soon."""
+    """Send links to an unknown peer with our CA's certificate: a former or a future validator."""
     async with asyncio.timeout(CONNECT_SECONDS_MAX):
         async for kind, body in frames(reader):
             if kind is not FrameKind.HELLO:
-                raise BadFrame("from nobody of this chain")
+                raise BadFrame("from an unknown peer")
             writer.write(links_since(body, links))
             await writer.drain()
-            await reader.read(1)  # it hangs up first, having read
+            await reader.read(1)  # the peer closes the connection once it has read
             return
 
 
-def make_impatient(writer: asyncio.StreamWriter) -> None:
-    """Give a silent line up, on which TCP would wait for minutes after it is whole again."""
-    line = writer.get_extra_info("socket")
-    if line is None:
-        raise ConnectionResetError  # it has ended already
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * SILENT_SECONDS_MAX)
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_SECONDS_MAX)
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, SILENT_SECONDS_MAX)
+def set_tcp_timeouts(writer: asyncio.StreamWriter) -> None:
+    """Drop a silent connection soon. By default TCP waits for minutes, even on a healed network."""
+    sock = writer.get_extra_info("socket")
+    if sock is None:
+        raise ConnectionResetError  # closed already
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * SILENT_SECONDS_MAX)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_SECONDS_MAX)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, SILENT_SECONDS_MAX)
 
 
-async def drop(writer: asyncio.StreamWriter) -> None:
-    """At once: a peer that is gone would let a polite farewell take half a minute."""
+async def abort(writer: asyncio.StreamWriter) -> None:
+    """Close at once: a clean TLS shutdown with a dead peer takes half a minute."""
     writer.transport.abort()
     await asyncio.sleep(0)
 
 
-def _hang_up(task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
-    """A connection that cannot be written to is not worth reading from."""
+def _abort_on_error(task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+    """End reading when writing fails."""
     if not task.cancelled() and task.exception() is not None:
         writer.transport.abort()

@@ -1,9 +1,13 @@
-"""A validator's promises on disk, in SQLite: what it must still know after a crash.
+"""A validator's journal in SQLite: the consensus records that must survive a crash.
 
-Every write is one transaction with an fsync before anything that depends on it is sent. A journal
-that is damaged is set aside and counts as lost; the replica then abstains for a while. A disk that
-is full, or fails, is no damage: validators that took it for one would lose a sound ledger, all of
-them at once.
+Theory of operation. A replica may send a message only when the records that it depends on are
+durable, so every write is one transaction with an fsync (synchronous = FULL), and the driver writes
+before it sends. At a stable checkpoint the replica replaces the whole journal in one transaction.
+The rows form a hash chain (`pbft.log`), which finds a damaged or a torn row.
+
+A damaged journal is set aside and counts as lost; the replica then abstains from voting for a
+while. A full or failing disk is not damage: if validators treated it as such, all of them would set
+an intact ledger aside at once when their disks fill up. They stop instead.
 """
 
 import sqlite3
@@ -12,14 +16,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-# Debian's SQLite overwrites what is deleted: megabytes at each checkpoint, of what peers have too.
+# Debian's SQLite overwrites deleted rows: megabytes at each checkpoint, and no secret among them.
 SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA secure_delete = OFF;
 CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY, record BLOB NOT NULL);
 """
-# What SQLite says when the disk refuses, and not the file's content.
+# Error codes that mean that the disk refuses, not that the file is damaged.
 DISK_REFUSES: Final = frozenset(
     {
         sqlite3.SQLITE_PERM,
@@ -44,7 +48,7 @@ class Journal:
         self._connection.executescript(SCHEMA)
 
     def write(self, records: Iterable[bytes], *, replace: bool) -> None:
-        """Durably; with `replace` instead of everything before, at once or not at all."""
+        """Write durably; with `replace`, replace the whole journal atomically."""
         rows = [(record,) for record in records]
         if not rows and not replace:
             return
@@ -67,31 +71,31 @@ class Journal:
 
 
 def open_journal(path: Path) -> tuple[Journal, list[bytes]]:
-    """A journal and what it remembers: nothing at all when it is damaged.
+    """A journal and its records: none when it is damaged.
 
     Raises sqlite3.Error when the disk fails.
     """
     try:
         with closing(sqlite3.connect(path)) as connection:
-            sound = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            is_intact = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-        sound = False
-    if not sound:
+        is_intact = False
+    if not is_intact:
         set_aside(path)
     journal = Journal(path)
     return journal, journal.records()
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether a file is at fault, and not its disk: what the disk refuses now, it may do later."""
+    """Whether the file is damaged, and not just refused by the disk, which may recover."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     return code & _PRIMARY_CODE not in DISK_REFUSES
 
 
 def set_aside(path: Path) -> None:
-    """Keep a damaged file for whoever investigates, under a name that nothing has yet."""
+    """Rename a damaged file to an unused name, for investigation."""
     files = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
     ending, number = ".damaged", 1
     while any(file.with_name(file.name + ending).exists() for file in files):

@@ -1,7 +1,8 @@
 """The chain's map from subjects to their entries, in a validator's SQLite.
 
-Nodes are written back when enough of them have changed, and at checkpoints: those near the root
-change in every block. A map that is behind the blocks catches up when it is opened.
+Nodes near the root change in every block. So changed nodes stay in memory until there are many of
+them, or until a checkpoint; the nodes near the root are cached for reads too. The stored map may
+be behind the blocks: the chain store brings it up to date when it opens.
 """
 
 import sqlite3
@@ -18,8 +19,8 @@ TABLES: Final = """
 CREATE TABLE map (place TEXT PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE map_height (one INTEGER PRIMARY KEY, height INTEGER NOT NULL);
 """
-NODES_CHANGED_MAX: Final = 8_192  # some 10 MB
-DEPTH_KEPT_MAX: Final = 3  # 4,369 nodes of about a kilobyte, which blocks ask for most
+NODES_CHANGED_MAX: Final = 8_192  # about 10 MB
+DEPTH_CACHED_MAX: Final = 3  # 4,369 nodes of about a kilobyte, read by most blocks
 VARIABLES_MAX: Final = 900
 
 encode_node: Final = msgspec.msgpack.Encoder().encode
@@ -27,39 +28,39 @@ decode_node: Final = msgspec.msgpack.Decoder(MapNode).decode
 
 
 class SubjectMap:
-    """`height` is how far what is on disk has come; `root` is over all that was added."""
+    """`height` is the height of the stored map; `root` covers all updates, stored or not."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         row = connection.execute("SELECT height FROM map_height").fetchone()
         self.height: int = row[0] if row else 0
         self._changed: dict[str, MapNode | None] = {}
-        self._kept: dict[str, MapNode] = {}
+        self._cached: dict[str, MapNode] = {}
         self.root = self._root()
 
     @property
     def is_full(self) -> bool:
-        """Of what is not on disk."""
+        """Whether there are so many unsaved nodes that they should be saved."""
         return len(self._changed) >= NODES_CHANGED_MAX
 
     def add(self, additions: Iterable[Addition]) -> None:
-        """Entries in their order, all of a block at once: they share the upper nodes."""
+        """Add entries in their order. All of a block at once: they share the upper nodes."""
         self._update(subjects.changes(additions))
 
     def replace(self, values: Mapping[str, bytes | None]) -> None:
-        """Give subjects other values, or none."""
+        """Set the values of subjects; None removes one."""
         self._update({subjects.key_of(s): _constant(value) for s, value in values.items()})
 
     def clear(self) -> None:
         self._connection.execute("DELETE FROM map")
-        self._changed, self._kept = {}, {}
+        self._changed, self._cached = {}, {}
         self.root = self._root()
 
     def find(self, subject: str) -> tuple[bytes | None, MapProof]:
         return merkle_map.find(self._load, subjects.key_of(subject))
 
     def save(self, height: int) -> None:
-        """In the caller's transaction: what is on disk is now that of this height."""
+        """Write the changed nodes, in the caller's transaction, as the map of this height."""
         gone = [(place,) for place, node in self._changed.items() if node is None]
         new = sorted((p, encode_node(node)) for p, node in self._changed.items() if node)
         self._connection.executemany("DELETE FROM map WHERE place = ?", gone)
@@ -73,8 +74,8 @@ class SubjectMap:
         made = merkle_map.update(self._load, changes)
         self._changed |= made
         for place, node in made.items():
-            if len(place) <= DEPTH_KEPT_MAX:
-                self._kept[place] = node or merkle_map.new_node()
+            if len(place) <= DEPTH_CACHED_MAX:
+                self._cached[place] = node or merkle_map.new_node()
         self.root = self._root()
 
     def _root(self) -> bytes:
@@ -84,15 +85,15 @@ class SubjectMap:
         found: dict[str, MapNode] = {}
         missing = []
         for place in places:
-            node = self._changed.get(place) or self._kept.get(place)
+            node = self._changed.get(place) or self._cached.get(place)
             if node is not None:
                 found[place] = node
             elif place not in self._changed:
                 missing.append(place)
         for start in range(0, len(missing), VARIABLES_MAX):
             found |= self._read(missing[start : start + VARIABLES_MAX])
-        if lost := set(places) - {merkle_map.ROOT} - set(found):
-            raise sqlite3.DatabaseError(f"no node {min(lost)} in the map")
+        if unknown := set(places) - {merkle_map.ROOT} - set(found):
+            raise sqlite3.DatabaseError(f"no node {min(unknown)} in the map")
         return found
 
     def _read(self, places: Sequence[str]) -> dict[str, MapNode]:
@@ -103,7 +104,9 @@ class SubjectMap:
             read = {place: decode_node(node) for place, node in rows}
         except (msgspec.DecodeError, TypeError) as error:
             raise sqlite3.DatabaseError(f"a node of the map: {error}") from error
-        self._kept |= {place: node for place, node in read.items() if len(place) <= DEPTH_KEPT_MAX}
+        self._cached |= {
+            place: node for place, node in read.items() if len(place) <= DEPTH_CACHED_MAX
+        }
         return read
 
 
