@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cinesync.auth import guest_retention
-from cinesync.auth.authenticator import Desk, Rules
-from cinesync.auth.cleanup import Upkeep, Windows
-from cinesync.auth.encryption import Vault
+from cinesync.auth.authenticator import Authenticator, Rules
+from cinesync.auth.cleanup import Cleanup, RetentionPeriods
 from cinesync.auth.erasure import Erasure
 from cinesync.auth.guest_retention import GuestRetention
 from cinesync.auth.mail_spool import MailSpool
@@ -24,9 +23,10 @@ from cinesync.auth.model import (
 from cinesync.auth.passwords import HashCost, HashQueue, Passwords
 from cinesync.auth.personal_data_routes import personal_data_router
 from cinesync.auth.published_revocations import PublishedRevocations
-from cinesync.auth.routes import Door, auth_router
+from cinesync.auth.routes import TokenResponder, auth_router
+from cinesync.auth.secret_box import SecretBox
 from cinesync.auth.sign_in_links import LinkRules, SignInLinks
-from cinesync.auth.signing_keys import KeyRing
+from cinesync.auth.signing_keys import SigningKeys
 from cinesync.auth.staff import DEFAULT_REGION, DEMO_ROLES
 from cinesync.chassis.background import Loop
 from cinesync.chassis.database import Database, open_database
@@ -102,8 +102,8 @@ def create(settings: Settings) -> Service:
     """Raises SettingsError."""
     addresses = _check(settings)
     database = open_database(settings.database_url, application="cinesync auth")
-    vault = Vault(settings.secret_key)
-    ring = KeyRing(database, vault, _key_rules(settings))
+    secret_box = SecretBox(settings.secret_key)
+    signing_keys = SigningKeys(database, secret_box, _key_rules(settings))
     passwords = Passwords(
         HashCost(memory_kib=settings.hash_memory_kib, rounds=settings.hash_rounds),
         verifying=HashQueue(
@@ -120,40 +120,44 @@ def create(settings: Settings) -> Service:
     published = PublishedRevocations(
         database, revocations, rules.access_lifetime, rules.guest_lifetime
     )
-    desk = Desk(database, vault, ring, passwords, rules, published)
-    links = SignInLinks(database, vault, passwords, desk, _link_rules(settings))
+    authenticator = Authenticator(database, secret_box, signing_keys, passwords, rules, published)
+    links = SignInLinks(database, secret_box, passwords, authenticator, _link_rules(settings))
     link_lifetime = timedelta(seconds=settings.link_seconds)
     spool = MailSpool(settings.mail_spool, settings.shop_name, settings.shop_url, link_lifetime)
     is_https = settings.shop_url.startswith("https://")
-    door = Door(
+    responder = TokenResponder(
         addresses,
         is_https=is_https,
         cookie_seconds=settings.refresh_seconds,
         device_seconds=settings.device_days * 86_400,
     )
-    windows = Windows(
+    windows = RetentionPeriods(
         failures=rules.failures.window,
         actions=rules.sign_ups.window,
         tokens=published.lifetime_max,
     )
-    guests = _guest_retention(settings, database, ring)
-    upkeep = Upkeep(database, windows, settings.upkeep_seconds, guests)
-    router = auth_router(desk, links, ring, door, published)
+    guests = _guest_retention(settings, database, signing_keys)
+    cleanup = Cleanup(database, windows, settings.upkeep_seconds, guests)
+    router = auth_router(authenticator, links, signing_keys, responder, published)
     others = HttpClient(settings.api_url, settings.api_timeout_seconds)
-    erasure = Erasure(database, vault, ring, desk, published, others)
+    erasure = Erasure(database, secret_box, signing_keys, authenticator, published, others)
     return Service(
         name="auth",
         database=database,
-        routes=[router, personal_data_router(erasure, door), audit_log_route("auth", database)],
+        routes=[
+            router,
+            personal_data_router(erasure, responder),
+            audit_log_route("auth", database),
+        ],
         migrations="cinesync.auth.migrations",
         handlers={event: partial(handle, spool) for event, handle in HANDLERS.items()},
         background=[
-            Loop("auth.keys", ring.run),
-            Loop("auth.upkeep", upkeep.run, settings.upkeep_seconds),
+            Loop("auth.keys", signing_keys.run),
+            Loop("auth.upkeep", cleanup.run, settings.upkeep_seconds),
         ],
         close=[
             erasure.close,
-            desk.close,
+            authenticator.close,
             passwords.close,
             *([guests.close] if guests else []),
         ],
@@ -162,12 +166,14 @@ def create(settings: Settings) -> Service:
 
 
 def _guest_retention(
-    settings: Settings, database: Database, ring: KeyRing
+    settings: Settings, database: Database, signing_keys: SigningKeys
 ) -> GuestRetention | None:
     if not settings.guest_retention_days or not settings.booking_url:
         return None
     booking = HttpClient(settings.booking_url, guest_retention.TIMEOUT_SECONDS)
-    return GuestRetention(database, ring, booking, timedelta(days=settings.guest_retention_days))
+    return GuestRetention(
+        database, signing_keys, booking, timedelta(days=settings.guest_retention_days)
+    )
 
 
 def shop_name(environ: Mapping[str, str]) -> str:

@@ -11,9 +11,9 @@ from weakref import WeakValueDictionary
 from prometheus_client import Counter
 
 from cinesync.auth import link_service, revocation_store, service, store
-from cinesync.auth.encryption import Device, RefreshToken, Vault
 from cinesync.auth.model import (
     PASSWORD_LENGTH_MAX,
+    AccountRole,
     ActionLimits,
     Attempt,
     Credentials,
@@ -24,7 +24,6 @@ from cinesync.auth.model import (
     Fields,
     InvalidFields,
     NewCustomer,
-    Role,
     SessionOver,
     SessionRules,
     Step,
@@ -36,7 +35,8 @@ from cinesync.auth.model import (
 from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import HashersBusy, Passwords
 from cinesync.auth.published_revocations import PublishedRevocations
-from cinesync.auth.signing_keys import KeyRing
+from cinesync.auth.secret_box import Device, RefreshToken, SecretBox
+from cinesync.auth.signing_keys import SigningKeys
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.audit_log import Actor
 from cinesync.chassis.batcher import Batcher
@@ -88,7 +88,7 @@ class ProfileChange:
     current_password: str = field(default="", repr=False)
 
 
-class Gate:
+class ConcurrencyLimit:
     """Lets `width` at a time through for each name.
 
     Attempts that run side by side all pass a look at the failures before any of them has failed;
@@ -101,7 +101,7 @@ class Gate:
         self._semaphores: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def through(self, name: str) -> AsyncIterator[None]:
+    async def slot(self, name: str) -> AsyncIterator[None]:
         """Waits for a place. Raises HashersBusy when too many wait already."""
         if self._inside >= INSIDE_MAX:
             raise HashersBusy(retry_after_seconds=2)
@@ -116,28 +116,28 @@ class Gate:
             self._inside -= 1
 
 
-class Desk:
+class Authenticator:
     """One per process."""
 
     def __init__(
         self,
         db: Database,
-        vault: Vault,
-        ring: KeyRing,
+        secret_box: SecretBox,
+        signing_keys: SigningKeys,
         passwords: Passwords,
         rules: Rules,
         revocations: PublishedRevocations,
     ) -> None:
         self._db = db
         self._revocations = revocations
-        self._vault = vault
-        self._ring = ring
+        self._vault = secret_box
+        self._ring = signing_keys
         self._passwords = passwords
         self._rules = rules
         self._guests = Batcher("guests", self._run_guests)
-        self._accounts = Gate(rules.failures.per_account)
-        self._addresses = Gate(rules.failures.per_address)
-        self._sign_ups = Gate(SIGN_UPS_AT_ONCE_MAX)
+        self._accounts = ConcurrencyLimit(rules.failures.per_account)
+        self._addresses = ConcurrencyLimit(rules.failures.per_address)
+        self._sign_ups = ConcurrencyLimit(SIGN_UPS_AT_ONCE_MAX)
 
     async def close(self) -> None:
         """Finish what waits."""
@@ -156,7 +156,7 @@ class Desk:
         folded_phone = fields.check("phone", fold_phone, phone)
         fields.raise_if_wrong()
         attempt = Attempt(None, address)
-        async with self._sign_ups.through(address):
+        async with self._sign_ups.slot(address):
             await self._db.read(
                 service.admit_sign_up, attempt, self._rules.failures, self._rules.sign_ups
             )
@@ -306,7 +306,7 @@ class Desk:
         if len(password) > PASSWORD_LENGTH_MAX:
             raise InvalidFields({"password": f"at most {PASSWORD_LENGTH_MAX} characters"})
         account = f"{attempt.account_key} {attempt.device}"
-        async with self._accounts.through(account), self._addresses.through(attempt.source):
+        async with self._accounts.slot(account), self._addresses.slot(attempt.source):
             try:
                 known = await self._db.read(
                     service.admit_sign_in, attempt, email, self._rules.failures
@@ -370,7 +370,7 @@ class Desk:
     def _newcomer(
         self,
         email: Email,
-        role: Role,
+        role: AccountRole,
         name: str = "",
         phone: str | None = None,
         password_hash: str | None = None,

@@ -18,7 +18,7 @@ START = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Windows:
+class RetentionPeriods:
     """How long what counts: failures, actions that are throttled, tokens that were revoked."""
 
     failures: timedelta
@@ -26,13 +26,13 @@ class Windows:
     tokens: timedelta
 
 
-class Upkeep:
+class Cleanup:
     """Any number of processes may do this side by side."""
 
     def __init__(
         self,
         db: Database,
-        windows: Windows,
+        windows: RetentionPeriods,
         pause_seconds: float,
         guests: GuestRetention | None = None,
     ) -> None:

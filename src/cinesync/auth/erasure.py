@@ -13,9 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 from cinesync.auth import erasure_service, erasure_store, link_service, service
-from cinesync.auth.authenticator import Desk
+from cinesync.auth.authenticator import Authenticator
 from cinesync.auth.codes import hash_code
-from cinesync.auth.encryption import Vault
 from cinesync.auth.model import (
     Credentials,
     Customer,
@@ -24,7 +23,8 @@ from cinesync.auth.model import (
     fold_email,
 )
 from cinesync.auth.published_revocations import PublishedRevocations
-from cinesync.auth.signing_keys import KeyRing
+from cinesync.auth.secret_box import SecretBox
+from cinesync.auth.signing_keys import SigningKeys
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database
 from cinesync.chassis.http.client import HttpClient, NoResponse
@@ -48,16 +48,16 @@ class Erasure:
     def __init__(
         self,
         db: Database,
-        vault: Vault,
-        ring: KeyRing,
-        desk: Desk,
+        secret_box: SecretBox,
+        signing_keys: SigningKeys,
+        authenticator: Authenticator,
         revocations: PublishedRevocations,
         others: HttpClient,
     ) -> None:
         self._db = db
-        self._vault = vault
-        self._ring = ring
-        self._desk = desk
+        self._vault = secret_box
+        self._ring = signing_keys
+        self._desk = authenticator
         self._revocations = revocations
         self._others = others
 

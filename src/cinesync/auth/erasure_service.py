@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from cinesync.auth import audit_entries, erasure_store, link_store, revocation_store
-from cinesync.auth.model import AuditAction, Customer, LinkSpent
+from cinesync.auth.model import AuthAuditAction, Customer, LinkSpent
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
@@ -50,7 +50,7 @@ async def erase(
     await erasure_store.delete_traces(tx, customer_ids, account_key)
     gone = [customer for customer in customers if customer.customer_id in erased]
     await audit_log.append(
-        tx, [audit_entries.of_owner(AuditAction.ACCOUNT_ERASED, one, address) for one in gone]
+        tx, [audit_entries.of_owner(AuthAuditAction.ACCOUNT_ERASED, one, address) for one in gone]
     )
     events = [
         CustomerErased(

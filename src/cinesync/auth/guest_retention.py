@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from cinesync.auth import guest_store
-from cinesync.auth.signing_keys import KeyRing
+from cinesync.auth.signing_keys import SigningKeys
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database import Database
 from cinesync.chassis.http.client import HttpClient, NoResponse
@@ -29,7 +29,7 @@ TIMEOUT_SECONDS: Final = 10.0
 log = telemetry.get_logger(__name__)
 
 
-class Buyers(msgspec.Struct, frozen=True):
+class BuyersResponse(msgspec.Struct, frozen=True):
     """Those of the customers asked about who bought something."""
 
     customer_ids: list[UUID]
@@ -39,10 +39,10 @@ class GuestRetention:
     """Any number of processes may do this side by side."""
 
     def __init__(
-        self, db: Database, ring: KeyRing, booking: HttpClient, retention: timedelta
+        self, db: Database, signing_keys: SigningKeys, booking: HttpClient, retention: timedelta
     ) -> None:
         self._db = db
-        self._ring = ring
+        self._ring = signing_keys
         self._booking = booking
         self._retention = retention
         self._reached = UUID(int=0)
@@ -89,6 +89,6 @@ class GuestRetention:
         if answer.status != HTTPStatus.OK:
             raise NoResponse(f"booking answered {answer.status}")
         try:
-            return msgspec.json.decode(answer.body, type=Buyers).customer_ids
+            return msgspec.json.decode(answer.body, type=BuyersResponse).customer_ids
         except msgspec.MsgspecError as error:
             raise NoResponse("booking gave an answer that says nothing of buyers") from error

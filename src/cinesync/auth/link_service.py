@@ -15,11 +15,10 @@ from cinesync.auth import (
     staff_store,
     store,
 )
-from cinesync.auth.encryption import RefreshToken
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,
-    AuditAction,
+    AuthAuditAction,
     Credentials,
     Customer,
     Email,
@@ -29,6 +28,7 @@ from cinesync.auth.model import (
     ThrottledAction,
     refuse_if_throttled,
 )
+from cinesync.auth.secret_box import RefreshToken
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
@@ -93,7 +93,7 @@ async def use(
         await staff_store.set_password(tx, customer_id, new_hash)
         await revocation_store.revoke_sessions_of(tx, customer_id)
         await link_store.delete_of(tx, customer_id)
-        reset = audit_entries.of_owner(AuditAction.PASSWORD_RESET, customer, address)
+        reset = audit_entries.of_owner(AuthAuditAction.PASSWORD_RESET, customer, address)
         await audit_log.append(tx, [reset])
     await store.insert_session(tx, session_id, customer_id, address, rules.idle_max)
     entry = audit_entries.signed_in(customer, session_id, address, reason="by e-mail link")

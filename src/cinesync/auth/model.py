@@ -22,10 +22,10 @@ NAME_LENGTH_MAX = 100
 PHONE_DIGITS_MIN = 6
 PHONE_DIGITS_MAX = 15  # E.164
 
-Role = Literal["customer", "guest", "staff", "manager", "auditor"]
+AccountRole = Literal["customer", "guest", "staff", "manager", "auditor"]
 
 
-class AuditAction(StrEnum):
+class AuthAuditAction(StrEnum):
     """What the audit log of this service tells of."""
 
     ACCOUNT_REGISTERED = "account.registered"
@@ -117,7 +117,7 @@ class Customer:
     email: str
     name: str
     phone: str | None
-    role: Role
+    role: AccountRole
     created_at: datetime
 
 
@@ -130,7 +130,7 @@ class NewCustomer:
     email: Email
     name: str
     phone: str | None
-    role: Role
+    role: AccountRole
     password_hash: str | None = field(default=None, repr=False)
 
 
@@ -334,7 +334,7 @@ def refuse_if_throttled(wait: timedelta | None) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class AuthSession:
     """A family of refresh tokens. `is_alive` and `just_rotated` by the database's clock."""
 
     session_id: UUID
@@ -353,7 +353,7 @@ class Step(Enum):
     REFUSE = "nothing; the family has ended"
 
 
-def step(session: Session, generation: int) -> Step:
+def step(session: AuthSession, generation: int) -> Step:
     """The rule of rotation (RFC 9700 section 4.14.2).
 
     Repeating is safe because it hands out the same token, never a second branch, and only until

@@ -42,7 +42,7 @@ class HashCost:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PasswordCheck:
     """`better_hash`: what to store instead, when the old one was made at a lower cost."""
 
     is_right: bool
@@ -96,7 +96,7 @@ class Passwords:
         """Raises HashersBusy."""
         return await self._hashing.run(lambda: self._scheme.hash(password))
 
-    async def verify(self, password: str, password_hash: str | None) -> Verdict:
+    async def verify(self, password: str, password_hash: str | None) -> PasswordCheck:
         """Without a hash the same work is done and the answer is no. Raises HashersBusy."""
         folded = unicodedata.normalize("NFKC", password)
         stored = password_hash or self._nobodys_hash
@@ -104,8 +104,8 @@ class Passwords:
             lambda: self._scheme.verify_and_update(folded, stored)
         )
         if password_hash is None:
-            return Verdict(is_right=False)
-        return Verdict(is_right, better_hash)
+            return PasswordCheck(is_right=False)
+        return PasswordCheck(is_right, better_hash)
 
     async def close(self) -> None:
         """Let the running ones finish."""

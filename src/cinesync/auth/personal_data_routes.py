@@ -13,10 +13,10 @@ from cinesync.auth.routes import (
     NO_STORE,
     PATH,
     AnyRequest,
-    Door,
     PasswordText,
     TheCaller,
-    TheDoor,
+    TheTokenResponder,
+    TokenResponder,
     refuse_foreign_pages,
 )
 
@@ -48,24 +48,27 @@ async def erase(
     data: JSONBody[EraseWithPassword],
     caller: TheCaller,
     erasure: TheErasure,
-    door: TheDoor,
+    responder: TheTokenResponder,
     request: AnyRequest,
 ) -> Response[None]:
     """Erase your account, for good. 409 names what has to be finished first."""
-    await erasure.erase_with_password(caller, data.password, door.address(request))
-    return Response(None, cookies=[door.cookie(None)])
+    await erasure.erase_with_password(caller, data.password, responder.address(request))
+    return Response(None, cookies=[responder.cookie(None)])
 
 
 @post("/links/erase", status_code=204)
 async def erase_by_link(
-    data: JSONBody[EraseWithCode], erasure: TheErasure, door: TheDoor, request: AnyRequest
+    data: JSONBody[EraseWithCode],
+    erasure: TheErasure,
+    responder: TheTokenResponder,
+    request: AnyRequest,
 ) -> Response[None]:
     """Erase all that was bought or opened with the e-mail that the link was mailed to."""
-    await erasure.erase_with_code(data.code, door.address(request))
-    return Response(None, cookies=[door.cookie(None)])
+    await erasure.erase_with_code(data.code, responder.address(request))
+    return Response(None, cookies=[responder.cookie(None)])
 
 
-def personal_data_router(erasure: Erasure, door: Door) -> Router:
+def personal_data_router(erasure: Erasure, responder: TokenResponder) -> Router:
     """More of what is under /api/auth."""
     return Router(
         path=PATH,
@@ -73,6 +76,6 @@ def personal_data_router(erasure: Erasure, door: Door) -> Router:
         guards=[refuse_foreign_pages],
         dependencies={
             "erasure": Provide(lambda: erasure, sync_to_thread=False),
-            "door": Provide(lambda: door, sync_to_thread=False),
+            "responder": Provide(lambda: responder, sync_to_thread=False),
         },
     )

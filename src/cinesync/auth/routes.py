@@ -13,17 +13,17 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
-from cinesync.auth.authenticator import Desk, Grant, ProfileChange
+from cinesync.auth.authenticator import Authenticator, Grant, ProfileChange
 from cinesync.auth.codes import CODE_LENGTH_MAX
 from cinesync.auth.model import (
+    AccountRole,
     Customer,
     ForeignOrigin,
     LinkPurpose,
-    Role,
 )
 from cinesync.auth.published_revocations import PublishedRevocations
 from cinesync.auth.sign_in_links import SignInLinks
-from cinesync.auth.signing_keys import KeyRing
+from cinesync.auth.signing_keys import SigningKeys
 from cinesync.chassis.http.etags import matches
 from cinesync.chassis.http.security.access_tokens import Caller
 from cinesync.chassis.http.security.authentication import optional_caller, remember_token
@@ -36,8 +36,8 @@ PATH = "/api/auth"
 JWKS_SECONDS = 300
 AnyRequest = Request[Any, Any, Any]
 TheCaller = NamedDependency[Caller]
-TheDesk = NamedDependency[Desk]
-TheKeyRing = NamedDependency[KeyRing]
+TheAuthenticator = NamedDependency[Authenticator]
+TheSigningKeys = NamedDependency[SigningKeys]
 TheRevocations = NamedDependency[PublishedRevocations]
 TheLinks = NamedDependency[SignInLinks]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -49,7 +49,7 @@ NameText = Annotated[str, msgspec.Meta(description="1 to 100 characters")]
 PhoneText = Annotated[str, msgspec.Meta(description="6 to 15 digits, with a leading + if you like")]
 
 
-class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RegisterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An application for an account."""
 
     email: EmailText
@@ -58,14 +58,14 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     phone: PhoneText | None = None
 
 
-class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SignInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who claims to be whom."""
 
     email: EmailText
     password: PasswordText
 
 
-class GuestEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GuestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a guest's tickets go."""
 
     email: EmailText
@@ -101,11 +101,11 @@ class Profile(msgspec.Struct, frozen=True):
     email: str
     name: str
     phone: str | None
-    role: Role
+    role: AccountRole
     created_at: datetime
 
 
-class TokenAnswer(msgspec.Struct, frozen=True):
+class TokenResponse(msgspec.Struct, frozen=True):
     """RFC 6749 section 5.1; `expires_in` in seconds."""
 
     access_token: str
@@ -113,7 +113,7 @@ class TokenAnswer(msgspec.Struct, frozen=True):
     token_type: str = "Bearer"  # noqa: S105 a name
 
 
-class Door:
+class TokenResponder:
     """What the door itself must know: who is asking from where, and what a cookie looks like."""
 
     def __init__(
@@ -157,18 +157,18 @@ class Door:
             samesite="lax",
         )
 
-    def answer(self, request: AnyRequest, grant: Grant) -> Response[TokenAnswer]:
+    def answer(self, request: AnyRequest, grant: Grant) -> Response[TokenResponse]:
         """The access token for the page, the refresh token for the browser alone. What is made
         here need not be verified here.
         """
         remember_token(request, grant.access)
-        body = TokenAnswer(grant.access.token, int(grant.lifetime.total_seconds()))
+        body = TokenResponse(grant.access.token, int(grant.lifetime.total_seconds()))
         cookies = [self.cookie(grant.refresh_token)] if grant.refresh_token else []
         cookies += [self.device_cookie(grant.device)] if grant.device else []
         return Response(body, headers=NO_STORE, cookies=cookies, status_code=200)
 
 
-TheDoor = NamedDependency[Door]
+TheTokenResponder = NamedDependency[TokenResponder]
 
 
 async def refuse_foreign_pages(
@@ -193,84 +193,104 @@ async def refuse_foreign_pages(
 
 @post("/register", status_code=201)
 async def register(
-    data: JSONBody[Registration], desk: TheDesk, door: TheDoor, request: AnyRequest
+    data: JSONBody[RegisterRequest],
+    authenticator: TheAuthenticator,
+    responder: TheTokenResponder,
+    request: AnyRequest,
 ) -> Profile:
     """Open an account."""
-    customer = await desk.register(
-        data.email, data.password, data.name, data.phone or "", door.address(request)
+    customer = await authenticator.register(
+        data.email, data.password, data.name, data.phone or "", responder.address(request)
     )
     return _profile(customer)
 
 
 @post("/login", status_code=200)
 async def login(
-    data: JSONBody[SignIn], desk: TheDesk, door: TheDoor, request: AnyRequest
-) -> Response[TokenAnswer]:
+    data: JSONBody[SignInRequest],
+    authenticator: TheAuthenticator,
+    responder: TheTokenResponder,
+    request: AnyRequest,
+) -> Response[TokenResponse]:
     """Sign in: an access token, and a refresh token in a cookie."""
     device = request.cookies.get(DEVICE_COOKIE)
-    grant = await desk.sign_in(data.email, data.password, door.address(request), device)
-    return door.answer(request, grant)
+    grant = await authenticator.sign_in(
+        data.email, data.password, responder.address(request), device
+    )
+    return responder.answer(request, grant)
 
 
 @post("/links", status_code=202)
 async def request_link(
-    data: JSONBody[LinkRequest], links: TheLinks, door: TheDoor, request: AnyRequest
+    data: JSONBody[LinkRequest], links: TheLinks, responder: TheTokenResponder, request: AnyRequest
 ) -> Response[None]:
     """Have a sign-in link mailed, good once. The answer is the same for an unknown e-mail."""
-    await links.request(data.email, data.purpose, door.address(request))
+    await links.request(data.email, data.purpose, responder.address(request))
     return Response(None, headers=NO_STORE)
 
 
 @post("/links/use", status_code=200)
 async def use_link(
-    data: JSONBody[LinkUse], links: TheLinks, door: TheDoor, request: AnyRequest
-) -> Response[TokenAnswer]:
+    data: JSONBody[LinkUse], links: TheLinks, responder: TheTokenResponder, request: AnyRequest
+) -> Response[TokenResponse]:
     """Sign in with the code of a mailed link, and set a new password if there is one."""
     device = request.cookies.get(DEVICE_COOKIE)
-    grant = await links.use(data.code, data.password, door.address(request), device)
-    return door.answer(request, grant)
+    grant = await links.use(data.code, data.password, responder.address(request), device)
+    return responder.answer(request, grant)
 
 
 @post("/guest", status_code=200)
 async def guest(
-    data: JSONBody[GuestEntry], desk: TheDesk, door: TheDoor, request: AnyRequest
-) -> Response[TokenAnswer]:
+    data: JSONBody[GuestRequest],
+    authenticator: TheAuthenticator,
+    responder: TheTokenResponder,
+    request: AnyRequest,
+) -> Response[TokenResponse]:
     """Buy without an account: a token good for one purchase."""
-    return door.answer(request, await desk.admit_guest(data.email))
+    return responder.answer(request, await authenticator.admit_guest(data.email))
 
 
 @post("/refresh", status_code=200)
-async def refresh(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[TokenAnswer]:
+async def refresh(
+    authenticator: TheAuthenticator, responder: TheTokenResponder, request: AnyRequest
+) -> Response[TokenResponse]:
     """Exchange the refresh cookie for a new access token and a new cookie."""
-    return door.answer(
-        request, await desk.refresh(request.cookies.get(REFRESH_COOKIE), door.address(request))
+    return responder.answer(
+        request,
+        await authenticator.refresh(
+            request.cookies.get(REFRESH_COOKIE), responder.address(request)
+        ),
     )
 
 
 @post("/logout", status_code=204)
-async def logout(desk: TheDesk, door: TheDoor, request: AnyRequest) -> Response[None]:
+async def logout(
+    authenticator: TheAuthenticator, responder: TheTokenResponder, request: AnyRequest
+) -> Response[None]:
     """Sign out: ends the session of the refresh cookie and of the access token, whichever is
     there. Always works."""
     try:
         caller = await optional_caller(request)
     except (Unauthorized, Unavailable):
         caller = None
-    await desk.sign_out(request.cookies.get(REFRESH_COOKIE), caller, door.address(request))
-    return Response(None, cookies=[door.cookie(None)])
+    await authenticator.sign_out(
+        request.cookies.get(REFRESH_COOKIE), caller, responder.address(request)
+    )
+    return Response(None, cookies=[responder.cookie(None)])
 
 
 @get("/me")
-async def get_me(caller: TheCaller, desk: TheDesk) -> Response[Profile]:
+async def get_me(caller: TheCaller, authenticator: TheAuthenticator) -> Response[Profile]:
     """Your account."""
-    return Response(_profile(await desk.profile(caller)), headers=NO_STORE)
+    return Response(_profile(await authenticator.profile(caller)), headers=NO_STORE)
 
 
 @put("/me")
 async def put_me(
     data: JSONBody[ProfileUpdate],
     caller: TheCaller,
-    desk: TheDesk,
-    door: TheDoor,
+    authenticator: TheAuthenticator,
+    responder: TheTokenResponder,
     request: AnyRequest,
 ) -> Response[Profile]:
     """Change your name and phone, and your password; that ends all other sessions."""
@@ -280,8 +300,8 @@ async def put_me(
         password=data.password,
         current_password=data.current_password or "",
     )
-    customer, token = await desk.update_profile(caller, change, door.address(request))
-    cookies = [door.cookie(token)] if token else []
+    customer, token = await authenticator.update_profile(caller, change, responder.address(request))
+    cookies = [responder.cookie(token)] if token else []
     return Response(_profile(customer), headers=NO_STORE, cookies=cookies)
 
 
@@ -289,9 +309,9 @@ async def put_me(
     "/.well-known/jwks.json",
     cache_control=CacheControlHeader(max_age=JWKS_SECONDS, public=True),
 )
-async def jwks(ring: TheKeyRing) -> dict[str, Any]:
+async def jwks(signing_keys: TheSigningKeys) -> dict[str, Any]:
     """The keys that access tokens are verified with."""
-    return await ring.jwks()
+    return await signing_keys.jwks()
 
 
 @get("/revocations")
@@ -317,10 +337,10 @@ def _profile(customer: Customer) -> Profile:
 
 
 def auth_router(
-    desk: Desk,
+    authenticator: Authenticator,
     links: SignInLinks,
-    ring: KeyRing,
-    door: Door,
+    signing_keys: SigningKeys,
+    responder: TokenResponder,
     revocations: PublishedRevocations,
 ) -> Router:
     """Everything under /api/auth."""
@@ -341,10 +361,10 @@ def auth_router(
         ],
         guards=[refuse_foreign_pages],
         dependencies={
-            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "authenticator": Provide(lambda: authenticator, sync_to_thread=False),
             "links": Provide(lambda: links, sync_to_thread=False),
-            "ring": Provide(lambda: ring, sync_to_thread=False),
-            "door": Provide(lambda: door, sync_to_thread=False),
+            "signing_keys": Provide(lambda: signing_keys, sync_to_thread=False),
+            "responder": Provide(lambda: responder, sync_to_thread=False),
             "revocations": Provide(lambda: revocations, sync_to_thread=False),
         },
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from cinesync.auth import action_store, audit_entries, revocation_store, store
-from cinesync.auth.encryption import RefreshToken
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,
@@ -21,6 +20,7 @@ from cinesync.auth.model import (
     refuse_if_throttled,
     step,
 )
+from cinesync.auth.secret_box import RefreshToken
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR, Actor
 from cinesync.chassis.database import Transaction

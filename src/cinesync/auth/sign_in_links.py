@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from cinesync.auth import link_service
-from cinesync.auth.authenticator import Desk, Grant
+from cinesync.auth.authenticator import Authenticator, Grant
 from cinesync.auth.codes import hash_code
-from cinesync.auth.encryption import Vault
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,
@@ -16,6 +15,7 @@ from cinesync.auth.model import (
 )
 from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import Passwords
+from cinesync.auth.secret_box import SecretBox
 from cinesync.chassis.database import Database
 
 
@@ -31,12 +31,17 @@ class SignInLinks:
     """One per process."""
 
     def __init__(
-        self, db: Database, vault: Vault, passwords: Passwords, desk: Desk, rules: LinkRules
+        self,
+        db: Database,
+        secret_box: SecretBox,
+        passwords: Passwords,
+        authenticator: Authenticator,
+        rules: LinkRules,
     ) -> None:
         self._db = db
-        self._vault = vault
+        self._vault = secret_box
         self._passwords = passwords
-        self._desk = desk
+        self._desk = authenticator
         self._rules = rules
 
     async def request(self, email: str, purpose: LinkPurpose, address: str) -> None:

@@ -11,8 +11,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from cinesync.auth import store
-from cinesync.auth.encryption import SealBroken, Vault
-from cinesync.auth.model import KeyRules, KeyWindow, Role, plan_key, signing_key
+from cinesync.auth.model import AccountRole, KeyRules, KeyWindow, plan_key, signing_key
+from cinesync.auth.secret_box import NotDecryptable, SecretBox
 from cinesync.chassis import background, clock, telemetry
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.security.access_tokens import ALGORITHM, ISSUER, TOKEN_TYPE, Caller
@@ -36,12 +36,12 @@ class OwnKey(KeyWindow):
     key: ECKey
 
 
-class KeyRing:
+class SigningKeys:
     """This process's view of the keys, looked up again every minute."""
 
-    def __init__(self, db: Database, vault: Vault, rules: KeyRules) -> None:
+    def __init__(self, db: Database, secret_box: SecretBox, rules: KeyRules) -> None:
         self._db = db
-        self._vault = vault
+        self._vault = secret_box
         self._rules = rules
         self._own: list[OwnKey] = []
         self._jwks: dict[str, Any] | None = None
@@ -74,7 +74,7 @@ class KeyRing:
     async def sign(
         self,
         customer_id: UUID,
-        role: Role | Literal["service"],
+        role: AccountRole | Literal["service"],
         lifetime: timedelta,
         email_key: UUID,
         session_id: UUID,
@@ -112,7 +112,7 @@ class KeyRing:
         for row in rows:
             try:
                 private = self._vault.open(row.sealed_private, row.public_jwk)
-            except SealBroken:
+            except NotDecryptable:
                 log.warning("signing_key.sealed_by_another_secret", number=row.number)
                 continue
             own.append(_own_key(row, ECKey.import_key(json.loads(private))))

@@ -7,28 +7,28 @@ from uuid import UUID
 
 from cinesync.auth import audit_entries, revocation_store, service, staff_store
 from cinesync.auth.model import (
-    AuditAction,
+    AccountRole,
+    AuthAuditAction,
     Email,
     EmailTaken,
     Fields,
     NewCustomer,
-    Role,
     fold_email,
     fold_name,
 )
 from cinesync.auth.password_rules import fold_password
 from cinesync.auth.passwords import HashCost, argon2id
-from cinesync.auth.staff_store import Account
+from cinesync.auth.staff_store import StaffAccount
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.problems import NotFound
 
 DEFAULT_REGION = "local"
-STAFF_ROLES: tuple[Role, ...] = ("staff", "manager", "auditor")
+STAFF_ROLES: tuple[AccountRole, ...] = ("staff", "manager", "auditor")
 # Every shop had accounts with this password once.
 PUBLISHED_PASSWORD = "popcorn-and-a-movie"  # noqa: S105 known to everybody: that is the point
-DEMO_ROLES: Mapping[str, Role] = {
+DEMO_ROLES: Mapping[str, AccountRole] = {
     "demo@cinesync.example": "customer",
     "staff@cinesync.example": "staff",
     "manager@cinesync.example": "manager",
@@ -41,8 +41,8 @@ class NoSuchStaff(NotFound):
 
 
 async def add(
-    db: Database, email: str, role: Role, name: str, password: str, shop_name: str
-) -> Account:
+    db: Database, email: str, role: AccountRole, name: str, password: str, shop_name: str
+) -> StaffAccount:
     """A new member of staff. Raises InvalidFields, EmailTaken saying whose the e-mail is."""
     fields = Fields()
     folded = fields.check("email", fold_email, email)
@@ -56,14 +56,14 @@ async def add(
     return account
 
 
-async def disable(db: Database, email: str) -> Account:
+async def disable(db: Database, email: str) -> StaffAccount:
     """Nobody signs in as them any more, and their sessions end. Raises NoSuchStaff."""
     account = await _find_staff(db, email)
     await db.run(_disable, account.customer_id)
     return account
 
 
-async def reset(db: Database, email: str, password: str, shop_name: str) -> Account:
+async def reset(db: Database, email: str, password: str, shop_name: str) -> StaffAccount:
     """A new password; their sessions end, and a disabled account works again.
 
     Raises InvalidFields, NoSuchStaff.
@@ -77,7 +77,7 @@ async def reset(db: Database, email: str, password: str, shop_name: str) -> Acco
     return account
 
 
-async def list_all(db: Database) -> list[Account]:
+async def list_all(db: Database) -> list[StaffAccount]:
     """Everybody on the staff, disabled ones too."""
     return await db.run_one(staff_store.list_staff)
 
@@ -99,7 +99,7 @@ async def seed_demo(db: Database, accounts: Mapping[str, str]) -> None:
             await db.run(_set_password, known.customer_id, password_hash)
 
 
-async def disable_demo(db: Database) -> list[Account]:
+async def disable_demo(db: Database) -> list[StaffAccount]:
     """The demo's accounts, whoever knows their passwords; those that were disabled now."""
     found = [await db.run_one(staff_store.find, fold_email(email)) for email in DEMO_ROLES]
     disabled = [
@@ -128,7 +128,7 @@ async def retire_published_password(db: Database) -> list[str]:
     return retired
 
 
-async def _find_staff(db: Database, email: str) -> Account:
+async def _find_staff(db: Database, email: str) -> StaffAccount:
     fields = Fields()
     folded = fields.check("email", fold_email, email)
     fields.raise_if_wrong()
@@ -149,18 +149,18 @@ async def _add(tx: Transaction, customer: NewCustomer) -> None:
 async def _disable(tx: Transaction, customer_id: UUID) -> None:
     await staff_store.disable(tx, customer_id)
     await revocation_store.revoke_sessions_of(tx, customer_id)
-    entry = audit_entries.by_operator(AuditAction.ACCOUNT_DISABLED, customer_id)
+    entry = audit_entries.by_operator(AuthAuditAction.ACCOUNT_DISABLED, customer_id)
     await audit_log.append(tx, [entry])
 
 
 async def _set_password(tx: Transaction, customer_id: UUID, password_hash: str | None) -> None:
     await staff_store.set_password(tx, customer_id, password_hash)
     await revocation_store.revoke_sessions_of(tx, customer_id)
-    action = AuditAction.PASSWORD_RESET if password_hash else AuditAction.PASSWORD_RETIRED
+    action = AuthAuditAction.PASSWORD_RESET if password_hash else AuthAuditAction.PASSWORD_RETIRED
     await audit_log.append(tx, [audit_entries.by_operator(action, customer_id)])
 
 
-def _newcomer(email: Email, role: Role, name: str, password_hash: str) -> NewCustomer:
+def _newcomer(email: Email, role: AccountRole, name: str, password_hash: str) -> NewCustomer:
     return NewCustomer(
         customer_id=clock.new_id(),
         region=DEFAULT_REGION,

@@ -5,24 +5,24 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from cinesync.auth.model import Email, Role
+from cinesync.auth.model import AccountRole, Email
 from cinesync.chassis.database import Row, Transaction, text
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class StaffAccount:
     """An account as those see it who administer it."""
 
     customer_id: UUID
     email: str
     name: str
-    role: Role
+    role: AccountRole
     created_at: datetime
     is_disabled: bool
     has_password: bool
 
 
-async def find(tx: Transaction, email: Email) -> Account | None:
+async def find(tx: Transaction, email: Email) -> StaffAccount | None:
     """The account with this e-mail, whatever its role and state."""
     statement = text(
         "SELECT c.customer_id, c.email, c.name, c.role, c.created_at, c.disabled_at,"
@@ -36,7 +36,7 @@ async def find(tx: Transaction, email: Email) -> Account | None:
     return None if row is None else _account(row)
 
 
-async def list_staff(tx: Transaction) -> list[Account]:
+async def list_staff(tx: Transaction) -> list[StaffAccount]:
     """All who may do more than customers, by role and e-mail."""
     statement = text(
         "SELECT customer_id, email, name, role, created_at, disabled_at,"
@@ -73,12 +73,12 @@ async def disable(tx: Transaction, customer_id: UUID) -> None:
     await tx.execute(statement, {"customer_id": customer_id})
 
 
-def _account(row: Row) -> Account:
-    return Account(
+def _account(row: Row) -> StaffAccount:
+    return StaffAccount(
         customer_id=row.customer_id,
         email=row.email,
         name=row.name,
-        role=cast("Role", row.role),
+        role=cast("AccountRole", row.role),
         created_at=row.created_at,
         is_disabled=row.disabled_at is not None,
         has_password=row.has_password,

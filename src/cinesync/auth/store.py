@@ -7,14 +7,14 @@ from typing import cast
 from uuid import UUID
 
 from cinesync.auth.model import (
+    AccountRole,
     Attempt,
+    AuthSession,
     Credentials,
     Customer,
     Email,
     KeyWindow,
     NewCustomer,
-    Role,
-    Session,
 )
 from cinesync.chassis.database import Row, Transaction, text
 
@@ -140,7 +140,7 @@ def _customer(row: Row) -> Customer:
         email=row.email,
         name=row.name,
         phone=row.phone,
-        role=cast("Role", row.role),
+        role=cast("AccountRole", row.role),
         created_at=row.created_at,
     )
 
@@ -166,7 +166,7 @@ async def insert_session(
     await tx.execute(statement, values)
 
 
-async def find_session(tx: Transaction, session_id: UUID, grace: timedelta) -> Session | None:
+async def find_session(tx: Transaction, session_id: UUID, grace: timedelta) -> AuthSession | None:
     """The family, judged by the database's clock."""
     statement = text(
         "SELECT session_id, customer_id, generation,"
@@ -178,7 +178,7 @@ async def find_session(tx: Transaction, session_id: UUID, grace: timedelta) -> S
     row = (await tx.execute(statement, values)).one_or_none()
     if row is None:
         return None
-    return Session(
+    return AuthSession(
         session_id=row.session_id,
         customer_id=row.customer_id,
         generation=row.generation,
@@ -188,7 +188,7 @@ async def find_session(tx: Transaction, session_id: UUID, grace: timedelta) -> S
 
 
 async def rotate_session(
-    tx: Transaction, session: Session, idle_max: timedelta, age_max: timedelta
+    tx: Transaction, session: AuthSession, idle_max: timedelta, age_max: timedelta
 ) -> bool:
     """Move a living family on by one; False when another request did, which the caller retries."""
     statement = text(

@@ -14,7 +14,7 @@ from cinesync.supervisor import demo
 from cinesync.supervisor.data_folder import DataFolder
 
 if TYPE_CHECKING:
-    from cinesync.auth.model import Role
+    from cinesync.auth.model import AccountRole
     from cinesync.chassis.database import Database
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ def add_command(email: str, role: str, name: str | None, data: Path, *, generate
 
     password = _password(generate=generate)
     named = name or email.partition("@")[0]
-    chosen = cast("Role", role)
+    chosen = cast("AccountRole", role)
 
     async def work(db: "Database", shop_name: str) -> None:
         await staff.add(db, email, chosen, named, password, shop_name)
@@ -67,7 +67,7 @@ def list_command(data: Path) -> None:
     if not accounts:
         click.echo("nobody; `cinesync staff add EMAIL --role manager` makes the first account")
         return
-    table = Table("E-mail", "Role", "Name", "State", "Since", box=None, header_style="bold")
+    table = Table("E-mail", "AccountRole", "Name", "State", "Since", box=None, header_style="bold")
     for one in accounts:
         state = "disabled" if one.is_disabled else "active" if one.has_password else "no password"
         table.add_row(one.email, one.role, one.name, state, f"{one.created_at:%Y-%m-%d}")

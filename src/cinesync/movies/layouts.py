@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from cinesync.contracts.movies import Layout, LayoutSeat
-from cinesync.movies.demo.floor_plans import PLANS, Plan
+from cinesync.movies.demo.floor_plans import FLOOR_PLANS, FloorPlan
 
 SEATS_MAX = 1_000
 HALF = "'"
@@ -32,10 +32,10 @@ class _Spot:
 
 def layout(plan_name: str, *, mirrored: bool = False) -> Layout:
     """The layout of a plan; a mirrored one serves the room on the other side of the corridor."""
-    return drawn(PLANS[plan_name], mirrored=mirrored)
+    return drawn(FLOOR_PLANS[plan_name], mirrored=mirrored)
 
 
-def drawn(plan: Plan, *, mirrored: bool = False) -> Layout:
+def drawn(plan: FloorPlan, *, mirrored: bool = False) -> Layout:
     """The layout that a plan draws. Its id is of its content: other seats, other id."""
     seats = tuple(_seats(plan, mirrored=mirrored))
     if not 0 < len(seats) <= SEATS_MAX:
@@ -48,7 +48,7 @@ def layout_id(seats: Sequence[LayoutSeat]) -> UUID:
     return uuid5(_NAMESPACE, msgspec.json.encode(seats).decode())
 
 
-def _seats(plan: Plan, *, mirrored: bool) -> Iterator[LayoutSeat]:
+def _seats(plan: FloorPlan, *, mirrored: bool) -> Iterator[LayoutSeat]:
     lines = plan.rows.split("\n")
     rows = [list(_spots(line)) for line in lines]
     left, right = _walls(rows)
@@ -93,7 +93,7 @@ def _row_name(index: int) -> str:
     return (letters[first - 1] if first else "") + letters[last]
 
 
-def _row(row: str, spots: Sequence[_Spot], plan: Plan) -> Iterator[LayoutSeat]:
+def _row(row: str, spots: Sequence[_Spot], plan: FloorPlan) -> Iterator[LayoutSeat]:
     runs = {run: index for index, run in enumerate(dict.fromkeys(spot.run for spot in spots))}
     places = _companions(row, spots)
     for number, spot in enumerate(spots, 1):
@@ -124,7 +124,9 @@ def _companions(row: str, spots: Sequence[_Spot]) -> dict[int, str]:
     return places
 
 
-def _bent(seat: LayoutSeat, depth_index: int, plan: Plan, left: float, right: float) -> LayoutSeat:
+def _bent(
+    seat: LayoutSeat, depth_index: int, plan: FloorPlan, left: float, right: float
+) -> LayoutSeat:
     """In seat pitches from the left corner; the ends of a curved row are nearer to the screen."""
     half_width = max((right - left) / 2, 1.0)
     off_centre = (seat.x - left - half_width) / half_width

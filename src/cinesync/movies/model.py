@@ -71,21 +71,21 @@ class ShowUnfit(MoviesError):
     status: ClassVar[int] = 422
 
 
-class Status(StrEnum):
+class ShowStatus(StrEnum):
     """Where a show stands."""
 
     SCHEDULED = "scheduled"
     CANCELLED = "cancelled"
 
 
-class Change(StrEnum):
+class ShowTransition(StrEnum):
     """What a manager does to a show."""
 
     EDIT = "edit"
     CANCEL = "cancel"
 
 
-class AuditAction(StrEnum):
+class MoviesAuditAction(StrEnum):
     """What the audit log of this service tells of."""
 
     SHOW_SCHEDULED = "show.scheduled"
@@ -97,13 +97,13 @@ class AuditAction(StrEnum):
     THEATER_CHANGED = "theater.changed"
 
 
-NEXT: Mapping[tuple[Status, Change], Status] = {
-    (Status.SCHEDULED, Change.EDIT): Status.SCHEDULED,
-    (Status.SCHEDULED, Change.CANCEL): Status.CANCELLED,
+NEXT: Mapping[tuple[ShowStatus, ShowTransition], ShowStatus] = {
+    (ShowStatus.SCHEDULED, ShowTransition.EDIT): ShowStatus.SCHEDULED,
+    (ShowStatus.SCHEDULED, ShowTransition.CANCEL): ShowStatus.CANCELLED,
 }
 
 
-def after(status: Status, change: Change) -> Status:
+def after(status: ShowStatus, change: ShowTransition) -> ShowStatus:
     """The state a change leads to. Raises ShowOver."""
     try:
         return NEXT[status, change]
@@ -225,7 +225,7 @@ class Show:
     currency: str
     prices_cents: Mapping[str, int]
     seat_count: int
-    status: str = Status.SCHEDULED
+    status: str = ShowStatus.SCHEDULED
     revision: int = 1
     cancel_reason: str | None = None
     announced_at: datetime | None = None
@@ -236,14 +236,16 @@ class Show:
         return f"{self.language} (subtitles {self.subtitles})" if self.subtitles else self.language
 
 
-Prices = Annotated[
+PricesCents = Annotated[
     dict[
         Annotated[str, Meta(min_length=1, max_length=40)],
         Annotated[int, Meta(ge=0, le=PRICE_CENTS_MAX)],
     ],
     Meta(min_length=1, max_length=len(ZONES)),
 ]
-Moment = Annotated[datetime, Meta(tz=True, description="with an offset: 2026-11-21T19:30:00-05:00")]
+OffsetDatetime = Annotated[
+    datetime, Meta(tz=True, description="with an offset: 2026-11-21T19:30:00-05:00")
+]
 LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
 
 
@@ -269,11 +271,11 @@ class ScheduleShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     movie_id: UUID
     auditorium_id: UUID
-    starts_at: Moment
+    starts_at: OffsetDatetime
     running_minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
     language: LanguageCode | None = None
     subtitles: LanguageCode | None = None
-    prices_cents: Prices | None = None
+    prices_cents: PricesCents | None = None
     sales_close_minutes: SalesClose | None = None
 
 
@@ -281,8 +283,8 @@ class ChangeShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Move a show, or change the prices of some zones, or when its sale closes: so many minutes
     after the start, or before it. What is left out stays."""
 
-    starts_at: Moment | None = None
-    prices_cents: Prices | None = None
+    starts_at: OffsetDatetime | None = None
+    prices_cents: PricesCents | None = None
     sales_close_minutes: SalesClose | None = None
 
 
@@ -293,13 +295,13 @@ class CancelShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class TimeRange:
     """A time during which an auditorium is taken; the end is free again."""
 
     starts_at: datetime
     free_at: datetime
 
-    def overlaps(self, other: "Interval") -> bool:
+    def overlaps(self, other: "TimeRange") -> bool:
         """Whether some moment belongs to both."""
         return self.starts_at < other.free_at and other.starts_at < self.free_at
 

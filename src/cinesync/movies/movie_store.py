@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 
 from cinesync.chassis.database import Transaction, text
-from cinesync.movies.demo.programme import Film
+from cinesync.movies.demo.programme import ProgrammeFilm
 from cinesync.movies.model import Movie
 
 DEFAULT_TYPE = "film"
 DEFAULT_LANGUAGE = "en"
-Key = tuple[str, int]
+TitleKey = tuple[str, int]
 
 _TYPES = {
     "movie_id": "uuid",
@@ -41,7 +41,7 @@ _VALUES = ", ".join(f"t.{name}" for name in _TYPES)
 _ASSIGNMENTS = ", ".join(f"{name} = t.{name}" for name in _TYPES if name != "movie_id")
 
 
-async def known(tx: Transaction, keys: Sequence[Key]) -> dict[Key, tuple[UUID, Movie]]:
+async def known(tx: Transaction, keys: Sequence[TitleKey]) -> dict[TitleKey, tuple[UUID, Movie]]:
     """The films that are there already, by what identifies a film."""
     statement = text(
         "SELECT e.movie_id, e.title, e.title_key, e.release_year, e.release_date, e.type,"
@@ -77,7 +77,7 @@ async def save(tx: Transaction, movies: Mapping[UUID, Movie]) -> None:
         await tx.execute(statement, _columns(movies))
 
 
-async def films(tx: Transaction, keys: Sequence[Key]) -> list[Film]:
+async def films(tx: Transaction, keys: Sequence[TitleKey]) -> list[ProgrammeFilm]:
     """Those of the films that can be planned: their running time is known."""
     statement = text(
         "SELECT e.movie_id, e.title, e.running_minutes, e.popularity, e.certificate, e.language,"
@@ -90,7 +90,7 @@ async def films(tx: Transaction, keys: Sequence[Key]) -> list[Film]:
     found = await tx.execute(
         statement, {"titles": [title for title, _ in keys], "years": [year for _, year in keys]}
     )
-    return [Film(**row) for row in found.mappings()]
+    return [ProgrammeFilm(**row) for row in found.mappings()]
 
 
 async def film(tx: Transaction, movie_id: UUID) -> RowMapping | None:

@@ -44,8 +44,8 @@ from cinesync.movies.model import (
 from cinesync.movies.ratings import CERTIFICATES
 from cinesync.movies.schemas import (
     CityView,
-    Days,
-    Filters,
+    DaysView,
+    FilterOptions,
     MovieView,
     ShowView,
     TheaterPage,
@@ -127,9 +127,9 @@ async def get_movie(request: AnyRequest, db: Db, movie_id: FromPath[UUID]) -> Re
 
 
 @get("/filters")
-async def get_filters(request: AnyRequest, db: Db) -> Response[Filters]:
+async def get_filters(request: AnyRequest, db: Db) -> Response[FilterOptions]:
     """What the filters of films can be set to."""
-    filters = Filters(
+    filters = FilterOptions(
         types=TYPES,
         certificates=await db.run_one(list_store.certificates),
         genres=await db.run_one(list_store.genres),
@@ -222,10 +222,10 @@ async def list_days(
     movie_id: FromQuery[UUID | None] = None,
     theater_id: FromQuery[UUID | None] = None,
     city: TextFilter = None,
-) -> Response[Days]:
+) -> Response[DaysView]:
     """The days with shows that have not started, however far ahead they are announced."""
     wanted = ShowFilter(movie_id=movie_id, theater_id=theater_id, city_key=_city_key(city))
-    days = Days(items=await db.read(list_store.days, wanted))
+    days = DaysView(items=await db.read(list_store.days, wanted))
     return fresh(request, days, CATALOGUE_SECONDS)
 
 

@@ -78,7 +78,7 @@ class TheaterPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
+class FilterOptions:
     """The values that the filters of films can take."""
 
     types: Sequence[str]
@@ -98,7 +98,7 @@ class CityView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Days:
+class DaysView:
     """The business days with a show that can still be bought, the next one first."""
 
     items: Sequence[date]

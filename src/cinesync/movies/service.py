@@ -22,12 +22,10 @@ from cinesync.movies import movie_store, store
 from cinesync.movies.model import (
     CLEANING,
     SHOW_LENGTH_MAX,
-    AuditAction,
-    Change,
     ChangeShow,
     ChangeTheater,
-    Interval,
     Movie,
+    MoviesAuditAction,
     NoSuchAuditorium,
     NoSuchMovie,
     NoSuchShow,
@@ -36,22 +34,24 @@ from cinesync.movies.model import (
     Show,
     ShowOver,
     ShowOverlaps,
+    ShowStatus,
+    ShowTransition,
     ShowUnfit,
-    Status,
     Theater,
+    TimeRange,
     after,
     daypart,
     ends_at,
     merged,
     priced,
 )
-from cinesync.movies.store import PriceCards, Room
+from cinesync.movies.store import AuditoriumRow, PriceCards
 
 PLAN_AHEAD_MAX = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class UpsertCounts:
     """How many films a batch added, changed, and only repeated."""
 
     added: int = 0
@@ -59,7 +59,7 @@ class Told:
     unchanged: int = 0
 
 
-async def tell_movies(tx: Transaction, movies: Sequence[Movie]) -> Told:
+async def upsert_movies(tx: Transaction, movies: Sequence[Movie]) -> UpsertCounts:
     """Add the films that are new and what is new about the others. Told twice changes nothing."""
     by_key = {movie.key(): movie for movie in movies}
     known = await movie_store.known(tx, sorted(by_key))
@@ -74,13 +74,13 @@ async def tell_movies(tx: Transaction, movies: Sequence[Movie]) -> Told:
     if new or changed:
         entry = audit_log.Entry(
             actor=OPERATOR,
-            action=AuditAction.MOVIES_IMPORTED,
+            action=MoviesAuditAction.MOVIES_IMPORTED,
             object_kind="catalogue",
             object_id="movies",
             after={"added": len(new), "changed": sorted(changed)},
         )
         await audit_log.append(tx, [entry])
-    return Told(len(new), len(changed), len(known) - len(changed))
+    return UpsertCounts(len(new), len(changed), len(known) - len(changed))
 
 
 async def introduce_movies(tx: Transaction, movies: Sequence[Movie]) -> int:
@@ -113,7 +113,7 @@ async def schedule_show(tx: Transaction, command: ScheduleShow, by: Actor = SYST
     seats = await store.layouts(tx, {room.auditorium.layout_id})
     planned = placed(
         room,
-        Interval(command.starts_at, ends + CLEANING),
+        TimeRange(command.starts_at, ends + CLEANING),
         ends,
         command.movie_id,
         (command.language or film["language"], command.subtitles),
@@ -135,13 +135,15 @@ async def schedule_show(tx: Transaction, command: ScheduleShow, by: Actor = SYST
         seats,
     )
     after_it = _programme(planned) | {"prices_cents": planned.prices_cents}
-    await audit_log.append(tx, [_entry(by, AuditAction.SHOW_SCHEDULED, planned, after=after_it)])
+    await audit_log.append(
+        tx, [_entry(by, MoviesAuditAction.SHOW_SCHEDULED, planned, after=after_it)]
+    )
     return planned.show_id
 
 
 def placed(
-    room: Room,
-    taken: Interval,
+    room: AuditoriumRow,
+    taken: TimeRange,
     ends: datetime,
     movie_id: UUID,
     spoken: tuple[str, str | None],
@@ -171,7 +173,7 @@ def placed(
 
 def zone_prices(
     cards: PriceCards,
-    room: Room,
+    room: AuditoriumRow,
     layout: Layout,
     starts_at: datetime,
     overrides: Mapping[str, int] | None = None,
@@ -186,7 +188,7 @@ def zone_prices(
 async def publish_shows(
     tx: Transaction,
     planned: Sequence[Show],
-    rooms: Mapping[UUID, Room],
+    rooms: Mapping[UUID, AuditoriumRow],
     titles: Mapping[UUID, str],
     layouts: Mapping[UUID, Layout],
 ) -> None:
@@ -209,7 +211,7 @@ async def publish_shows(
 
 
 def _scheduled(
-    show: Show, room: Room, title: str, layout: Layout, moment: datetime
+    show: Show, room: AuditoriumRow, title: str, layout: Layout, moment: datetime
 ) -> ShowScheduled:
     return ShowScheduled(
         event_id=clock.new_id(),
@@ -238,7 +240,7 @@ async def change_show(
     tx: Transaction, show_id: UUID, command: ChangeShow, by: Actor = SYSTEM
 ) -> None:
     """Raises NoSuchShow, ShowOver, ShowOverlaps or ShowUnfit. Changing nothing tells nobody."""
-    show = await _open_show(tx, show_id, Change.EDIT)
+    show = await _open_show(tx, show_id, ShowTransition.EDIT)
     room = await _room(tx, show.auditorium_id)
     changed = show
     if command.starts_at is not None and command.starts_at != show.starts_at:
@@ -271,21 +273,21 @@ def moved(show: Show, starts_at: datetime, theater: Theater) -> Show:
 
 async def cancel_show(tx: Transaction, show_id: UUID, reason: str, by: Actor = SYSTEM) -> None:
     """Raises NoSuchShow or ShowOver."""
-    await _cancel(tx, await _open_show(tx, show_id, Change.CANCEL), reason, by)
+    await _cancel(tx, await _open_show(tx, show_id, ShowTransition.CANCEL), reason, by)
 
 
 async def cancel_refunded(tx: Transaction, begun: Sequence[ShowRefundBegun]) -> None:
     """A show that booking gives back is off the programme, also one that has started."""
     for event in begun:
         show = await store.show(tx, event.show_id)
-        if show is not None and Status(show.status) is Status.SCHEDULED:
+        if show is not None and ShowStatus(show.status) is ShowStatus.SCHEDULED:
             await _cancel(tx, show, event.reason, SYSTEM)
 
 
 async def _cancel(tx: Transaction, show: Show, reason: str, by: Actor) -> None:
     cancelled = replace(
         show,
-        status=after(Status(show.status), Change.CANCEL),
+        status=after(ShowStatus(show.status), ShowTransition.CANCEL),
         cancel_reason=reason,
         revision=show.revision + 1,
     )
@@ -300,7 +302,7 @@ async def _cancel(tx: Transaction, show: Show, reason: str, by: Actor) -> None:
     await outbox.append(tx, [event])
     entry = _entry(
         by,
-        AuditAction.SHOW_CANCELLED,
+        MoviesAuditAction.SHOW_CANCELLED,
         show,
         before={"status": show.status} | _programme(show),
         after={"status": cancelled.status},
@@ -314,15 +316,19 @@ def _changes(by: Actor, old: Show, new: Show) -> list[audit_log.Entry]:
     entries = []
     if new.starts_at != old.starts_at:
         before, after_it = _programme(old), _programme(new)
-        entries.append(_entry(by, AuditAction.SHOW_MOVED, old, before=before, after=after_it))
+        entries.append(_entry(by, MoviesAuditAction.SHOW_MOVED, old, before=before, after=after_it))
     if new.prices_cents != old.prices_cents:
         before = {"prices_cents": old.prices_cents, "currency": old.currency}
         after_it = {"prices_cents": new.prices_cents, "currency": new.currency}
-        entries.append(_entry(by, AuditAction.PRICES_CHANGED, old, before=before, after=after_it))
+        entries.append(
+            _entry(by, MoviesAuditAction.PRICES_CHANGED, old, before=before, after=after_it)
+        )
     if new.sales_close_minutes != old.sales_close_minutes:
         before = {"sales_close_minutes": old.sales_close_minutes}
         after_it = {"sales_close_minutes": new.sales_close_minutes}
-        entries.append(_entry(by, AuditAction.SALE_CHANGED, old, before=before, after=after_it))
+        entries.append(
+            _entry(by, MoviesAuditAction.SALE_CHANGED, old, before=before, after=after_it)
+        )
     return entries
 
 
@@ -338,7 +344,7 @@ def _programme(show: Show) -> dict[str, Any]:
 
 def _entry(
     by: Actor,
-    action: AuditAction,
+    action: MoviesAuditAction,
     show: Show,
     *,
     before: Mapping[str, Any] | None = None,
@@ -368,7 +374,7 @@ async def change_theater(
     await store.set_day_starts(tx, theater_id, command.day_starts_minutes)
     entry = audit_log.Entry(
         actor=by,
-        action=AuditAction.THEATER_CHANGED,
+        action=MoviesAuditAction.THEATER_CHANGED,
         object_kind="theater",
         object_id=theater_id,
         before={"day_starts_minutes": before},
@@ -399,18 +405,18 @@ def _seats_by_show(
     return seats
 
 
-async def _room(tx: Transaction, auditorium_id: UUID) -> Room:
+async def _room(tx: Transaction, auditorium_id: UUID) -> AuditoriumRow:
     rooms = await store.rooms(tx, auditorium_id, None)
     if not rooms:
         raise NoSuchAuditorium(auditorium_id=str(auditorium_id))
     return rooms[0]
 
 
-async def _open_show(tx: Transaction, show_id: UUID, change: Change) -> Show:
+async def _open_show(tx: Transaction, show_id: UUID, change: ShowTransition) -> Show:
     show = await store.show(tx, show_id)
     if show is None:
         raise NoSuchShow(show_id=str(show_id))
-    after(Status(show.status), change)
+    after(ShowStatus(show.status), change)
     if show.starts_at <= await store.database_now(tx):
         raise ShowOver("The show has started.")
     return show
@@ -426,9 +432,9 @@ async def _refuse_odd_time(tx: Transaction, starts_at: datetime) -> None:
         raise ShowUnfit("A show starts on a full minute.", field="starts_at")
 
 
-async def _refuse_overlap(tx: Transaction, room: Room, show: Show) -> None:
+async def _refuse_overlap(tx: Transaction, room: AuditoriumRow, show: Show) -> None:
     """Two transactions that both find the room free cannot both commit: they are serializable."""
-    wanted = Interval(show.starts_at, show.free_at)
+    wanted = TimeRange(show.starts_at, show.free_at)
     if wanted.free_at - wanted.starts_at > SHOW_LENGTH_MAX:
         raise ShowUnfit("A show takes at most 10 hours, cleaning included.", field="starts_at")
     for other in await store.taken(tx, room.auditorium, wanted, show.show_id):

@@ -11,14 +11,14 @@ import msgspec
 
 from cinesync.chassis.database import Row, Transaction, text
 from cinesync.contracts.movies import Layout, LayoutSeat
-from cinesync.movies.model import SHOW_LENGTH_MAX, Auditorium, Daypart, Interval, Show, Theater
+from cinesync.movies.model import SHOW_LENGTH_MAX, Auditorium, Daypart, Show, Theater, TimeRange
 
 HUNDREDTHS = 100
 PriceCards = Mapping[tuple[str, Daypart], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class AuditoriumRow:
     """An auditorium with the theater around it."""
 
     auditorium: Auditorium
@@ -31,7 +31,9 @@ async def database_now(tx: Transaction) -> datetime:
     return moment
 
 
-async def rooms(tx: Transaction, auditorium_id: UUID | None, theater_id: UUID | None) -> list[Room]:
+async def rooms(
+    tx: Transaction, auditorium_id: UUID | None, theater_id: UUID | None
+) -> list[AuditoriumRow]:
     """One auditorium, or all of a theater."""
     statement = text(
         "SELECT a.auditorium_id, a.name, a.format, a.layout_id, a.seat_count, t.region,"
@@ -102,8 +104,8 @@ async def price_cards(tx: Transaction, theater: Theater) -> PriceCards:
 
 
 async def taken(
-    tx: Transaction, room: Auditorium, wanted: Interval, but: UUID | None = None
-) -> list[Interval]:
+    tx: Transaction, room: Auditorium, wanted: TimeRange, but: UUID | None = None
+) -> list[TimeRange]:
     """The shows of an auditorium that overlap a time, except the show `but`.
 
     No show is longer than SHOW_LENGTH_MAX, so the look back, and what a serializable transaction
@@ -129,12 +131,12 @@ async def taken(
             "but": but,
         },
     )
-    return [Interval(row.starts_at, row.free_at) for row in found]
+    return [TimeRange(row.starts_at, row.free_at) for row in found]
 
 
 async def taken_in(
-    tx: Transaction, theater: Theater, wanted: Interval
-) -> dict[UUID, list[Interval]]:
+    tx: Transaction, theater: Theater, wanted: TimeRange
+) -> dict[UUID, list[TimeRange]]:
     """The shows of a theater that may overlap a time, by auditorium."""
     statement = text(
         "SELECT auditorium_id, starts_at, free_at FROM shows"
@@ -145,9 +147,9 @@ async def taken_in(
     )
     values: dict[str, Any] = {"region": theater.region, "theater_id": theater.theater_id}
     values |= {"earliest": wanted.starts_at - SHOW_LENGTH_MAX, "free_at": wanted.free_at}
-    found: defaultdict[UUID, list[Interval]] = defaultdict(list)
+    found: defaultdict[UUID, list[TimeRange]] = defaultdict(list)
     for row in await tx.execute(statement, values):
-        found[row.auditorium_id].append(Interval(row.starts_at, row.free_at))
+        found[row.auditorium_id].append(TimeRange(row.starts_at, row.free_at))
     return found
 
 
@@ -310,8 +312,8 @@ def _seat(row: Row) -> LayoutSeat:
     )
 
 
-def _room(row: Row) -> Room:
-    return Room(
+def _room(row: Row) -> AuditoriumRow:
+    return AuditoriumRow(
         Auditorium(
             auditorium_id=row.auditorium_id,
             region=row.region,

@@ -11,9 +11,9 @@ from litestar import Router
 from sqlalchemy import text
 
 from cinesync.auth.app import Settings, create
-from cinesync.auth.authenticator import Desk
-from cinesync.auth.cleanup import Upkeep
-from cinesync.auth.signing_keys import KeyRing
+from cinesync.auth.authenticator import Authenticator
+from cinesync.auth.cleanup import Cleanup
+from cinesync.auth.signing_keys import SigningKeys
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.security.access_tokens import Verifier
@@ -57,24 +57,24 @@ class Auth:
         return await self.browser.get("/api/auth/me", headers=headers)
 
     @property
-    def ring(self) -> KeyRing:
-        ring = self.service.loops()[0].run.__self__  # type: ignore[attr-defined]
-        assert isinstance(ring, KeyRing)
-        return ring
+    def signing_keys(self) -> SigningKeys:
+        signing_keys = self.service.loops()[0].run.__self__  # type: ignore[attr-defined]
+        assert isinstance(signing_keys, SigningKeys)
+        return signing_keys
 
     @property
-    def upkeep(self) -> Upkeep:
-        upkeep = self.service.loops()[1].run.__self__  # type: ignore[attr-defined]
-        assert isinstance(upkeep, Upkeep)
-        return upkeep
+    def cleanup(self) -> Cleanup:
+        cleanup = self.service.loops()[1].run.__self__  # type: ignore[attr-defined]
+        assert isinstance(cleanup, Cleanup)
+        return cleanup
 
     @property
-    def desk(self) -> Desk:
+    def authenticator(self) -> Authenticator:
         router = self.service.routes[0]
         assert isinstance(router, Router)
-        desk = router.dependencies["desk"].dependency()  # type: ignore[union-attr]
-        assert isinstance(desk, Desk)
-        return desk
+        authenticator = router.dependencies["desk"].dependency()  # type: ignore[union-attr]
+        assert isinstance(authenticator, Authenticator)
+        return authenticator
 
     @property
     def cookie(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from cinesync.auth import service
 from cinesync.auth.model import NewCustomer, fold_email
-from cinesync.auth.passwords import Verdict
+from cinesync.auth.passwords import PasswordCheck
 from cinesync.chassis import clock
 from cinesync.chassis.problems import NotFound
 from tests.integration.auth.conftest import PASSWORD, Auth, OpenAuth
@@ -176,10 +176,10 @@ async def test_no_session_begins_with_a_password_changed_while_it_was_verified(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await auth.register("ada@example.org")
-    verify = auth.desk._passwords.verify
-    changes = [await auth.desk._passwords.hash("a better password")]
+    verify = auth.authenticator._passwords.verify
+    changes = [await auth.authenticator._passwords.hash("a better password")]
 
-    async def verify_then_lose_the_race(password: str, password_hash: str | None) -> Verdict:
+    async def verify_then_lose_the_race(password: str, password_hash: str | None) -> PasswordCheck:
         verdict = await verify(password, password_hash)
         if changes:
             await auth.query(
@@ -187,10 +187,10 @@ async def test_no_session_begins_with_a_password_changed_while_it_was_verified(
             )
         return verdict
 
-    monkeypatch.setattr(auth.desk._passwords, "verify", verify_then_lose_the_race)
+    monkeypatch.setattr(auth.authenticator._passwords, "verify", verify_then_lose_the_race)
     assert (await auth.login("ada@example.org")).status_code == 401
     assert await auth.count("sessions") == 0
-    changes.append(await auth.desk._passwords.hash("a better password"))
+    changes.append(await auth.authenticator._passwords.hash("a better password"))
     renewed = await auth.login("ada@example.org", "a better password")
     assert renewed.status_code == 200  # the same password under a new hash is proven again
     assert await auth.count("sessions") == 1

@@ -50,14 +50,14 @@ async def test_what_is_over_is_forgotten_stretch_by_stretch(
         " (SELECT failure_id FROM sign_in_failures ORDER BY failure_id ASC LIMIT 5)"
     )
     passed = asyncio.Event()
-    last = auth.upkeep.forget_failures
+    last = auth.cleanup.forget_failures
 
     async def then_tell() -> None:
         await last()
         passed.set()
 
-    monkeypatch.setattr(auth.upkeep, "forget_failures", then_tell)
-    loop = asyncio.create_task(auth.upkeep.run())
+    monkeypatch.setattr(auth.cleanup, "forget_failures", then_tell)
+    loop = asyncio.create_task(auth.cleanup.run())
     await passed.wait()
     loop.cancel()
     assert (await auth.count("sessions"), await auth.count("sign_in_failures")) == (3, 3)

@@ -62,7 +62,9 @@ async def customers(auth: Auth) -> set[UUID]:
 
 
 def retention(auth: Auth, booking: Booking, days: float) -> GuestRetention:
-    return GuestRetention(auth.db, auth.ring, cast("HttpClient", booking), timedelta(days=days))
+    return GuestRetention(
+        auth.db, auth.signing_keys, cast("HttpClient", booking), timedelta(days=days)
+    )
 
 
 async def test_only_guests_who_bought_nothing_are_deleted(
@@ -138,7 +140,7 @@ async def test_an_answer_that_says_nothing_deletes_nobody(auth: Auth) -> None:
 
     guest = await a_guest(auth)
     await GuestRetention(
-        auth.db, auth.ring, cast("HttpClient", Strange()), timedelta(days=-1)
+        auth.db, auth.signing_keys, cast("HttpClient", Strange()), timedelta(days=-1)
     ).forget_guests()
     assert await customers(auth) == {guest}
 
@@ -152,8 +154,8 @@ async def test_the_upkeep_deletes_guests_when_it_knows_whom_to_ask(auth: Auth) -
         ({"GUEST_RETENTION_DAYS": "0"}, False),
     ):
         service = create(load(Settings, environ | changes))
-        upkeep = next(loop for loop in service.loops() if loop.name == "auth.upkeep")
-        assert (upkeep.run.__self__._guests is not None) == is_there  # type: ignore[attr-defined]
+        cleanup = next(loop for loop in service.loops() if loop.name == "auth.upkeep")
+        assert (cleanup.run.__self__._guests is not None) == is_there  # type: ignore[attr-defined]
         for close in service.close:
             await close()
         await service.database.close()

@@ -152,7 +152,7 @@ async def test_nobodys_mailbox_is_flooded(open_auth: OpenAuth, tmp_path: Path) -
     assert answers == [202] * 4 + [429] * 2
     assert len(await _mailed(auth, tmp_path)) == 2
     await auth.query("UPDATE throttled_actions SET acted_at = now() - interval '1 hour'")
-    await auth.upkeep.forget_actions()
+    await auth.cleanup.forget_actions()
     assert await auth.count("throttled_actions") == 0
     assert (await auth.post("links", {"email": ADA})).status_code == 202
 
@@ -239,7 +239,7 @@ async def test_only_the_accounts_own_young_device_counts(open_auth: OpenAuth, sp
     auth.forget_cookies()
     if spoil == "old":
         auth = await open_auth(beside=auth, **LIMITS, DEVICE_DAYS=days)
-        auth.desk._rules = replace(auth.desk._rules, device_lifetime=timedelta(0))
+        auth.authenticator._rules = replace(auth.authenticator._rules, device_lifetime=timedelta(0))
     stranger = await open_auth(beside=auth, peer="198.51.100.4", **LIMITS)
     for n in range(6):
         await stranger.login(f"somebody{n}@example.org", "wrong guess")

@@ -133,7 +133,7 @@ async def test_more_sessions_than_the_list_holds_refuse_what_was_issued_before(
     fresh = Revocations()
     fresh.take(RevocationList(told["sessions"], {}, told["not_before"]))
     for token in tokens:
-        caller = await Verifier(auth.ring.jwks).verify(token)
+        caller = await Verifier(auth.signing_keys.jwks).verify(token)
         assert fresh.has(caller.session_id, caller.issued_at, is_guest=False)
 
 
@@ -149,7 +149,7 @@ async def test_the_list_forgets_what_no_token_can_name_any_more(auth: Auth) -> N
     assert await listed(auth) == []
     assert await auth.count("revocations") == 1, "a guest's token would live for two hours"
     await auth.query("UPDATE revocations SET revoked_at = now() - interval '3 hours'")
-    await auth.db.run_one(revocation_store.delete_old_revocations, auth.upkeep._windows.tokens)
+    await auth.db.run_one(revocation_store.delete_old_revocations, auth.cleanup._windows.tokens)
     assert await auth.count("revocations") == 0
 
 

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.auth.encryption import RefreshToken, Vault
 from cinesync.auth.model import Step
+from cinesync.auth.secret_box import RefreshToken, SecretBox
 from tests.integration.auth.conftest import SECRET, Auth, OpenAuth
 
 FOREIGN = {"Origin": "https://evil.example"}
@@ -128,10 +128,10 @@ async def test_signing_out_ends_the_session_and_the_cookie(auth: Auth) -> None:
 
 async def test_a_token_that_is_none_of_ours_is_refused(auth: Auth) -> None:
     cookie = await _signed_in(auth)
-    other_secret = Vault(SECRET + "!")
+    other_secret = SecretBox(SECRET + "!")
     [row] = await auth.query("SELECT session_id FROM sessions")
     forged = other_secret.refresh_text(RefreshToken(row.session_id, 1))
-    no_session = Vault(SECRET).refresh_text(RefreshToken(UUID(int=5), 1))
+    no_session = SecretBox(SECRET).refresh_text(RefreshToken(UUID(int=5), 1))
     flipped = ("A" if cookie[0] != "A" else "B") + cookie[1:]
     for bad in (
         forged,

@@ -63,7 +63,7 @@ async def test_an_unknown_email_costs_the_same_hash(
 ) -> None:
     await auth.register("known@example.org")
     verified: list[str] = []
-    scheme = auth.desk._passwords._scheme
+    scheme = auth.authenticator._passwords._scheme
     verify = scheme.verify_and_update
 
     def counted(password: str, stored: str) -> object:
@@ -165,7 +165,7 @@ async def test_without_the_gate_they_are_not(
     open_auth: OpenAuth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auth = await open_auth(**ACCOUNT_LIMIT)
-    monkeypatch.setattr(auth.desk._accounts, "_width", 1_000)
+    monkeypatch.setattr(auth.authenticator._accounts, "_width", 1_000)
     answers = await asyncio.gather(
         *(auth.login("ada@example.org", f"wrong guess {n}") for n in range(40))
     )
@@ -289,7 +289,7 @@ async def test_a_rush_of_sign_ups_leaves_sign_ins_their_hashes(open_auth: OpenAu
     """Every thread for sign-ups is taken, and their queue is full."""
     auth = await open_auth(SIGN_UP_HASHES_WAITING_MAX="2")
     await auth.register("ada@example.org")
-    passwords, free = auth.desk._passwords, threading.Event()
+    passwords, free = auth.authenticator._passwords, threading.Event()
     taken = [asyncio.create_task(passwords._hashing.run(lambda: free.wait(60))) for _ in range(2)]
     await asyncio.sleep(0)
     try:

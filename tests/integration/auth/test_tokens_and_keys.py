@@ -13,9 +13,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from cinesync.auth.encryption import SealBroken, Vault
 from cinesync.auth.model import KeyRules
-from cinesync.auth.signing_keys import KeyRing, NoSigningKey
+from cinesync.auth.secret_box import NotDecryptable, SecretBox
+from cinesync.auth.signing_keys import NoSigningKey, SigningKeys
 from cinesync.chassis import clock
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.problems import Unauthorized
@@ -166,7 +166,7 @@ async def test_a_key_is_published_before_it_signs_and_after_it_signed(auth: Auth
     token = await _token(auth)
     old_kid = _part(token, 0)["kid"]
     await _shift_keys(auth, 28)
-    await auth.ring.refresh()
+    await auth.signing_keys.refresh()
     assert len((await auth.browser.get(JWKS)).json()["keys"]) == 2
     still_old = (await auth.login("ada@example.org")).json()["access_token"]
     assert _part(still_old, 0)["kid"] == old_kid
@@ -174,7 +174,7 @@ async def test_a_key_is_published_before_it_signs_and_after_it_signed(auth: Auth
     await auth.query(
         "UPDATE signing_keys SET signs_from = now() - interval '1 minute' WHERE number = 2"
     )
-    await auth.ring.refresh()
+    await auth.signing_keys.refresh()
     new = (await auth.login("ada@example.org")).json()["access_token"]
     assert _part(new, 0)["kid"] != old_kid
     assert (await auth.me(token)).status_code == 200
@@ -184,14 +184,14 @@ async def test_a_key_is_published_before_it_signs_and_after_it_signed(auth: Auth
 async def test_a_key_whose_tokens_are_all_over_is_forgotten(auth: Auth) -> None:
     token = await _token(auth)
     await _shift_keys(auth, 40)
-    await auth.ring.refresh()
+    await auth.signing_keys.refresh()
     [key] = (await auth.browser.get(JWKS)).json()["keys"]
     assert key["kid"] != _part(token, 0)["kid"]
     assert await auth.count("signing_keys") == 1
 
 
 async def test_the_ring_looks_by_itself(auth: Auth) -> None:
-    loop = asyncio.create_task(auth.ring.run())
+    loop = asyncio.create_task(auth.signing_keys.run())
     while not await auth.count("signing_keys"):  # noqa: ASYNC110 the database has no event to wait for
         await asyncio.sleep(0.02)
     loop.cancel()
@@ -202,7 +202,7 @@ async def test_processes_that_rotate_at_once_agree_on_the_next_key(open_auth: Op
     processes = [first, *[await open_auth(beside=first) for _ in range(3)]]
     await first.browser.get(JWKS)
     await _shift_keys(first, 28)
-    await asyncio.gather(*(process.ring.refresh() for process in processes))
+    await asyncio.gather(*(process.signing_keys.refresh() for process in processes))
     assert await first.count("signing_keys") == 2
 
 
@@ -224,36 +224,36 @@ async def test_private_keys_are_sealed_in_the_database(auth: Auth) -> None:
     await auth.browser.get(JWKS)
     [row] = await auth.query("SELECT public_jwk, sealed_private FROM signing_keys")
     assert b'"d"' not in row.sealed_private
-    private = json.loads(Vault(SECRET).open(row.sealed_private, row.public_jwk))
+    private = json.loads(SecretBox(SECRET).open(row.sealed_private, row.public_jwk))
     assert "d" in private
 
 
 def test_a_seal_opens_only_with_its_secret_its_label_and_whole() -> None:
-    vault = Vault(SECRET)
-    sealed = vault.seal(b"private", "label")
-    assert vault.open(sealed, "label") == b"private"
+    secret_box = SecretBox(SECRET)
+    sealed = secret_box.seal(b"private", "label")
+    assert secret_box.open(sealed, "label") == b"private"
     flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
     for other, data, label in (
-        (Vault(SECRET + "!"), sealed, "label"),
-        (vault, sealed, "other"),
-        (vault, flipped, "label"),
-        (vault, b"", "label"),
+        (SecretBox(SECRET + "!"), sealed, "label"),
+        (secret_box, sealed, "other"),
+        (secret_box, flipped, "label"),
+        (secret_box, b"", "label"),
     ):
-        with pytest.raises(SealBroken):
+        with pytest.raises(NotDecryptable):
             other.open(data, label)
 
 
 async def test_a_process_that_lost_its_database_does_not_sign_beyond_its_keys(
     auth: Auth,
 ) -> None:
-    ring = KeyRing(auth.db, Vault(SECRET), RULES)
-    await ring.refresh()
+    signing_keys = SigningKeys(auth.db, SecretBox(SECRET), RULES)
+    await signing_keys.refresh()
     customer_id = clock.new_id()
-    signed = await ring.sign(customer_id, "customer", MINUTE, UUID(int=9), UUID(int=8))
+    signed = await signing_keys.sign(customer_id, "customer", MINUTE, UUID(int=9), UUID(int=8))
     assert (signed.customer_id, signed.role) == (customer_id, "customer")
-    ring._own = [key for key in ring._own if key.signs_until < key.signs_from]
+    signing_keys._own = [key for key in signing_keys._own if key.signs_until < key.signs_from]
     with pytest.raises(NoSigningKey):
-        await ring.sign(customer_id, "customer", MINUTE, UUID(int=9), UUID(int=8))
+        await signing_keys.sign(customer_id, "customer", MINUTE, UUID(int=9), UUID(int=8))
 
 
 async def test_tokens_of_one_email_carry_one_key_that_does_not_tell_it(auth: Auth) -> None:

@@ -400,21 +400,23 @@ async def _film(tx: Transaction, title: str) -> Any:
 
 
 async def test_a_film_has_a_type_and_a_language_even_if_nobody_said(db: Database) -> None:
-    assert await db.run(service.tell_movies, [Movie(title="Wings")]) == service.Told(added=1)
+    assert await db.run(service.upsert_movies, [Movie(title="Wings")]) == service.UpsertCounts(
+        added=1
+    )
     assert await db.read(_film, "Wings") == ("film", "en", None, None)
 
 
 async def test_telling_overrides_but_silence_does_not(db: Database) -> None:
     known = Movie(title="Wings", type="live", language="fr", running_minutes=144, certificate="G")
-    await db.run(service.tell_movies, [known])
+    await db.run(service.upsert_movies, [known])
     told = [Movie(title="Wings", certificate="PG")]
-    assert await db.run(service.tell_movies, told) == service.Told(changed=1)
-    assert await db.run(service.tell_movies, told) == service.Told(unchanged=1)
+    assert await db.run(service.upsert_movies, told) == service.UpsertCounts(changed=1)
+    assert await db.run(service.upsert_movies, told) == service.UpsertCounts(unchanged=1)
     assert await db.read(_film, "Wings") == ("live", "fr", 144, "PG")
 
 
 async def test_introducing_fills_gaps_and_overrides_nothing(db: Database) -> None:
-    await db.run(service.tell_movies, [Movie(title="Wings", certificate="G")])
+    await db.run(service.upsert_movies, [Movie(title="Wings", certificate="G")])
     shipped = [Movie(title="Wings", certificate="R", running_minutes=144), Movie(title="Sunrise")]
     assert await db.run(service.introduce_movies, shipped) == 1
     assert await db.run(service.introduce_movies, shipped) == 0

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from cinesync.auth.model import (
     CLOCK_SKEW,
+    AuthSession,
     Email,
     Fields,
     InvalidFields,
     KeyRules,
     KeyWindow,
-    Session,
     Step,
     fold_email,
     fold_name,
@@ -176,8 +176,8 @@ def test_a_wait_is_told_in_whole_seconds(wait_seconds: float, told: int) -> None
 # --- Sessions ---------------------------------------------------------------------------------
 
 
-def _session(generation: int, *, is_alive: bool = True, just_rotated: bool = False) -> Session:
-    return Session(
+def _session(generation: int, *, is_alive: bool = True, just_rotated: bool = False) -> AuthSession:
+    return AuthSession(
         session_id=UUID(int=1),
         customer_id=UUID(int=2),
         generation=generation,
@@ -199,7 +199,7 @@ def _session(generation: int, *, is_alive: bool = True, just_rotated: bool = Fal
         (_session(5, is_alive=False, just_rotated=True), 4, Step.REFUSE),
     ],
 )
-def test_a_refresh_token_is_good_once(session: Session, generation: int, answer: Step) -> None:
+def test_a_refresh_token_is_good_once(session: AuthSession, generation: int, answer: Step) -> None:
     assert step(session, generation) is answer
 
 

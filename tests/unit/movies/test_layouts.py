@@ -6,12 +6,14 @@ from itertools import pairwise
 import pytest
 
 from cinesync.contracts.movies import Layout, LayoutSeat
-from cinesync.movies.demo.floor_plans import PLANS, Plan
+from cinesync.movies.demo.floor_plans import FLOOR_PLANS, FloorPlan
 from cinesync.movies.layouts import PlanUnclear, drawn, layout
 from cinesync.movies.model import ZONES
 
 
-@pytest.fixture(params=[(name, mirrored) for name in PLANS for mirrored in (False, True)], ids=str)
+@pytest.fixture(
+    params=[(name, mirrored) for name in FLOOR_PLANS for mirrored in (False, True)], ids=str
+)
 def room(request: pytest.FixtureRequest) -> Layout:
     """Every room of the chain, both ways round."""
     name, mirrored = request.param
@@ -85,14 +87,16 @@ def test_the_studio_misses_its_right_back_corner_and_mirrored_its_left_one() -> 
 
 
 def test_rooms_differ_and_ids_follow_the_seats() -> None:
-    shapes = {name: frozenset((seat.x, seat.y) for seat in layout(name).seats) for name in PLANS}
-    assert len(set(shapes.values())) == len(PLANS) >= 10
+    shapes = {
+        name: frozenset((seat.x, seat.y) for seat in layout(name).seats) for name in FLOOR_PLANS
+    }
+    assert len(set(shapes.values())) == len(FLOOR_PLANS) >= 10
     assert layout("fan") == layout("fan")
     assert layout("fan").layout_id != layout("fan", mirrored=True).layout_id
 
 
 def test_the_alphabet_does_not_end_the_room() -> None:
-    room = drawn(Plan("\n".join(["ss"] * 28)))
+    room = drawn(FloorPlan("\n".join(["ss"] * 28)))
     assert room.seats[-1].seat == "AB2"
 
 
@@ -109,4 +113,4 @@ def test_the_alphabet_does_not_end_the_room() -> None:
 )
 def test_an_unclear_plan_is_refused(rows: str, why: str) -> None:
     with pytest.raises(PlanUnclear, match=why):
-        drawn(Plan(rows))
+        drawn(FloorPlan(rows))

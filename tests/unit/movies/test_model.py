@@ -7,15 +7,15 @@ import pytest
 
 from cinesync.movies.model import (
     NEXT,
-    Change,
     Daypart,
-    Interval,
     Movie,
     Show,
     ShowOver,
+    ShowStatus,
+    ShowTransition,
     ShowUnfit,
-    Status,
     Theater,
+    TimeRange,
     after,
     daypart,
     ends_at,
@@ -27,12 +27,12 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def test_a_cancelled_show_stays_cancelled() -> None:
-    assert after(Status.SCHEDULED, Change.EDIT) is Status.SCHEDULED
-    assert after(Status.SCHEDULED, Change.CANCEL) is Status.CANCELLED
-    for change in Change:
-        assert (Status.CANCELLED, change) not in NEXT
+    assert after(ShowStatus.SCHEDULED, ShowTransition.EDIT) is ShowStatus.SCHEDULED
+    assert after(ShowStatus.SCHEDULED, ShowTransition.CANCEL) is ShowStatus.CANCELLED
+    for change in ShowTransition:
+        assert (ShowStatus.CANCELLED, change) not in NEXT
         with pytest.raises(ShowOver, match="cancelled already"):
-            after(Status.CANCELLED, change)
+            after(ShowStatus.CANCELLED, change)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_subtitles_are_spoken_of() -> None:
 
 def test_intervals_touch_without_overlapping() -> None:
     hour = timedelta(hours=1)
-    one = Interval(NOON, NOON + hour)
-    assert not one.overlaps(Interval(NOON + hour, NOON + 2 * hour))
-    assert not one.overlaps(Interval(NOON - hour, NOON))
-    assert one.overlaps(Interval(NOON + hour / 2, NOON + 2 * hour))
-    assert Interval(NOON - hour, NOON + 2 * hour).overlaps(one)
+    one = TimeRange(NOON, NOON + hour)
+    assert not one.overlaps(TimeRange(NOON + hour, NOON + 2 * hour))
+    assert not one.overlaps(TimeRange(NOON - hour, NOON))
+    assert one.overlaps(TimeRange(NOON + hour / 2, NOON + 2 * hour))
+    assert TimeRange(NOON - hour, NOON + 2 * hour).overlaps(one)
 
 
 def test_trailers_come_before_the_film() -> None:

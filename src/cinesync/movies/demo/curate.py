@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from cinesync.movies.importing.cleaning import Cleaned, Record, clean
+from cinesync.movies.importing.cleaning import Cleaned, RawRecord, clean
 from cinesync.movies.importing.record_reader import records
 from cinesync.movies.model import Movie, merged
 from cinesync.movies.text import Misread
@@ -70,7 +70,7 @@ def main(source: str) -> None:
     cleaned = [
         clean(item, NEWEST_YEAR, Misread.MAC_ROMAN)
         for item in records(Path(source))
-        if isinstance(item, Record)
+        if isinstance(item, RawRecord)
     ]
     movies = curated((item.movie for item in cleaned if isinstance(item, Cleaned)), curation)
     lines = ",\n".join(msgspec.json.encode(movie).decode() for movie in movies)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FloorPlan:
     """A drawing and the geometry that letters cannot show.
 
     `curve` is how many pitches the row's ends are nearer to the screen than its middle, `pitch`
@@ -42,9 +42,9 @@ _IMAX_GRAND = "\n".join(
     )
 )
 
-PLANS: dict[str, Plan] = {
-    "imax_grand": Plan(_IMAX_GRAND, curve=2.6, depth=1.4),
-    "imax_compact": Plan(
+FLOOR_PLANS: dict[str, FloorPlan] = {
+    "imax_grand": FloorPlan(_IMAX_GRAND, curve=2.6, depth=1.4),
+    "imax_compact": FloorPlan(
         "\n".join(
             (
                 _times(2, "   ffff ffffffffffff ffff   "),
@@ -57,7 +57,7 @@ PLANS: dict[str, Plan] = {
         depth=1.4,
     ),
     # 60 recliners, two by two.
-    "vip_pairs": Plan(
+    "vip_pairs": FloorPlan(
         "\n".join(
             (
                 "WC vv'vv'vv CW",
@@ -71,7 +71,7 @@ PLANS: dict[str, Plan] = {
         place_zone="vip",
     ),
     # The projection booth takes the right back corner.
-    "studio_corner": Plan(
+    "studio_corner": FloorPlan(
         "\n".join(
             (
                 "ffffffff",
@@ -85,7 +85,7 @@ PLANS: dict[str, Plan] = {
             )
         )
     ),
-    "classic_aisle": Plan(
+    "classic_aisle": FloorPlan(
         "\n".join(
             (
                 _times(2, "ffffffff ffffffff"),
@@ -95,7 +95,7 @@ PLANS: dict[str, Plan] = {
             )
         )
     ),
-    "stadium": Plan(
+    "stadium": FloorPlan(
         "\n".join(
             (
                 _times(2, "ffff ffffffffff ffff"),
@@ -109,7 +109,7 @@ PLANS: dict[str, Plan] = {
         depth=1.3,
     ),
     # An old theater: stalls below, a horseshoe of a balcony above.
-    "balcony": Plan(
+    "balcony": FloorPlan(
         "\n".join(
             (
                 _times(2, "   ffffff ffffff   "),
@@ -126,7 +126,7 @@ PLANS: dict[str, Plan] = {
         curve=1.2,
     ),
     # Walls that open like a fan.
-    "fan": Plan(
+    "fan": FloorPlan(
         "\n".join(
             (
                 "        ffffff        ",
@@ -143,9 +143,9 @@ PLANS: dict[str, Plan] = {
         curve=1.5,
     ),
     # A former shop: long, narrow, one aisle along the wall.
-    "corridor": Plan("\n".join(("ffff", "WCss", _times(9, "ssss"), "pppp", "pppp"))),
+    "corridor": FloorPlan("\n".join(("ffff", "WCss", _times(9, "ssss"), "pppp", "pppp"))),
     # A wing of the building opens to the left behind the fifth row.
-    "ell": Plan(
+    "ell": FloorPlan(
         "\n".join(
             (
                 "        ffffffff",
@@ -158,7 +158,7 @@ PLANS: dict[str, Plan] = {
         )
     ),
     # Sofas for two and for three.
-    "sofas": Plan(
+    "sofas": FloorPlan(
         "\n".join(
             (
                 "lll ll lll",
@@ -171,7 +171,7 @@ PLANS: dict[str, Plan] = {
         depth=1.9,
         place_zone="sofa",
     ),
-    "diamond": Plan(
+    "diamond": FloorPlan(
         "\n".join(
             (
                 "    ffff    ",
@@ -187,7 +187,7 @@ PLANS: dict[str, Plan] = {
         depth=1.3,
     ),
     # Two pillars hold the house above.
-    "pillars": Plan(
+    "pillars": FloorPlan(
         "\n".join(
             (
                 _times(2, "ffffffffffffff"),
@@ -202,7 +202,7 @@ PLANS: dict[str, Plan] = {
         )
     ),
     # Steep rows, each shifted by half a seat against the one before.
-    "brick": Plan(
+    "brick": FloorPlan(
         "\n".join(
             (
                 "ffffffffff ff",
@@ -215,7 +215,7 @@ PLANS: dict[str, Plan] = {
         depth=1.1,
     ),
     # On the roof: loungers in the middle, benches around.
-    "rooftop": Plan(
+    "rooftop": FloorPlan(
         "\n".join(
             (
                 "   ll' ll' ll' ll   ",
@@ -229,7 +229,7 @@ PLANS: dict[str, Plan] = {
         depth=1.6,
     ),
     # Most rooms of a modern multiplex: side blocks of three.
-    "multiplex": Plan(
+    "multiplex": FloorPlan(
         "\n".join(
             (
                 "fff ffffffff fff",

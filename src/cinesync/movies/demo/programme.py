@@ -13,7 +13,7 @@ from hashlib import blake2b
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from cinesync.movies.model import CLEANING, Interval, ends_at
+from cinesync.movies.model import CLEANING, TimeRange, ends_at
 
 STEP = timedelta(minutes=5)
 OPENS_WEEKDAY = time(11, 30)
@@ -35,7 +35,7 @@ FAMILY = frozenset({"G", "PG"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Film:
+class ProgrammeFilm:
     """What planning needs to know of a movie."""
 
     movie_id: UUID
@@ -48,7 +48,7 @@ class Film:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Screen:
+class ProgrammeAuditorium:
     """An auditorium, as planning sees it."""
 
     auditorium_id: UUID
@@ -57,13 +57,13 @@ class Screen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class ProgrammeTheater:
     """A theater: its screens, the time on its clocks, the language of its audience."""
 
     name: str
     time_zone: str
     language: str
-    screens: Sequence[Screen]
+    screens: Sequence[ProgrammeAuditorium]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +78,9 @@ class Planned:
     language: str
     subtitles: str | None
 
-    def interval(self) -> Interval:
+    def interval(self) -> TimeRange:
         """When the room is taken."""
-        return Interval(self.starts_at, self.free_at)
+        return TimeRange(self.starts_at, self.free_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class _Day:
 
     date: date
     seed: int
-    site: Site
+    site: ProgrammeTheater
 
     def at(self, since_midnight: timedelta) -> datetime:
         local = datetime.combine(self.date, time(), ZoneInfo(self.site.time_zone))
@@ -104,11 +104,11 @@ class _Day:
 
 
 def day_programme(
-    site: Site,
-    films: Iterable[Film],
+    site: ProgrammeTheater,
+    films: Iterable[ProgrammeFilm],
     day: date,
     seed: int,
-    taken: Mapping[UUID, Sequence[Interval]] | None = None,
+    taken: Mapping[UUID, Sequence[TimeRange]] | None = None,
 ) -> list[Planned]:
     """All shows of a theater on a local date, by screen and time.
 
@@ -127,7 +127,9 @@ def day_programme(
     return shows
 
 
-def week_line_up(site: Site, films: Iterable[Film], day: date, seed: int) -> list[Film]:
+def week_line_up(
+    site: ProgrammeTheater, films: Iterable[ProgrammeFilm], day: date, seed: int
+) -> list[ProgrammeFilm]:
     """The films that a theater shows from Friday to Thursday, best known first.
 
     A draw without repeats in which a better known film has more lots.
@@ -136,7 +138,7 @@ def week_line_up(site: Site, films: Iterable[Film], day: date, seed: int) -> lis
     size = FILMS_PER_SCREEN * len(site.screens) + 2
     known = sorted(films, key=lambda film: (film.title, film.movie_id))
 
-    def lot(film: Film) -> float:
+    def lot(film: ProgrammeFilm) -> float:
         weight = math.log2(max(film.popularity, FAME_MIN))
         return -math.log(_chance(seed, site.name, week, film.title)) / weight
 
@@ -149,16 +151,20 @@ def week_line_up(site: Site, films: Iterable[Film], day: date, seed: int) -> lis
     return by_fame + events[: len(EVENT_WEEKDAYS)]
 
 
-def _is_family(film: Film) -> bool:
+def _is_family(film: ProgrammeFilm) -> bool:
     return film.type == "film" and film.certificate in FAMILY
 
 
-def _is_other(film: Film) -> bool:
+def _is_other(film: ProgrammeFilm) -> bool:
     return film.type == "film" and film.certificate not in FAMILY
 
 
 def _screen_day(
-    day: _Day, index: int, screen: Screen, line_up: Sequence[Film], elsewhere: Sequence[Planned]
+    day: _Day,
+    index: int,
+    screen: ProgrammeAuditorium,
+    line_up: Sequence[ProgrammeFilm],
+    elsewhere: Sequence[Planned],
 ) -> list[Planned]:
     prime = _planned(day, screen, _headliner(day, index, line_up), day.prime(index))
     films = [film for film in line_up if film.type == "film"]
@@ -169,7 +175,7 @@ def _screen_day(
     return [*before, prime, *after]
 
 
-def _headliner(day: _Day, index: int, line_up: Sequence[Film]) -> Film:
+def _headliner(day: _Day, index: int, line_up: Sequence[ProgrammeFilm]) -> ProgrammeFilm:
     """The biggest room has the best known film; the second one has the event on event days."""
     events = [film for film in line_up if film.type != "film"]
     if events and index == 1 and day.date.weekday() in EVENT_WEEKDAYS:
@@ -180,8 +186,8 @@ def _headliner(day: _Day, index: int, line_up: Sequence[Film]) -> Film:
 
 def _filled(
     day: _Day,
-    screen: Screen,
-    films: Sequence[Film],
+    screen: ProgrammeAuditorium,
+    films: Sequence[ProgrammeFilm],
     shown: Counter[UUID],
     opening: tuple[datetime, datetime],
 ) -> list[Planned]:
@@ -202,12 +208,16 @@ def _filled(
 
 
 def _ranked(
-    day: _Day, screen: Screen, films: Sequence[Film], shown: Counter[UUID], start: datetime
-) -> list[Film]:
+    day: _Day,
+    screen: ProgrammeAuditorium,
+    films: Sequence[ProgrammeFilm],
+    shown: Counter[UUID],
+    start: datetime,
+) -> list[ProgrammeFilm]:
     """What ran least today first, family films rather by day; among equals chance decides."""
     is_family_time = start < day.at(FAMILY_UNTIL)
 
-    def rank(film: Film) -> tuple[int, float]:
+    def rank(film: ProgrammeFilm) -> tuple[int, float]:
         is_wrong_hour = (film.certificate in FAMILY) != is_family_time
         chance = _chance(day.seed, day.date, screen.name, start, film.title)
         return shown[film.movie_id] + WRONG_HOUR_COSTS * is_wrong_hour, chance
@@ -215,7 +225,9 @@ def _ranked(
     return sorted(films, key=rank)
 
 
-def _planned(day: _Day, screen: Screen, film: Film, start: datetime) -> Planned:
+def _planned(
+    day: _Day, screen: ProgrammeAuditorium, film: ProgrammeFilm, start: datetime
+) -> Planned:
     ends = ends_at(start, film.running_minutes)
     local = start.astimezone(ZoneInfo(day.site.time_zone))
     language, subtitles = voiced(film, day.site.language, local)
@@ -230,7 +242,7 @@ def _planned(day: _Day, screen: Screen, film: Film, start: datetime) -> Planned:
     )
 
 
-def voiced(film: Film, audience: str, local: datetime) -> tuple[str, str | None]:
+def voiced(film: ProgrammeFilm, audience: str, local: datetime) -> tuple[str, str | None]:
     """The language heard and the subtitles: families hear their own, others the film's."""
     if film.language == audience or film.type != "film":
         return film.language, None

@@ -15,11 +15,17 @@ from cinesync.chassis.database import Database, Transaction
 from cinesync.contracts.movies import Layout
 from cinesync.movies import movie_store, service, store
 from cinesync.movies.demo import theater_store
-from cinesync.movies.demo.programme import Film, Planned, Screen, Site, day_programme
-from cinesync.movies.demo.theaters import THEATERS, TheaterPlan, price_card
+from cinesync.movies.demo.programme import (
+    Planned,
+    ProgrammeAuditorium,
+    ProgrammeFilm,
+    ProgrammeTheater,
+    day_programme,
+)
+from cinesync.movies.demo.theaters import THEATERS, DemoTheater, price_card
 from cinesync.movies.layouts import layout
-from cinesync.movies.model import Auditorium, Interval, Movie, Show, Theater
-from cinesync.movies.store import PriceCards, Room
+from cinesync.movies.model import Auditorium, Movie, Show, Theater, TimeRange
+from cinesync.movies.store import AuditoriumRow, PriceCards
 
 DAYS_AHEAD = 14
 SEED_NUMBER = 20_000
@@ -82,7 +88,7 @@ def _drawn(plan: str, mirrored: bool) -> Layout:  # noqa: FBT001 a key of the ca
     return layout(plan, mirrored=mirrored)
 
 
-def _auditoriums(theater: TheaterPlan, theater_id: UUID) -> list[Auditorium]:
+def _auditoriums(theater: DemoTheater, theater_id: UUID) -> list[Auditorium]:
     rooms = []
     for plan in theater.rooms:
         seats = _drawn(plan.plan, plan.mirrored)
@@ -131,29 +137,31 @@ def _days(first: date, last: date) -> list[date]:
     return [first + timedelta(days=day) for day in range((last - first).days + 1)]
 
 
-def _whole(theater: Theater, first: date, last: date) -> Interval:
+def _whole(theater: Theater, first: date, last: date) -> TimeRange:
     """From the first midnight to the end of the last night."""
     zone = ZoneInfo(theater.time_zone)
-    return Interval(
+    return TimeRange(
         datetime.combine(first, time(), zone),
         datetime.combine(last, time(), zone) + timedelta(hours=36),
     )
 
 
-def _site(rooms: Sequence[Room], language: str) -> Site:
+def _site(rooms: Sequence[AuditoriumRow], language: str) -> ProgrammeTheater:
     theater = rooms[0].theater
     screens = [
-        Screen(
+        ProgrammeAuditorium(
             auditorium_id=room.auditorium.auditorium_id,
             name=room.auditorium.name,
             seat_count=room.auditorium.seat_count,
         )
         for room in rooms
     ]
-    return Site(name=theater.name, time_zone=theater.time_zone, language=language, screens=screens)
+    return ProgrammeTheater(
+        name=theater.name, time_zone=theater.time_zone, language=language, screens=screens
+    )
 
 
-async def _films(tx: Transaction) -> dict[UUID, Film]:
+async def _films(tx: Transaction) -> dict[UUID, ProgrammeFilm]:
     keys = sorted({movie.key() for movie in shipped_movies()})
     found = await movie_store.films(tx, keys)
     return {film.movie_id: film for film in found if film.running_minutes <= RUNNING_MINUTES_MAX}
@@ -161,7 +169,7 @@ async def _films(tx: Transaction) -> dict[UUID, Film]:
 
 def _shows(
     planned: Sequence[Planned],
-    rooms: Mapping[UUID, Room],
+    rooms: Mapping[UUID, AuditoriumRow],
     layouts: Mapping[UUID, Layout],
     cards: PriceCards,
 ) -> list[Show]:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from cinesync.chassis.database import Transaction, text
-from cinesync.movies.demo.theaters import TheaterPlan
+from cinesync.movies.demo.theaters import DemoTheater
 from cinesync.movies.model import Auditorium, Daypart
 from cinesync.movies.text import normal
 
 
-async def add_theater(tx: Transaction, theater_id: UUID, plan: TheaterPlan) -> UUID:
+async def add_theater(tx: Transaction, theater_id: UUID, plan: DemoTheater) -> UUID:
     """The id of the theater of that name in that city, new or not."""
     statement = text(
         "INSERT INTO theaters (region, theater_id, name, city, city_key, country, address,"

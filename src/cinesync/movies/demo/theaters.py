@@ -9,7 +9,7 @@ PRICE_STEP_CENTS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class RoomPlan:
+class DemoAuditorium:
     """A room: its name, floor plan and what it can show."""
 
     name: str
@@ -19,7 +19,7 @@ class RoomPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TheaterPlan:
+class DemoTheater:
     """A site. `ticket_cents` is its price for a standard seat in the evening, in 2D."""
 
     region: str
@@ -31,11 +31,11 @@ class TheaterPlan:
     currency: str
     language: str
     ticket_cents: int
-    rooms: tuple[RoomPlan, ...]
+    rooms: tuple[DemoAuditorium, ...]
 
 
 THEATERS = (
-    TheaterPlan(
+    DemoTheater(
         region="us-east",
         name="Orpheum Lumen",
         city="New York",
@@ -46,13 +46,13 @@ THEATERS = (
         language="en",
         ticket_cents=1700,
         rooms=(
-            RoomPlan("Meridian IMAX", "imax_grand", "IMAX"),
-            RoomPlan("Hall 2", "stadium", "Atmos"),
-            RoomPlan("Hall 3", "multiplex", "3D"),
-            RoomPlan("The Lounge", "vip_pairs"),
+            DemoAuditorium("Meridian IMAX", "imax_grand", "IMAX"),
+            DemoAuditorium("Hall 2", "stadium", "Atmos"),
+            DemoAuditorium("Hall 3", "multiplex", "3D"),
+            DemoAuditorium("The Lounge", "vip_pairs"),
         ),
     ),
-    TheaterPlan(
+    DemoTheater(
         region="us-east",
         name="Foundry Picture House",
         city="New York",
@@ -63,12 +63,12 @@ THEATERS = (
         language="en",
         ticket_cents=1500,
         rooms=(
-            RoomPlan("Furnace", "pillars"),
-            RoomPlan("Kiln", "studio_corner"),
-            RoomPlan("Rooftop", "rooftop"),
+            DemoAuditorium("Furnace", "pillars"),
+            DemoAuditorium("Kiln", "studio_corner"),
+            DemoAuditorium("Rooftop", "rooftop"),
         ),
     ),
-    TheaterPlan(
+    DemoTheater(
         region="us-east",
         name="Harborlight Cinema",
         city="Boston",
@@ -79,12 +79,12 @@ THEATERS = (
         language="en",
         ticket_cents=1450,
         rooms=(
-            RoomPlan("Screen 1", "classic_aisle", "Atmos"),
-            RoomPlan("Screen 2", "fan"),
-            RoomPlan("Screen 3", "corridor"),
+            DemoAuditorium("Screen 1", "classic_aisle", "Atmos"),
+            DemoAuditorium("Screen 2", "fan"),
+            DemoAuditorium("Screen 3", "corridor"),
         ),
     ),
-    TheaterPlan(
+    DemoTheater(
         region="eu-west",
         name="Regent Arcadia",
         city="London",
@@ -95,13 +95,13 @@ THEATERS = (
         language="en",
         ticket_cents=1400,
         rooms=(
-            RoomPlan("Arcadia IMAX", "imax_compact", "IMAX"),
-            RoomPlan("The Grand", "balcony", "Atmos"),
-            RoomPlan("The Studio", "studio_corner", mirrored=True),
-            RoomPlan("The Snug", "sofas"),
+            DemoAuditorium("Arcadia IMAX", "imax_compact", "IMAX"),
+            DemoAuditorium("The Grand", "balcony", "Atmos"),
+            DemoAuditorium("The Studio", "studio_corner", mirrored=True),
+            DemoAuditorium("The Snug", "sofas"),
         ),
     ),
-    TheaterPlan(
+    DemoTheater(
         region="eu-west",
         name="Tannery Lane Pictures",
         city="London",
@@ -112,12 +112,12 @@ THEATERS = (
         language="en",
         ticket_cents=1200,
         rooms=(
-            RoomPlan("Screen 1", "brick"),
-            RoomPlan("Screen 2", "diamond"),
-            RoomPlan("Screen 3", "corridor", mirrored=True),
+            DemoAuditorium("Screen 1", "brick"),
+            DemoAuditorium("Screen 2", "diamond"),
+            DemoAuditorium("Screen 3", "corridor", mirrored=True),
         ),
     ),
-    TheaterPlan(
+    DemoTheater(
         region="eu-west",
         name="Le Grand Mistral",
         city="Paris",
@@ -128,13 +128,13 @@ THEATERS = (
         language="fr",
         ticket_cents=1250,
         rooms=(
-            RoomPlan("Salle Mistral", "balcony", "Atmos", mirrored=True),
-            RoomPlan("Salle Aurore", "multiplex", "3D"),
-            RoomPlan("Salle Équerre", "ell"),
-            RoomPlan("Le Salon", "sofas", mirrored=True),
+            DemoAuditorium("Salle Mistral", "balcony", "Atmos", mirrored=True),
+            DemoAuditorium("Salle Aurore", "multiplex", "3D"),
+            DemoAuditorium("Salle Équerre", "ell"),
+            DemoAuditorium("Le Salon", "sofas", mirrored=True),
         ),
     ),
-    TheaterPlan(
+    DemoTheater(
         region="me",
         name="Cinema Yasmine",
         city="Beirut",
@@ -145,12 +145,12 @@ THEATERS = (
         language="ar",
         ticket_cents=800,
         rooms=(
-            RoomPlan("Hall A", "fan", mirrored=True),
-            RoomPlan("Hall B", "ell", mirrored=True),
-            RoomPlan("Terrace", "rooftop", mirrored=True),
+            DemoAuditorium("Hall A", "fan", mirrored=True),
+            DemoAuditorium("Hall B", "ell", mirrored=True),
+            DemoAuditorium("Terrace", "rooftop", mirrored=True),
         ),
     ),
-    TheaterPlan(
+    DemoTheater(
         region="me",
         name="Mirage Gate",
         city="Dubai",
@@ -161,13 +161,13 @@ THEATERS = (
         language="ar",
         ticket_cents=4500,
         rooms=(
-            RoomPlan("Mirage IMAX", "imax_grand", "IMAX", mirrored=True),
-            RoomPlan("Hall 2", "classic_aisle", "Atmos", mirrored=True),
-            RoomPlan("Hall 3", "pillars", "3D"),
-            RoomPlan("Majlis", "vip_pairs", mirrored=True),
+            DemoAuditorium("Mirage IMAX", "imax_grand", "IMAX", mirrored=True),
+            DemoAuditorium("Hall 2", "classic_aisle", "Atmos", mirrored=True),
+            DemoAuditorium("Hall 3", "pillars", "3D"),
+            DemoAuditorium("Majlis", "vip_pairs", mirrored=True),
         ),
     ),
-    TheaterPlan(
+    DemoTheater(
         region="me",
         name="Creekside Screens",
         city="Dubai",
@@ -178,8 +178,8 @@ THEATERS = (
         language="ar",
         ticket_cents=3800,
         rooms=(
-            RoomPlan("Hall 1", "brick", mirrored=True),
-            RoomPlan("Hall 2", "diamond"),
+            DemoAuditorium("Hall 1", "brick", mirrored=True),
+            DemoAuditorium("Hall 2", "diamond"),
         ),
     ),
 )

@@ -37,7 +37,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RawRecord:
     """What a file holds at a line, as it is."""
 
     line: int
@@ -45,7 +45,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FieldFault:
     """What is wrong in one field, and what would be right."""
 
     field: str
@@ -61,7 +61,7 @@ class Rejection:
     """A record that cannot be a film, with every reason."""
 
     line: int
-    faults: tuple[Fault, ...]
+    faults: tuple[FieldFault, ...]
 
     def __str__(self) -> str:
         return f"line {self.line}: " + " | ".join(map(str, self.faults))
@@ -95,7 +95,7 @@ class _Reader:
         self._fields = fields
         self.newest_year = newest_year
         self.misread = misread
-        self.faults: list[Fault] = []
+        self.faults: list[FieldFault] = []
         self.repairs: list[str] = []
 
     def read(self, field: str, rule: Callable[[object], T]) -> T | None:
@@ -105,19 +105,21 @@ class _Reader:
         try:
             result = rule(value)
         except _Unusable as unusable:
-            self.faults.append(Fault(field, unusable.wrong, unusable.right))
+            self.faults.append(FieldFault(field, unusable.wrong, unusable.right))
             return None
         if isinstance(result, str) and result != value:
             self.repairs.append(f"{field}: {shown(value)} read as {shown(result)}")
         return result
 
 
-def clean(record: Record, newest_year: int, misread: Misread | None = None) -> Cleaned | Rejection:
+def clean(
+    record: RawRecord, newest_year: int, misread: Misread | None = None
+) -> Cleaned | Rejection:
     """The film in a record. Years after `newest_year` were written with two digits once."""
     reader = _Reader(record.fields, newest_year, misread)
     title = reader.read(TITLE, partial(_title, misread=misread))
     if title is None and not reader.faults:
-        reader.faults.append(Fault(TITLE, "there is none", "give the film's title"))
+        reader.faults.append(FieldFault(TITLE, "there is none", "give the film's title"))
     released = _release_date(reader)
     movie = _movie(reader, _without_year(title or "", released), released)
     if reader.faults:
@@ -138,13 +140,13 @@ def duplicate(cleaned: Cleaned, first_line: int) -> Rejection:
     """The rejection of a film that the same file gave before."""
     year = cleaned.movie.release_date.year if cleaned.movie.release_date else "an unknown year"
     wrong = f"{shown(cleaned.movie.title)} of {year} is on line {first_line} already"
-    return Rejection(cleaned.line, (Fault(TITLE, wrong, "keep one of the two"),))
+    return Rejection(cleaned.line, (FieldFault(TITLE, wrong, "keep one of the two"),))
 
 
 def not_a_record(line: int, value: object) -> Rejection:
     """The rejection of what is not even an object with named fields."""
     wrong = f"{shown(value)} is not an object"
-    return Rejection(line, (Fault("record", wrong, 'write one as {"Title": …}'),))
+    return Rejection(line, (FieldFault("record", wrong, 'write one as {"Title": …}'),))
 
 
 def shown(value: object) -> str:

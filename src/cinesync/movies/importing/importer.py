@@ -13,7 +13,7 @@ from cinesync.movies.importing.cleaning import (
     RELEASE_DATE,
     TITLE,
     Cleaned,
-    Record,
+    RawRecord,
     Rejection,
     clean,
     duplicate,
@@ -87,7 +87,7 @@ async def import_movies(
     batch: list[Movie] = []
     for item in records(path, encoding):
         report.read_count += 1
-        result = clean(item, newest, misread) if isinstance(item, Record) else item
+        result = clean(item, newest, misread) if isinstance(item, RawRecord) else item
         movie = _accept(result, first_lines, report)
         if movie is not None:
             batch.append(movie)
@@ -101,7 +101,7 @@ def _newest_year(path: Path, encoding: str, report: ImportReport) -> int:
     films_by_year: Counter[int] = Counter()
     for item in records(path, encoding):
         report.record_count += 1
-        if isinstance(item, Record):
+        if isinstance(item, RawRecord):
             year = stated_year(str(item.fields.get(RELEASE_DATE)))
             films_by_year.update([year] if year else [])
     return newest_year(films_by_year, clock.now().year)
@@ -124,7 +124,7 @@ def _accept(
 
 
 async def _tell(db: Database, batch: list[Movie], report: ImportReport) -> None:
-    told = await db.run(service.tell_movies, batch)
+    told = await db.run(service.upsert_movies, batch)
     report.added_count += told.added
     report.changed_count += told.changed
     report.unchanged_count += told.unchanged

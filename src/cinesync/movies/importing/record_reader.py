@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cinesync.movies.importing.cleaning import TITLE, Fault, Record, Rejection, not_a_record
+from cinesync.movies.importing.cleaning import TITLE, FieldFault, RawRecord, Rejection, not_a_record
 
 CHUNK_BYTES = 64 * 1024
 RECORD_CHARACTERS_MAX = 64 * 1024
@@ -32,7 +32,7 @@ class BrokenFile(Exception):
         super().__init__(f"{path.name}:{line}: {sentence}")
 
 
-def records(path: Path, encoding: str = UTF_8) -> Iterator[Record | Rejection]:
+def records(path: Path, encoding: str = UTF_8) -> Iterator[RawRecord | Rejection]:
     """Everything in the file, in its order, with lines. Raises BrokenFile.
 
     A byte order mark of UTF-16 or UTF-8 counts for more than `encoding`.
@@ -143,7 +143,7 @@ class _JsonText:
         self._buffer = self._buffer[count:]
 
 
-def _json_records(path: Path, encoding: str) -> Iterator[Record | Rejection]:
+def _json_records(path: Path, encoding: str) -> Iterator[RawRecord | Rejection]:
     text = _JsonText(path, encoding)
     is_array = text.skip(_SEPARATORS[:4]) == "["
     if is_array:
@@ -153,7 +153,7 @@ def _json_records(path: Path, encoding: str) -> Iterator[Record | Rejection]:
         if first == "[":
             raise text.broken("A list inside the list; records are objects: {…}.")
         value = text.value()
-        yield Record(line, value) if isinstance(value, dict) else not_a_record(line, value)
+        yield RawRecord(line, value) if isinstance(value, dict) else not_a_record(line, value)
     if is_array and first != "]":
         raise text.broken("The list has no closing bracket ]; the file was cut off.")
     if first == "]" and (not is_array or _after_end(text)):
@@ -169,7 +169,7 @@ def _sentence(error: json.JSONDecodeError) -> str:
     return f"This is not JSON: {error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})."
 
 
-def _csv_records(path: Path, encoding: str) -> Iterator[Record | Rejection]:
+def _csv_records(path: Path, encoding: str) -> Iterator[RawRecord | Rejection]:
     lines = _csv_lines(path, encoding)
     header, lines_before = next(lines, ""), 1
     if stated := _DELIMITER_LINE.fullmatch(header):
@@ -203,8 +203,10 @@ def _csv_lines(path: Path, encoding: str) -> Iterator[str]:
         yield waiting.getvalue()
 
 
-def _csv_record(line: int, names: list[str], cells: list[str]) -> Record | Rejection:
+def _csv_record(line: int, names: list[str], cells: list[str]) -> RawRecord | Rejection:
     if len(cells) != len(names):
         wrong = f"{len(cells)} cells for {len(names)} columns"
-        return Rejection(line, (Fault("record", wrong, "quote cells that contain the delimiter"),))
-    return Record(line, dict(zip(names, cells, strict=True)))
+        return Rejection(
+            line, (FieldFault("record", wrong, "quote cells that contain the delimiter"),)
+        )
+    return RawRecord(line, dict(zip(names, cells, strict=True)))

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from cinesync.chassis.database import Database, Transaction
 from cinesync.movies.importing import importer
-from cinesync.movies.importing.cleaning import Cleaned, Record, clean
+from cinesync.movies.importing.cleaning import Cleaned, RawRecord, clean
 from cinesync.movies.importing.importer import ImportReport, import_movies
 from cinesync.movies.importing.record_reader import BrokenFile, records
 from cinesync.movies.model import Movie
@@ -63,7 +63,7 @@ def test_the_real_list_says_the_same_as_csv(real_list: Path, tmp_path: Path) -> 
         writer.writerows(raw)
 
     def movies(source: Path) -> list[Movie | None]:
-        cleaned = [clean(item, 2011) for item in records(source) if isinstance(item, Record)]
+        cleaned = [clean(item, 2011) for item in records(source) if isinstance(item, RawRecord)]
         return [item.movie if isinstance(item, Cleaned) else None for item in cleaned]
 
     assert movies(path) == movies(real_list)

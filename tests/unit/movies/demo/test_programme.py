@@ -10,22 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cinesync.movies.demo.programme import (
-    Film,
     Planned,
-    Screen,
-    Site,
+    ProgrammeAuditorium,
+    ProgrammeFilm,
+    ProgrammeTheater,
     day_programme,
     voiced,
     week_line_up,
 )
-from cinesync.movies.model import CLEANING, TRAILERS, Interval
+from cinesync.movies.model import CLEANING, TRAILERS, TimeRange
 from tests.integration.movies.conftest import relaxed
 
 ZONES = ("America/New_York", "Europe/London", "Europe/Paris", "Asia/Beirut", "Asia/Dubai")
 
 
-def film(number: int, minutes: int = 110, certificate: str | None = "R", **fields: str) -> Film:
-    return Film(
+def film(
+    number: int, minutes: int = 110, certificate: str | None = "R", **fields: str
+) -> ProgrammeFilm:
+    return ProgrammeFilm(
         movie_id=UUID(int=number),
         title=f"Film {number}",
         running_minutes=minutes,
@@ -36,12 +38,12 @@ def film(number: int, minutes: int = 110, certificate: str | None = "R", **field
     )
 
 
-def site(screens: int = 3, zone: str = "Europe/Paris", language: str = "fr") -> Site:
+def site(screens: int = 3, zone: str = "Europe/Paris", language: str = "fr") -> ProgrammeTheater:
     rooms = [
-        Screen(auditorium_id=UUID(int=n), name=f"Room {n}", seat_count=100 * n)
+        ProgrammeAuditorium(auditorium_id=UUID(int=n), name=f"Room {n}", seat_count=100 * n)
         for n in range(1, screens + 1)
     ]
-    return Site(name="Palace", time_zone=zone, language=language, screens=rooms)
+    return ProgrammeTheater(name="Palace", time_zone=zone, language=language, screens=rooms)
 
 
 FILMS = [
@@ -71,7 +73,7 @@ films = st.lists(
     st.integers(0, 99),
 )
 def test_shows_never_overlap_and_every_show_fits(
-    films: list[Film], site: Site, day: date, seed: int
+    films: list[ProgrammeFilm], site: ProgrammeTheater, day: date, seed: int
 ) -> None:
     by_id = {film.movie_id: film for film in films}
     shows = day_programme(site, films, day, seed)
@@ -91,7 +93,9 @@ def test_shows_never_overlap_and_every_show_fits(
     st.builds(site, st.integers(1, 4), st.sampled_from(ZONES)),
     st.dates(date(2026, 1, 1), date(2030, 12, 31)),
 )
-def test_one_day_ends_before_the_next_begins_even_when_clocks_jump(site: Site, day: date) -> None:
+def test_one_day_ends_before_the_next_begins_even_when_clocks_jump(
+    site: ProgrammeTheater, day: date
+) -> None:
     today = day_programme(site, FILMS, day, 1)
     tomorrow = day_programme(site, FILMS, day + timedelta(days=1), 1)
     for screen in site.screens:
@@ -163,7 +167,7 @@ def test_what_a_manager_planned_stays() -> None:
     free = day_programme(site(), FILMS, day, 1)
     room = UUID(int=3)
     prime = next(s for s in free if s.auditorium_id == room and _local(s).hour == 19)
-    taken = Interval(prime.starts_at + timedelta(minutes=10), prime.starts_at + timedelta(hours=1))
+    taken = TimeRange(prime.starts_at + timedelta(minutes=10), prime.starts_at + timedelta(hours=1))
     kept = day_programme(site(), FILMS, day, 1, {room: [taken]})
     of_room = [show for show in free if show.auditorium_id == room and show != prime]
     assert [show for show in kept if show.auditorium_id == room] == of_room

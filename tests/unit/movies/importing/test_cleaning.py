@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cinesync.movies.importing.cleaning import (
     Cleaned,
-    Record,
+    RawRecord,
     Rejection,
     clean,
     duplicate,
@@ -37,19 +37,19 @@ FULL = {
 
 
 def movie(**fields: Any) -> Movie:
-    result = clean(Record(2, FULL | fields), 2011)
+    result = clean(RawRecord(2, FULL | fields), 2011)
     assert isinstance(result, Cleaned), result
     return result.movie
 
 
 def rejection(fields: Mapping[str, object]) -> str:
-    result = clean(Record(7, {**FULL, **fields}), 2011)
+    result = clean(RawRecord(7, {**FULL, **fields}), 2011)
     assert isinstance(result, Rejection)
     return str(result)
 
 
 def test_a_good_record_becomes_a_film_without_repairs() -> None:
-    result = clean(Record(2, FULL), 2011)
+    result = clean(RawRecord(2, FULL), 2011)
     assert result == Cleaned(
         2,
         Movie(
@@ -70,7 +70,7 @@ def test_a_good_record_becomes_a_film_without_repairs() -> None:
 
 
 def test_a_title_alone_is_enough() -> None:
-    result = clean(Record(2, {"Title": "Wings", "Director": None, "IMDB Votes": "N/A"}), 2011)
+    result = clean(RawRecord(2, {"Title": "Wings", "Director": None, "IMDB Votes": "N/A"}), 2011)
     assert isinstance(result, Cleaned)
     assert result.movie == Movie(title="Wings")
 
@@ -170,7 +170,9 @@ def test_a_rejection_names_field_fault_and_remedy(
 
 
 def test_what_was_mended_is_told() -> None:
-    result = clean(Record(2, FULL | {"Title": "Barbarians, The", "Release Date": "1-Jun-39"}), 2011)
+    result = clean(
+        RawRecord(2, FULL | {"Title": "Barbarians, The", "Release Date": "1-Jun-39"}), 2011
+    )
     assert isinstance(result, Cleaned)
     assert result.repairs == (
         "Title: 'Barbarians, The' read as 'The Barbarians'",
@@ -179,7 +181,7 @@ def test_what_was_mended_is_told() -> None:
 
 
 def test_duplicates_and_strangers_are_rejected_with_their_line() -> None:
-    first = clean(Record(9, FULL), 2011)
+    first = clean(RawRecord(9, FULL), 2011)
     assert isinstance(first, Cleaned)
     assert str(duplicate(first, 2)) == (
         "line 9: Title: 'The Land Girls' of 1998 is on line 2 already; keep one of the two"
@@ -198,7 +200,7 @@ _values = st.one_of(
 @relaxed
 @given(st.dictionaries(st.sampled_from([*FULL, "Type", "Language"]), _values))
 def test_whatever_is_in_a_record_it_is_cleaned_or_rejected(fields: dict[str, object]) -> None:
-    result = clean(Record(1, fields), 2011)
+    result = clean(RawRecord(1, fields), 2011)
     if isinstance(result, Rejection):
         assert result.faults
         assert all(fault.wrong and fault.right for fault in result.faults)
@@ -214,12 +216,12 @@ def test_whatever_is_in_a_record_it_is_cleaned_or_rejected(fields: dict[str, obj
 @relaxed
 @given(st.dictionaries(st.sampled_from([*FULL]), _values))
 def test_cleaning_what_is_clean_changes_nothing(fields: dict[str, object]) -> None:
-    once = clean(Record(1, FULL | fields), 2011)
+    once = clean(RawRecord(1, FULL | fields), 2011)
     if isinstance(once, Rejection):
         return
     film = once.movie
     again = clean(
-        Record(1, {"Title": film.title, "Director": film.director, "Source": film.source}), 2011
+        RawRecord(1, {"Title": film.title, "Director": film.director, "Source": film.source}), 2011
     )
     assert isinstance(again, Cleaned)
     assert (again.movie.director, again.movie.source) == (film.director, film.source)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cinesync.movies.importing import record_reader
-from cinesync.movies.importing.cleaning import Record, Rejection
+from cinesync.movies.importing.cleaning import RawRecord, Rejection
 from cinesync.movies.importing.record_reader import BrokenFile, records
 
 
@@ -17,7 +17,7 @@ def write(tmp_path: Path, name: str, content: str | bytes) -> Path:
 
 def titles(path: Path) -> list[tuple[int, object]]:
     return [
-        (item.line, item.fields.get("Title") if isinstance(item, Record) else str(item))
+        (item.line, item.fields.get("Title") if isinstance(item, RawRecord) else str(item))
         for item in records(path)
     ]
 
@@ -44,7 +44,7 @@ def test_an_empty_list_has_no_films(tmp_path: Path) -> None:
 def test_what_is_no_object_is_rejected_alone(tmp_path: Path) -> None:
     found = list(records(write(tmp_path, "a.json", '[\n3,\n{"Title": "A"}]')))
     assert isinstance(found[0], Rejection)
-    assert isinstance(found[1], Record)
+    assert isinstance(found[1], RawRecord)
 
 
 def test_one_very_long_line_is_read(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_spreadsheets_line_for_the_delimiter_is_understood(tmp_path: Path) -> 
 def test_a_file_is_read_in_the_encoding_it_has(tmp_path: Path, encoding: str) -> None:
     path = write(tmp_path, "a.csv", "Title\nAmélie\n".encode(encoding))
     (item,) = records(path, encoding)
-    assert isinstance(item, Record)
+    assert isinstance(item, RawRecord)
     assert item.fields["Title"] == "Amélie"
 
 

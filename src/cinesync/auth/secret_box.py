@@ -20,7 +20,7 @@ GENERATION_BYTES = 8
 TOKEN_LENGTH = 75  # base64url of the three parts, unpadded
 
 
-class SealBroken(Exception):
+class NotDecryptable(Exception):
     """This was sealed under another SECRET_KEY, for another purpose, or was changed."""
 
 
@@ -40,7 +40,7 @@ class Device:
     since_seconds: int
 
 
-class Vault:
+class SecretBox:
     """Keys derived from one secret (RFC 5869), one for each purpose."""
 
     def __init__(self, secret_key: str) -> None:
@@ -61,7 +61,7 @@ class Vault:
         try:
             return self._seal.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], label.encode())
         except (InvalidTag, ValueError) as error:
-            raise SealBroken(label) from error
+            raise NotDecryptable(label) from error
 
     def refresh_text(self, token: RefreshToken) -> str:
         """The token as a cookie. Always the same for the same token; the database holds no copy."""
