@@ -1,9 +1,9 @@
 """What one process keeps of what it read: nothing that could go stale."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from uuid import UUID
 
+from cachetools import LRUCache
 from msgspec.structs import replace
 
 from cinesync.booking import show_store
@@ -21,8 +21,8 @@ class Kept:
     """Layouts arranged for choosing, which never change, and shows by their revisions."""
 
     def __init__(self) -> None:
-        self._halls: OrderedDict[UUID, Hall] = OrderedDict()
-        self._shows: OrderedDict[UUID, Show] = OrderedDict()
+        self._halls: LRUCache[UUID, Hall] = LRUCache(HALLS_MAX)
+        self._shows: LRUCache[UUID, Show] = LRUCache(SHOWS_MAX)
 
     async def hall(self, tx: Transaction, layout_id: UUID) -> Hall:
         """The hall of a show's layout."""
@@ -30,8 +30,6 @@ class Kept:
         if hall is None:
             hall = seating.arrange(await show_store.find_seats(tx, layout_id))
             self._halls[layout_id] = hall
-            if len(self._halls) > HALLS_MAX:
-                self._halls.popitem(last=False)
         return hall
 
     async def shows(self, tx: Transaction, sales: Sequence[Sale]) -> dict[UUID, Show]:
@@ -40,9 +38,7 @@ class Kept:
         if len(found) < len(sales):
             unknown = [sale.show_id for sale in sales if sale.show_id not in found]
             found |= await show_store.find_shows(tx, unknown)
-            self._shows |= {show_id: found[show_id] for show_id in unknown}
-            while len(self._shows) > SHOWS_MAX:
-                self._shows.popitem(last=False)
+            self._shows.update((show_id, found[show_id]) for show_id in unknown)
         return found
 
     def _show(self, sale: Sale) -> Show | None:

@@ -6,11 +6,11 @@ could use it encrypted just as well.
 """
 
 import threading
-from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from cachetools import TTLCache
 from flask import Flask, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 
@@ -42,7 +42,6 @@ class SessionCookies(SecureCookieSessionInterface):
 class Refresh:
     """One use of a refresh token. Requests with the same token share its result."""
 
-    started_seconds: float
     result: Future[tuple[Tokens, str | None]] = field(default_factory=Future)
 
 
@@ -55,13 +54,14 @@ class Refreshes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._refreshes: OrderedDict[str, Refresh] = OrderedDict()
+        self._refreshes: TTLCache[str, Refresh] = TTLCache(
+            REFRESHES_MAX, REFRESH_SHARED_SECONDS, timer=clock.monotonic_seconds
+        )
 
     def refresh(self, client: ApiClient, refresh_token: str) -> tuple[Tokens, str | None]:
         """New tokens. Every request that shares this refresh gets its error, too."""
-        new = Refresh(clock.monotonic_seconds())
+        new = Refresh()
         with self._lock:
-            self._drop_old(new.started_seconds)
             shared = self._refreshes.setdefault(refresh_token, new)
         if shared is new:
             self._run(client, refresh_token, new)
@@ -74,14 +74,6 @@ class Refreshes:
             with self._lock:
                 self._refreshes.pop(refresh_token, None)
             refresh.result.set_exception(error)
-
-    def _drop_old(self, now_seconds: float) -> None:
-        while self._refreshes:
-            oldest = next(iter(self._refreshes.values()))
-            is_old = now_seconds - oldest.started_seconds > REFRESH_SHARED_SECONDS
-            if not is_old and len(self._refreshes) < REFRESHES_MAX:
-                return
-            self._refreshes.popitem(last=False)
 
 
 def api() -> ApiClient:

@@ -5,8 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 import pytest
+from cachetools import LRUCache
 
-from cinesync.booking import event_handlers, show_cache, show_store, store
+from cinesync.booking import event_handlers, show_store, store
 from cinesync.booking.model import Show, ShowIsOff
 from cinesync.chassis.database import Transaction
 from tests.support.booking import BoxOffice, called_off, changed, scheduled, wish
@@ -66,7 +67,7 @@ async def test_a_kept_show_is_of_the_moment_it_is_sold(office: BoxOffice) -> Non
 async def test_no_more_shows_are_kept_than_room_is_for(
     office: BoxOffice, reads: list[set[UUID]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(show_cache, "SHOWS_MAX", 1)
+    monkeypatch.setattr(office.kept, "_shows", LRUCache(1))
     first, second = await office.schedule(scheduled()), await office.schedule(scheduled())
     for show in (first, second, second, first):
         await office.hold(show, best=1)

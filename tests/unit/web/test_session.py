@@ -70,9 +70,9 @@ def test_a_failed_exchange_may_be_tried_again() -> None:
 
 
 def test_an_exchange_is_shared_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "REFRESH_SHARED_SECONDS", 0)
     api, refreshes = FakeApi(), Refreshes()
     refreshes.refresh(api, "r1")
-    monkeypatch.setattr(session, "REFRESH_SHARED_SECONDS", -1)
     refreshes.refresh(api, "r1")
     assert api.exchanged == ["r1", "r1"]
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
+from cachetools import LRUCache
 
 from cinesync.booking.model import (
     BookingError,
@@ -87,7 +88,7 @@ class Live:
         self._feeds: OrderedDict[UUID, Feed] = OrderedDict()
         self._loading: dict[UUID, asyncio.Task[Feed]] = {}
         self._early: dict[UUID, list[News]] = {}
-        self._over: OrderedDict[UUID, None] = OrderedDict()
+        self._over: LRUCache[UUID, None] = LRUCache(OVER_MAX)
         self._number = clock.new_id().int % (1 << PROCESS_BITS)
         self._milliseconds = 0
         self.listener_count = 0
@@ -334,8 +335,6 @@ class Live:
     def _end(self, booking_id: UUID) -> None:
         """From now on, news that this hold began is old."""
         self._over[booking_id] = None
-        if len(self._over) > OVER_MAX:
-            self._over.popitem(last=False)
 
     def _next_version(self) -> int:
         now = int(clock.now().timestamp() * 1000)

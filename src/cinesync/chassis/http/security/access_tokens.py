@@ -3,13 +3,13 @@
 import asyncio
 import json
 import math
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
+from cachetools import LRUCache
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
@@ -100,7 +100,7 @@ class Verifier:
         self._tried_at = -math.inf
         self._fetched_at = -math.inf
         self._fetching = asyncio.Lock()
-        self._cache: OrderedDict[str, Caller] = OrderedDict()
+        self._cache: LRUCache[str, Caller] = LRUCache(CACHE_MAX)
 
     async def verify(self, token: str) -> Caller:
         """Raises Unauthorized for a bad token, JwksUnavailable when keys cannot be had."""
@@ -120,10 +120,8 @@ class Verifier:
         return caller
 
     def remember(self, caller: Caller) -> None:
-        """Their token is good: it was verified, or made in this very process."""
+        """Cache a token that was verified, or issued in this process."""
         self._cache[caller.token] = caller
-        if len(self._cache) > CACHE_MAX:
-            self._cache.popitem(last=False)
 
     async def _hear_revocations(self) -> None:
         try:
