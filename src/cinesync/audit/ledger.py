@@ -29,7 +29,7 @@ from cinesync.chassis import clock
 from cinesync.chassis.database import Transaction, text
 from cinesync.chassis.messaging.event import by_name, decode
 from cinesync.contracts import CONSUMERS
-from cinesync.ledger.store import submissions
+from cinesync.ledger.store import submissions_of
 from cinesync.proofs import entries
 from cinesync.proofs.entries import LedgerEntry
 from cinesync.proofs.strict_json import InvalidDocument
@@ -221,7 +221,7 @@ async def _at_the_submitter(books: AuditSources) -> AsyncIterator[list[LedgerEnt
     while batches := await ledger.read(_waiting_batches, after, BATCH_PAGE):
         after = batches[-1][0]
         event_ids = [event_id for _, ids in batches for event_id in ids]
-        yield [entries.decode(one.entry) for one in await ledger.read(submissions, event_ids)]
+        yield [entries.decode(one.entry) for one in await ledger.read(submissions_of, event_ids)]
 
 
 async def _waiting_batches(

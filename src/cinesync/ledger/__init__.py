@@ -1,5 +1,5 @@
-"""The ledger room: every payment and booking as an entry of a chain that anyone can verify.
+"""The ledger service: it brings every payment and booking into a chain that anyone can verify.
 
-Owns submissions, in batches, and receipts; validators own their SQLite files. Emits
-ledger.committed; consumes payment.* and booking.*. Nobody's checkout waits for it.
+Owns submissions, in batches, and what receipts are made of; the validators own the chain. Emits
+ledger.committed; consumes payment.* and booking.*. No checkout waits for it.
 """

@@ -1,4 +1,4 @@
-"""The bus door: what goes into the chain, and whom it must forget."""
+"""Event handlers: events to record in the chain, and customers to forget."""
 
 from typing import Final
 

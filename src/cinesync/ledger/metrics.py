@@ -1,11 +1,12 @@
-"""The ledger as its service sees it, for `/metrics`: how high it is, and who keeps it."""
+"""Metrics of the ledger: the validators' heights, and how long entries wait."""
 
 from collections.abc import Sequence
 
 from prometheus_client import Gauge
 
-from cinesync.chassis.database import Database, Transaction, text
+from cinesync.chassis.database import Database
 from cinesync.chassis.database.gauges import Labelled, Measure
+from cinesync.ledger import store
 from cinesync.validator.network.client import LedgerClient
 
 VALIDATORS = Gauge("cinesync_validators", "Validators of the newest epoch.")
@@ -23,7 +24,7 @@ OLDEST = Gauge(
 
 
 def measures(db: Database, client: LedgerClient) -> Sequence[Measure]:
-    """One question to each validator, and one statement."""
+    """Costs one query to each validator, and one statement."""
     ups, heights = Labelled(UP), Labelled(HEIGHT)
     pending, views = Labelled(PENDING), Labelled(VIEW)
 
@@ -40,15 +41,6 @@ def measures(db: Database, client: LedgerClient) -> Sequence[Measure]:
         LEDGER_HEIGHT.set(max((one.height for one in statuses.values()), default=0))
 
     async def entries() -> None:
-        OLDEST.set(await db.run_one(oldest_seconds))
+        OLDEST.set(await db.run_one(store.oldest_pending_seconds))
 
     return [validators, entries]
-
-
-async def oldest_seconds(tx: Transaction) -> float:
-    """Age of the oldest batch that the chain does not have yet."""
-    statement = text(
-        "SELECT CAST(COALESCE(EXTRACT(EPOCH FROM now() - min(recorded_at)), 0)"
-        " AS double precision) AS oldest FROM batches WHERE height IS NULL"
-    )
-    return max(float((await tx.execute(statement)).one().oldest), 0.0)

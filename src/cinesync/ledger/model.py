@@ -1,4 +1,4 @@
-"""What waits for the chain, what is in it, and what can go wrong for who asks: pure."""
+"""Submissions, committed submissions, stored proofs, and the errors of the API."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class ValidatorsAway(Unavailable):
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An event as it goes into the chain. With its salt goes the way back to the person."""
+    """An event as it goes into the chain. Only the salt links the entry to the customer."""
 
     event_id: UUID
     kind: str
@@ -58,14 +58,14 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Submissions that were recorded together; the chain has all of them or none."""
+    """Submissions that were recorded together and go into one request."""
 
     batch_id: UUID
     event_ids: Sequence[UUID]
 
 
 class PendingSubmission(msgspec.Struct, frozen=True, gc=False):
-    """A submission whose receipt is not here yet."""
+    """A submission that no block has yet."""
 
     event_id: UUID
     batch_id: UUID
@@ -75,9 +75,9 @@ class PendingSubmission(msgspec.Struct, frozen=True, gc=False):
 
 
 class CommittedSubmission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Where an event is in the log, as a block proves.
+    """A submission with its index in the log, as a block proves.
 
-    `receipt` is its text if the entry was in the log before that block; else that can be made.
+    `receipt` is its text if an earlier block has the entry; else a receipt can be made on request.
     """
 
     event_id: UUID
@@ -90,7 +90,7 @@ class CommittedSubmission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertifiedBlock:
-    """A block as it is kept: header and certificate in canonical JSON, hashes in a row."""
+    """A block proof with its certificate, as stored: canonical JSON, concatenated hashes."""
 
     height: int
     header: str
@@ -101,16 +101,16 @@ class CertifiedBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredProof:
-    """All there is to prove an entry with: `receipt`, or what to put it together from."""
+    """What proves an entry: a whole receipt, or the block to make one from."""
 
     entry: bytes
     receipt: str | None
-    sealed: CertifiedBlock | None
+    block: CertifiedBlock | None
 
 
 @dataclass(frozen=True, slots=True)
 class CommitmentOpening:
-    """What shows that an entry is a certain customer's."""
+    """The salt of an entry: it shows whose entry it is."""
 
     event_id: UUID
     kind: str
@@ -119,16 +119,16 @@ class CommitmentOpening:
     salt: bytes
 
 
-def joined(batches: Sequence[Batch], size_max: int) -> list[list[Batch]]:
-    """Batches in their order, in parts of at most `size_max` submissions; a batch stays whole."""
+def grouped(batches: Sequence[Batch], size_max: int) -> list[list[Batch]]:
+    """Group whole batches, in their order, into parts of at most `size_max` submissions."""
     parts: list[list[Batch]] = []
-    room = 0
+    free = 0
     for batch in batches:
         size = len(batch.event_ids)
         assert size <= size_max, "batches are made to fit"
-        if size > room:
+        if size > free:
             parts.append([])
-            room = size_max
+            free = size_max
         parts[-1].append(batch)
-        room -= size
+        free -= size
     return parts

@@ -1,8 +1,8 @@
-"""What the ledger service keeps of a customer, for themselves: what opens their commitments.
+"""A customer's own data: their entries in the ledger, with the salts that open the commitments.
 
-The chain says of each entry's customer SHA-256("cinesync/commitment/1" NUL salt {"customer_id":…}).
-Whoever has the salt can show whose entry it is. Only the ledger service has it, and gives it to
-nobody but the customer; it is gone when the customer is erased.
+Instead of its customer an entry has SHA-256("cinesync/commitment/1" NUL salt {"customer_id":…}).
+The salt shows whose entry it is. Only the ledger service stores it, shows it to the customer, and
+deletes it when the customer is erased.
 """
 
 from typing import Any, Final
@@ -19,13 +19,13 @@ from cinesync.ledger import store
 FIRST: Final = UUID(int=0)
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
-TheDatabase = NamedDependency[Database]
+InjectedLedgerDatabase = NamedDependency[Database]
 
 
 @get("/me/data")
 async def data(
     caller: SignedInCaller,
-    database: TheDatabase,
+    database: InjectedLedgerDatabase,
     after: After = None,
     limit: Limit = PAGE_ITEMS_MAX,
 ) -> Response[Page[dict[str, Any]]]:

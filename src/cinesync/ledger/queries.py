@@ -1,4 +1,4 @@
-"""Reads for the HTTP door: what at least one honest validator vouches for."""
+"""Reads of the chain for the routes: what f + 1 validators agree on, or what a proof shows."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +19,7 @@ PAUSE_SECONDS: Final = 0.05
 
 
 class LedgerQueries:
-    """Raises ValidatorsAway when too few answer alike."""
+    """Raises ValidatorsAway when fewer than f + 1 validators answer alike."""
 
     def __init__(self, client: LedgerClient) -> None:
         self._client = client
@@ -30,42 +30,42 @@ class LedgerQueries:
 
     @property
     def chain(self) -> str:
-        """The chain's name: the hash of its genesis."""
+        """The chain's identifier: the hash of its genesis."""
         return self._client.genesis.chain.hex()
 
-    def receipt(self, kept: StoredProof) -> Receipt:
-        """Put together from what is kept; no validator is asked."""
-        if kept.receipt is not None:
-            return receipts.from_json(canonical_json.load(kept.receipt.encode()), "receipt")
-        assert kept.sealed is not None, "one of the two is kept"
+    def receipt(self, stored: StoredProof) -> Receipt:
+        """Make a receipt from what is stored, without any validator."""
+        if stored.receipt is not None:
+            return receipts.from_json(canonical_json.load(stored.receipt.encode()), "receipt")
+        assert stored.block is not None, "the receipt or the block is stored"
         certificate = receipts.certificate_from_json(
-            canonical_json.load(kept.sealed.certificate.encode()), "certificate"
+            canonical_json.load(stored.block.certificate.encode()), "certificate"
         )
-        header = headers.from_json(canonical_json.load(kept.sealed.header.encode()), "header")
+        header = headers.from_json(canonical_json.load(stored.block.header.encode()), "header")
         block = BlockProof(
-            header, merkle_log.split(kept.sealed.peaks), merkle_log.split(kept.sealed.leaves)
+            header, merkle_log.split(stored.block.peaks), merkle_log.split(stored.block.leaves)
         )
         links = self._client.epochs.up_to(certificate.epoch)
         if len(links) < certificate.epoch:
-            raise ValidatorsAway  # who tell what this process does not know yet
-        index = block.index_of(kept.entry)
-        return block.receipt(self._client.genesis, links, certificate, kept.entry, index)
+            raise ValidatorsAway  # this process has not learnt the newest epochs from them yet
+        index = block.index_of(stored.entry)
+        return block.receipt(self._client.genesis, links, certificate, stored.entry, index)
 
     async def statuses(self) -> dict[int, ValidatorStatus | None]:
-        """Each validator's own word; those who do not answer have none."""
-        told = await self._client.statuses()
+        """What each validator reports of itself; None: it does not answer."""
+        reported = await self._client.statuses()
         known = [validator.replica for validator in self._client.configuration.validators]
-        return {replica: told.get(replica) for replica in known}
+        return {replica: reported.get(replica) for replica in known}
 
     async def height(self) -> int:
-        """The highest block that an honest validator has."""
-        heights = sorted(told.height for told in (await self._client.statuses()).values())
+        """The highest height that f + 1 validators report: an honest one has it."""
+        heights = sorted(reported.height for reported in (await self._client.statuses()).values())
         if len(heights) < self._client.configuration.weak_quorum:
             raise ValidatorsAway
         return heights[-self._client.configuration.weak_quorum]
 
     async def headers(self, after: int, limit: int) -> list[dict[str, Any]]:
-        """Upwards from the one above `after`."""
+        """Headers upwards from height `after` + 1."""
         return list(await self._agreed("blocks", after, limit))
 
     async def block(self, height: int) -> dict[str, Any]:
@@ -76,13 +76,13 @@ class LedgerQueries:
         return found
 
     async def entries(self, booking_id: str) -> Sequence[dict[str, Any]]:
-        """All entries of a booking, in their order."""
+        """The entries of a booking, in the order of the log."""
         return list(await self._agreed("entries", name=booking_id))
 
     async def completeness(
         self, booking_id: str, known: Callable[[int], Awaitable[HeaderCertificate | None]]
     ) -> CompletenessProof:
-        """All entries of a booking, proved. Raises UnknownBlock while there is no block at all."""
+        """The completeness proof of a booking. Raises UnknownBlock if there is no block yet."""
         height = await self.height()
         if height == 0:
             raise UnknownBlock
@@ -92,7 +92,7 @@ class LedgerQueries:
             raise ValidatorsAway from error
 
     async def consistency(self, first: int, second: int) -> list[str]:
-        """Raises NotThatLarge."""
+        """The consistency proof between two sizes. Raises NotThatLarge."""
         height = await self.height()
         size = (await self._agreed("blocks", height - 1, 1))[0]["size"] if height else 0
         if not 0 < first <= second <= size:
@@ -100,7 +100,7 @@ class LedgerQueries:
         return list(await self._agreed("consistency", first, second))
 
     async def _agreed(self, ask: str, first: int = 0, second: int = 0, name: str = "") -> Any:
-        """Those who are a moment behind get a moment."""
+        """Retry for a short time: some validators may be a few blocks behind."""
         for _ in range(TRIES_MAX):
             found = await self._client.query_agreed(ask, first, second, name)
             if found is not None:

@@ -1,11 +1,10 @@
-"""The HTTP door: the chain for everyone to look at, and receipts to keep. No secrets here."""
+"""The HTTP routes of the ledger: the chain, receipts and proofs, public for everyone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import msgspec
 from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
@@ -18,11 +17,18 @@ from cinesync.chassis.problems import Invalid
 from cinesync.ledger import store
 from cinesync.ledger.model import NoReceipt, NoReceiptYet, ValidatorsAway
 from cinesync.ledger.queries import LedgerQueries
-from cinesync.proofs import canonical_json, headers
+from cinesync.ledger.schemas import (
+    BlockView,
+    ConsistencyView,
+    StatusView,
+    block_view,
+    entry_view,
+    validator_view,
+)
+from cinesync.proofs import canonical_json
 from cinesync.proofs.receipts import HeaderCertificate, certificate_from_json
 from cinesync.proofs.tlog_proof import tlog_proof
 from cinesync.validator.network.query_api import HEADERS_MAX
-from cinesync.validator.network.transport import ValidatorStatus
 
 JSON_TYPE: Final = "application/json"
 INTEGER_MAX: Final = 2**53 - 1
@@ -30,139 +36,113 @@ INTEGER_MAX: Final = 2**53 - 1
 
 @dataclass(frozen=True, slots=True)
 class LedgerContext:
-    """What the handlers work with."""
+    """The database and the validators, for the route handlers."""
 
     db: Database
-    reader: LedgerQueries
+    queries: LedgerQueries
 
 
-TheDesk = NamedDependency[LedgerContext]
-
-
-class StatusView(msgspec.Struct, frozen=True):
-    """`height` is the highest that f + 1 validators reach; `waiting` counts entries not in yet."""
-
-    chain: str
-    height: int | None
-    waiting: int
-    validators: Sequence[dict[str, Any]]
-
-
-class BlockView(msgspec.Struct, frozen=True):
-    """A block's header and its hash; the certificate when it is kept here."""
-
-    height: int
-    hash: str
-    header: dict[str, Any]
-    entries: Sequence[dict[str, Any]] = ()
-    certificate: dict[str, Any] | None = None
-
-
-class ConsistencyView(msgspec.Struct, frozen=True):
-    """Shows that the log of `from_size` entries is the beginning of that of `to_size`."""
-
-    from_size: int
-    to_size: int
-    path: Sequence[str]
+InjectedLedger = NamedDependency[LedgerContext]
 
 
 @get("/status")
-async def status(desk: TheDesk) -> StatusView:
-    """Where the validators stand, and what waits for them."""
-    statuses = await desk.reader.statuses()
+async def status(ledger: InjectedLedger) -> StatusView:
+    """The state of each validator, the chain's height, and how many entries wait."""
+    statuses = await ledger.queries.statuses()
     try:
-        height = await desk.reader.height()
+        height = await ledger.queries.height()
     except ValidatorsAway:
         height = None
     return StatusView(
-        chain=desk.reader.chain,
+        chain=ledger.queries.chain,
         height=height,
-        waiting=await desk.db.run_one(store.count_waiting),
-        validators=[_validator(replica, told) for replica, told in statuses.items()],
+        waiting=await ledger.db.run_one(store.count_pending),
+        validators=[validator_view(replica, one) for replica, one in statuses.items()],
     )
 
 
 @get("/genesis")
-async def genesis(desk: TheDesk) -> Response[bytes]:
-    """The beginning of the chain, to be pinned by whoever verifies receipts."""
-    return _file(desk.reader.genesis, "genesis.json")
+async def genesis(ledger: InjectedLedger) -> Response[bytes]:
+    """The genesis of the chain; verifiers of receipts pin it."""
+    return _file(ledger.queries.genesis, "genesis.json")
 
 
 @get("/blocks")
 async def blocks(
-    desk: TheDesk,
+    ledger: InjectedLedger,
     after: After = None,
     limit: Annotated[int, limit_up_to(HEADERS_MAX)] = 20,
 ) -> Page[BlockView]:
     """Headers, the newest first."""
     below = decode_cursor(after, integer)
-    top = below[0] - 1 if below else await desk.reader.height()
+    top = below[0] - 1 if below else await ledger.queries.height()
     first = max(0, top - limit)
-    found = await desk.reader.headers(first, top - first) if top > 0 else []
-    views = [_view(header) for header in reversed(found)]
+    found = await ledger.queries.headers(first, top - first) if top > 0 else []
+    views = [block_view(header) for header in reversed(found)]
     return Page(views, encode_cursor(views[-1].height) if views and first > 0 else None)
 
 
 @get("/blocks/{height:int}")
-async def block(height: FromPath[int], desk: TheDesk) -> BlockView:
+async def block(height: FromPath[int], ledger: InjectedLedger) -> BlockView:
     """One block with its entries."""
     if not 1 <= height <= INTEGER_MAX:
         raise Invalid("heights begin with 1")
-    found = await desk.reader.block(height)
-    certificate = await desk.db.run_one(store.certificate, height)
-    kept = msgspec.json.decode(certificate) if certificate else None
-    return _view(found["header"], [_entry(one) for one in found["entries"]], kept)
+    found = await ledger.queries.block(height)
+    certificate = await ledger.db.run_one(store.certificate, height)
+    return block_view(found["header"], found["entries"], certificate)
 
 
 @get("/entries")
 async def entries_of_booking(
-    desk: TheDesk, booking_id: Annotated[UUID, QueryParameter()]
+    ledger: InjectedLedger, booking_id: Annotated[UUID, QueryParameter()]
 ) -> Page[dict[str, Any]]:
-    """All that the chain holds of a booking; /proofs/booking proves that it is all."""
-    found = await desk.reader.entries(str(booking_id))
-    return Page([_entry(one) for one in found], None)
+    """The entries of a booking; /proofs/booking proves that there are no others."""
+    found = await ledger.queries.entries(str(booking_id))
+    return Page([entry_view(one) for one in found], None)
 
 
 @get("/receipts/{event_id:uuid}")
 async def receipt(
     event_id: FromPath[UUID],
-    desk: TheDesk,
+    ledger: InjectedLedger,
     form: Annotated[str, QueryParameter(pattern="^(json|tlog-proof)$")] = "json",
 ) -> Response[bytes]:
-    """The receipt of an event: one file that anyone can verify, for ever."""
-    kept = await desk.db.run_one(store.kept, event_id)
-    if kept is None:
-        raise NoReceiptYet if await desk.db.run_one(store.is_recorded, event_id) else NoReceipt
-    found = desk.reader.receipt(kept)
+    """The receipt of an event: one file that anyone can verify offline."""
+    proof = await ledger.db.run_one(store.stored_proof, event_id)
+    if proof is None:
+        raise NoReceiptYet if await ledger.db.run_one(store.is_submitted, event_id) else NoReceipt
+    found = ledger.queries.receipt(proof)
     if form == "tlog-proof":
         return _file(tlog_proof(found).encode(), f"{event_id}.tlog-proof", "text/plain")
     return _file(found.encode(), f"receipt-{event_id}.json")
 
 
 @get("/proofs/booking/{booking_id:uuid}")
-async def completeness(booking_id: FromPath[UUID], desk: TheDesk) -> Response[bytes]:
-    """All entries of a booking and the proof that there are no others: one file, also for none."""
+async def completeness(booking_id: FromPath[UUID], ledger: InjectedLedger) -> Response[bytes]:
+    """All entries of a booking, with the proof that there are no others, also if it has none."""
 
     async def known(height: int) -> HeaderCertificate | None:
-        kept = await desk.db.run_one(store.certificate, height)
-        return certificate_from_json(canonical_json.load(kept.encode()), "kept") if kept else None
+        stored = await ledger.db.run_one(store.certificate, height)
+        if stored is None:
+            return None
+        return certificate_from_json(canonical_json.load(stored.encode()), "certificate")
 
-    found = await desk.reader.completeness(str(booking_id), known)
+    found = await ledger.queries.completeness(str(booking_id), known)
     return _file(found.encode(), f"booking-{booking_id}.json")
 
 
 @get("/proofs/consistency")
 async def consistency(
-    desk: TheDesk,
+    ledger: InjectedLedger,
     from_size: Annotated[int, QueryParameter(name="from", ge=1, le=INTEGER_MAX)],
     to_size: Annotated[int, QueryParameter(name="to", ge=1, le=INTEGER_MAX)],
 ) -> ConsistencyView:
-    """Between two sizes of the log (RFC 9162, section 2.1.4)."""
-    path = await desk.reader.consistency(from_size, to_size)
+    """The consistency proof between two sizes of the log (RFC 9162, section 2.1.4)."""
+    path = await ledger.queries.consistency(from_size, to_size)
     return ConsistencyView(from_size, to_size, path)
 
 
-def routes(desk: LedgerContext) -> Sequence[ControllerRouterHandler]:
+def routes(context: LedgerContext) -> Sequence[ControllerRouterHandler]:
     """Everything under /api/ledger."""
     return [
         Router(
@@ -171,7 +151,7 @@ def routes(desk: LedgerContext) -> Sequence[ControllerRouterHandler]:
                 status, genesis, blocks, block, entries_of_booking, receipt,
                 completeness, consistency,
             ],
-            dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+            dependencies={"ledger": Provide(lambda: context, sync_to_thread=False)},
         )
     ]  # fmt: skip
 
@@ -179,26 +159,3 @@ def routes(desk: LedgerContext) -> Sequence[ControllerRouterHandler]:
 def _file(data: bytes, name: str, media_type: str = JSON_TYPE) -> Response[bytes]:
     disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(data, media_type=media_type, headers=disposition)
-
-
-def _view(
-    header: dict[str, Any],
-    entries: Sequence[dict[str, Any]] = (),
-    certificate: dict[str, Any] | None = None,
-) -> BlockView:
-    name = headers.from_json(header, "header").hash.hex()
-    return BlockView(header["height"], name, header, entries, certificate)
-
-
-def _entry(one: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "index": one["index"],
-        "height": one["height"],
-        "entry": canonical_json.load(one["entry"].encode()),
-    }
-
-
-def _validator(replica: int, told: ValidatorStatus | None) -> dict[str, Any]:
-    """Its own word beside whether it answers at all."""
-    standing = msgspec.to_builtins(told) if told is not None else {}
-    return {**standing, "replica": replica, "answers": told is not None}

@@ -1,4 +1,4 @@
-"""Commands of the ledger: note what goes into the chain, note that it is there, forget persons."""
+"""Commands of the ledger: record events, mark them as committed, forget customers."""
 
 import secrets
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from cinesync.ledger.model import (
     CommittedSubmission,
     PendingSubmission,
     Submission,
-    joined,
+    grouped,
 )
 from cinesync.proofs import entries
 from cinesync.validator.state_machine import OPERATIONS_MAX
@@ -27,7 +27,7 @@ BATCHES_AT_ONCE_MAX: Final = 256
 
 
 async def record(tx: Transaction, happened: Sequence[Any]) -> None:
-    """Keep events until the chain has them: nothing else waits for that."""
+    """Record events for the submitter, in batches that fit a request."""
     for at in range(0, len(happened), OPERATIONS_MAX):
         batch_id = clock.new_id()
         events = happened[at : at + OPERATIONS_MAX]
@@ -38,17 +38,17 @@ async def record(tx: Transaction, happened: Sequence[Any]) -> None:
             await store.insert_batch(tx, Batch(batch_id=batch_id, event_ids=fresh))
 
 
-async def waiting(tx: Transaction, requests_max: int) -> list[list[PendingSubmission]]:
-    """The oldest, as many as fit into so many requests, by request."""
-    batches = await store.waiting_batches(tx, BATCHES_AT_ONCE_MAX)
-    parts = joined(batches, OPERATIONS_MAX)[:requests_max]
+async def pending(tx: Transaction, requests_max: int) -> list[list[PendingSubmission]]:
+    """The oldest pending submissions, for at most `requests_max` requests."""
+    batches = await store.pending_batches(tx, BATCHES_AT_ONCE_MAX)
+    parts = grouped(batches, OPERATIONS_MAX)[:requests_max]
     event_ids = [event_id for part in parts for batch in part for event_id in batch.event_ids]
-    found = {one.event_id: one for one in await store.submissions(tx, event_ids)}
+    found = {one.event_id: one for one in await store.submissions_of(tx, event_ids)}
     return [[found[e] for batch in part for e in batch.event_ids] for part in parts]
 
 
 def _salts(count: int) -> list[bytes]:
-    """The operating system is asked once."""
+    """With one system call."""
     size = entries.SALT_BYTES
     together = secrets.token_bytes(count * size)
     return [together[at : at + size] for at in range(0, len(together), size)]
@@ -68,21 +68,21 @@ def _submission(event: Any, salt: bytes) -> Submission:
     )
 
 
-async def finish(
-    tx: Transaction, recorded: Sequence[CommittedSubmission], sealed: CertifiedBlock
+async def commit(
+    tx: Transaction, committed: Sequence[CommittedSubmission], block: CertifiedBlock
 ) -> None:
-    """Keep what receipts are made of and tell the others, once."""
-    fresh = await store.mark_final(tx, list({one.batch_id for one in recorded}), sealed.height)
-    new = [one for one in recorded if one.batch_id in fresh]
+    """Store what receipts are made of, and publish ledger.committed, once per submission."""
+    fresh = await store.mark_committed(tx, list({one.batch_id for one in committed}), block.height)
+    new = [one for one in committed if one.batch_id in fresh]
     if not new:
         return
-    await store.insert_certificate(tx, sealed)
+    await store.insert_certificate(tx, block)
     if whole := [one for one in new if one.receipt is not None]:
-        await store.insert_receipts(tx, whole, sealed.height)
-    await outbox.append(tx, [_committed(new, sealed.height)])
+        await store.insert_receipts(tx, whole, block.height)
+    await outbox.append(tx, [_committed_event(new, block.height)])
 
 
-def _committed(new: Sequence[CommittedSubmission], height: int) -> LedgerCommitted:
+def _committed_event(new: Sequence[CommittedSubmission], height: int) -> LedgerCommitted:
     return LedgerCommitted(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
@@ -100,7 +100,7 @@ def _committed(new: Sequence[CommittedSubmission], height: int) -> LedgerCommitt
 
 
 async def forget(tx: Transaction, erased: Sequence[CustomerErased]) -> None:
-    """The chain stays as it is and still verifies; nobody can tell any more who it was."""
+    """Delete the salts of customers. The chain does not change; its commitments stay closed."""
     customer_ids = [event.customer_id for event in erased]
     await store.insert_erased(tx, customer_ids)
     await store.forget_customers(tx, customer_ids)

@@ -1,4 +1,4 @@
-"""The tables of the ledger service's database, as the migrations make them."""
+"""The tables of the ledger service's database."""
 
 from sqlalchemy import (
     ARRAY,
@@ -21,7 +21,7 @@ from cinesync.chassis.database.tables import add_chassis_tables
 metadata = MetaData()
 add_chassis_tables(metadata, with_audit_log=False)
 
-Moment = DateTime(timezone=True)
+WITH_TIME_ZONE = DateTime(timezone=True)
 
 submissions = Table(
     "submissions",
@@ -32,19 +32,19 @@ submissions = Table(
     Column("customer_id", Uuid),
     Column("salt", LargeBinary),
     Column("entry", LargeBinary, nullable=False),
-    Column("occurred_at", Moment, nullable=False),
-    Column("submitted_at", Moment, nullable=False, server_default=func.now()),
+    Column("occurred_at", WITH_TIME_ZONE, nullable=False),
+    Column("submitted_at", WITH_TIME_ZONE, nullable=False, server_default=func.now()),
     Column("batch_id", Uuid, nullable=False),
 )
 Index("submissions_of_customer", submissions.c.customer_id)
 
-# Recorded together, submitted together, final together: a submission is written once.
+# The events of a batch go into one request, so `height` is here and a submission is written once.
 batches = Table(
     "batches",
     metadata,
     Column("batch_id", Uuid, primary_key=True),
     Column("event_ids", ARRAY(Uuid), nullable=False),
-    Column("recorded_at", Moment, nullable=False, server_default=func.now()),
+    Column("recorded_at", WITH_TIME_ZONE, nullable=False, server_default=func.now()),
     Column("height", BigInteger),
 )
 Index(
@@ -54,12 +54,12 @@ Index(
     postgresql_where=text("height IS NULL"),
 )
 
-# Whose late events are recorded without salt and customer.
+# Late events of these customers are recorded without salt and customer.
 erased_customers = Table(
     "erased_customers",
     metadata,
     Column("customer_id", Uuid, primary_key=True),
-    Column("erased_at", Moment, nullable=False, server_default=func.now()),
+    Column("erased_at", WITH_TIME_ZONE, nullable=False, server_default=func.now()),
 )
 
 receipts = Table(
@@ -70,7 +70,7 @@ receipts = Table(
     Column("height", BigInteger, nullable=False),
     Column("log_index", BigInteger, nullable=False),
     Column("receipt", Text, nullable=False),
-    Column("made_at", Moment, nullable=False, server_default=func.now()),
+    Column("made_at", WITH_TIME_ZONE, nullable=False, server_default=func.now()),
 )
 Index("receipts_of_booking", receipts.c.booking_id, receipts.c.log_index)
 

@@ -90,7 +90,7 @@ async def test_the_earlier_ledger_is_kept_in_a_file_and_everything_submitted_onc
 ) -> None:
     ledger, events = shop["ledger"], [paid(clock.new_id()) for _ in range(3)]
     await ledger.run(service.record, events)
-    ((part,),) = [await ledger.read(service.waiting, 1)]
+    ((part,),) = [await ledger.read(service.pending, 1)]
     recorded = [
         CommittedSubmission(
             event_id=one.event_id,
@@ -105,12 +105,12 @@ async def test_the_earlier_ledger_is_kept_in_a_file_and_everything_submitted_onc
     sealed = CertifiedBlock(
         height=7, header='{"height":7}', certificate="{}", peaks=b"p", leaves=b"l"
     )
-    await ledger.run(service.finish, recorded, sealed)
-    assert await ledger.read(service.waiting, 1) == []
+    await ledger.run(service.commit, recorded, sealed)
+    assert await ledger.read(service.pending, 1) == []
     archive = tmp_path / "certificates.sqlite"
     count = await databases.forget_earlier_ledger(SERVER, archive, lambda *_: None)
     assert count == 3
-    ((again,),) = [await ledger.read(service.waiting, 1)]
+    ((again,),) = [await ledger.read(service.pending, 1)]
     assert [one.entry for one in again] == [one.entry for one in part]
     assert await rows(ledger, "SELECT height FROM certificates") == []
     assert await rows(ledger, "SELECT event_id FROM receipts") == []

@@ -60,15 +60,15 @@ async def test_what_was_final_stays_so_and_what_waited_waits(db: Database) -> No
     await db.run(execute, "UPDATE alembic_version SET version_num = '0003'")  # it was interrupted
     await migrations.upgrade(db, PACKAGE, "tests")
 
-    proven = await db.read(store.kept, in_block)
+    proven = await db.read(store.stored_proof, in_block)
     assert proven is not None
-    assert proven.sealed is not None
-    assert (proven.entry, proven.sealed.height) == (b"in a block", 7)
-    receipt = await db.read(store.kept, whole)
+    assert proven.block is not None
+    assert (proven.entry, proven.block.height) == (b"in a block", 7)
+    receipt = await db.read(store.stored_proof, whole)
     assert receipt is not None
     assert (receipt.entry, receipt.receipt) == (b"with a receipt", "a whole receipt")
 
-    assert await db.read(store.kept, waits) is None
-    assert await db.read(store.count_waiting) == 1
-    ((one,),) = await db.read(service.waiting, 4)
+    assert await db.read(store.stored_proof, waits) is None
+    assert await db.read(store.count_pending) == 1
+    ((one,),) = await db.read(service.pending, 4)
     assert (one.event_id, one.entry) == (waits, b"waits")

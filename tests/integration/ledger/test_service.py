@@ -249,7 +249,7 @@ async def test_what_comes_late_of_an_erased_customer_is_recorded_without_them(
     found = await db.read(kept)
     assert found[late.event_id] == (None, None)
     assert found[other.event_id][1] == other.customer_id
-    ((one, two),) = await db.read(service.waiting, 4)
+    ((one, two),) = await db.read(service.pending, 4)
     assert {one.event_id, two.event_id} == {late.event_id, other.event_id}
 
 
@@ -289,10 +289,10 @@ async def test_what_is_recorded_again_is_in_no_second_batch(make_database: MakeD
     await db.run(service.record, [first])
     await db.run(service.record, [first])
     await db.run(service.record, [first, second])
-    ((one, two),) = await db.read(service.waiting, 4)
+    ((one, two),) = await db.read(service.pending, 4)
     assert (one.event_id, two.event_id) == (first.event_id, second.event_id)
     assert one.batch_id != two.batch_id
-    assert await db.read(store.count_waiting) == 2
+    assert await db.read(store.count_pending) == 2
 
 
 async def test_many_at_once_fit_into_requests_the_oldest_first(make_database: MakeDatabase) -> None:
@@ -300,10 +300,10 @@ async def test_many_at_once_fit_into_requests_the_oldest_first(make_database: Ma
     happened = [paid(clock.new_id()) for _ in range(2 * OPERATIONS_MAX + 1)]
     for part in (happened[:1], happened[1:]):
         await db.run(service.record, part)
-    parts = await db.read(service.waiting, 2)
+    parts = await db.read(service.pending, 2)
     assert [len(part) for part in parts] == [1, OPERATIONS_MAX]
     assert parts[0][0].event_id == happened[0].event_id
-    everything = await db.read(service.waiting, 9)
+    everything = await db.read(service.pending, 9)
     assert sorted(len(part) for part in everything) == [1, OPERATIONS_MAX, OPERATIONS_MAX]
     assert {one.event_id for part in everything for one in part} == {e.event_id for e in happened}
 
@@ -314,7 +314,7 @@ async def test_a_batch_is_told_of_once_though_two_processes_finish_it(
     db = await make_database("ledger")
     events = [paid(clock.new_id()) for _ in range(3)]
     await db.run(service.record, events)
-    (part,) = await db.read(service.waiting, 1)
+    (part,) = await db.read(service.pending, 1)
     recorded = [
         CommittedSubmission(
             event_id=one.event_id,
@@ -327,18 +327,18 @@ async def test_a_batch_is_told_of_once_though_two_processes_finish_it(
     ]
     for height in (7, 8):
         sealed = CertifiedBlock(height=height, header="h", certificate="c", peaks=b"", leaves=b"")
-        await db.run(service.finish, recorded, sealed)
-    assert await db.read(service.waiting, 1) == []
+        await db.run(service.commit, recorded, sealed)
+    assert await db.read(service.pending, 1) == []
 
     async def told(tx: Transaction) -> list[Any]:
         rows = await tx.execute(text("SELECT body FROM outbox WHERE name = 'ledger.committed'"))
         return [msgspec.json.decode(row.body)["height"] for row in rows]
 
     assert await db.read(told) == [7]
-    kept = await db.read(store.kept, events[0].event_id)
+    kept = await db.read(store.stored_proof, events[0].event_id)
     assert kept is not None
-    assert kept.sealed is not None
-    assert kept.sealed.height == 7
+    assert kept.block is not None
+    assert kept.block.height == 7
 
 
 # to look at

@@ -3,7 +3,7 @@
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.ledger.model import Batch, joined
+from cinesync.ledger.model import Batch, grouped
 from cinesync.validator.network.client import first_sequence
 
 
@@ -28,14 +28,14 @@ def batches(*sizes: int) -> list[Batch]:
 )
 def test_batches_share_a_request_and_none_is_torn(sizes: list[int], parts: list[list[int]]) -> None:
     made = batches(*sizes)
-    found = joined(made, 10)
+    found = grouped(made, 10)
     assert [[len(batch.event_ids) for batch in part] for part in found] == parts
     assert [batch for part in found for batch in part] == made
 
 
 def test_a_batch_that_fits_into_no_request_is_a_defect() -> None:
     with pytest.raises(AssertionError):
-        joined(batches(11), 10)
+        grouped(batches(11), 10)
 
 
 def test_a_sequence_is_never_used_again() -> None:

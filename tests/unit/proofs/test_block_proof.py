@@ -7,7 +7,7 @@ import pytest
 
 from cinesync.ledger.model import StoredProof, ValidatorsAway
 from cinesync.ledger.queries import LedgerQueries
-from cinesync.ledger.submitter import sealed
+from cinesync.ledger.submitter import certified
 from cinesync.pbft.messages import Attestation, EpochLinks
 from cinesync.proofs import block_proof, merkle_log, receipts
 from cinesync.proofs.block_proof import BlockProof
@@ -156,7 +156,7 @@ async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
     peaks = list(chain.log.peaks)
     block = BlockProof(chain.grow(entry(2)), peaks, [merkle_log.leaf_hash(entry(2).encode())])
     certificate = chain.certify(block.header, (1, 2, 3))
-    kept = StoredProof(entry=entry(2).encode(), receipt=None, sealed=sealed(block, certificate))
+    kept = StoredProof(entry=entry(2).encode(), receipt=None, block=certified(block, certificate))
     client.epochs, client.genesis = Epochs(chain.genesis), chain.genesis
     with pytest.raises(ValidatorsAway):
         LedgerQueries(client).receipt(kept)

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cinesync.chassis.http.cursor import Page
-from cinesync.ledger.routes import BlockView, StatusView
+from cinesync.ledger.schemas import BlockView, StatusView
 from cinesync.proofs import completeness, merkle_log
 from cinesync.web.explorer import tree
 from cinesync.web.explorer.tree import NodeRole
