@@ -130,8 +130,8 @@ class Authenticator:
     ) -> None:
         self._db = db
         self._revocations = revocations
-        self._vault = secret_box
-        self._ring = signing_keys
+        self._secret_box = secret_box
+        self._signing_keys = signing_keys
         self._passwords = passwords
         self._rules = rules
         self._guests = Batcher("guests", self._run_guests)
@@ -213,14 +213,14 @@ class Authenticator:
         """Tokens for somebody who has shown who they are, and their device is known from now on."""
         email = fold_email(customer.email)
         grant = await self._grant(customer, email, token)
-        account_key = self._vault.account_key(email.norm)
+        account_key = self._secret_box.account_key(email.norm)
         known = self._known_device(device, account_key)
         now = Device(known or clock.new_id(), int(clock.now().timestamp()))
-        return replace(grant, device=self._vault.device_text(account_key, now))
+        return replace(grant, device=self._secret_box.device_text(account_key, now))
 
     async def refresh(self, text: str | None, address: str) -> Grant:
         """The next tokens for a refresh token. Raises SessionOver."""
-        token = self._vault.read_refresh(text) if text else None
+        token = self._secret_box.read_refresh(text) if text else None
         if token is None:
             raise SessionOver
         continued = await self._db.run(
@@ -241,7 +241,7 @@ class Authenticator:
         """Ends the session of a refresh token, and that of an access token; what is neither has
         ended already.
         """
-        token = self._vault.read_refresh(text) if text else None
+        token = self._secret_box.read_refresh(text) if text else None
         if token is not None:
             await self._db.run(service.end_session, token.session_id, address)
         if caller is not None and caller.is_guest:
@@ -294,7 +294,7 @@ class Authenticator:
         token = await self._open_session(Credentials(known.customer, new_hash), attempt)
         if token is None:
             raise WrongCredentials
-        return self._vault.refresh_text(token)
+        return self._secret_box.refresh_text(token)
 
     async def prove_again(self, known: Credentials, password: str, address: str) -> None:
         """Somebody who is signed in shows that they know the password. Raises as `sign_in`."""
@@ -343,12 +343,12 @@ class Authenticator:
         self, customer: Customer, email: Email, token: RefreshToken | None = None
     ) -> Grant:
         lifetime = self._rules.access_lifetime if token else self._rules.guest_lifetime
-        email_key = self._vault.email_key(email.norm)
+        email_key = self._secret_box.email_key(email.norm)
         session_id = token.session_id if token else customer.customer_id
-        access = await self._ring.sign(
+        access = await self._signing_keys.sign(
             customer.customer_id, customer.role, lifetime, email_key, session_id
         )
-        cookie = None if token is None else self._vault.refresh_text(token)
+        cookie = None if token is None else self._secret_box.refresh_text(token)
         return Grant(access, lifetime, cookie)
 
     async def _run_guests(self, guests: Sequence[NewCustomer]) -> list[Customer]:
@@ -356,11 +356,11 @@ class Authenticator:
         return await self._db.run(service.admit_guests, guests)
 
     def _attempt(self, email_norm: str, address: str, device: str | None = None) -> Attempt:
-        account_key = self._vault.account_key(email_norm)
+        account_key = self._secret_box.account_key(email_norm)
         return Attempt(account_key, address, self._known_device(device, account_key))
 
     def _known_device(self, device: str | None, account_key: str) -> UUID | None:
-        known = self._vault.read_device(device, account_key) if device else None
+        known = self._secret_box.read_device(device, account_key) if device else None
         if known is None:
             return None
         age_seconds = clock.now().timestamp() - known.since_seconds

@@ -55,9 +55,9 @@ class Erasure:
         others: HttpClient,
     ) -> None:
         self._db = db
-        self._vault = secret_box
-        self._ring = signing_keys
-        self._desk = authenticator
+        self._secret_box = secret_box
+        self._signing_keys = signing_keys
+        self._authenticator = authenticator
         self._revocations = revocations
         self._others = others
 
@@ -68,7 +68,7 @@ class Erasure:
     async def data(self, caller: Caller) -> dict[str, Any]:
         """All that auth keeps of the caller. Raises NotFound."""
         known = await self._db.run_one(service.get_credentials, caller.customer_id)
-        account_key = self._vault.account_key(fold_email(known.customer.email).norm)
+        account_key = self._secret_box.account_key(fold_email(known.customer.email).norm)
         return await self._db.read(erasure_service.data_of, caller.customer_id, account_key)
 
     async def erase_with_password(self, caller: Caller, password: str, address: str) -> None:
@@ -77,7 +77,7 @@ class Erasure:
         _refuse_staff(known.customer)
         if known.customer.role == "guest":
             raise Forbidden("A guest has no password; ask for a link by e-mail.")
-        await self._desk.prove_again(known, password, address)
+        await self._authenticator.prove_again(known, password, address)
         await self._erase([known.customer], fold_email(known.customer.email), address, None)
 
     async def erase_with_code(self, code: str, address: str) -> None:
@@ -101,7 +101,7 @@ class Erasure:
         self, persons: Sequence[Customer], email: Email, address: str, code_hash: bytes | None
     ) -> None:
         await self._check(persons)
-        account_key = self._vault.account_key(email.norm)
+        account_key = self._secret_box.account_key(email.norm)
         await self._db.run(erasure_service.erase, persons, account_key, address, code_hash)
         await self._revocations.refresh()
 
@@ -119,8 +119,8 @@ class Erasure:
             raise UnfinishedMatters(items)
 
     async def _unfinished(self, person: Customer, path: str) -> list[dict[str, Any]]:
-        email_key = self._vault.email_key(fold_email(person.email).norm)
-        caller = await self._ring.sign(
+        email_key = self._secret_box.email_key(fold_email(person.email).norm)
+        caller = await self._signing_keys.sign(
             person.customer_id, person.role, QUESTION_LIFETIME, email_key, clock.new_id()
         )
         headers = {"authorization": f"Bearer {caller.token}"}

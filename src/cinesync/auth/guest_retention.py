@@ -42,7 +42,7 @@ class GuestRetention:
         self, db: Database, signing_keys: SigningKeys, booking: HttpClient, retention: timedelta
     ) -> None:
         self._db = db
-        self._ring = signing_keys
+        self._signing_keys = signing_keys
         self._booking = booking
         self._retention = retention
         self._reached = UUID(int=0)
@@ -77,7 +77,7 @@ class GuestRetention:
         return True
 
     async def _buyers(self, guests: Sequence[UUID]) -> list[UUID]:
-        token = await self._ring.sign(
+        token = await self._signing_keys.sign(
             MYSELF, SERVICE_ROLE, TOKEN_LIFETIME, email_key=MYSELF, session_id=MYSELF
         )
         answer = await self._booking.call(

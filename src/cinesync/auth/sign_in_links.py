@@ -39,9 +39,9 @@ class SignInLinks:
         rules: LinkRules,
     ) -> None:
         self._db = db
-        self._vault = secret_box
+        self._secret_box = secret_box
         self._passwords = passwords
-        self._desk = authenticator
+        self._authenticator = authenticator
         self._rules = rules
 
     async def request(self, email: str, purpose: LinkPurpose, address: str) -> None:
@@ -49,7 +49,7 @@ class SignInLinks:
         fields = Fields()
         folded = fields.check("email", fold_email, email)
         fields.raise_if_wrong()
-        attempt = Attempt(self._vault.account_key(folded.norm), address)
+        attempt = Attempt(self._secret_box.account_key(folded.norm), address)
         await self._db.run(link_service.request, folded, purpose, attempt, self._rules.limits)
 
     async def use(self, code: str, password: str | None, address: str, device: str | None) -> Grant:
@@ -65,5 +65,5 @@ class SignInLinks:
             folded = fields.check("password", fold_password, password, email, self._rules.shop_name)
             fields.raise_if_wrong()
             new_hash = await self._passwords.hash(folded)
-        customer, token = await self._desk.use_link(code_hash, new_hash, address)
-        return await self._desk.let_in(customer, token, device)
+        customer, token = await self._authenticator.use_link(code_hash, new_hash, address)
+        return await self._authenticator.let_in(customer, token, device)

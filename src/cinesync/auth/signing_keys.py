@@ -41,7 +41,7 @@ class SigningKeys:
 
     def __init__(self, db: Database, secret_box: SecretBox, rules: KeyRules) -> None:
         self._db = db
-        self._vault = secret_box
+        self._secret_box = secret_box
         self._rules = rules
         self._own: list[OwnKey] = []
         self._jwks: dict[str, Any] | None = None
@@ -111,7 +111,7 @@ class SigningKeys:
         own = []
         for row in rows:
             try:
-                private = self._vault.open(row.sealed_private, row.public_jwk)
+                private = self._secret_box.open(row.sealed_private, row.public_jwk)
             except NotDecryptable:
                 log.warning("signing_key.sealed_by_another_secret", number=row.number)
                 continue
@@ -144,7 +144,7 @@ class SigningKeys:
             signs_until=window.signs_until,
             verifies_until=window.verifies_until,
             public_jwk=public_jwk,
-            sealed_private=self._vault.seal(private, public_jwk),
+            sealed_private=self._secret_box.seal(private, public_jwk),
         )
 
 

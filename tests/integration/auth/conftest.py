@@ -72,7 +72,7 @@ class Auth:
     def authenticator(self) -> Authenticator:
         router = self.service.routes[0]
         assert isinstance(router, Router)
-        authenticator = router.dependencies["desk"].dependency()  # type: ignore[union-attr]
+        authenticator = router.dependencies["authenticator"].dependency()  # type: ignore[union-attr]
         assert isinstance(authenticator, Authenticator)
         return authenticator
 

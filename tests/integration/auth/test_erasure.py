@@ -106,7 +106,7 @@ async def test_an_erased_account_leaves_no_name_address_or_way_in(
     left = await _everything(auth)
     for trace in (ADA, "Ada Byron", "442079460000"):
         assert trace not in left
-    assert auth.authenticator._vault.account_key(ADA) not in left
+    assert auth.authenticator._secret_box.account_key(ADA) not in left
     assert (await auth.me(token)).status_code == 401
     assert (await auth.post("refresh")).status_code == 401
     assert (await auth.login(ADA)).status_code == 401
