@@ -1,111 +1,178 @@
-"""Statements over the payment tables, one question each."""
+"""Statements over payments, captures and provider events: one question each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from cinesync.chassis.database import Row, Transaction, text
-from cinesync.payment.model import Payment, PaymentStatus, ProviderCharge, RetryPolicy, StartPayment
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Interval,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
-_PAYMENT_FIELDS: Final = Payment.__struct_fields__
-PAYMENT_COLUMNS: Final = ", ".join(f"p.{name}" for name in _PAYMENT_FIELDS)
-LOCKED: Final = (
-    "FROM payments p WHERE p.payment_id = ANY(CAST(:payment_ids AS uuid[]))"
-    " ORDER BY p.payment_id ASC FOR UPDATE"
+from cinesync.chassis.database import Row, Statement, Transaction, compiled
+from cinesync.chassis.database.bulk import any_of, batch, insert_from, matches
+from cinesync.payment.model import Payment, PaymentStatus, ProviderCharge, RetryPolicy, StartPayment
+from cinesync.payment.tables import captures, payments, provider_events, refunds
+
+CHECKS_COUNTED_MAX: Final = 20  # the pause between two checks grows up to this many times
+
+_FIELDS: Final = Payment.__struct_fields__
+_COLUMNS: Final = tuple(payments.c[name] for name in _FIELDS)
+_IS_PENDING: Final = payments.c.status == "pending"
+_ASK_BEFORE: Final = bindparam("ask_before", type_=Interval)
+
+NEW: Final = batch(
+    "new",
+    payments.c.payment_id,
+    payments.c.customer_id,
+    payments.c.idempotency_key,
+    payments.c.fingerprint,
+    payments.c.hold_id,
+    payments.c.hold_expires_at,
+    payments.c.provider,
+    payments.c.amount_cents,
+    payments.c.currency,
+    payments.c.trace,
+)
+INSERT: Final = compiled(
+    insert_from(
+        payments,
+        NEW,
+        status="pending",
+        next_check_at=func.least(
+            func.now() + bindparam("first_check", type_=Interval),
+            func.greatest(func.now(), NEW.c.hold_expires_at - _ASK_BEFORE),
+        ),
+        occupies_hold=True,
+    )
+    # Of two unique indexes either may refuse: the customer's key, and one payment for each hold.
+    .on_conflict_do_nothing()
+    .returning(payments.c.payment_id, payments.c.created_at)
 )
 
 
 def _payment(row: Row) -> Payment:
-    """A row that begins with PAYMENT_COLUMNS."""
-    values = dict(zip(_PAYMENT_FIELDS, row, strict=False))
+    """A row that begins with the columns of a payment."""
+    values = dict(zip(_FIELDS, row, strict=False))
     values["status"] = PaymentStatus(values["status"])
     return Payment(**values)
 
 
 async def insert_payments(
-    tx: Transaction, begins: Sequence[StartPayment], retry_policy: RetryPolicy
+    tx: Transaction, begins: Sequence[StartPayment], policy: RetryPolicy
 ) -> dict[UUID, datetime]:
     """New payments and when they were created; nothing for a key that is there already, and
     for a hold that another payment occupies.
 
     The first check comes after a while, or shortly before the hold expires if that is sooner.
     """
-    statement = text(
-        "INSERT INTO payments (payment_id, customer_id, idempotency_key, fingerprint, hold_id,"
-        " hold_expires_at, provider, amount_cents, currency, trace, status, next_check_at,"
-        " occupies_hold)"
-        " SELECT t.payment_id, t.customer_id, t.idempotency_key, t.fingerprint, t.hold_id,"
-        " t.hold_expires_at, t.provider, t.amount_cents, t.currency, t.trace, 'pending',"
-        " LEAST(now() + CAST(:first_check AS double precision) * interval '1 second', GREATEST("
-        " now(), t.hold_expires_at - CAST(:ask_before AS double precision) * interval '1 second')),"
-        " true"
-        " FROM unnest(CAST(:payment_ids AS uuid[]), CAST(:customer_ids AS uuid[]),"
-        " CAST(:keys AS text[]), CAST(:fingerprints AS text[]), CAST(:hold_ids AS uuid[]),"
-        " CAST(:expiries AS timestamptz[]), CAST(:providers AS text[]),"
-        " CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:traces AS text[]))"
-        " AS t(payment_id, customer_id, idempotency_key, fingerprint, hold_id, hold_expires_at,"
-        " provider, amount_cents, currency, trace)"
-        " ON CONFLICT DO NOTHING RETURNING payment_id, created_at"
-    )
+    new = [
+        (
+            begin.payment_id,
+            begin.customer_id,
+            begin.idempotency_key,
+            begin.fingerprint,
+            begin.hold.hold_id,
+            begin.hold.expires_at,
+            begin.provider,
+            begin.hold.total_cents,
+            begin.hold.currency,
+            begin.trace,
+        )
+        for begin in begins
+    ]
     values = {
-        "payment_ids": [b.payment_id for b in begins],
-        "customer_ids": [b.customer_id for b in begins],
-        "keys": [b.idempotency_key for b in begins],
-        "fingerprints": [b.fingerprint for b in begins],
-        "hold_ids": [b.hold.hold_id for b in begins],
-        "expiries": [b.hold.expires_at for b in begins],
-        "providers": [b.provider for b in begins],
-        "amounts": [b.hold.total_cents for b in begins],
-        "currencies": [b.hold.currency for b in begins],
-        "traces": [b.trace for b in begins],
-        "first_check": retry_policy.first_check_seconds,
-        "ask_before": retry_policy.ask_before_seconds,
+        "new": new,
+        "first_check": timedelta(seconds=policy.first_check_seconds),
+        "ask_before": timedelta(seconds=policy.ask_before_seconds),
     }
-    rows = await tx.execute(statement, values)
-    return dict(rows)
+    return dict(await tx.execute(INSERT, values))
+
+
+KEYS: Final = batch("keys", payments.c.customer_id, payments.c.idempotency_key)
+BY_KEYS: Final = compiled(
+    select(*_COLUMNS).join_from(
+        payments,
+        KEYS,
+        and_(
+            KEYS.c.customer_id == payments.c.customer_id,
+            KEYS.c.idempotency_key == payments.c.idempotency_key,
+        ),
+    )
+)
 
 
 async def payments_by_keys(
     tx: Transaction, keys: Sequence[tuple[UUID, str]]
 ) -> dict[tuple[UUID, str], Payment]:
     """What each customer's idempotency key was used for."""
-    statement = text(
-        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
-        " JOIN unnest(CAST(:customer_ids AS uuid[]), CAST(:keys AS text[]))"
-        " AS t(customer_id, idempotency_key)"
-        " ON t.customer_id = p.customer_id AND t.idempotency_key = p.idempotency_key"
-    )
-    values = {"customer_ids": [key[0] for key in keys], "keys": [key[1] for key in keys]}
-    found = [_payment(row) for row in await tx.execute(statement, values)]
+    found = [_payment(row) for row in await tx.execute(BY_KEYS, {"keys": keys})]
     return {(payment.customer_id, payment.idempotency_key): payment for payment in found}
 
 
+OCCUPYING: Final = compiled(
+    select(*_COLUMNS).where(any_of(payments.c.hold_id, "hold_ids"), payments.c.occupies_hold)
+)
+
+
 async def payments_occupying(tx: Transaction, hold_ids: Sequence[UUID]) -> dict[UUID, Payment]:
-    """The payments that let no other begin, by hold."""
-    statement = text(
-        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
-        " WHERE p.hold_id = ANY(CAST(:hold_ids AS uuid[])) AND p.occupies_hold"
-    )
-    rows = await tx.execute(statement, {"hold_ids": list(hold_ids)})
+    """The payments that prevent another one, by hold."""
+    rows = await tx.execute(OCCUPYING, {"hold_ids": list(hold_ids)})
     return {payment.hold_id: payment for payment in map(_payment, rows)}
+
+
+FAILURE_COUNTS: Final = compiled(
+    select(payments.c.hold_id, func.count().label("failures"))
+    .where(any_of(payments.c.hold_id, "hold_ids"), payments.c.status == "failed")
+    .group_by(payments.c.hold_id)
+)
 
 
 async def failure_counts(tx: Transaction, hold_ids: Sequence[UUID]) -> dict[UUID, int]:
     """How many payments failed before, by hold."""
-    statement = text(
-        "SELECT hold_id, count(*) AS failures FROM payments"
-        " WHERE hold_id = ANY(CAST(:hold_ids AS uuid[])) AND status = 'failed' GROUP BY hold_id"
-    )
-    rows = await tx.execute(statement, {"hold_ids": list(hold_ids)})
+    rows = await tx.execute(FAILURE_COUNTS, {"hold_ids": list(hold_ids)})
     return {row.hold_id: int(row.failures) for row in rows}
 
 
+def _locked(*columns: ColumnElement[Any]) -> Statement:
+    """In key order, so that two transactions never wait for each other in a ring."""
+    statement: Select[Any] = select(*columns)
+    return compiled(
+        statement.where(any_of(payments.c.payment_id, "payment_ids"))
+        .order_by(payments.c.payment_id.asc())
+        .with_for_update()
+    )
+
+
+LOCK: Final = _locked(*_COLUMNS)
+LOCK_WITH_CAPTURES: Final = _locked(
+    *_COLUMNS,
+    func.array(
+        select(captures.c.charge_id)
+        .where(captures.c.payment_id == payments.c.payment_id)
+        .scalar_subquery(),
+        type_=ARRAY(Text),
+    ).label("captured"),
+)
+
+
 async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
-    """Payments in key order, so that two who settle never wait for each other in a ring."""
-    statement = text(f"SELECT {PAYMENT_COLUMNS} {LOCKED}")
-    rows = await tx.execute(statement, {"payment_ids": list(set(payment_ids))})
+    """Payments by their id, locked."""
+    rows = await tx.execute(LOCK, {"payment_ids": list(set(payment_ids))})
     return {row.payment_id: _payment(row) for row in rows}
 
 
@@ -113,119 +180,138 @@ async def lock_with_captures(
     tx: Transaction, payment_ids: Sequence[UUID]
 ) -> tuple[dict[UUID, Payment], dict[UUID, set[str]]]:
     """The same, and the charges known to be captured, by payment."""
-    statement = text(
-        f"SELECT {PAYMENT_COLUMNS},"  # noqa: S608 constants
-        " ARRAY(SELECT charge_id FROM captures WHERE captures.payment_id = p.payment_id)"
-        f" AS captured {LOCKED}"
-    )
-    rows = await tx.execute(statement, {"payment_ids": list(set(payment_ids))})
+    rows = await tx.execute(LOCK_WITH_CAPTURES, {"payment_ids": list(set(payment_ids))})
     captured = {row["payment_id"]: set(row["captured"]) for row in rows}
     return {row["payment_id"]: _payment(row) for row in rows}, captured
 
 
+FIND: Final = compiled(select(*_COLUMNS).where(payments.c.payment_id == bindparam("payment_id")))
+
+
 async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     """One payment."""
-    statement = text(
-        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
-        " WHERE p.payment_id = CAST(:payment_id AS uuid)"
-    )
-    row = (await tx.execute(statement, {"payment_id": payment_id})).first()
+    row = (await tx.execute(FIND, {"payment_id": payment_id})).first()
     return _payment(row) if row else None
+
+
+_NEWEST: Final = (
+    select(*_COLUMNS)
+    .where(payments.c.customer_id == bindparam("customer_id"))
+    .order_by(payments.c.created_at.desc(), payments.c.payment_id.desc())
+    .limit(bindparam("limit", type_=BigInteger))
+)
+NEWEST_PAGE: Final = compiled(_NEWEST)
+NEXT_PAGE: Final = compiled(
+    _NEWEST.where(
+        tuple_(payments.c.created_at, payments.c.payment_id)
+        < tuple_(
+            bindparam("at", type_=payments.c.created_at.type),
+            bindparam("payment_id", type_=payments.c.payment_id.type),
+        )
+    )
+)
 
 
 async def payments_of_customer(
     tx: Transaction, customer_id: UUID, before: tuple[datetime, UUID] | None, limit: int
 ) -> list[Payment]:
-    """The newest first, after (that is, older than) `before`."""
-    statement = text(
-        f"SELECT {PAYMENT_COLUMNS} FROM payments p"  # noqa: S608 a constant
-        " WHERE p.customer_id = CAST(:customer_id AS uuid) AND (CAST(:at AS timestamptz) IS NULL"
-        " OR (p.created_at, p.payment_id) < (CAST(:at AS timestamptz), CAST(:id AS uuid)))"
-        " ORDER BY p.created_at DESC, p.payment_id DESC LIMIT CAST(:limit AS bigint)"
-    )
-    at, payment_id = before or (None, None)
-    values = {"customer_id": customer_id, "at": at, "id": payment_id, "limit": limit}
-    return [_payment(row) for row in await tx.execute(statement, values)]
+    """The newest first, older than `before`."""
+    values = {"customer_id": customer_id, "limit": limit}
+    if before is None:
+        rows = await tx.execute(NEWEST_PAGE, values)
+    else:
+        rows = await tx.execute(NEXT_PAGE, values | {"at": before[0], "payment_id": before[1]})
+    return [_payment(row) for row in rows]
 
 
-async def update_payments(tx: Transaction, payments: Sequence[Payment]) -> None:
-    """Write where each payment stands; the caller has locked them."""
-    statement = text(
-        "UPDATE payments AS p SET status = t.status, charge_id = t.charge_id,"
-        " failure_reason = t.failure_reason, confirm_url = t.confirm_url,"
-        " refund_asked_cents = t.refund_asked_cents, refunded_cents = t.refunded_cents,"
-        " occupies_hold = t.occupies_hold,"
-        " settled_at = CASE WHEN t.status = 'pending' THEN NULL"
-        " ELSE COALESCE(p.settled_at, now()) END"
-        " FROM unnest(CAST(:payment_ids AS uuid[]), CAST(:statuses AS text[]),"
-        " CAST(:charge_ids AS text[]), CAST(:reasons AS text[]), CAST(:urls AS text[]),"
-        " CAST(:asked AS bigint[]), CAST(:refunded AS bigint[]), CAST(:occupying AS boolean[]))"
-        " AS t(payment_id, status, charge_id, failure_reason, confirm_url, refund_asked_cents,"
-        " refunded_cents, occupies_hold) WHERE p.payment_id = t.payment_id"
+MOVED: Final = batch(
+    "moved",
+    payments.c.payment_id,
+    payments.c.status,
+    payments.c.charge_id,
+    payments.c.failure_reason,
+    payments.c.confirm_url,
+    payments.c.refund_asked_cents,
+    payments.c.refunded_cents,
+    payments.c.occupies_hold,
+)
+UPDATE: Final = compiled(
+    update(payments)
+    .values(
+        {column.name: column for column in MOVED.c if column.name != "payment_id"}
+        | {
+            "settled_at": case(
+                (MOVED.c.status == "pending", None),
+                else_=func.coalesce(payments.c.settled_at, func.now()),
+            )
+        }
     )
-    ordered = sorted(payments, key=lambda payment: payment.payment_id)
-    values = {
-        "payment_ids": [p.payment_id for p in ordered],
-        "statuses": [p.status.value for p in ordered],
-        "charge_ids": [p.charge_id for p in ordered],
-        "reasons": [p.failure_reason for p in ordered],
-        "urls": [p.confirm_url for p in ordered],
-        "asked": [p.refund_asked_cents for p in ordered],
-        "refunded": [p.refunded_cents for p in ordered],
-        "occupying": [p.occupies_hold for p in ordered],
-    }
-    await tx.execute(statement, values)
+    .where(matches(payments, MOVED))
+)
+
+
+async def update_payments(tx: Transaction, moved: Sequence[Payment]) -> None:
+    """Write the state of each payment; the caller has locked them."""
+    ordered = sorted(moved, key=lambda payment: payment.payment_id)
+    await tx.execute(UPDATE, {"moved": ordered})
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Money that a provider took for a payment; surplus money goes back."""
+    """Money that a provider took for a payment; surplus money is refunded."""
 
     payment: Payment
     charge: ProviderCharge
     surplus: bool
 
 
-async def insert_captures(tx: Transaction, captures: Sequence[Capture]) -> None:
+CAPTURED: Final = batch(
+    "captured",
+    captures.c.provider,
+    captures.c.charge_id,
+    captures.c.payment_id,
+    captures.c.amount_cents,
+    captures.c.currency,
+    captures.c.surplus,
+)
+INSERT_CAPTURES: Final = compiled(insert_from(captures, CAPTURED))
+
+
+async def insert_captures(tx: Transaction, captured: Sequence[Capture]) -> None:
     """Each under the provider's own id: a second time is a violation."""
-    statement = text(
-        "INSERT INTO captures (provider, charge_id, payment_id, amount_cents, currency, surplus)"
-        " SELECT t.provider, t.charge_id, t.payment_id, t.amount_cents, t.currency, t.surplus"
-        " FROM unnest(CAST(:providers AS text[]), CAST(:charge_ids AS text[]),"
-        " CAST(:payment_ids AS uuid[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]),"
-        " CAST(:surplus AS boolean[]))"
-        " AS t(provider, charge_id, payment_id, amount_cents, currency, surplus)"
-    )
-    values = {
-        "providers": [c.payment.provider for c in captures],
-        "charge_ids": [c.charge.charge_id for c in captures],
-        "payment_ids": [c.payment.payment_id for c in captures],
-        "amounts": [c.charge.amount_cents for c in captures],
-        "currencies": [c.charge.currency for c in captures],
-        "surplus": [c.surplus for c in captures],
-    }
-    await tx.execute(statement, values)
+    rows = [
+        (
+            capture.payment.provider,
+            capture.charge.charge_id,
+            capture.payment.payment_id,
+            capture.charge.amount_cents,
+            capture.charge.currency,
+            capture.surplus,
+        )
+        for capture in captured
+    ]
+    await tx.execute(INSERT_CAPTURES, {"captured": rows})
+
+
+EVENTS: Final = batch(
+    "events",
+    provider_events.c.provider,
+    provider_events.c.provider_event_id,
+    provider_events.c.payment_id,
+)
+INSERT_EVENTS: Final = compiled(
+    insert_from(provider_events, EVENTS)
+    .on_conflict_do_nothing(index_elements=list(provider_events.primary_key))
+    .returning(provider_events.c.provider, provider_events.c.provider_event_id)
+)
 
 
 async def insert_provider_events(
     tx: Transaction, events: Sequence[tuple[str, str, UUID]]
 ) -> set[tuple[str, str]]:
     """Claim (provider, provider_event_id, payment_id); those that were not there before."""
-    statement = text(
-        "INSERT INTO provider_events (provider, provider_event_id, payment_id)"
-        " SELECT t.provider, t.provider_event_id, t.payment_id FROM unnest("
-        " CAST(:providers AS text[]), CAST(:event_ids AS text[]), CAST(:payment_ids AS uuid[]))"
-        " AS t(provider, provider_event_id, payment_id)"
-        " ON CONFLICT (provider, provider_event_id) DO NOTHING"
-        " RETURNING provider, provider_event_id"
-    )
-    ordered = sorted(set(events))
-    values = {
-        "providers": [event[0] for event in ordered],
-        "event_ids": [event[1] for event in ordered],
-        "payment_ids": [event[2] for event in ordered],
-    }
-    return {(row.provider, row.provider_event_id) for row in await tx.execute(statement, values)}
+    rows = await tx.execute(INSERT_EVENTS, {"events": sorted(set(events))})
+    return {(row.provider, row.provider_event_id) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,52 +326,88 @@ class Overdue:
     absence_counts: bool
 
 
-async def is_anything_due(tx: Transaction, provider: str) -> bool:
-    """Whether there is anything to claim; a look costs less than a claim."""
-    statement = text(
-        "SELECT EXISTS (SELECT 1 FROM payments p WHERE p.status = 'pending'"
-        " AND p.provider = CAST(:provider AS text) AND p.next_check_at <= now())"
-        " OR EXISTS (SELECT 1 FROM refunds r WHERE r.status IN ('pending', 'submitted')"
-        " AND r.provider = CAST(:provider AS text) AND r.next_attempt_at <= now()) AS is_due"
+IS_ANYTHING_DUE: Final = compiled(
+    select(
+        or_(
+            select(payments.c.payment_id)
+            .where(
+                _IS_PENDING,
+                payments.c.provider == bindparam("provider"),
+                payments.c.next_check_at <= func.now(),
+            )
+            .exists(),
+            select(refunds.c.refund_id)
+            .where(
+                refunds.c.status.in_(("pending", "submitted")),
+                refunds.c.provider == bindparam("provider"),
+                refunds.c.next_attempt_at <= func.now(),
+            )
+            .exists(),
+        ).label("is_due")
     )
-    return bool((await tx.execute(statement, {"provider": provider})).scalar_one())
+)
+
+
+async def is_anything_due(tx: Transaction, provider: str) -> bool:
+    """Whether there is anything to claim; this costs less than a claim."""
+    return bool((await tx.execute(IS_ANYTHING_DUE, {"provider": provider})).scalar_one())
+
+
+_OVERDUE: Final = payments.alias("overdue")
+_BEFORE_EXPIRY: Final = payments.c.hold_expires_at - _ASK_BEFORE
+CLAIM: Final = compiled(
+    update(payments)
+    .values(
+        checks=payments.c.checks + 1,
+        next_check_at=func.least(
+            func.now()
+            + func.least(payments.c.checks + 1, CHECKS_COUNTED_MAX)
+            * bindparam("retry", type_=Interval),
+            case((func.now() < _BEFORE_EXPIRY, _BEFORE_EXPIRY)),
+        ),
+    )
+    .where(
+        payments.c.payment_id.in_(
+            select(_OVERDUE.c.payment_id)
+            .where(
+                _OVERDUE.c.status == "pending",
+                _OVERDUE.c.provider == bindparam("provider"),
+                _OVERDUE.c.next_check_at <= func.now(),
+            )
+            .order_by(_OVERDUE.c.next_check_at.asc(), _OVERDUE.c.payment_id.asc())
+            .limit(bindparam("limit", type_=BigInteger))
+        )
+    )
+    .returning(
+        *_COLUMNS,
+        (payments.c.hold_expires_at + bindparam("cancel_after", type_=Interval) < func.now()).label(
+            "hold_is_over"
+        ),
+        (payments.c.created_at + bindparam("absent_after", type_=Interval) < func.now()).label(
+            "absence_counts"
+        ),
+    )
+)
 
 
 async def claim_overdue(
     tx: Transaction,
     provider: str,
-    retry_policy: RetryPolicy,
+    policy: RetryPolicy,
     absent_after_seconds: float,
     limit: int,
 ) -> list[Overdue]:
-    """Pending payments to ask about now, each handed to one process.
+    """Pending payments to ask about now, each given to one process.
 
-    The next question is put off by a growing pause, or to shortly before the hold expires.
+    The next check comes after a growing pause, or shortly before the hold expires.
     """
-    statement = text(
-        "UPDATE payments AS p SET checks = p.checks + 1, next_check_at = LEAST("  # noqa: S608 constants
-        " now() + CAST(LEAST(p.checks + 1, 20) AS double precision)"
-        " * CAST(:retry AS double precision) * interval '1 second',"
-        " CASE WHEN p.hold_expires_at"
-        " - CAST(:ask_before AS double precision) * interval '1 second' > now()"
-        " THEN p.hold_expires_at - CAST(:ask_before AS double precision) * interval '1 second' END)"
-        " WHERE p.payment_id IN (SELECT o.payment_id FROM payments o"
-        " WHERE o.status = 'pending' AND o.provider = CAST(:provider AS text)"
-        " AND o.next_check_at <= now() ORDER BY o.next_check_at ASC, o.payment_id ASC"
-        " LIMIT CAST(:limit AS bigint))"
-        f" RETURNING {PAYMENT_COLUMNS},"
-        " p.hold_expires_at + CAST(:cancel_after AS double precision) * interval '1 second'"
-        " < now() AS hold_is_over,"
-        " p.created_at + CAST(:absent_after AS double precision) * interval '1 second' < now()"
-        " AS absence_counts"
-    )
     values = {
         "provider": provider,
-        "retry": retry_policy.retry_seconds,
-        "ask_before": retry_policy.ask_before_seconds,
-        "cancel_after": retry_policy.cancel_after_seconds,
-        "absent_after": absent_after_seconds,
+        "retry": timedelta(seconds=policy.retry_seconds),
+        "ask_before": timedelta(seconds=policy.ask_before_seconds),
+        "cancel_after": timedelta(seconds=policy.cancel_after_seconds),
+        "absent_after": timedelta(seconds=absent_after_seconds),
         "limit": limit,
     }
-    rows = await tx.execute(statement, values)
+    rows = await tx.execute(CLAIM, values)
     return [Overdue(_payment(row), row.hold_is_over, row.absence_counts) for row in rows]

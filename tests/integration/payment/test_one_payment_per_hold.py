@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-import sqlalchemy
 
 from cinesync.chassis import clock
+from cinesync.chassis.database import Transaction
 from cinesync.contracts.booking import BookingRefused
 from cinesync.payment import service, store
 from cinesync.payment.failure_limit import FailureLimit
@@ -230,21 +231,21 @@ async def test_a_repetition_in_a_batch_does_not_take_the_others_turn(
     assert begun[1].payment_id == new.payment_id
 
 
-async def test_the_plain_way_is_one_statement(
+async def test_a_new_payment_is_one_statement(
     harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No look-up for the guard of the hold: the insert itself says whether it is free."""
-    asked: list[str] = []
-    statement = sqlalchemy.text
+    executed: list[object] = []
+    execute = Transaction.execute
 
-    def counted(sql: str) -> sqlalchemy.TextClause:
-        asked.append(sql)
-        return statement(sql)
+    async def counted(tx: Transaction, statement: Any, *args: Any) -> Any:
+        executed.append(statement)
+        return await execute(tx, statement, *args)
 
-    monkeypatch.setattr(store, "text", counted)
+    monkeypatch.setattr(Transaction, "execute", counted)
     hold = Hold(hold_id=clock.new_id(), total_cents=2400, currency="EUR", expires_at=clock.now())
     await harness.db.run(service.begin_payments, [begin_of(harness, hold, "k")], PATIENCE)
-    assert len(asked) == 1
+    assert executed == [store.INSERT]
 
 
 async def test_what_costs_nothing_is_confirmed_without_a_provider(

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
-import sqlalchemy
 
 from cinesync.chassis import clock
 from cinesync.chassis.http.cursor import encode_cursor
@@ -215,13 +215,10 @@ async def test_without_the_key_guard_the_race_charges_more_than_once(
     await harness.take_guard_off(
         "CREATE UNIQUE INDEX unguarded ON payments (customer_id, idempotency_key, payment_id)"
     )
-    statement = sqlalchemy.text
-
-    def unguarded(sql: str) -> Any:
-        return statement(sql.replace("ON CONFLICT DO NOTHING", ""))
-
+    assert "ON CONFLICT DO NOTHING" in store.INSERT.sql
+    unguarded = replace(store.INSERT, sql=store.INSERT.sql.replace("ON CONFLICT DO NOTHING", ""))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "text", unguarded)
+        patch.setattr(store, "INSERT", unguarded)
         hold_id = str(clock.new_id())
         first = await harness.pay(key="k", hold_id=hold_id)
         second = await harness.pay(key="k", hold_id=hold_id)

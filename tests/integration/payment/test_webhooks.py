@@ -32,7 +32,7 @@ def forget_captures(monkeypatch: pytest.MonkeyPatch) -> None:
     def forgetful(payment: Payment, _known: object, report: ProviderReport) -> Decision:
         return decide(payment, (), report)
 
-    monkeypatch.setattr(service, "judge", forgetful)
+    monkeypatch.setattr(service, "decide", forgetful)
 
 
 async def test_a_notice_settles_its_payment_once_however_often_it_comes(
@@ -168,7 +168,7 @@ async def test_without_memory_of_captures_a_replay_gives_good_money_away(
     harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        service, "judge", lambda payment, _known, report: decide(payment, (), report)
+        service, "decide", lambda payment, _known, report: decide(payment, (), report)
     )
     await harness.take_guard_off("ALTER TABLE captures DROP CONSTRAINT captures_pkey")
     payment_id = await pending(harness)
@@ -182,7 +182,7 @@ async def test_the_primary_key_alone_stops_a_second_capture_row(
     harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        service, "judge", lambda payment, _known, report: decide(payment, (), report)
+        service, "decide", lambda payment, _known, report: decide(payment, (), report)
     )
     payment_id = await pending(harness)
     assert await post(harness, notice(payment_id, event_id="evt_1")) == 204
