@@ -1,4 +1,4 @@
-"""One address cannot keep a hall from everybody with guest accounts that cost it nothing."""
+"""One address cannot keep a plan from everybody with guest accounts that cost it nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,17 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from cinesync.booking.context import Shop
-from cinesync.booking.fast_path import fast_paths
+from cinesync.booking.context import BookingContext
 from cinesync.booking.model import Terms
-from cinesync.booking.routes import router
+from cinesync.booking.routes import fast_paths, routers
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.http.security.signed_client_address import VISITOR_HEADER, AddressSigner
 from cinesync.contracts.movies import ShowScheduled
 from tests.conftest import MakeClient, Sign
-from tests.integration.booking.conftest import migrated, office  # noqa: F401 fixtures
-from tests.support.booking import CLIENTS, BoxOffice, row, scheduled
+from tests.integration.booking.conftest import harness, migrated  # noqa: F401 fixtures
+from tests.support.booking import CLIENTS, BookingHarness, row, scheduled
 
 ROWS = "ABCDEFGHIJK"  # 176 seats
 GUESTS = 22
@@ -25,23 +24,25 @@ NO_LIMITS = Terms(address_seats_max=1_000, address_show_seats_max=1_000)
 
 
 @pytest.fixture
-async def show(office: BoxOffice) -> ShowScheduled:  # noqa: F811
+async def show(harness: BookingHarness) -> ShowScheduled:  # noqa: F811
     seats = [seat for y, name in enumerate(ROWS) for seat in row(name, 16, y=float(y))]
-    return await office.schedule(scheduled(seats))
+    return await harness.schedule(scheduled(seats))
 
 
 @pytest.fixture(params=["fast path", "route"])
 async def http(
     request: pytest.FixtureRequest,
-    office: BoxOffice,  # noqa: F811
+    harness: BookingHarness,  # noqa: F811
     make_client: MakeClient,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Booking's API, seen from one address."""
-    shop = Shop(office.db, office.terms, TicketSigner("a secret"), CLIENTS, listeners_max=10)
-    yield make_client(
-        "booking", [router(shop)], fast_paths(shop) if request.param == "fast path" else ()
+    context = BookingContext(
+        harness.db, harness.terms, TicketSigner("a secret"), CLIENTS, subscribers_max=10
     )
-    await shop.close()
+    yield make_client(
+        "booking", routers(context), fast_paths(context) if request.param == "fast path" else ()
+    )
+    await context.holds.close()
 
 
 async def hoard(
@@ -83,9 +84,9 @@ class TestWithoutTheLimits:
     """The attack as it was."""
 
     @pytest.fixture
-    def office(self, office: BoxOffice) -> BoxOffice:  # noqa: F811
-        office.terms = NO_LIMITS
-        return office
+    def harness(self, harness: BookingHarness) -> BookingHarness:  # noqa: F811
+        harness.terms = NO_LIMITS
+        return harness
 
     async def test_one_address_holds_the_hall(
         self, http: httpx.AsyncClient, show: ShowScheduled, sign: Sign

@@ -10,38 +10,41 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from cinesync.booking import admission_store, admissions, event_handlers, revocations
-from cinesync.booking.admission_rules import Decision, RefusedScan, Result, Scan
-from cinesync.booking.tickets import ALGORITHM, TOKEN_TYPE, TicketSigner, name_of
+from cinesync.booking.admission import revocation_store as revocations
+from cinesync.booking.admission import service as admissions
+from cinesync.booking.admission import store as admission_store
+from cinesync.booking.admission.rules import RefusedScan, Scan, ScanDecision, ScanResult
+from cinesync.booking.show_changes import service as show_changes
+from cinesync.booking.tickets import ALGORITHM, TOKEN_TYPE, TicketSigner, parse_ticket_id
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import Actor
 from cinesync.contracts.movies import ShowScheduled
-from tests.integration.booking.conftest import migrated, office, open_storefront
-from tests.integration.booking.storefront import OpenStorefront, Storefront
-from tests.support.booking import BoxOffice, called_off, scheduled
+from tests.integration.booking.client import BookingClient, OpenBookingClient
+from tests.integration.booking.conftest import harness, migrated, open_client
+from tests.support.booking import BookingHarness, called_off, scheduled
 
-__all__ = ["migrated", "office", "open_storefront"]  # fixtures
+__all__ = ["harness", "migrated", "open_client"]  # fixtures
 ADMISSIONS = "/api/booking/admissions"
 
 
 @pytest.fixture
-async def customer(open_storefront: OpenStorefront) -> Storefront:
-    return await open_storefront()
+async def customer(open_client: OpenBookingClient) -> BookingClient:
+    return await open_client()
 
 
 @pytest.fixture
-async def staff(open_storefront: OpenStorefront) -> Storefront:
-    return await open_storefront("staff")
+async def staff(open_client: OpenBookingClient) -> BookingClient:
+    return await open_client("staff")
 
 
 @pytest.fixture
-async def show(customer: Storefront) -> ShowScheduled:
+async def show(customer: BookingClient) -> ShowScheduled:
     """It begins in an hour."""
-    return await customer.office.schedule(scheduled(starts_in_minutes=60))
+    return await customer.harness.schedule(scheduled(starts_in_minutes=60))
 
 
 async def scan(
-    staff: Storefront, ticket: str | None, scan_id: UUID | None = None, **more: Any
+    staff: BookingClient, ticket: str | None, scan_id: UUID | None = None, **more: Any
 ) -> dict[str, Any]:
     one = {"scan_id": str(scan_id or clock.new_id()), "gate": "Door 1", **more}
     if ticket is not None:
@@ -53,13 +56,13 @@ async def scan(
     return result
 
 
-def claims_of(staff: Storefront, token: str) -> dict[str, Any]:
-    keys = KeySet([ECKey.import_key(key) for key in staff.shop.signer.jwks()["keys"]])
+def claims_of(staff: BookingClient, token: str) -> dict[str, Any]:
+    keys = KeySet([ECKey.import_key(key) for key in staff.context.signer.jwks()["keys"]])
     return dict(jwt.decode(token, keys, algorithms=[ALGORITHM]).claims)
 
 
 async def test_a_ticket_admits_once_and_says_when_and_where(
-    customer: Storefront, staff: Storefront, show: ShowScheduled
+    customer: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
     booking = await customer.book(show, "A1", "A2")
     first = await scan(staff, booking["ticket"], show_id=str(show.show_id))
@@ -74,7 +77,7 @@ async def test_a_ticket_admits_once_and_says_when_and_where(
 
 
 async def test_the_same_scan_told_again_gets_the_same_answer(
-    customer: Storefront, staff: Storefront, show: ShowScheduled
+    customer: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
     booking = await customer.book(show, "A1", "A2")
     scan_id = clock.new_id()
@@ -84,7 +87,7 @@ async def test_the_same_scan_told_again_gets_the_same_answer(
 
 
 async def test_each_of_a_party_may_come_with_the_ticket_of_their_seat(
-    customer: Storefront, staff: Storefront, show: ShowScheduled
+    customer: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
     booking = await customer.book(show, "A1", "A2", "A3")
     path = f"/api/booking/bookings/{booking['booking_id']}/tickets"
@@ -98,11 +101,11 @@ async def test_each_of_a_party_may_come_with_the_ticket_of_their_seat(
 
 
 async def test_a_ticket_has_an_id_and_a_time(
-    customer: Storefront, staff: Storefront, show: ShowScheduled
+    customer: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
     booking = await customer.book(show, "A1", "A2")
     claims = claims_of(staff, booking["ticket"])
-    assert name_of(claims["jti"]).booking_id == UUID(booking["booking_id"])
+    assert parse_ticket_id(claims["jti"]).booking_id == UUID(booking["booking_id"])
     confirmed = datetime.fromisoformat(booking["confirmed_at"])
     assert claims["iat"] == int(confirmed.timestamp())
     ends = datetime.fromisoformat(booking["ends_at"])
@@ -110,9 +113,9 @@ async def test_a_ticket_has_an_id_and_a_time(
 
 
 async def test_a_cancelled_ticket_admits_nobody_but_the_next_one_of_its_seat_does(
-    customer: Storefront, staff: Storefront
+    customer: BookingClient, staff: BookingClient
 ) -> None:
-    show = await customer.office.schedule(scheduled(starts_in_minutes=180))
+    show = await customer.harness.schedule(scheduled(starts_in_minutes=180))
     old = await customer.book(show, "A1", "A2")
     answer = await customer.http.post(f"/api/booking/bookings/{old['booking_id']}/cancel")
     assert answer.status_code == 200, answer.text
@@ -124,9 +127,9 @@ async def test_a_cancelled_ticket_admits_nobody_but_the_next_one_of_its_seat_doe
 
 
 async def test_a_seat_given_back_is_taken_off_the_ticket_of_its_party(
-    customer: Storefront, staff: Storefront
+    customer: BookingClient, staff: BookingClient
 ) -> None:
-    show = await customer.office.schedule(scheduled(starts_in_minutes=180))
+    show = await customer.harness.schedule(scheduled(starts_in_minutes=180))
     booking = await customer.book(show, "A1", "A2", "A3")
     path = f"/api/booking/bookings/{booking['booking_id']}/cancel"
     assert (await customer.http.post(path, json={"seats": ["A3"]})).status_code == 200
@@ -136,15 +139,17 @@ async def test_a_seat_given_back_is_taken_off_the_ticket_of_its_party(
 
 
 async def test_the_ticket_of_a_cancelled_show_admits_nobody(
-    customer: Storefront, staff: Storefront, show: ShowScheduled
+    customer: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
     booking = await customer.book(show, "A1", "A2")
-    await customer.office.db.run(event_handlers.cancel_shows, [called_off(show)])
+    await customer.harness.db.run(show_changes.cancel_shows, [called_off(show)])
     assert (await scan(staff, booking["ticket"]))["result"] == "cancelled"
 
 
-async def test_who_is_inside_gives_no_ticket_back(customer: Storefront, staff: Storefront) -> None:
-    show = await customer.office.schedule(scheduled(starts_in_minutes=180))
+async def test_who_is_inside_gives_no_ticket_back(
+    customer: BookingClient, staff: BookingClient
+) -> None:
+    show = await customer.harness.schedule(scheduled(starts_in_minutes=180))
     booking = await customer.book(show, "A1", "A2")
     await scan(staff, booking["ticket"], seats=["A1"])
     path = f"/api/booking/bookings/{booking['booking_id']}/cancel"
@@ -165,11 +170,11 @@ async def test_who_is_inside_gives_no_ticket_back(customer: Storefront, staff: S
     ],
 )
 async def test_a_ticket_is_good_for_its_show_at_its_time(
-    customer: Storefront, staff: Storefront, starts_in_minutes: int, gate: str, result: str
+    customer: BookingClient, staff: BookingClient, starts_in_minutes: int, gate: str, result: str
 ) -> None:
-    show = await customer.office.schedule(scheduled())
+    show = await customer.harness.schedule(scheduled())
     booking = await customer.book(show, "A1", "A2")
-    await customer.office.start_in(show, starts_in_minutes)
+    await customer.harness.start_in(show, starts_in_minutes)
     lets_in_to: Any = {
         "its own": {"show_id": str(show.show_id)},
         "another show": {"show_id": str(clock.new_id())},
@@ -180,12 +185,12 @@ async def test_a_ticket_is_good_for_its_show_at_its_time(
 
 
 async def test_a_scanner_without_network_tells_later_what_it_let_in(
-    customer: Storefront, staff: Storefront
+    customer: BookingClient, staff: BookingClient
 ) -> None:
-    show = await customer.office.schedule(scheduled())
+    show = await customer.harness.schedule(scheduled())
     booking = await customer.book(show, "A1", "A2")
     other = await customer.book(show, "B1", "B2")
-    await customer.office.start_in(show, -24 * 60)
+    await customer.harness.start_in(show, -24 * 60)
     scanned_at = (clock.now() - timedelta(hours=24)).isoformat()
     scans = [
         {"scan_id": str(clock.new_id()), "ticket": token, "scanned_at": scanned_at}
@@ -198,14 +203,14 @@ async def test_a_scanner_without_network_tells_later_what_it_let_in(
 
 
 async def test_old_tickets_without_an_id_are_checked_against_the_booking(
-    customer: Storefront, staff: Storefront
+    customer: BookingClient, staff: BookingClient
 ) -> None:
-    show = await customer.office.schedule(scheduled(starts_in_minutes=180))
+    show = await customer.harness.schedule(scheduled(starts_in_minutes=180))
     booking = await customer.book(show, "A1", "A2")
     claims = claims_of(staff, booking["ticket"])
     for name in ("jti", "iat", "exp"):
         del claims[name]
-    signer = staff.shop.signer
+    signer = staff.context.signer
     old = signer._signed(TOKEN_TYPE, claims)
     assert (await scan(staff, old, seats=["A1"]))["result"] == "admitted"
     assert (await scan(staff, old, seats=["A1"]))["result"] == "already_used"
@@ -213,13 +218,13 @@ async def test_old_tickets_without_an_id_are_checked_against_the_booking(
 
 @pytest.mark.parametrize("forgery", ["another key", "another type", "a ticket's id", "nothing"])
 async def test_a_forged_ticket_is_unknown(
-    customer: Storefront, staff: Storefront, show: ShowScheduled, forgery: str
+    customer: BookingClient, staff: BookingClient, show: ShowScheduled, forgery: str
 ) -> None:
     booking = await customer.book(show, "A1", "A2")
     claims = claims_of(staff, booking["ticket"])
     made: dict[str, Callable[[], str]] = {
         "another key": lambda: TicketSigner("guessed")._signed(TOKEN_TYPE, claims),
-        "another type": lambda: staff.shop.signer.sign_revocations(claims),
+        "another type": lambda: staff.context.signer.sign_revocations(claims),
         "a ticket's id": lambda: claims["jti"],  # the ledger tells everybody bookings' ids
         "nothing": lambda: ".",
     }
@@ -227,7 +232,7 @@ async def test_a_forged_ticket_is_unknown(
 
 
 async def test_scans_that_let_nobody_in_are_kept_once_and_listed(
-    customer: Storefront, staff: Storefront, show: ShowScheduled
+    customer: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
     booking = await customer.book(show, "A1", "A2")
     wrong, scan_id = str(clock.new_id()), clock.new_id()
@@ -258,13 +263,13 @@ async def test_scans_that_let_nobody_in_are_kept_once_and_listed(
 
 
 async def test_refused_scans_are_forgotten_after_a_while(
-    customer: Storefront, staff: Storefront
+    customer: BookingClient, staff: BookingClient
 ) -> None:
-    db = customer.office.db
+    db = customer.harness.db
     refused = [
         RefusedScan(
             scan_id=clock.new_id(),
-            result=Result.UNKNOWN,
+            result=ScanResult.UNKNOWN,
             booking_id=None,
             seats=(),
             show_id=None,
@@ -275,27 +280,27 @@ async def test_refused_scans_are_forgotten_after_a_while(
     ]
     await db.run(admission_store.insert_refused, refused, clock.new_id())
     middle = (await staff.get("/api/booking/refused-scans"))["items"][1]["refusal_id"]
-    assert await db.run(admission_store.forget_refused, UUID(middle), 10) == 1
-    assert await db.run(admission_store.forget_refused, clock.new_id(), 1) == 1
+    assert await db.run(admission_store.delete_refused, UUID(middle), 10) == 1
+    assert await db.run(admission_store.delete_refused, clock.new_id(), 1) == 1
     assert len((await staff.get("/api/booking/refused-scans"))["items"]) == 1
 
 
 async def test_by_hand_staff_let_in_a_booking_and_are_named_for_it(
-    customer: Storefront, staff: Storefront, show: ShowScheduled
+    customer: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
     booking = await customer.book(show, "A1", "A2")
     entered = await scan(staff, None, booking_id=booking["booking_id"], seats=["A2"])
     assert (entered["result"], entered["seats"]) == ("admitted", ["A2"])
-    assert await audited(staff.office) == [("ticket.admitted_by_hand", staff.customer_id)]
+    assert await audited(staff.harness) == [("ticket.admitted_by_hand", staff.customer_id)]
 
 
-async def audited(office: BoxOffice) -> list[tuple[str, UUID]]:
-    entries = await office.db.run_one(audit_log.page, audit_log.Filter())
+async def audited(harness: BookingHarness) -> list[tuple[str, UUID]]:
+    entries = await harness.db.run_one(audit_log.page, audit_log.Filter())
     return [(entry.action, entry.actor_id) for entry in entries if entry.actor_id]
 
 
 async def test_only_staff_let_in_look_up_and_see_what_is_revoked(
-    customer: Storefront, show: ShowScheduled
+    customer: BookingClient, show: ShowScheduled
 ) -> None:
     body = {"scans": [{"scan_id": str(clock.new_id()), "ticket": "x"}]}
     assert (await customer.http.post(ADMISSIONS, json=body)).status_code == 403
@@ -308,11 +313,11 @@ async def test_only_staff_let_in_look_up_and_see_what_is_revoked(
 
 
 async def test_two_gates_at_the_same_moment_let_one_in(
-    customer: Storefront, show: ShowScheduled
+    customer: BookingClient, show: ShowScheduled
 ) -> None:
     bookings = [await customer.book(show, f"{row}1", f"{row}2") for row in "AB"]
 
-    async def gate(number: int) -> list[Decision]:
+    async def gate(number: int) -> list[ScanDecision]:
         scans = [
             Scan(
                 scan_id=clock.new_id(),
@@ -328,7 +333,7 @@ async def test_two_gates_at_the_same_moment_let_one_in(
             for booking in (bookings if number % 2 else bookings[::-1])
         ]
         by = Actor("staff", clock.new_id())
-        return await customer.office.db.run(admissions.admit, scans, by, clock.new_id())
+        return await customer.harness.db.run(admissions.admit, scans, by, clock.new_id())
 
     decided = [one for of in await asyncio.gather(*(gate(n) for n in range(6))) for one in of]
     for booking in bookings:
@@ -339,9 +344,9 @@ async def test_two_gates_at_the_same_moment_let_one_in(
 
 
 async def test_a_list_of_revoked_tickets_is_signed_grows_and_is_not_sent_twice(
-    customer: Storefront, staff: Storefront
+    customer: BookingClient, staff: BookingClient
 ) -> None:
-    show = await customer.office.schedule(scheduled())
+    show = await customer.harness.schedule(scheduled())
     booking = await customer.book(show, "A1", "A2", "A3")
     whole = await customer.book(show, "B1", "B2")
     path = f"/api/booking/revocations?show_id={show.show_id}"
@@ -355,7 +360,7 @@ async def test_a_list_of_revoked_tickets_is_signed_grows_and_is_not_sent_twice(
     await customer.http.post(cancel.format(whole["booking_id"]))
     full = await staff.http.get(path, headers=tag)
     claims = claims_of(staff, full.json()["list"])
-    names = {name_of(ticket) for ticket in claims["tickets"]}
+    names = {parse_ticket_id(ticket) for ticket in claims["tickets"]}
     assert names == {
         (UUID(booking["booking_id"]), "A3"),
         (UUID(whole["booking_id"]), "B1"),
@@ -377,19 +382,19 @@ async def test_a_list_of_revoked_tickets_is_signed_grows_and_is_not_sent_twice(
     ],
 )
 async def test_a_list_is_of_a_show_or_of_a_theaters_day(
-    staff: Storefront, asked: dict[str, str], status: int
+    staff: BookingClient, asked: dict[str, str], status: int
 ) -> None:
     answer = await staff.http.get("/api/booking/revocations", params=asked)
     assert answer.status_code == status, answer.text
 
 
 async def test_a_theaters_day_has_its_shows_and_those_that_were_cancelled(
-    customer: Storefront, staff: Storefront
+    customer: BookingClient, staff: BookingClient
 ) -> None:
     theater: Any = {"theater_id": clock.new_id(), "time_zone": "Europe/Vienna"}
     begins = datetime(2031, 5, 3, 18, 0, tzinfo=UTC)
     first, off, next_day = [
-        await customer.office.schedule(
+        await customer.harness.schedule(
             scheduled(
                 starts_at=begins + timedelta(days=days),
                 ends_at=begins + timedelta(days=days, hours=2),
@@ -401,7 +406,7 @@ async def test_a_theaters_day_has_its_shows_and_those_that_were_cancelled(
     for show in (first, off, next_day):
         booking = await customer.book(show, "A1", "A2")
         await customer.http.post(f"/api/booking/bookings/{booking['booking_id']}/cancel")
-    await customer.office.db.run(event_handlers.cancel_shows, [called_off(off)])
+    await customer.harness.db.run(show_changes.cancel_shows, [called_off(off)])
     path = f"/api/booking/revocations?theater_id={theater['theater_id']}&day=2031-05-03"
     claims = claims_of(staff, (await staff.http.get(path)).json()["list"])
     assert claims["cancelled_shows"] == [str(off.show_id)]
@@ -410,11 +415,11 @@ async def test_a_theaters_day_has_its_shows_and_those_that_were_cancelled(
 
 
 async def test_a_dispute_revokes_the_tickets_of_a_booking_and_may_be_won(
-    customer: Storefront, staff: Storefront, show: ShowScheduled
+    customer: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
     booking = await customer.book(show, "A1", "A2")
     ids = [UUID(booking["booking_id"]), clock.new_id()]
-    db = customer.office.db
+    db = customer.harness.db
     for _ in range(2):
         await db.run(revocations.revoke_bookings, ids, revocations.DISPUTED)
     assert (await scan(staff, booking["ticket"]))["result"] == "cancelled"
@@ -425,9 +430,9 @@ async def test_a_dispute_revokes_the_tickets_of_a_booking_and_may_be_won(
 
 
 async def test_a_booking_is_looked_up_by_whatever_is_at_hand(
-    customer: Storefront, staff: Storefront
+    customer: BookingClient, staff: BookingClient
 ) -> None:
-    show = await customer.office.schedule(scheduled())
+    show = await customer.harness.schedule(scheduled())
     old = await customer.book(show, "A1", "A2")
     await customer.http.post(f"/api/booking/bookings/{old['booking_id']}/cancel")
     new = await customer.book(show, "A1", "A2")
@@ -449,7 +454,7 @@ async def test_a_booking_is_looked_up_by_whatever_is_at_hand(
     assert seat["items"][1]["refunds"][0]["reason"] == "customer"
     nothing = await staff.get("/api/booking/lookup", ticket="what is this?")
     assert nothing == {"items": []}
-    assert len(await audited(staff.office)) == 5
+    assert len(await audited(staff.harness)) == 5
     for wrong in ({}, {"seat": "A1"}, {"ticket": ticket_id, "booking_id": new["booking_id"]}):
         answer = await staff.http.get("/api/booking/lookup", params=wrong)
         assert answer.status_code == 422, wrong

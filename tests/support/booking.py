@@ -1,4 +1,4 @@
-"""Halls, shows and events for the tests of booking."""
+"""Builders of layouts, shows, commands and events, and a harness that runs commands of booking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,12 +8,14 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from cinesync.booking import event_handlers, service, store
-from cinesync.booking.cancellation import Cancelled, CancelSeats, cancel_seats
-from cinesync.booking.client_digests import Clients
-from cinesync.booking.model import Booking, BookingError, HoldSeats, Terms
-from cinesync.booking.service import Held, HoldResult, NothingHeld
-from cinesync.booking.show_cache import Kept
+from cinesync.booking import service, store
+from cinesync.booking.cancellation.service import Cancelled, CancelSeats, cancel_seats
+from cinesync.booking.held_limits.client_digests import ClientDigests
+from cinesync.booking.model import Booking, BookingError, HoldSeats, SeatSelection, Terms
+from cinesync.booking.payments import service as payments
+from cinesync.booking.service import BatchRefused, Held, HoldResult
+from cinesync.booking.show_changes import service as show_changes
+from cinesync.booking.shows.cache import ShowCache
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.security.client_address import ClientAddresses
@@ -32,7 +34,7 @@ from cinesync.contracts.movies import Layout, LayoutSeat, ShowCancelled, ShowCha
 from cinesync.contracts.payment import PaymentFailed, PaymentRefunded, PaymentSuccess
 
 REGION = "eu-west"
-CLIENTS = Clients(ClientAddresses("", "a secret"), "a secret")
+CLIENTS = ClientDigests(ClientAddresses("", "a secret"), "a secret")
 BOOKING_EVENTS = {
     event.name: event
     for event in (
@@ -95,7 +97,7 @@ def accessible(
     return [place, *beside]
 
 
-def hall_seats() -> list[LayoutSeat]:
+def layout_seats() -> list[LayoutSeat]:
     """Three rows of eight, the last one dearer, and two wheelchair places."""
     return [
         *row("A", 8, y=0),
@@ -129,7 +131,7 @@ def scheduled(
         "language": "en",
         "currency": "EUR",
         "prices_cents": {"standard": 1000, "premium": 1500},
-        "layout": Layout(layout_id=clock.new_id(), seats=seats or hall_seats()),
+        "layout": Layout(layout_id=clock.new_id(), seats=seats or layout_seats()),
     }
     return ShowScheduled(**(fields | changes))
 
@@ -161,29 +163,29 @@ def called_off(show: ShowScheduled) -> ShowCancelled:
 
 
 @dataclass
-class BoxOffice:
-    """Commands against a real database, as a test would say them."""
+class BookingHarness:
+    """Runs commands of booking against a real database."""
 
     db: Database
     terms: Terms = field(default_factory=Terms)
-    kept: Kept = field(default_factory=Kept)
+    show_cache: ShowCache = field(default_factory=ShowCache)
 
     async def schedule(self, *shows: ShowScheduled) -> ShowScheduled:
-        await self.db.run(event_handlers.schedule_shows, shows)
+        await self.db.run(show_changes.schedule_shows, shows)
         return shows[0]
 
     async def try_hold(self, *holds: HoldSeats) -> list[HoldResult]:
         try:
-            return await self.db.run(service.hold_seats, holds, self.kept, self.terms)
-        except NothingHeld as refused:
+            return await self.db.run(service.hold_seats, holds, self.show_cache, self.terms)
+        except BatchRefused as refused:
             return refused.results
 
     async def hold(self, show: ShowScheduled, *seats: str, **wanted: Any) -> Booking:
-        """Raises why not."""
-        [result] = await self.try_hold(wish(show, *seats, **wanted))
+        """Raises the refusal."""
+        [result] = await self.try_hold(hold_command(show, *seats, **wanted))
         if isinstance(result, BookingError):
             raise result
-        return await self.find(result.pick.hold.hold_id)
+        return await self.find(result.allocation.hold.hold_id)
 
     async def find(self, booking_id: UUID) -> Booking:
         found = await self.db.read(store.find_booking, booking_id)
@@ -192,7 +194,7 @@ class BoxOffice:
 
     async def pay(self, booking: Booking, **changes: Any) -> PaymentSuccess:
         payment = paid(booking, **changes)
-        await self.db.run(event_handlers.confirm_bookings, [payment])
+        await self.db.run(payments.confirm_bookings, [payment])
         return payment
 
     async def release(self, booking: Booking) -> list[SeatsReleased]:
@@ -210,9 +212,9 @@ class BoxOffice:
         command = CancelSeats(
             booking_id=booking.booking_id, customer_id=booking.customer_id, seats=seats
         )
-        return await self.db.run(cancel_seats, command, self.kept, self.terms)
+        return await self.db.run(cancel_seats, command, self.show_cache, self.terms)
 
-    async def run_out(self, booking: Booking) -> None:
+    async def expire_holds(self, booking: Booking) -> None:
         """Let the database's clock pass the end of a hold."""
         await self.execute(
             "UPDATE bookings SET expires_at = now() - interval '1 hour' WHERE booking_id = :id",
@@ -254,7 +256,7 @@ class BoxOffice:
 
         return await self.db.read(query)
 
-    async def told(self, name: str) -> list[Any]:
+    async def events(self, name: str) -> list[Any]:
         """The events of one name in the outbox, in order."""
 
         async def query(tx: Transaction) -> list[Any]:
@@ -267,7 +269,7 @@ class BoxOffice:
         return await self.db.read(query)
 
 
-def wish(
+def hold_command(
     show: ShowScheduled,
     *seats: str,
     customer_id: UUID | None = None,
@@ -275,7 +277,7 @@ def wish(
     zone: str | None = None,
     **who: Any,
 ) -> HoldSeats:
-    """What a customer asks for; each has an e-mail and an address of their own."""
+    """HoldSeats of a customer with an e-mail and an address of their own."""
     customer_id = customer_id or clock.new_id()
     fields = {"is_guest": False, "email_key": customer_id, "address_key": clock.new_id(), **who}
     return HoldSeats(
@@ -283,9 +285,7 @@ def wish(
         customer_id=customer_id,
         **fields,
         show_id=show.show_id,
-        seats=seats,
-        best=best,
-        zone=zone,
+        selection=SeatSelection(seats, best, zone),
     )
 
 
@@ -324,7 +324,7 @@ def refunded(
     unasked_cents: int = 0,
     reason: str = "customer",
 ) -> PaymentRefunded:
-    """The money, or a part of it, is back."""
+    """The money, or a part of it, went back."""
     return PaymentRefunded(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
@@ -343,4 +343,4 @@ def refunded(
 def seats_of(result: HoldResult) -> list[str]:
     """The seats of a hold that was made."""
     assert isinstance(result, Held), result
-    return [priced.seat for priced in result.pick.seats]
+    return [priced.seat for priced in result.allocation.seats]

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cinesync.booking import store
+from cinesync.booking import seat_store
 from cinesync.chassis.database import Database, Transaction
 from cinesync.cli.main import run
 
@@ -23,7 +23,7 @@ MEETING_SECONDS = 0.05
 MEETING_SECONDS_MAX = 60.0
 
 _init = Database.__init__
-_claim_seats = store.claim_seats
+_claim_seats = seat_store.claim_seats
 
 
 def _read_committed(self: Database, engine: AsyncEngine, url: str, **_: bool) -> None:
@@ -40,7 +40,7 @@ class Meeting:
 
     async def attend(self, state: str) -> None:
         """For everybody the first time, for a moment from then on; only for who holds seats."""
-        if self._has_begun or state != store.HELD:
+        if self._has_begun or state != seat_store.HELD:
             await asyncio.sleep(MEETING_SECONDS)
             return
         self._has_begun = True
@@ -55,41 +55,41 @@ meeting = Meeting(Path(os.environ["SABOTAGE_FILE"]).with_suffix(".met"))  # noqa
 
 
 async def claim_guarded(
-    tx: Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
-) -> set[store.Claim]:
+    tx: Transaction, rows: Iterable[seat_store.SeatRow], state: str, hold_seconds: int
+) -> set[seat_store.SeatRow]:
     """The production statement, a moment later."""
     await meeting.attend(state)
-    return await _claim_seats(tx, claims, state, hold_seconds)
+    return await _claim_seats(tx, rows, state, hold_seconds)
 
 
 async def claim_unguarded(
-    tx: Transaction, claims: Iterable[store.Claim], state: str, hold_seconds: int
-) -> set[store.Claim]:
+    tx: Transaction, rows: Iterable[seat_store.SeatRow], state: str, hold_seconds: int
+) -> set[seat_store.SeatRow]:
     """What the seats looked like a moment ago is believed."""
     await meeting.attend(state)
-    claims = list(claims)
+    rows = list(rows)
     statement = text(
         "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"
         " VALUES (:region, :show_id, :seat, :booking_id, :state,"
         " now() + :seconds * interval '1 second')"
     )
-    for claim in claims:
+    for row in rows:
         values = {
-            "region": claim.region,
-            "show_id": claim.show_id,
-            "seat": claim.seat,
-            "booking_id": claim.booking_id,
+            "region": row.region,
+            "show_id": row.show_id,
+            "seat": row.seat,
+            "booking_id": row.booking_id,
             "state": state,
             "seconds": hold_seconds,
         }
         await tx.execute(statement, values)
-    return set(claims)
+    return set(rows)
 
 
 if __name__ == "__main__":
     if os.environ["RUSH_GUARDS"] == "on":  # noqa: TID251 as above
-        store.claim_seats = claim_guarded
+        seat_store.claim_seats = claim_guarded
     else:
         Database.__init__ = _read_committed  # type: ignore[method-assign, assignment]
-        store.claim_seats = claim_unguarded
+        seat_store.claim_seats = claim_unguarded
     run()

@@ -1,10 +1,10 @@
-"""What a hold and a booking are, how they change, and what can be wrong with a request: pure."""
+"""Holds and bookings: types, state machine, rules and errors. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -17,8 +17,8 @@ SEATS_PER_HOLD_MAX = 10
 ALTERNATIVES_MAX = 3
 
 
-class State(StrEnum):
-    """A hold that is paid for becomes a booking: one thing, one id, one state."""
+class BookingState(StrEnum):
+    """The states of one row: a hold becomes a booking when it is paid, and keeps its id."""
 
     HELD = "held"
     RELEASED = "released"
@@ -27,38 +27,38 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Cause(StrEnum):
-    """What may happen to a hold or a booking."""
+class Trigger(StrEnum):
+    """What changes the state of a hold or a booking."""
 
     PAID = "paid"
-    GIVEN_BACK = "given_back"
-    RAN_OUT = "ran_out"
+    CUSTOMER_RELEASED = "customer_released"
+    EXPIRED = "expired"
     CUSTOMER_CANCELLED = "customer_cancelled"
     SHOW_CANCELLED = "show_cancelled"
     STAFF_REFUNDED = "staff_refunded"
 
 
-# A hold that is over may still be paid for: its money was under way (I5).
-NEXT: Mapping[tuple[State, Cause], State] = {
-    (State.HELD, Cause.PAID): State.CONFIRMED,
-    (State.HELD, Cause.GIVEN_BACK): State.RELEASED,
-    (State.HELD, Cause.RAN_OUT): State.EXPIRED,
-    (State.HELD, Cause.SHOW_CANCELLED): State.RELEASED,
-    (State.RELEASED, Cause.PAID): State.CONFIRMED,
-    (State.EXPIRED, Cause.PAID): State.CONFIRMED,
-    (State.CONFIRMED, Cause.CUSTOMER_CANCELLED): State.CANCELLED,
-    (State.CONFIRMED, Cause.SHOW_CANCELLED): State.CANCELLED,
-    (State.CONFIRMED, Cause.STAFF_REFUNDED): State.CANCELLED,
+# A payment may arrive after its hold has ended (I5).
+NEXT: Mapping[tuple[BookingState, Trigger], BookingState] = {
+    (BookingState.HELD, Trigger.PAID): BookingState.CONFIRMED,
+    (BookingState.HELD, Trigger.CUSTOMER_RELEASED): BookingState.RELEASED,
+    (BookingState.HELD, Trigger.EXPIRED): BookingState.EXPIRED,
+    (BookingState.HELD, Trigger.SHOW_CANCELLED): BookingState.RELEASED,
+    (BookingState.RELEASED, Trigger.PAID): BookingState.CONFIRMED,
+    (BookingState.EXPIRED, Trigger.PAID): BookingState.CONFIRMED,
+    (BookingState.CONFIRMED, Trigger.CUSTOMER_CANCELLED): BookingState.CANCELLED,
+    (BookingState.CONFIRMED, Trigger.SHOW_CANCELLED): BookingState.CANCELLED,
+    (BookingState.CONFIRMED, Trigger.STAFF_REFUNDED): BookingState.CANCELLED,
 }
 
 
-def states_before(cause: Cause) -> list[State]:
-    """The states that a cause changes."""
-    return [state for state, happened in NEXT if happened is cause]
+def states_before(trigger: Trigger) -> list[BookingState]:
+    """The states that accept `trigger`."""
+    return [state for state, accepted in NEXT if accepted is trigger]
 
 
-class AuditAction(StrEnum):
-    """What of booking goes into the audit trail."""
+class BookingAuditAction(StrEnum):
+    """The actions that booking writes to the audit log."""
 
     BOOKING_LOOKED_UP = "booking.looked_up"
     BOOKING_REFUNDED = "booking.refunded"
@@ -209,7 +209,7 @@ class TooLateToCancel(RuleBroken):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the operator decides."""
+    """The rules of sale that the operator configures."""
 
     hold_seconds: int = 600
     extensions_max: int = 2
@@ -225,23 +225,28 @@ class Terms:
 
     @property
     def moved_by(self) -> timedelta:
-        """The change of a show's start that customers need not bear."""
+        """From this change of a show's start on, customers may cancel until the new start."""
         return timedelta(minutes=max(self.moved_minutes, 1))
 
 
-Choice = tuple[tuple[str, ...], int, str | None]  # seats, or how many of the best, and the zone
+class SeatSelection(NamedTuple):
+    """Either these `seats`, or the `best` so many side by side, in `zone` if there is one."""
+
+    seats: tuple[str, ...] = ()
+    best: int = 0
+    zone: str | None = None
 
 
-class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a customer saw before they asked for seats: `total_cents` of these seats, or
-    `prices_cents` by zone, and when the show starts."""
+class SeenOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the customer's page showed: `total_cents` of these seats, or `prices_cents` by zone,
+    and when the show starts."""
 
     total_cents: int | None = None
     prices_cents: Mapping[str, int] | None = None
     starts_at: datetime | None = None
 
     def total_of(self, seats: Sequence["PricedSeat"]) -> int | None:
-        """What these seats cost as they saw it; None if they saw no price of one of them."""
+        """What these seats cost on the page; None if it showed no price for one of them."""
         if self.total_cents is not None or self.prices_cents is None:
             return self.total_cents
         seen = [self.prices_cents.get(priced.zone) for priced in seats]
@@ -250,42 +255,35 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class HoldSeats(msgspec.Struct, frozen=True, kw_only=True):
-    """A customer's wish: these `seats`, or the `best` so many side by side.
+    """Command: hold seats of a show for a customer.
 
-    `email_key` and `address_key` stand for their e-mail and address; limits count by them. Who
-    has no `address_key` is not limited by it.
+    `email_key` and `address_key` are digests of their e-mail and client address; the limits of held
+    seats count by them. Without an `address_key`, no limit by address applies.
     """
 
     hold_id: UUID
     customer_id: UUID
     is_guest: bool
     show_id: UUID
+    selection: SeatSelection
     email_key: UUID
     address_key: UUID | None = None
     is_staff: bool = False
-    seen: Seen | None = None
+    seen: SeenOffer | None = None
     accessible_need: bool | None = None
-    seats: tuple[str, ...] = ()
-    best: int = 0
-    zone: str | None = None
     trace: str = ""
-
-    @property
-    def choice(self) -> Choice:
-        """What is wished, whoever wishes it."""
-        return self.seats, self.best, self.zone
 
 
 class Move(msgspec.Struct, frozen=True):
-    """A show was to start at `before` until `moved_at`."""
+    """The show had the start `before` until `moved_at`."""
 
     before: datetime
     moved_at: datetime
 
 
 class Show(msgspec.Struct, frozen=True, kw_only=True):
-    """A show as booking sells it. `read_at` is the database's clock when it was read; `moves` are
-    its changes of time, the oldest first.
+    """A show as booking sells it. `read_at` is the database's clock at the read; `moves` are its
+    earlier starts, the oldest first.
     """
 
     region: str
@@ -315,18 +313,18 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
         own = self.sales_close_minutes
         return self.starts_at + timedelta(minutes=terms.sales_close_minutes if own is None else own)
 
-    def starts_at_when(self, moment: datetime) -> datetime:
-        """The start that was announced then."""
-        later = (move.before for move in self.moves if move.moved_at > moment)
+    def starts_at_when(self, at: datetime) -> datetime:
+        """The start that was announced at `at`."""
+        later = (move.before for move in self.moves if move.moved_at > at)
         return next(later, self.starts_at)
 
-    def is_moved_since(self, moment: datetime, terms: Terms) -> bool:
-        """Whether it starts at another time than was announced then, by more than people bear."""
-        return abs(self.starts_at - self.starts_at_when(moment)) >= terms.moved_by
+    def is_moved_since(self, at: datetime, terms: Terms) -> bool:
+        """Whether the start has changed since `at` by `terms.moved_by` or more."""
+        return abs(self.starts_at - self.starts_at_when(at)) >= terms.moved_by
 
     def cancel_until(self, terms: Terms, booked_at: datetime) -> datetime:
-        """Until when a booking made at `booked_at` can be given back: until the new start, if the
-        show was moved; and a small change of time takes nothing away."""
+        """The deadline for cancelling a booking made at `booked_at`. If the show moved, it is the
+        new start; a smaller change never brings the deadline forward."""
         if self.is_moved_since(booked_at, terms):
             return self.starts_at
         announced = max(self.starts_at, self.starts_at_when(booked_at))
@@ -334,7 +332,7 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
         return min(until, self.starts_at)
 
     def refuse_sale(self, terms: Terms) -> BookingError | None:
-        """Why no seat of this show is sold now, if so."""
+        """Why the show is not on sale now; None if it is."""
         if self.cancelled:
             return ShowIsOff()
         if self.read_at >= self.sales_close_at(terms):
@@ -343,7 +341,7 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PricedSeat(msgspec.Struct, frozen=True):
-    """A seat with the price it was held at."""
+    """A seat with its price when it was held."""
 
     seat: str
     zone: str
@@ -351,7 +349,7 @@ class PricedSeat(msgspec.Struct, frozen=True):
 
 
 class Booking(msgspec.Struct, frozen=True, kw_only=True):
-    """A hold, or the booking it became. `read_at` is the database's clock when it was read."""
+    """A hold, or the booking it became. `read_at` is the database's clock at the read."""
 
     region: str
     booking_id: UUID
@@ -360,7 +358,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
     seats: Sequence[PricedSeat]
     total_cents: int
     currency: str
-    state: State
+    state: BookingState
     created_at: datetime
     expires_at: datetime
     extensions: int
@@ -377,10 +375,10 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
     read_at: datetime
 
     @property
-    def status(self) -> State:
-        """Its state by the clock: a hold that ran out has expired, swept already or not."""
-        if self.state is State.HELD and self.expires_at <= self.read_at:
-            return State.EXPIRED
+    def status(self) -> BookingState:
+        """Its state by the clock: a hold past `expires_at` is expired, marked so or not."""
+        if self.state is BookingState.HELD and self.expires_at <= self.read_at:
+            return BookingState.EXPIRED
         return self.state
 
     @property
@@ -395,13 +393,13 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
         return [priced.seat for priced in self.seats]
 
     def paid(self, payment_id: UUID) -> "Booking":
-        """This booking as a payment leaves it."""
-        state = NEXT[self.state, Cause.PAID]
+        """This booking after the payment."""
+        state = NEXT[self.state, Trigger.PAID]
         return replace(self, state=state, payment_id=payment_id)
 
 
-class Verdict(StrEnum):
-    """What becomes of a captured payment: a booking, nothing more, or a refund and why."""
+class PaymentDecision(StrEnum):
+    """What booking does with a captured payment: confirm, ignore a known one, or refuse and why."""
 
     CONFIRM = "confirm"
     KNOWN = "known"
@@ -412,27 +410,27 @@ class Verdict(StrEnum):
     SEATS_GONE = "seats_gone"
 
 
-def judge(payment: PaymentSuccess, booking: Booking | None, show: Show | None) -> Verdict:
-    """I5 as far as it can be told before the seats are tried; CONFIRM means: try them."""
+def decide_payment(
+    payment: PaymentSuccess, booking: Booking | None, show: Show | None
+) -> PaymentDecision:
+    """Decides I5 before the seats are claimed; CONFIRM means: claim them."""
     if booking is None or show is None or booking.customer_id != payment.customer_id:
-        return Verdict.UNKNOWN_HOLD
+        return PaymentDecision.UNKNOWN_HOLD
     priced = (booking.total_cents, booking.currency)
-    is_over = booking.status is not State.HELD
-    verdicts = (
-        (booking.payment_id == payment.payment_id, Verdict.KNOWN),
-        (show.cancelled, Verdict.RELEASED_SHOW),
-        ((booking.state, Cause.PAID) not in NEXT, Verdict.ALREADY_PAID),
-        ((payment.amount_cents, payment.currency) != priced, Verdict.WRONG_AMOUNT),
-        (is_over and show.read_at >= show.ends_at, Verdict.SEATS_GONE),
+    is_over = booking.status is not BookingState.HELD
+    decisions = (
+        (booking.payment_id == payment.payment_id, PaymentDecision.KNOWN),
+        (show.cancelled, PaymentDecision.RELEASED_SHOW),
+        ((booking.state, Trigger.PAID) not in NEXT, PaymentDecision.ALREADY_PAID),
+        ((payment.amount_cents, payment.currency) != priced, PaymentDecision.WRONG_AMOUNT),
+        (is_over and show.read_at >= show.ends_at, PaymentDecision.SEATS_GONE),
     )
-    return next((verdict for applies, verdict in verdicts if applies), Verdict.CONFIRM)
+    return next((decision for applies, decision in decisions if applies), PaymentDecision.CONFIRM)
 
 
-def refuse_if_changed(seen: Seen, show: Show, seats: Sequence[PricedSeat]) -> None:
-    """Nobody pays more than they saw, or comes at an hour they did not see. Less is no surprise.
-
-    Raises SaleChanged with both, for the customer to confirm.
-    """
+def refuse_if_changed(seen: SeenOffer, show: Show, seats: Sequence[PricedSeat]) -> None:
+    """Raises SaleChanged, with old and new values, if the price rose or the start changed since the
+    page was shown. A lower price is accepted."""
     total_cents = sum(priced.price_cents for priced in seats)
     seen_cents = seen.total_of(seats)
     changed = []
@@ -452,5 +450,5 @@ def refuse_if_changed(seen: Seen, show: Show, seats: Sequence[PricedSeat]) -> No
 
 
 def price(show: Show, zones: Sequence[tuple[str, str]]) -> list[PricedSeat]:
-    """Prices of (seat, zone) pairs; seats of zones without a price are never offered."""
+    """Prices of (seat, zone) pairs. Every zone must have a price."""
     return [PricedSeat(seat, zone, show.prices_cents[zone]) for seat, zone in zones]

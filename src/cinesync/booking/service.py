@@ -1,4 +1,4 @@
-"""The commands on holds and bookings. Each is re-runnable and has no effect but SQL."""
+"""Commands on holds and bookings. Each is re-runnable and has no effect but SQL."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,27 +8,29 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from cinesync.booking import held_seats_store, show_store, store
+from cinesync.booking import seat_store, store
 from cinesync.booking.allocation import companions
-from cinesync.booking.allocation.hold_allocator import Counter, Pick
-from cinesync.booking.allocation.seating import Hall
-from cinesync.booking.held_limits import HeldLimits
+from cinesync.booking.allocation.hold_allocator import Allocation, HoldAllocator
+from cinesync.booking.allocation.seating import SeatingPlan
+from cinesync.booking.held_limits import store as held_limits_store
+from cinesync.booking.held_limits.rules import HeldLimits
 from cinesync.booking.model import (
     NEXT,
     Booking,
     BookingError,
-    Cause,
+    BookingState,
     ExtensionsUsedUp,
     HoldIsOver,
     HoldSeats,
     Show,
-    State,
     Terms,
+    Trigger,
     UnknownBooking,
     UnknownShow,
 )
-from cinesync.booking.show_cache import Kept
-from cinesync.booking.store import HELD, Claim
+from cinesync.booking.seat_store import HELD, SeatRow
+from cinesync.booking.shows import store as show_store
+from cinesync.booking.shows.cache import ShowCache
 from cinesync.chassis import clock
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
@@ -36,135 +38,128 @@ from cinesync.contracts.booking import BookingCancelled, SeatsHeld, SeatsRelease
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Seats are held: the answer to HoldSeats."""
+    """The result of HoldSeats: the seats are held."""
 
-    pick: Pick
+    allocation: Allocation
     event: SeatsHeld
 
 
 HoldResult = Held | BookingError
 
 
-class NothingHeld(Exception):
-    """A whole batch was refused. Raised so that there is nothing to commit."""
+class BatchRefused(Exception):
+    """Every command of a batch was refused. Raised so that there is nothing to commit."""
 
     def __init__(self, results: list[Any]) -> None:
-        super().__init__("a whole batch was refused")
+        super().__init__("every command of the batch was refused")
         self.results = results
 
 
 async def hold_seats(
     tx: Transaction,
     holds: Sequence[HoldSeats],
-    kept: Kept,
+    show_cache: ShowCache,
     terms: Terms,
     *,
-    counts_held: bool = True,
+    near_limit: bool = True,
 ) -> list[HoldResult]:
-    """Hold all or none of each customer's seats; one answer for each, in order.
+    """Hold all or none of the seats of each command; one result for each, in order.
 
-    What they keep already is only counted near a limit: see `held_limits.is_near`.
-
-    Conflicts within the batch are decided in memory, in arrival order; with other processes by
-    the primary key, whatever was read before. Raises NothingHeld when all are refused.
+    Conflicts within the batch are decided in memory, in arrival order; conflicts with other
+    processes by the primary key. Unpaid seats are counted only `near_limit`
+    (`held_limits.rules.is_near`). Raises BatchRefused when every command is refused.
     """
-    counter = await open_counter(tx, holds, kept, terms, counts_held=counts_held)
-    decided = [counter.decide(hold) for hold in holds]
-    picks = [pick for pick in decided if isinstance(pick, Pick)]
-    gone = await _claim_all_or_none(tx, picks, terms)
-    won = [pick for pick in picks if pick.hold.hold_id not in gone]
+    allocator = await open_allocator(tx, holds, show_cache, terms, near_limit=near_limit)
+    decided = [allocator.allocate(hold) for hold in holds]
+    allocations = [one for one in decided if isinstance(one, Allocation)]
+    lost_seats = await _claim_all_or_none(tx, allocations, terms)
+    won = [one for one in allocations if one.hold.hold_id not in lost_seats]
     expiries = await store.insert_holds(tx, won, terms.hold_seconds) if won else {}
-    told = {pick.hold.hold_id: _seats_held(pick, expiries[pick.hold.hold_id]) for pick in won}
-    await outbox.append(tx, list(told.values()))
-    results = [_answer(counter, pick, gone, told) for pick in decided]
+    events = {one.hold.hold_id: _seats_held(one, expiries[one.hold.hold_id]) for one in won}
+    await outbox.append(tx, list(events.values()))
+    results: list[HoldResult] = []
+    for one in decided:
+        if isinstance(one, BookingError):
+            results.append(one)
+        elif one.hold.hold_id in lost_seats:
+            results.append(allocator.seat_taken(one, lost_seats[one.hold.hold_id]))
+        else:
+            results.append(Held(one, events[one.hold.hold_id]))
     if not won:
-        raise NothingHeld(results)
+        raise BatchRefused(results)
     return results
 
 
-async def open_counter(
+async def open_allocator(
     tx: Transaction,
     holds: Sequence[HoldSeats],
-    kept: Kept,
+    show_cache: ShowCache,
     terms: Terms,
     *,
-    counts_held: bool = True,
-) -> Counter:
-    """Read once for the whole batch what its decisions rest on."""
-    sales = await store.sales_of(tx, [hold.show_id for hold in holds])
-    shows = await kept.shows(tx, sales)
+    near_limit: bool = True,
+) -> HoldAllocator:
+    """Read once what the decisions of the whole batch rest on."""
+    sales = await seat_store.sales_of(tx, [hold.show_id for hold in holds])
+    shows = await show_cache.shows(tx, sales)
     taken = {sale.show_id: sale.taken for sale in sales}
-    held = await held_seats_store.held_by(tx, holds, terms) if counts_held else ()
-    halls = {show.layout_id: await kept.hall(tx, show.layout_id) for show in shows.values()}
+    held = await held_limits_store.find_held_seats(tx, holds, terms) if near_limit else ()
+    plans = {show.layout_id: await show_cache.plan(tx, show.layout_id) for show in shows.values()}
     for show in shows.values():
-        unpriced = halls[show.layout_id].outside(show.prices_cents.keys())
+        unpriced = plans[show.layout_id].outside(show.prices_cents.keys())
         taken[show.show_id].update(unpriced)
-    owners = await _owners_of_places(tx, holds, shows, halls)
-    return Counter(shows, halls, taken, HeldLimits(terms, held), owners, terms)
+    owners = await _owners_of_places(tx, holds, shows, plans)
+    return HoldAllocator(shows, plans, taken, HeldLimits(terms, held), owners, terms)
 
 
 async def _owners_of_places(
     tx: Transaction,
     holds: Sequence[HoldSeats],
     shows: Mapping[UUID, Show],
-    halls: Mapping[UUID, Hall],
+    plans: Mapping[UUID, SeatingPlan],
 ) -> dict[tuple[UUID, str], UUID]:
-    """Who has the wheelchair places whose companion seats are wanted alone: seldom anybody."""
+    """The owners of wheelchair places whose companion seats are requested alone. Mostly none
+    are."""
     places: set[tuple[str, UUID, str]] = set()
     for hold in holds:
         show = shows.get(hold.show_id)
-        hall = halls[show.layout_id] if show else None
-        if show and hall and hall.companions:
-            missing = companions.places_missing(hall, hold.seats)
+        plan = plans[show.layout_id] if show else None
+        if show and plan and plan.companions:
+            missing = companions.places_missing(plan, hold.selection.seats)
             places.update((show.region, show.show_id, place) for place in missing if place)
-    return dict(await held_seats_store.owners(tx, places)) if places else {}
+    return dict(await seat_store.owners(tx, places)) if places else {}
 
 
 async def _claim_all_or_none(
-    tx: Transaction, picks: Sequence[Pick], terms: Terms
+    tx: Transaction, allocations: Sequence[Allocation], terms: Terms
 ) -> dict[UUID, list[str]]:
-    """The seats that each losing hold did not get; what it did get is undone."""
-    claims = {pick.hold.hold_id: store.claims_of_pick(pick) for pick in picks}
-    if not claims:
+    """Claim the rows of all allocations; the seats that each losing hold did not get. The rows that
+    it did get are freed again."""
+    wanted = {one.hold.hold_id: seat_store.allocated_rows(one) for one in allocations}
+    if not wanted:
         return {}
-    every = [claim for wanted in claims.values() for claim in wanted]
-    claimed = await store.claim_seats(tx, every, HELD, terms.hold_seconds)
-    gone = {
-        hold_id: [claim.seat for claim in wanted if claim not in claimed]
-        for hold_id, wanted in claims.items()
-        if not claimed.issuperset(wanted)
+    rows = [row for of_hold in wanted.values() for row in of_hold]
+    claimed = await seat_store.claim_seats(tx, rows, HELD, terms.hold_seconds)
+    lost_seats = {
+        hold_id: [row.seat for row in of_hold if row not in claimed]
+        for hold_id, of_hold in wanted.items()
+        if not claimed.issuperset(of_hold)
     }
-    undo = [claim for hold_id in gone for claim in claims[hold_id] if claim in claimed]
+    undo = [row for hold_id in lost_seats for row in wanted[hold_id] if row in claimed]
     if undo:
-        await store.free_seats(tx, undo)
-    return gone
-
-
-def _answer(
-    counter: Counter,
-    decided: Pick | BookingError,
-    gone: Mapping[UUID, list[str]],
-    told: Mapping[UUID, SeatsHeld],
-) -> HoldResult:
-    if isinstance(decided, BookingError):
-        return decided
-    hold_id = decided.hold.hold_id
-    if hold_id in gone:
-        return counter.lost(decided, gone[hold_id])
-    return Held(decided, told[hold_id])
+        await seat_store.free_seats(tx, undo)
+    return lost_seats
 
 
 async def release_hold(tx: Transaction, hold_id: UUID, customer_id: UUID) -> list[SeatsReleased]:
-    """Give held seats back; nothing to do for a hold that is over. Raises HoldIsOver if paid."""
+    """Release held seats; nothing to do for a hold that has ended. Raises HoldIsOver if paid."""
     booking = await _own_for_update(tx, hold_id, customer_id)
-    if booking.state in {State.RELEASED, State.EXPIRED}:
+    if booking.state in {BookingState.RELEASED, BookingState.EXPIRED}:
         return []
-    if (booking.state, Cause.GIVEN_BACK) not in NEXT:
+    if (booking.state, Trigger.CUSTOMER_RELEASED) not in NEXT:
         raise HoldIsOver("It is paid for: cancel the booking instead.")
-    freed = await store.free_seats(tx, store.claims_of(booking))
-    released = await held_seats_store.set_released(
-        tx, booking, NEXT[booking.state, Cause.GIVEN_BACK]
-    )
+    freed = await seat_store.free_seats(tx, seat_store.rows_of(booking))
+    after = NEXT[booking.state, Trigger.CUSTOMER_RELEASED]
+    released = await store.set_released(tx, booking, after)
     assert released, "it was locked"
     events = [seats_released(booking, freed)] if freed else []
     await outbox.append(tx, events)
@@ -174,12 +169,12 @@ async def release_hold(tx: Transaction, hold_id: UUID, customer_id: UUID) -> lis
 async def extend_hold(
     tx: Transaction, hold_id: UUID, customer_id: UUID, terms: Terms
 ) -> tuple[Booking, list[SeatsHeld]]:
-    """Keep a live hold for its full time again, but not beyond the show's start.
+    """Start the full time of a live hold again, at most to the show's start.
 
-    An extension that would gain nothing is not counted. Raises HoldIsOver, ExtensionsUsedUp.
+    An extension that gains no time is not counted. Raises HoldIsOver, ExtensionsUsedUp.
     """
     booking = await _own_for_update(tx, hold_id, customer_id)
-    if booking.status is not State.HELD:
+    if booking.status is not BookingState.HELD:
         raise HoldIsOver
     if booking.extensions >= terms.extensions_max:
         raise ExtensionsUsedUp(extensions_max=terms.extensions_max)
@@ -187,9 +182,9 @@ async def extend_hold(
     until = min(booking.read_at + timedelta(seconds=terms.hold_seconds), show.starts_at)
     if until <= booking.expires_at:
         return booking, []
-    claims = store.claims_of(booking)
-    prolonged = await store.prolong_seats(tx, claims, until)
-    if len(prolonged) < len(claims) or not await store.set_expiry(tx, booking, until):
+    rows = seat_store.rows_of(booking)
+    prolonged = await seat_store.prolong_seats(tx, rows, until)
+    if len(prolonged) < len(rows) or not await store.set_expiry(tx, booking, until):
         raise HoldIsOver
     extended = replace(booking, expires_at=until, extensions=booking.extensions + 1)
     events = [
@@ -207,16 +202,20 @@ async def extend_hold(
     return extended, events
 
 
-async def sweep_run_out(tx: Transaction, grace_seconds: int, limit: int) -> int:
-    """Mark holds that ran out long ago and drop their rows; how many.
+async def expire_holds(tx: Transaction, grace_seconds: int, limit: int) -> int:
+    """Mark holds that expired long ago and delete their seat rows; how many.
 
-    Housekeeping only: whether a hold is alive is always asked of the database's clock.
+    Cleanup only: whether a hold is alive is always decided by its expiry and the database's clock.
     """
-    run_out = await store.lock_run_out(tx, grace_seconds, limit)
-    if run_out:
-        await store.free_seats(tx, [c for booking in run_out for c in store.claims_of(booking)])
-        await _move(tx, run_out, Cause.RAN_OUT)
-    return len(run_out)
+    expired = await store.lock_expired(tx, grace_seconds, limit)
+    if expired:
+        rows = [row for booking in expired for row in seat_store.rows_of(booking)]
+        await seat_store.free_seats(tx, rows)
+        keys = [(booking.region, booking.booking_id) for booking in expired]
+        after = NEXT[BookingState.HELD, Trigger.EXPIRED]
+        moved = await store.set_states(tx, keys, [BookingState.HELD], after)
+        assert len(moved) == len(expired), "they were locked"
+    return len(expired)
 
 
 async def find_own(tx: Transaction, booking_id: UUID, customer_id: UUID) -> Booking:
@@ -225,7 +224,7 @@ async def find_own(tx: Transaction, booking_id: UUID, customer_id: UUID) -> Book
 
 
 def own(booking: Booking | None, customer_id: UUID) -> Booking:
-    """Another's does not exist for them. Raises UnknownBooking."""
+    """Another customer's booking does not exist for this one. Raises UnknownBooking."""
     if booking is None or booking.customer_id != customer_id:
         raise UnknownBooking
     return booking
@@ -240,49 +239,38 @@ async def find_show(tx: Transaction, show_id: UUID) -> Show:
 
 
 async def _own_for_update(tx: Transaction, booking_id: UUID, customer_id: UUID) -> Booking:
-    booking = (await store.lock_bookings(tx, [booking_id])).get(booking_id)
-    if booking is None or booking.customer_id != customer_id:
-        raise UnknownBooking
-    return booking
+    return own((await store.lock_bookings(tx, [booking_id])).get(booking_id), customer_id)
 
 
-async def _move(tx: Transaction, bookings: Sequence[Booking], cause: Cause) -> None:
-    """Locked bookings of one state change as the table says."""
-    [(before, after)] = {(booking.state, NEXT[booking.state, cause]) for booking in bookings}
-    keys = [(booking.region, booking.booking_id) for booking in bookings]
-    moved = await store.set_states(tx, keys, [before], after)
-    assert len(moved) == len(bookings), "they were locked"
-
-
-def _seats_held(pick: Pick, expires_at: datetime) -> SeatsHeld:
+def _seats_held(allocation: Allocation, expires_at: datetime) -> SeatsHeld:
     return SeatsHeld(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
-        trace=pick.hold.trace,
-        hold_id=pick.hold.hold_id,
-        show_id=pick.show.show_id,
-        region=pick.show.region,
-        seats=[priced.seat for priced in pick.seats],
+        trace=allocation.hold.trace,
+        hold_id=allocation.hold.hold_id,
+        show_id=allocation.show.show_id,
+        region=allocation.show.region,
+        seats=[priced.seat for priced in allocation.seats],
         expires_at=expires_at,
     )
 
 
-def seats_released(booking: Booking, freed: set[Claim]) -> SeatsReleased:
-    """The seats that really came free."""
+def seats_released(booking: Booking, freed: set[SeatRow]) -> SeatsReleased:
+    """The event for the rows that were freed."""
     return SeatsReleased(
         event_id=clock.new_id(),
         occurred_at=clock.now(),
         hold_id=booking.booking_id,
         show_id=booking.show_id,
         region=booking.region,
-        seats=sorted(claim.seat for claim in freed),
+        seats=sorted(row.seat for row in freed),
     )
 
 
 def booking_cancelled(booking: Booking, refund_cents: int, trace: str = "") -> BookingCancelled:
-    """What payment needs to give back what is left of the money."""
+    """The event from which payment refunds the rest of the money."""
     assert booking.payment_id is not None, "only paid bookings are cancelled"
-    assert booking.cancel_reason is not None, "the statement that cancels says why"
+    assert booking.cancel_reason is not None, "the statement that cancels sets the reason"
     return BookingCancelled(
         event_id=clock.new_id(),
         occurred_at=clock.now(),

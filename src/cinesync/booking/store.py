@@ -1,381 +1,297 @@
-"""Statements about holds and bookings: one function, one statement, one question."""
+"""Statements about holds and bookings: the rows of `bookings`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import (
-    ARRAY,
-    Column,
-    ColumnElement,
-    Select,
-    Text,
-    Uuid,
-    any_,
-    func,
-    literal,
-    select,
+from sqlalchemy import BigInteger, Interval, Select, bindparam, func, null, select, update
+
+from cinesync.booking.allocation.hold_allocator import Allocation
+from cinesync.booking.model import Booking, BookingState, PricedSeat
+from cinesync.booking.tables import bookings
+from cinesync.chassis.database import (
+    Transaction,
+    any_of,
+    batch,
+    compiled,
+    insert_from,
+    matches,
+    text,
 )
 
-from cinesync.booking.allocation.hold_allocator import Pick
-from cinesync.booking.model import Booking, PricedSeat, State
-from cinesync.booking.tables import booking_seats, bookings
-from cinesync.chassis.database import Transaction, text
-
-HELD, BOOKED = "held", "booked"
-UNIT_SEPARATOR = "\x1f"
-BOOKING_COLUMNS = (
-    "region, booking_id, customer_id, show_id, seats, total_cents, currency, state, created_at,"
-    " expires_at, extensions, payment_id, payment_failure, late, confirmed_at, cancelled_at,"
-    " cancel_reason, refund_cents, refunded_cents, cancelled_seats, cancel_note"
+_FIELDS: Final = Booking.__struct_fields__
+READ_AT: Final = func.now().label("read_at")
+BOOKING_COLUMNS: Final = [bookings.c[name] for name in _FIELDS if name != "read_at"]
+_is_held = bookings.c.state == BookingState.HELD
+_by_key = any_of(bookings.c.region, "regions") & any_of(bookings.c.booking_id, "booking_ids")
+_by_one_key = (bookings.c.region == bindparam("of_region")) & (
+    bookings.c.booking_id == bindparam("of_booking")
 )
-_BOOKING_FIELDS = Booking.__struct_fields__
-BOOKING_TABLE_COLUMNS = [bookings.c[name] for name in BOOKING_COLUMNS.split(", ")]
 
 
-class Claim(NamedTuple):
-    """One seat of one show for one booking; orders as the primary key does."""
-
-    region: str
-    show_id: UUID
-    seat: str
-    booking_id: UUID
+def select_bookings() -> Select[Any]:
+    """Every column of Booking, and the database's clock."""
+    return select(*BOOKING_COLUMNS, READ_AT)
 
 
-@dataclass(frozen=True, slots=True)
-class TakenSeat:
-    """A seat that is nobody else's to have now. `held_until` counts while it is not booked."""
-
-    show_id: UUID
-    seat: str
-    booking_id: UUID
-    is_booked: bool
-    held_until: datetime
+def booking_of(row: Any) -> Booking:
+    """A row of `select_bookings`."""
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["state"] = BookingState(values["state"])
+    values["seats"] = [PricedSeat(**priced) for priced in values["seats"]]
+    values["cancelled_seats"] = [PricedSeat(**priced) for priced in values["cancelled_seats"]]
+    return Booking(**values)
 
 
-class Sale(msgspec.Struct, frozen=True):
-    """How a show's sale stands. Nothing else of a show changes without its revision."""
-
-    show_id: UUID
-    revision: int
-    cancelled: bool
-    read_at: datetime
-    taken_names: str
-
-    @property
-    def taken(self) -> set[str]:
-        """The names of seats that are nobody else's to have now."""
-        return set(self.taken_names.split(UNIT_SEPARATOR)) if self.taken_names else set()
+NOW = compiled(select(func.now()))
 
 
 async def database_now(tx: Transaction) -> datetime:
-    """The clock that decides."""
-    moment: datetime = (await tx.execute(text("SELECT now()"))).scalar_one()
-    return moment
+    """The database's clock, which decides."""
+    now: datetime = (await tx.execute(NOW)).scalar_one()
+    return now
 
 
-async def claim_seats(
-    tx: Transaction, claims: Iterable[Claim], state: str, hold_seconds: int
-) -> set[Claim]:
-    """The claims that got their seat: free, run out, or the booking's own.
-
-    The primary key decides (I1): two claims of one seat meet in one row, at any isolation
-    level. Rows go in key order, so that batches cannot deadlock. No seat may be claimed twice
-    in one call.
-    """
-    statement = text(
-        "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"
-        " SELECT t.region, t.show_id, t.seat, t.booking_id, CAST(:state AS text),"
-        " now() + CAST(:hold_seconds AS bigint) * interval '1 second'"
-        " FROM unnest(CAST(:regions AS text[]), CAST(:show_ids AS uuid[]),"
-        " CAST(:seats AS text[]), CAST(:booking_ids AS uuid[]))"
-        " AS t(region, show_id, seat, booking_id)"
-        " ORDER BY t.region, t.show_id, t.seat"
-        " ON CONFLICT (region, show_id, seat) DO UPDATE SET booking_id = excluded.booking_id,"
-        " state = excluded.state, held_until = excluded.held_until"
-        " WHERE booking_seats.state = 'held' AND (booking_seats.held_until <= now()"
-        " OR booking_seats.booking_id = excluded.booking_id)"
-        " RETURNING region, show_id, seat, booking_id"
-    )
-    parameters = {"state": state, "hold_seconds": hold_seconds, **_arrays(claims)}
-    return {Claim(*row) for row in await tx.execute(statement, parameters)}
-
-
-async def free_seats(tx: Transaction, claims: Iterable[Claim]) -> set[Claim]:
-    """Give seats back; only rows that are still the booking's own."""
-    statement = text(
-        "DELETE FROM booking_seats USING unnest(CAST(:regions AS text[]),"
-        " CAST(:show_ids AS uuid[]), CAST(:seats AS text[]), CAST(:booking_ids AS uuid[]))"
-        " AS t(region, show_id, seat, booking_id)"
-        " WHERE booking_seats.region = t.region AND booking_seats.show_id = t.show_id"
-        " AND booking_seats.seat = t.seat AND booking_seats.booking_id = t.booking_id"
-        " RETURNING booking_seats.region, booking_seats.show_id, booking_seats.seat,"
-        " booking_seats.booking_id"
-    )
-    return {Claim(*row) for row in await tx.execute(statement, _arrays(claims))}
-
-
-async def prolong_seats(tx: Transaction, claims: Iterable[Claim], until: datetime) -> set[Claim]:
-    """Keep held seats until then; those that were still held."""
-    statement = text(
-        "UPDATE booking_seats SET held_until = CAST(:until AS timestamptz)"
-        " FROM unnest(CAST(:regions AS text[]), CAST(:show_ids AS uuid[]),"
-        " CAST(:seats AS text[]), CAST(:booking_ids AS uuid[]))"
-        " AS t(region, show_id, seat, booking_id)"
-        " WHERE booking_seats.region = t.region AND booking_seats.show_id = t.show_id"
-        " AND booking_seats.seat = t.seat AND booking_seats.booking_id = t.booking_id"
-        " AND booking_seats.state = 'held'"
-        " RETURNING booking_seats.region, booking_seats.show_id, booking_seats.seat,"
-        " booking_seats.booking_id"
-    )
-    parameters = {"until": until, **_arrays(claims)}
-    return {Claim(*row) for row in await tx.execute(statement, parameters)}
-
-
-async def clear_shows(tx: Transaction, keys: Sequence[tuple[str, UUID]]) -> set[Claim]:
-    """Free every seat of these shows; what was held and booked."""
-    statement = (
-        booking_seats.delete()
-        .where(_among(booking_seats.c.region, booking_seats.c.show_id, keys))
-        .returning(
-            booking_seats.c.region,
-            booking_seats.c.show_id,
-            booking_seats.c.seat,
-            booking_seats.c.booking_id,
-        )
-    )
-    return {Claim(*row) for row in await tx.execute(statement)}
-
-
-async def taken_seats(tx: Transaction, keys: Sequence[tuple[str, UUID]]) -> list[TakenSeat]:
-    """Every seat of these shows that is booked, or held by the database's clock."""
-    statement = select(
-        booking_seats.c.show_id,
-        booking_seats.c.seat,
-        booking_seats.c.booking_id,
-        (booking_seats.c.state == BOOKED).label("is_booked"),
-        booking_seats.c.held_until,
-    ).where(
-        _among(booking_seats.c.region, booking_seats.c.show_id, keys),
-        (booking_seats.c.state == BOOKED) | (booking_seats.c.held_until > func.now()),
-    )
-    return [TakenSeat(*row) for row in await tx.execute(statement)]
-
-
-async def sales_of(tx: Transaction, show_ids: Iterable[UUID]) -> list[Sale]:
-    """Shows by their ids alone, and what is taken of them: a hold asks for both.
-
-    The names go as one text, which costs both sides less than an array of a hundred.
-    """
-    statement = text(
-        "SELECT show_id, revision, cancelled, now() AS read_at, coalesce("
-        "(SELECT string_agg(seat, chr(31)) FROM booking_seats"
-        " WHERE booking_seats.region = shows.region AND booking_seats.show_id = shows.show_id"
-        " AND (booking_seats.state = 'booked' OR booking_seats.held_until > now())), '')"
-        " FROM shows WHERE show_id = ANY(CAST(:show_ids AS uuid[]))"
-    )
-    rows = await tx.execute(statement, {"show_ids": list(set(show_ids))})
-    return [Sale(*row) for row in rows]
+HOLDS = batch(
+    "holds",
+    bookings.c.region,
+    bookings.c.booking_id,
+    bookings.c.customer_id,
+    bookings.c.show_id,
+    bookings.c.seats,
+    bookings.c.total_cents,
+    bookings.c.currency,
+    bookings.c.email_key,
+    bookings.c.address_key,
+)
+INSERT_HOLDS = compiled(
+    insert_from(
+        bookings,
+        HOLDS,
+        state=BookingState.HELD,
+        created_at=func.now(),
+        expires_at=func.now() + bindparam("hold_time", type_=Interval),
+        extensions=0,
+        late=False,
+        refund_cents=0,
+        refunded_cents=0,
+    ).returning(bookings.c.booking_id, bookings.c.expires_at)
+)
 
 
 async def insert_holds(
-    tx: Transaction, picks: Sequence[Pick], hold_seconds: int
+    tx: Transaction, allocations: Sequence[Allocation], hold_seconds: int
 ) -> Mapping[UUID, datetime]:
     """When each new hold expires."""
-    statement = text(
-        "INSERT INTO bookings (region, booking_id, customer_id, show_id, seats, total_cents,"
-        " currency, state, created_at, expires_at, extensions, late, refund_cents,"
-        " refunded_cents, email_key, address_key) SELECT t.region, t.booking_id,"
-        " t.customer_id, t.show_id, CAST(t.seats AS jsonb), t.total_cents, t.currency, 'held',"
-        " now(), now() + CAST(:hold_seconds AS bigint) * interval '1 second', 0, false, 0, 0,"
-        " t.email_key, t.address_key FROM unnest(CAST(:regions AS text[]),"
-        " CAST(:booking_ids AS uuid[]), CAST(:customer_ids AS uuid[]),"
-        " CAST(:show_ids AS uuid[]), CAST(:seats AS text[]), CAST(:totals AS bigint[]),"
-        " CAST(:currencies AS text[]), CAST(:email_keys AS uuid[]),"
-        " CAST(:address_keys AS uuid[])) AS t(region, booking_id, customer_id, show_id, seats,"
-        " total_cents, currency, email_key, address_key)"
-        " RETURNING booking_id, expires_at"
-    )
-    parameters = {
-        "hold_seconds": hold_seconds,
-        "regions": [pick.show.region for pick in picks],
-        "booking_ids": [pick.hold.hold_id for pick in picks],
-        "customer_ids": [pick.hold.customer_id for pick in picks],
-        "show_ids": [pick.show.show_id for pick in picks],
-        "seats": [msgspec.json.encode(pick.seats).decode() for pick in picks],
-        "totals": [pick.total_cents for pick in picks],
-        "currencies": [pick.show.currency for pick in picks],
-        "email_keys": [pick.hold.email_key for pick in picks],
-        "address_keys": [pick.hold.address_key for pick in picks],
-    }
-    rows = await tx.execute(statement, parameters)
-    return dict(rows)
+    rows = [
+        (
+            one.show.region,
+            one.hold.hold_id,
+            one.hold.customer_id,
+            one.show.show_id,
+            msgspec.json.encode(one.seats).decode(),
+            one.total_cents,
+            one.show.currency,
+            one.hold.email_key,
+            one.hold.address_key,
+        )
+        for one in allocations
+    ]
+    parameters = {"holds": rows, "hold_time": timedelta(seconds=hold_seconds)}
+    return dict(await tx.execute(INSERT_HOLDS, parameters))
+
+
+FIND = compiled(select_bookings().where(any_of(bookings.c.booking_id, "booking_ids")))
+LOCK = compiled(
+    select_bookings()
+    .where(any_of(bookings.c.booking_id, "booking_ids"))
+    .order_by(bookings.c.region, bookings.c.booking_id)
+    .with_for_update()
+)
 
 
 async def lock_bookings(tx: Transaction, booking_ids: Iterable[UUID]) -> Mapping[UUID, Booking]:
-    """Bookings about to change, in key order; the lock only spares retries."""
-    statement = text(
-        f"SELECT {BOOKING_COLUMNS}, now() AS read_at FROM bookings"  # noqa: S608 a constant
-        " WHERE booking_id = ANY(CAST(:booking_ids AS uuid[]))"
-        " ORDER BY region ASC, booking_id ASC FOR UPDATE"
-    )
-    rows = await tx.execute(statement, {"booking_ids": list(set(booking_ids))})
+    """Bookings about to change, in key order. The lock only reduces retries."""
+    rows = await tx.execute(LOCK, {"booking_ids": list(set(booking_ids))})
     return {row.booking_id: booking_of(row) for row in rows}
 
 
 async def find_bookings(tx: Transaction, booking_ids: Iterable[UUID]) -> Mapping[UUID, Booking]:
-    """Holds and bookings by their ids alone."""
-    statement = text(
-        f"SELECT {BOOKING_COLUMNS}, now() AS read_at FROM bookings"  # noqa: S608 a constant
-        " WHERE booking_id = ANY(CAST(:booking_ids AS uuid[]))"
-    )
-    rows = await tx.execute(statement, {"booking_ids": list(set(booking_ids))})
+    """Holds and bookings by id."""
+    rows = await tx.execute(FIND, {"booking_ids": list(set(booking_ids))})
     return {row.booking_id: booking_of(row) for row in rows}
 
 
 async def find_booking(tx: Transaction, booking_id: UUID) -> Booking | None:
-    """A hold or booking by its id alone."""
+    """A hold or booking by id."""
     return (await find_bookings(tx, [booking_id])).get(booking_id)
 
 
-async def lock_run_out(tx: Transaction, grace_seconds: int, limit: int) -> list[Booking]:
-    """Holds that ran out more than `grace_seconds` ago and are not marked so yet."""
-    ran_out_before = func.now() - timedelta(seconds=grace_seconds)
-    statement = (
-        select_bookings()
-        .where(bookings.c.state == State.HELD, bookings.c.expires_at <= ran_out_before)
-        .order_by(bookings.c.region, bookings.c.expires_at, bookings.c.booking_id)
-        .limit(limit)
-        .with_for_update()
-    )
-    return [booking_of(row) for row in await tx.execute(statement)]
+LOCK_EXPIRED = compiled(
+    select_bookings()
+    .where(_is_held, bookings.c.expires_at <= func.now() - bindparam("grace", type_=Interval))
+    .order_by(bookings.c.region, bookings.c.expires_at, bookings.c.booking_id)
+    .limit(bindparam("limit", type_=BigInteger))
+    .with_for_update()
+)
+
+
+async def lock_expired(tx: Transaction, grace_seconds: int, limit: int) -> list[Booking]:
+    """Holds that expired more than `grace_seconds` ago and are not marked so yet."""
+    parameters = {"grace": timedelta(seconds=grace_seconds), "limit": limit}
+    return [booking_of(row) for row in await tx.execute(LOCK_EXPIRED, parameters)]
+
+
+SET_STATES = compiled(
+    update(bookings)
+    .where(_by_key, any_of(bookings.c.state, "before"))
+    .values(state=bindparam("after"))
+    .returning(bookings.c.booking_id)
+)
 
 
 async def set_states(
-    tx: Transaction, keys: Sequence[tuple[str, UUID]], before: Sequence[State], after: State
+    tx: Transaction,
+    keys: Sequence[tuple[str, UUID]],
+    before: Sequence[BookingState],
+    after: BookingState,
 ) -> set[UUID]:
-    """Move bookings on; those that were in one of the states before."""
-    statement = (
-        bookings.update()
-        .values(state=after)
-        .where(_among(bookings.c.region, bookings.c.booking_id, keys))
-        .where(bookings.c.state.in_(before))
-        .returning(bookings.c.booking_id)
+    """Change the state of bookings (region, id); those that were in one of the states before."""
+    parameters = {**_keys(keys), "before": before, "after": after}
+    return set((await tx.execute(SET_STATES, parameters)).scalars())
+
+
+PAID = batch(
+    "paid", bookings.c.region, bookings.c.booking_id, bookings.c.payment_id, bookings.c.late
+)
+SET_CONFIRMED = compiled(
+    update(bookings)
+    .where(matches(bookings, PAID), any_of(bookings.c.state, "before"))
+    .values(
+        state=BookingState.CONFIRMED,
+        payment_id=PAID.c.payment_id,
+        late=PAID.c.late,
+        confirmed_at=func.now(),
+        email_key=null(),
+        address_key=null(),
     )
-    return {row.booking_id for row in await tx.execute(statement)}
+    .returning(bookings.c.booking_id)
+)
 
 
 async def set_confirmed(
-    tx: Transaction, payments: Sequence[tuple[Booking, UUID]], before: Sequence[State]
+    tx: Transaction, payments: Sequence[tuple[Booking, UUID]], before: Sequence[BookingState]
 ) -> set[UUID]:
-    """Note the payment that confirmed each booking; those that were in a state before."""
-    statement = text(
-        "UPDATE bookings SET state = 'confirmed', payment_id = t.payment_id, late = t.late,"
-        " confirmed_at = now(), email_key = NULL, address_key = NULL"
-        " FROM unnest(CAST(:regions AS text[]), CAST(:booking_ids AS uuid[]),"
-        " CAST(:payment_ids AS uuid[]), CAST(:late AS boolean[]))"
-        " AS t(region, booking_id, payment_id, late) WHERE bookings.region = t.region"
-        " AND bookings.booking_id = t.booking_id AND bookings.state = ANY(CAST(:before AS text[]))"
-        " RETURNING bookings.booking_id"
+    """Confirm each booking with its payment; those that were in a state before."""
+    rows = [
+        (booking.region, booking.booking_id, payment_id, booking.status is not BookingState.HELD)
+        for booking, payment_id in payments
+    ]
+    return set((await tx.execute(SET_CONFIRMED, {"paid": rows, "before": before})).scalars())
+
+
+SET_CANCELLED = compiled(
+    update(bookings)
+    .where(_by_key, any_of(bookings.c.state, "before"))
+    .values(
+        state=BookingState.CANCELLED,
+        cancelled_at=func.now(),
+        cancel_reason=bindparam("reason"),
+        cancel_note=bindparam("note"),
+        refund_cents=bookings.c.total_cents,
     )
-    parameters = {
-        "regions": [booking.region for booking, _ in payments],
-        "booking_ids": [booking.booking_id for booking, _ in payments],
-        "payment_ids": [payment_id for _, payment_id in payments],
-        "late": [booking.status is not State.HELD for booking, _ in payments],
-        "before": [str(state) for state in before],
-    }
-    return {row.booking_id for row in await tx.execute(statement, parameters)}
+    .returning(*BOOKING_COLUMNS, READ_AT)
+)
 
 
 async def set_cancelled(
     tx: Transaction,
     keys: Sequence[tuple[str, UUID]],
-    before: Sequence[State],
+    before: Sequence[BookingState],
     reason: str,
     note: str | None = None,
 ) -> list[Booking]:
-    """Cancel paid bookings with a full refund; those that were in a state before."""
-    statement = (
-        bookings.update()
-        .values(
-            state=State.CANCELLED,
-            cancelled_at=func.now(),
-            cancel_reason=reason,
-            cancel_note=note,
-            refund_cents=bookings.c.total_cents,
-        )
-        .where(_among(bookings.c.region, bookings.c.booking_id, keys))
-        .where(bookings.c.state.in_(before))
-        .returning(*BOOKING_TABLE_COLUMNS, func.now().label("read_at"))
-    )
-    return [booking_of(row) for row in await tx.execute(statement)]
+    """Cancel paid bookings (region, id) with a full refund; those that were in a state before."""
+    parameters = {**_keys(keys), "before": before, "reason": reason, "note": note}
+    return [booking_of(row) for row in await tx.execute(SET_CANCELLED, parameters)]
 
 
-async def set_expiry(tx: Transaction, booking: Booking, expires_at: datetime) -> bool:
-    """Prolong a hold, counting it; whether it was still held."""
-    statement = (
-        bookings.update()
-        .values(expires_at=expires_at, extensions=bookings.c.extensions + 1)
-        .where(
-            bookings.c.region == booking.region,
-            bookings.c.booking_id == booking.booking_id,
-            bookings.c.state == State.HELD,
-            bookings.c.expires_at > func.now(),
-        )
-    )
-    return (await tx.execute(statement)).rowcount == 1
+SET_EXPIRY = compiled(
+    update(bookings)
+    .where(_by_one_key, _is_held, bookings.c.expires_at > func.now())
+    .values(expires_at=bindparam("until"), extensions=bookings.c.extensions + 1)
+)
 
 
-def claims_of_pick(pick: Pick) -> list[Claim]:
-    """The rows a new hold needs."""
-    return [
-        Claim(pick.show.region, pick.show.show_id, priced.seat, pick.hold.hold_id)
-        for priced in pick.seats
+async def set_expiry(tx: Transaction, booking: Booking, until: datetime) -> bool:
+    """Extend a hold; whether it was still held."""
+    return (await tx.execute(SET_EXPIRY, {**_key(booking), "until": until})).rowcount == 1
+
+
+CHANGES = batch(
+    "changes",
+    bookings.c.region,
+    bookings.c.booking_id,
+    bookings.c.seats,
+    bookings.c.total_cents,
+)
+SET_SEATS = compiled(
+    update(bookings)
+    .where(matches(bookings, CHANGES), _is_held, bookings.c.expires_at > func.now())
+    .values(seats=CHANGES.c.seats, total_cents=CHANGES.c.total_cents)
+)
+
+
+async def set_seats(tx: Transaction, changed: Sequence[Booking]) -> int:
+    """Set the seats and totals of holds; how many were still held."""
+    rows = [
+        (one.region, one.booking_id, msgspec.json.encode(one.seats).decode(), one.total_cents)
+        for one in changed
     ]
+    return (await tx.execute(SET_SEATS, {"changes": rows})).rowcount
 
 
-def claims_of(booking: Booking) -> list[Claim]:
-    """The rows a booking has while its seats are its own."""
-    return [
-        Claim(booking.region, booking.show_id, seat, booking.booking_id)
-        for seat in booking.seat_names
-    ]
+SET_RELEASED = compiled(
+    update(bookings)
+    .where(_by_one_key, _is_held)
+    .values(state=bindparam("after"), expires_at=func.least(bookings.c.expires_at, func.now()))
+)
 
 
-def _among(
-    region: Column[str], key: Column[UUID], keys: Sequence[tuple[str, UUID]]
-) -> ColumnElement[bool]:
-    """Rows with these keys. The ids alone name them; the regions find their partitions."""
-    regions, ids = {region for region, _ in keys}, {key for _, key in keys}
-    return (region == any_(literal(sorted(regions), ARRAY(Text)))) & (
-        key == any_(literal(sorted(ids), ARRAY(Uuid)))
-    )
+async def set_released(tx: Transaction, booking: Booking, after: BookingState) -> bool:
+    """End a hold now, unless it expired before; whether it was held."""
+    return (await tx.execute(SET_RELEASED, {**_key(booking), "after": after})).rowcount == 1
 
 
-def _arrays(claims: Iterable[Claim]) -> dict[str, list[Any]]:
-    """Parallel arrays for unnest, in key order."""
-    ordered = sorted(claims)
+COUNT_HOLDS = text(
+    "SELECT count(*) FILTER (WHERE expires_at > now()) AS live,"
+    " CAST(coalesce(sum(jsonb_array_length(seats)) FILTER (WHERE expires_at > now()), 0)"
+    " AS bigint) AS seats,"
+    " count(*) FILTER (WHERE expires_at <= now()) AS ran_out,"
+    " CAST(coalesce(extract(EPOCH FROM min(expires_at) FILTER (WHERE expires_at > now())"
+    " - now()), 0) AS double precision) AS next_seconds,"
+    " CAST(coalesce(extract(EPOCH FROM now() - min(expires_at)"
+    " FILTER (WHERE expires_at <= now())), 0) AS double precision) AS overdue_seconds"
+    " FROM bookings WHERE state = 'held'"
+)
+
+
+async def count_holds(tx: Transaction) -> tuple[int, int, int, float, float]:
+    """Live holds, their seats, and expired holds that are not marked so yet; seconds until the next
+    live one expires, and since the first of the others did."""
+    row = (await tx.execute(COUNT_HOLDS)).one()
+    return row.live, row.seats, row.ran_out, row.next_seconds, row.overdue_seconds
+
+
+def _keys(keys: Sequence[tuple[str, UUID]]) -> dict[str, object]:
+    """The ids alone identify the bookings; the regions find their partitions."""
     return {
-        "regions": [claim.region for claim in ordered],
-        "show_ids": [claim.show_id for claim in ordered],
-        "seats": [claim.seat for claim in ordered],
-        "booking_ids": [claim.booking_id for claim in ordered],
+        "regions": sorted({region for region, _ in keys}),
+        "booking_ids": sorted({booking_id for _, booking_id in keys}),
     }
 
 
-def select_bookings() -> Select[Any]:
-    """Every column, and the database's clock."""
-    return select(*BOOKING_TABLE_COLUMNS, func.now().label("read_at"))
-
-
-def booking_of(row: Any) -> Booking:
-    """A row with every column, in their order, and `read_at`."""
-    values = dict(zip(_BOOKING_FIELDS, row, strict=True))
-    values["state"] = State(values["state"])
-    values["seats"] = [PricedSeat(**priced) for priced in values["seats"]]
-    values["cancelled_seats"] = [PricedSeat(**priced) for priced in values["cancelled_seats"]]
-    return Booking(**values)
+def _key(booking: Booking) -> dict[str, object]:
+    return {"of_region": booking.region, "of_booking": booking.booking_id}

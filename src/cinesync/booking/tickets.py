@@ -39,11 +39,11 @@ P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SEED_BYTES = 40
 
 
-class NotATicket(ValueError):
+class InvalidTicket(ValueError):
     """This is no ticket of this shop."""
 
 
-class TicketName(NamedTuple):
+class TicketId(NamedTuple):
     """Which ticket: of one seat of a booking, or of all of them."""
 
     booking_id: UUID
@@ -54,17 +54,17 @@ class TicketName(NamedTuple):
         return head if self.seat is None else f"{head}.{self.seat}"
 
 
-def name_of(ticket_id: str) -> TicketName:
-    """Raises NotATicket."""
+def parse_ticket_id(ticket_id: str) -> TicketId:
+    """Raises InvalidTicket."""
     head, dot, seat = ticket_id.partition(".")
     try:
         raw = urlsafe_b64decode(head + "==")
-        return TicketName(UUID(bytes=raw), seat if dot else None)
+        return TicketId(UUID(bytes=raw), seat if dot else None)
     except ValueError as error:
-        raise NotATicket from error
+        raise InvalidTicket from error
 
 
-class Presented(NamedTuple):
+class TicketClaims(NamedTuple):
     """What a token that was signed here says; the booking says whether it still holds."""
 
     booking_id: UUID
@@ -87,7 +87,7 @@ class TicketSigner:
         """A JWT about who may sit where; short, because it becomes a QR code."""
         claims: dict[str, Any] = {
             "iss": ISSUER,
-            "jti": str(TicketName(booking.booking_id, seat)),
+            "jti": str(TicketId(booking.booking_id, seat)),
             "sub": str(booking.booking_id),
             "iat": _seconds(booking.confirmed_at or booking.created_at),
             "exp": _seconds(show.ends_at + MARGIN),
@@ -107,8 +107,8 @@ class TicketSigner:
         header = {"alg": ALGORITHM, "kid": self._key.kid, "typ": media_type}
         return jwt.encode(header, claims, self._key, algorithms=[ALGORITHM])
 
-    def read(self, token: str) -> Presented:
-        """What a ticket says, also one of an earlier secret or without an id. Raises NotATicket.
+    def read(self, token: str) -> TicketClaims:
+        """What a ticket says, also one of an earlier secret or without an id. Raises InvalidTicket.
 
         Not whether its time is over: the show may have moved since it was printed.
         """
@@ -116,12 +116,12 @@ class TicketSigner:
             decoded = jwt.decode(token, KeySet([*self._keys]), algorithms=[ALGORITHM])
             claims = decoded.claims
             if decoded.header.get("typ") != TOKEN_TYPE or claims["iss"] != ISSUER:
-                raise NotATicket
-            return Presented(
+                raise InvalidTicket
+            return TicketClaims(
                 UUID(claims["sub"]), UUID(claims["show_id"]), [str(s) for s in claims["seats"]]
             )
         except (JoseError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise NotATicket from error
+            raise InvalidTicket from error
 
     def jwks(self) -> dict[str, Any]:
         """The public keys (RFC 7517)."""

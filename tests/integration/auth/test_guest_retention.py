@@ -11,25 +11,27 @@ import pytest
 from cinesync.auth import guest_retention
 from cinesync.auth.app import Settings, create
 from cinesync.auth.guest_retention import GuestRetention
-from cinesync.booking.context import Shop
+from cinesync.booking.context import BookingContext
 from cinesync.booking.model import Terms
-from cinesync.booking.routes import router
+from cinesync.booking.routes import routers
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.chassis.settings import SettingsError, load
 from tests.integration.auth.conftest import SECRET, Auth
-from tests.integration.booking.conftest import migrated, office  # noqa: F401 fixtures
-from tests.support.booking import CLIENTS, BoxOffice, scheduled
+from tests.integration.booking.conftest import harness, migrated  # noqa: F401 fixtures
+from tests.support.booking import CLIENTS, BookingHarness, scheduled
 
 
 class Booking:
     """Booking's own API in this process, in the place of a connection to it."""
 
-    def __init__(self, office: BoxOffice, auth: Auth) -> None:  # noqa: F811
-        shop = Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=1)
-        app: Any = service_app("booking", [router(shop)], auth.verifier)
+    def __init__(self, harness: BookingHarness, auth: Auth) -> None:  # noqa: F811
+        context = BookingContext(
+            harness.db, Terms(), TicketSigner("a secret"), CLIENTS, subscribers_max=1
+        )
+        app: Any = service_app("booking", routers(context), auth.verifier)
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://booking.example"
         )
@@ -48,8 +50,8 @@ class Booking:
 
 
 @pytest.fixture
-def booking(office: BoxOffice, auth: Auth) -> Booking:  # noqa: F811
-    return Booking(office, auth)
+def booking(harness: BookingHarness, auth: Auth) -> Booking:  # noqa: F811
+    return Booking(harness, auth)
 
 
 async def a_guest(auth: Auth, email: str = "ada@example.org") -> UUID:
@@ -70,19 +72,19 @@ def retention(auth: Auth, booking: Booking, days: float) -> GuestRetention:
 async def test_only_guests_who_bought_nothing_are_deleted(
     auth: Auth,
     booking: Booking,
-    office: BoxOffice,  # noqa: F811
+    harness: BookingHarness,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(guest_retention, "BATCH_MAX", 2)
     await auth.register("grace@example.org")
     [account] = await customers(auth)
     idle, holder, buyer, canceller = [await a_guest(auth) for _ in range(4)]
-    show = await office.schedule(scheduled())
-    await office.run_out(await office.hold(show, "A1", "A2", customer_id=holder))
-    await office.pay(await office.hold(show, "B1", "B2", customer_id=buyer))
-    cancelled = await office.hold(show, "C1", "C2", customer_id=canceller)
-    await office.pay(cancelled)
-    await office.cancel(cancelled)
+    show = await harness.schedule(scheduled())
+    await harness.expire_holds(await harness.hold(show, "A1", "A2", customer_id=holder))
+    await harness.pay(await harness.hold(show, "B1", "B2", customer_id=buyer))
+    cancelled = await harness.hold(show, "C1", "C2", customer_id=canceller)
+    await harness.pay(cancelled)
+    await harness.cancel(cancelled)
     await retention(auth, booking, days=-1).forget_guests()
     assert await customers(auth) == {account, buyer, canceller}
     assert idle not in await customers(auth)
@@ -111,13 +113,13 @@ async def test_nobody_is_deleted_while_booking_is_away_and_all_are_afterwards(
 async def test_a_pass_goes_on_where_the_last_one_ended(
     auth: Auth,
     booking: Booking,
-    office: BoxOffice,  # noqa: F811
+    harness: BookingHarness,  # noqa: F811
 ) -> None:
-    show = await office.schedule(scheduled())
+    show = await harness.schedule(scheduled())
     guests = retention(auth, booking, days=-1)
     for seat in "AB":
         buyer = await a_guest(auth)
-        await office.pay(await office.hold(show, f"{seat}1", f"{seat}2", customer_id=buyer))
+        await harness.pay(await harness.hold(show, f"{seat}1", f"{seat}2", customer_id=buyer))
         await guests.forget_guests()
     assert booking.asked == 2
     assert len(await customers(auth)) == 2

@@ -9,10 +9,11 @@ import pytest
 
 from bench import bulk
 from bench.stock import Room
-from cinesync.booking import event_handlers, service
-from cinesync.booking.model import HoldSeats, Terms
+from cinesync.booking import service
+from cinesync.booking.model import HoldSeats, SeatSelection, Terms
 from cinesync.booking.service import Held
-from cinesync.booking.show_cache import Kept
+from cinesync.booking.show_changes import service as show_changes
+from cinesync.booking.shows.cache import ShowCache
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.messaging.event import decode
@@ -64,7 +65,7 @@ async def chain(make_database: MakeDatabase) -> Chain:
     movies, booking = made.databases["movies"], made.databases["booking"]
     await seed_chain(movies, clock.now().date(), days=2)
     scheduled = await movies.read(_scheduled)
-    await booking.run(event_handlers.schedule_shows, scheduled)
+    await booking.run(show_changes.schedule_shows, scheduled)
     return made
 
 
@@ -118,7 +119,7 @@ async def test_the_rest_of_a_show_can_be_bought_and_no_more(chain: Chain) -> Non
     for _ in range(ROOM.seats - SOLD):
         seats += await _held(chain.databases["booking"], show_id)
     assert len(set(seats) - {seat for pair in bulk.pairs(ROOM, SOLD) for seat in pair}) == 6
-    with pytest.raises(service.NothingHeld):
+    with pytest.raises(service.BatchRefused):
         await _held(chain.databases["booking"], show_id)
 
 
@@ -131,15 +132,15 @@ async def test_what_was_held_before_is_not_held_any_more(chain: Chain) -> None:
 
 
 async def _held(booking: Database, show_id: str) -> Sequence[str]:
-    wish = HoldSeats(
+    command = HoldSeats(
         hold_id=clock.new_id(),
         customer_id=clock.new_id(),
         is_guest=True,
         show_id=UUID(show_id),
         email_key=clock.new_id(),
-        best=1,
+        selection=SeatSelection(best=1),
     )
-    [result] = await booking.run(service.hold_seats, [wish], Kept(), TERMS)
+    [result] = await booking.run(service.hold_seats, [command], ShowCache(), TERMS)
     assert isinstance(result, Held)
     return result.event.seats
 

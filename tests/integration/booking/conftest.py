@@ -5,19 +5,17 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from cinesync.booking.context import Shop
-from cinesync.booking.fast_path import fast_paths
+from cinesync.booking.context import BookingContext
 from cinesync.booking.model import Terms
-from cinesync.booking.routes import router
-from cinesync.booking.staff_routes import staff_router
+from cinesync.booking.routes import fast_paths, routers
 from cinesync.booking.tables import metadata
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction, migrations, open_database
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeClient, Sign
-from tests.integration.booking.storefront import OpenStorefront, Storefront
-from tests.support.booking import CLIENTS, BoxOffice
+from tests.integration.booking.client import BookingClient, OpenBookingClient
+from tests.support.booking import CLIENTS, BookingHarness
 
 
 @pytest.fixture(scope="session")
@@ -27,13 +25,13 @@ def migrated() -> set[Postgres]:
 
 
 @pytest.fixture
-async def office(postgres: Postgres, migrated: set[Postgres]) -> AsyncIterator[BoxOffice]:
+async def harness(postgres: Postgres, migrated: set[Postgres]) -> AsyncIterator[BookingHarness]:
     db = open_database(postgres.url("booking_emptied"))
     if postgres not in migrated:
         await _make(db)
         migrated.add(postgres)
     await db.run(_empty)
-    yield BoxOffice(db)
+    yield BookingHarness(db)
     await db.close()
 
 
@@ -48,18 +46,20 @@ async def _empty(tx: Transaction) -> None:
 
 
 @pytest.fixture
-def open_storefront(office: BoxOffice, make_client: MakeClient, sign: Sign) -> OpenStorefront:
-    shop = Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
+def open_client(harness: BookingHarness, make_client: MakeClient, sign: Sign) -> OpenBookingClient:
+    context = BookingContext(
+        harness.db, Terms(), TicketSigner("a secret"), CLIENTS, subscribers_max=10
+    )
 
-    async def enter(role: str = "customer") -> Storefront:
-        http = make_client("booking", [router(shop), staff_router(shop)], fast_paths(shop))
+    async def enter(role: str = "customer") -> BookingClient:
+        http = make_client("booking", routers(context), fast_paths(context))
         customer_id = clock.new_id()
         http.headers["Authorization"] = f"Bearer {sign(customer_id, role)}"
-        return Storefront(http, shop, office, customer_id)
+        return BookingClient(http, context, harness, customer_id)
 
     return enter
 
 
 @pytest.fixture
-async def front(open_storefront: OpenStorefront) -> Storefront:
-    return await open_storefront()
+async def client(open_client: OpenBookingClient) -> BookingClient:
+    return await open_client()

@@ -7,12 +7,12 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
-from cinesync.booking import app
+from cinesync.booking import app, loops
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis.settings import SettingsError, load
 from cinesync.contracts import CONSUMERS
 from tests.integration.auth.conftest import SECRET
-from tests.support.booking import BoxOffice, scheduled
+from tests.support.booking import BookingHarness, scheduled
 from tests.unit.booking.test_model import BOOKING, SHOW
 
 
@@ -48,9 +48,9 @@ def test_a_ticket_fits_a_qr_code() -> None:
     assert len(TicketSigner("a secret").sign(BOOKING, SHOW)) < 600
 
 
-async def test_the_service_is_wired_from_its_settings(office: BoxOffice) -> None:
+async def test_the_service_is_wired_from_its_settings(harness: BookingHarness) -> None:
     environ = {
-        "DATABASE_URL": office.db.url,
+        "DATABASE_URL": harness.db.url,
         "SECRET_KEY": "a secret that is as long as it has to be",
         "EARLIER_SECRET_KEYS": "an older secret of ours,the oldest secret of all",
         "HOLD_SECONDS": "60",
@@ -86,15 +86,15 @@ def test_a_limit_that_would_sell_nothing_is_refused_at_start(name: str, value: s
         app.create(load(app.Settings, environ))
 
 
-async def test_the_sweep_goes_on_by_itself(
-    office: BoxOffice, monkeypatch: pytest.MonkeyPatch
+async def test_cleanup_continues_batch_after_batch(
+    harness: BookingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "SWEEP_BATCH_MAX", 1)
-    show = await office.schedule(scheduled())
+    monkeypatch.setattr(loops, "BATCH_MAX", 1)
+    show = await harness.schedule(scheduled())
     for seats in (("A1", "A2"), ("A3", "A4")):
-        await office.run_out(await office.hold(show, *seats))
-    loop = asyncio.create_task(app.sweep(office.db, office.terms))
-    while await office.seat_rows(show):  # noqa: ASYNC110 the database has no event
+        await harness.expire_holds(await harness.hold(show, *seats))
+    loop = asyncio.create_task(loops.clean_up(harness.db, harness.terms))
+    while await harness.seat_rows(show):  # noqa: ASYNC110 the database has no event
         await asyncio.sleep(0.01)
     loop.cancel()
     await asyncio.gather(loop, return_exceptions=True)

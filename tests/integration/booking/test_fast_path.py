@@ -1,4 +1,4 @@
-"""With fast paths and without, booking says the same."""
+"""With fast_paths and without, booking says the same."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,13 @@ from uuid import UUID
 import httpx
 import pytest
 
-from cinesync.booking.context import Shop
-from cinesync.booking.fast_path import fast_paths
+from cinesync.booking.context import BookingContext
 from cinesync.booking.model import Terms
-from cinesync.booking.routes import router
+from cinesync.booking.routes import fast_paths, routers
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
 from tests.conftest import MakeClient, Sign
-from tests.support.booking import CLIENTS, BoxOffice, scheduled
+from tests.support.booking import CLIENTS, BookingHarness, scheduled
 
 NOBODYS = UUID(int=7)
 OWN_TO_EACH = {"hold_id", "show_id", "customer_id", "expires_at", "server_time", "trace_id"}
@@ -31,8 +30,10 @@ def comparable(answer: httpx.Response) -> tuple[int, Any, Mapping[str, str]]:
 
 
 @pytest.fixture
-async def shop(office: BoxOffice) -> Shop:
-    return Shop(office.db, Terms(), TicketSigner("a secret"), CLIENTS, listeners_max=10)
+async def context(harness: BookingHarness) -> BookingContext:
+    return BookingContext(
+        harness.db, Terms(), TicketSigner("a secret"), CLIENTS, subscribers_max=10
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,12 +51,17 @@ async def shop(office: BoxOffice) -> Shop:
 )
 @pytest.mark.parametrize("bearer", ["customer", "guest", "nobody", "liar"])
 async def test_a_hold(
-    office: BoxOffice, shop: Shop, make_client: MakeClient, sign: Sign, wish: Any, bearer: str
+    harness: BookingHarness,
+    context: BookingContext,
+    make_client: MakeClient,
+    sign: Sign,
+    wish: Any,
+    bearer: str,
 ) -> None:
-    routes = [router(shop)]
+    routes = routers(context)
     answers = []
-    for short in (fast_paths(shop), ()):
-        show = await office.schedule(scheduled())
+    for short in (fast_paths(context), ()):
+        show = await harness.schedule(scheduled())
         http = make_client("booking", routes, short)
         if bearer != "nobody":
             token = "x.y.z" if bearer == "liar" else sign(clock.new_id(), bearer)
@@ -69,16 +75,16 @@ async def test_a_hold(
 @pytest.mark.parametrize("coding", ["gzip, deflate, br", "identity"])
 @pytest.mark.parametrize("known", ["", '"7"', "current", "one of two"])
 async def test_a_seat_map(
-    office: BoxOffice,
-    shop: Shop,
+    harness: BookingHarness,
+    context: BookingContext,
     make_client: MakeClient,
     method: str,
     coding: str,
     known: str,
 ) -> None:
-    show = await office.schedule(scheduled())
+    show = await harness.schedule(scheduled())
     path = f"/api/booking/shows/{show.show_id}/seats"
-    short, plain = (make_client("booking", [router(shop)], s) for s in (fast_paths(shop), ()))
+    short, plain = (make_client("booking", routers(context), s) for s in (fast_paths(context), ()))
     tag = (await plain.get(path)).headers["etag"]
     tags = {"current": tag, "one of two": f'"7", {tag}'}
     headers = {"If-None-Match": tags.get(known, known), "Accept-Encoding": coding}
@@ -87,11 +93,11 @@ async def test_a_seat_map(
 
 
 async def test_the_seat_map_of_no_show(
-    office: BoxOffice, shop: Shop, make_client: MakeClient
+    harness: BookingHarness, context: BookingContext, make_client: MakeClient
 ) -> None:
-    await office.schedule(scheduled())
+    await harness.schedule(scheduled())
     path = f"/api/booking/shows/{clock.new_id()}/seats"
-    clients = [make_client("booking", [router(shop)], s) for s in (fast_paths(shop), ())]
+    clients = [make_client("booking", routers(context), s) for s in (fast_paths(context), ())]
     short, plain = [comparable(await http.get(path)) for http in clients]
     assert short == plain
     assert short[0] == 404

@@ -6,10 +6,11 @@ from uuid import UUID
 import pytest
 import sqlalchemy
 
-from cinesync.booking import held_seats_store, store
+from cinesync.booking import seat_store
+from cinesync.booking.held_limits import store as held_limits_store
 from cinesync.chassis import clock
 from cinesync.chassis.database import Transaction, migrations, text
-from tests.support.booking import BoxOffice, scheduled
+from tests.support.booking import BookingHarness, scheduled
 
 FEW, HOLDS = 500, 5_000
 READ_MAX = HOLDS // 50
@@ -36,7 +37,7 @@ async def held_and_read(tx: Transaction, key: UUID) -> tuple[int, int]:
     """
     batch = {key, *(clock.new_id() for _ in range(BATCH))}
     before = await looks_at_bookings(tx)
-    held = await held_seats_store.held_seats(tx, batch, batch, 300)
+    held = await held_limits_store.held_seats(tx, batch, batch, 300)
     return sum(row.live for row in held), await looks_at_bookings(tx) - before
 
 
@@ -44,7 +45,7 @@ async def kept_and_read(tx: Transaction, key: UUID) -> tuple[int, int]:
     """The same in sum."""
     batch = {key, *(clock.new_id() for _ in range(BATCH))}
     before = await looks_at_bookings(tx)
-    kept = await held_seats_store.kept_seats(tx, batch, batch, 300)
+    kept = await held_limits_store.summed_seats(tx, batch, batch, 300)
     return sum(kept.values()), await looks_at_bookings(tx) - before
 
 
@@ -60,16 +61,16 @@ async def looks_at_bookings(tx: Transaction) -> int:
 
 @pytest.mark.parametrize("read", [held_and_read, kept_and_read])
 async def test_a_rush_in_a_new_shop_does_not_make_holds_dearer(
-    office: BoxOffice, read: Callable[[Transaction, UUID], Awaitable[tuple[int, int]]]
+    harness: BookingHarness, read: Callable[[Transaction, UUID], Awaitable[tuple[int, int]]]
 ) -> None:
-    await office.execute("TRUNCATE bookings")
-    show = await office.schedule(scheduled())
-    first = await office.hold(show, best=3)
-    await office.execute(OTHERS, holds=FEW)
+    await harness.execute("TRUNCATE bookings")
+    show = await harness.schedule(scheduled())
+    first = await harness.hold(show, best=3)
+    await harness.execute(OTHERS, holds=FEW)
     for _ in range(UNTIL_PLANNED):
-        await office.db.read(read, clock.new_id())
-    await office.execute(OTHERS, holds=HOLDS)
-    held, looks = await office.db.read(read, first.customer_id)
+        await harness.db.read(read, clock.new_id())
+    await harness.execute(OTHERS, holds=HOLDS)
+    held, looks = await harness.db.read(read, first.customer_id)
     assert held == len(first.seats)
     assert looks < READ_MAX
 
@@ -77,7 +78,7 @@ async def test_a_rush_in_a_new_shop_does_not_make_holds_dearer(
 async def taken_and_fetched(tx: Transaction, show_id: UUID) -> tuple[set[str], int]:
     """The show's taken seats, and how many of their rows were fetched for that."""
     before = await fetched_seats(tx)
-    [sale] = await store.sales_of(tx, [show_id])
+    [sale] = await seat_store.sales_of(tx, [show_id])
     return sale.taken, await fetched_seats(tx) - before
 
 
@@ -92,34 +93,34 @@ async def fetched_seats(tx: Transaction) -> int:
     return int((await tx.execute(statement)).scalar_one())
 
 
-async def test_what_is_taken_is_told_by_the_key_alone(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    holds = [await office.hold(show, best=2) for _ in range(5)]
-    await office.execute(OTHER_SEATS, shows=HOLDS // 10)
-    async with office.db.engine.connect() as connection:
+async def test_what_is_taken_is_told_by_the_key_alone(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    holds = [await harness.hold(show, best=2) for _ in range(5)]
+    await harness.execute(OTHER_SEATS, shows=HOLDS // 10)
+    async with harness.db.engine.connect() as connection:
         await connection.execute(sqlalchemy.text("VACUUM ANALYZE booking_seats"))
-    taken, fetched = await office.db.read(taken_and_fetched, show.show_id)
+    taken, fetched = await harness.db.read(taken_and_fetched, show.show_id)
     assert taken == {seat for hold in holds for seat in hold.seat_names}
     assert not fetched
 
 
-async def test_a_key_without_what_is_taken_gets_it(office: BoxOffice) -> None:
-    [before] = await keys_of_seats(office)
-    await office.execute(
+async def test_a_key_without_what_is_taken_gets_it(harness: BookingHarness) -> None:
+    [before] = await keys_of_seats(harness)
+    await harness.execute(
         "ALTER TABLE booking_seats DROP CONSTRAINT booking_seats_pkey,"
         " ADD CONSTRAINT booking_seats_pkey PRIMARY KEY (region, show_id, seat)"
     )
-    await office.execute("UPDATE alembic_version SET version_num = '0002'")
-    await migrations.upgrade(office.db, "cinesync.booking.migrations", "tests")
-    assert await keys_of_seats(office) == [before]
+    await harness.execute("UPDATE alembic_version SET version_num = '0002'")
+    await migrations.upgrade(harness.db, "cinesync.booking.migrations", "tests")
+    assert await keys_of_seats(harness) == [before]
     assert before.endswith("(region, show_id, seat) INCLUDE (state, held_until)")
 
 
-async def keys_of_seats(office: BoxOffice) -> list[str]:
+async def keys_of_seats(harness: BookingHarness) -> list[str]:
     """Every index of the seats."""
 
     async def read(tx: Transaction) -> list[str]:
         statement = text("SELECT indexdef FROM pg_indexes WHERE tablename = 'booking_seats'")
         return [row.indexdef for row in await tx.execute(statement)]
 
-    return await office.db.read(read)
+    return await harness.db.read(read)

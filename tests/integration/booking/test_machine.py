@@ -18,10 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cinesync.booking import event_handlers, service
-from cinesync.booking.model import Booking, BookingError, GapLeft, State
+from cinesync.booking import service
+from cinesync.booking.model import Booking, BookingError, BookingState, GapLeft
+from cinesync.booking.payments import service as payments
+from cinesync.booking.show_changes import service as show_changes
 from tests.conftest import MakeDatabase
-from tests.support.booking import BoxOffice, called_off, paid, row, scheduled
+from tests.support.booking import BookingHarness, called_off, paid, row, scheduled
 
 T = TypeVar("T")
 
@@ -52,7 +54,7 @@ class Party:
 class BoxOfficeMachine(RuleBasedStateMachine):
     """Each rule does one thing to the database and the same to the model."""
 
-    office: ClassVar[BoxOffice]
+    harness: ClassVar[BookingHarness]
     loop: ClassVar[asyncio.AbstractEventLoop]
 
     parties: Bundle[Party] = Bundle("parties")
@@ -62,7 +64,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.show = self.run(self.office.schedule(scheduled(row("A", 6))))
+        self.show = self.run(self.harness.schedule(scheduled(row("A", 6))))
         self.everybody: list[Party] = []
         self.payments: set[UUID] = set()
         self.refunds: set[UUID] = set()
@@ -81,7 +83,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     def hold(self, seats: tuple[str, ...]) -> Any:
         can = not self.is_off and self.seated().keys().isdisjoint(seats)
         try:
-            party = Party(self.run(self.office.hold(self.show, *seats)))
+            party = Party(self.run(self.harness.hold(self.show, *seats)))
         except GapLeft:
             assert self.is_uneven
             return multiple()
@@ -95,17 +97,17 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     @rule(party=parties)
     def time_passes(self, party: Party) -> None:
         if party.paid_with is None and party.has_seats:
-            self.run(self.office.run_out(party.booking))
+            self.run(self.harness.expire_holds(party.booking))
             party.has_seats = False
 
     @rule()
     def sweep(self) -> None:
-        self.run(self.office.db.run(service.sweep_run_out, 60, 100))
+        self.run(self.harness.db.run(service.expire_holds, 60, 100))
 
     @rule(party=parties)
     def release(self, party: Party) -> None:
         try:
-            self.run(self.office.release(party.booking))
+            self.run(self.harness.release(party.booking))
         except BookingError:
             assert party.paid_with is not None
             return
@@ -116,7 +118,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     def pay(self, party: Party) -> None:
         seats = party.booking.seat_names
         can_have_them = party.has_seats or self.seated().keys().isdisjoint(seats)
-        payment = self.run(self.office.pay(party.booking))
+        payment = self.run(self.harness.pay(party.booking))
         self.payments.add(payment.payment_id)
         if party.paid_with is None and not self.is_off and can_have_them:
             party.paid_with, party.has_seats = payment.payment_id, True
@@ -127,12 +129,12 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     def hear_of_a_payment_again(self, party: Party) -> None:
         if party.paid_with is not None:
             again = paid(party.booking, payment_id=party.paid_with)
-            self.run(self.office.db.run(event_handlers.confirm_bookings, [again]))
+            self.run(self.harness.db.run(payments.confirm_bookings, [again]))
 
     @rule(party=parties)
     def cancel(self, party: Party) -> None:
         try:
-            self.run(self.office.cancel(party.booking))
+            self.run(self.harness.cancel(party.booking))
         except BookingError:
             assert party.paid_with is None
             return
@@ -143,7 +145,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         seats = party.booking.seat_names
         seat = seats[-1] if last else seats[0]
         try:
-            after, _ = self.run(self.office.give_back(party.booking, seat))
+            after, _ = self.run(self.harness.give_back(party.booking, seat))
         except GapLeft:
             assert party.is_booked
             assert len(seats) > 1
@@ -151,7 +153,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         except BookingError:
             assert party.paid_with is None
             return
-        if after.state is State.CANCELLED:
+        if after.state is BookingState.CANCELLED:
             self._give_money_back(party)
         else:
             party.booking = after
@@ -160,7 +162,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     @rule(wish=st.integers(0, 9))
     def call_off(self, wish: int) -> None:
         if wish == 0:
-            self.run(self.office.db.run(event_handlers.cancel_shows, [called_off(self.show)]))
+            self.run(self.harness.db.run(show_changes.cancel_shows, [called_off(self.show)]))
             self.is_off = True
             for party in self.everybody:
                 self._give_money_back(party)
@@ -173,7 +175,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
 
     @invariant()
     def each_seat_is_whose_the_model_says(self) -> None:
-        rows = self.run(self.office.seat_rows(self.show))
+        rows = self.run(self.harness.seat_rows(self.show))
         seated = self.seated()
         for seat, party in seated.items():
             state = "booked" if party.is_booked else "held"
@@ -191,20 +193,20 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     def what_a_booking_stands_for_is_what_its_seats_cost(self) -> None:
         for party in self.everybody:
             if party.is_booked:
-                found = self.run(self.office.find(party.booking.booking_id))
+                found = self.run(self.harness.find(party.booking.booking_id))
                 kept = sum(priced.price_cents for priced in found.seats)
                 assert found.total_cents - found.refund_cents == kept
-        reduced = self.run(self.office.told("booking.reduced"))
+        reduced = self.run(self.harness.events("booking.reduced"))
         seats = [(event.booking_id, seat) for event in reduced for seat in event.seats]
         assert len(seats) == len(set(seats))
 
     async def _money_back(self) -> list[UUID]:
-        refused = await self.office.told("booking.refused")
-        cancelled = await self.office.told("booking.cancelled")
+        refused = await self.harness.events("booking.refused")
+        cancelled = await self.harness.events("booking.cancelled")
         return [event.payment_id for event in (*refused, *cancelled)]
 
 
 async def test_any_history_agrees_with_the_model(make_database: MakeDatabase) -> None:
-    BoxOfficeMachine.office = BoxOffice(await make_database("booking"))
+    BoxOfficeMachine.harness = BookingHarness(await make_database("booking"))
     BoxOfficeMachine.loop = asyncio.get_running_loop()
     await asyncio.to_thread(run_state_machine_as_test, BoxOfficeMachine, settings=SETTINGS)

@@ -4,8 +4,11 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.booking import event_handlers, history_store, returned_money, revocations
-from cinesync.booking.model import State
+from cinesync.booking.admission import revocation_store as revocations
+from cinesync.booking.model import BookingState
+from cinesync.booking.payments import returned_money
+from cinesync.booking.payments import service as payments
+from cinesync.booking.payments import store as payment_store
 from cinesync.chassis import clock
 from cinesync.contracts.payment import (
     PaymentDisputed,
@@ -13,7 +16,7 @@ from cinesync.contracts.payment import (
     PaymentRefundFailed,
     PaymentSuccess,
 )
-from tests.support.booking import BoxOffice, paid, refunded, scheduled
+from tests.support.booking import BookingHarness, paid, refunded, scheduled
 
 
 def disputed(
@@ -50,131 +53,131 @@ def refund_failed(refund: PaymentRefunded, *, was_refunded: bool = True) -> Paym
 
 
 @pytest.mark.parametrize("reason", ["provider", "dispute_lost"])
-async def test_a_booking_whose_money_is_all_back_ends(office: BoxOffice, reason: str) -> None:
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
-    payment = await office.pay(hold)
+async def test_a_booking_whose_money_is_all_back_ends(harness: BookingHarness, reason: str) -> None:
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
+    payment = await harness.pay(hold)
     event = refunded(payment, unasked_cents=2000, reason=reason)
-    await office.db.run(event_handlers.note_refunds, [event])
-    booking = await office.find(hold.booking_id)
-    assert (booking.state, booking.cancel_reason) == (State.CANCELLED, reason)
+    await harness.db.run(payments.count_refunds, [event])
+    booking = await harness.find(hold.booking_id)
+    assert (booking.state, booking.cancel_reason) == (BookingState.CANCELLED, reason)
     assert (booking.refund_cents, booking.refund_state) == (2000, "refunded")
-    assert await office.seat_rows(show) == {}
-    revoked = await office.db.read(revocations.of_show, show.show_id)
+    assert await harness.seat_rows(show) == {}
+    revoked = await harness.db.read(revocations.of_show, show.show_id)
     assert len(revoked.tickets) == 2
-    [told] = await office.told("booking.cancelled")
+    [told] = await harness.events("booking.cancelled")
     assert (told.refund_cents, told.reason) == (2000, reason)
 
 
-async def test_a_part_that_went_back_leaves_the_booking(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
-    payment = await office.pay(hold)
-    await office.db.run(event_handlers.note_refunds, [refunded(payment, 500, unasked_cents=500)])
-    booking = await office.find(hold.booking_id)
+async def test_a_part_that_went_back_leaves_the_booking(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
+    payment = await harness.pay(hold)
+    await harness.db.run(payments.count_refunds, [refunded(payment, 500, unasked_cents=500)])
+    booking = await harness.find(hold.booking_id)
     assert (booking.state, booking.refund_cents, booking.refunded_cents) == (
-        State.CONFIRMED,
+        BookingState.CONFIRMED,
         500,
         500,
     )
     rest = refunded(payment, 1500, unasked_cents=1500, reason="provider")
-    await office.db.run(event_handlers.note_refunds, [rest])
-    assert (await office.find(hold.booking_id)).state is State.CANCELLED
+    await harness.db.run(payments.count_refunds, [rest])
+    assert (await harness.find(hold.booking_id)).state is BookingState.CANCELLED
 
 
-async def test_what_booking_had_asked_for_is_not_counted_again(office: BoxOffice) -> None:
+async def test_what_booking_had_asked_for_is_not_counted_again(harness: BookingHarness) -> None:
     """Staff gave back by hand what a cancellation had asked for: nothing of it is unasked."""
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
-    payment = await office.pay(hold)
-    await office.cancel(hold)
-    await office.db.run(event_handlers.note_refunds, [refunded(payment, 2000, unasked_cents=0)])
-    booking = await office.find(hold.booking_id)
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
+    payment = await harness.pay(hold)
+    await harness.cancel(hold)
+    await harness.db.run(payments.count_refunds, [refunded(payment, 2000, unasked_cents=0)])
+    booking = await harness.find(hold.booking_id)
     assert (booking.refund_cents, booking.refund_state) == (2000, "refunded")
-    assert len(await office.told("booking.cancelled")) == 1
+    assert len(await harness.events("booking.cancelled")) == 1
 
 
-async def test_money_back_before_the_payment_is_known_waits_for_it(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
+async def test_money_back_before_the_payment_is_known_waits_for_it(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
     payment = paid(hold)
     event = refunded(payment, unasked_cents=2000, reason="provider")
     with pytest.raises(returned_money.PaymentNotKnownYet):
-        await office.db.run(event_handlers.note_refunds, [event])
-    await office.db.run(event_handlers.confirm_bookings, [payment])
-    await office.db.run(event_handlers.note_refunds, [event])
-    assert (await office.find(hold.booking_id)).state is State.CANCELLED
+        await harness.db.run(payments.count_refunds, [event])
+    await harness.db.run(payments.confirm_bookings, [payment])
+    await harness.db.run(payments.count_refunds, [event])
+    assert (await harness.find(hold.booking_id)).state is BookingState.CANCELLED
 
 
-async def test_money_back_of_a_refused_payment_touches_no_booking(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
-    await office.pay(hold)
-    second = await office.pay(hold)
+async def test_money_back_of_a_refused_payment_touches_no_booking(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
+    await harness.pay(hold)
+    second = await harness.pay(hold)
     event = refunded(second, unasked_cents=2000, reason="provider")
-    await office.db.run(event_handlers.note_refunds, [event])
-    assert (await office.find(hold.booking_id)).state is State.CONFIRMED
-    [refused] = await office.db.read(history_store.refusals_of, hold.booking_id)
+    await harness.db.run(payments.count_refunds, [event])
+    assert (await harness.find(hold.booking_id)).state is BookingState.CONFIRMED
+    [refused] = await harness.db.read(payment_store.refused_payments_of, hold.booking_id)
     assert refused.refunded_cents == 2000
 
 
-async def test_a_refund_that_failed_is_owed_again(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
-    payment = await office.pay(hold)
-    await office.cancel(hold)
+async def test_a_refund_that_failed_is_owed_again(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
+    payment = await harness.pay(hold)
+    await harness.cancel(hold)
     back = refunded(payment)
-    await office.db.run(event_handlers.note_refunds, [back])
+    await harness.db.run(payments.count_refunds, [back])
     never_told = refund_failed(refunded(payment, 700), was_refunded=False)
     failures = [refund_failed(back), never_told]
-    await office.db.run(returned_money.note_failed_refunds, failures)
-    booking = await office.find(hold.booking_id)
+    await harness.db.run(returned_money.subtract_failed_refunds, failures)
+    booking = await harness.find(hold.booking_id)
     assert (booking.refunded_cents, booking.refund_state) == (0, "pending")
 
 
-async def test_a_refused_payments_refund_that_failed_is_owed_again(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
-    await office.pay(hold)
-    back = refunded(await office.pay(hold))
-    await office.db.run(event_handlers.note_refunds, [back])
-    await office.db.run(returned_money.note_failed_refunds, [refund_failed(back)])
-    [refused] = await office.db.read(history_store.refusals_of, hold.booking_id)
+async def test_a_refused_payments_refund_that_failed_is_owed_again(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
+    await harness.pay(hold)
+    back = refunded(await harness.pay(hold))
+    await harness.db.run(payments.count_refunds, [back])
+    await harness.db.run(returned_money.subtract_failed_refunds, [refund_failed(back)])
+    [refused] = await harness.db.read(payment_store.refused_payments_of, hold.booking_id)
     assert refused.refunded_cents == 0
 
 
-async def test_tickets_rest_while_a_dispute_holds_their_money(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
-    payment = await office.pay(hold)
+async def test_tickets_rest_while_a_dispute_holds_their_money(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
+    payment = await harness.pay(hold)
 
     async def revoked() -> int:
-        return len((await office.db.read(revocations.of_show, show.show_id)).tickets)
+        return len((await harness.db.read(revocations.of_show, show.show_id)).tickets)
 
     for status, count in (("inquiry", 0), ("open", 2), ("won", 0)):
-        await office.db.run(returned_money.note_disputes, [disputed(payment, status)])
+        await harness.db.run(returned_money.apply_disputes, [disputed(payment, status)])
         assert await revoked() == count, status
-    assert (await office.find(hold.booking_id)).state is State.CONFIRMED
-    await office.db.run(returned_money.note_disputes, [disputed(payment, "open", 1999)])
+    assert (await harness.find(hold.booking_id)).state is BookingState.CONFIRMED
+    await harness.db.run(returned_money.apply_disputes, [disputed(payment, "open", 1999)])
     assert await revoked() == 0, "a part of the money is no reason to turn people away"
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_a_dispute_that_is_over_holds_nothing_back_however_late_it_is_told(
-    office: BoxOffice, *, at_once: bool
+    harness: BookingHarness, *, at_once: bool
 ) -> None:
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
-    payment, dispute_id = await office.pay(hold), clock.new_id()
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
+    payment, dispute_id = await harness.pay(hold), clock.new_id()
     told = [disputed(payment, status, dispute_id=dispute_id) for status in ("won", "open")]
     for batch in [told] if at_once else [[one] for one in told]:
-        await office.db.run(returned_money.note_disputes, batch)
-    assert (await office.db.read(revocations.of_show, show.show_id)).tickets == []
+        await harness.db.run(returned_money.apply_disputes, batch)
+    assert (await harness.db.read(revocations.of_show, show.show_id)).tickets == []
 
 
-async def test_a_dispute_about_another_payment_touches_no_ticket(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    hold = await office.hold(show, "A1", "A2")
-    await office.pay(hold)
-    await office.db.run(returned_money.note_disputes, [disputed(paid(hold), "open")])
-    assert (await office.db.read(revocations.of_show, show.show_id)).tickets == []
+async def test_a_dispute_about_another_payment_touches_no_ticket(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    hold = await harness.hold(show, "A1", "A2")
+    await harness.pay(hold)
+    await harness.db.run(returned_money.apply_disputes, [disputed(paid(hold), "open")])
+    assert (await harness.db.read(revocations.of_show, show.show_id)).tickets == []

@@ -5,12 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 import pytest
-from cachetools import LRUCache
 
-from cinesync.booking import event_handlers, show_store, store
+from cinesync.booking import seat_store
 from cinesync.booking.model import Show, ShowIsOff
+from cinesync.booking.show_changes import service as show_changes
+from cinesync.booking.shows import cache
+from cinesync.booking.shows import store as show_store
+from cinesync.booking.shows.cache import ShowCache
 from cinesync.chassis.database import Transaction
-from tests.support.booking import BoxOffice, called_off, changed, scheduled, wish
+from tests.support.booking import BookingHarness, called_off, changed, hold_command, scheduled
 
 
 @pytest.fixture
@@ -27,48 +30,49 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[set[UUID]]:
     return made
 
 
-async def test_a_show_is_read_once(office: BoxOffice, reads: list[set[UUID]]) -> None:
-    known, other = await office.schedule(scheduled()), await office.schedule(scheduled())
-    await office.hold(known, best=1)
-    await office.hold(known, best=1)
-    await office.try_hold(wish(known, best=1), wish(other, best=1))
+async def test_a_show_is_read_once(harness: BookingHarness, reads: list[set[UUID]]) -> None:
+    known, other = await harness.schedule(scheduled()), await harness.schedule(scheduled())
+    await harness.hold(known, best=1)
+    await harness.hold(known, best=1)
+    await harness.try_hold(hold_command(known, best=1), hold_command(other, best=1))
     assert reads == [{known.show_id}, {other.show_id}]
 
 
-async def test_a_changed_show_is_read_again(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    await office.hold(show, best=1)
+async def test_a_changed_show_is_read_again(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    await harness.hold(show, best=1)
     change = changed(show, 1, prices_cents=dict.fromkeys(show.prices_cents, 4_321))
-    await office.db.run(event_handlers.change_shows, [change])
-    booking = await office.hold(show, best=1)
+    await harness.db.run(show_changes.change_shows, [change])
+    booking = await harness.hold(show, best=1)
     assert booking.total_cents == 4_321
 
 
-async def test_a_cancelled_show_is_read_again(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
-    await office.hold(show, best=1)
-    await office.db.run(event_handlers.cancel_shows, [called_off(show)])
-    [answer] = await office.try_hold(wish(show, best=1))
+async def test_a_cancelled_show_is_read_again(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
+    await harness.hold(show, best=1)
+    await harness.db.run(show_changes.cancel_shows, [called_off(show)])
+    [answer] = await harness.try_hold(hold_command(show, best=1))
     assert isinstance(answer, ShowIsOff)
 
 
-async def test_a_kept_show_is_of_the_moment_it_is_sold(office: BoxOffice) -> None:
-    show = await office.schedule(scheduled())
+async def test_a_kept_show_is_of_the_moment_it_is_sold(harness: BookingHarness) -> None:
+    show = await harness.schedule(scheduled())
 
     async def look(tx: Transaction) -> tuple[datetime, datetime]:
-        [sale] = await store.sales_of(tx, [show.show_id])
-        return sale.read_at, (await office.kept.shows(tx, [sale]))[show.show_id].read_at
+        [sale] = await seat_store.sales_of(tx, [show.show_id])
+        return sale.read_at, (await harness.show_cache.shows(tx, [sale]))[show.show_id].read_at
 
     for _ in range(2):
-        now, read_at = await office.db.read(look)
+        now, read_at = await harness.db.read(look)
         assert now == read_at
 
 
 async def test_no_more_shows_are_kept_than_room_is_for(
-    office: BoxOffice, reads: list[set[UUID]], monkeypatch: pytest.MonkeyPatch
+    harness: BookingHarness, reads: list[set[UUID]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(office.kept, "_shows", LRUCache(1))
-    first, second = await office.schedule(scheduled()), await office.schedule(scheduled())
+    monkeypatch.setattr(cache, "SHOWS_MAX", 1)
+    harness.show_cache = ShowCache()
+    first, second = await harness.schedule(scheduled()), await harness.schedule(scheduled())
     for show in (first, second, second, first):
-        await office.hold(show, best=1)
+        await harness.hold(show, best=1)
     assert reads == [{first.show_id}, {second.show_id}, {first.show_id}]

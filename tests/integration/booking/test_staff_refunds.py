@@ -6,29 +6,32 @@ from uuid import UUID
 
 import pytest
 
-from cinesync.booking import app, event_handlers, show_refunds
-from cinesync.booking.model import State
-from cinesync.booking.show_refunds import Page, RefundShow
+from cinesync.booking import loops
+from cinesync.booking.cancellation import show_refunds
+from cinesync.booking.cancellation.show_refunds import RefundShow, ShowRefundPage
+from cinesync.booking.model import BookingState
+from cinesync.booking.payments import service as payments
+from cinesync.booking.show_changes import service as show_changes
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.database import Transaction
 from cinesync.contracts.movies import ShowScheduled
-from tests.integration.booking.storefront import OpenStorefront, Storefront
+from tests.integration.booking.client import BookingClient, OpenBookingClient
 from tests.support.booking import called_off, paid, scheduled
 
 
 @pytest.fixture
-async def staff(open_storefront: OpenStorefront) -> Storefront:
-    return await open_storefront("staff")
+async def staff(open_client: OpenBookingClient) -> BookingClient:
+    return await open_client("staff")
 
 
 @pytest.fixture
-async def manager(open_storefront: OpenStorefront) -> Storefront:
-    return await open_storefront("manager")
+async def manager(open_client: OpenBookingClient) -> BookingClient:
+    return await open_client("manager")
 
 
 @pytest.fixture
-async def show(front: Storefront) -> ShowScheduled:
-    return await front.office.schedule(scheduled())
+async def show(client: BookingClient) -> ShowScheduled:
+    return await client.harness.schedule(scheduled())
 
 
 def body(**more: Any) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def body(**more: Any) -> dict[str, Any]:
 
 
 async def give_back(
-    by: Storefront, booking: dict[str, Any], status: int = 200, **more: Any
+    by: BookingClient, booking: dict[str, Any], status: int = 200, **more: Any
 ) -> dict[str, Any]:
     path = f"/api/booking/bookings/{booking['booking_id']}/refunds"
     answer = await by.http.post(path, json=body(**more))
@@ -45,27 +48,27 @@ async def give_back(
     return found
 
 
-async def trail(front: Storefront) -> list[audit_log.EntryView]:
-    return await front.office.db.run_one(audit_log.page, audit_log.Filter())
+async def trail(client: BookingClient) -> list[audit_log.EntryView]:
+    return await client.harness.db.run_one(audit_log.page, audit_log.Filter())
 
 
 @pytest.mark.parametrize("starts_in_minutes", [24 * 60, 1, -1, -119])
 async def test_a_booking_is_refunded_before_and_after_the_start(
-    front: Storefront, staff: Storefront, show: ShowScheduled, starts_in_minutes: int
+    client: BookingClient, staff: BookingClient, show: ShowScheduled, starts_in_minutes: int
 ) -> None:
-    booking = await front.book(show, "A1", "A2")
-    await front.office.start_in(show, starts_in_minutes)
+    booking = await client.book(show, "A1", "A2")
+    await client.harness.start_in(show, starts_in_minutes)
     given = await give_back(staff, booking)
     assert (given["status"], given["refund_cents"], given["cancel_reason"]) == (
         "cancelled",
         2000,
         "staff",
     )
-    [event] = await front.office.told("booking.cancelled")
+    [event] = await client.harness.events("booking.cancelled")
     assert (event.refund_cents, event.reason) == (2000, "staff")
-    mine = await front.get(f"/api/booking/bookings/{booking['booking_id']}")
+    mine = await client.get(f"/api/booking/bookings/{booking['booking_id']}")
     assert (mine["cancel_note"], mine["ticket"]) == ("The projector failed", None)
-    [entry] = await trail(front)
+    [entry] = await trail(client)
     assert (entry.action, entry.actor_id, entry.reason) == (
         "booking.refunded",
         staff.customer_id,
@@ -77,17 +80,17 @@ async def test_a_booking_is_refunded_before_and_after_the_start(
 
 
 async def test_a_part_of_a_booking_is_refunded_by_seats_or_by_amount(
-    front: Storefront, staff: Storefront, show: ShowScheduled
+    client: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
-    booking = await front.book(show, "A1", "A2", "C1")
-    await front.office.start_in(show, -30)
+    booking = await client.book(show, "A1", "A2", "C1")
+    await client.harness.start_in(show, -30)
     left = await give_back(staff, booking, amount_cents=500)
     assert (left["status"], left["seats"], left["refund_cents"]) == (
         "confirmed",
         ["A1", "A2", "C1"],
         500,
     )
-    mine = await front.get(f"/api/booking/bookings/{booking['booking_id']}")
+    mine = await client.get(f"/api/booking/bookings/{booking['booking_id']}")
     assert [line["note"] for line in mine["refunds"]] == ["The projector failed"]
     left = await give_back(staff, booking, seats=["A2"])  # staff may leave a gap
     assert (left["seats"], left["refund_cents"]) == (["A1", "C1"], 1500)
@@ -97,8 +100,8 @@ async def test_a_part_of_a_booking_is_refunded_by_seats_or_by_amount(
     gone = await give_back(staff, booking)
     assert (gone["status"], gone["refund_cents"]) == ("cancelled", 3500)
     told = [
-        *await front.office.told("booking.reduced"),
-        *await front.office.told("booking.cancelled"),
+        *await client.harness.events("booking.reduced"),
+        *await client.harness.events("booking.cancelled"),
     ]
     assert [(event.seats, event.refund_cents) for event in told] == [
         ([], 500),
@@ -109,36 +112,36 @@ async def test_a_part_of_a_booking_is_refunded_by_seats_or_by_amount(
 
 
 async def test_the_same_refund_is_done_once(
-    front: Storefront, staff: Storefront, show: ShowScheduled
+    client: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
-    booking, other = await front.book(show, "A1", "A2"), await front.book(show, "B1", "B2")
+    booking, other = await client.book(show, "A1", "A2"), await client.book(show, "B1", "B2")
     same: Any = {"refund_id": str(clock.new_id()), "amount_cents": 300}
     answers = [await give_back(staff, booking, **same) for _ in range(3)]
     assert [answer["refund_cents"] for answer in answers] == [300, 300, 300]
-    assert len(await front.office.told("booking.reduced")) == 1
+    assert len(await client.harness.events("booking.reduced")) == 1
     assert (await give_back(staff, other, 422, **same))["type"] == "/problems/refund-id-used"
 
 
 async def test_customers_refund_nothing_by_themselves_and_staff_no_show(
-    front: Storefront, staff: Storefront, show: ShowScheduled
+    client: BookingClient, staff: BookingClient, show: ShowScheduled
 ) -> None:
-    booking = await front.book(show, "A1", "A2")
-    await give_back(front, booking, 403)
+    booking = await client.book(show, "A1", "A2")
+    await give_back(client, booking, 403)
     path = f"/api/booking/shows/{show.show_id}/refunds"
     assert (await staff.http.post(path, json=body())).status_code == 403
-    assert (await front.http.post(path, json=body())).status_code == 403
+    assert (await client.http.post(path, json=body())).status_code == 403
     await give_back(staff, {"booking_id": clock.new_id()}, 404)
     await give_back(staff, booking, 422, seats=["A1"], amount_cents=5)
     await give_back(staff, booking, 422, seats=["Z1"])
 
 
 async def test_a_whole_show_is_refunded_page_by_page(
-    front: Storefront, manager: Storefront, show: ShowScheduled
+    client: BookingClient, manager: BookingClient, show: ShowScheduled
 ) -> None:
-    bookings = [await front.book(show, *pair) for pair in (("A1", "A2"), ("B1", "B2"), ("C1",))]
-    held = await front.hold(show, "A7", "A8")
+    bookings = [await client.book(show, *pair) for pair in (("A1", "A2"), ("B1", "B2"), ("C1",))]
+    held = await client.hold(show, "A7", "A8")
     await give_back(manager, bookings[0], amount_cents=500)
-    await front.office.start_in(show, -20)
+    await client.harness.start_in(show, -20)
     path = f"/api/booking/shows/{show.show_id}/refunds"
     asked = body(limit=2)
     first = (await manager.http.post(path, json=asked)).json()
@@ -148,10 +151,10 @@ async def test_a_whole_show_is_refunded_page_by_page(
         None,
     )
     body_again = {"show_id": str(show.show_id), "seats": ["A5", "A6"]}
-    refused = await front.http.post("/api/booking/holds", json=body_again)
+    refused = await client.http.post("/api/booking/holds", json=body_again)
     assert refused.status_code == 409  # nobody buys what is being given back
-    await front.shop.live.resync()
-    seat_map = await front.get(f"/api/booking/shows/{show.show_id}/seats")
+    await client.context.hub.resync()
+    seat_map = await client.get(f"/api/booking/shows/{show.show_id}/seats")
     assert (seat_map["cancelled"], seat_map["cancel_reason"]) == (True, "The projector failed")
     second = (await manager.http.post(path, json=asked)).json()
     assert (second["bookings_refunded"], second["bookings_left"]) == (3, 0)
@@ -159,23 +162,23 @@ async def test_a_whole_show_is_refunded_page_by_page(
     assert second["finished_at"]
     assert (await manager.http.post(path, json=asked)).json() == second
     assert await manager.get(f"{path}/{asked['refund_id']}") == second
-    events = await front.office.told("booking.cancelled")
+    events = await client.harness.events("booking.cancelled")
     assert sorted(event.refund_cents for event in events) == [1500, 1500, 2000]
     for booking in bookings:
-        found = await front.get(f"/api/booking/bookings/{booking['booking_id']}")
+        found = await client.get(f"/api/booking/bookings/{booking['booking_id']}")
         assert (found["status"], found["cancel_note"]) == ("cancelled", "The projector failed")
-    late = await front.office.find(UUID(held["hold_id"]))  # paid while it was going on
-    assert late.state is State.RELEASED
-    await front.office.db.run(event_handlers.confirm_bookings, [paid(late)])
-    [back] = await front.office.told("booking.refused")
+    late = await client.harness.find(UUID(held["hold_id"]))  # paid while it was going on
+    assert late.state is BookingState.RELEASED
+    await client.harness.db.run(payments.confirm_bookings, [paid(late)])
+    [back] = await client.harness.events("booking.refused")
     assert back.reason == "released_show"
-    actions = [entry.action for entry in await trail(front)]
+    actions = [entry.action for entry in await trail(client)]
     assert actions == ["show.refunded", "show.refund_begun", "booking.refunded"]
 
 
-async def until_over(front: Storefront, manager: Storefront, path: str) -> dict[str, Any]:
+async def until_over(client: BookingClient, manager: BookingClient, path: str) -> dict[str, Any]:
     """The loop runs, and nobody asks for a page."""
-    loop = asyncio.create_task(app.refund_shows(front.office.db))
+    loop = asyncio.create_task(loops.refund_shows(client.harness.db))
     try:
         while not (told := await manager.get(path))["finished_at"]:
             assert not loop.done()
@@ -188,18 +191,21 @@ async def until_over(front: Storefront, manager: Storefront, path: str) -> dict[
 
 
 async def test_a_show_is_refunded_by_itself_and_goes_on_where_it_was_stopped(
-    front: Storefront, manager: Storefront, show: ShowScheduled, monkeypatch: pytest.MonkeyPatch
+    client: BookingClient,
+    manager: BookingClient,
+    show: ShowScheduled,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pairs = (("A1", "A2"), ("B1", "B2"), ("C1", "C2"), ("A3", "A4"))
-    bookings = [await front.book(show, *pair) for pair in pairs]
+    bookings = [await client.book(show, *pair) for pair in pairs]
     path = f"/api/booking/shows/{show.show_id}/refunds"
     asked = body(limit=1)
     assert (await manager.http.post(path, json=asked)).json()["bookings_left"] == 3
     monkeypatch.setattr(show_refunds, "PAGE_MAX", 1)
-    monkeypatch.setattr(app, "SWEEP_REST_SECONDS", 0.0)
+    monkeypatch.setattr(loops, "BATCH_PAUSE_SECONDS", 0.0)
     refund, pages = show_refunds.refund_show, list[UUID]()
 
-    async def stopped(tx: Transaction, command: RefundShow) -> Page:
+    async def stopped(tx: Transaction, command: RefundShow) -> ShowRefundPage:
         """As by kill -9: one page is done, and the next is not committed."""
         page = await refund(tx, command)
         pages.append(command.refund_id)
@@ -209,17 +215,17 @@ async def test_a_show_is_refunded_by_itself_and_goes_on_where_it_was_stopped(
 
     monkeypatch.setattr(show_refunds, "refund_show", stopped)
     with pytest.raises(asyncio.CancelledError):
-        await app.refund_shows(front.office.db)
+        await loops.refund_shows(client.harness.db)
     told = await manager.get(f"{path}/{asked['refund_id']}")
     assert (told["bookings_refunded"], told["finished_at"]) == (2, None)
     monkeypatch.setattr(show_refunds, "refund_show", refund)
-    told = await until_over(front, manager, f"{path}/{asked['refund_id']}")
+    told = await until_over(client, manager, f"{path}/{asked['refund_id']}")
     assert (told["bookings_refunded"], told["bookings_left"]) == (4, 0)
-    events = await front.office.told("booking.cancelled")
+    events = await client.harness.events("booking.cancelled")
     assert sorted(str(event.booking_id) for event in events) == sorted(
         booking["booking_id"] for booking in bookings
     )
-    over, begun = await trail(front)
+    over, begun = await trail(client)
     assert (over.action, over.actor_role, over.actor_id) == (
         "show.refunded",
         "system",
@@ -229,13 +235,13 @@ async def test_a_show_is_refunded_by_itself_and_goes_on_where_it_was_stopped(
 
 
 async def test_the_programme_learns_once_that_a_show_is_given_back(
-    front: Storefront, manager: Storefront, show: ShowScheduled
+    client: BookingClient, manager: BookingClient, show: ShowScheduled
 ) -> None:
     asked = body()
     for _ in range(2):
         path = f"/api/booking/shows/{show.show_id}/refunds"
         assert (await manager.http.post(path, json=asked)).status_code == 200
-    [event] = await front.office.told("show.refund.begun")
+    [event] = await client.harness.events("show.refund.begun")
     assert (event.show_id, event.region, event.reason) == (
         show.show_id,
         show.region,
@@ -244,21 +250,21 @@ async def test_the_programme_learns_once_that_a_show_is_given_back(
 
 
 async def test_a_show_that_is_cancelled_meanwhile_is_given_back_whole(
-    front: Storefront, manager: Storefront, show: ShowScheduled
+    client: BookingClient, manager: BookingClient, show: ShowScheduled
 ) -> None:
-    bookings = [await front.book(show, *pair) for pair in (("A1", "A2"), ("B1", "B2"))]
+    bookings = [await client.book(show, *pair) for pair in (("A1", "A2"), ("B1", "B2"))]
     path = f"/api/booking/shows/{show.show_id}/refunds"
     asked = body(limit=1)
     await manager.http.post(path, json=asked)
-    await front.office.db.run(event_handlers.cancel_shows, [called_off(show)])
-    assert len(await front.office.told("booking.cancelled")) == 1, "the other is the refund's"
-    done = await until_over(front, manager, f"{path}/{asked['refund_id']}")
+    await client.harness.db.run(show_changes.cancel_shows, [called_off(show)])
+    assert len(await client.harness.events("booking.cancelled")) == 1, "the other is the refund's"
+    done = await until_over(client, manager, f"{path}/{asked['refund_id']}")
     assert (done["bookings_refunded"], done["refund_cents"]) == (2, 4000)
     for booking in bookings:
-        found = await front.office.find(UUID(booking["booking_id"]))
-        assert (found.state, found.refund_cents) == (State.CANCELLED, 2000)
-    assert len(await front.office.told("booking.cancelled")) == 2
-    other = await front.office.schedule(scheduled())
+        found = await client.harness.find(UUID(booking["booking_id"]))
+        assert (found.state, found.refund_cents) == (BookingState.CANCELLED, 2000)
+    assert len(await client.harness.events("booking.cancelled")) == 2
+    other = await client.harness.schedule(scheduled())
     wrong = f"/api/booking/shows/{other.show_id}/refunds"
     assert (await manager.http.post(wrong, json=asked)).status_code == 422
     assert (await manager.http.get(f"{wrong}/{asked['refund_id']}")).status_code == 404

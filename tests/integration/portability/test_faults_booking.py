@@ -12,7 +12,7 @@ from cinesync.contracts.booking import BookingConfirmed, SeatsHeld
 from cinesync.contracts.payment import PaymentSuccess
 from tests.conftest import MakeDatabase
 from tests.integration.chassis.messaging.two_services import message
-from tests.support.booking import BoxOffice, hall_seats, paid, row, scheduled, wish
+from tests.support.booking import BookingHarness, hold_command, layout_seats, paid, row, scheduled
 from tests.support.portability.faults import every_fault, make_faulty
 
 
@@ -34,16 +34,16 @@ async def test_a_hold_and_its_payment_take_effect_once_under_every_fault(
 ) -> None:
     db = await make_database("booking")
     plan = make_faulty(db)
-    office = BoxOffice(db)
-    layout = [seat for n in range(30) for seat in row(f"R{n}", 4, y=n)] + hall_seats()[-4:]
-    show = await office.schedule(scheduled(layout))
+    harness = BookingHarness(db)
+    layout = [seat for n in range(30) for seat in row(f"R{n}", 4, y=n)] + layout_seats()[-4:]
+    show = await harness.schedule(scheduled(layout))
     inbox = Inbox("booking", PaymentSuccess, HANDLERS[PaymentSuccess], db)
 
-    await office.hold(show, "R01", "R02")  # reads the hall, which later holds know
+    await harness.hold(show, "R01", "R02")  # reads the plan, which later holds know
     plan.arm(None)
-    await office.try_hold(wish(show, "R11", "R12"))
+    await harness.try_hold(hold_command(show, "R11", "R12"))
     hold_faults = every_fault(plan.statements)
-    booking = await office.hold(show, "R21", "R22")
+    booking = await harness.hold(show, "R21", "R22")
     plan.arm(None)
     await inbox.handle([message(paid(booking))])
     pay_faults = every_fault(plan.statements)
@@ -51,7 +51,7 @@ async def test_a_hold_and_its_payment_take_effect_once_under_every_fault(
     count = 0
     for number in range(max(len(hold_faults), len(pay_faults))):
         plan.arm(*hold_faults[number % len(hold_faults)])
-        booking = await office.hold(show, best=2)
+        booking = await harness.hold(show, best=2)
         assert plan.has_fired
         plan.arm(*pay_faults[number % len(pay_faults)])
         assert await inbox.handle([message(paid(booking))]) == {}

@@ -10,16 +10,16 @@ from msgspec.structs import replace
 from cinesync.booking.model import (
     NEXT,
     Booking,
-    Cause,
+    BookingState,
     GapLeft,
+    PaymentDecision,
     PricedSeat,
     SalesClosed,
     Show,
     ShowIsOff,
-    State,
     Terms,
-    Verdict,
-    judge,
+    Trigger,
+    decide_payment,
     price,
     states_before,
 )
@@ -57,7 +57,7 @@ BOOKING = Booking(
     seats=[PricedSeat("A1", "standard", 1000)],
     total_cents=1000,
     currency="EUR",
-    state=State.HELD,
+    state=BookingState.HELD,
     created_at=NOON,
     expires_at=NOON + timedelta(minutes=10),
     extensions=0,
@@ -84,24 +84,30 @@ PAYMENT = PaymentSuccess(
 
 
 def test_every_state_is_reached_and_only_a_cancelled_booking_is_final() -> None:
-    assert set(NEXT.values()) | {State.HELD} == set(State)
-    assert set(State) - {before for before, _ in NEXT} == {State.CANCELLED}
+    assert set(NEXT.values()) | {BookingState.HELD} == set(BookingState)
+    assert set(BookingState) - {before for before, _ in NEXT} == {BookingState.CANCELLED}
 
 
 def test_the_states_before_a_cause_are_those_of_the_table() -> None:
-    assert states_before(Cause.PAID) == [State.HELD, State.RELEASED, State.EXPIRED]
-    assert states_before(Cause.CUSTOMER_CANCELLED) == [State.CONFIRMED]
+    assert states_before(Trigger.PAID) == [
+        BookingState.HELD,
+        BookingState.RELEASED,
+        BookingState.EXPIRED,
+    ]
+    assert states_before(Trigger.CUSTOMER_CANCELLED) == [BookingState.CONFIRMED]
 
 
 @pytest.mark.parametrize(
     ("state", "read_at", "status"),
     [
-        (State.HELD, BOOKING.expires_at - timedelta(seconds=1), State.HELD),
-        (State.HELD, BOOKING.expires_at, State.EXPIRED),
-        (State.CONFIRMED, BOOKING.expires_at, State.CONFIRMED),
+        (BookingState.HELD, BOOKING.expires_at - timedelta(seconds=1), BookingState.HELD),
+        (BookingState.HELD, BOOKING.expires_at, BookingState.EXPIRED),
+        (BookingState.CONFIRMED, BOOKING.expires_at, BookingState.CONFIRMED),
     ],
 )
-def test_a_hold_expires_by_the_clock(state: State, read_at: datetime, status: State) -> None:
+def test_a_hold_expires_by_the_clock(
+    state: BookingState, read_at: datetime, status: BookingState
+) -> None:
     assert replace(BOOKING, state=state, read_at=read_at).status is status
 
 
@@ -117,9 +123,9 @@ def test_a_refund_is_done_when_all_of_it_went_back(
 
 
 def test_a_payment_moves_a_booking_as_the_table_says() -> None:
-    assert BOOKING.paid(THREE) == replace(BOOKING, state=State.CONFIRMED, payment_id=THREE)
+    assert BOOKING.paid(THREE) == replace(BOOKING, state=BookingState.CONFIRMED, payment_id=THREE)
     with pytest.raises(KeyError):
-        replace(BOOKING, state=State.CANCELLED).paid(THREE)
+        replace(BOOKING, state=BookingState.CANCELLED).paid(THREE)
 
 
 def test_a_show_is_sold_until_some_minutes_after_its_start() -> None:
@@ -159,8 +165,12 @@ def test_a_broken_rule_is_named() -> None:
     }
 
 
-def _judge(payment: dict[str, Any], booking: dict[str, Any], show: dict[str, Any]) -> Verdict:
-    return judge(replace(PAYMENT, **payment), replace(BOOKING, **booking), replace(SHOW, **show))
+def _judge(
+    payment: dict[str, Any], booking: dict[str, Any], show: dict[str, Any]
+) -> PaymentDecision:
+    return decide_payment(
+        replace(PAYMENT, **payment), replace(BOOKING, **booking), replace(SHOW, **show)
+    )
 
 
 LATE = {"read_at": BOOKING.expires_at}
@@ -170,32 +180,42 @@ OVER = {"read_at": SHOW.ends_at}
 @pytest.mark.parametrize(
     ("payment", "booking", "show", "verdict"),
     [
-        ({}, {}, {}, Verdict.CONFIRM),
-        ({}, LATE, {}, Verdict.CONFIRM),
-        ({}, {"state": State.EXPIRED}, {}, Verdict.CONFIRM),
-        ({}, {"state": State.RELEASED}, {}, Verdict.CONFIRM),
-        ({"customer_id": ONE}, {}, {}, Verdict.UNKNOWN_HOLD),
-        ({}, {"state": State.CONFIRMED, "payment_id": THREE}, {}, Verdict.KNOWN),
-        ({}, {"state": State.CANCELLED, "payment_id": THREE}, {}, Verdict.KNOWN),
-        ({}, {"state": State.CONFIRMED, "payment_id": TWO}, {}, Verdict.ALREADY_PAID),
-        ({}, {"state": State.CANCELLED, "payment_id": TWO}, {}, Verdict.ALREADY_PAID),
-        ({}, {}, {"cancelled": True}, Verdict.RELEASED_SHOW),
-        ({"amount_cents": 999}, {}, {}, Verdict.WRONG_AMOUNT),
-        ({"amount_cents": 1001}, {}, {}, Verdict.WRONG_AMOUNT),
-        ({"currency": "USD"}, {}, {}, Verdict.WRONG_AMOUNT),
-        ({}, {}, OVER, Verdict.CONFIRM),
-        ({}, LATE, OVER, Verdict.SEATS_GONE),
+        ({}, {}, {}, PaymentDecision.CONFIRM),
+        ({}, LATE, {}, PaymentDecision.CONFIRM),
+        ({}, {"state": BookingState.EXPIRED}, {}, PaymentDecision.CONFIRM),
+        ({}, {"state": BookingState.RELEASED}, {}, PaymentDecision.CONFIRM),
+        ({"customer_id": ONE}, {}, {}, PaymentDecision.UNKNOWN_HOLD),
+        ({}, {"state": BookingState.CONFIRMED, "payment_id": THREE}, {}, PaymentDecision.KNOWN),
+        ({}, {"state": BookingState.CANCELLED, "payment_id": THREE}, {}, PaymentDecision.KNOWN),
+        (
+            {},
+            {"state": BookingState.CONFIRMED, "payment_id": TWO},
+            {},
+            PaymentDecision.ALREADY_PAID,
+        ),
+        (
+            {},
+            {"state": BookingState.CANCELLED, "payment_id": TWO},
+            {},
+            PaymentDecision.ALREADY_PAID,
+        ),
+        ({}, {}, {"cancelled": True}, PaymentDecision.RELEASED_SHOW),
+        ({"amount_cents": 999}, {}, {}, PaymentDecision.WRONG_AMOUNT),
+        ({"amount_cents": 1001}, {}, {}, PaymentDecision.WRONG_AMOUNT),
+        ({"currency": "USD"}, {}, {}, PaymentDecision.WRONG_AMOUNT),
+        ({}, {}, OVER, PaymentDecision.CONFIRM),
+        ({}, LATE, OVER, PaymentDecision.SEATS_GONE),
     ],
 )
 def test_money_that_arrives_is_judged(
-    payment: dict[str, Any], booking: dict[str, Any], show: dict[str, Any], verdict: Verdict
+    payment: dict[str, Any], booking: dict[str, Any], show: dict[str, Any], verdict: PaymentDecision
 ) -> None:
     assert _judge(payment, booking, show) is verdict
 
 
 def test_money_for_nothing_known_goes_back() -> None:
-    assert judge(PAYMENT, None, None) is Verdict.UNKNOWN_HOLD
-    assert judge(PAYMENT, BOOKING, None) is Verdict.UNKNOWN_HOLD
+    assert decide_payment(PAYMENT, None, None) is PaymentDecision.UNKNOWN_HOLD
+    assert decide_payment(PAYMENT, BOOKING, None) is PaymentDecision.UNKNOWN_HOLD
 
 
 def test_a_booking_knows_its_seats() -> None:

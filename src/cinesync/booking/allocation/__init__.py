@@ -1,1 +1,1 @@
-"""Which seats a wish gets: best available, split parties, gap and companion rules. Pure."""
+"""Chooses seats: best available, split parties, gap and companion rules. Pure."""

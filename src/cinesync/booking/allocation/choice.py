@@ -1,80 +1,86 @@
-"""The seats that a wish gets, or the reason why it gets none. Pure."""
+"""Chooses the seats for a selection, or says why there are none. Pure."""
 
 from collections.abc import Collection, Sequence
 
 from cinesync.booking.allocation import gaps
-from cinesync.booking.allocation.seating import Hall, Seats, alternatives, best_together, stranded
+from cinesync.booking.allocation.seating import (
+    SeatingPlan,
+    Seats,
+    alternatives,
+    best_together,
+    stranded,
+)
 from cinesync.booking.allocation.split import describe, most, split
 from cinesync.booking.model import (
     SEATS_PER_HOLD_MAX,
     ChooseSeats,
     GapLeft,
     NotTogether,
+    SeatSelection,
     SeatTaken,
     TooManySeats,
     UnknownSeat,
 )
 
 
-def choose(hall: Hall, taken: Collection[str], seats: Seats, best: int, zone: str | None) -> Seats:
-    """By all rules but those about companions, which need to know who asks and when.
+def choose(plan: SeatingPlan, taken: Collection[str], selection: SeatSelection) -> Seats:
+    """Applies every rule except the companion rule, which depends on the customer and the time.
 
-    Raises SeatTaken, NotTogether, and the rules ChooseSeats, TooManySeats, UnknownSeat, GapLeft.
+    Raises SeatTaken, NotTogether, ChooseSeats, TooManySeats, UnknownSeat, GapLeft.
     """
+    seats, best, zone = selection
     if bool(seats) == bool(best):
         raise ChooseSeats
-    _check_count(len(seats) + best)
+    if len(seats) + best > SEATS_PER_HOLD_MAX:
+        raise TooManySeats(f"At most {SEATS_PER_HOLD_MAX} seats.", seats_max=SEATS_PER_HOLD_MAX)
     if best:
-        return _choose_best(hall, taken, best, zone)
-    _check_known(hall, seats)
+        return _choose_best(plan, taken, best, zone)
+    _check_known(plan, seats)
     gone = [seat for seat in seats if seat in taken]
     if gone:
-        raise seat_taken(hall, taken, seats, gone)
-    _check_gaps(hall, taken, seats)
+        raise seat_taken(plan, taken, seats, gone)
+    _check_gaps(plan, taken, seats)
     return seats
 
 
 def seat_taken(
-    hall: Hall, taken: Collection[str], wanted: Sequence[str], gone: Sequence[str]
+    plan: SeatingPlan, taken: Collection[str], wanted: Sequence[str], gone: Sequence[str]
 ) -> SeatTaken:
-    """Says which seats went and what is free nearby."""
-    nearby = alternatives(hall, {*taken, *gone}, wanted)
+    """Names the seats that are taken, and places nearby that are free."""
+    nearby = alternatives(plan, {*taken, *gone}, wanted)
     return SeatTaken(
         f"Somebody was faster: {', '.join(gone)}.", seats=list(gone), alternatives=nearby
     )
 
 
-def _choose_best(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Seats:
-    if zone is not None and zone not in hall.zones:
+def _choose_best(plan: SeatingPlan, taken: Collection[str], count: int, zone: str | None) -> Seats:
+    if zone is not None and zone not in plan.zones:
         raise UnknownSeat(f"There is no zone {zone} here.", zone=zone)
-    together = best_together(hall, taken, count, zone)
+    together = best_together(plan, taken, count, zone)
     if together is None:
-        raise _not_together(hall, taken, count, zone)
+        raise _not_together(plan, taken, count, zone)
     return together
 
 
-def _not_together(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> NotTogether:
-    """With the party split over several rows, or as many seats as there are."""
-    groups = split(hall, taken, count, zone)
+def _not_together(
+    plan: SeatingPlan, taken: Collection[str], count: int, zone: str | None
+) -> NotTogether:
+    """Offers the party split into groups, or fewer seats."""
+    groups = split(plan, taken, count, zone)
     if groups:
         flat = tuple(seat for group in groups for seat in group)
-        detail = f"You can sit in {len(groups)} groups: {describe(hall, groups)}."
+        detail = f"You can sit in {len(groups)} groups: {describe(plan, groups)}."
         return NotTogether(detail, seats=[], alternatives=[flat], groups=[groups])
-    fewer = most(hall, taken, count, zone)
+    fewer = most(plan, taken, count, zone)
     if not fewer:
         return NotTogether("Nothing is free any more.", seats=[], alternatives=[])
     left = sum(map(len, fewer))
-    detail = f"Only {left} can still sit here: {describe(hall, fewer)}."
+    detail = f"Only {left} can still sit here: {describe(plan, fewer)}."
     return NotTogether(detail, seats=[], alternatives=[], fewer=fewer)
 
 
-def _check_count(count: int) -> None:
-    if count > SEATS_PER_HOLD_MAX:
-        raise TooManySeats(f"At most {SEATS_PER_HOLD_MAX} seats.", seats_max=SEATS_PER_HOLD_MAX)
-
-
-def _check_known(hall: Hall, seats: Seats) -> None:
-    unknown = [seat for seat in seats if seat not in hall.seats]
+def _check_known(plan: SeatingPlan, seats: Seats) -> None:
+    unknown = [seat for seat in seats if seat not in plan.seats]
     twice = sorted({seat for seat in seats if seats.count(seat) > 1})
     if unknown:
         raise UnknownSeat(f"There is no seat {', '.join(unknown)}.", seats=unknown)
@@ -82,12 +88,12 @@ def _check_known(hall: Hall, seats: Seats) -> None:
         raise ChooseSeats(f"{', '.join(twice)}: named twice.", seats=twice)
 
 
-def _check_gaps(hall: Hall, taken: Collection[str], seats: Seats) -> None:
-    left_alone = stranded(hall, taken, set(seats))
+def _check_gaps(plan: SeatingPlan, taken: Collection[str], seats: Seats) -> None:
+    left_alone = stranded(plan, taken, set(seats))
     if left_alone:
-        others = gaps.instead(hall, taken, seats)
-        told = ", or ".join(" and ".join(one) for one in others)
-        instead = f" Take {told} instead." if told else ""
+        others = gaps.instead(plan, taken, seats)
+        listed = ", or ".join(" and ".join(one) for one in others)
+        instead = f" Take {listed} instead." if listed else ""
         raise GapLeft(
             f"{', '.join(left_alone)} would be left on its own.{instead}",
             seats=left_alone,

@@ -1,14 +1,15 @@
-"""Companion seats: for whoever comes with somebody in a wheelchair, as cinemas have it. Pure.
+"""Companion seats: for people who come with somebody in a wheelchair. Pure.
 
-A companion seat is sold with its wheelchair place, later to whoever has that place, and to anybody
-when the show is near. A wheelchair place asks for need, and for no proof of it.
+A companion seat is sold together with its wheelchair place, or later to the customer who has that
+place. Shortly before the show it is sold to anybody. For a wheelchair place the customer says that
+somebody needs it; nobody asks for a proof.
 """
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from cinesync.booking.allocation.seating import WHEELCHAIR, Hall, Seats
+from cinesync.booking.allocation.seating import WHEELCHAIR, SeatingPlan, Seats
 from cinesync.booking.model import (
     AskNeed,
     CompanionAlone,
@@ -17,55 +18,52 @@ from cinesync.booking.model import (
     Terms,
 )
 
-NO_PLACE = ""  # of a layout that names a companion seat of none
+NO_PLACE = ""  # a companion seat whose layout names no wheelchair place
 
 Owners = Mapping[tuple[UUID, str], UUID]  # customers by show and wheelchair place
 
 
-def places_missing(hall: Hall, seats: Seats) -> set[str]:
-    """The wheelchair places whose companion seats are wanted without them."""
-    if hall.companion_of.keys().isdisjoint(seats):  # nearly always
+def places_missing(plan: SeatingPlan, seats: Seats) -> set[str]:
+    """The wheelchair places that `seats` lacks although it has their companion seats."""
+    if plan.companion_of.keys().isdisjoint(seats):  # nearly always
         return set()
-    places = {hall.companion_of[seat] for seat in seats if seat in hall.companion_of}
+    places = {plan.companion_of[seat] for seat in seats if seat in plan.companion_of}
     return places.difference(seats)
 
 
-def check(hall: Hall, hold: HoldSeats, show: Show, terms: Terms, owners: Owners) -> None:
+def check(plan: SeatingPlan, hold: HoldSeats, show: Show, terms: Terms, owners: Owners) -> None:
     """Raises CompanionAlone, AskNeed."""
-    _check_need(hall, hold)
-    missing = places_missing(hall, hold.seats)
+    _check_need(plan, hold)
+    missing = places_missing(plan, hold.selection.seats)
     if not missing:
         return
     released_at = show.starts_at - timedelta(minutes=terms.companion_release_minutes)
     if show.read_at >= released_at:
         return
-    strange = {place for place in missing if owners.get((show.show_id, place)) != hold.customer_id}
-    if strange:
+    foreign = {place for place in missing if owners.get((show.show_id, place)) != hold.customer_id}
+    if foreign:
+        alone = [seat for seat in hold.selection.seats if plan.companion_of.get(seat) in foreign]
+        places = sorted(foreign - {NO_PLACE})
         raise CompanionAlone(
-            _words(hall, hold.seats, strange, terms),
-            seats=[seat for seat in hold.seats if hall.companion_of.get(seat) in strange],
-            with_seats=sorted(strange - {NO_PLACE}),
-            released_at=released_at,
+            _detail(alone, places, terms), seats=alone, with_seats=places, released_at=released_at
         )
 
 
-def _check_need(hall: Hall, hold: HoldSeats) -> None:
-    if hold.accessible_need is not False or not hall.companions:
+def _check_need(plan: SeatingPlan, hold: HoldSeats) -> None:
+    if hold.accessible_need is not False or not plan.companions:
         return
-    places = [seat for seat in hold.seats if _kind(hall, seat) == WHEELCHAIR]
+    places = [
+        seat
+        for seat in hold.selection.seats
+        if seat in plan.seats and plan.seats[seat].kind == WHEELCHAIR
+    ]
     if places:
         raise AskNeed(seats=places)
 
 
-def _kind(hall: Hall, seat: str) -> str:
-    known = hall.seats.get(seat)
-    return known.kind if known else ""
-
-
-def _words(hall: Hall, seats: Seats, places: Set[str], terms: Terms) -> str:
-    alone = [seat for seat in seats if hall.companion_of.get(seat) in places]
+def _detail(alone: Sequence[str], places: Sequence[str], terms: Terms) -> str:
     is_one = len(alone) == 1
-    named = " ".join(["wheelchair place", *sorted(places - {NO_PLACE})])
+    named = " ".join(["wheelchair place", *places])
     return (
         f"{', '.join(alone)} {'goes' if is_one else 'go'} with {named}. Choose both;"
         f" from {terms.companion_release_minutes} minutes before the show"
@@ -73,6 +71,8 @@ def _words(hall: Hall, seats: Seats, places: Set[str], terms: Terms) -> str:
     )
 
 
-def own_after(hall: Hall, hold: HoldSeats, seats: Collection[str]) -> dict[tuple[UUID, str], UUID]:
-    """The wheelchair places among seats that a customer gets, for whoever is next in a batch."""
-    return {(hold.show_id, seat): hold.customer_id for seat in seats if seat in hall.companions}
+def own_after(
+    plan: SeatingPlan, hold: HoldSeats, seats: Collection[str]
+) -> dict[tuple[UUID, str], UUID]:
+    """The wheelchair places among a customer's new seats, by show and seat, with their owner."""
+    return {(hold.show_id, seat): hold.customer_id for seat in seats if seat in plan.companions}

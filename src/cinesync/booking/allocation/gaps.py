@@ -1,10 +1,10 @@
-"""The gap rule's other half: the seats to take instead of those that leave a single one. Pure."""
+"""The gap rule's alternatives: other seats that leave no single seat free. Pure."""
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import product
 
 from cinesync.booking.allocation.seating import (
-    Hall,
+    SeatingPlan,
     Seats,
     alternatives,
     blocks,
@@ -14,32 +14,34 @@ from cinesync.booking.allocation.seating import (
 from cinesync.booking.model import ALTERNATIVES_MAX
 
 
-def instead(hall: Hall, taken: Collection[str], wanted: Seats) -> list[Seats]:
-    """The same seats moved along their rows, as little as it takes, then places nearby."""
+def instead(plan: SeatingPlan, taken: Collection[str], wanted: Seats) -> list[Seats]:
+    """The same seats shifted along their rows as little as possible, then places nearby."""
     parts: list[list[Seats]] = []
     moved: set[str] = set()
-    for stretch in _stretches_of(hall, taken, wanted):
+    for stretch in _stretches_of(plan, taken, wanted):
         picked = [seat for seat in stretch if seat in wanted]
-        if stranded(hall, taken, set(picked)):
+        if stranded(plan, taken, set(picked)):
             moved.update(picked)
             parts.append(_nearest(stretch, picked))
-    staying = tuple(seat for seat in wanted if seat not in moved)
-    found = [(*staying, *(seat for part in chosen for seat in part)) for chosen in product(*parts)]
-    nearby = alternatives(hall, taken, wanted)
+    remaining = tuple(seat for seat in wanted if seat not in moved)
+    found = [
+        (*remaining, *(seat for part in chosen for seat in part)) for chosen in product(*parts)
+    ]
+    nearby = alternatives(plan, taken, wanted)
     known = {frozenset(seats) for seats in found}
     found += [seats for seats in nearby if frozenset(seats) not in known]
     return found[:ALTERNATIVES_MAX]
 
 
-def _stretches_of(hall: Hall, taken: Collection[str], wanted: Seats) -> Iterator[Seats]:
-    for run in hall.runs_of(wanted):
+def _stretches_of(plan: SeatingPlan, taken: Collection[str], wanted: Seats) -> Iterator[Seats]:
+    for run in plan.runs_of(wanted):
         for stretch in stretches(run, taken):
             if not set(wanted).isdisjoint(stretch):
                 yield stretch
 
 
 def _nearest(stretch: Seats, picked: Sequence[str]) -> list[Seats]:
-    """Blocks for as many in this stretch that leave no single seat, the nearest two first."""
+    """The nearest two blocks of this size in the stretch that leave no single seat."""
     middle = sum(map(stretch.index, picked)) / len(picked)
     fitting = [
         block.seats

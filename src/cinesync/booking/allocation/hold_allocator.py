@@ -1,4 +1,14 @@
-"""Decides a batch of holds in memory, in arrival order: pure."""
+"""Decides a batch of holds in memory, in arrival order. Pure.
+
+The allocator starts from what one read found at the start of the batch: shows, seating plans, taken
+seats, held seats that count toward limits, and who has the wheelchair places in question. Every
+allocation changes that picture, so the next command of the batch sees it: two commands of one batch
+never get the same seat, and their seats count together toward the limits.
+
+An allocation is a proposal. Other processes allocate at the same time from the same database; the
+primary key of `booking_seats` decides when the rows are claimed (`service.hold_seats`). A command
+that loses there gets `seat_taken`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +18,8 @@ import msgspec
 
 from cinesync.booking import model
 from cinesync.booking.allocation import choice, companions
-from cinesync.booking.allocation.seating import Hall
-from cinesync.booking.held_limits import HeldLimits
+from cinesync.booking.allocation.seating import SeatingPlan
+from cinesync.booking.held_limits.rules import HeldLimits
 from cinesync.booking.model import (
     Booking,
     BookingError,
@@ -22,8 +32,8 @@ from cinesync.booking.model import (
 )
 
 
-class Pick(msgspec.Struct, frozen=True):
-    """The seats that a wish gets if the database agrees."""
+class Allocation(msgspec.Struct, frozen=True):
+    """The seats that a command gets if the database agrees."""
 
     hold: HoldSeats
     show: Show
@@ -35,60 +45,79 @@ class Pick(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
-    """What was true when the batch began, and what it has given away since.
-
-    `halls` are by layout, `taken` by show. `owners` have the wheelchair places whose companion
-    seats are asked for.
-    """
+class HoldAllocator:
+    """State of one batch: `plans` by layout, `taken` seats by show, `owners` of wheelchair places
+    by show and seat."""
 
     shows: Mapping[UUID, Show]
-    halls: Mapping[UUID, Hall]
+    plans: Mapping[UUID, SeatingPlan]
     taken: dict[UUID, set[str]]
     held: HeldLimits
     owners: dict[tuple[UUID, str], UUID]
     terms: Terms
 
-    def decide(self, hold: HoldSeats) -> Pick | BookingError:
-        """The next in the queue gets seats, or hears why not."""
+    def allocate(self, hold: HoldSeats) -> Allocation | BookingError:
+        """Seats for the next command of the batch, or why it gets none."""
         try:
-            return self._pick(hold)
+            return self._allocate(hold)
         except BookingError as refusal:
             return refusal
 
-    def decide_change(self, hold: HoldSeats, booking: Booking) -> Pick | BookingError:
-        """The same for seats instead of those that `booking` holds; what it gives back is nobody
-        else's before the database has it."""
+    def reallocate(self, hold: HoldSeats, booking: Booking) -> Allocation | BookingError:
+        """Seats instead of those of `booking`. Its old seats stay taken for the rest of the batch:
+        they are free only after the commit."""
         taken = self.taken.get(hold.show_id, set())
         own = {priced.seat: priced for priced in booking.seats}
         taken.difference_update(own)
         try:
-            return self._pick_instead(hold, own)
+            return self._reallocate(hold, own)
         except BookingError as refusal:
             return refusal
         finally:
             taken.update(own)
 
-    def _pick_instead(self, hold: HoldSeats, own: Mapping[str, PricedSeat]) -> Pick:
+    def seat_taken(self, allocation: Allocation, gone: list[str]) -> SeatTaken:
+        """The refusal for an allocation that lost the seats `gone` in the database."""
+        taken = self.taken[allocation.show.show_id]
+        wanted = [priced.seat for priced in allocation.seats]
+        return choice.seat_taken(self.plans[allocation.show.layout_id], taken, wanted, gone)
+
+    def _allocate(self, hold: HoldSeats) -> Allocation:
         show = self._on_sale(hold.show_id)
         taken = self.taken[show.show_id]
-        hall = self.halls[show.layout_id]
-        seats = choice.choose(hall, taken, hold.seats, hold.best, hold.zone)
-        if hall.companions:
+        plan = self.plans[show.layout_id]
+        seats = choice.choose(plan, taken, hold.selection)
+        if plan.companions:
+            companions.check(plan, hold, show, self.terms, self.owners)
+        self.held.check(hold, len(seats), show.read_at)
+        priced = model.price(show, [(seat, plan.seats[seat].zone) for seat in seats])
+        if hold.seen is not None:
+            model.refuse_if_changed(hold.seen, show, priced)
+        taken.update(seats)
+        self.owners.update(companions.own_after(plan, hold, seats))
+        self.held.add(hold, len(seats))
+        return Allocation(hold, show, priced)
+
+    def _reallocate(self, hold: HoldSeats, own: Mapping[str, PricedSeat]) -> Allocation:
+        show = self._on_sale(hold.show_id)
+        taken = self.taken[show.show_id]
+        plan = self.plans[show.layout_id]
+        seats = choice.choose(plan, taken, hold.selection)
+        if plan.companions:
             owners = {key: who for key, who in self.owners.items() if key[1] not in own}
-            companions.check(hall, hold, show, self.terms, owners)
+            companions.check(plan, hold, show, self.terms, owners)
         more = len(seats) - len(own)
         if more > 0:
             self.held.check_more(hold, more, show.read_at)
         priced = [
             min(now, own.get(now.seat, now), key=lambda one: one.price_cents)
-            for now in model.price(show, [(seat, hall.seats[seat].zone) for seat in seats])
+            for now in model.price(show, [(seat, plan.seats[seat].zone) for seat in seats])
         ]
         if hold.seen is not None:
             model.refuse_if_changed(hold.seen, show, priced)
         taken.update(seats)
         self.held.add(hold, max(more, 0))
-        return Pick(hold, show, priced)
+        return Allocation(hold, show, priced)
 
     def _on_sale(self, show_id: UUID) -> Show:
         show = self.shows.get(show_id)
@@ -98,25 +127,3 @@ class Counter:
         if refusal is not None:
             raise refusal
         return show
-
-    def _pick(self, hold: HoldSeats) -> Pick:
-        show = self._on_sale(hold.show_id)
-        taken = self.taken[show.show_id]
-        hall = self.halls[show.layout_id]
-        seats = choice.choose(hall, taken, hold.seats, hold.best, hold.zone)
-        if hall.companions:
-            companions.check(hall, hold, show, self.terms, self.owners)
-        self.held.check(hold, len(seats), show.read_at)
-        priced = model.price(show, [(seat, hall.seats[seat].zone) for seat in seats])
-        if hold.seen is not None:
-            model.refuse_if_changed(hold.seen, show, priced)
-        taken.update(seats)
-        self.owners.update(companions.own_after(hall, hold, seats))
-        self.held.add(hold, len(seats))
-        return Pick(hold, show, priced)
-
-    def lost(self, pick: Pick, gone: list[str]) -> SeatTaken:
-        """The answer to a pick that somebody else was faster with."""
-        taken = self.taken[pick.show.show_id]
-        wanted = [priced.seat for priced in pick.seats]
-        return choice.seat_taken(self.halls[pick.show.layout_id], taken, wanted, gone)

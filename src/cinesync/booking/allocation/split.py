@@ -1,8 +1,8 @@
 """Splits a party that does not fit side by side: few groups, balanced, behind each other. Pure.
 
-A stretch of free seats takes one group, and only where the gap rule lets it, so that what is
-offered can be held. Groups are placed from the largest on: wherever that one sits, as many
-stretches are left for the others as before, less one; so a party that can be split is split.
+Each stretch of free seats takes at most one group, and only where the gap rule allows it, so that
+the offer can be held. The largest group is placed first. It uses up exactly one stretch wherever it
+sits, so trying only its best places never makes a possible split impossible.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,16 +11,15 @@ from heapq import nsmallest
 from itertools import pairwise
 from typing import NamedTuple
 
-from cinesync.booking.allocation.seating import Hall, Seats, stretches
+from cinesync.booking.allocation.seating import SeatingPlan, Seats, stretches
 
-# The best places of the largest group that are tried; a hall without a stretch for the whole
-# party has few more.
+# How many places are tried for the largest group.
 STARTS_MAX = 40
-# A row further off counts as so many seats to the side: behind each other goes before across an
-# aisle, and that before two rows off.
+# The distance of one row, in seats to the side: the next row goes before the other side of an
+# aisle, and that before two rows away.
 ROW_COST = 2.5
-# How many groups, and how many rows from one to the next at most. Three groups behind each other
-# go before two groups in different corners.
+# Number of groups, and the most rows from one to the next, in the order of trying: three groups
+# behind each other go before two groups in different corners.
 ATTEMPTS: Sequence[tuple[int, int | None]] = (
     (2, 1), (3, 1), (2, None), (3, None), (4, 1), (4, None), (5, 1), (5, None),
     (6, None), (7, None), (8, None), (9, None), (10, None),
@@ -30,7 +29,7 @@ Groups = tuple[Seats, ...]
 
 
 class _Place(NamedTuple):
-    """Where a group may sit. `cost` is its distance from the best spot."""
+    """A block for one group. `cost` is its distance from the best spot."""
 
     cost: float
     stretch: int
@@ -40,17 +39,16 @@ class _Place(NamedTuple):
 
 
 class _Places:
-    """Every place of a size that leaves no single seat which it need not leave, by row; found when
-    it is asked for."""
+    """All blocks of a size that satisfy the gap rule, by row; computed on demand."""
 
-    def __init__(self, hall: Hall, taken: Collection[str], zone: str | None) -> None:
-        self._hall = hall
+    def __init__(self, plan: SeatingPlan, taken: Collection[str], zone: str | None) -> None:
+        self._hall = plan
         self._zone = zone
-        self._stretches = [s for run in hall.runs for s in stretches(run, taken)]
+        self._stretches = [s for run in plan.runs for s in stretches(run, taken)]
         self._by_size: dict[int, dict[int, list[_Place]]] = {}
 
     def of(self, size: int) -> dict[int, list[_Place]]:
-        """By the number of the row."""
+        """The blocks of `size`, by row number."""
         if size not in self._by_size:
             rows: dict[int, list[_Place]] = {}
             for number, stretch in enumerate(self._stretches):
@@ -76,10 +74,10 @@ class _Places:
                 )
 
 
-def split(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Groups:
-    """Groups of `count` people in all, from the front row to the last; empty when there are not
-    that many seats. Nobody sits alone if that can be helped."""
-    return _split(_Places(hall, taken, zone), count)
+def split(plan: SeatingPlan, taken: Collection[str], count: int, zone: str | None) -> Groups:
+    """Groups for `count` people, from the front row to the last; empty if there are not enough
+    seats. A group of one is the last resort."""
+    return _split(_Places(plan, taken, zone), count)
 
 
 def _split(places: _Places, count: int) -> Groups:
@@ -92,9 +90,9 @@ def _split(places: _Places, count: int) -> Groups:
     return ()
 
 
-def most(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Groups:
-    """As many of `count` people as there are seats for, in as few groups as it takes."""
-    places = _Places(hall, taken, zone)
+def most(plan: SeatingPlan, taken: Collection[str], count: int, zone: str | None) -> Groups:
+    """Groups for as many of `count` people as possible, in as few groups as possible."""
+    places = _Places(plan, taken, zone)
     for smaller in range(count - 1, 0, -1):
         together = _seat(places, (smaller,), None)
         groups = (together[0].seats,) if together else _split(places, smaller)
@@ -105,8 +103,8 @@ def most(hall: Hall, taken: Collection[str], count: int, zone: str | None) -> Gr
 
 @cache
 def _partitions(count: int, group_count: int, smallest: int) -> Sequence[tuple[int, ...]]:
-    """Sizes of so many groups, the largest first; those with the fewest alone, then the most
-    balanced ones, come first."""
+    """Group sizes, the largest first; partitions with the fewest single people come first, then the
+    most balanced ones."""
 
     def parts(left: int, groups: int, largest: int) -> Iterator[tuple[int, ...]]:
         if groups == 1:
@@ -123,7 +121,7 @@ def _partitions(count: int, group_count: int, smallest: int) -> Sequence[tuple[i
 
 
 def _seat(places: _Places, sizes: Sequence[int], rows_max: int | None) -> list[_Place]:
-    """The groups nearest to each other, and then to the best spot; empty if it cannot be done."""
+    """The groups nearest to each other, then nearest to the best spot; empty if there are none."""
     largest = places.of(sizes[0])
     starts = nsmallest(STARTS_MAX, (place for row in largest.values() for place in row))
     best: tuple[float, float] | None = None
@@ -146,7 +144,7 @@ def _seat(places: _Places, sizes: Sequence[int], rows_max: int | None) -> list[_
 def _nearest(
     rows: Mapping[int, Sequence[_Place]], seated: Sequence[_Place], rows_max: int | None
 ) -> tuple[float, _Place] | None:
-    """The place nearest to one of the groups that are seated, in a stretch of its own."""
+    """The block nearest to one of the seated groups, in a stretch that is not used yet."""
     used = {place.stretch for place in seated}
     best: tuple[float, _Place] | None = None
     for row, places in rows.items():
@@ -163,10 +161,10 @@ def _nearest(
     return best
 
 
-def describe(hall: Hall, groups: Groups) -> str:
+def describe(plan: SeatingPlan, groups: Groups) -> str:
     """`4 in row D and 4 in row E, behind each other`."""
-    rows = [hall.row_numbers[hall.seats[group[0]].row] for group in groups]
-    words = [f"{len(group)} in row {hall.seats[group[0]].row}" for group in groups]
+    rows = [plan.row_numbers[plan.seats[group[0]].row] for group in groups]
+    words = [f"{len(group)} in row {plan.seats[group[0]].row}" for group in groups]
     behind = all(after - before == 1 for before, after in pairwise(rows))
-    told = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
-    return f"{told}, behind each other" if behind and len(groups) > 1 else told
+    listed = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+    return f"{listed}, behind each other" if behind and len(groups) > 1 else listed

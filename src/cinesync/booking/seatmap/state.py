@@ -1,30 +1,29 @@
-"""The seats of one show as they change, and who watches them."""
+"""The seats of one show as they change, and the recent changes that subscribers can resume from."""
 
-import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from cinesync.booking.allocation.seating import Hall
-from cinesync.booking.model import BookingError, Choice, Show
+from cinesync.booking.allocation.seating import SeatingPlan
+from cinesync.booking.model import BookingError, SeatSelection, Show
+from cinesync.booking.seatmap.subscriber import Subscriber
 from cinesync.chassis import clock
 from cinesync.chassis.http.content_encoding import SharedBody
 
-RING_MAX = 500
-LISTENER_WAITING_MAX = 100
-REFUSALS_MAX = 100
+RECENT_CHANGES_MAX: Final = 500
+REFUSALS_MAX: Final = 100
 
 FREE, HELD, BOOKED = "free", "held", "booked"
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A seat that is not free; `held_until` is None once it is booked."""
+class SeatOccupancy:
+    """Who has a seat that is not free; `held_until` is None once it is booked."""
 
     booking_id: UUID
     held_until: datetime | None
@@ -35,191 +34,157 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class SeatMapSnapshot:
     """A show's seats as the database has them."""
 
     show: Show
-    hall: Hall
-    taken: Mapping[str, Taken]
+    plan: SeatingPlan
+    taken: Mapping[str, SeatOccupancy]
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """News: these seats are held or booked."""
+class SeatsTaken:
+    """These seats are held or booked now."""
 
     seats: Sequence[str]
-    taken: Taken
+    occupancy: SeatOccupancy
 
 
 @dataclass(frozen=True, slots=True)
-class Free:
-    """News: these seats are free, if they are still this booking's; booked ones if `booked`."""
+class SeatsFreed:
+    """These seats are free now if `booking_id` still has them. With `booked`, booked seats too."""
 
     seats: Sequence[str]
     booking_id: UUID
     booked: bool
 
 
-News = Take | Free
-Changed = dict[str, str]
-
-
-class Listener:
-    """One open stream."""
-
-    def __init__(self) -> None:
-        self._waiting: list[bytes] = []
-        self._ended = False
-        self._awake = asyncio.Event()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it has been given everything."""
-        return not self._waiting
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it takes no more: it does not keep up."""
-        return len(self._waiting) >= LISTENER_WAITING_MAX
-
-    def tell(self, message: bytes) -> None:
-        """Something to send."""
-        self._waiting.append(message)
-        self._awake.set()
-
-    def end(self, last_words: bytes = b"") -> None:
-        """Nothing that waits is worth sending: it comes back and catches up."""
-        self._waiting = [last_words] if last_words else []
-        self._ended = True
-        self._awake.set()
-
-    async def next(self) -> bytes | None:
-        """All that waits, at once; None at the end."""
-        await self._awake.wait()
-        if self._waiting:
-            message = b"".join(self._waiting)
-            self._waiting.clear()
-            if not self._ended:
-                self._awake.clear()
-            return message
-        return None
+SeatChange = SeatsTaken | SeatsFreed
+SeatStates = dict[str, str]
 
 
 @dataclass(slots=True, eq=False)
-class Feed:
-    """A seat map with its recent past. `body` is its JSON, once somebody asked for it; `refusals`
-    are the choices that it cannot give anybody."""
+class SeatMapState:
+    """The seat map of one show.
+
+    `body` is its JSON, rendered on demand for the current version. `refusals` are selections that
+    the database refused and that no change since has made possible.
+    """
 
     show: Show
-    hall: Hall
-    taken: dict[str, Taken]
+    plan: SeatingPlan
+    taken: dict[str, SeatOccupancy]
     version: int
-    ring: deque[tuple[int, Changed]] = field(default_factory=lambda: deque(maxlen=RING_MAX))
+    recent: deque[tuple[int, SeatStates]] = field(
+        default_factory=lambda: deque(maxlen=RECENT_CHANGES_MAX)
+    )
     body: SharedBody | None = None
-    refusals: dict[Choice, BookingError] = field(default_factory=dict)
-    freed_version: int = field(init=False)  # the last one in which a seat came free, or the first
-    listeners: set[Listener] = field(default_factory=set)
-    # News that comes while the database is read may be older or newer than its answer: it is
-    # applied again after it.
-    replay: list[News] | None = None
-    asked_at: float = field(default_factory=clock.monotonic_seconds)
+    refusals: dict[SeatSelection, BookingError] = field(default_factory=dict)
+    freed_version: int = field(init=False)  # the last version in which a seat came free
+    subscribers: set[Subscriber] = field(default_factory=set)
+    # Changes that arrive while the database is read. They may be older or newer than what was read,
+    # so they are applied again afterwards.
+    replay: list[SeatChange] | None = None
+    used_at: float = field(default_factory=clock.monotonic_seconds)
 
     def __post_init__(self) -> None:
         self.freed_version = self.version
-        self.ring.append((self.version, {}))
+        self.recent.append((self.version, {}))
 
-    def apply(self, news: News) -> Changed:
-        """The seats whose state it changes."""
+    def apply(self, change: SeatChange) -> SeatStates:
+        """The seats whose state changes, with their new state."""
         if self.replay is not None:
-            self.replay.append(news)
-        before = self._states_of(news.seats)
-        if isinstance(news, Take):
-            self._take(news)
+            self.replay.append(change)
+        before = self._states_of(change.seats)
+        if isinstance(change, SeatsTaken):
+            self._take(change)
         else:
-            self._free(news)
-        return self._since(before, news.seats)
+            self._free(change)
+        return self._changed_since(before, change.seats)
 
-    def _take(self, news: Take) -> None:
-        for seat in news.seats:
+    def _take(self, change: SeatsTaken) -> None:
+        for seat in change.seats:
             known = self.taken.get(seat)
-            # The news of a hold may arrive after the news that it was paid.
+            # The event of a hold may arrive after the event of its confirmation.
             is_booked = known is not None and known.held_until is None
-            if not is_booked or news.taken.held_until is None:
-                self.taken[seat] = news.taken
+            if not is_booked or change.occupancy.held_until is None:
+                self.taken[seat] = change.occupancy
 
-    def _free(self, news: Free) -> None:
-        for seat in news.seats:
+    def _free(self, change: SeatsFreed) -> None:
+        for seat in change.seats:
             known = self.taken.get(seat)
-            if known is None or known.booking_id != news.booking_id:
+            if known is None or known.booking_id != change.booking_id:
                 continue
-            if news.booked or known.held_until is not None:
+            if change.booked or known.held_until is not None:
                 del self.taken[seat]
 
-    def run_out(self, now: datetime) -> Changed:
-        """Free what was held until now."""
-        gone = [
+    def expire_holds(self, now: datetime) -> SeatStates:
+        """Free the seats whose holds have expired."""
+        expired = [
             seat
-            for seat, taken in self.taken.items()
-            if taken.held_until is not None and taken.held_until <= now
+            for seat, occupancy in self.taken.items()
+            if occupancy.held_until is not None and occupancy.held_until <= now
         ]
-        for seat in gone:
+        for seat in expired:
             del self.taken[seat]
-        return dict.fromkeys(gone, FREE)
+        return dict.fromkeys(expired, FREE)
 
-    def heal(self, taken: Mapping[str, Taken]) -> Changed:
-        """Believe the database."""
+    def replace_taken(self, taken: Mapping[str, SeatOccupancy]) -> SeatStates:
+        """Take over what the database has; the seats whose state changes."""
         before = self.states()
         self.taken = dict(taken)
-        return self._since(before, [*before, *taken])
+        return self._changed_since(before, [*before, *taken])
 
-    def states(self) -> Changed:
+    def states(self) -> SeatStates:
         """Every seat that is not free."""
         return self._states_of(self.taken)
 
-    def _states_of(self, seats: Iterable[str]) -> Changed:
+    def _states_of(self, seats: Iterable[str]) -> SeatStates:
         return {seat: self.taken[seat].state for seat in seats if seat in self.taken}
 
-    def _since(self, before: Changed, seats: Sequence[str]) -> Changed:
+    def _changed_since(self, before: SeatStates, seats: Sequence[str]) -> SeatStates:
         after = self._states_of(seats)
         return {
             seat: after.get(seat, FREE) for seat in seats if after.get(seat) != before.get(seat)
         }
 
-    def publish(self, version: int, changed: Changed) -> None:
-        """Tell all listeners. One that does not keep up is dropped; it comes back."""
+    def publish(self, version: int, changed: SeatStates) -> None:
+        """Send a change to all subscribers; disconnect those that do not keep up."""
         self.version = version
         self.body = None
-        self._forget_refusals(version, changed)
-        self.ring.append((version, changed))
-        message = delta(version, changed)
-        for listener in list(self.listeners):
-            if listener.is_full:
-                self.listeners.discard(listener)
-                listener.end()
+        self._drop_refusals(version, changed)
+        self.recent.append((version, changed))
+        message = seats_event(version, changed)
+        for subscriber in list(self.subscribers):
+            if subscriber.is_full:
+                self.subscribers.discard(subscriber)
+                subscriber.end()
             else:
-                listener.tell(message)
+                subscriber.send(message)
 
-    def refuse(self, choice: Choice, reason: BookingError, version: int) -> None:
-        """The database refused `choice` after `version`: so it will, until a seat comes free; and
-        in the same words, while what it offers instead is the same.
+    def refuse(self, selection: SeatSelection, reason: BookingError, version: int) -> None:
+        """Remember that the database refused `selection` after `version`.
+
+        The refusal stands until a seat comes free. One that offers alternatives stands only until
+        the next change of any kind: an alternative may be gone.
         """
         since = self.version if _offers(reason) else self.freed_version
         if version >= since and len(self.refusals) < REFUSALS_MAX:
-            self.refusals[choice] = reason
+            self.refusals[selection] = reason
 
-    def _forget_refusals(self, version: int, changed: Changed) -> None:
+    def _drop_refusals(self, version: int, changed: SeatStates) -> None:
         if FREE in changed.values():
             self.freed_version = version
             self.refusals.clear()
-        for choice in [one for one, reason in self.refusals.items() if _offers(reason)]:
-            del self.refusals[choice]
+        for selection in [one for one, reason in self.refusals.items() if _offers(reason)]:
+            del self.refusals[selection]
 
-    def catch_up(self, since: int | None) -> list[bytes]:
-        """What happened after a version that this process gave out; else all there is."""
-        versions = [version for version, _ in self.ring]
-        if since in versions:
-            missed = list(self.ring)[versions.index(since) + 1 :]
-            return [delta(version, changed) for version, changed in missed]
+    def events_since(self, version: int | None) -> list[bytes]:
+        """The changes after a version that this process published; else a snapshot."""
+        versions = [known for known, _ in self.recent]
+        if version in versions:
+            missed = list(self.recent)[versions.index(version) + 1 :]
+            return [seats_event(known, changed) for known, changed in missed]
         return [sse("snapshot", self.version, self.states())]
 
 
@@ -227,12 +192,12 @@ def _offers(reason: BookingError) -> bool:
     return bool(reason.members.get("alternatives") or reason.members.get("fewer"))
 
 
-def delta(version: int, changed: Changed) -> bytes:
+def seats_event(version: int, changed: SeatStates) -> bytes:
     """The server-sent event of one change."""
     return sse("seats", version, changed)
 
 
-def sse(name: str, version: int, seats: Changed) -> bytes:
-    """A server-sent event that can be resumed from."""
+def sse(name: str, version: int, seats: SeatStates) -> bytes:
+    """A server-sent event whose id is the version, so that a client can resume from it."""
     body: dict[str, Any] = {"version": version, "seats": seats}
     return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), version, msgspec.json.encode(body))

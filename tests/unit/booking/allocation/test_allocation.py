@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 
 from cinesync.booking.allocation import choice
 from cinesync.booking.allocation.gaps import instead
-from cinesync.booking.allocation.seating import Hall, arrange, best_together, stranded, stretches
+from cinesync.booking.allocation.seating import (
+    SeatingPlan,
+    arrange,
+    best_together,
+    stranded,
+    stretches,
+)
 from cinesync.booking.allocation.split import Groups, describe, most, split
-from cinesync.booking.model import GapLeft, NotTogether
+from cinesync.booking.model import GapLeft, NotTogether, SeatSelection
 from tests.support.booking import accessible, row
 from tests.unit.booking.allocation.test_seating import houses
 
@@ -21,15 +27,15 @@ def sizes(groups: Groups) -> list[int]:
     return [len(group) for group in groups]
 
 
-def rows_of(hall: Hall, groups: Groups) -> list[str]:
-    return [hall.seats[group[0]].row for group in groups]
+def rows_of(plan: SeatingPlan, groups: Groups) -> list[str]:
+    return [plan.seats[group[0]].row for group in groups]
 
 
 def test_ten_in_rows_of_eight_sit_five_behind_five() -> None:
     groups = split(EIGHTS, (), 10, None)
     assert sizes(groups) == [5, 5]
-    [front, back] = groups
-    assert [seat[1:] for seat in front] == [seat[1:] for seat in back]
+    [client, back] = groups
+    assert [seat[1:] for seat in client] == [seat[1:] for seat in back]
     rows = [EIGHTS.row_numbers[name] for name in rows_of(EIGHTS, groups)]
     assert rows[1] - rows[0] == 1
 
@@ -48,44 +54,44 @@ def test_somebody_sits_alone_only_when_there_is_no_other_way() -> None:
 
 
 def test_three_behind_each_other_go_before_two_in_different_corners() -> None:
-    hall = arrange(
+    plan = arrange(
         [
             *row("A", 4, y=0.0),
             *[seat for y, name in enumerate("BCDE", 1) for seat in row(name, 3, y=float(y))],
             *row("F", 4, y=5.0),
         ]
     )
-    groups = split(hall, (), 8, None)
-    rows = [hall.row_numbers[name] for name in rows_of(hall, groups)]
+    groups = split(plan, (), 8, None)
+    rows = [plan.row_numbers[name] for name in rows_of(plan, groups)]
     assert len(groups) == 3
     assert all(after - before == 1 for before, after in pairwise(rows))
 
 
 def test_a_split_stays_in_its_zone() -> None:
-    hall = arrange([*row("A", 3, zone="front"), *row("B", 3, y=1.0), *row("C", 3, y=2.0)])
-    assert set(rows_of(hall, split(hall, (), 6, "standard"))) == {"B", "C"}
-    assert split(hall, (), 4, "front") == ()
+    plan = arrange([*row("A", 3, zone="client"), *row("B", 3, y=1.0), *row("C", 3, y=2.0)])
+    assert set(rows_of(plan, split(plan, (), 6, "standard"))) == {"B", "C"}
+    assert split(plan, (), 4, "client") == ()
 
 
 def test_a_refusal_says_how_the_party_is_split_and_the_offer_can_be_taken() -> None:
     with pytest.raises(NotTogether) as refusal:
-        choice.choose(EIGHTS, (), (), 10, None)
+        choice.choose(EIGHTS, (), SeatSelection(best=10))
     [groups], [offer] = refusal.value.members["groups"], refusal.value.members["alternatives"]
     assert offer == tuple(seat for group in groups for seat in group)
-    front, back = rows_of(EIGHTS, groups)
-    assert f"5 in row {front} and 5 in row {back}, behind each other" in refusal.value.detail
-    assert choice.choose(EIGHTS, (), offer, 0, None) == offer
+    client, back = rows_of(EIGHTS, groups)
+    assert f"5 in row {client} and 5 in row {back}, behind each other" in refusal.value.detail
+    assert choice.choose(EIGHTS, (), SeatSelection(offer)) == offer
 
 
 def test_when_there_are_too_few_seats_those_that_are_left_are_offered() -> None:
     taken = set(EIGHTS.seats) - {"C3", "C4", "D7"}
     with pytest.raises(NotTogether) as refusal:
-        choice.choose(EIGHTS, taken, (), 5, None)
+        choice.choose(EIGHTS, taken, SeatSelection(best=5))
     assert refusal.value.members["alternatives"] == []
     assert refusal.value.members["fewer"] == (("C3", "C4"), ("D7",))
     assert "Only 3 can still sit here" in refusal.value.detail
     with pytest.raises(NotTogether, match="Nothing is free") as sold_out:
-        choice.choose(EIGHTS, set(EIGHTS.seats), (), 2, None)
+        choice.choose(EIGHTS, set(EIGHTS.seats), SeatSelection(best=2))
     assert "fewer" not in sold_out.value.members
 
 
@@ -95,65 +101,71 @@ def test_groups_are_told_by_their_rows() -> None:
 
 
 @given(houses(), st.integers(1, 10))
-def test_a_split_is_free_whole_and_can_be_taken(house: tuple[Hall, set[str]], count: int) -> None:
-    hall, taken = house
-    if best_together(hall, taken, count, None):
+def test_a_split_is_free_whole_and_can_be_taken(
+    house: tuple[SeatingPlan, set[str]], count: int
+) -> None:
+    plan, taken = house
+    if best_together(plan, taken, count, None):
         return
-    groups = split(hall, taken, count, None)
+    groups = split(plan, taken, count, None)
     flat = tuple(seat for group in groups for seat in group)
     if not groups:
-        assert _free(hall, taken) < count
+        assert _free(plan, taken) < count
         return
     assert len(set(flat)) == len(flat) == count
-    assert choice.choose(hall, taken, flat, 0, None) == flat
-    every = [stretch for run in hall.runs for stretch in stretches(run, taken)]
+    assert choice.choose(plan, taken, SeatSelection(flat)) == flat
+    every = [stretch for run in plan.runs for stretch in stretches(run, taken)]
     assert all(any(set(group) <= set(stretch) for stretch in every) for group in groups)
 
 
 @given(houses(), st.integers(2, 10))
-def test_nobody_sits_alone_if_that_can_be_helped(house: tuple[Hall, set[str]], count: int) -> None:
-    hall, taken = house
-    groups = split(hall, taken, count, None)
-    if 1 not in sizes(groups) or best_together(hall, taken, count, None):
+def test_nobody_sits_alone_if_that_can_be_helped(
+    house: tuple[SeatingPlan, set[str]], count: int
+) -> None:
+    plan, taken = house
+    groups = split(plan, taken, count, None)
+    if 1 not in sizes(groups) or best_together(plan, taken, count, None):
         return
-    lengths = [len(s) for run in hall.runs for s in stretches(run, taken) if len(s) > 1]
+    lengths = [len(s) for run in plan.runs for s in stretches(run, taken) if len(s) > 1]
     assert not _can_be_seated_in_company(lengths, count)
 
 
 @given(houses(), st.integers(2, 10))
-def test_as_many_are_offered_seats_as_there_are(house: tuple[Hall, set[str]], count: int) -> None:
-    hall, taken = house
-    free = _free(hall, taken)
-    groups = most(hall, taken, count, None)
+def test_as_many_are_offered_seats_as_there_are(
+    house: tuple[SeatingPlan, set[str]], count: int
+) -> None:
+    plan, taken = house
+    free = _free(plan, taken)
+    groups = most(plan, taken, count, None)
     assert sum(sizes(groups)) == min(free, count - 1)
     flat = tuple(seat for group in groups for seat in group)
     if flat:
-        assert choice.choose(hall, taken, flat, 0, None) == flat
+        assert choice.choose(plan, taken, SeatSelection(flat)) == flat
 
 
 @given(houses(), st.data())
 def test_seats_instead_are_as_many_and_leave_no_gap(
-    house: tuple[Hall, set[str]], data: st.DataObject
+    house: tuple[SeatingPlan, set[str]], data: st.DataObject
 ) -> None:
-    hall, taken = house
-    free = sorted(seat for run in hall.runs for seat in run if seat not in taken)
+    plan, taken = house
+    free = sorted(seat for run in plan.runs for seat in run if seat not in taken)
     if not free:
         return
     wanted = tuple(data.draw(st.lists(st.sampled_from(free), min_size=1, max_size=6, unique=True)))
-    if not stranded(hall, taken, set(wanted)):
+    if not stranded(plan, taken, set(wanted)):
         return
-    others = instead(hall, taken, wanted)
+    others = instead(plan, taken, wanted)
     assert others
     assert len({frozenset(seats) for seats in others}) == len(others) <= 3
     for seats in others:
         assert len(set(seats)) == len(wanted)
-        assert choice.choose(hall, taken, seats, 0, None) == seats
+        assert choice.choose(plan, taken, SeatSelection(seats)) == seats
 
 
 def test_the_gap_rule_names_the_seats_to_take_instead() -> None:
-    hall = arrange(row("A", 8))
+    plan = arrange(row("A", 8))
     with pytest.raises(GapLeft) as refusal:
-        choice.choose(hall, (), ("A2", "A3"), 0, None)
+        choice.choose(plan, (), SeatSelection(("A2", "A3")))
     assert refusal.value.members["alternatives"][:2] == [("A1", "A2"), ("A3", "A4")]
     assert refusal.value.detail.startswith(
         "A1 would be left on its own. Take A1 and A2, or A3 and A4"
@@ -162,19 +174,19 @@ def test_the_gap_rule_names_the_seats_to_take_instead() -> None:
 
 def test_only_the_seats_that_leave_a_gap_are_moved() -> None:
     with pytest.raises(GapLeft) as refusal:
-        choice.choose(EIGHTS, (), ("A2", "A3", "C4", "C5"), 0, None)
+        choice.choose(EIGHTS, (), SeatSelection(("A2", "A3", "C4", "C5")))
     first = refusal.value.members["alternatives"][0]
     assert set(first) == {"A1", "A2", "C4", "C5"}
 
 
 def test_accessible_places_are_not_given_to_a_split_party() -> None:
-    hall = arrange([*row("A", 2), *row("B", 2, y=1.0), *accessible("W1")])
-    assert split(hall, (), 5, None) == ()
-    assert most(hall, (), 5, None) == (("A1", "A2"), ("B1", "B2"))
+    plan = arrange([*row("A", 2), *row("B", 2, y=1.0), *accessible("W1")])
+    assert split(plan, (), 5, None) == ()
+    assert most(plan, (), 5, None) == (("A1", "A2"), ("B1", "B2"))
 
 
-def _free(hall: Hall, taken: set[str]) -> int:
-    return sum(seat not in taken for run in hall.runs for seat in run)
+def _free(plan: SeatingPlan, taken: set[str]) -> int:
+    return sum(seat not in taken for run in plan.runs for seat in run)
 
 
 def _can_be_seated_in_company(lengths: list[int], count: int) -> bool:

@@ -1,4 +1,4 @@
-"""Who may sit where: examples, and properties over halls of any shape."""
+"""Who may sit where: examples, and properties over plans of any shape."""
 
 from collections.abc import Collection
 from itertools import combinations
@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cinesync.booking.allocation import choice, seating
-from cinesync.booking.allocation.seating import Hall, arrange
+from cinesync.booking.allocation.seating import SeatingPlan, arrange
 from cinesync.booking.model import (
     ChooseSeats,
     GapLeft,
     NotTogether,
+    SeatSelection,
     SeatTaken,
     TooManySeats,
     UnknownSeat,
@@ -21,25 +22,25 @@ from cinesync.contracts.movies import LayoutSeat
 from tests.support.booking import accessible, row
 
 
-def _choose(hall: Hall, *seats: str, taken: Collection[str] = ()) -> tuple[str, ...]:
-    return choice.choose(hall, taken, seats, 0, None)
+def _choose(plan: SeatingPlan, *seats: str, taken: Collection[str] = ()) -> tuple[str, ...]:
+    return choice.choose(plan, taken, SeatSelection(seats))
 
 
 def _best(
-    hall: Hall, count: int, taken: Collection[str] = (), zone: str | None = None
+    plan: SeatingPlan, count: int, taken: Collection[str] = (), zone: str | None = None
 ) -> tuple[str, ...]:
-    return choice.choose(hall, taken, (), count, zone)
+    return choice.choose(plan, taken, SeatSelection(best=count, zone=zone))
 
 
-def _stretches(hall: Hall, taken: Collection[str]) -> list[tuple[str, ...]]:
-    return [stretch for run in hall.runs for stretch in seating.stretches(run, taken)]
+def _stretches(plan: SeatingPlan, taken: Collection[str]) -> list[tuple[str, ...]]:
+    return [stretch for run in plan.runs for stretch in seating.stretches(run, taken)]
 
 
 ROW_OF_SIX = arrange(row("A", 6))
 
 
 def test_runs_end_at_aisles_rows_and_accessible_places() -> None:
-    hall = arrange(
+    plan = arrange(
         [
             *row("A", 3),
             *row("A", 3, first=4, run=1),
@@ -48,19 +49,19 @@ def test_runs_end_at_aisles_rows_and_accessible_places() -> None:
             *accessible("W1"),
         ]
     )
-    assert sorted(hall.runs) == [
+    assert sorted(plan.runs) == [
         ("A1", "A2", "A3"),
         ("A4", "A5", "A6"),
         ("B1", "B2"),
         ("B4", "B5"),
     ]
-    assert hall.companions == {"W1": ("W1a",)}
+    assert plan.companions == {"W1": ("W1a",)}
 
 
 def test_seats_of_other_zones_are_found() -> None:
-    hall = arrange([*row("A", 2), *row("B", 1, zone="premium")])
-    assert hall.outside({"standard"}) == ["B1"]
-    assert hall.outside({"standard", "premium"}) == []
+    plan = arrange([*row("A", 2), *row("B", 1, zone="premium")])
+    assert plan.outside({"standard"}) == ["B1"]
+    assert plan.outside({"standard", "premium"}) == []
 
 
 def test_an_empty_hall_has_no_best_seat() -> None:
@@ -69,9 +70,9 @@ def test_an_empty_hall_has_no_best_seat() -> None:
 
 
 def test_the_best_seats_are_in_the_middle_towards_the_back() -> None:
-    hall = arrange([seat for y in range(5) for seat in row("ABCDE"[y], 10, y=float(y))])
-    assert _best(hall, 2) == ("C5", "C6")
-    assert set(_best(hall, 2, {"C5", "C6"})) == {"D5", "D6"}
+    plan = arrange([seat for y in range(5) for seat in row("ABCDE"[y], 10, y=float(y))])
+    assert _best(plan, 2) == ("C5", "C6")
+    assert set(_best(plan, 2, {"C5", "C6"})) == {"D5", "D6"}
 
 
 def test_a_curved_row_counts_as_it_stands() -> None:
@@ -84,41 +85,41 @@ def test_a_curved_row_counts_as_it_stands() -> None:
         )
         for number in range(1, 5)
     ]  # fmt: skip
-    hall = arrange([*flat, *curved])
-    assert hall.cost["B1"] < hall.cost["A1"]
-    assert hall.cost["B2"] == pytest.approx(hall.cost["B3"])
+    plan = arrange([*flat, *curved])
+    assert plan.cost["B1"] < plan.cost["A1"]
+    assert plan.cost["B2"] == pytest.approx(plan.cost["B3"])
 
 
 def test_best_is_never_across_an_aisle() -> None:
-    hall = arrange([*row("A", 2), *row("A", 2, first=3, run=1)])
+    plan = arrange([*row("A", 2), *row("A", 2, first=3, run=1)])
     with pytest.raises(NotTogether) as refusal:
-        _best(hall, 3)
+        _best(plan, 3)
     [apart] = refusal.value.members["alternatives"]
     assert sorted(apart) in (["A1", "A2", "A3"], ["A1", "A2", "A4"], ["A1", "A3", "A4"])
 
 
 def test_best_never_gives_away_accessible_places() -> None:
-    hall = arrange([*row("A", 1), *accessible("W1")])
-    assert _best(hall, 1) == ("A1",)
+    plan = arrange([*row("A", 1), *accessible("W1")])
+    assert _best(plan, 1) == ("A1",)
     with pytest.raises(NotTogether) as refusal:
-        _best(hall, 2)
+        _best(plan, 2)
     assert refusal.value.members["alternatives"] == []
 
 
 def test_best_in_a_zone_stays_in_it_but_minds_the_gaps_beyond() -> None:
-    hall = arrange([*row("A", 3, zone="front"), *row("A", 3, first=4, zone="back")])
-    assert _best(hall, 2, zone="front") == ("A1", "A2")
-    assert _best(hall, 3, zone="back") == ("A4", "A5", "A6")
+    plan = arrange([*row("A", 3, zone="client"), *row("A", 3, first=4, zone="back")])
+    assert _best(plan, 2, zone="client") == ("A1", "A2")
+    assert _best(plan, 3, zone="back") == ("A4", "A5", "A6")
     with pytest.raises(NotTogether):
-        _best(hall, 4, zone="back")
+        _best(plan, 4, zone="back")
     with pytest.raises(UnknownSeat):
-        _best(hall, 1, zone="balcony")
+        _best(plan, 1, zone="balcony")
 
 
 def test_best_leaves_a_single_seat_only_when_nothing_else_fits() -> None:
-    hall = arrange([*row("A", 3, y=0), *row("B", 4, y=9)])
-    assert _best(hall, 2)[0].startswith("B")
-    assert len(_best(hall, 2, {"B1", "B2", "B3", "B4"})) == 2
+    plan = arrange([*row("A", 3, y=0), *row("B", 4, y=9)])
+    assert _best(plan, 2)[0].startswith("B")
+    assert len(_best(plan, 2, {"B1", "B2", "B3", "B4"})) == 2
 
 
 def test_a_pair_is_placed_so_that_pairs_fit_beside_it() -> None:
@@ -165,9 +166,9 @@ def test_a_single_seat_that_was_single_before_is_nobodys_fault() -> None:
 
 
 def test_taken_seats_are_named_with_the_nearest_that_are_free() -> None:
-    hall = arrange([seat for y in range(3) for seat in row("ABC"[y], 8, y=float(y))])
+    plan = arrange([seat for y in range(3) for seat in row("ABC"[y], 8, y=float(y))])
     with pytest.raises(SeatTaken) as refusal:
-        _choose(hall, "B3", "B4", taken={"B4"})
+        _choose(plan, "B3", "B4", taken={"B4"})
     assert refusal.value.members["seats"] == ["B4"]
     offers = refusal.value.members["alternatives"]
     assert len(offers) == 3
@@ -176,9 +177,9 @@ def test_taken_seats_are_named_with_the_nearest_that_are_free() -> None:
 
 
 def test_who_wanted_a_wheelchair_place_is_offered_another() -> None:
-    hall = arrange([*row("A", 4), *accessible("W1"), *accessible("W2", x=5), *accessible("W3")])
+    plan = arrange([*row("A", 4), *accessible("W1"), *accessible("W2", x=5), *accessible("W3")])
     with pytest.raises(SeatTaken) as refusal:
-        _choose(hall, "W1", "W1a", taken={"W1", "W3a"})
+        _choose(plan, "W1", "W1a", taken={"W1", "W3a"})
     assert refusal.value.members["alternatives"] == [("W2", "W2a")]
 
 
@@ -195,16 +196,16 @@ def test_who_wanted_a_wheelchair_place_is_offered_another() -> None:
 )
 def test_a_wish_must_make_sense(seats: tuple[str, ...], best: int, error: type[Exception]) -> None:
     with pytest.raises(error):
-        choice.choose(ROW_OF_SIX, (), seats, best, None)
+        choice.choose(ROW_OF_SIX, (), SeatSelection(seats, best))
 
 
 @st.composite
-def halls(draw: st.DrawFn) -> Hall:
+def plans(draw: st.DrawFn) -> SeatingPlan:
     """Rows of one or two runs in one or two zones, with or without a wheelchair place."""
     seats: list[LayoutSeat] = []
     for y, name in enumerate("ABC"[: draw(st.integers(1, 3))]):
         left, right = draw(st.integers(1, 6)), draw(st.integers(0, 5))
-        zone = draw(st.sampled_from(["front", "back"]))
+        zone = draw(st.sampled_from(["client", "back"]))
         seats += row(name, left, y=float(y), zone=zone)
         seats += row(name, right, y=float(y), zone=zone, first=left + 1, run=1)
     if draw(st.booleans()):
@@ -213,20 +214,20 @@ def halls(draw: st.DrawFn) -> Hall:
 
 
 @st.composite
-def houses(draw: st.DrawFn) -> tuple[Hall, set[str]]:
-    """A hall and who sits there already."""
-    hall = draw(halls())
-    return hall, draw(st.sets(st.sampled_from(sorted(hall.seats))))
+def houses(draw: st.DrawFn) -> tuple[SeatingPlan, set[str]]:
+    """A plan and who sits there already."""
+    plan = draw(plans())
+    return plan, draw(st.sets(st.sampled_from(sorted(plan.seats))))
 
 
 @given(houses(), st.integers(1, 10))
 def test_best_is_together_free_and_sold_whenever_it_can_be(
-    house: tuple[Hall, set[str]], count: int
+    house: tuple[SeatingPlan, set[str]], count: int
 ) -> None:
-    hall, taken = house
-    fits = any(len(stretch) >= count for stretch in _stretches(hall, taken))
+    plan, taken = house
+    fits = any(len(stretch) >= count for stretch in _stretches(plan, taken))
     try:
-        chosen = _best(hall, count, taken)
+        chosen = _best(plan, count, taken)
     except NotTogether as refusal:
         assert not fits
         for offer in refusal.members["alternatives"]:
@@ -235,96 +236,98 @@ def test_best_is_together_free_and_sold_whenever_it_can_be(
         return
     assert fits
     assert taken.isdisjoint(chosen)
-    first = hall.seats[chosen[0]]
-    places = [hall.seats[seat] for seat in chosen]
+    first = plan.seats[chosen[0]]
+    places = [plan.seats[seat] for seat in chosen]
     assert all((place.row, place.run) == (first.row, first.run) for place in places)
     assert [place.number for place in places] == list(range(first.number, first.number + count))
 
 
 @given(houses(), st.integers(1, 4))
-def test_best_is_the_best_of_all_there_is(house: tuple[Hall, set[str]], count: int) -> None:
-    hall, taken = house
-    every = [block for run in hall.runs for block in seating.blocks(run, taken, count)]
+def test_best_is_the_best_of_all_there_is(house: tuple[SeatingPlan, set[str]], count: int) -> None:
+    plan, taken = house
+    every = [block for run in plan.runs for block in seating.blocks(run, taken, count)]
 
-    def cost(block: seating.Block) -> float:
-        distance = sum(hall.cost[seat] for seat in block.seats) / count
+    def cost(block: seating.SeatBlock) -> float:
+        distance = sum(plan.cost[seat] for seat in block.seats) / count
         return distance + seating.ODD_REST_COST * sum(rest % 2 for rest in block.rests)
 
     ranked = sorted(every, key=lambda block: (block.strands, cost(block), block.seats))
-    best = seating.best_together(hall, taken, count, None)
+    best = seating.best_together(plan, taken, count, None)
     assert best == (ranked[0].seats if ranked else None)
 
 
 @given(houses(), st.integers(1, 4))
 def test_what_a_hall_remembers_is_what_it_would_find(
-    house: tuple[Hall, set[str]], count: int
+    house: tuple[SeatingPlan, set[str]], count: int
 ) -> None:
-    hall, taken = house
-    asked = [(count, None), (1, None), (count, "front"), (count, None), (count, "front")]
-    remembered = [seating.best_together(hall, taken, *each) for each in asked]
-    anew = [seating.best_together(arrange(hall.seats.values()), taken, *each) for each in asked]
+    plan, taken = house
+    asked = [(count, None), (1, None), (count, "client"), (count, None), (count, "client")]
+    remembered = [seating.best_together(plan, taken, *each) for each in asked]
+    anew = [seating.best_together(arrange(plan.seats.values()), taken, *each) for each in asked]
     assert remembered == anew
 
 
 def test_a_hall_remembers_only_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seating, "PLACES_KEPT_MAX", 3)
-    hall = arrange(row("A", 9))
-    for seat in hall.seats:
-        seating.best_together(hall, {seat}, 2, None)
-        assert len(hall._places) <= 3
+    monkeypatch.setattr(seating, "PLACEMENTS_CACHED_MAX", 3)
+    plan = arrange(row("A", 9))
+    for seat in plan.seats:
+        seating.best_together(plan, {seat}, 2, None)
+        assert len(plan._placements) <= 3
 
 
 @given(houses(), st.data())
 def test_alternatives_are_the_nearest_of_all_there_are(
-    house: tuple[Hall, set[str]], data: st.DataObject
+    house: tuple[SeatingPlan, set[str]], data: st.DataObject
 ) -> None:
-    hall, taken = house
-    wanted = data.draw(st.sampled_from(hall.runs))[:4]
+    plan, taken = house
+    wanted = data.draw(st.sampled_from(plan.runs))[:4]
     every = [
         block.seats
-        for run in hall.runs
+        for run in plan.runs
         for block in seating.blocks(run, taken, len(wanted))
         if not block.strands
     ]
-    assert seating.alternatives(hall, taken, wanted) == seating._nearest(hall, wanted, every)
+    assert seating.alternatives(plan, taken, wanted) == seating._nearest(plan, wanted, every)
 
 
 @given(houses(), st.integers(1, 10))
-def test_what_best_chooses_the_rules_allow(house: tuple[Hall, set[str]], count: int) -> None:
-    hall, taken = house
+def test_what_best_chooses_the_rules_allow(house: tuple[SeatingPlan, set[str]], count: int) -> None:
+    plan, taken = house
     try:
-        chosen = _best(hall, count, taken)
+        chosen = _best(plan, count, taken)
     except NotTogether:
         return
-    assert _choose(hall, *chosen, taken=taken) == chosen
+    assert _choose(plan, *chosen, taken=taken) == chosen
 
 
 @given(houses(), st.integers(1, 4))
-def test_in_every_stretch_some_choice_is_allowed(house: tuple[Hall, set[str]], count: int) -> None:
+def test_in_every_stretch_some_choice_is_allowed(
+    house: tuple[SeatingPlan, set[str]], count: int
+) -> None:
     """The gap rule never keeps a seat from being sold."""
-    hall, taken = house
-    for stretch in _stretches(hall, taken):
+    plan, taken = house
+    for stretch in _stretches(plan, taken):
         if len(stretch) >= count:
             assert any(
-                not seating.stranded(hall, taken, set(chosen))
+                not seating.stranded(plan, taken, set(chosen))
                 for chosen in combinations(stretch, count)
             )
 
 
 @given(houses(), st.data())
 def test_what_the_gap_rule_allows_leaves_no_avoidable_single_seat(
-    house: tuple[Hall, set[str]], data: st.DataObject
+    house: tuple[SeatingPlan, set[str]], data: st.DataObject
 ) -> None:
-    hall, taken = house
-    free = [seat for stretch in _stretches(hall, taken) for seat in stretch]
+    plan, taken = house
+    free = [seat for stretch in _stretches(plan, taken) for seat in stretch]
     if not free:
         return
     chosen = data.draw(st.sets(st.sampled_from(free), min_size=1, max_size=10))
-    if seating.stranded(hall, taken, chosen):
+    if seating.stranded(plan, taken, chosen):
         return
-    for stretch in _stretches(hall, taken):
+    for stretch in _stretches(plan, taken):
         picked = chosen.intersection(stretch)
-        after = list(_stretches(hall, {*taken, *chosen}))
+        after = list(_stretches(plan, {*taken, *chosen}))
         singles = [rest for rest in after if len(rest) == 1 and rest[0] in stretch]
         if picked and singles:
             assert len(stretch) == len(picked) + 1
@@ -332,14 +335,14 @@ def test_what_the_gap_rule_allows_leaves_no_avoidable_single_seat(
 
 @given(houses(), st.data())
 def test_alternatives_are_free_and_allowed(
-    house: tuple[Hall, set[str]], data: st.DataObject
+    house: tuple[SeatingPlan, set[str]], data: st.DataObject
 ) -> None:
-    hall, taken = house
-    ordinary = [seat for run in hall.runs for seat in run]
+    plan, taken = house
+    ordinary = [seat for run in plan.runs for seat in run]
     wanted = data.draw(st.lists(st.sampled_from(ordinary), min_size=1, max_size=4, unique=True))
     offered: set[str] = set()
-    for offer in seating.alternatives(hall, taken, wanted):
-        assert _choose(hall, *offer, taken=taken) == offer
+    for offer in seating.alternatives(plan, taken, wanted):
+        assert _choose(plan, *offer, taken=taken) == offer
         assert len(offer) == len(wanted)
         assert offered.isdisjoint(offer)
         offered.update(offer)

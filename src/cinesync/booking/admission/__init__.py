@@ -1,0 +1,1 @@
+"""Admission: tickets are scanned, admit once, and can be revoked."""

@@ -1,0 +1,1 @@
+"""A customer's bookings: list, detail, statistics, cancellation, place in the ledger."""

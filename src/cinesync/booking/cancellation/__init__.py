@@ -1,0 +1,1 @@
+"""Cancellation and refunds: of seats, of a booking, of a whole show."""

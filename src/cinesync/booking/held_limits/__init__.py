@@ -1,0 +1,1 @@
+"""How many unpaid seats one e-mail and one address may hold."""

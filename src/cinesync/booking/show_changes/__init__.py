@@ -1,0 +1,1 @@
+"""What show events do to shows, holds and bookings; notices of new start times."""

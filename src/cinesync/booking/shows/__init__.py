@@ -1,0 +1,1 @@
+"""Booking's copies of shows and layouts, and their cache."""
