@@ -16,10 +16,10 @@ from bench.load import generator
 from bench.load.flows import Ask, Door
 from bench.load.generator import Run
 from bench.load.wire import request
-from cinesync.supervisor.address import Address, free_port
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.embedded import EmbeddedShop
-from cinesync.supervisor.split import Plan, Split
+from cinesync.supervisor.ports import ListenAddress, free_port
+from cinesync.supervisor.split import SplitOptions, SplitShop
 
 LISTENERS_MAX = 6_000
 GUEST_CONNECTIONS = 16
@@ -48,7 +48,7 @@ class System:
         self._environ = environ
         self._split = split
         self.start_seconds = 0.0
-        self._address = Address("127.0.0.1", free_port())
+        self._address = ListenAddress("127.0.0.1", free_port())
         self._stack = self._start()
 
     def restart(self) -> None:
@@ -68,13 +68,15 @@ class System:
             postgres.stop()
             self._stack = self._start()
 
-    def _start(self) -> EmbeddedShop | Split:
+    def _start(self) -> EmbeddedShop | SplitShop:
         began = time.perf_counter()
         environ = {**os.environ, "LOG_LEVEL": "WARNING"}  # noqa: TID251
         environ |= {"LIVE_LISTENERS_MAX": str(LISTENERS_MAX), **ONE_ADDRESS, **self._environ}
         home = DataFolder(self._folder)
         if self._split:
-            stack: EmbeddedShop | Split = Split(home, self._address, environ, Plan({}, plain=True))
+            stack: EmbeddedShop | SplitShop = SplitShop(
+                home, self._address, environ, SplitOptions({}, plain=True)
+            )
         else:
             stack = EmbeddedShop(home, self._address, environ)
         try:
@@ -164,7 +166,7 @@ def running(say: Say, *, split: bool = False, **environ: str) -> Iterator[System
     """A shop in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="cinesync-bench-") as name:
         folder = Path(name)
-        with DataFolder(folder).owned():
+        with DataFolder(folder).locked():
             system = System(folder, say, environ, split=split)
             try:
                 yield system

@@ -23,7 +23,7 @@ from cinesync.chassis.http.fast_path import FastPath, FastPaths
 from cinesync.chassis.http.security import access_tokens
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.supervisor.postgres import Postgres
-from tests.support.shop import Shop
+from tests.support.shop import RunningShop
 
 # Lints every statement that the tests run, and watches its transaction.
 pytest_plugins = [
@@ -174,8 +174,8 @@ async def make_client(verifier: Verifier) -> AsyncIterator[MakeClient]:
 
 
 @pytest.fixture(scope="session")
-def shop(filled: Path) -> Iterator[Shop]:
+def shop(filled: Path) -> Iterator[RunningShop]:
     """A whole shop, as `cinesync up` runs it, for tests that only buy and look."""
-    running = Shop(filled, BANK_LATE_SECONDS="3").start()
+    running = RunningShop(filled, BANK_LATE_SECONDS="3").start()
     yield running
     running.stop()

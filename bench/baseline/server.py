@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.load.flows import Door
-from cinesync.supervisor.address import free_port
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.managed_process import ManagedProcess
+from cinesync.supervisor.ports import free_port
 
 # A worker for each of two cores; other numbers were not compared.
 WORKERS = 2

@@ -14,10 +14,10 @@ from uuid import uuid4  # noqa: TID251 entries have ids of their own
 
 from cinesync.proofs import entries, receipts
 from cinesync.proofs.entries import LedgerEntry
-from cinesync.supervisor.address import free_ports
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import VALIDATORS
 from cinesync.supervisor.managed_process import ManagedProcess
+from cinesync.supervisor.ports import free_ports
 from cinesync.validator import home, provisioning
 from cinesync.validator.network.client import LedgerClient
 from cinesync.validator.state_machine import OPERATIONS_MAX

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.needs import need
-from tests.support.shop import Shop
+from tests.support.shop import RunningShop
 
 CHROMIUM = Path("/usr/bin/chromium")
 # No GPU and no talk with anyone but the shop.
@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, shop: Shop) -> Iterator[Any]:
+def open_page(browser: Browser, shop: RunningShop) -> Iterator[Any]:
     """Opens the shop's front door; in the end, no script may have failed."""
     contexts, errors = [], []
     expect.set_options(timeout=PATIENCE_MS)

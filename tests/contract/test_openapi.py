@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.core.result import Ok
 
-from tests.support.shop import Client, Shop
+from tests.support.shop import Client, RunningShop
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,7 +29,7 @@ STREAMS = ".*/live$"
 
 
 @pytest.fixture(scope="module")
-def manager(shop: Shop) -> Client:
+def manager(shop: RunningShop) -> Client:
     """The role that may do most, so that guards do not hide what is behind them."""
     return shop.member("manager")
 
@@ -43,7 +43,7 @@ def _ask(case: "schemathesis.Case[Any]", client: Client) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_documented_operation_crashes(shop: Shop, manager: Client, service: str) -> None:
+def test_no_documented_operation_crashes(shop: RunningShop, manager: Client, service: str) -> None:
     schema = schemathesis.openapi.from_url(f"{shop.url}/api/{service}/openapi.json")
     found = list(schema.exclude(path_regex=STREAMS).get_all_operations())
     operations = [one.ok() for one in found if isinstance(one, Ok)]
@@ -59,7 +59,9 @@ def test_no_documented_operation_crashes(shop: Shop, manager: Client, service: s
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_api_is_described_in_openapi_3_1_and_browsable(shop: Shop, service: str) -> None:
+def test_every_api_is_described_in_openapi_3_1_and_browsable(
+    shop: RunningShop, service: str
+) -> None:
     described = httpx.get(f"{shop.url}/api/{service}/openapi.json").json()
     assert described["openapi"].startswith("3.1")
     page = httpx.get(f"{shop.url}/api/{service}/docs", follow_redirects=True)

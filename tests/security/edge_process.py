@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cinesync.supervisor.address import free_port
+from cinesync.supervisor.ports import free_port
 from tests.support.raw_http import connect
 from tests.support.shop import eventually
 

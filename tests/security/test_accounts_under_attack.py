@@ -9,7 +9,7 @@ from uuid import uuid4  # noqa: TID251 a client makes its own names
 import httpx
 import pytest
 
-from tests.support.shop import Shop, eventually
+from tests.support.shop import RunningShop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("attacked accounts")]
 
@@ -26,31 +26,31 @@ cinesync cinesync2024
 
 
 @pytest.fixture(scope="module")
-def attacked(filled: Path) -> Iterator[Shop]:
+def attacked(filled: Path) -> Iterator[RunningShop]:
     """With the limits that shops have."""
-    shop = Shop(filled, SIGN_UPS_PER_ADDRESS_MAX=str(LIMIT)).start()
+    shop = RunningShop(filled, SIGN_UPS_PER_ADDRESS_MAX=str(LIMIT)).start()
     yield shop
     shop.stop()
 
 
-def _register(shop: Shop, email: str, password: str = PASSWORD) -> httpx.Response:
+def _register(shop: RunningShop, email: str, password: str = PASSWORD) -> httpx.Response:
     body = {"email": email, "password": password, "name": "Somebody"}
     return httpx.post(f"{shop.url}/api/auth/register", json=body, timeout=60)
 
 
-def _login(shop: Shop, email: str, password: str = PASSWORD) -> httpx.Response:
+def _login(shop: RunningShop, email: str, password: str = PASSWORD) -> httpx.Response:
     body = {"email": email, "password": password}
     return httpx.post(f"{shop.url}/api/auth/login", json=body, timeout=60)
 
 
-def test_notorious_passwords_open_no_account(attacked: Shop) -> None:
+def test_notorious_passwords_open_no_account(attacked: RunningShop) -> None:
     words = NOTORIOUS.split()
     assert len(words) == 32
     answers = {word: _register(attacked, "ada@example.org", word).status_code for word in words}
     assert {word for word, status in answers.items() if status != 422} == set()
 
 
-def test_an_owner_whom_strangers_locked_out_gets_in_by_mail(attacked: Shop) -> None:
+def test_an_owner_whom_strangers_locked_out_gets_in_by_mail(attacked: RunningShop) -> None:
     email = f"{uuid4()}@example.org"
     customer_id = _register(attacked, email).json()["customer_id"]
     while _login(attacked, email, "a wrong guess").status_code == 401:
@@ -58,14 +58,16 @@ def test_an_owner_whom_strangers_locked_out_gets_in_by_mail(attacked: Shop) -> N
     assert _login(attacked, email).status_code == 429
     asked = httpx.post(f"{attacked.url}/api/auth/links", json={"email": email})
     assert asked.status_code == 202
-    folder = attacked.home.folder / "mail"
+    folder = attacked.data_folder.path / "mail"
     mail = eventually(lambda: next(folder.glob(f"{customer_id}.*.eml"), None), "a mail")
     [code] = re.findall(r"code=([\w-]+)", mail.read_text().replace("=\n", "").replace("=3D", "="))
     answer = httpx.post(f"{attacked.url}/api/auth/links/use", json={"code": code})
     assert answer.status_code == 200
 
 
-def test_a_flood_of_sign_ups_ends_at_the_limit_and_owners_still_sign_in(attacked: Shop) -> None:
+def test_a_flood_of_sign_ups_ends_at_the_limit_and_owners_still_sign_in(
+    attacked: RunningShop,
+) -> None:
     email = f"{uuid4()}@example.org"
     assert _register(attacked, email).status_code == 201
     with ThreadPoolExecutor(AT_ONCE + 1) as pool:

@@ -13,9 +13,9 @@ from cinesync.auth.staff import DEMO_ROLES, PUBLISHED_PASSWORD
 from cinesync.bootstrap import environ_of
 from cinesync.chassis.database import open_database
 from cinesync.supervisor import demo
-from cinesync.supervisor.address import Address, free_port
-from cinesync.supervisor.embedded import borrowed
-from tests.support.shop import Shop, command
+from cinesync.supervisor.embedded import shop_environ
+from cinesync.supervisor.ports import ListenAddress, free_port
+from tests.support.shop import RunningShop, command
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
 
@@ -45,14 +45,14 @@ def _publish(folder: Path) -> None:
             await db.run(staff_store.set_password, account.customer_id, hashed)
         await db.close()
 
-    with borrowed(folder, {}) as settings:
+    with shop_environ(folder, {}) as settings:
         asyncio.run(seed(environ_of("auth", settings)["DATABASE_URL"]))
     (folder / demo.DEMO_FILE).unlink()
 
 
 def test_a_shop_of_before_has_new_passwords_after_its_next_start(filled: Path) -> None:
-    shop = Shop(filled)
-    _publish(shop.home.folder)
+    shop = RunningShop(filled)
+    _publish(shop.data_folder.path)
     shop.start()
     try:
         for email in DEMO_ROLES:
@@ -70,7 +70,7 @@ def test_demo_accounts_and_plain_http_are_refused_beyond_this_machine(tmp_path: 
     assert (plain.returncode, len(plain.stderr.strip().splitlines())) == (2, 1)
     assert "--behind-proxy" in plain.stderr
     assert not (tmp_path / "postgres").exists()
-    demo.decide(tmp_path, demo.Exposure(Address("127.0.0.1", 8000)))
+    demo.decide(tmp_path, demo.Exposure(ListenAddress("127.0.0.1", 8000)))
     shown = _up("--host=0.0.0.0", "--behind-proxy", f"--data={tmp_path}")
     assert shown.returncode == 2
     assert "cinesync staff disable --demo" in shown.stderr

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.supervisor.address import free_ports
-from cinesync.supervisor.caddyfile import Gateway, caddyfile
+from cinesync.supervisor.caddyfile import GatewayConfig, caddyfile
+from cinesync.supervisor.ports import free_ports
 from cinesync.supervisor.split import caddy_path
 from tests.security import edge_process
 from tests.security.edge_process import Served
@@ -27,7 +27,7 @@ HEADERS_FRAME, CONTINUATION_FRAME, GOAWAY_FRAME, RESET_FRAME = 1, 9, 7, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class RunningShop:
     """A gateway, and the storefront behind it."""
 
     port: int
@@ -36,7 +36,7 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
     folder = tmp_path_factory.mktemp("gateway")
     settings = {
         "BODY_SECONDS_MAX": str(BODY_SECONDS),
@@ -49,7 +49,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with ExitStack() as stack:
         web = stack.enter_context(edge_process.storefront(folder / "web.log", settings))
         for port, inside, tls in ((plain, inner[0], "off"), (secure, inner[1], "internal")):
-            gateway = Gateway(
+            gateway = GatewayConfig(
                 names=["localhost", "127.0.0.1", "shop.example"],
                 port=port,
                 inside=f"127.0.0.1:{inside}",
@@ -59,7 +59,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             )
             stack.enter_context(_caddy(folder / f"Caddyfile.{tls}", gateway))
         eventually(lambda: ask(plain).status == 200, "the gateway asks the storefront")
-        yield Shop(plain, secure, web)
+        yield RunningShop(plain, secure, web)
 
 
 def ask(port: int) -> Heard:
@@ -72,7 +72,7 @@ def ask(port: int) -> Heard:
 class _caddy:  # noqa: N801 a context manager
     """One gateway."""
 
-    def __init__(self, file: Path, gateway: Gateway) -> None:
+    def __init__(self, file: Path, gateway: GatewayConfig) -> None:
         file.write_text(caddyfile(gateway))
         self._command = [str(caddy_path()), "run", "--adapter=caddyfile", f"--config={file}"]
 
@@ -84,7 +84,7 @@ class _caddy:  # noqa: N801 a context manager
         self._process.wait(30)
 
 
-def test_heads_have_the_same_limit(shop: Shop) -> None:
+def test_heads_have_the_same_limit(shop: RunningShop) -> None:
     for size, status in ((30_000, 200), (34_000, 431), (70_000, 431)):
         heard = exchange(shop.port, request("/sign-in", headers=[("X-Filler", "a" * size)]))
         assert heard.status == status, size
@@ -100,19 +100,19 @@ def test_heads_have_the_same_limit(shop: Shop) -> None:
         (["evil.example"], 421),
     ],
 )
-def test_there_is_one_host_and_it_is_ours(shop: Shop, hosts: list[str], status: int) -> None:
+def test_there_is_one_host_and_it_is_ours(shop: RunningShop, hosts: list[str], status: int) -> None:
     given = [("Host", host) for host in hosts]
     assert exchange(shop.port, request("/sign-in", host=None, headers=given)).status == status
 
 
-def test_what_a_visitor_says_of_its_way_here_is_not_believed(shop: Shop) -> None:
+def test_what_a_visitor_says_of_its_way_here_is_not_believed(shop: RunningShop) -> None:
     """Caddy replaces X-Forwarded-Proto; X_Forwarded_Proto it passes on, and we drop."""
     for name in ("X-Forwarded-Proto", "X_Forwarded_Proto", "X_Forwarded-Proto"):
         headers = exchange(shop.port, request("/sign-in", headers=[(name, "https")])).headers
         assert "strict-transport-security" not in headers, name
 
 
-def test_slow_forms_keep_no_page_thread_and_end(shop: Shop) -> None:
+def test_slow_forms_keep_no_page_thread_and_end(shop: RunningShop) -> None:
     with ExitStack() as lines:
         slow = [lines.enter_context(connect(shop.port)) for _ in range(PAGE_THREADS + 4)]
         for line in slow:
@@ -121,7 +121,7 @@ def test_slow_forms_keep_no_page_thread_and_end(shop: Shop) -> None:
         assert {hear(line).status for line in slow} == {408}
 
 
-def test_a_slow_body_to_an_api_ends_as_a_problem(shop: Shop) -> None:
+def test_a_slow_body_to_an_api_ends_as_a_problem(shop: RunningShop) -> None:
     with connect(shop.port) as line:
         line.sendall(request("/api/booking/holds", method="POST", headers=JSON) + b"{")
         heard = hear(line)
@@ -129,13 +129,13 @@ def test_a_slow_body_to_an_api_ends_as_a_problem(shop: Shop) -> None:
     assert heard.headers["content-type"] == "application/problem+json"
 
 
-def test_a_slow_head_is_not_waited_for(shop: Shop) -> None:
+def test_a_slow_head_is_not_waited_for(shop: RunningShop) -> None:
     with connect(shop.port) as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         assert hear(line).ended
 
 
-def test_broken_chunks_and_leaving_leave_no_traceback(shop: Shop) -> None:
+def test_broken_chunks_and_leaving_leave_no_traceback(shop: RunningShop) -> None:
     chunked = [("Content-Type", FORM[0][1]), ("Transfer-Encoding", "chunked")]
     for path in ("/sign-in", "/api/booking/holds"):
         broken = request(path, method="POST", headers=chunked) + b"zz\r\n"
@@ -147,7 +147,7 @@ def test_broken_chunks_and_leaving_leave_no_traceback(shop: Shop) -> None:
     assert shop.web.tracebacks() == []
 
 
-def test_a_client_counts_by_its_own_address_and_not_as_the_gateway(shop: Shop) -> None:
+def test_a_client_counts_by_its_own_address_and_not_as_the_gateway(shop: RunningShop) -> None:
     with ExitStack() as lines:
         slow = [lines.enter_context(_from("127.0.0.2", shop.port)) for _ in range(100)]
         for line in slow:
@@ -174,7 +174,7 @@ def _from(address: str, port: int) -> socket.socket:
 
 @pytest.mark.parametrize(("times", "is_answered"), [(2, True), (3_500, False)])
 def test_a_small_header_block_does_not_become_a_large_one(
-    shop: Shop,
+    shop: RunningShop,
     times: int,
     is_answered: bool,  # noqa: FBT001 a table of cases
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cinesync.supervisor.environments import DATABASE_URLS, NEEDED_BY, SERVICES
 from tests.support.private_files import readable_by_others
-from tests.support.shop import Shop
+from tests.support.shop import RunningShop
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover, pytest.mark.xdist_group("shop")]
 
@@ -18,29 +18,29 @@ def environ_of(pid: int) -> dict[str, str]:
     return dict(pair.partition("=")[::2] for pair in raw.split("\0") if pair)
 
 
-def test_no_file_of_a_running_shop_is_anybody_elses(shop: Shop) -> None:
-    assert readable_by_others(shop.home.folder) == []
+def test_no_file_of_a_running_shop_is_anybody_elses(shop: RunningShop) -> None:
+    assert readable_by_others(shop.data_folder.path) == []
 
 
-def test_the_bank_and_the_validators_are_told_no_secret_of_the_shop(shop: Shop) -> None:
-    assert shop.stack.bank is not None
-    secrets = {name for name in NEEDED_BY if shop.stack.environ.get(name)}
+def test_the_bank_and_the_validators_are_told_no_secret_of_the_shop(shop: RunningShop) -> None:
+    assert shop.supervisor.bank is not None
+    secrets = {name for name in NEEDED_BY if shop.supervisor.environ.get(name)}
     assert {"SECRET_KEY", "BANK_SECRET", *DATABASE_URLS.values()} <= secrets
-    assert environ_of(shop.stack.bank.pid).keys() & secrets == {"BANK_SECRET"}
-    for validator in shop.stack.validators:
+    assert environ_of(shop.supervisor.bank.pid).keys() & secrets == {"BANK_SECRET"}
+    for validator in shop.supervisor.validators:
         assert environ_of(validator.pid).keys() & secrets == set()
 
 
-def test_the_shop_knows_no_superuser(shop: Shop) -> None:
-    known = environ_of(shop.stack.shop.pid)  # type: ignore[union-attr]
+def test_the_shop_knows_no_superuser(shop: RunningShop) -> None:
+    known = environ_of(shop.supervisor.shop.pid)  # type: ignore[union-attr]
     assert "DATABASE_URL" not in known
-    password = shop.stack.postgres.url().partition("@")[0].rpartition(":")[2]
+    password = shop.supervisor.postgres.url().partition("@")[0].rpartition(":")[2]
     assert password not in "".join(known.values())
 
 
-async def test_each_service_is_let_into_its_own_database_alone(shop: Shop) -> None:
+async def test_each_service_is_let_into_its_own_database_alone(shop: RunningShop) -> None:
     for service in SERVICES:
-        url = shop.stack.environ[DATABASE_URLS[service]]
+        url = shop.supervisor.environ[DATABASE_URLS[service]]
         own = await asyncpg.connect(url)
         assert await own.fetchval("SELECT count(*) FROM outbox") >= 0
         assert not await own.fetchval(
@@ -59,9 +59,9 @@ async def test_each_service_is_let_into_its_own_database_alone(shop: Shop) -> No
 @pytest.mark.parametrize("service", ["auth", "movies", "booking", "payment"])
 @pytest.mark.parametrize("statement", ["UPDATE audit_log SET reason = ''", "DELETE FROM audit_log"])
 async def test_no_service_can_change_what_its_audit_log_tells(
-    shop: Shop, service: str, statement: str
+    shop: RunningShop, service: str, statement: str
 ) -> None:
-    connection = await asyncpg.connect(shop.stack.environ[DATABASE_URLS[service]])
+    connection = await asyncpg.connect(shop.supervisor.environ[DATABASE_URLS[service]])
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute(statement)
     await connection.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shop import Shop
+from tests.support.shop import RunningShop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("security-payments")]
 
@@ -20,15 +20,15 @@ STRIPE = {
 
 
 @pytest.fixture(scope="module")
-def shop(filled: Path) -> Iterator[Shop]:
-    shop = Shop(filled, PAYMENT_FAILURES_PER_ADDRESS="25").start()
+def shop(filled: Path) -> Iterator[RunningShop]:
+    shop = RunningShop(filled, PAYMENT_FAILURES_PER_ADDRESS="25").start()
     yield shop
-    audit = shop.cinesync("audit", "--settled", "--data", str(shop.home.folder))
+    audit = shop.cinesync("audit", "--settled", "--data", str(shop.data_folder.path))
     shop.stop()
     assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
-def test_twenty_payments_at_once_are_captured_once(shop: Shop) -> None:
+def test_twenty_payments_at_once_are_captured_once(shop: RunningShop) -> None:
     client = shop.client().sign_up()
     hold_id = client.hold_best(client.a_show()["show_id"], 2)["hold_id"]
     with ThreadPoolExecutor(20) as pool:
@@ -44,7 +44,7 @@ def test_twenty_payments_at_once_are_captured_once(shop: Shop) -> None:
     assert late.json()["booking_id"] == hold_id
 
 
-def test_cards_cannot_be_tried_out_on_holds(shop: Shop) -> None:
+def test_cards_cannot_be_tried_out_on_holds(shop: RunningShop) -> None:
     """120 declined payments on one hold came before a success; now ten do, and 25 an address."""
     client = shop.client().sign_up()
     said: list[str] = []
@@ -64,13 +64,13 @@ def test_cards_cannot_be_tried_out_on_holds(shop: Shop) -> None:
 
 
 @pytest.fixture(scope="module")
-def real_shop(filled: Path) -> Iterator[Shop]:
-    shop = Shop(filled, **STRIPE).start()
+def real_shop(filled: Path) -> Iterator[RunningShop]:
+    shop = RunningShop(filled, **STRIPE).start()
     yield shop
     shop.stop()
 
 
-def test_a_shop_with_a_real_provider_gives_nothing_for_a_test_card(real_shop: Shop) -> None:
+def test_a_shop_with_a_real_provider_gives_nothing_for_a_test_card(real_shop: RunningShop) -> None:
     client = real_shop.client().sign_up()
     hold_id = client.hold_best(client.a_show()["show_id"], 2)["hold_id"]
     for token in ("tok_approve", "tok_late", "tok_success_twice"):
@@ -85,20 +85,20 @@ def test_a_shop_with_a_real_provider_gives_nothing_for_a_test_card(real_shop: Sh
     assert client.get("/api/payment/payments")["items"] == []
 
 
-def test_a_shop_with_a_real_provider_runs_no_bank(real_shop: Shop) -> None:
+def test_a_shop_with_a_real_provider_runs_no_bank(real_shop: RunningShop) -> None:
     running: list[list[bytes]] = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             running.append(file.read_bytes().split(b"\0"))
-    mine = [line for line in running if str(real_shop.home.folder) in str(line)]
+    mine = [line for line in running if str(real_shop.data_folder.path) in str(line)]
     assert mine, "PostgreSQL and the validators"
     assert not [line for line in mine if b"bank" in line]
-    assert "BANK_URL" not in real_shop.stack.environ
-    log = (real_shop.home.logs / "shop.log").read_text()
+    assert "BANK_URL" not in real_shop.supervisor.environ
+    log = (real_shop.data_folder.logs / "shop.log").read_text()
     assert '"takes_real_money":true' in log
 
 
-def test_the_storefront_of_a_real_shop_speaks_of_no_test_card(real_shop: Shop) -> None:
+def test_the_storefront_of_a_real_shop_speaks_of_no_test_card(real_shop: RunningShop) -> None:
     page = real_shop.client().call("GET", "/")
     assert page.status_code == 200
     assert "test card" not in page.text

@@ -12,7 +12,7 @@ import pytest
 from tests.security.test_http_edge import ODD_BODIES, ODD_HEADERS, ODD_TARGETS
 from tests.support.listening import assert_on_this_machine_only, listening
 from tests.support.raw_http import connect, exchange, request
-from tests.support.shop import Shop, eventually
+from tests.support.shop import RunningShop, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -33,19 +33,19 @@ POSTS = (
 FAULTS = ("http.crashed", "page_failed", "Traceback")
 
 
-def faults(shop: Shop) -> list[str]:
-    logs = (file.read_text(errors="replace") for file in shop.home.logs.glob("*.log"))
+def faults(shop: RunningShop) -> list[str]:
+    logs = (file.read_text(errors="replace") for file in shop.data_folder.logs.glob("*.log"))
     return [line for log in logs for line in log.splitlines() if any(f in line for f in FAULTS)]
 
 
-def test_an_embedded_shop_listens_on_its_host_only(shop: Shop) -> None:
-    stack = shop.stack
+def test_an_embedded_shop_listens_on_its_host_only(shop: RunningShop) -> None:
+    stack = shop.supervisor
     assert_on_this_machine_only([*stack.children, *stack.validators, stack.bank], shop.address.port)
     assert stack.postgres.pid
     assert listening([stack.postgres.pid]) == set(), "PostgreSQL has a Unix socket only"
 
 
-def test_nothing_that_is_sent_to_a_service_is_our_fault(shop: Shop) -> None:
+def test_nothing_that_is_sent_to_a_service_is_our_fault(shop: RunningShop) -> None:
     port = shop.address.port
     asked = [request(f"/api/{name}/{path}") for name in SERVICES for path in odd_paths()]
     asked += [request(target) for target in ODD_TARGETS]
@@ -65,7 +65,7 @@ def odd_paths() -> list[str]:
     return [*assets, "docs/%00", "%00", "%ff", "none", "", "openapi.json/", "a" * 4_000]
 
 
-def test_a_client_that_leaves_is_no_fault(shop: Shop) -> None:
+def test_a_client_that_leaves_is_no_fault(shop: RunningShop) -> None:
     port = shop.address.port
     head = [("Content-Type", "application/json"), ("Content-Length", "100")]
     chunked = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")]
@@ -124,8 +124,8 @@ ODD_NOTICES: list[Any] = [
 ]
 
 
-def test_a_signed_notice_that_is_malformed_is_no_fault(shop: Shop) -> None:
-    secret = shop.home.secret("bank")
+def test_a_signed_notice_that_is_malformed_is_no_fault(shop: RunningShop) -> None:
+    secret = shop.data_folder.secret("bank")
     now = str(int(time.time()))
     with httpx.Client(base_url=shop.url, timeout=60) as http:
 
@@ -142,7 +142,7 @@ def test_a_signed_notice_that_is_malformed_is_no_fault(shop: Shop) -> None:
     assert faults(shop) == []
 
 
-def test_private_answers_are_kept_by_nobody_and_public_ones_as_they_say(shop: Shop) -> None:
+def test_private_answers_are_kept_by_nobody_and_public_ones_as_they_say(shop: RunningShop) -> None:
     client = shop.client().sign_in_as_guest()
     mine = {"Authorization": f"Bearer {client.token}"}
     show_id = client.a_show()["show_id"]
@@ -166,7 +166,7 @@ def test_private_answers_are_kept_by_nobody_and_public_ones_as_they_say(shop: Sh
         )
 
 
-def test_a_stream_that_is_refused_is_a_429_with_a_time(shop: Shop) -> None:
+def test_a_stream_that_is_refused_is_a_429_with_a_time(shop: RunningShop) -> None:
     """A page then polls (tests/unit/web/storefront/test_live_script.py)."""
     client = shop.client()
     path = f"/api/booking/shows/{client.a_show()['show_id']}/live"

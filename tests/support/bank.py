@@ -17,7 +17,7 @@ import msgspec
 
 from cinesync.bank.app import Settings, serve
 from cinesync.bank.store import Delays
-from cinesync.supervisor.address import free_port
+from cinesync.supervisor.ports import free_port
 
 SECRET = "a secret between the shop and the bank"
 PROGRAM = """

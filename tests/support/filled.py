@@ -18,7 +18,7 @@ import pytest
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres import Postgres
-from tests.support.shop import Supervised, eventually
+from tests.support.shop import UpProcess, eventually
 
 FOLDER = pytest.StashKey[Path]()
 LEFT_OUT = {"lock", "logs", "run.json"}
@@ -57,7 +57,7 @@ def filled(pytestconfig: pytest.Config) -> Path:
 
 
 def _fill(home: Path, kept: Path) -> None:
-    up = Supervised(home)
+    up = UpProcess(home)
     up.client.close()
     eventually(lambda: asyncio.run(_is_told(postgres_of(DataFolder(home)))), "all events are told")
     assert up.end(signal.SIGTERM) == 0

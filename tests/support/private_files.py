@@ -5,7 +5,7 @@ import pwd
 import stat
 from pathlib import Path
 
-from cinesync.supervisor.postgres import SYSTEM_USER
+from cinesync.supervisor.postgres.system_user import SYSTEM_USER
 
 OTHERS = 0o077
 

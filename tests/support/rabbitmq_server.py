@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from cinesync.supervisor.address import free_port
+from cinesync.supervisor.ports import free_port
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 DEBIAN_PACKAGE = "rabbitmq-server"

@@ -16,11 +16,11 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 
 import httpx
 
-from cinesync.supervisor.address import Address, free_port
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.demo import read as read_demo
 from cinesync.supervisor.embedded import EmbeddedShop
-from cinesync.supervisor.split import Split
+from cinesync.supervisor.ports import ListenAddress, free_port
+from cinesync.supervisor.split import SplitShop
 
 # All buyers of a test come from one address.
 ONE_ADDRESS = {
@@ -58,7 +58,7 @@ def copy_files(source: Path, folder: Path) -> None:
     subprocess.run(["cp", "--archive", "--reflink=auto", f"{source}/.", str(folder)], check=True)
 
 
-class Shop:
+class RunningShop:
     """Starts, watches, kills. It begins with a copy of `filled`, or with nothing."""
 
     def __init__(
@@ -68,11 +68,11 @@ class Shop:
         if filled is not None:
             copy_files(filled, folder)
         self.order = folder / "sabotage"
-        self.address = Address("127.0.0.1", free_port())
+        self.address = ListenAddress("127.0.0.1", free_port())
         base = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}  # noqa: TID251
-        base |= {"SABOTAGE_FILE": str(self.order), "LOG_LEVEL": "INFO", **ONE_ADDRESS, **environ}
-        self.home = DataFolder(folder)
-        self.stack = self._build(base, module)
+        base |= {"FAULT_FILE": str(self.order), "LOG_LEVEL": "INFO", **ONE_ADDRESS, **environ}
+        self.data_folder = DataFolder(folder)
+        self.supervisor = self._build(base, module)
         self.url = self.address.url
         self._clients: list[Client] = []
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -80,18 +80,18 @@ class Shop:
     def _make_folder(self) -> Path:
         return temporary_folder()
 
-    def _build(self, environ: Mapping[str, str], module: str) -> EmbeddedShop | Split:
-        stack = EmbeddedShop(self.home, self.address, environ)
+    def _build(self, environ: Mapping[str, str], module: str) -> EmbeddedShop | SplitShop:
+        stack = EmbeddedShop(self.data_folder, self.address, environ)
         stack.shop.module = module
         return stack
 
     def start(self) -> Self:
-        self._lock = self.home.owned()
+        self._lock = self.data_folder.locked()
         self._lock.__enter__()
         try:
-            self.stack.start(lambda _: None)
+            self.supervisor.start(lambda _: None)
         except BaseException:
-            self.stack.stop()
+            self.supervisor.stop()
             self._lock.__exit__(None, None, None)
             raise  # the folder stays: its logs say why
         self._watcher.start()
@@ -99,23 +99,23 @@ class Shop:
 
     def halt(self) -> None:
         """The processes end; what they kept stays."""
-        self.stack.stopping.set()
+        self.supervisor.stopping.set()
         self._watcher.join()
-        self.stack.stop()
+        self.supervisor.stop()
         self._lock.__exit__(None, None, None)
 
     def stop(self) -> None:
         for client in self._clients:
             client.close()
-        if not self.stack.stopping.is_set():
+        if not self.supervisor.stopping.is_set():
             self.halt()
-        shutil.rmtree(self.home.folder)
+        shutil.rmtree(self.data_folder.path)
 
     def arm(self, moment: str, command: str) -> None:
         """Have the shop kill itself at the next `command`; it comes back at once, as after one
         kill and not as after the tenth in a row."""
-        assert isinstance(self.stack, EmbeddedShop)
-        self.stack.shop.restarts = 0
+        assert isinstance(self.supervisor, EmbeddedShop)
+        self.supervisor.shop.restarts = 0
         self.order.write_text(f"{moment} {command}")
 
     def struck(self) -> bool:
@@ -132,7 +132,7 @@ class Shop:
 
     def kill(self, part: str) -> None:
         """SIGKILL one process: shop, bank or postgres."""
-        pid = getattr(self.stack, part).pid
+        pid = getattr(self.supervisor, part).pid
         os.kill(pid, signal.SIGKILL)
 
     def client(self) -> "Client":
@@ -141,7 +141,7 @@ class Shop:
 
     def member(self, role: str) -> "Client":
         """Signed in as one of the demo's staff."""
-        demo = read_demo(self.home.folder)
+        demo = read_demo(self.data_folder.path)
         assert demo is not None
         email = f"{role}@cinesync.example"
         return self.client().sign_in(email, demo.accounts[email])
@@ -151,7 +151,7 @@ class Shop:
         return None
 
     def audit(self) -> subprocess.CompletedProcess[str]:
-        return self.cinesync("audit", "--data", str(self.home.folder))
+        return self.cinesync("audit", "--data", str(self.data_folder.path))
 
     def cinesync(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -159,11 +159,11 @@ class Shop:
             capture_output=True,
             text=True,
             check=False,
-            env=dict(self.stack.environ),
+            env=dict(self.supervisor.environ),
         )
 
     def _watch(self) -> None:
-        self.stack.watch(lambda _: None)
+        self.supervisor.watch(lambda _: None)
 
 
 class Client:
@@ -263,7 +263,7 @@ class Client:
         return payment
 
 
-class Supervised:
+class UpProcess:
     """`cinesync up` itself, as an operator starts it."""
 
     def __init__(self, folder: Path) -> None:

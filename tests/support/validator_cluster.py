@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cinesync.chassis import clock
-from cinesync.supervisor.address import free_ports
+from cinesync.supervisor.ports import free_ports
 from cinesync.validator import home, provisioning
 from cinesync.validator.network.client import LedgerClient, first_sequence
 

@@ -8,13 +8,13 @@ import pytest
 
 from tests.support.needs import need
 from tests.support.rabbitmq_server import RabbitMqServer, installed, temporary_server
-from tests.support.shop import Shop
+from tests.support.shop import RunningShop
 
 
 @pytest.fixture(scope="session")
-def killable_shop(filled: Path) -> Iterator[Shop]:
+def killable_shop(filled: Path) -> Iterator[RunningShop]:
     """A shop whose processes kill themselves when told to."""
-    shop = Shop(filled, module="tests.system.saboteur").start()
+    shop = RunningShop(filled, module="tests.system.fault_injection").start()
     yield shop
     shop.stop()
 

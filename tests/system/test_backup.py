@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.shop import Client, Supervised, command, copy_files, eventually, temporary_folder
+from tests.support.shop import Client, UpProcess, command, copy_files, eventually, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("backup")]
@@ -44,7 +44,7 @@ def receipt_of(client: Client, booking_id: str) -> bytes:
 class Rush:
     """Customers who buy one seat after the other until they are told to stop."""
 
-    up: Supervised
+    up: UpProcess
     sold: list[str] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -72,9 +72,9 @@ class Rush:
 class Restored:
     """Two shops: the one that went on after the backup, and the one that began from it."""
 
-    original: Supervised
+    original: UpProcess
     backup: Path
-    again: Supervised
+    again: UpProcess
     before: dict[str, bytes]
     after: dict[str, bytes]
     said: str
@@ -117,8 +117,8 @@ def restored(filled: Path, places: tuple[Path, Path, Path]) -> Iterator[Restored
         yield Restored(original, backup, _run_shop(target, stack), before, after, done.stdout)
 
 
-def _run_shop(folder: Path, stack: ExitStack) -> Supervised:
-    up = Supervised(folder)
+def _run_shop(folder: Path, stack: ExitStack) -> UpProcess:
+    up = UpProcess(folder)
     stack.callback(up.client.close)
     stack.callback(lambda: up.is_running() and up.end(signal.SIGTERM))
     return up

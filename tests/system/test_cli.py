@@ -18,9 +18,9 @@ from cinesync.chassis.messaging.inbox import insert_dead_letter
 from cinesync.cli.main import main, run
 from cinesync.proofs import canonical_json
 from cinesync.supervisor.data_folder import DataFolder
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.infrastructure import Infrastructure
-from tests.support.shop import Shop, eventually
+from tests.support.shop import RunningShop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
 
@@ -32,11 +32,11 @@ Cinesync = Callable[..., Result]
 
 
 @pytest.fixture
-def cinesync(shop: Shop) -> Cinesync:
+def cinesync(shop: RunningShop) -> Cinesync:
     """The command, in this process, on the running shop's data."""
 
     def command(*arguments: str) -> Result:
-        return CliRunner().invoke(main, [*arguments, f"--data={shop.home.folder}"])
+        return CliRunner().invoke(main, [*arguments, f"--data={shop.data_folder.path}"])
 
     return command
 
@@ -56,10 +56,12 @@ def test_an_audit_for_programs_is_one_document(cinesync: Cinesync) -> None:
 
 
 def test_books_that_cannot_be_read_are_told_in_one_line(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shop: RunningShop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A server without a shop's databases."""
-    settings = shop.stack.environ | {"PAYMENT_DATABASE_URL": shop.stack.postgres.url("nowhere")}
+    settings = shop.supervisor.environ | {
+        "PAYMENT_DATABASE_URL": shop.supervisor.postgres.url("nowhere")
+    }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.argv", ["cinesync", "audit"])
@@ -96,13 +98,13 @@ def test_seeding_and_migrating_again_add_nothing(cinesync: Cinesync) -> None:
     assert cinesync("migrate").output.splitlines() == newest
 
 
-async def _bury(shop: Shop, message: Message) -> None:
-    db = open_database(shop.stack.postgres.url("cinesync_booking"))
+async def _bury(shop: RunningShop, message: Message) -> None:
+    db = open_database(shop.supervisor.postgres.url("cinesync_booking"))
     await db.run(insert_dead_letter, "booking.payment.failed", message, "it was bad")
     await db.close()
 
 
-def test_the_queue_commands_list_show_and_replay(shop: Shop, cinesync: Cinesync) -> None:
+def test_the_queue_commands_list_show_and_replay(shop: RunningShop, cinesync: Cinesync) -> None:
     body = json.dumps({"name": "payment.failed", "version": 1}).encode()
     message = Message(clock.new_id(), "payment.failed", body)
     asyncio.run(_bury(shop, message))
@@ -117,7 +119,7 @@ def test_the_queue_commands_list_show_and_replay(shop: Shop, cinesync: Cinesync)
 
 
 @pytest.fixture
-def receipt(shop: Shop, tmp_path: Path) -> tuple[Path, Path]:
+def receipt(shop: RunningShop, tmp_path: Path) -> tuple[Path, Path]:
     """The receipt of a booking, and the genesis to check it against."""
     client = shop.client().sign_up()
     hold = client.hold_best(client.a_show(3)["show_id"], 1)
@@ -134,7 +136,7 @@ def receipt(shop: Shop, tmp_path: Path) -> tuple[Path, Path]:
     eventually(is_there, "the booking is in the ledger")
     answer = client.call("GET", f"/api/ledger/receipts/{found[0]['event_id']}")
     (tmp_path / "receipt.json").write_bytes(answer.content)
-    return tmp_path / "receipt.json", shop.home.folder / "ledger" / "genesis.json"
+    return tmp_path / "receipt.json", shop.data_folder.path / "ledger" / "genesis.json"
 
 
 def _verify(*arguments: str | Path) -> Result:
@@ -157,7 +159,7 @@ def test_a_receipt_is_verified_offline_and_an_altered_one_refused(
 
 
 def test_a_booking_has_its_receipt_and_its_entries_are_proved_to_be_all(
-    shop: Shop, tmp_path: Path
+    shop: RunningShop, tmp_path: Path
 ) -> None:
     client = shop.client().sign_up()
     hold_id = client.hold_best(client.a_show(3)["show_id"], 1)["hold_id"]
@@ -175,7 +177,7 @@ def test_a_booking_has_its_receipt_and_its_entries_are_proved_to_be_all(
 
     file = tmp_path / "all.json"
     eventually(has_both, "payment and booking are in the ledger")
-    good = _verify(file, "--genesis", shop.home.folder / "ledger" / "genesis.json")
+    good = _verify(file, "--genesis", shop.data_folder.path / "ledger" / "genesis.json")
     assert good.exit_code == 0, good.output
     assert good.output.startswith(f"valid: booking {hold_id} has exactly 2 entries")
     altered = json.loads(file.read_bytes())
@@ -202,7 +204,7 @@ def test_a_ledger_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path
         refused = CliRunner().invoke(main, arguments)
         assert refused.exit_code != 0
         assert "another version of CineSync" in " ".join(refused.output.split())
-    with pytest.raises(UpFailed, match="move the data folder away"):
+    with pytest.raises(StartFailed, match="move the data folder away"):
         Infrastructure(DataFolder(tmp_path), "http://127.0.0.1:1", {}).start_validators(
             lambda _: None
         )
@@ -313,7 +315,7 @@ def test_a_database_that_is_away_or_wrongly_named_is_told_in_one_line(
 
 
 def test_staff_is_added_listed_and_disabled_and_no_password_is_an_argument(
-    shop: Shop, cinesync: Cinesync
+    shop: RunningShop, cinesync: Cinesync
 ) -> None:
     made = cinesync("staff", "add", "grace@kino.example", "--role=auditor", "--generate")
     assert made.exit_code == 0, made.output
@@ -324,7 +326,7 @@ def test_staff_is_added_listed_and_disabled_and_no_password_is_an_argument(
     assert (again.exit_code, "role auditor already" in again.output) == (1, True)
     piped = CliRunner().invoke(
         main,
-        ["staff", "reset", "grace@kino.example", f"--data={shop.home.folder}"],
+        ["staff", "reset", "grace@kino.example", f"--data={shop.data_folder.path}"],
         input="a passphrase of her own\n",
     )
     assert piped.exit_code == 0, piped.output
@@ -335,8 +337,14 @@ def test_staff_is_added_listed_and_disabled_and_no_password_is_an_argument(
     assert shop.client().call("POST", "/api/auth/login", json=body).status_code == 401
 
 
-def test_a_piped_password_that_is_weak_is_refused(shop: Shop) -> None:
-    arguments = ["staff", "add", "hedy@kino.example", "--role=staff", f"--data={shop.home.folder}"]
+def test_a_piped_password_that_is_weak_is_refused(shop: RunningShop) -> None:
+    arguments = [
+        "staff",
+        "add",
+        "hedy@kino.example",
+        "--role=staff",
+        f"--data={shop.data_folder.path}",
+    ]
     weak = CliRunner().invoke(main, arguments, input="Summer2024!\n")
     assert weak.exit_code == 1
     assert "on every list" in weak.output

@@ -12,13 +12,13 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 import pytest
 
 from cinesync.supervisor import watchdog
-from cinesync.supervisor.address import free_port
 from cinesync.supervisor.embedded import EmbeddedShop
 from cinesync.supervisor.infrastructure import VALIDATORS
+from cinesync.supervisor.ports import free_port
 from tests.support.shop import (
     Client,
-    Shop,
-    Supervised,
+    RunningShop,
+    UpProcess,
     command,
     copy_files,
     eventually,
@@ -49,13 +49,13 @@ def buy(client: Client, show_id: str, token: str = "tok_approve") -> str:
     return hold_id
 
 
-def assert_books_are_whole(shop: Shop) -> None:
-    audit = shop.cinesync("audit", "--settled", "--data", str(shop.home.folder))
+def assert_books_are_whole(shop: RunningShop) -> None:
+    audit = shop.cinesync("audit", "--settled", "--data", str(shop.data_folder.path))
     assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
 def test_a_kill_before_or_after_any_commit_of_a_purchase_loses_nothing(
-    killable_shop: Shop,
+    killable_shop: RunningShop,
 ) -> None:
     show_id = killable_shop.client().a_show()["show_id"]
     killable_shop.forget_commands()
@@ -75,7 +75,7 @@ def test_a_kill_before_or_after_any_commit_of_a_purchase_loses_nothing(
 
 
 @pytest.mark.parametrize("part", ["postgres", "bank", "shop"])
-def test_killing_a_process_under_load_loses_nothing(killable_shop: Shop, part: str) -> None:
+def test_killing_a_process_under_load_loses_nothing(killable_shop: RunningShop, part: str) -> None:
     show_id = killable_shop.client().a_show(2)["show_id"]
     clients = [killable_shop.client().sign_up() for _ in range(PURCHASES_UNDER_FIRE)]
     bought: dict[str, Client] = {}
@@ -97,25 +97,25 @@ def test_killing_a_process_under_load_loses_nothing(killable_shop: Shop, part: s
 
 
 def test_a_shop_that_hangs_is_ended_and_begun_again(
-    killable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+    killable_shop: RunningShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.1)
     monkeypatch.setattr(watchdog, "ANSWER_SECONDS_MAX", 2.0)
     client = killable_shop.client().sign_up()
     booking_id = buy(client, client.a_show()["show_id"])
-    assert isinstance(killable_shop.stack, EmbeddedShop)
-    hung = killable_shop.stack.shop.pid
+    assert isinstance(killable_shop.supervisor, EmbeddedShop)
+    hung = killable_shop.supervisor.shop.pid
     os.kill(hung, signal.SIGSTOP)
     assert client.confirmed(booking_id)["status"] == "confirmed"
-    assert killable_shop.stack.shop.pid != hung
+    assert killable_shop.supervisor.shop.pid != hung
 
 
 @pytest.fixture(scope="module")
-def command_line(filled: Path) -> Iterator[Supervised]:
+def command_line(filled: Path) -> Iterator[UpProcess]:
     """`cinesync up`, which tests leave running or not: a start takes as long as most of them."""
     folder = temporary_folder()
     copy_files(filled, folder)
-    up = Supervised(folder)
+    up = UpProcess(folder)
     yield up
     up.client.close()
     if up.is_running():
@@ -124,7 +124,7 @@ def command_line(filled: Path) -> Iterator[Supervised]:
 
 
 @pytest.fixture
-def supervised(command_line: Supervised) -> Supervised:
+def supervised(command_line: UpProcess) -> UpProcess:
     """It runs."""
     if not command_line.is_running():
         command_line.start()
@@ -132,7 +132,7 @@ def supervised(command_line: Supervised) -> Supervised:
 
 
 @pytest.fixture
-def stopped(command_line: Supervised) -> Supervised:
+def stopped(command_line: UpProcess) -> UpProcess:
     """It has ended."""
     if command_line.is_running():
         assert command_line.end(signal.SIGTERM) == 0
@@ -155,7 +155,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_killing_the_supervisor_takes_its_children_and_loses_nothing(
-    supervised: Supervised,
+    supervised: UpProcess,
 ) -> None:
     client = supervised.client.sign_up()
     booking_id = buy(client, client.a_show()["show_id"])
@@ -167,7 +167,7 @@ def test_killing_the_supervisor_takes_its_children_and_loses_nothing(
     assert client.confirmed(booking_id)["status"] == "confirmed"
 
 
-def test_a_second_shop_on_the_same_data_is_refused_in_one_line(supervised: Supervised) -> None:
+def test_a_second_shop_on_the_same_data_is_refused_in_one_line(supervised: UpProcess) -> None:
     second = subprocess.run(
         command("up", f"--port={free_port()}", f"--data={supervised.folder}"),
         capture_output=True,
@@ -179,9 +179,7 @@ def test_a_second_shop_on_the_same_data_is_refused_in_one_line(supervised: Super
     assert len(second.stderr.strip().splitlines()) == 1
 
 
-def test_a_port_that_is_taken_is_refused_in_one_line(
-    supervised: Supervised, tmp_path: Path
-) -> None:
+def test_a_port_that_is_taken_is_refused_in_one_line(supervised: UpProcess, tmp_path: Path) -> None:
     second = subprocess.run(
         command("up", f"--port={supervised.port}", f"--data={tmp_path}"),
         capture_output=True,
@@ -193,13 +191,13 @@ def test_a_port_that_is_taken_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_sigterm_and_ctrl_c_stop_cleanly(supervised: Supervised, number: int) -> None:
+def test_sigterm_and_ctrl_c_stop_cleanly(supervised: UpProcess, number: int) -> None:
     children = children_of(supervised.process.pid)
     assert supervised.end(number) == 0
     assert not any(map(is_alive, children))
 
 
-def test_the_audit_of_a_stopped_shop_starts_what_it_needs(stopped: Supervised) -> None:
+def test_the_audit_of_a_stopped_shop_starts_what_it_needs(stopped: UpProcess) -> None:
     audit = subprocess.run(
         command("audit", "--settled", f"--data={stopped.folder}"),
         capture_output=True,

@@ -11,16 +11,16 @@ import pytest
 
 from cinesync.bootstrap import environ_of
 from cinesync.proofs import entries
-from tests.support.shop import Client, Shop, eventually
+from tests.support.shop import Client, RunningShop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
 
 PASSWORD = "nobody else knows this"
 
 
-def _ask(shop: Shop, service: str, statement: str, *values: Any) -> list[Any]:
+def _ask(shop: RunningShop, service: str, statement: str, *values: Any) -> list[Any]:
     """Beside the APIs, in a service's own database."""
-    url = environ_of(service, shop.stack.environ)["DATABASE_URL"]
+    url = environ_of(service, shop.supervisor.environ)["DATABASE_URL"]
 
     async def ask() -> list[Any]:
         connection = await asyncpg.connect(url.replace("+asyncpg", ""))
@@ -32,7 +32,7 @@ def _ask(shop: Shop, service: str, statement: str, *values: Any) -> list[Any]:
     return asyncio.run(ask())
 
 
-def _over(shop: Shop, booking_id: str, payment_id: str) -> None:
+def _over(shop: RunningShop, booking_id: str, payment_id: str) -> None:
     """The show is over, and the payment an old one."""
     _ask(
         shop,
@@ -78,7 +78,7 @@ def _own(client: Client, service: str) -> list[dict[str, Any]]:
 
 
 def test_an_account_is_exported_and_erased_and_everything_still_adds_up(
-    shop: Shop, tmp_path: Path
+    shop: RunningShop, tmp_path: Path
 ) -> None:
     email = f"{uuid4()}@example.org"
     client = shop.client()
@@ -121,7 +121,7 @@ def test_an_account_is_exported_and_erased_and_everything_still_adds_up(
     for event_id, data in receipts.items():
         file = tmp_path / f"{event_id}.json"
         file.write_bytes(data)
-        genesis = str(shop.home.folder / "ledger" / "genesis.json")
+        genesis = str(shop.data_folder.path / "ledger" / "genesis.json")
         verified = shop.cinesync("verify", str(file), "--genesis", genesis)
         assert verified.returncode == 0, verified.stderr
         again = client.call(
@@ -132,7 +132,7 @@ def test_an_account_is_exported_and_erased_and_everything_still_adds_up(
     assert "BROKEN" not in audit
 
 
-def test_a_guest_is_erased_by_a_mailed_link(shop: Shop) -> None:
+def test_a_guest_is_erased_by_a_mailed_link(shop: RunningShop) -> None:
     email = f"{uuid4()}@example.org"
     guest = shop.client()
     answer = guest.call("POST", "/api/auth/guest", json={"email": email})
@@ -157,7 +157,7 @@ _OUTSIDE_THE_AUDIT_LOG = {
 }
 
 
-def _until_forgotten(shop: Shop, customer_id: str) -> None:
+def _until_forgotten(shop: RunningShop, customer_id: str) -> None:
     """In every service's rows, and the salts are gone."""
     tables = {"booking": "bookings", "payment": "payments", "ledger": "submissions"}
 
@@ -170,13 +170,13 @@ def _until_forgotten(shop: Shop, customer_id: str) -> None:
     eventually(is_forgotten, "every service has forgotten")
 
 
-def _audited(shop: Shop) -> str | None:
+def _audited(shop: RunningShop) -> str | None:
     audit = shop.audit()
     return audit.stdout if audit.returncode == 0 else None
 
 
-def _mailed_code(shop: Shop, customer_id: str) -> str | None:
-    mails = list((shop.home.folder / "mail").glob(f"{customer_id}.*.eml"))
+def _mailed_code(shop: RunningShop, customer_id: str) -> str | None:
+    mails = list((shop.data_folder.path / "mail").glob(f"{customer_id}.*.eml"))
     if not mails:
         return None
     text = mails[0].read_text().replace("=\n", "").replace("=3D", "=")

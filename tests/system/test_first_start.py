@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.supervisor.address import free_port
-from tests.support.shop import Supervised, command, eventually, temporary_folder
+from cinesync.supervisor.ports import free_port
+from tests.support.shop import UpProcess, command, eventually, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first start")]
@@ -132,7 +132,7 @@ def test_a_first_start_may_be_killed_at_each_step(folder: Path) -> None:
         if _start_until(folder, [reached for _, reached in STEPS[at:]]):
             killed.append(name)
     assert len(killed) >= len(STEPS) - 2, "the last ones depend on how quick the machine is"
-    up = Supervised(folder)
+    up = UpProcess(folder)
     try:
         client = up.client.sign_up()
         buy(client, client.a_show()["show_id"])

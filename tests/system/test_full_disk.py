@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.support.needs import need
-from tests.support.shop import Client, Shop, eventually, temporary_folder
+from tests.support.shop import Client, RunningShop, eventually, temporary_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
@@ -47,7 +47,7 @@ def fill(folder: Path) -> Path:
     return stuffing
 
 
-class Cramped(Shop):
+class Cramped(RunningShop):
     """A shop on a small disk."""
 
     disk: Path
@@ -59,7 +59,7 @@ class Cramped(Shop):
 class Buyer(threading.Thread):
     """Buys seat after seat, whatever the shop says, until told to stop."""
 
-    def __init__(self, shop: Shop, show_id: str) -> None:
+    def __init__(self, shop: RunningShop, show_id: str) -> None:
         super().__init__(daemon=True)
         self.captured: list[tuple[str, str]] = []
         self.refused = 0
@@ -125,14 +125,14 @@ def test_a_shop_whose_disk_was_full_confirms_all_that_was_paid(
         eventually(lambda: client.get("/api/ledger/status")["waiting"] == 0, "nothing waits")
         audit = shop.audit()
         assert audit.returncode == 0, audit.stdout
-        assert not list(shop.home.folder.rglob("*.damaged"))
+        assert not list(shop.data_folder.path.rglob("*.damaged"))
     finally:
         for one in shop._clients:
             one.close()
         shop.halt()
 
 
-def _says(shop: Shop, status: int) -> bool:
+def _says(shop: RunningShop, status: int) -> bool:
     try:
         return httpx.get(f"{shop.url}/health/ready", timeout=20).status_code == status
     except httpx.TransportError:

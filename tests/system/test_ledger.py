@@ -8,16 +8,16 @@ from functools import partial
 
 import pytest
 
-from tests.support.shop import Shop, eventually
+from tests.support.shop import RunningShop, eventually
 from tests.system.test_crash import assert_books_are_whole, buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crash")]
 
 
 @contextmanager
-def frozen(shop: Shop, *numbers: int) -> Iterator[None]:
+def frozen(shop: RunningShop, *numbers: int) -> Iterator[None]:
     """Validators that neither answer nor end, as behind a cut cable."""
-    pids = [shop.stack.validators[number].pid for number in numbers]
+    pids = [shop.supervisor.validators[number].pid for number in numbers]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -27,24 +27,24 @@ def frozen(shop: Shop, *numbers: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def _height(shop: Shop) -> int:
+def _height(shop: RunningShop) -> int:
     status = shop.client().get("/api/ledger/status")
     return max(int(validator.get("height", 0)) for validator in status["validators"])
 
 
-def _kill_primary(shop: Shop) -> bool:
+def _kill_primary(shop: RunningShop) -> bool:
     """The primary of the newest view that anybody is in; False when it is down already."""
     status = shop.client().get("/api/ledger/status")
     answering = [validator for validator in status["validators"] if validator["answers"]]
     newest = max(answering, key=lambda validator: int(validator["view"]))
     try:
-        os.kill(shop.stack.validators[newest["primary"]].pid, signal.SIGKILL)
+        os.kill(shop.supervisor.validators[newest["primary"]].pid, signal.SIGKILL)
     except ProcessLookupError:
         return False
     return True
 
 
-def test_nobody_waits_for_a_ledger_without_a_quorum(killable_shop: Shop) -> None:
+def test_nobody_waits_for_a_ledger_without_a_quorum(killable_shop: RunningShop) -> None:
     client = killable_shop.client().sign_up()
     show_id = client.a_show(9)["show_id"]
     with frozen(killable_shop, 2, 3):
@@ -57,7 +57,9 @@ def test_nobody_waits_for_a_ledger_without_a_quorum(killable_shop: Shop) -> None
     assert sorted(kinds) == ["booking.confirmed", "payment.success"]
 
 
-def test_entries_flow_while_the_primary_is_killed_again_and_again(killable_shop: Shop) -> None:
+def test_entries_flow_while_the_primary_is_killed_again_and_again(
+    killable_shop: RunningShop,
+) -> None:
     show_id = killable_shop.client().a_show(10)["show_id"]
     before = _height(killable_shop)
     for _ in range(3):
@@ -67,10 +69,10 @@ def test_entries_flow_while_the_primary_is_killed_again_and_again(killable_shop:
     assert _height(killable_shop) > before
 
 
-def test_every_replica_has_the_same_bytes_in_the_end(killable_shop: Shop) -> None:
+def test_every_replica_has_the_same_bytes_in_the_end(killable_shop: RunningShop) -> None:
     def agrees() -> bool:
         audited = killable_shop.cinesync(
-            "ledger", "audit", "--data", str(killable_shop.home.folder)
+            "ledger", "audit", "--data", str(killable_shop.data_folder.path)
         )
         counts = {line.split(": ")[1] for line in audited.stdout.splitlines()[:4]}
         return audited.returncode == 0 and len(counts) == 1

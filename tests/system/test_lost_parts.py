@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.supervisor.address import free_port
-from tests.support.shop import Supervised, command, copy_files, temporary_folder
+from cinesync.supervisor.ports import free_port
+from tests.support.shop import UpProcess, command, copy_files, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lost parts")]
 
 
 @pytest.fixture(scope="module")
-def sold(filled: Path) -> Iterator[Supervised]:
+def sold(filled: Path) -> Iterator[UpProcess]:
     """A shop that has sold a seat; it is stopped."""
     folder = temporary_folder()
     copy_files(filled, folder)
-    up = Supervised(folder)
+    up = UpProcess(folder)
     client = up.client.sign_up()
     buy(client, client.a_show()["show_id"])
     assert _audit(folder, "--settled").returncode == 0
@@ -49,7 +49,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def test_without_its_genesis_the_ledger_stands_still_and_the_shop_sells_on(
-    sold: Supervised,
+    sold: UpProcess,
 ) -> None:
     genesis, kept = sold.folder / "ledger" / "genesis.json", sold.folder / "genesis.kept"
     genesis.rename(kept)
@@ -83,7 +83,7 @@ def test_without_its_genesis_the_ledger_stands_still_and_the_shop_sells_on(
     ],
 )
 def test_a_shop_does_not_start_without_what_it_cannot_sell_without(
-    sold: Supervised, part: str
+    sold: UpProcess, part: str
 ) -> None:
     path, kept = sold.folder / part, sold.folder / "kept"
     path.rename(kept)

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 import cinesync
 from cinesync.supervisor.metrics_server import HELP
-from tests.support.shop import Client, Shop, eventually
+from tests.support.shop import Client, RunningShop, eventually
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations" / "health.md"
 NAME = re.compile(r"`(cinesync_[a-z_]+)`")
@@ -55,7 +55,7 @@ def metrics(url: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.no_cover
-def test_a_shop_counts_its_holds_money_validators_and_loops(shop: Shop) -> None:
+def test_a_shop_counts_its_holds_money_validators_and_loops(shop: RunningShop) -> None:
     client: Client = shop.client().sign_in_as_guest()
     client.hold_best(client.a_show()["show_id"], 2)
 
@@ -82,12 +82,12 @@ def test_a_shop_counts_its_holds_money_validators_and_loops(shop: Shop) -> None:
 
 @pytest.mark.slow
 @pytest.mark.no_cover
-def test_the_bank_and_the_supervisor_tell_of_themselves(shop: Shop) -> None:
-    bank = shop.stack.environ["BANK_URL"]
+def test_the_bank_and_the_supervisor_tell_of_themselves(shop: RunningShop) -> None:
+    bank = shop.supervisor.environ["BANK_URL"]
     assert value(metrics(bank), 'cinesync_loop_alive{loop="bank.webhooks"}') == 1
     proxied = httpx.get(f"{bank}/metrics", headers={"X-Forwarded-For": "192.0.2.7"})
     assert proxied.status_code == 404
-    url = eventually(lambda: shop.home.running().get("supervisor_metrics_url"), "it is told")
+    url = eventually(lambda: shop.data_folder.running().get("supervisor_metrics_url"), "it is told")
     text = metrics(url.removesuffix("/metrics"))
     for process in ("shop", "bank", "validator-0", "postgres"):
         assert value(text, f'cinesync_process_up{{process="{process}"}}') == 1

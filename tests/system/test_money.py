@@ -10,14 +10,14 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.support.shop import Client, Shop, eventually
+from tests.support.shop import Client, RunningShop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("money")]
 
 
 @pytest.fixture(scope="module")
-def shop(filled: Path) -> Iterator[Shop]:
-    shop = Shop(
+def shop(filled: Path) -> Iterator[RunningShop]:
+    shop = RunningShop(
         filled,
         HOLD_SECONDS="6",
         BANK_LATE_SECONDS="10",
@@ -27,13 +27,13 @@ def shop(filled: Path) -> Iterator[Shop]:
         PAYMENT_ASK_BEFORE_SECONDS="1",
     ).start()
     yield shop
-    audit = shop.cinesync("audit", "--settled", "--data", str(shop.home.folder))
+    audit = shop.cinesync("audit", "--settled", "--data", str(shop.data_folder.path))
     shop.stop()
     assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
 @pytest.fixture
-def client(shop: Shop) -> Client:
+def client(shop: RunningShop) -> Client:
     return shop.client().sign_up()
 
 
@@ -129,7 +129,7 @@ def test_late_money_gets_the_same_seats_when_they_are_free(client: Client, show_
 
 
 def test_late_money_goes_back_by_itself_when_the_seats_are_gone(
-    shop: Shop, client: Client, show_id: str
+    shop: RunningShop, client: Client, show_id: str
 ) -> None:
     hold = client.hold_best(show_id, 1)
     late = client.pay(hold["hold_id"], "tok_late")
@@ -205,7 +205,7 @@ def test_seats_given_back_one_by_one_are_refunded_part_by_part(
         refunded(client, payment_id)
 
 
-def test_a_cancelled_show_refunds_everybody(shop: Shop, client: Client) -> None:
+def test_a_cancelled_show_refunds_everybody(shop: RunningShop, client: Client) -> None:
     show_id = client.a_show(5)["show_id"]
     hold = client.hold_best(show_id, 1)
     payment_id = client.pay(hold["hold_id"]).json()["payment_id"]
@@ -219,7 +219,7 @@ def test_a_cancelled_show_refunds_everybody(shop: Shop, client: Client) -> None:
 
 
 def test_one_request_gives_a_whole_show_back_and_takes_it_off_the_programme(
-    shop: Shop, client: Client
+    shop: RunningShop, client: Client
 ) -> None:
     show_id = client.a_show(6)["show_id"]
     payment_ids = []
@@ -240,7 +240,7 @@ def test_one_request_gives_a_whole_show_back_and_takes_it_off_the_programme(
 
 @pytest.mark.parametrize("how", ["show cancelled", "show given back", "customer"])
 def test_what_is_left_of_a_part_goes_back_with_the_end_of_the_booking(
-    shop: Shop, client: Client, how: str
+    shop: RunningShop, client: Client, how: str
 ) -> None:
     hold = hold_four(client, 10)
     show_id = hold["show_id"]
@@ -269,7 +269,7 @@ def test_what_is_left_of_a_part_goes_back_with_the_end_of_the_booking(
     eventually(lambda: client.get(path)["refunded_cents"] == booking["total_cents"], "all is back")
 
 
-def test_a_free_show_is_booked_without_a_provider(shop: Shop, client: Client) -> None:
+def test_a_free_show_is_booked_without_a_provider(shop: RunningShop, client: Client) -> None:
     show_id = client.a_show(15)["show_id"]
     seats = f"/api/booking/shows/{show_id}/seats"
     prices = {zone["zone"]: 0 for zone in client.get(seats)["zones"]}
@@ -299,13 +299,15 @@ def test_a_free_show_is_booked_without_a_provider(shop: Shop, client: Client) ->
     assert client.payment(payment["payment_id"])["status"] == "success", "nothing to give back"
 
 
-def test_the_audit_names_a_broken_promise_and_exits_non_zero(shop: Shop, client: Client) -> None:
+def test_the_audit_names_a_broken_promise_and_exits_non_zero(
+    shop: RunningShop, client: Client
+) -> None:
     hold = client.hold_best(client.a_show(7)["show_id"], 1)
     client.pay(hold["hold_id"])
     client.confirmed(hold["hold_id"])
 
     async def change(statement: str) -> None:
-        connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
+        connection = await asyncpg.connect(shop.supervisor.postgres.url("cinesync_booking"))
         await connection.execute(statement, hold["hold_id"])
         await connection.close()
 
@@ -318,12 +320,12 @@ def test_the_audit_names_a_broken_promise_and_exits_non_zero(shop: Shop, client:
     assert shop.audit().returncode == 0
 
 
-def test_a_purchase_leaves_one_trace_through_all_logs(shop: Shop, client: Client) -> None:
+def test_a_purchase_leaves_one_trace_through_all_logs(shop: RunningShop, client: Client) -> None:
     hold = client.hold_best(client.a_show(8)["show_id"], 1)
     answer = client.pay(hold["hold_id"])
     trace_id = answer.headers["x-trace-id"]
     client.confirmed(hold["hold_id"])
-    log = shop.home.logs / "shop.log"
+    log = shop.data_folder.logs / "shop.log"
 
     def followed() -> bool:
         lines = [line for line in log.read_text().splitlines() if trace_id in line]

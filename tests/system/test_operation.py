@@ -16,8 +16,8 @@ import pytest
 
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import postgres_of
-from cinesync.supervisor.postgres_leftovers import first_number, processes_in
-from tests.support.shop import Supervised, copy_files, eventually, temporary_folder
+from cinesync.supervisor.postgres.leftovers import first_number, processes_in
+from tests.support.shop import UpProcess, copy_files, eventually, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
@@ -27,10 +27,10 @@ BUSY = "SELECT count(*) FROM generate_series(1, 100000000000) AS number WHERE nu
 
 
 @pytest.fixture(scope="module")
-def up(filled: Path) -> Iterator[Supervised]:
+def up(filled: Path) -> Iterator[UpProcess]:
     folder = temporary_folder()
     copy_files(filled, folder)
-    up = Supervised(folder)
+    up = UpProcess(folder)
     up.client.sign_in_as_guest()
     yield up
     up.client.close()
@@ -39,32 +39,32 @@ def up(filled: Path) -> Iterator[Supervised]:
     shutil.rmtree(folder)
 
 
-def data(up: Supervised) -> Path:
+def data(up: UpProcess) -> Path:
     return up.folder / "postgres" / "data"
 
 
-def is_ready(up: Supervised) -> bool:
+def is_ready(up: UpProcess) -> bool:
     return up.client._http.get("/health/ready").status_code == 200
 
 
-def is_another(up: Supervised, old_pid: int | None) -> bool:
+def is_another(up: UpProcess, old_pid: int | None) -> bool:
     return first_number(data(up) / "postmaster.pid") not in {old_pid, None}
 
 
-def kill_postgres(up: Supervised) -> None:
+def kill_postgres(up: UpProcess) -> None:
     pid = first_number(data(up) / "postmaster.pid")
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
 
 
-def bought(up: Supervised) -> bool:
+def bought(up: UpProcess) -> bool:
     """A purchase from hold to booking."""
     return bool(
         up.client.confirmed(buy(up.client.sign_in_as_guest(), up.client.a_show()["show_id"]))
     )
 
 
-async def kill_while_busy(up: Supervised) -> None:
+async def kill_while_busy(up: UpProcess) -> None:
     """The postmaster ends during a query that does not ask whether it lives."""
     connection = await asyncpg.connect(postgres_of(DataFolder(up.folder)).url())
     query = asyncio.create_task(connection.fetchval(BUSY))
@@ -74,7 +74,7 @@ async def kill_while_busy(up: Supervised) -> None:
     connection.terminate()
 
 
-async def test_a_database_killed_during_queries_comes_back_each_time(up: Supervised) -> None:
+async def test_a_database_killed_during_queries_comes_back_each_time(up: UpProcess) -> None:
     for _ in range(KILLS):
         pid = first_number(data(up) / "postmaster.pid")
         async with asyncio.timeout(60):
@@ -84,7 +84,7 @@ async def test_a_database_killed_during_queries_comes_back_each_time(up: Supervi
     assert bought(up)
 
 
-def test_a_database_that_cannot_start_is_waited_for_and_the_shop_says_503(up: Supervised) -> None:
+def test_a_database_that_cannot_start_is_waited_for_and_the_shop_says_503(up: UpProcess) -> None:
     broken = data(up) / "postgresql.auto.conf"
     whole = broken.read_text()
     broken.write_text("no such setting\n")
@@ -102,7 +102,7 @@ def test_a_database_that_cannot_start_is_waited_for_and_the_shop_says_503(up: Su
     assert bought(up)
 
 
-def test_a_frozen_database_is_told_in_time_and_used_again(up: Supervised) -> None:
+def test_a_frozen_database_is_told_in_time_and_used_again(up: UpProcess) -> None:
     """SIGSTOP: nobody refuses anything, and nobody answers."""
     frozen = processes_in(data(up))
     for process in frozen:
@@ -123,7 +123,7 @@ def test_a_frozen_database_is_told_in_time_and_used_again(up: Supervised) -> Non
     assert bought(up)
 
 
-def test_a_hangup_reopens_the_logs_and_ends_nothing(up: Supervised) -> None:
+def test_a_hangup_reopens_the_logs_and_ends_nothing(up: UpProcess) -> None:
     logs = [*(up.folder / "logs").glob("*.log"), up.folder / "postgres" / "postgres.log"]
     moved = [log.rename(log.with_name(f"moved-{log.name}")) for log in logs]
     up.process.send_signal(signal.SIGHUP)

@@ -6,26 +6,28 @@ from pathlib import Path
 import pytest
 
 from tests.support.rabbitmq_server import RabbitMqServer
-from tests.support.shop import Shop
+from tests.support.shop import RunningShop
 from tests.system.test_crash import assert_books_are_whole, buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")]
 
 
 @pytest.fixture(scope="module")
-def shop(broker: RabbitMqServer, filled: Path) -> Iterator[Shop]:
-    shop = Shop(filled, module="tests.system.saboteur", RABBITMQ_URL=broker.url).start()
+def shop(broker: RabbitMqServer, filled: Path) -> Iterator[RunningShop]:
+    shop = RunningShop(
+        filled, module="tests.system.fault_injection", RABBITMQ_URL=broker.url
+    ).start()
     yield shop
     shop.stop()
 
 
-def test_a_purchase_goes_through_the_broker(shop: Shop) -> None:
+def test_a_purchase_goes_through_the_broker(shop: RunningShop) -> None:
     client = shop.client().sign_up()
     buy(client, client.a_show()["show_id"])
     assert_books_are_whole(shop)
 
 
-def test_a_killed_broker_loses_no_purchase(shop: Shop, broker: RabbitMqServer) -> None:
+def test_a_killed_broker_loses_no_purchase(shop: RunningShop, broker: RabbitMqServer) -> None:
     clients = [shop.client().sign_up() for _ in range(3)]
     show_id = clients[0].a_show(1)["show_id"]
     holds = [client.hold_best(show_id, 1)["hold_id"] for client in clients]
@@ -43,7 +45,7 @@ def test_a_killed_broker_loses_no_purchase(shop: Shop, broker: RabbitMqServer) -
     [("before", "mark_sent"), ("before", "_handle_fresh"), ("after", "_handle_fresh")],
 )
 def test_a_kill_between_commit_publish_and_ack_loses_nothing(
-    shop: Shop, moment: str, command: str
+    shop: RunningShop, moment: str, command: str
 ) -> None:
     client = shop.client().sign_up()
     show_id = client.a_show(2)["show_id"]

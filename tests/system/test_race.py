@@ -18,8 +18,8 @@ import asyncpg
 import httpx
 import pytest
 
-from cinesync.supervisor.address import free_port
-from tests.support.shop import Shop, eventually
+from cinesync.supervisor.ports import free_port
+from tests.support.shop import RunningShop, eventually
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,10 +49,10 @@ class Outcome:
 
 
 @contextmanager
-def racing_shop(filled: Path, guards: str) -> Iterator[tuple[Shop, list[str]]]:
+def racing_shop(filled: Path, guards: str) -> Iterator[tuple[RunningShop, list[str]]]:
     """A shop of several API processes on the same databases, and their addresses."""
     settings = {"RUSH_GUARDS": guards, "RUSH_PROCESSES": str(PROCESSES)}
-    shop = Shop(filled, module=SERVER, **settings).start()
+    shop = RunningShop(filled, module=SERVER, **settings).start()
     try:
         with more_processes(shop, PROCESSES - 1) as urls:
             yield shop, [shop.url, *urls]
@@ -61,13 +61,13 @@ def racing_shop(filled: Path, guards: str) -> Iterator[tuple[Shop, list[str]]]:
 
 
 @contextmanager
-def more_processes(shop: Shop, count: int) -> Iterator[list[str]]:
+def more_processes(shop: RunningShop, count: int) -> Iterator[list[str]]:
     """API processes beside the shop's own, on the same databases; their addresses."""
     ports = [free_port() for _ in range(count)]
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", SERVER, "serve", "all", f"--port={port}"],
-            env={**shop.stack.environ, "INSTANCE": f"extra-{port}", "LOG_LEVEL": "ERROR"},
+            env={**shop.supervisor.environ, "INSTANCE": f"extra-{port}", "LOG_LEVEL": "ERROR"},
             stdout=subprocess.DEVNULL,
         )
         for port in ports
@@ -91,11 +91,11 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def shrink(shop: Shop, show_id: str, seats: int = SEATS) -> None:
+def shrink(shop: RunningShop, show_id: str, seats: int = SEATS) -> None:
     """Leave so many free seats in a show by booking the others away in the database."""
 
     async def run() -> None:
-        connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
+        connection = await asyncpg.connect(shop.supervisor.postgres.url("cinesync_booking"))
         await connection.execute(
             "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"
             " SELECT s.region, s.show_id, t.seat, gen_random_uuid(), 'booked', now()"
@@ -111,11 +111,11 @@ def shrink(shop: Shop, show_id: str, seats: int = SEATS) -> None:
     asyncio.run(run())
 
 
-def grow(shop: Shop, show_id: str) -> None:
+def grow(shop: RunningShop, show_id: str) -> None:
     """Free what `shrink` took: nobody's bookings would break the books."""
 
     async def run() -> None:
-        connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
+        connection = await asyncpg.connect(shop.supervisor.postgres.url("cinesync_booking"))
         await connection.execute(
             "DELETE FROM booking_seats s WHERE show_id = $1 AND NOT EXISTS"
             " (SELECT 1 FROM bookings b WHERE b.booking_id = s.booking_id)",
@@ -233,7 +233,7 @@ def test_without_the_guards_the_same_rush_sells_seats_twice(filled: Path) -> Non
     assert outcome.sold_twice != []
 
 
-async def drop_guard(shop: Shop) -> None:
-    connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
+async def drop_guard(shop: RunningShop) -> None:
+    connection = await asyncpg.connect(shop.supervisor.postgres.url("cinesync_booking"))
     await connection.execute("ALTER TABLE booking_seats DROP CONSTRAINT booking_seats_pkey")
     await connection.close()

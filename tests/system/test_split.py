@@ -22,7 +22,7 @@ from tests.support.needs import need
 from tests.support.private_files import readable_by_others
 from tests.support.rabbitmq_server import RabbitMqServer
 from tests.support.shop import Client, command, eventually
-from tests.system.split_shop import SplitShop
+from tests.system.split_shop import RunningSplitShop
 from tests.system.test_crash import assert_books_are_whole, buy, children_of, is_alive
 from tests.system.test_race import grow, rush, shrink
 
@@ -33,14 +33,14 @@ SEATS = 20
 
 
 @pytest.fixture(scope="module")
-def split(broker: RabbitMqServer) -> Iterator[SplitShop]:
-    shop = SplitShop(broker, {"booking": 2}, BANK_LATE_SECONDS="8").start()
+def split(broker: RabbitMqServer) -> Iterator[RunningSplitShop]:
+    shop = RunningSplitShop(broker, {"booking": 2}, BANK_LATE_SECONDS="8").start()
     yield shop
     shop.stop()
 
 
-def test_a_split_shop_listens_on_its_host_only(split: SplitShop) -> None:
-    stack = split.stack
+def test_a_split_shop_listens_on_its_host_only(split: RunningSplitShop) -> None:
+    stack = split.supervisor
     processes = [*stack.children, *stack.validators, stack.bank]
     assert_on_this_machine_only(processes, split.address.port)
 
@@ -80,13 +80,19 @@ class Crowd:
         eventually(lambda: self.errors or self.bought >= enough, "they go on buying")
 
 
-def test_a_whole_purchase_over_tls_and_http_2(split: SplitShop) -> None:
+def test_a_whole_purchase_over_tls_and_http_2(split: RunningSplitShop) -> None:
     need("the Debian package curl", present=shutil.which("curl") is not None)
 
     def curl(path: str, body: object = None, **headers: str) -> Any:
         given = {name.replace("_", "-"): text for name, text in headers.items()}
         given |= {"Content-Type": "application/json"} if body is not None else {}
-        options = ["--http2", "--cacert", str(split.stack.authority), "--silent", "--show-error"]
+        options = [
+            "--http2",
+            "--cacert",
+            str(split.supervisor.authority),
+            "--silent",
+            "--show-error",
+        ]
         options += ["--write-out", "\n%{http_version} %{http_code}"]
         for name, text in given.items():
             options += ["--header", f"{name}: {text}"]
@@ -109,24 +115,26 @@ def test_a_whole_purchase_over_tls_and_http_2(split: SplitShop) -> None:
     )
 
 
-def test_each_process_is_told_no_secret_that_is_not_its_own(split: SplitShop) -> None:
-    stack = split.stack
+def test_each_process_is_told_no_secret_that_is_not_its_own(split: RunningSplitShop) -> None:
+    stack = split.supervisor
     secrets = {name for name in NEEDED_BY if stack.environ.get(name)}
-    for service, pool in stack.pools.items():
+    for service, pool in stack.replica_sets.items():
         for child in pool.replicas:
             raw = Path(f"/proc/{child.pid}/environ").read_bytes().decode().split("\0")
             told = {name for name in secrets if any(one.startswith(f"{name}=") for one in raw)}
             assert told == {name for name in secrets if service in NEEDED_BY[name]}, child.name
 
 
-def test_no_file_of_a_split_shop_is_anybody_elses(split: SplitShop) -> None:
-    assert readable_by_others(split.home.folder) == []
+def test_no_file_of_a_split_shop_is_anybody_elses(split: RunningSplitShop) -> None:
+    assert readable_by_others(split.data_folder.path) == []
 
 
 def test_a_seat_held_through_one_replica_is_seen_on_the_stream_of_the_other(
-    split: SplitShop,
+    split: RunningSplitShop,
 ) -> None:
-    one, two = (child.environ["PORT"] for child in split.stack.pools["booking"].replicas)
+    one, two = (
+        child.environ["PORT"] for child in split.supervisor.replica_sets["booking"].replicas
+    )
     client = split.client().sign_in_as_guest()
     show_id = client.a_show(3)["show_id"]
     path = f"/api/booking/shows/{show_id}/live"
@@ -143,7 +151,7 @@ def test_a_seat_held_through_one_replica_is_seen_on_the_stream_of_the_other(
         assert any(change["seats"].get(held["seats"][0]) == "held" for change in news)
 
 
-def test_a_rush_on_two_replicas_sells_each_seat_once(split: SplitShop) -> None:
+def test_a_rush_on_two_replicas_sells_each_seat_once(split: RunningSplitShop) -> None:
     show_id = split.client().a_show(4, 4 * SEATS)["show_id"]
     shrink(split, show_id, SEATS)
     outcome = rush([split.url], show_id, buyer_count=3 * SEATS, trust=split.trust())
@@ -154,7 +162,7 @@ def test_a_rush_on_two_replicas_sells_each_seat_once(split: SplitShop) -> None:
     assert outcome.refused == 2 * SEATS
 
 
-def test_late_money_gets_back_the_seats_or_goes_back_by_itself(split: SplitShop) -> None:
+def test_late_money_gets_back_the_seats_or_goes_back_by_itself(split: RunningSplitShop) -> None:
     client, other = split.client().sign_up(), split.client().sign_up()
     show_id = client.a_show(5)["show_id"]
     # In this order: what could be had first can be had again, and leaves no single seat.
@@ -169,11 +177,11 @@ def test_late_money_gets_back_the_seats_or_goes_back_by_itself(split: SplitShop)
     eventually(lambda: client.payment(payment_id)["status"] == "refunded", "money back")
 
 
-def run_out(shop: SplitShop, hold_ids: list[str]) -> None:
+def run_out(shop: RunningSplitShop, hold_ids: list[str]) -> None:
     """The clock of these holds is at its end."""
 
     async def run() -> None:
-        connection = await asyncpg.connect(shop.stack.postgres.url("cinesync_booking"))
+        connection = await asyncpg.connect(shop.supervisor.postgres.url("cinesync_booking"))
         for table, column in (("booking_seats", "held_until"), ("bookings", "expires_at")):
             await connection.execute(
                 f"UPDATE {table} SET {column} = now() WHERE booking_id = ANY($1::uuid[])", hold_ids
@@ -184,7 +192,7 @@ def run_out(shop: SplitShop, hold_ids: list[str]) -> None:
 
 
 def test_killing_every_kind_of_process_in_turn_loses_nothing(
-    split: SplitShop, broker: RabbitMqServer
+    split: RunningSplitShop, broker: RabbitMqServer
 ) -> None:
     show_id = split.client().a_show(6)["show_id"]
     bought: dict[str, Client] = {}
@@ -208,12 +216,12 @@ def test_killing_every_kind_of_process_in_turn_loses_nothing(
     assert_books_are_whole(split)
 
 
-def is_again(shop: SplitShop, name: str, before: int) -> bool:
+def is_again(shop: RunningSplitShop, name: str, before: int) -> bool:
     child = shop.child(name)
     return child.pid != before and not child.has_ended()
 
 
-def test_a_restart_under_load_fails_no_request(split: SplitShop) -> None:
+def test_a_restart_under_load_fails_no_request(split: RunningSplitShop) -> None:
     show_id = split.client().a_show(7)["show_id"]
     failed: list[str] = []
 
@@ -237,46 +245,48 @@ def test_a_restart_under_load_fails_no_request(split: SplitShop) -> None:
                 ask(http, "DELETE", f"/api/booking/holds/{held.json()['hold_id']}")
                 ask(http, "GET", "/")
 
-    before = [child.pid for child in split.stack.pools["booking"].replicas]
+    before = [child.pid for child in split.supervisor.replica_sets["booking"].replicas]
     with Crowd(hold_and_release) as crowd:
         for service in ("booking", "web"):
-            done = split.cinesync("restart", service, "--data", str(split.home.folder))
+            done = split.cinesync("restart", service, "--data", str(split.data_folder.path))
             assert done.returncode == 0, done.stderr
             assert f"{service} is new" in done.stdout
         crowd.go_on()
-    after = [child.pid for child in split.stack.pools["booking"].replicas]
+    after = [child.pid for child in split.supervisor.replica_sets["booking"].replicas]
     assert not set(before) & set(after)
     assert failed == []
 
 
-def test_what_cannot_be_restarted_is_refused_in_one_line(split: SplitShop) -> None:
-    done = split.cinesync("restart", "popcorn", "--data", str(split.home.folder))
+def test_what_cannot_be_restarted_is_refused_in_one_line(split: RunningSplitShop) -> None:
+    done = split.cinesync("restart", "popcorn", "--data", str(split.data_folder.path))
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_restart_whose_new_process_does_not_start_leaves_the_old_one_serving(
-    split: SplitShop, monkeypatch: pytest.MonkeyPatch
+    split: RunningSplitShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = split.stack.pools["movies"]
+    pool = split.supervisor.replica_sets["movies"]
     before = [child.pid for child in pool.replicas]
     monkeypatch.setattr(
         pool.spare, "environ", {**pool.spare.environ, "MOVIES_DATABASE_URL": "none://"}
     )
-    done = split.cinesync("restart", "movies", "--data", str(split.home.folder))
+    done = split.cinesync("restart", "movies", "--data", str(split.data_folder.path))
     assert done.returncode == 2
     assert f"{pool.spare.name} did not start" in done.stderr
     assert [child.pid for child in pool.replicas] == before
     assert split.client().a_show()
 
 
-def test_the_command_goes_on_where_the_shop_was_and_stops_cleanly(split: SplitShop) -> None:
+def test_the_command_goes_on_where_the_shop_was_and_stops_cleanly(split: RunningSplitShop) -> None:
     client = split.client().sign_up()
     booking_id = buy(client, client.a_show(8)["show_id"])
     split.halt()
     process = subprocess.Popen(
-        command("up", "--split", f"--port={split.address.port}", f"--data={split.home.folder}"),
-        env=dict(split.stack.environ),
+        command(
+            "up", "--split", f"--port={split.address.port}", f"--data={split.data_folder.path}"
+        ),
+        env=dict(split.supervisor.environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -15,7 +15,7 @@ from cinesync.proofs import entries, genesis
 from cinesync.proofs.headers import BlockHeader
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import postgres_of
-from cinesync.supervisor.postgres_backup import base_backup
+from cinesync.supervisor.postgres.backup import base_backup
 from cinesync.validator import provisioning
 from cinesync.validator.inspection.inspect import ValidatorSets
 from cinesync.validator.storage.chain_reader import parse_header
@@ -31,24 +31,24 @@ LINKS: Final = "ledger/links"
 HEAD: Final = "SELECT header FROM blocks ORDER BY height DESC LIMIT 1"
 
 
-def create(home: DataFolder, target: Path, progress: Progress) -> Manifest:
+def create(data_folder: DataFolder, target: Path, progress: Progress) -> Manifest:
     """Into a folder that is not there yet, or is empty; it gets its name when it is whole.
 
     The shop's PostgreSQL must be running. Raises BackupFailed, PostgresFailed, OSError.
     """
     target = target.expanduser().absolute()
-    if target.is_relative_to(home.folder):
+    if target.is_relative_to(data_folder.path):
         raise BackupFailed(f"{target} is inside the data folder, and would be lost with it.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BackupFailed(f"{target} is not empty; a backup never replaces anything.")
-    _check_room(home, target)
+    _check_room(data_folder, target)
     with durable.made_whole(target) as folder:
-        return _fill(home, folder, progress)
+        return _fill(data_folder, folder, progress)
 
 
-def _fill(home: DataFolder, folder: Path, progress: Progress) -> Manifest:
+def _fill(data_folder: DataFolder, folder: Path, progress: Progress) -> Manifest:
     started_at = entries.microseconds(clock.now())
-    server = postgres_of(home)
+    server = postgres_of(data_folder)
     (folder / "postgres").mkdir(mode=0o700)
     base_backup(
         server.url(),
@@ -57,12 +57,12 @@ def _fill(home: DataFolder, folder: Path, progress: Progress) -> Manifest:
     )
     point_at = entries.microseconds(clock.now())
     # From here on only what may be ahead of the databases.
-    _copy_files(home, folder)
+    _copy_files(data_folder, folder)
     progress("copying the bank's books", 0, 0)
-    if (home.folder / BANK).exists():
-        sqlite_copy.copy(home.folder / BANK, folder / BANK)
+    if (data_folder.path / BANK).exists():
+        sqlite_copy.copy(data_folder.path / BANK, folder / BANK)
     progress("copying the ledger", 0, 0)
-    start, head = _copy_ledger(home.folder / "ledger", folder)
+    start, head = _copy_ledger(data_folder.path / "ledger", folder)
     for path in folder.rglob("*"):  # for its owner only, whatever it was in the shop
         if not path.is_symlink():
             path.chmod(0o700 if path.is_dir() else 0o600)
@@ -82,13 +82,13 @@ def _fill(home: DataFolder, folder: Path, progress: Progress) -> Manifest:
     return made
 
 
-def _check_room(home: DataFolder, target: Path) -> None:
+def _check_room(data_folder: DataFolder, target: Path) -> None:
     """Raises BackupFailed before half of it is copied."""
     above = next(path for path in target.parents if path.exists())
     needed = sum(
         path.stat().st_size
         for part in ("postgres/data", "ledger/validator-0", BANK)
-        for path in _files(home.folder / part)
+        for path in _files(data_folder.path / part)
     )
     free = shutil.disk_usage(above).free
     if free < needed:
@@ -101,9 +101,9 @@ def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
 
 
-def _copy_files(home: DataFolder, folder: Path) -> None:
+def _copy_files(data_folder: DataFolder, folder: Path) -> None:
     """Secrets, the gateway's CA, and whatever else a shop keeps in files that are written whole."""
-    for path in sorted(home.folder.iterdir()):
+    for path in sorted(data_folder.path.iterdir()):
         if path.name in LEFT_OUT or path.name.startswith((BANK, ".")) or ".set-aside-" in path.name:
             continue
         if path.is_dir() and not path.is_symlink():

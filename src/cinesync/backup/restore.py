@@ -12,9 +12,9 @@ from cinesync.backup.manifest import BackupFailed, Manifest, Progress
 from cinesync.chassis import durable
 from cinesync.proofs import genesis
 from cinesync.proofs.epochs import Epochs
-from cinesync.supervisor.address import free_ports
 from cinesync.supervisor.environments import DATABASES
-from cinesync.supervisor.parts import Parts
+from cinesync.supervisor.inventory import Inventory
+from cinesync.supervisor.ports import free_ports
 from cinesync.supervisor.postgres import Postgres
 from cinesync.validator import provisioning
 from cinesync.validator.home import load_links
@@ -82,7 +82,7 @@ def _fill(backup: Path, kept: Manifest, folder: Path, progress: Progress) -> Res
     name = f"cinesync after {kept.head[:NAME_HEX]}" if kept.head else "cinesync"
     addresses = [f"127.0.0.1:{port}" for port in free_ports(_validators_of(earlier))]
     provisioning.init(folder / "ledger", addresses, name)
-    _note_parts(folder)
+    _record_parts(folder)
     return Restored(kept, folder, earlier, entries, sent_again, charges_cut, refunds_cut)
 
 
@@ -157,9 +157,9 @@ class _Work:
         return entries, sent_again, charges, refunds
 
 
-def _note_parts(folder: Path) -> None:
-    parts = Parts(folder)
+def _record_parts(folder: Path) -> None:
+    inventory = Inventory(folder)
     for path in sorted(folder.glob("*.secret")):
-        parts.note_secret(path.stem)
-    parts.note_what_is_there()
-    parts.note_ledger()
+        inventory.record_secret(path.stem)
+    inventory.record_existing()
+    inventory.record_ledger()

@@ -8,7 +8,7 @@ from cinesync.backup.manifest import Manifest, Progress
 from cinesync.proofs import genesis
 from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.supervisor.postgres import PostgresFailed
-from cinesync.supervisor.postgres_backup import verify_backup
+from cinesync.supervisor.postgres.backup import verify_backup
 from cinesync.validator.home import load_links
 from cinesync.validator.inspection import log_reader
 from cinesync.validator.inspection.inspect import Altered

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 
 from cinesync.cli.context import Refused, data_option, environ, err, readable_books, shop_settings
 from cinesync.supervisor.data_folder import DataFolder
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.postgres import PostgresFailed
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _one_line() -> Iterator[None]:
 
     try:
         yield
-    except (BackupFailed, ProvisioningFailed, PostgresFailed, UpFailed) as error:
+    except (BackupFailed, ProvisioningFailed, PostgresFailed, StartFailed) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(f"{error.filename or 'The disk'}: {error.strerror or error}") from error

@@ -10,8 +10,8 @@ from pathlib import Path
 import rich_click as click
 from rich.console import Console
 
-from cinesync.supervisor.embedded import borrowed
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.embedded import shop_environ
+from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.postgres import PostgresFailed
 
 DEFAULT_DATA = Path("~/.cinesync")
@@ -60,11 +60,11 @@ def shop_settings(data: Path) -> Iterator[Mapping[str, str]]:
 
     telemetry.configure_logging("WARNING")  # the command says itself what it did
     try:
-        with borrowed(data, environ()) as settings, clear_settings_errors():
+        with shop_environ(data, environ()) as settings, clear_settings_errors():
             if environ().get("DATABASE_URL"):
                 _check_databases(settings)
             yield settings
-    except (UpFailed, PostgresFailed) as error:
+    except (StartFailed, PostgresFailed) as error:
         raise Refused(str(error)) from error
 
 

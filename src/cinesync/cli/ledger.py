@@ -89,7 +89,7 @@ def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...
     Give each machine its folder validator-N and the ledger service client-ledger; keep
     ca-key.pem and client-operator off line. genesis.json is what auditors pin.
     """
-    from cinesync.supervisor.address import free_ports  # noqa: PLC0415
+    from cinesync.supervisor.ports import free_ports  # noqa: PLC0415
     from cinesync.validator import provisioning  # noqa: PLC0415
 
     chosen = addresses or [f"127.0.0.1:{port}" for port in free_ports(validators)]
@@ -180,7 +180,7 @@ def propose_add_command(
     Start it with `cinesync validator --home` when this command has told where its home is; it
     brings itself up to date. Its key and certificate need ca-key.pem.
     """
-    from cinesync.supervisor.address import free_port  # noqa: PLC0415
+    from cinesync.supervisor.ports import free_port  # noqa: PLC0415
     from cinesync.validator import membership  # noqa: PLC0415
 
     where = address or f"127.0.0.1:{free_port()}"

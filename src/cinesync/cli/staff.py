@@ -94,7 +94,7 @@ def disable_command(email: str | None, data: Path, *, of_demo: bool) -> None:
         return
     for account in _run(data, lambda db, _: staff.disable_demo(db)):
         click.echo(f"{account.email} is disabled")
-    folder = DataFolder(data).folder
+    folder = DataFolder(data).path
     if folder.exists():
         demo.forget_accounts(folder)
     click.echo("there are no demo accounts any more")

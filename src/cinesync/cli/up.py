@@ -8,12 +8,12 @@ import rich_click as click
 from rich.table import Table
 
 from cinesync.cli.context import Refused, data_option, environ, err, say
-from cinesync.supervisor.address import Address
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.demo import Exposure
 from cinesync.supervisor.demo import read as read_demo
 from cinesync.supervisor.embedded import up
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.errors import StartFailed
+from cinesync.supervisor.ports import ListenAddress
 
 
 @click.command("up")
@@ -59,7 +59,7 @@ def up_command(
     its own --port and --data. With --split every part is a process of its own, behind Caddy with
     TLS and HTTP/2, started again when it ends; events go through RabbitMQ.
     """
-    address = Address(host, port)
+    address = ListenAddress(host, port)
     counts = _counts(replicas)
     if (counts or plain) and not split:
         raise Refused("--replicas and --plain belong to --split.")
@@ -70,10 +70,10 @@ def up_command(
         if not split:
             up(data, address, environ(), say, welcome, exposure)
             return
-        from cinesync.supervisor.split import Plan, up_split  # noqa: PLC0415 an embedded shop needs no Caddy
+        from cinesync.supervisor.split import SplitOptions, up_split  # noqa: PLC0415 an embedded shop needs no Caddy
 
-        up_split(data, address, environ(), Plan(counts, plain), say, welcome, exposure)
-    except UpFailed as error:
+        up_split(data, address, environ(), SplitOptions(counts, plain), say, welcome, exposure)
+    except StartFailed as error:
         raise Refused(str(error)) from error
 
 
@@ -96,13 +96,13 @@ def restart_command(service: str, data: Path) -> None:
     A new process is ready before an old one ends, so that no request fails and no seat map
     stays dark. SERVICE: auth, movies, booking, payment, ledger or web.
     """
-    from cinesync.supervisor.control_socket import CommandFailed, ask  # noqa: PLC0415
+    from cinesync.supervisor.control_socket import CommandFailed, send_command  # noqa: PLC0415
 
     facts = DataFolder(data).running()
     if "control" not in facts:
         raise Refused(f"No split shop runs on {data}; `cinesync up --split` starts one.")
     try:
-        ask(Path(facts["control"]), "restart", service, click.echo)
+        send_command(Path(facts["control"]), "restart", service, click.echo)
     except CommandFailed as error:
         raise Refused(str(error)) from error
 
@@ -113,7 +113,7 @@ def _welcome(data: Path, url: str, authority: Path | None = None) -> None:
     table.add_row("Shop", url)
     if authority is not None:
         table.add_row("Trust", f"{authority}  (this shop's own CA)")
-    demo = read_demo(DataFolder(data).folder)
+    demo = read_demo(DataFolder(data).path)
     for number, (email, password) in enumerate(demo.accounts.items() if demo else ()):
         table.add_row("" if number else "Sign in as", f"{email}  (password: {password})")
     if not demo or not demo.accounts:

@@ -1,11 +1,11 @@
-"""The API gateway's configuration: a Caddyfile, made from where everybody listens. Pure."""
+"""Builds the gateway's Caddyfile from the addresses of all services. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 from typing import Literal
 
-HEALTH_SECONDS = 1  # how long a replica can be gone, or back, before the gateway knows
+HEALTH_SECONDS = 1  # the gateway notices within this time that a replica is gone or back
 BODY_MAX = "128KB"  # the services' own limits are half of it
 INSIDE = ("/metrics", "/health", "/internal")
 
@@ -14,12 +14,12 @@ Tls = Literal["internal", "acme", "off"]
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """Who is served under which names, and by whom.
+class GatewayConfig:
+    """The names and addresses of a gateway.
 
-    `host` is the address to listen on: nothing of it listens on another one. `replicas` has the
-    addresses of every service, "web" among them; more may be listed than run.
-    `inside` is where the services reach each other. `storage` is empty for Caddy's own folder.
+    `host` is the only address it listens on. `replicas` has the addresses of every service, "web"
+    included; some of them may not run. `inside` is where the services reach each other. An empty
+    `storage` means Caddy's default folder.
     """
 
     names: Sequence[str]
@@ -35,7 +35,7 @@ class Gateway:
         return "http" if self.tls == "off" else "https"
 
 
-def caddyfile(gateway: Gateway) -> str:
+def caddyfile(gateway: GatewayConfig) -> str:
     """The whole configuration. Nothing in it changes while the shop runs."""
     names = ", ".join(f"{gateway.scheme}://{name}:{gateway.port}" for name in gateway.names)
     return _FILE.substitute(
@@ -54,12 +54,12 @@ def caddyfile(gateway: Gateway) -> str:
 
 
 def _bound(host: str) -> str:
-    """An address as Caddy's `bind` takes it."""
+    """An address for Caddy's `bind`."""
     return f"[{host}]" if ":" in host else host
 
 
 def _route(service: str, addresses: Sequence[str]) -> str:
-    """Pages are what no API claims."""
+    """The route of a service; pages get every path that is not an API's."""
     path = "" if service == "web" else f" /api/{service}/*"
     return f"\thandle{path} {{\n\t\timport balanced {' '.join(addresses)}\n\t}}\n"
 

@@ -1,6 +1,6 @@
-"""How other commands speak with a running supervisor: a socket in its data folder, lines of JSON.
+"""Commands to a running supervisor: JSON lines over a socket in its data folder.
 
-Who may enter the folder may command: it is its owner's alone. One command at a time.
+Only the folder's owner may enter it, and so send commands. One command runs at a time.
 """
 
 import hashlib
@@ -13,84 +13,84 @@ from contextlib import suppress
 from pathlib import Path
 
 LINE_BYTES_MAX = 4096
-SOCKET_CHARS_MAX = 90  # a socket's address has room for 107 bytes
-ASK_SECONDS_MAX = 1.0
+SOCKET_CHARS_MAX = 90  # a socket's address has 107 bytes at most
+READ_SECONDS_MAX = 1.0
 ANSWER_SECONDS_MAX = 600.0
 
-# Does what it was asked in steps: a text is progress, None a moment's pause.
+# A command runs in steps: each yields a progress text, or None to wait for the next tick.
 Steps = Iterator[str | None]
 Command = Callable[[str, str], Steps]
 
 
 class CommandFailed(Exception):
-    """What was asked was not done; the message says why."""
+    """The command failed; the message says why."""
 
 
-class Control:
-    """The supervisor's end. `tick` is called from its loop, and never waits for long."""
+class ControlSocket:
+    """The supervisor's end. Its loop calls `tick`, which never waits for long."""
 
     def __init__(self, folder: Path, command: Command) -> None:
         self.path = _socket_path(folder)
         self._command = command
         self._steps: Steps = iter(())
-        self._asker: socket.socket | None = None
+        self._client: socket.socket | None = None
         self.path.parent.mkdir(mode=0o700, exist_ok=True)
         self.path.unlink(missing_ok=True)
-        self._door = socket.socket(socket.AF_UNIX)
-        self._door.bind(str(self.path))
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.path))
         self.path.chmod(0o600)
-        self._door.listen()
-        self._door.settimeout(0)
+        self._listener.listen()
+        self._listener.settimeout(0)
 
     def tick(self) -> None:
-        """Hear the next command, or go on with the one under way."""
-        if self._asker is None:
+        """Accept the next command, or run a step of the current one."""
+        if self._client is None:
             with suppress(BlockingIOError):
-                self._asker, _ = self._door.accept()
-                self._steps = self._begin()
+                self._client, _ = self._listener.accept()
+                self._steps = self._read_command()
             return
         try:
             step = next(self._steps)
         except StopIteration:
-            self._answer(done=True)
+            self._finish(done=True)
         except CommandFailed as error:
-            self._answer(error=str(error))
+            self._finish(error=str(error))
         else:
             if step is not None:
-                self._say(said=step)
+                self._send(said=step)
 
     def close(self) -> None:
-        """Whoever waits for an answer sees that there is none."""
-        self._door.close()
+        """Close the socket; a waiting client gets no result."""
+        self._listener.close()
         self.path.unlink(missing_ok=True)
-        if self._asker is not None:
-            self._asker.close()
+        if self._client is not None:
+            self._client.close()
 
-    def _begin(self) -> Steps:
+    def _read_command(self) -> Steps:
         """Raises CommandFailed."""
-        assert self._asker is not None
-        self._asker.settimeout(ASK_SECONDS_MAX)
+        assert self._client is not None
+        self._client.settimeout(READ_SECONDS_MAX)
         try:
-            asked = json.loads(self._asker.recv(LINE_BYTES_MAX))
-            verb, name = str(asked["do"]), str(asked["to"])
+            request = json.loads(self._client.recv(LINE_BYTES_MAX))
+            verb, name = str(request["do"]), str(request["to"])
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise CommandFailed(f"That was no command: {error!r}") from error
+            raise CommandFailed(f"That was not a command: {error!r}") from error
         yield from self._command(verb, name)
 
-    def _say(self, **said: object) -> None:
-        assert self._asker is not None
-        with suppress(OSError):  # it went away; what it began is finished all the same
-            self._asker.sendall(json.dumps(said).encode() + b"\n")
+    def _send(self, **message: object) -> None:
+        assert self._client is not None
+        with suppress(OSError):  # the client is gone; its command is finished all the same
+            self._client.sendall(json.dumps(message).encode() + b"\n")
 
-    def _answer(self, **said: object) -> None:
-        self._say(**said)
-        assert self._asker is not None
-        self._asker.close()
-        self._asker = None
+    def _finish(self, **message: object) -> None:
+        self._send(**message)
+        assert self._client is not None
+        self._client.close()
+        self._client = None
 
 
-def ask(path: Path, verb: str, name: str, say: Callable[[str], None]) -> None:
-    """The other end: returns when it is done. Raises CommandFailed."""
+def send_command(path: Path, verb: str, name: str, say: Callable[[str], None]) -> None:
+    """The client's end: returns when the command is done. Raises CommandFailed."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(ANSWER_SECONDS_MAX)
         try:

@@ -1,7 +1,7 @@
-"""What of a shop is a demo: its films and shows, and accounts to sign in with.
+"""Whether a shop is a demo: with films and shows, and with accounts to sign in with.
 
-A folder's first start decides, and a file in it keeps what was decided. The passwords are made
-for each folder. A shop that others reach has none of these accounts.
+A data folder's first start decides, and stores it in a file. The passwords are random for each
+folder. A shop that other machines can reach has no demo accounts.
 """
 
 import json
@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from cinesync.supervisor.address import Address
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.errors import StartFailed
+from cinesync.supervisor.ports import ListenAddress
 
 DEMO_FILE = "demo.json"
 EMAILS = tuple(f"{name}@cinesync.example" for name in ("demo", "staff", "manager", "auditor"))
-# Readable aloud: four words of two syllables, each one of 50, have 45 bits. Without the letters
-# that nobody would want to read some of the words with.
+# Readable aloud: four words of two syllables, each one of 50, have 45 bits. These letters make no
+# rude words.
 CONSONANTS = "bdflmnrstv"
 VOWELS = "aeiou"
 WORDS = 4
@@ -27,22 +27,22 @@ SYLLABLES = 2
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Who reaches a shop, as its operator says on the command line."""
+    """Who can reach a shop, by the options of its command line."""
 
-    address: Address
+    address: ListenAddress
     demo: bool = False
     behind_proxy: bool = False
     has_tls: bool = False
 
     @property
     def is_public(self) -> bool:
-        """Whether others than this machine's users reach it."""
+        """Whether other machines can reach it."""
         return self.behind_proxy or not is_loopback(self.address.host)
 
     def check(self) -> None:
-        """Raises UpFailed for passwords that would cross a network in plain HTTP."""
+        """Raises StartFailed for passwords that would cross a network in plain HTTP."""
         if not self.has_tls and not self.behind_proxy and not is_loopback(self.address.host):
-            raise UpFailed(
+            raise StartFailed(
                 f"{self.address.host} is reached over the network, and this would be plain HTTP:"
                 " add --split, which has TLS, or --behind-proxy when a proxy in front of the shop"
                 " does TLS."
@@ -51,15 +51,15 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """`chain`: films, theaters and shows are kept filled. `accounts`: passwords by e-mail."""
+    """`chain`: add films, theaters and shows. `accounts`: passwords by e-mail address."""
 
     chain: bool
     accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def behind_proxy(address: Address, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The settings of a shop whose TLS somebody else does: cookies are Secure, and the proxy, on
-    this machine unless the environment says otherwise, is believed whom it speaks for."""
+def behind_proxy(address: ListenAddress, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The settings behind a proxy that does TLS: cookies are Secure, and the proxy's forwarded
+    addresses are trusted. The proxy is on this machine unless the environment says otherwise."""
     return {
         "SHOP_URL": environ.get("SHOP_URL") or address.url.replace("http://", "https://", 1),
         "TRUSTED_PROXIES": environ.get("TRUSTED_PROXIES") or "127.0.0.1,::1",
@@ -68,7 +68,7 @@ def behind_proxy(address: Address, environ: Mapping[str, str]) -> Mapping[str, s
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
+    """Whether only this machine can reach what listens there."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -76,19 +76,19 @@ def is_loopback(host: str) -> bool:
 
 
 def read(folder: Path) -> Demo | None:
-    """What was decided; None before a folder's first start. Raises UpFailed for a spoiled file."""
+    """The decision; None before a folder's first start. Raises StartFailed for a damaged file."""
     path = folder / DEMO_FILE
     try:
-        kept = json.loads(path.read_text())
-        return Demo(bool(kept["chain"]), {str(k): str(v) for k, v in kept["accounts"].items()})
+        stored = json.loads(path.read_text())
+        return Demo(bool(stored["chain"]), {str(k): str(v) for k, v in stored["accounts"].items()})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UpFailed(f"{path} cannot be read: {error}. Remove it to begin it anew.") from error
+        raise StartFailed(f"{path} cannot be read: {error}. Remove it to decide again.") from error
 
 
 def decide(folder: Path, exposure: Exposure) -> Demo:
-    """What this start is, kept for the next ones. Raises UpFailed."""
+    """Decide at this start, and store it for the next ones. Raises StartFailed."""
     exposure.check()
     known = read(folder)
     wanted = exposure.demo or (known is None and not exposure.is_public)
@@ -96,10 +96,10 @@ def decide(folder: Path, exposure: Exposure) -> Demo:
     if wanted and not demo.chain:
         demo = Demo(chain=True, accounts={} if exposure.is_public else _new_accounts())
     if exposure.is_public and demo.accounts:
-        raise UpFailed(
-            f"The shop in {folder} has demo accounts, whose passwords were made to be shown around:"
-            " `cinesync staff disable --demo` ends them, `cinesync staff add` makes real ones; or"
-            " choose another folder with --data."
+        raise StartFailed(
+            f"The shop in {folder} has demo accounts, whose passwords are no secret:"
+            " `cinesync staff disable --demo` disables them, `cinesync staff add` adds real ones;"
+            " or choose another folder with --data."
         )
     if demo != known:
         write(folder, demo)
@@ -107,7 +107,7 @@ def decide(folder: Path, exposure: Exposure) -> Demo:
 
 
 def write(folder: Path, demo: Demo) -> None:
-    """Whole or not at all, for its owner's eyes."""
+    """Write all of the file or nothing, readable by its owner only."""
     unfinished = folder / f"{DEMO_FILE}.new"
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -117,7 +117,7 @@ def write(folder: Path, demo: Demo) -> None:
 
 
 def forget_accounts(folder: Path) -> None:
-    """They were disabled: no start makes them again."""
+    """After they were disabled: no start creates them again."""
     known = read(folder)
     write(folder, Demo(chain=known.chain if known else False))
 

@@ -1,6 +1,6 @@
-"""`cinesync up`: PostgreSQL, a bank, four validators and the shop, started and watched together.
+"""`cinesync up`: starts and watches PostgreSQL, the bank, four validators and one shop process.
 
-Imports little on purpose: the children load the services while PostgreSQL starts.
+It imports little: the children load the services while PostgreSQL starts.
 """
 
 import signal
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cinesync.supervisor import environments
-from cinesync.supervisor.address import Address, check_port, free_port
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.demo import Exposure, behind_proxy, decide
 from cinesync.supervisor.environments import for_services
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.infrastructure import Infrastructure, announce_ignored, announcer
 from cinesync.supervisor.managed_process import ManagedProcess
+from cinesync.supervisor.ports import ListenAddress, check_port, free_port
 
 PARTS = (*environments.SERVICES, "web")
 READY_SECONDS_MAX = 180.0
@@ -24,17 +24,17 @@ LIVE_PATH = "/health/live"
 
 
 class EmbeddedShop(Infrastructure):
-    """Everything a shop needs on one machine, its services in one process."""
+    """A shop on one machine whose services run in one process."""
 
     def __init__(
         self,
-        home: DataFolder,
-        address: Address,
+        data_folder: DataFolder,
+        address: ListenAddress,
         environ: Mapping[str, str],
         exposure: Exposure | None = None,
     ) -> None:
         own = {"HOST": address.host, "PORT": str(address.port)}
-        super().__init__(home, address.url, {**environ, **own})
+        super().__init__(data_folder, address.url, {**environ, **own})
         self.environ["SHOP_URL"] = environ.get("SHOP_URL") or address.url
         self.address = address
         self._exposure = exposure or Exposure(address)
@@ -42,7 +42,11 @@ class EmbeddedShop(Infrastructure):
             self.environ |= behind_proxy(address, environ)
         live_url = f"{address.url}{LIVE_PATH}"
         self.shop = ManagedProcess(
-            "shop", ["serve", "all"], for_services(self.environ, *PARTS), home, live_url=live_url
+            "shop",
+            ["serve", "all"],
+            for_services(self.environ, *PARTS),
+            data_folder,
+            live_url=live_url,
         )
 
     @property
@@ -51,8 +55,8 @@ class EmbeddedShop(Infrastructure):
         return [self.shop]
 
     def start(self, say: Callable[[str], None]) -> None:
-        """Raises UpFailed when the shop does not come up."""
-        if decide(self.home.folder, self._exposure).chain:
+        """Raises StartFailed when the shop does not come up."""
+        if decide(self.data_folder.path, self._exposure).chain:
             self.shop.arguments = ["serve", "all", "--demo"]
         check_port(self.address)
         self.start_bank()
@@ -62,8 +66,8 @@ class EmbeddedShop(Infrastructure):
         self.start_postgres(say)
         say("starting the shop; the first time it makes its databases, and a demo's films")
         self._await_ready(say)
-        self.note_parts()
-        self.home.note_running(
+        self.record_parts()
+        self.data_folder.write_run_file(
             {
                 "url": self.address.url,
                 "database_url": self.postgres.url(),
@@ -75,12 +79,12 @@ class EmbeddedShop(Infrastructure):
         )
 
     def stop(self) -> None:
-        """The shop first: it needs the others."""
+        """Stop the shop first: it needs the others."""
         self.shop.stop()
         super().stop()
 
     def _await_ready(self, say: Callable[[str], None]) -> None:
-        """While PostgreSQL comes and goes, nobody is late."""
+        """Wait for the shop; the time limit starts anew whenever PostgreSQL restarts."""
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self.shop.ready.wait(0.05):
             if self.stopping.is_set():
@@ -89,64 +93,64 @@ class EmbeddedShop(Infrastructure):
                 self.start_postgres(say)
                 deadline = time.monotonic() + READY_SECONDS_MAX
             elif self.shop.has_ended() or time.monotonic() > deadline:
-                log = self.home.logs / "shop.log"
-                why = self.shop.last_words()
-                raise UpFailed(f"The shop did not start: {why} ({log} has more)")
+                log = self.data_folder.logs / "shop.log"
+                why = self.shop.last_output()
+                raise StartFailed(f"The shop did not start: {why} ({log} has more)")
 
 
 def up(
     folder: Path,
-    address: Address,
+    address: ListenAddress,
     environ: Mapping[str, str],
     say: Callable[[str], None],
     welcome: Callable[[str], None],
     exposure: Exposure | None = None,
 ) -> None:
-    """Run in the foreground until SIGINT or SIGTERM. Raises UpFailed."""
-    home = DataFolder(folder)
-    with home.owned():
-        stack = EmbeddedShop(home, address, environ, exposure)
-        say = announcer(home, say)
-        announce_ignored(stack.ignored, say)
+    """Run in the foreground until SIGINT or SIGTERM. Raises StartFailed."""
+    data_folder = DataFolder(folder)
+    with data_folder.locked():
+        shop = EmbeddedShop(data_folder, address, environ, exposure)
+        say = announcer(data_folder, say)
+        announce_ignored(shop.ignored, say)
         for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, lambda *_: stack.stopping.set())
-        signal.signal(signal.SIGHUP, lambda *_: stack.reopen_logs())
+            signal.signal(name, lambda *_: shop.stopping.set())
+        signal.signal(signal.SIGHUP, lambda *_: shop.reopen_logs())
         try:
-            stack.start(say)
-            if not stack.stopping.is_set():
+            shop.start(say)
+            if not shop.stopping.is_set():
                 welcome(address.url)
-            stack.watch(say)
+            shop.watch(say)
         finally:
             say("stopping")
-            stack.stop()
+            shop.stop()
 
 
 @contextmanager
-def borrowed(folder: Path, environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-    """The settings to reach a shop's databases and bank: running ones, or started for us.
+def shop_environ(folder: Path, environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The settings to reach a shop's databases and bank, which are started if they do not run.
 
-    With DATABASE_URL in `environ` that server is used as it is. Raises UpFailed when there is no
-    shop in `folder`.
+    With DATABASE_URL in `environ` that server is used. Raises StartFailed when there is no shop in
+    `folder`.
     """
     if environ.get("DATABASE_URL"):
         yield environ
         return
-    home = DataFolder(folder)
-    facts = home.running()
-    if not (home.folder / "postgres").exists():
-        raise UpFailed(f"There is no shop in {home.folder}; `cinesync up` makes one.")
-    stack = EmbeddedShop(home, Address("127.0.0.1", free_port()), environ)
-    if home.parts.has_broker:
-        stack.environ["SHOP_HAS_BROKER"] = "true"
+    data_folder = DataFolder(folder)
+    facts = data_folder.running()
+    if not (data_folder.path / "postgres").exists():
+        raise StartFailed(f"There is no shop in {data_folder.path}; `cinesync up` creates one.")
+    shop = EmbeddedShop(data_folder, ListenAddress("127.0.0.1", free_port()), environ)
+    if data_folder.inventory.has_broker:
+        shop.environ["SHOP_HAS_BROKER"] = "true"
     if facts:
-        stack.environ["DATABASE_URL"] = facts["database_url"]
+        shop.environ["DATABASE_URL"] = facts["database_url"]
         if facts["bank_url"]:
-            stack.environ["BANK_URL"] = facts["bank_url"]
-        yield stack.environ
+            shop.environ["BANK_URL"] = facts["bank_url"]
+        yield shop.environ
         return
-    with home.owned():
+    with data_folder.locked():
         try:
-            stack.start_books()
-            yield {**stack.environ, "SHOP_IS_RUNNING": "false"}
+            shop.start_data_stores()
+            yield {**shop.environ, "SHOP_IS_RUNNING": "false"}
         finally:
-            stack.stop()
+            shop.stop()

@@ -1,8 +1,8 @@
-"""Which of the shop's settings each of its processes is given: no secret that it does not need.
+"""The environment of each process of a shop: no secret that the process does not need.
 
-A process that is broken into tells what is in its environment. Settings without a secret in them go
-to every service, for their names are the services' own; what is secret is listed here, and goes to
-those that need it. The bank and the validators get nothing but what is theirs.
+An attacker inside a process reads its environment. Settings without a secret go to every service;
+those with one are listed here, and go to the services that need them. The bank and the validators
+get their own settings only.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from cinesync.chassis.http.security.signed_client_address import derive_key
 SERVICES = ("auth", "movies", "booking", "payment", "ledger")
 DATABASES = tuple(f"cinesync_{service}" for service in SERVICES)
 DATABASE_URLS = {service: f"{service.upper()}_DATABASE_URL" for service in SERVICES}
-# Who needs a secret. A test holds it against every setting of that kind.
+# The processes that need each secret. A test compares it with all settings that are secrets.
 NEEDED_BY: Mapping[str, frozenset[str]] = {
     "SECRET_KEY": frozenset({"auth", "booking", "web"}),
     "EARLIER_SECRET_KEYS": frozenset({"booking"}),
@@ -25,7 +25,7 @@ NEEDED_BY: Mapping[str, frozenset[str]] = {
     "DEMO_ACCOUNTS": frozenset({"auth"}),
     **{url: frozenset({service}) for service, url in DATABASE_URLS.items()},
 }
-# What a process of any kind needs of the machine it runs on.
+# What any process needs of the machine's environment.
 MACHINE = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR", "LANG", "LANGUAGE"),
@@ -36,23 +36,23 @@ MACHINE_PREFIXES = ("LC_", "PYTHON", "COV", "DISK_")
 
 
 def for_services(environ: Mapping[str, str], *services: str) -> dict[str, str]:
-    """For one process that runs these, "web" among them."""
+    """The environment of one process that runs these services; "web" is one."""
     wanted = set(services)
-    given = {k: v for k, v in environ.items() if k not in NEEDED_BY or NEEDED_BY[k] & wanted}
-    if "SECRET_KEY" not in given and (secret := environ.get("SECRET_KEY")):
-        given["VISITOR_KEY"] = derive_key(secret)
-    return given
+    chosen = {k: v for k, v in environ.items() if k not in NEEDED_BY or NEEDED_BY[k] & wanted}
+    if "SECRET_KEY" not in chosen and (secret := environ.get("SECRET_KEY")):
+        chosen["VISITOR_KEY"] = derive_key(secret)
+    return chosen
 
 
 def for_bank(environ: Mapping[str, str]) -> dict[str, str]:
-    """The shop's key to it, and its own settings."""
-    return {k: v for k, v in environ.items() if _is_machines(k) or k.startswith("BANK_")}
+    """The environment of the bank."""
+    return {k: v for k, v in environ.items() if _is_of_machine(k) or k.startswith("BANK_")}
 
 
 def for_validator(environ: Mapping[str, str]) -> dict[str, str]:
-    """Its keys are in its home."""
-    return {k: v for k, v in environ.items() if _is_machines(k)}
+    """The environment of a validator; its keys are in its home folder."""
+    return {k: v for k, v in environ.items() if _is_of_machine(k)}
 
 
-def _is_machines(name: str) -> bool:
+def _is_of_machine(name: str) -> bool:
     return name in MACHINE or name.startswith(MACHINE_PREFIXES)

@@ -1,5 +1,5 @@
 """Why a shop cannot be started."""
 
 
-class UpFailed(RuntimeError):
+class StartFailed(RuntimeError):
     """The shop cannot be started; the message says why and what would help."""

@@ -1,4 +1,4 @@
-"""What every shop on one machine needs: PostgreSQL, the bank and the validators."""
+"""What every shop on one machine runs beside its services: PostgreSQL, the bank, the validators."""
 
 import threading
 import time
@@ -11,15 +11,15 @@ from cinesync.chassis.durable import set_aside
 from cinesync.chassis.log_retention import LogRetention, SupervisorMetrics
 from cinesync.chassis.settings import SettingsError, load
 from cinesync.supervisor import metrics_server
-from cinesync.supervisor.address import Address, free_ports
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.environments import DATABASE_URLS, DATABASES, for_bank, for_validator
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.log_files import json_line
 from cinesync.supervisor.managed_process import ManagedProcess
-from cinesync.supervisor.metrics_server import ProcessFigures
+from cinesync.supervisor.metrics_server import ProcessMetrics
+from cinesync.supervisor.ports import ListenAddress, free_ports
 from cinesync.supervisor.postgres import Postgres, PostgresFailed
-from cinesync.supervisor.postgres_watch import PostgresWatch
+from cinesync.supervisor.postgres.watch import PostgresWatch
 from cinesync.supervisor.watchdog import watched
 
 S = TypeVar("S")
@@ -28,17 +28,17 @@ WATCH_SECONDS = 0.2
 BANK_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.05
 BANK_SETTINGS = frozenset({"BANK_URL", "BANK_SECRET"})
-VALIDATORS = 4  # the fewest that outlive one liar or one crash: n = 3f + 1
+VALIDATORS = 4  # n = 3f + 1: the fewest that tolerate one faulty validator
 OWN_URLS = ("API_URL", "AUTH_URL", "MOVIES_URL", "BOOKING_URL", "PAYMENT_URL", "SHOP_URL")
 
 
-def postgres_of(home: DataFolder) -> Postgres:
-    """The server of a shop, with a role for each service's database."""
+def postgres_of(data_folder: DataFolder) -> Postgres:
+    """The shop's PostgreSQL, with a role for each service's database."""
     return Postgres(
-        home.folder / "postgres",
-        secret=home.secret("shop"),
+        data_folder.path / "postgres",
+        secret=data_folder.secret("shop"),
         databases=DATABASES,
-        retention=home.retention,
+        retention=data_folder.retention,
     )
 
 
@@ -48,18 +48,18 @@ def _database_urls(postgres: Postgres) -> dict[str, str]:
 
 
 class Infrastructure:
-    """What every shop on one machine stands on: PostgreSQL, the bank and the validators.
+    """PostgreSQL, the bank and the validators of a shop, and the loop that restarts processes.
 
-    `url` is where the shop's own parts reach each other.
+    `url` is where the shop's processes reach each other.
     """
 
-    def __init__(self, home: DataFolder, url: str, environ: Mapping[str, str]) -> None:
-        self.home = home
-        home.retention = _loaded(LogRetention, environ)
+    def __init__(self, data_folder: DataFolder, url: str, environ: Mapping[str, str]) -> None:
+        self.data_folder = data_folder
+        data_folder.retention = _loaded(LogRetention, environ)
         self._metrics_port = _loaded(SupervisorMetrics, environ).supervisor_metrics_port
-        self.ledger = home.folder / "ledger"
-        self._ledger_stands = home.parts.check()
-        self.postgres = postgres_of(home)
+        self.ledger = data_folder.path / "ledger"
+        self._ledger_mismatches = data_folder.inventory.check()
+        self.postgres = postgres_of(data_folder)
         self._postgres_watch = PostgresWatch(self.postgres)
         numbers = _validators_in(self.ledger) or range(VALIDATORS)
         bank_port, *validator_ports = free_ports(1 + len(numbers))
@@ -67,22 +67,25 @@ class Infrastructure:
         self._validator_ports = dict(zip(numbers, validator_ports, strict=True))
         takes_real_money = bool(environ.get("STRIPE_SECRET_KEY"))
         without_bank = {k: v for k, v in environ.items() if k not in BANK_SETTINGS}
-        bank = {"BANK_URL": f"http://127.0.0.1:{bank_port}", "BANK_SECRET": home.secret("bank")}
+        bank = {
+            "BANK_URL": f"http://127.0.0.1:{bank_port}",
+            "BANK_SECRET": data_folder.secret("bank"),
+        }
         own = {
             **({} if takes_real_money else bank),
-            "SECRET_KEY": home.secret("shop"),
-            "SHOP_ID": environ.get("SHOP_ID") or home.shop_id(),
+            "SECRET_KEY": data_folder.secret("shop"),
+            "SHOP_ID": environ.get("SHOP_ID") or data_folder.shop_id(),
             "DATABASE_URL": self.postgres.url(),
             **dict(
                 zip(DATABASE_URLS.values(), map(self.postgres.service_url, DATABASES), strict=True)
             ),
-            "DEMO_ACCOUNTS": str(home.folder / "demo.json"),
-            "MAIL_SPOOL": str(home.folder / "mail"),
+            "DEMO_ACCOUNTS": str(data_folder.path / "demo.json"),
+            "MAIL_SPOOL": str(data_folder.path / "mail"),
             "LEDGER_HOME": str(self.ledger / "client-ledger"),
             **dict.fromkeys(OWN_URLS, url),
         }
         self.ignored = [name for name in own if environ.get(name) not in {None, "", own[name]}]
-        folder = {"DISK_FOLDER": environ.get("DISK_FOLDER") or str(home.folder)}
+        folder = {"DISK_FOLDER": environ.get("DISK_FOLDER") or str(data_folder.path)}
         self.environ = {**without_bank, **own, **folder}
         self.bank = (
             None
@@ -92,11 +95,11 @@ class Infrastructure:
                 [
                     "bank",
                     f"--port={bank_port}",
-                    f"--data={home.folder / 'bank.sqlite'}",
+                    f"--data={data_folder.path / 'bank.sqlite'}",
                     f"--webhook-url={url}/api/payment/webhooks/sandbox",
                 ],
                 for_bank(self.environ),
-                home,
+                data_folder,
             )
         )
         self.validators = [
@@ -104,24 +107,23 @@ class Infrastructure:
                 name,
                 ["validator", f"--home={self.ledger / name}"],
                 for_validator(self.environ),
-                home,
+                data_folder,
             )
             for name in (f"validator-{number}" for number in numbers)
         ]
         self.stopping = threading.Event()
 
     def start_validators(self, say: Callable[[str], None]) -> None:
-        """Found the ledger the first time, and tell its homes today's ports.
+        """Create the ledger at the first start, write this start's ports to its homes, and start.
 
-        A ledger of which something is missing stands still, and the shop sells on: what happens
-        waits for its validators.
+        A ledger with a missing part is not started. The shop sells on, and its entries wait.
         """
-        if self._ledger_stands:
-            for sentence in self._ledger_stands:
-                say(f"The ledger stands still, and what happens waits for it. {sentence}")
+        if self._ledger_mismatches:
+            for sentence in self._ledger_mismatches:
+                say(f"The ledger is not started, and its entries wait. {sentence}")
             self.validators = []
             return
-        from cinesync.validator import home, provisioning  # noqa: PLC0415 loads while the bank does
+        from cinesync.validator import home, provisioning  # noqa: PLC0415 loads while the bank starts
 
         addresses = {at: f"127.0.0.1:{port}" for at, port in self._validator_ports.items()}
         if (self.ledger / provisioning.GENESIS_FILE).exists():
@@ -129,15 +131,16 @@ class Infrastructure:
             known = home.read_addresses(provisioning.client_home(self.ledger))
             provisioning.write_addresses(self.ledger, known | addresses)
         else:
-            if self.ledger.exists() and any(self.ledger.iterdir()):  # an earlier version's, begun
-                say(f"{self.ledger} was never founded; it is kept in {set_aside(self.ledger)}")
+            # The first start of an earlier version was interrupted.
+            if self.ledger.exists() and any(self.ledger.iterdir()):
+                say(f"{self.ledger} is incomplete; it is moved to {set_aside(self.ledger)}")
             provisioning.init(self.ledger, list(addresses.values()))
-        self.home.parts.note_ledger()
+        self.data_folder.inventory.record_ledger()
         for validator in self.validators:
             validator.start()
 
     def _check_ledger(self) -> None:
-        """Raises UpFailed before anything of another version's ledger is touched."""
+        """Raises StartFailed for a ledger of another version, before it is changed."""
         from cinesync.validator import provisioning  # noqa: PLC0415 see start_validators
         from cinesync.validator.storage import schema  # noqa: PLC0415 see start_validators
 
@@ -145,47 +148,47 @@ class Infrastructure:
             for file in sorted(self.ledger.glob(f"validator-*/{provisioning.CHAIN_FILE}")):
                 schema.check_file(file)
         except schema.OldFormat as error:
-            raise UpFailed(str(error)) from error
+            raise StartFailed(str(error)) from error
 
     def start_bank(self) -> None:
-        """A shop with a real provider has none."""
+        """Start the sandbox bank; a shop with a real provider has none."""
         if self.bank is not None:
             self.bank.start()
 
-    def note_parts(self) -> None:
-        """The shop is up: from now on nothing of it may be missing."""
-        self.home.parts.note_what_is_there()
-        self.home.parts.note_broker(self.environ.get("RABBITMQ_URL", ""))
+    def record_parts(self) -> None:
+        """The shop is up: record its parts, which later starts need."""
+        self.data_folder.inventory.record_existing()
+        self.data_folder.inventory.record_broker(self.environ.get("RABBITMQ_URL", ""))
 
     @property
     def banks(self) -> Sequence[ManagedProcess]:
         return [self.bank] if self.bank is not None else []
 
     def start_postgres(self, say: Callable[[str], None]) -> None:
-        """Until it is ready, however often that takes, or until `stopping` is set.
+        """Try until it is ready, or until `stopping` is set.
 
-        Raises UpFailed when there is nothing yet that could be started.
+        Raises StartFailed when its cluster cannot be created.
         """
         if not self.postgres.is_initialised():
             try:
                 self.postgres.launch()
             except (PostgresFailed, OSError) as error:
-                raise UpFailed(f"PostgreSQL cannot be set up: {error}") from error
+                raise StartFailed(f"PostgreSQL cannot be set up: {error}") from error
         while not self.postgres.is_ready() and not self.stopping.wait(POLL_SECONDS):
-            self._revive(say)
+            self._restart_ended(say)
 
-    def start_books(self) -> None:
-        """Only what holds data, for commands that look into a stopped shop.
+    def start_data_stores(self) -> None:
+        """Start only what holds data, for commands on a stopped shop.
 
-        A bank that does not start is for the command to find: it may not need one.
+        A bank that does not start is not reported: the command may not need it.
         """
         self.start_bank()
         self.postgres.start()
         self.await_bank()
 
     def await_bank(self) -> None:
-        """Until it answers, or has ended, or takes too long."""
-        address = Address("127.0.0.1", self._bank_port)
+        """Wait until the bank answers, has ended, or takes too long."""
+        address = ListenAddress("127.0.0.1", self._bank_port)
         deadline = time.monotonic() + BANK_SECONDS_MAX
         for bank in self.banks:
             while not address.answers() and not bank.has_ended() and time.monotonic() < deadline:
@@ -193,70 +196,68 @@ class Infrastructure:
 
     @property
     def children(self) -> Sequence[ManagedProcess]:
-        """What is to run, beside the groundwork."""
+        """The processes of the services."""
         return ()
 
-    def figures(self) -> Iterator[ProcessFigures]:
-        """Of every process, for metrics."""
+    def metrics(self) -> Iterator[ProcessMetrics]:
+        """Of every process."""
         for child in (*self.banks, *self.validators, *self.children):
-            yield child.figures()
+            yield child.metrics()
         lost = self.postgres.log.lines_lost
         restarts = self._postgres_watch.restarts
-        yield ProcessFigures("postgres", self.postgres.is_running(), restarts, lost)
+        yield ProcessMetrics("postgres", self.postgres.is_running(), restarts, lost)
 
     @contextmanager
     def _metrics(self, say: Callable[[str], None]) -> Iterator[None]:
-        """A port that is taken is said, and keeps no shop from selling."""
+        """Serve metrics; a taken port is reported, and the shop runs without them."""
         try:
-            with metrics_server.serving(self._metrics_port, self.figures) as url:
-                self.home.note_more({"supervisor_metrics_url": url})
+            with metrics_server.serving(self._metrics_port, self.metrics) as url:
+                self.data_folder.update_run_file({"supervisor_metrics_url": url})
                 yield
         except metrics_server.PortTaken as error:
-            say(
-                f"SUPERVISOR_METRICS_PORT={self._metrics_port}: {error}; there are no metrics of it"
-            )
+            say(f"SUPERVISOR_METRICS_PORT={self._metrics_port}: {error}; it serves no metrics")
             yield
 
     def watch(self, say: Callable[[str], None]) -> None:
-        """Until `stopping` is set: start again what ends or hangs, and do what is asked."""
+        """Until `stopping` is set: restart processes that end or hang, and run commands."""
         with watched(lambda: self.children, say), self._metrics(say):
             while not self.stopping.wait(WATCH_SECONDS):
-                self._revive(say)
+                self._restart_ended(say)
                 try:
                     self.tick()
-                except Exception as error:  # noqa: BLE001 the shop outlives whatever is asked of it
-                    say(f"what was asked failed: {error!r}")
+                except Exception as error:  # noqa: BLE001 the shop outlives a failed command
+                    say(f"a command failed: {error!r}")
 
     def tick(self) -> None:
-        """What else is to be done now and then; it never waits for long."""
+        """Run a step of a command; it never waits for long."""
 
-    def _revive(self, say: Callable[[str], None]) -> None:
-        """Never raises, and waits for nobody."""
+    def _restart_ended(self, say: Callable[[str], None]) -> None:
+        """Restart what has ended; it never raises, and never waits."""
         self._postgres_watch.tick(say)
         for child in (*self.banks, *self.validators, *self.children):
             try:
-                if not self.stopping.is_set() and child.has_ended() and child.revive():
+                if not self.stopping.is_set() and child.has_ended() and child.restart_if_due():
                     say(f"the {child.name} ended; it was started again")
-            except OSError as error:  # no memory, no process to be had: at the next try, perhaps
+            except OSError as error:  # no memory or process: tried again at the next tick
                 say(f"the {child.name} ended and cannot be started: {error.strerror}")
 
     def stop(self) -> None:
-        """In the order in which they need each other."""
+        """Stop them in the order of their dependencies."""
         for child in (*self.validators, *self.banks):
             child.stop()
         self.postgres.stop()
 
     def reopen_logs(self) -> None:
-        """Somebody has moved them away."""
-        self.home.reopen_logs()
+        """Open all logs again: they were moved."""
+        self.data_folder.reopen_logs()
         self.postgres.log.reopen()
 
 
-def announcer(home: DataFolder, say: Callable[[str], None]) -> Callable[[str], None]:
-    """Says it, and keeps it in `logs/supervisor.log`; a terminal that is gone ends nothing."""
+def announcer(data_folder: DataFolder, say: Callable[[str], None]) -> Callable[[str], None]:
+    """Calls `say`, and logs to `logs/supervisor.log`; a closed terminal is no error."""
 
     def announce(what: str) -> None:
-        home.log("supervisor").write(json_line("supervisor.said", "info", text=what))
+        data_folder.log("supervisor").write(json_line("supervisor.said", "info", text=what))
         with suppress(Exception):
             say(what)
 
@@ -264,24 +265,24 @@ def announcer(home: DataFolder, say: Callable[[str], None]) -> Callable[[str], N
 
 
 def announce_ignored(ignored: Sequence[str], say: Callable[[str], None]) -> None:
-    """Settings that an operator may believe in."""
+    """Name the settings of the environment that have no effect."""
     if ignored:
         say(
             f"{', '.join(ignored)} of the environment: not used, `cinesync up` runs its own;"
-            " `cinesync serve` takes them"
+            " `cinesync serve` uses them"
         )
 
 
 def _loaded(kind: type[S], environ: Mapping[str, str]) -> S:
-    """Raises UpFailed."""
+    """Raises StartFailed."""
     try:
         return load(kind, environ)
     except SettingsError as error:
-        raise UpFailed(str(error)) from error
+        raise StartFailed(str(error)) from error
 
 
 def _validators_in(ledger: Path) -> list[int]:
-    """By number, the homes that a founded ledger has on this machine."""
+    """The numbers of the validators whose homes are on this machine."""
     if not (ledger / "genesis.json").exists():
         return []
     numbers = (home.name.removeprefix("validator-") for home in ledger.glob("validator-*"))

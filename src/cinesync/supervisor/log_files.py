@@ -1,10 +1,10 @@
-"""What the processes of a shop write, as JSON lines in files that rotate while they run.
+"""The output of a shop's processes, as JSON lines in log files that rotate.
 
-Each process writes its stdout and stderr to a pipe of its own, from its first instruction to its
-last traceback. A thread reads the pipe and appends to the file, so that rotation and reopening
-need nobody else. Lines that are no JSON, as from PostgreSQL or an interpreter that ends, become
-JSON. A disk that is full costs lines, never a process: whatever cannot be written is dropped and
-counted, and the pipe is read on.
+Each process writes stdout and stderr to a pipe of its own, from its first instruction to its last
+traceback. A thread of the supervisor reads the pipe and appends to the file, so rotation and
+reopening need no help of the process. Lines that are not JSON, as from PostgreSQL or a traceback,
+become JSON. A full disk costs lines, never a process: what cannot be written is dropped and
+counted, and the pipe is still read.
 """
 
 import fcntl
@@ -24,8 +24,8 @@ FILE_MODE = 0o600
 PIPE_BYTES = 1 << 20
 READ_BYTES = 1 << 16
 LINE_BYTES_MAX = 1 << 16
-SILENCE = "it ended without a word"
-# So that a busy process wakes its reader some dozens of times a second, and not for each line.
+NO_OUTPUT = "it ended without output"
+# The reader of a busy process wakes some dozens of times a second, not for each line.
 GATHER_SECONDS = 0.02
 HOUR_SECONDS = 3600.0
 SEVERITY = re.compile(
@@ -36,7 +36,7 @@ LEVELS = {"WARNING": "warning", "ERROR": "error", "FATAL": "critical", "PANIC": 
 
 
 class LogFile:
-    """An append-only file that is moved aside when it is too large or too old. Never raises."""
+    """An append-only file that rotates when it is too large or too old. Never raises."""
 
     def __init__(self, path: Path, retention: LogRetention) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class LogFile:
         self._descriptor: int | None = None
         self._size = 0
         self._began_at = 0.0
-        self._is_torn = False
+        self._is_partial = False
         self._must_reopen = False
 
     def write(self, lines: bytes) -> None:
@@ -59,21 +59,21 @@ class LogFile:
                 self.lines_lost += lines.count(b"\n")
 
     def reopen(self) -> None:
-        """Before the next line: somebody has moved the file away. May be called by a signal."""
+        """Open the file again before the next line: it was moved. Safe in a signal handler."""
         self._must_reopen = True
 
     def close(self) -> None:
-        """Give the descriptor back; a later line opens it again."""
+        """Close the file; a later line opens it again."""
         with self._lock:
             self._close()
 
     def _append(self, lines: bytes) -> None:
         assert self._descriptor is not None
-        data = b"\n" + lines if self._is_torn else lines
+        data = b"\n" + lines if self._is_partial else lines
         written = os.write(self._descriptor, data)
         self._size += written
-        self._is_torn = written < len(data)
-        if self._is_torn:
+        self._is_partial = written < len(data)
+        if self._is_partial:
             self.lines_lost += data[written:].count(b"\n")
 
     def _prepare(self, size: int) -> None:
@@ -99,7 +99,7 @@ class LogFile:
             self._descriptor = None
 
     def _rotate(self) -> None:
-        """`a.log` becomes `a.log.1`, which becomes `a.log.2`, … and the oldest goes."""
+        """`a.log` becomes `a.log.1`, which becomes `a.log.2`, …; the oldest is deleted."""
         for number in range(self._retention.log_files_max - 1, 0, -1):
             with suppress(FileNotFoundError):
                 self._aside(number).rename(self._aside(number + 1))
@@ -112,13 +112,13 @@ class LogFile:
         return self.path.with_name(f"{self.path.name}.{number}")
 
 
-class Output:
-    """The pipe of one process, read to its end by a thread of its own."""
+class ProcessOutput:
+    """The output pipe of one process, and the thread that reads it."""
 
     def __init__(
         self, name: str, log: LogFile, on_text: Callable[[str], bool] = lambda _: False
     ) -> None:
-        """`on_text` gets each line that is no JSON; True: it is not to be logged."""
+        """`on_text` gets each line that is not JSON; True: do not log it."""
         self._name = name
         self._log = log
         self._on_text = on_text
@@ -128,17 +128,17 @@ class Output:
         self._thread = threading.Thread(target=self._read, name=f"log {name}", daemon=True)
 
     def begin(self) -> None:
-        """The process has its end of the pipe: read ours."""
+        """Start to read: the process has its end of the pipe."""
         os.close(self.writer)
         self._thread.start()
 
     def abandon(self) -> None:
-        """The process could not be started."""
+        """Close the pipe of a process that could not be started."""
         os.close(self.writer)
         os.close(self._reader)
 
     def finish(self, seconds: float) -> None:
-        """Wait until all is written, when the process has ended; not for what outlives it."""
+        """After the process has ended, wait until all of its output is written."""
         self._thread.join(seconds)
 
     def _read(self) -> None:
@@ -149,52 +149,52 @@ class Output:
                 if len(rest) > LINE_BYTES_MAX:
                     lines, newline, rest = lines + newline + rest, b"\n", b""
                 if newline:
-                    self._keep(lines)
+                    self._store(lines)
                 time.sleep(GATHER_SECONDS)
             if rest:
-                self._keep(rest)
+                self._store(rest)
         finally:
             os.close(self._reader)
 
-    def _keep(self, lines: bytes) -> None:
-        """Whatever is wrong with these lines, the next ones are read."""
+    def _store(self, lines: bytes) -> None:
+        """Write these lines; an error does not stop the reader."""
         try:
             self._log.write(b"".join(self._as_json(lines)))
-        except Exception:  # noqa: BLE001 a reader that ends would stop who writes
+        except Exception:  # noqa: BLE001 without a reader the process would block
             self._log.lines_lost += 1
 
     def _as_json(self, lines: bytes) -> Iterator[bytes]:
         texts: list[str] = []  # of one traceback, or one start
         for line in lines.split(b"\n"):
             if line.startswith(b"{") and line.endswith(b"}"):
-                yield from self._told(texts)
+                yield from self._as_one_line(texts)
                 texts = []
                 yield line + b"\n"
             elif line.strip():
                 text = line.decode(errors="replace")
                 if not self._on_text(text.strip()):
                     texts.append(text)
-        yield from self._told(texts)
+        yield from self._as_one_line(texts)
 
-    def _told(self, texts: list[str]) -> Iterator[bytes]:
+    def _as_one_line(self, texts: list[str]) -> Iterator[bytes]:
         if texts:
             yield json_line("output", _level(texts), process=self._name, text="\n".join(texts))
 
 
-def json_line(event: str, level: str, **told: object) -> bytes:
-    """As the services' own lines."""
+def json_line(event: str, level: str, **fields: object) -> bytes:
+    """A log line in the format of the services."""
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")  # noqa: TID251 chassis.clock loads asyncpg
-    line = {"event": event, "level": level, "timestamp": now, **told}
+    line = {"event": event, "level": level, "timestamp": now, **fields}
     return json.dumps(line, default=repr, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
-def last_words(path: Path) -> str:
-    """The last line of a log: what a traceback or a refusal ends with."""
-    return (last_lines(path) or [SILENCE])[-1]
+def last_output(path: Path) -> str:
+    """The last line of a log: the end of a traceback or an error."""
+    return (last_lines(path) or [NO_OUTPUT])[-1]
 
 
 def last_lines(path: Path) -> list[str]:
-    """The last of what was said, as lines of text."""
+    """The last part of a log, as lines of text."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - LINE_BYTES_MAX))
@@ -205,10 +205,10 @@ def last_lines(path: Path) -> list[str]:
 
 
 def _text_of(line: str) -> str:
-    """Of a JSON line what a person wants to know."""
+    """The part of a JSON line that a person reads."""
     try:
-        told = json.loads(line)
-        return str(told.get("text") or told.get("exception") or told.get("event") or line)
+        fields = json.loads(line)
+        return str(fields.get("text") or fields.get("exception") or fields.get("event") or line)
     except (ValueError, AttributeError):
         return line
 
@@ -222,7 +222,7 @@ def _level(texts: list[str]) -> str:
 
 
 def _first_time(descriptor: int) -> float:
-    """When the first line was written; of one that does not say, the file's last change."""
+    """When the first line was written; without a timestamp, the file's last change."""
     try:
         first = os.pread(descriptor, LINE_BYTES_MAX, 0).partition(b"\n")[0]
         return datetime.fromisoformat(json.loads(first)["timestamp"]).timestamp()

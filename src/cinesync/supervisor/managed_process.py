@@ -1,4 +1,4 @@
-"""A process that is kept alive: started again when it ends, ended when we end."""
+"""A child process of the supervisor: restarted when it ends, ended with the supervisor."""
 
 import ctypes
 import signal
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from cinesync.chassis.backoff import Backoff
 from cinesync.supervisor.data_folder import DataFolder
-from cinesync.supervisor.log_files import Output, last_words
-from cinesync.supervisor.metrics_server import ProcessFigures
-from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
+from cinesync.supervisor.log_files import ProcessOutput, last_output
+from cinesync.supervisor.metrics_server import ProcessMetrics
+from cinesync.supervisor.postgres.server import PR_SET_PDEATHSIG
 
 STOP_SECONDS_MAX = 30.0
 OUTPUT_SECONDS_MAX = 2.0
@@ -24,12 +24,12 @@ READY_LINE = "cinesync-ready"
 
 @dataclass
 class ManagedProcess:
-    """A process we keep alive: restarted when it ends, dead when we are."""
+    """A process of the shop, with its arguments, environment and log."""
 
     name: str
     arguments: Sequence[str]
     environ: Mapping[str, str]
-    home: DataFolder
+    data_folder: DataFolder
     module: str = "cinesync.cli.main"
     live_url: str = ""
     restarts: int = 0  # in a row
@@ -37,14 +37,14 @@ class ManagedProcess:
     started_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
     _process: subprocess.Popen[bytes] | None = None
-    _output: Output | None = None
+    _output: ProcessOutput | None = None
     _due_at: float | None = None
 
     def start(self) -> None:
-        """Begin, or begin again."""
+        """Start, or start again."""
         self.started_at = time.monotonic()
         self.ready.clear()
-        output = Output(self.name, self.home.log(self.name), self._hear)
+        output = ProcessOutput(self.name, self.data_folder.log(self.name), self._on_text)
         try:
             self._process = subprocess.Popen(  # noqa: S603 our own command
                 self.command(),
@@ -52,7 +52,7 @@ class ManagedProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output.writer,
                 stderr=output.writer,
-                start_new_session=True,  # Ctrl-C is ours to pass on
+                start_new_session=True,  # Ctrl-C goes to the supervisor alone
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 Python code between fork and exec is this line
             )
         except BaseException:
@@ -62,12 +62,12 @@ class ManagedProcess:
         self._output = output
 
     def command(self) -> list[str]:
-        """What is run."""
+        """The command line."""
         return [sys.executable, "-m", self.module, *self.arguments]
 
     @property
     def pid(self) -> int:
-        """Of the process that runs now."""
+        """The id of the running process."""
         assert self._process is not None, "started"
         return self._process.pid
 
@@ -79,17 +79,14 @@ class ManagedProcess:
         """Whether it has been ready, and has not ended."""
         return self.ready.is_set() and not self.has_ended()
 
-    def figures(self) -> ProcessFigures:
+    def metrics(self) -> ProcessMetrics:
         """For metrics."""
-        lost = self.home.log(self.name).lines_lost
+        lost = self.data_folder.log(self.name).lines_lost
         is_up = self._process is not None and not self.has_ended()
-        return ProcessFigures(self.name, is_up, self.restarts_total, lost)
+        return ProcessMetrics(self.name, is_up, self.restarts_total, lost)
 
-    def revive(self) -> bool:
-        """Restart what has ended, after a pause that grows while it keeps ending early.
-
-        False: it is not time yet.
-        """
+    def restart_if_due(self) -> bool:
+        """Restart it after a pause, which grows while it keeps ending early. False: not due yet."""
         now = time.monotonic()
         if self._due_at is None:
             if now - self.started_at > STEADY_SECONDS:
@@ -97,7 +94,7 @@ class ManagedProcess:
             self._due_at = now + RESTARTING.pause_seconds(self.restarts)
         if now < self._due_at:
             return False
-        self._due_at = now + RESTARTING.seconds_max  # when it cannot even be begun
+        self._due_at = now + RESTARTING.seconds_max  # in case it cannot be started
         self.restarts += 1
         self.restarts_total += 1
         self.start()
@@ -105,12 +102,12 @@ class ManagedProcess:
         return True
 
     def drain(self) -> None:
-        """SIGTERM: it serves for its DRAIN_SECONDS more, and ends."""
+        """SIGTERM: it serves for another DRAIN_SECONDS, and ends."""
         assert self._process is not None, "started"
         self._process.terminate()
 
     def stop(self) -> None:
-        """SIGINT: at once; and SIGKILL for one that does not listen."""
+        """SIGINT, and SIGKILL when it does not end in time."""
         self.end()
         if self._process is None:
             return
@@ -121,16 +118,16 @@ class ManagedProcess:
             self._process.wait()
         if self._output is not None:
             self._output.finish(OUTPUT_SECONDS_MAX)
-        self.home.log(self.name).close()
+        self.data_folder.log(self.name).close()
 
-    def last_words(self) -> str:
-        """Why it has ended, as far as it said."""
+    def last_output(self) -> str:
+        """The last line of its log: often why it ended."""
         if self._output is not None and self.has_ended():
             self._output.finish(OUTPUT_SECONDS_MAX)
-        return last_words(self.home.log(self.name).path)
+        return last_output(self.data_folder.log(self.name).path)
 
     def kill(self) -> None:
-        """SIGKILL, for one that hangs."""
+        """SIGKILL, for a process that hangs."""
         if self._process is not None:
             self._process.kill()
 
@@ -139,8 +136,8 @@ class ManagedProcess:
         if self._process is not None and not self.has_ended():
             self._process.send_signal(signal.SIGINT)
 
-    def _hear(self, line: str) -> bool:
-        """What it says of itself, which is not for its log."""
+    def _on_text(self, line: str) -> bool:
+        """Whether `line` is the ready line, which is not logged."""
         if line != READY_LINE:
             return False
         self.ready.set()
@@ -148,5 +145,5 @@ class ManagedProcess:
 
 
 def _die_with_parent() -> None:
-    """In the child, before exec (prctl(2)): orphans would keep the ports and the data."""
+    """In the child, before exec (prctl(2)): an orphan would keep ports and data."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)

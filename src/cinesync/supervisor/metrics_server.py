@@ -1,4 +1,4 @@
-"""What the supervisor knows, as Prometheus text on this machine: processes and restarts."""
+"""The supervisor's own metrics for Prometheus: processes and restarts. Loopback only."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -11,17 +11,20 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 HELP = {
     "cinesync_process_up": ("gauge", "1 while the process runs."),
     "cinesync_process_restarts_total": ("counter", "Times that it ended and was started again."),
-    "cinesync_process_log_lines_lost_total": ("counter", "Lines of it that could not be kept."),
+    "cinesync_process_log_lines_lost_total": (
+        "counter",
+        "Lines of its output that could not be written.",
+    ),
 }
 
 
 class PortTaken(Exception):
-    """Somebody listens there."""
+    """Another process listens on this port."""
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessFigures:
-    """One process of the shop."""
+class ProcessMetrics:
+    """The metrics of one process."""
 
     name: str
     is_up: bool
@@ -29,7 +32,7 @@ class ProcessFigures:
     lines_lost: int
 
 
-def exposition(processes: Iterable[ProcessFigures]) -> str:
+def exposition(processes: Iterable[ProcessMetrics]) -> str:
     """The text format of Prometheus."""
     found = list(processes)
     lines: list[str] = []
@@ -43,15 +46,15 @@ def exposition(processes: Iterable[ProcessFigures]) -> str:
 
 
 @contextmanager
-def serving(port: int, look: Callable[[], Iterable[ProcessFigures]]) -> Iterator[str]:
-    """Where it is asked, meanwhile. Raises PortTaken."""
+def serving(port: int, collect: Callable[[], Iterable[ProcessMetrics]]) -> Iterator[str]:
+    """Serve meanwhile; the URL. Raises PortTaken."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 5
 
         def do_GET(self) -> None:
-            """Only this."""
-            body = exposition(look()).encode() if self.path == "/metrics" else b""
+            """`/metrics`, and nothing else."""
+            body = exposition(collect()).encode() if self.path == "/metrics" else b""
             self.send_response(200 if body else 404)
             self.send_header("Content-Type", CONTENT_TYPE)
             self.send_header("Content-Length", str(len(body)))
@@ -59,7 +62,7 @@ def serving(port: int, look: Callable[[], Iterable[ProcessFigures]]) -> Iterator
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Scrapes are no news."""
+            """Scrapes are not logged."""
 
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), Handler)

@@ -1,7 +1,7 @@
-"""Files of a shop are its owner's alone: what is made from now on, and what is there already.
+"""Only the owner of a shop may read its files, new and existing ones.
 
-PostgreSQL never runs as root. There, the folders that lead to its data are open for its group to
-pass, not to read (postgres.py); for nobody else.
+When the supervisor runs as root, PostgreSQL's group may traverse (not read) the folders above its
+data (postgres/system_user.py).
 """
 
 import os
@@ -15,7 +15,7 @@ OTHERS = 0o077
 
 @contextmanager
 def private() -> Iterator[None]:
-    """Whatever this process and its children make meanwhile is its owner's alone."""
+    """Meanwhile, this process and its children create files for their owner only."""
     before = os.umask(UMASK)
     try:
         yield
@@ -23,18 +23,18 @@ def private() -> Iterator[None]:
         os.umask(before)
 
 
-def mend(folder: Path, server: Path) -> None:
-    """Take from others what an earlier version let them have in `folder`.
+def restrict_permissions(folder: Path, server: Path) -> None:
+    """Remove the permissions of others that an earlier version left in `folder`.
 
-    `server` is PostgreSQL's folder inside it, which keeps its own cluster and socket closed.
+    `server` is PostgreSQL's folder inside it, which protects its cluster and socket itself.
     """
-    for path in _ours(folder, server):
+    for path in _shop_files(folder, server):
         mode = path.lstat().st_mode
         if mode & OTHERS and not path.is_symlink():
             path.chmod(mode & 0o7777 & ~OTHERS)
 
 
-def _ours(folder: Path, server: Path) -> Iterator[Path]:
+def _shop_files(folder: Path, server: Path) -> Iterator[Path]:
     yield folder
     for path in folder.iterdir():
         yield path

@@ -1,4 +1,4 @@
-"""Ends processes that hang: whoever watches for those that have ended starts them again."""
+"""Kills processes that hang; the supervisor restarts them, as any process that ended."""
 
 import threading
 from collections import Counter
@@ -10,11 +10,11 @@ import httpx
 
 CHECK_SECONDS = 5.0
 ANSWER_SECONDS_MAX = 10.0
-UNANSWERED_MAX = 4  # one after the other: a minute, for which no overload keeps a loop busy
+UNANSWERED_MAX = 4  # in a row: a minute, longer than any overload keeps a loop busy
 
 
 class Watchable(Protocol):
-    """A process that answers for itself at `live_url`; without one, nobody asks."""
+    """A process that answers at `live_url`; without a URL it is not checked."""
 
     name: str
     live_url: str
@@ -33,7 +33,7 @@ class Watchable(Protocol):
 def watched(
     processes: Callable[[], Iterable[Watchable]], say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Meanwhile, end those that do not answer, time after time."""
+    """Meanwhile, kill processes that do not answer repeatedly."""
     over = threading.Event()
     thread = threading.Thread(target=_watch, args=(processes, say, over), daemon=True)
     thread.start()
@@ -51,14 +51,14 @@ def _watch(
         for process in processes():
             try:
                 if _hangs(process, unanswered) and not over.is_set():
-                    say(f"the {process.name} does not answer; it is ended")
+                    say(f"the {process.name} does not answer; it is killed")
                     process.kill()
-            except Exception as error:  # noqa: BLE001 who watches must not end unnoticed
-                say(f"the {process.name} could not be looked after: {error!r}")
+            except Exception as error:  # noqa: BLE001 the watchdog must not end unnoticed
+                say(f"the {process.name} could not be checked: {error!r}")
 
 
 def _hangs(process: Watchable, unanswered: Counter[int]) -> bool:
-    """Whether it has not answered for too long."""
+    """Whether it has not answered too often."""
     if not process.live_url or not process.is_serving():
         return False
     pid = process.pid
@@ -67,7 +67,7 @@ def _hangs(process: Watchable, unanswered: Counter[int]) -> bool:
 
 
 def _answers(url: str) -> bool:
-    """Whatever it says: its loop runs."""
+    """Whether it answers at all, even with an error."""
     try:
         httpx.get(url, timeout=ANSWER_SECONDS_MAX, trust_env=False)
     except httpx.TransportError:

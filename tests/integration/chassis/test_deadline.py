@@ -27,7 +27,7 @@ from cinesync.chassis.http.client import HttpClient, NoResponse
 from cinesync.chassis.http.observation import ObservedApp
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.supervisor.postgres import Postgres
-from cinesync.supervisor.postgres_leftovers import processes_in
+from cinesync.supervisor.postgres.leftovers import processes_in
 
 HANGS = asyncio.Event  # awaited, and never set
 

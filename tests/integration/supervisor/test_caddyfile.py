@@ -12,14 +12,14 @@ import httpx
 import pytest
 
 from cinesync.cli.main import PORTS
-from cinesync.supervisor.address import free_port, free_ports
-from cinesync.supervisor.caddyfile import Gateway, Tls, caddyfile
+from cinesync.supervisor.caddyfile import GatewayConfig, Tls, caddyfile
+from cinesync.supervisor.ports import free_port, free_ports
 from cinesync.supervisor.split import SERVICES, caddy_path
 from tests.support.listening import listening
 from tests.support.places import ROOT
 from tests.support.shop import eventually
 
-EXAMPLE = Gateway(
+EXAMPLE = GatewayConfig(
     names=["localhost", "127.0.0.1"],
     port=8000,
     inside="127.0.0.1:8001",
@@ -100,7 +100,7 @@ class House:
         self.one, self.two, self.web = Server("one"), Server("two"), Server("web")
         self.spare_port = free_port()
         self.port, self.inner_port = free_ports(2)
-        self.gateway = Gateway(
+        self.gateway = GatewayConfig(
             names=["127.0.0.1"],
             port=self.port,
             inside=f"127.0.0.1:{self.inner_port}",
@@ -165,7 +165,7 @@ def validate(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_caddy_takes_every_kind_of_configuration(tls: Tls, tmp_path: Path) -> None:
     names = ["shop.example", "[::1]"]
     for host in ("127.0.0.1", "::1", "localhost", "::", "0.0.0.0"):
-        gateway = Gateway(names, 8443, "127.0.0.1:1", EXAMPLE.replicas, tls, host=host)
+        gateway = GatewayConfig(names, 8443, "127.0.0.1:1", EXAMPLE.replicas, tls, host=host)
         done = validate(caddyfile(gateway), tmp_path)
         assert done.returncode == 0, done.stderr
 
@@ -179,7 +179,7 @@ def test_the_example_to_run_by_hand_is_what_the_code_makes(tmp_path: Path) -> No
 
 
 def test_only_a_public_name_is_kept_to_https_by_browsers() -> None:
-    public = Gateway(["shop.example"], 443, "127.0.0.1:1", EXAMPLE.replicas, "acme")
+    public = GatewayConfig(["shop.example"], 443, "127.0.0.1:1", EXAMPLE.replicas, "acme")
     assert "-Strict-Transport-Security" in caddyfile(EXAMPLE)
     assert "Strict-Transport-Security" not in caddyfile(public)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cinesync.supervisor import watchdog
-from cinesync.supervisor.address import free_port
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.managed_process import ManagedProcess
+from cinesync.supervisor.ports import free_port
 from tests.support.shop import eventually
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ def test_one_that_hangs_is_ended_and_one_that_answers_is_not(open_child: Open) -
     with watchdog.watched(lambda: [well, hung], said.append):
         eventually(hung.has_ended, "ended")
         assert not well.has_ended()
-    assert said == ["the server-1 does not answer; it is ended"]
+    assert said == ["the server-1 does not answer; it is killed"]
 
 
 @pytest.mark.usefixtures("hasty")

@@ -19,7 +19,7 @@ from typing import Any
 
 from cinesync.chassis import telemetry
 from cinesync.pbft.ports import Parameters
-from cinesync.supervisor.postgres import PR_SET_PDEATHSIG
+from cinesync.supervisor.postgres.server import PR_SET_PDEATHSIG
 from cinesync.validator import main
 from cinesync.validator.driver import ValidatorDriver
 from cinesync.validator.network import transport

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.supervisor.address import free_ports
+from cinesync.supervisor.ports import free_ports
 from cinesync.validator import home, provisioning
 from cinesync.validator.inspection import inspect
 from cinesync.validator.network.client import LedgerClient, first_sequence

@@ -13,7 +13,7 @@ import pytest
 from cinesync.chassis import clock
 from cinesync.pbft.messages import FRAME_BYTES_MAX, MalformedMessage
 from cinesync.proofs import receipts
-from cinesync.supervisor.address import free_ports
+from cinesync.supervisor.ports import free_ports
 from cinesync.validator import home, main, provisioning
 from cinesync.validator.driver import ValidatorDriver
 from cinesync.validator.network import transport

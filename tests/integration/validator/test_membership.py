@@ -18,7 +18,7 @@ from cinesync.proofs import keys, receipts
 from cinesync.proofs.epochs import Epochs
 from cinesync.proofs.receipts import HeaderCertificate, Receipt
 from cinesync.proofs.strict_json import InvalidDocument
-from cinesync.supervisor.address import free_port
+from cinesync.supervisor.ports import free_port
 from cinesync.validator import home, membership, provisioning, watch
 from cinesync.validator.inspection import inspect
 from cinesync.validator.membership import ChangeRefused, MembershipPlan

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.supervisor.address import free_ports
+from cinesync.supervisor.ports import free_ports
 from cinesync.validator.inspection import inspect
 from cinesync.validator.network.client import LedgerClient
 from tests.integration.validator import network_namespaces

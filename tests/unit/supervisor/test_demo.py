@@ -7,13 +7,13 @@ import pytest
 
 from cinesync.auth.staff import DEMO_ROLES
 from cinesync.supervisor import demo
-from cinesync.supervisor.address import Address
 from cinesync.supervisor.demo import Demo, Exposure, behind_proxy, decide
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.errors import StartFailed
+from cinesync.supervisor.ports import ListenAddress
 
-HERE = Exposure(Address("127.0.0.1", 8000))
-WITH_TLS = Exposure(Address("0.0.0.0", 8000), has_tls=True)
-BEHIND_PROXY = Exposure(Address("127.0.0.1", 8000), behind_proxy=True)
+HERE = Exposure(ListenAddress("127.0.0.1", 8000))
+WITH_TLS = Exposure(ListenAddress("0.0.0.0", 8000), has_tls=True)
+BEHIND_PROXY = Exposure(ListenAddress("127.0.0.1", 8000), behind_proxy=True)
 
 
 def test_a_first_start_on_loopback_makes_a_demo_with_passwords_of_its_own(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_demo_accounts_are_refused_where_others_reach_them(
     tmp_path: Path, public: Exposure
 ) -> None:
     decide(tmp_path, HERE)
-    with pytest.raises(UpFailed, match="`cinesync staff disable --demo` ends them"):
+    with pytest.raises(StartFailed, match="`cinesync staff disable --demo` disables them"):
         decide(tmp_path, public)
     demo.forget_accounts(tmp_path)
     assert decide(tmp_path, public) == Demo(chain=True)
@@ -59,25 +59,25 @@ def test_a_demo_that_is_asked_for_has_films_everywhere_and_accounts_here_only(
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "shop.example"])
 def test_plain_http_over_a_network_is_refused_with_what_to_do(tmp_path: Path, host: str) -> None:
-    with pytest.raises(UpFailed, match=r"plain HTTP: add --split.*--behind-proxy"):
-        decide(tmp_path, Exposure(Address(host, 8000)))
+    with pytest.raises(StartFailed, match=r"plain HTTP: add --split.*--behind-proxy"):
+        decide(tmp_path, Exposure(ListenAddress(host, 8000)))
     assert demo.read(tmp_path) is None
-    decide(tmp_path, Exposure(Address(host, 8000), behind_proxy=True))
+    decide(tmp_path, Exposure(ListenAddress(host, 8000), behind_proxy=True))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_loopback_is_this_machine(tmp_path: Path, host: str) -> None:
-    assert decide(tmp_path, Exposure(Address(host, 8000))).chain
+    assert decide(tmp_path, Exposure(ListenAddress(host, 8000))).chain
 
 
 def test_a_spoiled_file_is_told(tmp_path: Path) -> None:
     (tmp_path / demo.DEMO_FILE).write_text("{}")
-    with pytest.raises(UpFailed, match="cannot be read"):
+    with pytest.raises(StartFailed, match="cannot be read"):
         decide(tmp_path, HERE)
 
 
 def test_behind_a_proxy_cookies_are_secure_and_the_proxy_is_believed() -> None:
-    address = Address("127.0.0.1", 8000)
+    address = ListenAddress("127.0.0.1", 8000)
     assert behind_proxy(address, {}) == {
         "SHOP_URL": "https://127.0.0.1:8000",
         "TRUSTED_PROXIES": "127.0.0.1,::1",

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.supervisor.address import Address
 from cinesync.supervisor.data_folder import DataFolder
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.infrastructure import Infrastructure, announce_ignored, announcer
+from cinesync.supervisor.ports import ListenAddress
 
 
 def built(tmp_path: Path, **environ: str) -> Infrastructure:
-    return Infrastructure(DataFolder(tmp_path), Address("127.0.0.1", 1).url, environ)
+    return Infrastructure(DataFolder(tmp_path), ListenAddress("127.0.0.1", 1).url, environ)
 
 
 def test_a_setting_that_up_does_not_use_is_told(tmp_path: Path) -> None:
@@ -34,15 +34,15 @@ def test_what_is_said_is_kept_and_a_terminal_that_is_gone_ends_nothing(tmp_path:
     def gone(_: str) -> None:
         raise BrokenPipeError
 
-    home = DataFolder(tmp_path)
-    home.logs.mkdir()
-    announcer(home, gone)("PostgreSQL ended")
-    assert '"text": "PostgreSQL ended"' in (home.logs / "supervisor.log").read_text()
+    data_folder = DataFolder(tmp_path)
+    data_folder.logs.mkdir()
+    announcer(data_folder, gone)("PostgreSQL ended")
+    assert '"text": "PostgreSQL ended"' in (data_folder.logs / "supervisor.log").read_text()
 
 
 @pytest.mark.parametrize("name", ["LOG_BYTES_MAX", "LOG_FILES_MAX", "SUPERVISOR_METRICS_PORT"])
 def test_a_wrong_setting_of_the_supervisor_is_refused_in_a_sentence(
     tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(UpFailed, match=name):
+    with pytest.raises(StartFailed, match=name):
         built(tmp_path, **{name: "many"})

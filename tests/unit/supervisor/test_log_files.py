@@ -12,7 +12,7 @@ import pytest
 
 from cinesync.chassis.log_retention import LogRetention
 from cinesync.chassis.settings import SettingsError
-from cinesync.supervisor.log_files import LogFile, Output, json_line, last_words
+from cinesync.supervisor.log_files import LogFile, ProcessOutput, json_line, last_output
 
 KEEP = LogRetention(log_bytes_max=1_000, log_hours_max=24.0, log_files_max=3)
 
@@ -38,7 +38,7 @@ def run(log: LogFile, program: str) -> list[str]:
         heard.append(line)
         return line == "cinesync-ready"
 
-    output = Output("child", log, hear)
+    output = ProcessOutput("child", log, hear)
     child = subprocess.Popen(
         [sys.executable, "-c", program], stdout=output.writer, stderr=output.writer
     )
@@ -124,7 +124,7 @@ def test_whatever_a_process_writes_is_kept_as_json(log: LogFile) -> None:
     assert told[-1]["level"] == "error"
     assert "cinesync-ready" in heard
     assert "cinesync-ready" not in log.path.read_text()
-    assert last_words(log.path) == "ZeroDivisionError: division by zero"
+    assert last_output(log.path) == "ZeroDivisionError: division by zero"
 
 
 def test_a_servers_severity_is_the_level(log: LogFile) -> None:
@@ -151,7 +151,7 @@ def test_a_line_without_an_end_is_kept_in_parts(log: LogFile) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "it ended without a word"),
+        ("", "it ended without output"),
         ("plain\n", "plain"),
         ('{"event": "output", "text": "a\\nb"}\n', "b"),
         ('{"event": "it.broke", "exception": "Traceback\\nValueError: x"}\n', "ValueError: x"),
@@ -160,8 +160,8 @@ def test_a_line_without_an_end_is_kept_in_parts(log: LogFile) -> None:
 )
 def test_last_words(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "log").write_text(text)
-    assert last_words(tmp_path / "log") == words
-    assert last_words(tmp_path / "none") == "it ended without a word"
+    assert last_output(tmp_path / "log") == words
+    assert last_output(tmp_path / "none") == "it ended without output"
 
 
 def test_a_retention_that_keeps_nothing_is_refused() -> None:

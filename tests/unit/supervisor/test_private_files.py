@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.supervisor.address import free_port
 from cinesync.supervisor.data_folder import DataFolder
+from cinesync.supervisor.ports import free_port
 from cinesync.supervisor.private_files import private
 
 
@@ -36,7 +36,7 @@ def open_to_all(tmp_path: Path) -> Path:
 
 def test_an_existing_folder_is_mended_at_start(open_to_all: Path) -> None:
     before = mode(Path("/etc/hostname"))
-    with DataFolder(open_to_all).owned():
+    with DataFolder(open_to_all).locked():
         cluster = open_to_all / "postgres" / "data"
         for path in (open_to_all, *open_to_all.rglob("*")):
             if path.is_symlink() or path == cluster or cluster in path.parents:
@@ -48,12 +48,12 @@ def test_an_existing_folder_is_mended_at_start(open_to_all: Path) -> None:
 def test_what_is_made_while_the_shop_runs_is_its_owners_alone(tmp_path: Path) -> None:
     before = os.umask(0o022)
     os.umask(before)
-    home = DataFolder(tmp_path / "shop")
-    with home.owned():
-        home.note_running({"url": "x"})
-        (home.folder / "books").mkdir()
-        assert mode(home.run_file) == 0o600
-        assert mode(home.folder / "books") == 0o700
+    data_folder = DataFolder(tmp_path / "shop")
+    with data_folder.locked():
+        data_folder.write_run_file({"url": "x"})
+        (data_folder.path / "books").mkdir()
+        assert mode(data_folder.run_file) == 0o600
+        assert mode(data_folder.path / "books") == 0o700
     after = os.umask(before)
     assert after == before, "and nothing else of this process is changed"
 

@@ -26,7 +26,7 @@ from cinesync.payment.model import (
     Refund,
 )
 from cinesync.payment.payment_processor import PaymentProcessor
-from cinesync.supervisor.address import free_port
+from cinesync.supervisor.ports import free_port
 from tests.conftest import MakeClient
 from tests.integration.payment.conftest import PATIENCE, PaymentHarness, open_holds
 from tests.integration.payment.stripe_stand_in import (

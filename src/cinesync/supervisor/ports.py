@@ -1,15 +1,15 @@
-"""Where a shop listens, and which ports are free."""
+"""The address a shop listens on, and free ports."""
 
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from cinesync.supervisor.errors import UpFailed
+from cinesync.supervisor.errors import StartFailed
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where the shop listens."""
+class ListenAddress:
+    """A host and port to listen on."""
 
     host: str
     port: int
@@ -21,12 +21,12 @@ class Address:
 
     @property
     def url(self) -> str:
-        """As a browser on this machine writes it."""
+        """The URL for a browser on this machine."""
         host = f"[{self.reachable}]" if ":" in self.reachable else self.reachable
         return f"http://{host}:{self.port}"
 
     def answers(self) -> bool:
-        """Whether somebody listens there now."""
+        """Whether a process listens there now."""
         try:
             socket.create_connection((self.reachable, self.port), timeout=1).close()
         except OSError:
@@ -35,12 +35,12 @@ class Address:
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
+    """A port that is free now."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ones: all are taken before any is given back."""
+    """Different ports that are free now."""
     with ExitStack() as probes:
         sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
         for probe in sockets:
@@ -48,15 +48,15 @@ def free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in sockets]
 
 
-def check_port(address: Address) -> None:
-    """Raises UpFailed when somebody listens there."""
+def check_port(address: ListenAddress) -> None:
+    """Raises StartFailed when the port is taken."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address.host, address.port))
         except OSError as error:
-            raise UpFailed(
+            raise StartFailed(
                 f"Cannot listen on {address.host} port {address.port}: {error.strerror}."
                 " Choose another with --port."
             ) from error

@@ -1,10 +1,9 @@
-"""What a PostgreSQL that was killed leaves behind: processes, lock files, its process id.
+"""Removes what a killed PostgreSQL leaves behind: processes, lock files, its process id.
 
-A postmaster that is killed does not take its children along: one that computes notices hours
-later, and until then no new server starts on its data ("pre-existing shared memory block is still
-in use"). Lock files name processes by number, which may be anybody's by now, or nobody's when
-they were written to a full disk. Whoever calls this owns the data folder, so that all of it is
-left over.
+The children of a killed postmaster live on: one that computes notices hours later, and until then
+no new server starts on its data ("pre-existing shared memory block is still in use"). Lock files
+name a process id that another process may have by now; after a full disk they are empty. The caller
+holds the lock of the data folder, so everything found there is a leftover.
 """
 
 import os
@@ -15,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 END_SECONDS_MAX = 10.0
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 
 
 def clear(data: Path, socket: Path, stop: Callable[[], None]) -> None:
-    """End every server process that works in `data`, and take its locks away.
+    """End every server process in `data`, and remove its lock files.
 
-    A whole server is asked to `stop` first, which keeps what it has not written yet.
+    A complete server is shut down with `stop` first.
     """
     if first_number(data / "postmaster.pid") in processes_in(data):
         stop()
@@ -31,7 +30,7 @@ def clear(data: Path, socket: Path, stop: Callable[[], None]) -> None:
 
 
 def processes_in(folder: Path) -> set[int]:
-    """Who works in `folder`, as each process of a server does: our own ones, or all for root."""
+    """The visible PostgreSQL processes whose working directory is `folder`."""
     found, resolved = set(), folder.resolve()
     for process in Path("/proc").iterdir():
         if process.name.isdecimal() and int(process.name) != os.getpid():
@@ -42,7 +41,7 @@ def processes_in(folder: Path) -> set[int]:
 
 
 def first_number(file: Path) -> int | None:
-    """The process id that a lock file names."""
+    """The process id in a lock file."""
     try:
         return int(file.read_text().splitlines()[0])
     except (OSError, ValueError, IndexError):
@@ -54,10 +53,10 @@ def _is_postgres(process: Path) -> bool:
 
 
 def _end(folder: Path) -> None:
-    """What was committed is in the log, so that the hard way loses nothing."""
+    """SIGKILL loses nothing: what was committed is in the log."""
     deadline = time.monotonic() + END_SECONDS_MAX
-    while (left := processes_in(folder)) and time.monotonic() < deadline:
-        for process in left:
+    while (running := processes_in(folder)) and time.monotonic() < deadline:
+        for process in running:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)

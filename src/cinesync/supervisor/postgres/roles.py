@@ -1,13 +1,12 @@
-"""Each service's own role and database in the shop's PostgreSQL, made before it listens.
+"""A role and a database for each service, created before PostgreSQL accepts connections.
 
-A role owns its database and may enter no other, so that what goes wrong in one service stays in
-its own tables. Everybody shows a password (SCRAM), the superuser too; the passwords follow from the
-shop's secret, so that a restored or copied folder has them again.
+A role owns its database and may enter no other, so a broken service reaches only its own tables.
+Every client needs a password (SCRAM), the superuser too. The passwords are derived from the shop's
+secret, so a restored or copied folder has the same ones.
 
-All of it is done by the server itself in its single-user mode, while nobody can connect: a service
-never meets a database that is half its own. What was the superuser's, in a folder of an earlier
-version, becomes the role's. The file `roles` says what was done, so that later starts save the
-time; every statement may be repeated.
+The server does this in its single-user mode, while no client can connect: a service never sees half
+of it. In a folder of an earlier version, the superuser's tables become the role's. The file `roles`
+records what was done, so that later starts skip it; every statement may be repeated.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ HBA = """\
 local all all {method}
 local replication all {method}
 """
-# What a second run says.
+# The output of a repeated statement.
 HARMLESS = re.compile(r'ERROR:\s+(role|database) "\w+" already exists')
 ERROR = re.compile(r"\b(ERROR|FATAL|PANIC):.*")
 FOUND = re.compile(r'\t\s*1: statement = "(.*)"\t')
@@ -32,16 +31,16 @@ FOREIGN_TABLES = (
     " FROM pg_tables WHERE schemaname = 'public' AND tableowner <> '{role}'"
 )
 
-# Runs statements, one a line, in a database; what it says, on both streams.
-Run = Callable[[str, str], str]
+# Runs statements, one a line, in a database; returns its output, of both streams.
+RunStatements = Callable[[str, str], str]
 
 
 class RolesFailed(RuntimeError):
-    """The roles could not be made; the message has the server's own words."""
+    """The roles could not be made; the message has the server's error."""
 
 
 class Roles:
-    """The passwords of one cluster, and what makes them true. Each database's role has its name."""
+    """The roles of one cluster and their passwords; each database's role has its name."""
 
     def __init__(self, folder: Path, secret: str, databases: Sequence[str]) -> None:
         self._file = folder / "roles"
@@ -49,32 +48,32 @@ class Roles:
         self._databases = tuple(databases)
 
     def password(self, role: str) -> str:
-        """256 bits that only the shop's secret leads to."""
+        """256 bits, derived from the shop's secret."""
         label = f"cinesync 1: database role {role}"
         return hmac.digest(self._secret, label.encode(), "sha256").hex()
 
     @property
     def hba(self) -> str:
-        """`pg_hba.conf`: nobody gets in without a password."""
+        """`pg_hba.conf`: every client needs a password."""
         return HBA.format(method="scram-sha-256")
 
-    def are_made(self) -> bool:
-        """Whether the cluster has them, as far as is noted beside it."""
+    def exist(self) -> bool:
+        """Whether they were created, by the file beside the cluster."""
         try:
-            return self._file.read_text() == self._note()
+            return self._file.read_text() == self._record()
         except OSError:
             return False
 
-    def make(self, run: Run) -> None:
+    def create(self, run: RunStatements) -> None:
         """Raises RolesFailed."""
-        _checked(run("postgres", "\n".join(self._cluster())))
+        _checked(run("postgres", "\n".join(self._statements())))
         for database in self._databases:
-            said = _checked(run(database, FOREIGN_TABLES.format(role=database)))
-            if statements := FOUND.findall(said):
+            output = _checked(run(database, FOREIGN_TABLES.format(role=database)))
+            if statements := FOUND.findall(output):
                 _checked(run(database, "\n".join(statements)))
-        self._file.write_text(self._note())
+        self._file.write_text(self._record())
 
-    def _cluster(self) -> Iterator[str]:
+    def _statements(self) -> Iterator[str]:
         yield f"ALTER ROLE {SUPERUSER} PASSWORD '{self.password(SUPERUSER)}'"
         for database in ("postgres", "template1"):
             yield f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"
@@ -85,13 +84,13 @@ class Roles:
             yield f"ALTER DATABASE {name} OWNER TO {name}"
             yield f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"
 
-    def _note(self) -> str:
-        told = (str(VERSION), *(f"{name} {self.password(name)}" for name in self._databases))
-        return hashlib.sha256("\n".join((self.password(SUPERUSER), *told)).encode()).hexdigest()
+    def _record(self) -> str:
+        facts = (str(VERSION), *(f"{name} {self.password(name)}" for name in self._databases))
+        return hashlib.sha256("\n".join((self.password(SUPERUSER), *facts)).encode()).hexdigest()
 
 
-def _checked(said: str) -> str:
-    for line in said.splitlines():
+def _checked(output: str) -> str:
+    for line in output.splitlines():
         if (error := ERROR.search(line)) and not HARMLESS.search(line):
             raise RolesFailed(error[0])
-    return said
+    return output

@@ -9,9 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from cinesync.supervisor import postgres_backup
-from cinesync.supervisor.postgres import Postgres, PostgresFailed
-from cinesync.supervisor.postgres_roles import Roles, RolesFailed
+from cinesync.supervisor.postgres import Postgres, PostgresFailed, backup
+from cinesync.supervisor.postgres.roles import Roles, RolesFailed
 
 SECRET = "a secret that only these tests know"
 DATABASES = ("cinesync_auth", "cinesync_movies")
@@ -92,7 +91,7 @@ async def test_a_folder_of_an_earlier_version_becomes_the_roles_with_all_its_row
         new.stop()
 
 
-async def test_roles_are_made_once_and_again_with_another_secret(folder: Path) -> None:
+async def test_roles_exist_once_and_again_with_another_secret(folder: Path) -> None:
     for secret in (SECRET, SECRET, "the secret of a shop it was restored for"):
         postgres = server(folder, secret)
         postgres.start()
@@ -117,18 +116,18 @@ async def test_a_role_has_no_right_to_change_the_audit_log(running: Postgres) ->
 def test_a_statement_that_fails_stops_the_start_and_is_done_again(tmp_path: Path) -> None:
     roles = Roles(tmp_path, SECRET, DATABASES)
     with pytest.raises(RolesFailed, match="disk full"):
-        roles.make(lambda *_: "2026 ERROR:  could not extend file: disk full")
-    assert not roles.are_made()
+        roles.create(lambda *_: "2026 ERROR:  could not extend file: disk full")
+    assert not roles.exist()
     ran: list[str] = []
 
     def run(database: str, _: str) -> str:
         ran.append(database)
         return 'ERROR:  role "x" already exists'
 
-    roles.make(run)
+    roles.create(run)
     assert ran == ["postgres", *DATABASES]
-    assert roles.are_made()
-    assert not Roles(tmp_path, "another", DATABASES).are_made()
+    assert roles.exist()
+    assert not Roles(tmp_path, "another", DATABASES).exist()
 
 
 def test_roles_that_cannot_be_made_are_told_by_the_server(
@@ -137,7 +136,7 @@ def test_roles_that_cannot_be_made_are_told_by_the_server(
     def fail(*_: object) -> None:
         raise RolesFailed("ERROR: no room")
 
-    monkeypatch.setattr(Roles, "make", fail)
+    monkeypatch.setattr(Roles, "create", fail)
     with pytest.raises(PostgresFailed, match="no room"):
         server(folder).start()
 
@@ -153,11 +152,11 @@ async def test_a_base_backup_shows_the_password_to_nobody_and_is_a_cluster_with_
         started.append(command)
         return begin(command, **options)
 
-    monkeypatch.setattr("cinesync.supervisor.postgres_backup.subprocess.Popen", noted)
+    monkeypatch.setattr("cinesync.supervisor.postgres.backup.subprocess.Popen", noted)
     with tempfile.TemporaryDirectory(prefix="cinesync-copy-") as made:
         copy = Path(made) / "postgres"
         copy.mkdir()
-        postgres_backup.base_backup(running.url(), copy / "data", lambda *_: None)
+        backup.base_backup(running.url(), copy / "data", lambda *_: None)
         password = running.url().partition("@")[0].rpartition(":")[2]
         assert password not in " ".join(started[0])
         restored = server(copy)

@@ -1,20 +1,20 @@
-"""Keeps PostgreSQL running: starts it again after every end, for as long as we run."""
+"""Keeps PostgreSQL running: starts it again whenever it ends."""
 
 import time
 from collections.abc import Callable
 
 from cinesync.chassis.backoff import Backoff
-from cinesync.supervisor.postgres import Postgres, PostgresFailed
+from cinesync.supervisor.postgres.server import Postgres, PostgresFailed
 
 BACKOFF = Backoff(first_seconds=0.5, seconds_max=10.0, jitter=0.0)
 REASON_CHARACTERS_MAX = 500
 
 
 class PostgresWatch:
-    """`tick` is called again and again; it never raises, and never waits for a start.
+    """`tick` is called repeatedly; it never raises, and never waits for a start.
 
-    Whatever stands in the way of a start - a full disk, a server that is still ending - may be
-    gone at the next one. A recovery takes as long as it takes: a server that lives is not stopped.
+    What prevents a start (a full disk, a server that is still ending) may be over at the next try.
+    A recovery may take any time: a running server is not stopped.
     """
 
     def __init__(self, postgres: Postgres) -> None:
@@ -24,7 +24,7 @@ class PostgresWatch:
         self.restarts = 0
 
     def tick(self, say: Callable[[str], None]) -> None:
-        """Start it if it does not run and it is time."""
+        """Start it when it is not running and the pause is over."""
         if self._postgres.is_running():
             self._note_running(say)
             return
@@ -51,11 +51,11 @@ class PostgresWatch:
         self._due_at = None
         if self._failures and self._postgres.is_ready():
             if self._failures > 1 or self.restarts:
-                say("PostgreSQL is there again")
+                say("PostgreSQL is running again")
             self._failures = 0
 
     def _pause_seconds(self) -> float:
         return BACKOFF.pause_seconds(self._failures)
 
     def _reason(self) -> str:
-        return self._postgres.last_words()[-REASON_CHARACTERS_MAX:]
+        return self._postgres.last_output()[-REASON_CHARACTERS_MAX:]

@@ -15,8 +15,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from cinesync.supervisor import postgres, postgres_leftovers
-from cinesync.supervisor.postgres import Postgres, PostgresFailed
+from cinesync.supervisor.postgres import (
+    Postgres,
+    PostgresFailed,
+    exit_reason,
+    leftovers,
+    system_user,
+)
+from cinesync.supervisor.postgres import server as server_module
 
 PATIENCE_SECONDS = 60
 
@@ -201,7 +207,7 @@ async def test_without_ending_what_is_left_a_server_does_not_start(
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
         until_gone(server.pid)
-        monkeypatch.setattr(postgres_leftovers, "_end", lambda _: None)
+        monkeypatch.setattr(leftovers, "_end", lambda _: None)
         with pytest.raises(PostgresFailed, match=r"shared memory|Terminate any old server"):
             server.start()
         monkeypatch.undo()
@@ -254,7 +260,7 @@ async def test_a_killed_server_is_said_to_be_killed_and_no_older_error_is_blamed
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
         until_gone(server.pid)
-        assert server.last_words() == "SIGKILL ended it"
+        assert server.last_output() == "SIGKILL ended it"
     finally:
         server.stop()
 
@@ -271,7 +277,7 @@ async def test_a_cause_is_not_looked_for_before_the_last_start(prepared: Path) -
         os.kill(server.pid, signal.SIGINT)
         until_gone(server.pid)
         assert "nowhere" in server.log.path.read_text()
-        assert server.last_words().endswith("database system is shut down")
+        assert server.last_output().endswith("database system is shut down")
     finally:
         server.stop()
 
@@ -286,20 +292,20 @@ async def test_a_cause_is_not_looked_for_before_the_last_start(prepared: Path) -
 )
 def test_a_fatal_error_is_the_cause_rather_than_what_came_after(status: int, reason: str) -> None:
     lines = ["x [1] PANIC:  no room", "x [1] HINT:  Free some.", "x [2] LOG:  shutting down"]
-    assert postgres._reason([*lines], status) == reason
+    assert exit_reason.exit_reason([*lines], status) == reason
 
 
 def test_a_folder_that_cannot_be_initialised_says_why(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "somebody's file").touch()
-    with pytest.raises(PostgresFailed, match="no whole PostgreSQL cluster"):
+    with pytest.raises(PostgresFailed, match="not a complete PostgreSQL cluster"):
         Postgres(tmp_path).start()
 
 
 def test_a_server_that_never_gets_ready_is_not_waited_for_for_ever(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "START_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(server_module, "START_SECONDS_MAX", 0.0)
     server = Postgres(prepared, durable=False)
     with pytest.raises(PostgresFailed, match="not ready after 0 s"):
         server.start()
@@ -314,11 +320,12 @@ def test_a_server_that_hears_nothing_is_ended_all_the_same(
     pid = server.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
-    monkeypatch.setattr(postgres, "STOP_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(server_module, "STOP_AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(
-        postgres,
-        "STOP_HOW",
-        tuple((how, 0.3) for how, _ in postgres.STOP_HOW[:-1]) + postgres.STOP_HOW[-1:],
+        server_module,
+        "STOP_SIGNALS",
+        tuple((how, 0.3) for how, _ in server_module.STOP_SIGNALS[:-1])
+        + server_module.STOP_SIGNALS[-1:],
     )
     server.stop()
     assert not Path(f"/proc/{pid}").exists()
@@ -362,12 +369,12 @@ def test_as_root_a_system_user_is_made_when_there_is_none(
         raise KeyError
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(postgres, "USER_LOCK", tmp_path / "lock")
+    monkeypatch.setattr(system_user, "USER_LOCK", tmp_path / "lock")
     monkeypatch.setattr(pwd, "getpwnam", missing)
     monkeypatch.setattr(subprocess, "run", lambda command, **_: made.append(command))
-    assert postgres._system_user() == postgres.SYSTEM_USER
+    assert system_user.system_user() == system_user.SYSTEM_USER
     assert made[0][0] == "useradd"
-    assert made[0][-1] == postgres.SYSTEM_USER
+    assert made[0][-1] == system_user.SYSTEM_USER
 
 
 def test_two_who_start_at_once_make_one_system_user_and_wait_for_it(
@@ -385,12 +392,12 @@ def test_two_who_start_at_once_make_one_system_user_and_wait_for_it(
         made.append(command[-1])
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(postgres, "USER_LOCK", tmp_path / "lock")
+    monkeypatch.setattr(system_user, "USER_LOCK", tmp_path / "lock")
     monkeypatch.setattr(pwd, "getpwnam", look)
     monkeypatch.setattr(subprocess, "run", slowly)
-    both = [threading.Thread(target=postgres._system_user) for _ in range(2)]
+    both = [threading.Thread(target=system_user.system_user) for _ in range(2)]
     for one in both:
         one.start()
     for one in both:
         one.join()
-    assert made == [postgres.SYSTEM_USER]
+    assert made == [system_user.SYSTEM_USER]

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from cinesync.chassis.backoff import Backoff
-from cinesync.supervisor import postgres_watch
 from cinesync.supervisor.postgres import Postgres, PostgresFailed
-from cinesync.supervisor.postgres_watch import PostgresWatch
+from cinesync.supervisor.postgres import watch as watch_module
+from cinesync.supervisor.postgres.watch import PostgresWatch
 
 PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postgres:
-    monkeypatch.setattr(postgres_watch, "BACKOFF", Backoff(0.05, 0.05))
+    monkeypatch.setattr(watch_module, "BACKOFF", Backoff(0.05, 0.05))
     return Postgres(tmp_path, durable=False)
 
 
@@ -44,7 +44,7 @@ def test_a_killed_server_is_started_again_each_time_and_told(server: Postgres) -
                 time.sleep(0.01)
             until_ready(watch, server, said)
             assert watch.restarts == count
-            assert said[-1] == "PostgreSQL is there again"
+            assert said[-1] == "PostgreSQL is running again"
             assert said[-2] == "PostgreSQL ended (SIGKILL ended it); starting it again"
     finally:
         server.stop()
@@ -73,11 +73,11 @@ def test_a_start_that_fails_is_tried_again_with_growing_pauses(
         server.stop()
     assert len(tries) == 5
     assert all(text.startswith(f"PostgreSQL did not start: {error};") for text in said[:4])
-    assert said[4:] == ["PostgreSQL is there again"]
+    assert said[4:] == ["PostgreSQL is running again"]
 
 
 def test_between_two_tries_nobody_waits(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_watch, "BACKOFF", Backoff(1000.0, 1000.0))
+    monkeypatch.setattr(watch_module, "BACKOFF", Backoff(1000.0, 1000.0))
     tries: list[str] = []
 
     def fail() -> None:
