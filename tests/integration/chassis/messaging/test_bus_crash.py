@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -78,16 +80,17 @@ async def test_a_crash_between_commit_and_ack_redelivers_without_a_second_effect
 
 @pytest.fixture
 async def fragile(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
+    request: pytest.FixtureRequest, postgres: Postgres
 ) -> AsyncIterator[tuple[TwoServices, Postgres]]:
     """Two services; the consumer has a PostgreSQL of its own, to be stopped."""
     broker = request.getfixturevalue("rabbitmq") if request.param == "rabbitmq" else None
-    server = Postgres(tmp_path_factory.mktemp("fragile"))
-    server.start()
-    services = await open_two_services(postgres, broker, server)
-    yield services, server
-    await services.close()
-    server.stop()
+    with tempfile.TemporaryDirectory(prefix="cinesync-tests-") as folder:
+        server = Postgres(Path(folder))
+        server.start()
+        services = await open_two_services(postgres, broker, server)
+        yield services, server
+        await services.close()
+        server.stop()
 
 
 def crash(server: Postgres) -> None:

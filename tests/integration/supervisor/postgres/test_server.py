@@ -8,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -74,13 +76,13 @@ async def test_a_server_keeps_what_was_committed_over_stop_and_kill(tmp_path: Pa
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data in it, and no server."""
-    folder = tmp_path_factory.mktemp("pg")
-    server = Postgres(folder, durable=False)
-    server.start()
-    server.stop()
-    return folder
+def prepared() -> Iterator[Path]:
+    """A folder with a cluster, and no server."""
+    with tempfile.TemporaryDirectory(prefix="cinesync-tests-") as folder:
+        server = Postgres(Path(folder), durable=False)
+        server.start()
+        server.stop()
+        yield Path(folder)
 
 
 async def test_the_server_ends_with_its_parent_even_when_that_is_killed(prepared: Path) -> None:
