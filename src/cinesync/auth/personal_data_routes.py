@@ -1,38 +1,24 @@
 """The HTTP side of one's own data: all of it to keep, and to be forgotten."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody
 
-from cinesync.auth.codes import CODE_LENGTH_MAX
 from cinesync.auth.erasure import Erasure
 from cinesync.auth.routes import (
     NO_STORE,
     PATH,
     AnyRequest,
-    PasswordText,
     TheCaller,
     TheTokenResponder,
     TokenResponder,
     refuse_foreign_pages,
 )
+from cinesync.auth.schemas import EraseWithCode, EraseWithPassword
 
 TheErasure = NamedDependency[Erasure]
-
-
-class EraseWithPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who asks shows again that the account is theirs."""
-
-    password: PasswordText
-
-
-class EraseWithCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The code of a mailed link (`POST /links` with `purpose` "erase")."""
-
-    code: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_LENGTH_MAX)]
 
 
 @get("/me/data")

@@ -1,11 +1,8 @@
-"""The auth service's HTTP door."""
+"""HTTP routes of the auth service."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
-import msgspec
 from litestar import Request, Response, Router, get, post, put
 from litestar.connection import ASGIConnection
 from litestar.datastructures import CacheControlHeader, Cookie
@@ -14,14 +11,21 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
 from cinesync.auth.authenticator import Authenticator, Grant, ProfileChange
-from cinesync.auth.codes import CODE_LENGTH_MAX
 from cinesync.auth.model import (
-    AccountRole,
     Customer,
     ForeignOrigin,
-    LinkPurpose,
 )
 from cinesync.auth.published_revocations import PublishedRevocations
+from cinesync.auth.schemas import (
+    GuestRequest,
+    LinkRequest,
+    LinkUse,
+    Profile,
+    ProfileUpdate,
+    RegisterRequest,
+    SignInRequest,
+    TokenResponse,
+)
 from cinesync.auth.sign_in_links import SignInLinks
 from cinesync.auth.signing_keys import SigningKeys
 from cinesync.chassis.http.etags import matches
@@ -43,78 +47,9 @@ TheLinks = NamedDependency[SignInLinks]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749 section 5.1
 
-EmailText = Annotated[str, msgspec.Meta(description="One address, like name@example.org")]
-PasswordText = Annotated[str, msgspec.Meta(description="8 to 128 characters of any kind")]
-NameText = Annotated[str, msgspec.Meta(description="1 to 100 characters")]
-PhoneText = Annotated[str, msgspec.Meta(description="6 to 15 digits, with a leading + if you like")]
-
-
-class RegisterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An application for an account."""
-
-    email: EmailText
-    password: PasswordText
-    name: NameText
-    phone: PhoneText | None = None
-
-
-class SignInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who claims to be whom."""
-
-    email: EmailText
-    password: PasswordText
-
-
-class GuestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a guest's tickets go."""
-
-    email: EmailText
-
-
-class ProfileUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole profile; a new password needs the current one."""
-
-    name: NameText
-    phone: PhoneText | None = None
-    password: PasswordText | None = None
-    current_password: PasswordText | None = None
-
-
-class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose link is wanted, and whether the mail leads to signing in or to erasing everything."""
-
-    email: EmailText
-    purpose: LinkPurpose = LinkPurpose.SIGN_IN
-
-
-class LinkUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The code of a mailed link; `password` is a new one, which ends all other sessions."""
-
-    code: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_LENGTH_MAX)]
-    password: PasswordText | None = None
-
-
-class Profile(msgspec.Struct, frozen=True):
-    """An account as its owner sees it."""
-
-    customer_id: UUID
-    email: str
-    name: str
-    phone: str | None
-    role: AccountRole
-    created_at: datetime
-
-
-class TokenResponse(msgspec.Struct, frozen=True):
-    """RFC 6749 section 5.1; `expires_in` in seconds."""
-
-    access_token: str
-    expires_in: int
-    token_type: str = "Bearer"  # noqa: S105 a name
-
 
 class TokenResponder:
-    """What the door itself must know: who is asking from where, and what a cookie looks like."""
+    """Turns a grant into a response with cookies; knows the client's address."""
 
     def __init__(
         self,
