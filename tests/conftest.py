@@ -114,9 +114,8 @@ async def make_database(postgres: Postgres, templates: set[str]) -> AsyncIterato
 
     yield make
     for db in opened:
-        name = db.engine.url.database
         await db.close()
-        await _admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+        await _admin(postgres, f"DROP DATABASE {db.name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

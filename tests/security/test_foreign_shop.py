@@ -38,7 +38,7 @@ def serve(
 async def test_a_foreign_shop_is_refused_in_one_line_and_one_with_a_name_of_its_own_is_not(
     make_database: MakeDatabase, postgres: Postgres, rabbitmq: RabbitMqServer, tmp_path: Path
 ) -> None:
-    urls = [postgres.url(str((await make_database("movies")).engine.url.database)) for _ in "ab"]
+    urls = [(await make_database("movies")).url for _ in "ab"]
     first = serve(urls[0], rabbitmq, tmp_path / "first.log", SHOP_ID="odeon")
     running = [first]
     try:

@@ -39,10 +39,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 @pytest.fixture
 async def urls(make_database: MakeDatabase, postgres: Postgres) -> dict[str, str]:
     databases = {name: await make_database(name) for name in ("auth", "movies")}
-    return {
-        f"{name.upper()}_DATABASE_URL": postgres.url(str(db.engine.url.database))
-        for name, db in databases.items()
-    }
+    return {f"{name.upper()}_DATABASE_URL": postgres.url(db.name) for name, db in databases.items()}
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cinesync.booking import seat_store
 from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database.pool import Pool
 from cinesync.cli.main import run
 
 PROCESSES = int(os.environ["RUSH_PROCESSES"])  # noqa: TID251 these are a test's own settings
@@ -26,9 +26,9 @@ _init = Database.__init__
 _claim_seats = seat_store.claim_seats
 
 
-def _read_committed(self: Database, engine: AsyncEngine, url: str, **_: bool) -> None:
+def _read_committed(self: Database, pool: Pool, url: str, **_: bool) -> None:
     """Weaker isolation, and commands of one process side by side."""
-    _init(self, engine, url, "read_committed")
+    _init(self, pool, url, "read_committed")
 
 
 class Meeting:

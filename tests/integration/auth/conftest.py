@@ -119,7 +119,7 @@ async def open_auth(make_database: MakeDatabase) -> AsyncIterator[OpenAuth]:
 
         async def make(*, beside: Auth | None = None, peer: str = "192.0.2.7", **env: str) -> Auth:
             db = beside.db if beside else await make_database("auth")
-            url = db.engine.url.render_as_string(hide_password=False)
+            url = db.url
             service = create(load(Settings, {**CHEAP, "DATABASE_URL": url, **env}))
             auth = _wire(service, peer)
             stack.push_async_callback(service.database.close)

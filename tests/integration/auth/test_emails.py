@@ -9,6 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from cinesync.auth.model import fold_email
+from cinesync.chassis.database import migrations
 from tests.integration.auth.conftest import PASSWORD, Auth
 
 FORMS = [
@@ -48,7 +49,7 @@ async def _migrate(auth: Auth) -> None:
         with Operations.context(MigrationContext.configure(connection)):
             migration.upgrade()
 
-    async with auth.db.engine.connect() as plain:
+    async with migrations.connect(auth.db.url) as plain:
         await plain.run_sync(upgrade)
 
 

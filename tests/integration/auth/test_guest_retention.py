@@ -148,7 +148,7 @@ async def test_an_answer_that_says_nothing_deletes_nobody(auth: Auth) -> None:
 
 
 async def test_the_upkeep_deletes_guests_when_it_knows_whom_to_ask(auth: Auth) -> None:
-    environ = {"DATABASE_URL": auth.db.engine.url.render_as_string(hide_password=False)}
+    environ = {"DATABASE_URL": auth.db.url}
     environ |= {"SECRET_KEY": SECRET, "BOOKING_URL": "http://127.0.0.1:9"}
     for changes, is_there in (
         ({}, True),

@@ -45,8 +45,7 @@ class Chain:
         self.databases = databases
 
     def url(self, service: str) -> str:
-        url = self.databases[service].engine.url.set(drivername="postgresql")
-        return url.render_as_string(hide_password=False)
+        return self.databases[service].url
 
     async def query(self, service: str, statement: str, *values: Any) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(self.url(service))

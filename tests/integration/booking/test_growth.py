@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import pytest
-import sqlalchemy
 
 from cinesync.booking import seat_store
 from cinesync.booking.held_limits import store as held_limits_store
@@ -97,8 +96,8 @@ async def test_what_is_taken_is_told_by_the_key_alone(harness: BookingHarness) -
     show = await harness.schedule(scheduled())
     holds = [await harness.hold(show, best=2) for _ in range(5)]
     await harness.execute(OTHER_SEATS, shows=HOLDS // 10)
-    async with harness.db.engine.connect() as connection:
-        await connection.execute(sqlalchemy.text("VACUUM ANALYZE booking_seats"))
+    async with harness.db.connection() as connection:
+        await connection.execute("VACUUM ANALYZE booking_seats")
     taken, fetched = await harness.db.read(taken_and_fetched, show.show_id)
     assert taken == {seat for hold in holds for seat in hold.seat_names}
     assert not fetched

@@ -31,7 +31,7 @@ async def hasty(
     harness: BookingHarness, cockroachdb_profile: Profile
 ) -> AsyncIterator[BookingHarness]:
     """The same without SERIALIZABLE: only the primary key is left to decide."""
-    yield BookingHarness(Database(harness.db.engine, harness.db.url, isolation="read_committed"))
+    yield BookingHarness(Database(harness.db.pool, harness.db.url, isolation="read_committed"))
     # Doing without is the point here.
     cockroachdb_profile.broken = [b for b in cockroachdb_profile.broken if "isolation" not in b]
 

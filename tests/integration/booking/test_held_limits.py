@@ -329,7 +329,7 @@ async def _race(harness: BookingHarness, db: Database) -> list[int]:
 
 @pytest.fixture
 async def hasty(harness: BookingHarness, cockroachdb_profile: Profile) -> AsyncIterator[Database]:
-    yield Database(harness.db.engine, harness.db.url, isolation="read_committed")
+    yield Database(harness.db.pool, harness.db.url, isolation="read_committed")
     # Doing without is the point here.
     cockroachdb_profile.broken = [b for b in cockroachdb_profile.broken if "isolation" not in b]
 

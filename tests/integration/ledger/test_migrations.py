@@ -10,7 +10,6 @@ from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction, migrations, open_database, text
 from cinesync.ledger import service, store
 from cinesync.supervisor.postgres import Postgres
-from tests.support.migrating import upgrade_to
 
 PACKAGE = "cinesync.ledger.migrations"
 SUBMISSION = (
@@ -34,7 +33,7 @@ async def db(postgres: Postgres) -> AsyncIterator[Database]:
     """As it was before there were batches."""
     opened = open_database(postgres.url("ledger_of_before"))
     await migrations.create_if_missing(opened)
-    await upgrade_to(opened, PACKAGE, "0002")
+    await migrations.upgrade_to(opened.url, PACKAGE, "0002")
     yield opened
     await opened.close()
 
@@ -56,7 +55,7 @@ async def test_what_was_final_stays_so_and_what_waited_waits(db: Database) -> No
     waits = await submission(db, b"waits", "waiting", None)
     await db.run(execute, RECEIPT, event_id=whole)
     await db.run(execute, BLOCK)
-    await upgrade_to(db, PACKAGE, "0004")
+    await migrations.upgrade_to(db.url, PACKAGE, "0004")
     await db.run(execute, "UPDATE alembic_version SET version_num = '0003'")  # it was interrupted
     await migrations.upgrade(db, PACKAGE, "tests")
 

@@ -51,7 +51,7 @@ async def seeded_name(
         origin = await make_database("movies")
         await seed_chain(origin, tomorrow, days=DAYS)
         await origin.close()
-        await _run(postgres, f"CREATE DATABASE chain TEMPLATE {origin.engine.url.database}")
+        await _run(postgres, f"CREATE DATABASE chain TEMPLATE {origin.name}")
         seeded.append("chain")
     return seeded[0]
 

@@ -29,8 +29,7 @@ Ask = Callable[[Transaction], Awaitable[Any]]
 
 @pytest.fixture
 async def many(chain: Database) -> Database:
-    url = chain.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(chain.url)
     await connection.execute(MANY, ROUNDS)
     await connection.execute("VACUUM ANALYZE shows")
     await connection.close()

@@ -9,7 +9,6 @@ from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction, migrations, open_database, text
 from cinesync.movies.importing.importer import ImportReport, import_movies
 from cinesync.supervisor.postgres import Postgres
-from tests.support.migrating import upgrade_to
 
 PACKAGE = "cinesync.movies.migrations"
 FILM = (
@@ -24,7 +23,7 @@ async def db(postgres: Postgres) -> AsyncIterator[Database]:
     """As it was when keys left signs out."""
     opened = open_database(postgres.url("movies_of_before"))
     await migrations.create_if_missing(opened)
-    await upgrade_to(opened, PACKAGE, "0002")
+    await migrations.upgrade_to(opened.url, PACKAGE, "0002")
     yield opened
     await opened.close()
 

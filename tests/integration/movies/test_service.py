@@ -181,7 +181,7 @@ async def test_without_serializable_transactions_two_managers_get_one_room(
         return found
 
     monkeypatch.setattr(store, "taken", look_and_wait)
-    weak = Database(chain.engine, chain.url, isolation="read_committed")
+    weak = Database(chain.pool, chain.url, isolation="read_committed")
     async with asyncio.timeout(10):
         assert len(await _race(weak, plan)) == 2
     assert all("not serializable" in complaint for complaint in cockroachdb_profile.broken)

@@ -164,11 +164,9 @@ class PaymentHarness:
         await self.db.run(command)
 
     async def take_guard_off(self, ddl: str) -> None:
-        """Beside SQLAlchemy, where the portability checks watch every statement."""
-        async with self.db.engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver: Any = raw.driver_connection
-            await driver.execute(ddl)
+        """Beside the transactions, where the portability checks watch every statement."""
+        async with self.db.connection() as connection:
+            await connection.execute(ddl)
 
     async def charges(self, payment_id: str) -> list[dict[str, Any]]:
         """What the bank did for a payment."""

@@ -12,7 +12,6 @@ from cinesync.chassis.database import Database, Transaction, migrations, open_da
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefundFailed
 from cinesync.supervisor.postgres import Postgres
-from tests.support.migrating import upgrade_to
 
 PACKAGE = "cinesync.payment.migrations"
 PAYMENT, REFUND, DISPUTE = (UUID(int=number) for number in (1, 2, 3))
@@ -35,7 +34,7 @@ async def db(postgres: Postgres) -> AsyncIterator[Database]:
     """As it was before there were these rows."""
     opened = open_database(postgres.url("payment_of_before"))
     await migrations.create_if_missing(opened)
-    await upgrade_to(opened, PACKAGE, "0005")
+    await migrations.upgrade_to(opened.url, PACKAGE, "0005")
     yield opened
     await opened.close()
 
@@ -64,9 +63,9 @@ async def test_what_the_outbox_still_has_becomes_rows_once(db: Database) -> None
     for statement in ROWS:
         await db.run(execute, statement)
     await db.run(outbox.append, [failed, *disputed])
-    await upgrade_to(db, PACKAGE, "0007")
+    await migrations.upgrade_to(db.url, PACKAGE, "0007")
     await db.run(execute, "UPDATE alembic_version SET version_num = '0006'")  # it was interrupted
-    await upgrade_to(db, PACKAGE, "0007")
+    await migrations.upgrade_to(db.url, PACKAGE, "0007")
     [failure] = await db.run(execute, "SELECT event_id, was_refunded FROM refund_failures")
     assert tuple(failure) == (failed.event_id, True)
     changes = await db.run(execute, "SELECT event_id, status FROM dispute_changes ORDER BY status")

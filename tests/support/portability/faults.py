@@ -5,9 +5,9 @@ from enum import Enum
 from typing import Any
 
 import asyncpg
-from sqlalchemy import event
 
 from cinesync.chassis.database import Database
+from cinesync.chassis.database.pool import Connection
 
 
 class Fault(Enum):
@@ -106,15 +106,10 @@ async def commit(connection: Any, plan: Plan) -> None:
         raise loss_error()
 
 
-def faulty_connection(plan: Plan) -> type[Any]:
+def faulty_connection(plan: Plan) -> type[Connection]:
     """A connection class for asyncpg that follows `plan`."""
 
-    class FaultyConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-        async def prepare(self, *args: Any, **kwargs: Any) -> Any:
-            """Before each statement of SQLAlchemy's, whose cache is off."""
-            strike(self, plan)
-            return await super().prepare(*args, **kwargs)
-
+    class FaultyConnection(Connection):
         async def fetch(self, *args: Any, **kwargs: Any) -> Any:
             """Before each statement that answers rows."""
             strike(self, plan)
@@ -134,13 +129,7 @@ def faulty_connection(plan: Plan) -> type[Any]:
 def make_faulty(db: Database) -> Plan:
     """Let every new connection of `db` follow the plan that is returned."""
     plan = Plan()
-    connection_class = faulty_connection(plan)
-
-    def do_connect(_dialect: Any, _record: Any, _args: Any, kwargs: dict[str, Any]) -> None:
-        kwargs["connection_class"] = connection_class
-        kwargs["prepared_statement_cache_size"] = 0
-
-    event.listen(db.engine.sync_engine, "do_connect", do_connect)
+    db.pool.connection_class = faulty_connection(plan)
     return plan
 
 

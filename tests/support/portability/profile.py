@@ -29,12 +29,10 @@ DDL = re.compile(r"\s*(CREATE|ALTER|DROP|TRUNCATE)\b", re.IGNORECASE)
 FOREIGN = re.compile(
     r"alembic_version|pg_catalog|pg_class|information_schema|\s*show\b", re.IGNORECASE
 )
-EXECUTEMANY_MAX = 100
 # What may stand between a statement's author and the cursor.
 LAYERS = ("/sqlalchemy/", "/alembic/", "<string>")
 
 EXEMPT = {
-    "SET statement_timeout = 0": "migrations build indexes for longer; reset before it goes back",
     "ALTER TABLE booking_seats DROP CONSTRAINT booking_seats_pkey,"
     " ADD CONSTRAINT booking_seats_pkey PRIMARY KEY USING INDEX booking_seats_taken": (
         "on PostgreSQL only; repeatable, because the index is made anew before it"
@@ -43,7 +41,7 @@ EXEMPT = {
 
 
 class Profile:
-    """Watches every engine of this process."""
+    """Watches the transactions and migrations of this process."""
 
     def __init__(self) -> None:
         self.broken: list[str] = []
@@ -59,43 +57,20 @@ class Profile:
         """Watch from now on."""
         self._patch.start()
         event.listen(Engine, "before_cursor_execute", self.on_execute)
-        for name in ("begin", "commit", "rollback"):
-            event.listen(Engine, name, self.on_boundary)
 
     def remove(self) -> None:
         """Look away."""
         self._patch.stop()
         event.remove(Engine, "before_cursor_execute", self.on_execute)
-        for name in ("begin", "commit", "rollback"):
-            event.remove(Engine, name, self.on_boundary)
 
-    def on_boundary(self, connection: Connection) -> None:
-        """A transaction begins or ends."""
-        self._running.pop(connection, None)
-
-    def on_execute(
-        self,
-        connection: Connection,
-        cursor: Any,
-        sql: str,
-        parameters: Any,
-        _context: Any,
-        executemany: bool,  # noqa: FBT001 SQLAlchemy passes it by position
-    ) -> None:
-        """One statement, just before it goes out."""
-        if FOREIGN.search(sql) or sql in EXEMPT:
-            return
-        if not (self.watches_tests or _is_ours(_caller())):
+    def on_execute(self, _connection: Connection, cursor: Any, sql: str, *_: object) -> None:
+        """One statement of a migration, just before it goes out."""
+        if FOREIGN.search(sql) or sql in EXEMPT or not (self.watches_tests or _is_ours(_caller())):
             return
         self._lint(sql)
-        if executemany and len(parameters) > EXECUTEMANY_MAX:
-            self.broken.append(f"executemany of {len(parameters)}: unnest instead: {sql}")
         isolation = cursor._adapt_connection.isolation_level
-        if isolation == "autocommit":
-            return  # outside of a transaction, or in one that `watched` looks after
-        if isolation != "serializable":
-            self.broken.append(f"isolation {isolation}, not serializable: {sql}")
-        self._watch_ddl(connection, sql)
+        if isolation != "autocommit":
+            self.broken.append(f"a migration in a transaction ({isolation}): {sql}")
 
     def _watched(self, execute: Any) -> Any:
         """Around `execute`; what Core makes is linted once SQLAlchemy has written it."""

@@ -18,12 +18,11 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
-import msgspec
 from sqlalchemy import Interval, bindparam, delete, func
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cinesync.chassis import clock, deadline
 from cinesync.chassis.database import url as database_url
+from cinesync.chassis.database.pool import Pool
 from cinesync.chassis.database.retry import Attempts, is_lost, retried
 from cinesync.chassis.database.statements import compiled
 from cinesync.chassis.database.tables import commit_markers
@@ -66,19 +65,24 @@ class Database:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        pool: Pool,
         url: str,
         isolation: Isolation = "serializable",
         *,
         serialize_writes: bool = False,
     ) -> None:
-        self.engine = engine
+        self.pool = pool
         self.url = url
         self._isolation = isolation
         self._deadlines = Deadlines(TimeoutError)
         self._write_lock = asyncio.Lock() if serialize_writes else None
         # Called after each commit that appended to the outbox.
         self.on_events: list[Callable[[], None]] = []
+
+    @property
+    def name(self) -> str:
+        """The database's name on its server."""
+        return database_url.parse(self.url).url.database or ""
 
     async def run(self, command: Command[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Commit `command` once; run it again from its start as often as the database asks for it.
@@ -104,10 +108,9 @@ class Database:
         """
 
         async def once() -> T:
-            async with self._connected() as (connection, driver):
+            async with self.connection() as connection:
                 tx = Transaction(
                     connection,
-                    driver,
                     self._isolation,
                     is_one_statement=True,
                     seconds_max=_statement_seconds(),
@@ -168,40 +171,33 @@ class Database:
         begin = f"BEGIN ISOLATION LEVEL {LEVELS[self._isolation]}{' READ ONLY' * readonly}"
         if marker is not None:
             begin += f"; {INSERT_MARKER.format(marker)}"
-        async with self._connected() as (connection, driver):
+        async with self.connection() as connection:
             seconds = _statement_seconds()
-            status = await driver.execute(begin, timeout=seconds)
+            status = await connection.execute(begin, timeout=seconds)
             yield Transaction(
                 connection,
-                driver,
                 self._isolation,
                 marker_is_new=status != MARKER_EXISTED,
                 seconds_max=seconds,
             )
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, Any]]:
-        """A pooled connection; it goes back without a transaction, or is closed.
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection of asyncpg's in no transaction, for what is not a command: DDL, and `run`.
 
         Raises TimeoutError shortly before the request's deadline: the server may hang.
         """
         with self._until_deadline():
-            async with self.engine.connect() as connection:
-                driver = (await connection.get_raw_connection()).driver_connection
-                assert driver is not None, "connected"
+            async with self.pool.connection() as connection:
                 try:
-                    yield connection, driver
-                    await _roll_back(driver)
-                except asyncio.CancelledError:
-                    await connection.invalidate()  # nobody waits for what it was doing
+                    yield connection
+                except (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError):
+                    raise  # the pool closes it
+                except BaseException:
+                    if not connection.is_closed():
+                        await _roll_back(connection)
                     raise
-                except BaseException as error:
-                    broken = (asyncpg.InternalClientError, TimeoutError)
-                    if driver.is_closed() or isinstance(error, broken):
-                        await connection.invalidate()
-                    else:
-                        await _roll_back(driver)
-                    raise
+                await _roll_back(connection)
 
     def _until_deadline(self) -> AbstractContextManager[object]:
         """A request's transactions end in time for its response. Work in the background has no
@@ -214,12 +210,12 @@ class Database:
 
     async def ping(self) -> None:
         """Raises when no connection can be had."""
-        async with self._connected() as (_, driver):
-            await driver.execute("SELECT 1")
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
 
     async def close(self) -> None:
         """Close every pooled connection."""
-        await self.engine.dispose()
+        await self.pool.close()
 
 
 async def delete_old_markers(tx: Transaction) -> int:
@@ -227,10 +223,10 @@ async def delete_old_markers(tx: Transaction) -> int:
     return (await tx.execute(DELETE_MARKERS, {"age": MARKER_AGE_MAX})).rowcount
 
 
-async def _roll_back(driver: Any) -> None:
+async def _roll_back(connection: Any) -> None:
     """End a transaction that was not ended."""
-    if driver.is_in_transaction():
-        await driver.execute("ROLLBACK", timeout=_statement_seconds())
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK", timeout=_statement_seconds())
 
 
 def _statement_seconds() -> float | None:
@@ -262,7 +258,7 @@ class _Locked:
 
 
 def open_database(
-    url: str, *, pool_size: int = 6, application: str = "cinesync", serialize_writes: bool = False
+    url: str, *, pool_size: int = 8, application: str = "cinesync", serialize_writes: bool = False
 ) -> Database:
     """A pool for `url`: postgresql://… or cockroachdb://…, several hosts and TLS included.
 
@@ -278,19 +274,9 @@ def open_database(
     }
     if target.url.get_backend_name() == "postgresql":
         server_settings |= POSTGRESQL_PLANNER
-    connect_args = {
+    arguments = {
         "timeout": CONNECT_SECONDS_MAX,
         "server_settings": server_settings,
-        **target.connect_args,
+        **target.arguments,
     }
-    engine = create_async_engine(
-        target.url,
-        isolation_level="AUTOCOMMIT",  # `run` and `read` begin themselves; DDL never does
-        pool_size=pool_size,
-        max_overflow=2,
-        pool_timeout=10,
-        json_deserializer=msgspec.json.decode,
-        json_serializer=lambda value: msgspec.json.encode(value).decode(),
-        connect_args=connect_args,
-    )
-    return Database(engine, url, serialize_writes=serialize_writes)
+    return Database(Pool(arguments, pool_size), url, serialize_writes=serialize_writes)

@@ -3,18 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
-from sqlalchemy.pool import QueuePool
 
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.database.database import Database
+from cinesync.chassis.database.pool import Pool
 from cinesync.chassis.database.statements import text
 from cinesync.chassis.database.transaction import Transaction
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 log = telemetry.get_logger(__name__)
 
@@ -86,7 +82,7 @@ class Collector:
 
 def of_database(service: str, db: Database) -> Sequence[Measure]:
     """What every service's own database has."""
-    _watch_pool(service, db.engine)
+    _watch_pool(service, db.pool)
 
     async def outbox() -> None:
         count, oldest_seconds = await db.run_one(waiting_events)
@@ -117,9 +113,7 @@ async def count_dead_letters(tx: Transaction) -> dict[str, int]:
     return {row.queue: int(row.letters) for row in await tx.execute(statement)}
 
 
-def _watch_pool(service: str, engine: "AsyncEngine") -> None:
-    """Asked when somebody scrapes."""
-    pool = engine.pool
-    assert isinstance(pool, QueuePool)
-    CONNECTIONS_IN_USE.labels(service).set_function(pool.checkedout)
-    CONNECTIONS_MAX.labels(service).set(pool.size() + pool._max_overflow)  # noqa: SLF001 it tells nowhere else
+def _watch_pool(service: str, pool: Pool) -> None:
+    """Read when somebody scrapes."""
+    CONNECTIONS_IN_USE.labels(service).set_function(lambda: pool.in_use)
+    CONNECTIONS_MAX.labels(service).set(pool.size)

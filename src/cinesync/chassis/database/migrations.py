@@ -1,23 +1,28 @@
 """Alembic under a lease row: one process migrates a service's database, the others wait for it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import asyncpg
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database import lease
 from cinesync.chassis.database import url as database_url
-from cinesync.chassis.database.database import Database, open_database
+from cinesync.chassis.database.database import LOCK_TIMEOUT_MS, Database, open_database
 from cinesync.chassis.database.retry import is_lost, sqlstate
 from cinesync.chassis.database.statements import text
 from cinesync.chassis.database.transaction import Transaction
 from cinesync.chassis.database.url import DatabaseUrlError
 from cinesync.chassis.problems import Problem
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 log = telemetry.get_logger(__name__)
 
@@ -93,19 +98,19 @@ async def create_if_missing(db: Database) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return (str(getattr(error, "orig", error)) or type(error).__name__).splitlines()[0]
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 async def _create(url: str) -> None:
     database = database_url.parse(url).url.database
     server = open_database(database_url.with_database(url, "postgres"))
     try:
-        async with server.engine.connect() as connection:
-            await connection.execute(sqlalchemy.text(f'CREATE DATABASE "{database}"'))
-    except DBAPIError as error:
+        async with server.connection() as connection:
+            await connection.execute(f'CREATE DATABASE "{database}"')
+    except asyncpg.PostgresError as error:
         if sqlstate(error) not in RACED_STATES:
             raise
-        log.info("create.raced", database=database, reason=str(error.orig))
+        log.info("create.raced", database=database, reason=str(error))
     finally:
         await server.close()
 
@@ -114,24 +119,67 @@ async def upgrade(db: Database, package: str, owner: str) -> None:
     """Bring a service's database to its newest revision; `package` holds `versions/`."""
     if await is_current(db, package):
         return
-    # Takes a while to load, and most starts have nothing to migrate.
-    from cinesync.chassis.database import alembic_steps  # noqa: PLC0415
-
     await _bootstrap(db)
     await _await_lease(db, owner)
     keeping = asyncio.create_task(_keep_lease(db, owner))
     try:
-        async with db.engine.connect() as connection:
-            await connection.execute(
-                sqlalchemy.text("SET statement_timeout = 0")
-            )  # a big table's index
-            await connection.run_sync(alembic_steps.upgrade, package)
-            await connection.execute(sqlalchemy.text("RESET statement_timeout"))
+        await upgrade_to(db.url, package)
         log.info("database.migrated", package=package, revision=newest(package))
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         await db.run(lease.give_back, "migrate", owner)
+
+
+async def upgrade_to(url: str, package: str, revision: str = "head") -> None:
+    """Run the missing revisions of `package`, with no lease: nobody else may do so meanwhile."""
+    from alembic import command  # noqa: PLC0415 as in `configuration`
+
+    config = configuration(package)
+
+    def run(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async with connect(url) as connection:
+        await connection.run_sync(run)
+
+
+def configuration(package: str) -> "Config":
+    """What `alembic.ini` says of a service, for an installed package without that file."""
+    # Alembic takes a while to load, and most starts have nothing to migrate.
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "cinesync.chassis.database:alembic")
+    config.set_main_option("version_locations", f"{package}:versions")
+    config.set_main_option("path_separator", "newline")  # the others occur in a location
+    return config
+
+
+@asynccontextmanager
+async def connect(url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection for Alembic, which needs SQLAlchemy's. Each DDL statement commits by itself, and
+    takes as long as the index of a big table takes.
+    """
+    target = database_url.parse(url)
+    server_settings = {
+        "application_name": "cinesync migration",
+        "statement_timeout": "0",
+        "lock_timeout": str(LOCK_TIMEOUT_MS),
+        "timezone": "UTC",
+    }
+    engine = create_async_engine(
+        target.url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"server_settings": server_settings, **target.connect_args},
+    )
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
 
 
 async def is_current(db: Database, package: str) -> bool:
@@ -147,13 +195,13 @@ def newest(package: str) -> str:
 
 
 async def _bootstrap(db: Database) -> None:
-    """The lease itself needs its tables; two starters may collide on creating them."""
-    async with db.engine.connect() as connection:
+    """Create the tables that the lease itself needs; two processes may do so at once."""
+    async with db.connection() as connection:
         for ddl in (LEASES_DDL, COMMIT_MARKERS_DDL):
             try:
-                await connection.execute(sqlalchemy.text(ddl))
-            except DBAPIError as error:
-                log.info("bootstrap.raced", reason=str(error.orig))
+                await connection.execute(ddl)
+            except asyncpg.PostgresError as error:
+                log.info("bootstrap.raced", reason=str(error))
 
 
 async def _revision(tx: Transaction) -> str | None:

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cinesync.chassis import clock, deadline
 from cinesync.chassis.backoff import Backoff
@@ -89,16 +87,11 @@ def is_lost(error: Exception) -> bool:
     state = sqlstate(error)
     if state in OUTAGE_STATES or (state or "").startswith(CONNECTION_CLASS):
         return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    if isinstance(error, (InterfaceError, OperationalError)) and state is None:
-        return True
     # A server that dies between two messages may leave asyncpg in the middle of an operation:
     # "cannot switch to state 12; another operation (2) is in progress".
-    lost = (OSError, PoolTimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-    return isinstance(error, lost)
+    return isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError))
 
 
 def sqlstate(error: BaseException) -> str | None:
     """The SQLSTATE behind a driver's error, if it has one."""
-    return getattr(getattr(error, "orig", error), "sqlstate", None)
+    return getattr(error, "sqlstate", None)

@@ -1,14 +1,13 @@
 """A transaction that runs statements, and the rows that they return."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, overload
+from typing import Any
 
 import asyncpg
-from sqlalchemy import CursorResult, Executable, TextClause
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import TextClause
+from sqlalchemy.sql.expression import ClauseElement
 
-from cinesync.chassis.database.statements import Statement, text
+from cinesync.chassis.database.statements import Statement, compiled, text
 
 
 class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
@@ -82,8 +81,7 @@ class Transaction:
 
     def __init__(
         self,
-        connection: AsyncConnection,
-        driver: Any,
+        connection: Any,
         isolation: str,
         *,
         marker_is_new: bool = True,
@@ -91,7 +89,6 @@ class Transaction:
         seconds_max: float | None = None,
     ) -> None:
         self._connection = connection
-        self._driver = driver
         self._seconds_max = seconds_max  # of each statement; None: a deadline limits all of them
         self._is_one_statement = is_one_statement
         self._is_over = False
@@ -101,40 +98,31 @@ class Transaction:
         # Called once, after the commit.
         self.after_commit: list[Callable[[], None]] = []
 
-    @overload
-    async def execute(  # type: ignore[overload-overlap]  # the narrower type comes first
-        self, statement: Statement | TextClause, parameters: Mapping[str, Any] | None = None
-    ) -> Rows: ...
-
-    @overload
     async def execute(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
-    ) -> CursorResult[Any]: ...
-
-    async def execute(
-        self, statement: Statement | Executable, parameters: Mapping[str, Any] | None = None
-    ) -> Rows | CursorResult[Any]:
-        """Run one statement. Raises asyncpg's errors; SQLAlchemy's for Core not yet compiled."""
+        self, statement: Statement | ClauseElement, parameters: Mapping[str, Any] | None = None
+    ) -> Rows:
+        """Run one statement. Raises asyncpg's errors."""
         if self._is_over:
             raise RuntimeError("the one statement of this transaction has run")
         self._is_over = self._is_one_statement
-        if isinstance(statement, TextClause):
-            statement = text(statement.text)
-        if not isinstance(statement, Statement):
-            async with asyncio.timeout(self._seconds_max):
-                return await self._connection.execute(statement, parameters)
+        if isinstance(statement, ClauseElement):
+            statement = (
+                text(statement.text) if isinstance(statement, TextClause) else compiled(statement)
+            )
         arguments = statement.arguments(parameters)
         if statement.returns_rows:
-            rows = await self._driver.fetch(
-                statement.sql, *arguments, record_class=Row, timeout=self._seconds_max
+            rows = await self._connection.fetch(
+                statement.sql, *arguments, timeout=self._seconds_max
             )
             return Rows(rows, len(rows))
-        status = await self._driver.execute(statement.sql, *arguments, timeout=self._seconds_max)
+        status = await self._connection.execute(
+            statement.sql, *arguments, timeout=self._seconds_max
+        )
         return Rows((), _count(status))
 
     async def commit(self) -> None:
         """For `Database` alone, which began it."""
-        await self._driver.execute("COMMIT", timeout=self._seconds_max)
+        await self._connection.execute("COMMIT", timeout=self._seconds_max)
 
 
 def _count(status: str) -> int:

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 import asyncpg
@@ -37,9 +38,9 @@ SESSION_ATTRS = frozenset(
     {"any", "primary", "standby", "read-write", "read-only", "prefer-standby"}
 )
 TLS_NAMES = ("sslmode", "sslrootcert", "sslcert", "sslkey")
-DRIVER_NAMES = frozenset({"prepared_statement_cache_size", "prepared_statement_name_func"})
+CACHE_SIZE = "prepared_statement_cache_size"  # 0 behind a pooler that mixes sessions
 NAMES = frozenset(
-    {*TLS_NAMES, *DRIVER_NAMES, "host", "port", "target_session_attrs", "connect_timeout"}
+    {*TLS_NAMES, CACHE_SIZE, "host", "port", "target_session_attrs", "connect_timeout"}
 )
 PROBE_SECONDS = 5.0
 NO_SUCH_DATABASE = "3D000"  # its server answers
@@ -60,11 +61,21 @@ class DatabaseUrlError(SettingsError):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """`url` is for SQLAlchemy, `connect_args` for asyncpg beside it."""
+    """`url` is for SQLAlchemy, with `connect_args` for asyncpg beside it."""
 
     url: URL
     connect_args: Mapping[str, object]
     hosts: Sequence[str]
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """All that asyncpg takes."""
+        found = {**self.url.translate_connect_args(username="user"), **self.connect_args}
+        if "host" in self.url.query:  # a socket's folder
+            found["host"] = self.url.query["host"]
+        if CACHE_SIZE in self.url.query:
+            found["statement_cache_size"] = int(str(self.url.query[CACHE_SIZE]))
+        return found
 
     @property
     def place(self) -> str:
@@ -84,7 +95,7 @@ def parse(text: str) -> DatabaseUrl:
     query = _query(found["query"] or "")
     hosts = _hosts(unquote(found["hosts"]), query)
     user, _, password = (found["user"] or "").partition(":")
-    driver = {name: value for name, value in query.items() if name in DRIVER_NAMES}
+    driver = {CACHE_SIZE: query[CACHE_SIZE]} if CACHE_SIZE in query else {}
     one = hosts[0] if len(hosts) == 1 else None
     is_socket = one is not None and one[0].startswith("/")
     url = URL.create(
@@ -113,12 +124,9 @@ async def unreachable(text: str, seconds: float = PROBE_SECONDS) -> str | None:
     Raises DatabaseUrlError.
     """
     target = parse(text)
-    arguments = {**target.url.translate_connect_args(username="user"), **target.connect_args}
-    if "host" in target.url.query:
-        arguments["host"] = target.url.query["host"]
-    arguments["timeout"] = min(seconds, float(str(arguments.get("timeout", seconds))))
+    timeout = min(seconds, float(target.arguments.get("timeout", seconds)))
     try:
-        connection = await asyncpg.connect(**arguments)
+        connection = await asyncpg.connect(**{**target.arguments, "timeout": timeout})
         await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ssl.SSLError) as error:
         if getattr(error, "sqlstate", None) == NO_SUCH_DATABASE:
@@ -135,7 +143,7 @@ def _query(text: str) -> dict[str, str]:
     query: dict[str, str] = {}
     for name, value in pairs:
         if name not in NAMES:
-            known = ", ".join(sorted(NAMES - DRIVER_NAMES))
+            known = ", ".join(sorted(NAMES - {CACHE_SIZE}))
             raise DatabaseUrlError(f"there is no parameter {name}; there are {known}")
         # SQLAlchemy writes several hosts as several parameters.
         query[name] = f"{query[name]},{value}" if name == "host" and name in query else value
@@ -181,6 +189,8 @@ def _connect_args(hosts: Sequence[tuple[str, int]], query: Mapping[str, str]) ->
         if not query["connect_timeout"].isdecimal() or int(query["connect_timeout"]) < 1:
             raise DatabaseUrlError("connect_timeout takes whole seconds, at least 1")
         arguments["timeout"] = float(query["connect_timeout"])
+    if not query.get(CACHE_SIZE, "0").isdecimal():
+        raise DatabaseUrlError(f"{CACHE_SIZE} takes a whole number")
     if (tls := _tls(hosts, {name: query[name] for name in TLS_NAMES if name in query})) is not None:
         arguments["ssl"] = tls
     return arguments

@@ -23,9 +23,8 @@ from tests.conftest import MakeDatabase
 async def test_a_command_is_committed_and_its_result_returned(postgres: Postgres) -> None:
     db = open_database(postgres.url())
     for ddl in migrations.CHASSIS_DDL:
-        async with db.engine.connect() as plain:
-            connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(text(ddl))
+        async with db.connection() as connection:
+            await connection.execute(ddl)
 
     async def command(tx: Transaction, name: str) -> bool:
         return await lease.take(tx, name, "me")
@@ -62,7 +61,7 @@ async def test_serialized_writes_never_run_side_by_side(
     make_database: MakeDatabase, *, serialize_writes: bool
 ) -> None:
     plain = await make_database("tests.integration.chassis.toy")
-    db = Database(plain.engine, plain.url, serialize_writes=serialize_writes)
+    db = Database(plain.pool, plain.url, serialize_writes=serialize_writes)
     running = most = 0
 
     async def command(tx: Transaction) -> None:
@@ -78,7 +77,7 @@ async def test_serialized_writes_never_run_side_by_side(
 
 async def test_one_statement_does_not_wait_for_the_write_lock(make_database: MakeDatabase) -> None:
     plain = await make_database("tests.integration.chassis.toy")
-    db = Database(plain.engine, plain.url, serialize_writes=True)
+    db = Database(plain.pool, plain.url, serialize_writes=True)
 
     async def one(tx: Transaction) -> int:
         return int((await tx.execute(text("SELECT 1"))).scalar_one())

@@ -205,8 +205,8 @@ class TwoServices:
         """Run another process of these services that kills itself."""
         arguments = {
             "when": when,
-            "emitter_db": self.emitter_db.engine.url.render_as_string(hide_password=False),
-            "consumer_db": self.consumer_db.engine.url.render_as_string(hide_password=False),
+            "emitter_db": self.emitter_db.url,
+            "consumer_db": self.consumer_db.url,
             "consumer_name": self.consumer_name,
             "exchange": self.exchange,
             "broker_url": self.broker_url,
@@ -239,10 +239,9 @@ async def make_chassis_database(postgres: Postgres, name: str) -> Database:
     finally:
         await connection.close()
     db = open_database(postgres.url(name))
-    async with db.engine.connect() as plain:
-        autocommit = await plain.execution_options(isolation_level="AUTOCOMMIT")
+    async with db.connection() as connection:
         for ddl in (*migrations.CHASSIS_DDL, EFFECTS_DDL):
-            await autocommit.execute(text(ddl))
+            await connection.execute(ddl)
     return db
 
 
