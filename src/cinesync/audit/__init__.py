@@ -1,5 +1,6 @@
-"""`cinesync audit`: the promises recomputed from the databases, the providers and the ledger.
+"""`cinesync audit`: recompute the promises from the databases, the providers and the ledger.
 
-Every check is passed, failed or not made. A check reads in pages by key, or side by side with a
-sorted copy on disk, so that memory does not grow with the shop.
+Every check passes, fails or is not made. Checks read pages by key, and compare with an index on
+disk, so memory does not grow with the data. `sources` says what an audit reads, `results` what a
+check returns; `runner` runs the checks.
 """

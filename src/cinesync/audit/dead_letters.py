@@ -1,4 +1,4 @@
-"""I3: no event waits that its consumer could not handle, in a database or in the broker."""
+"""I3: there are no dead letters: events that a consumer could not handle."""
 
 from collections import Counter
 from typing import Final
@@ -11,21 +11,21 @@ from cinesync.chassis.messaging.dead_letters import LETTERS_MAX
 SET_URL: Final = "set RABBITMQ_URL, and audit again"
 
 
-async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
-    """Dead letters of every queue, wherever they are kept."""
+async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+    """Count the dead letters of every queue, in the databases and in the broker."""
     findings = Findings()
-    for name, db in books.databases.items():
+    for name, db in sources.databases.items():
         findings.extend(f"{name}: {line}" for line in await db.read(_dead_letters))
-    if books.broker is None and books.has_broker:
+    if sources.broker is None and sources.has_broker:
         return NotMade(f"events of this shop go through RabbitMQ: {SET_URL}")
-    if books.broker is not None:
+    if sources.broker is not None:
         try:
-            letters = await books.broker.waiting(books.queues)
+            letters = await sources.broker.waiting(sources.queues)
         except Exception as error:  # noqa: BLE001 every kind of refusal leaves the check unmade
             return NotMade(f"RabbitMQ does not show its dead letters ({error!r})")
         for queue, count in sorted(Counter(letter.queue for letter in letters).items()):
             more = " or more" if count >= LETTERS_MAX else ""
-            findings.add(f"broker: {_told(queue, count, more)}")
+            findings.add(f"broker: {_finding(queue, count, more)}")
     progress(findings.count)
     return findings.outcome(f"dead letters in {findings.count} queues")
 
@@ -34,8 +34,8 @@ async def _dead_letters(tx: Transaction) -> list[str]:
     statement = text(
         "SELECT queue, count(*) AS letters FROM dead_letters GROUP BY queue ORDER BY queue ASC"
     )
-    return [_told(row.queue, row.letters) for row in await tx.execute(statement)]
+    return [_finding(row.queue, row.letters) for row in await tx.execute(statement)]
 
 
-def _told(queue: str, count: int, more: str = "") -> str:
+def _finding(queue: str, count: int, more: str = "") -> str:
     return f"{count}{more} dead letters of {queue} wait (cinesync queues dead)"

@@ -1,4 +1,4 @@
-"""Entries of the ledger by kind and subject, sorted in a file of its own while an audit runs."""
+"""An index of the ledger's entries by kind and subject, in a temporary file of the audit."""
 
 import sqlite3
 from collections import defaultdict
@@ -24,7 +24,7 @@ LAST: Final = "g"  # above every UUID
 
 
 class EntryLocation(StrEnum):
-    """Where an entry was found. What waits is named by who still has it."""
+    """Where an entry was found: in the chain, or on its way there."""
 
     CHAIN = "the chain"
     JOURNAL = "the validators' journals"
@@ -37,14 +37,14 @@ PLACES: Final = tuple(EntryLocation)
 
 @dataclass(frozen=True, slots=True)
 class FoundEntry:
-    """One entry about a subject."""
+    """One entry of a subject, with its facts as a sentence."""
 
     place: EntryLocation
     sentence: str
 
 
 class EntryIndex:
-    """Filled first, then read in ranges, by one thread at a time. Its file goes with its folder."""
+    """Fill it, sort it, then read ranges; one thread at a time. The caller deletes the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._connection = sqlite3.connect(
@@ -65,11 +65,11 @@ class EntryIndex:
         self._connection.close()
 
     def forget_chain(self) -> None:
-        """Begin again with another replica."""
+        """Delete the chain's entries, to read another replica."""
         self._connection.execute("DELETE FROM entries WHERE place = 0")
 
     def add(self, place: EntryLocation, entries: Iterable[LedgerEntry]) -> None:
-        """Those of kinds that databases answer for; the others are no business of ours."""
+        """Add the entries of kinds that a database has rows for."""
         at = PLACES.index(place)
         rows = (
             (entry.kind, kind.subject(entry), at, kind.of_entry(entry))
@@ -79,14 +79,14 @@ class EntryIndex:
         self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", rows)
 
     def sort(self) -> None:
-        """Once everything is in."""
+        """Finish filling."""
         self._connection.execute("COMMIT")
         self._connection.execute("CREATE INDEX by_subject ON entries (kind, subject)")
 
     def between(
         self, kind: str, after: str, last: str, limit: int | None = None
     ) -> dict[str, Sequence[FoundEntry]]:
-        """By subject, in their order: those above `after`, up to `last`, `limit` subjects."""
+        """Entries by subject, in order: above `after`, up to `last`, at most `limit` subjects."""
         statement = (
             "SELECT subject, place, sentence FROM entries"
             " WHERE kind = ? AND subject > ? AND subject <= ? ORDER BY subject"

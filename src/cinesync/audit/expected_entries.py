@@ -1,7 +1,7 @@
-"""What the ledger must say of each payment, refund, booking and cancellation, as one sentence.
+"""The entries that the ledger must have for each payment, refund, booking and cancellation.
 
-The same sentence is made of a row of a service's database and of an entry of the ledger: what
-differs is then told in words.
+A row of a service's database and an entry of the ledger each make a sentence of the same form. If
+the two differ, the finding shows both.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,9 +26,9 @@ class ExpectedEntry:
 
 @dataclass(frozen=True, slots=True)
 class EntryKind:
-    """One kind of entries: where its rows are, and how rows and entries are told.
+    """One kind of entry: the rows that it must match, and the sentences of rows and entries.
 
-    `rows` is a page by key: subject, happened_at, and whatever `of_row` needs.
+    `rows` reads a page by key: subject, happened_at, and the columns that `of_row` needs.
     """
 
     name: str
@@ -38,7 +38,7 @@ class EntryKind:
     of_row: Callable[[Any], str]
     of_entry: Callable[[LedgerEntry], str]
 
-    def fact(self, row: Any) -> ExpectedEntry:
+    def expected(self, row: Any) -> ExpectedEntry:
         return ExpectedEntry(row.subject, self.of_row(row), row.happened_at)
 
 
@@ -129,7 +129,7 @@ KINDS: Final = (
             _fact(entry, "amount_cents"), _fact(entry, "currency"), _fact(entry, "payment_id")
         ),
     ),
-    # Each of these two by its event: a refund may fail again, and a dispute has several states.
+    # The subject of these two is the event: a refund may fail again, a dispute changes its state.
     EntryKind(
         "payment.refund.failed",
         "payment",

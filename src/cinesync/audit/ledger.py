@@ -1,15 +1,15 @@
-"""I4: what happened to money and bookings is in the ledger exactly once each, and as it was.
+"""I4: payments, refunds, bookings and cancellations are in the ledger once each, with their facts.
 
-The ledger is read first and sorted into a file, then the databases, page by page beside it. So
-what the ledger has and a database lacks is no matter of timing; what a database has and the ledger
-lacks may be on its way, and then somebody has it: an outbox, the ledger service, or a journal.
+The check reads the ledger first, into an index on disk, and then compares the databases with it
+page by page. So an entry without a row is never a matter of timing. A row without an entry may be
+on its way; then an outbox, the ledger service or a journal has it.
 
-| The ledger lacks it, and | it counts as |
+| A row has no entry in the chain, and | result |
 |---|---|
-| a quorum decided it, in a journal | there: validators apply it when they start |
-| it is young, and the shop is running | on its way |
-| an outbox, a queue or the ledger service has it | not made: nobody can tell yet |
-| nobody has it | a broken promise |
+| a journal has it in a decided block | recorded: validators apply it when they start |
+| it is recent, and the shop is running | on its way |
+| an outbox, a queue or the ledger service has it | not made: it can still arrive |
+| nothing has it | a broken promise |
 """
 
 import asyncio
@@ -48,19 +48,19 @@ RECORDED: Final = frozenset({EntryLocation.CHAIN, EntryLocation.JOURNAL})
 
 
 class BatchKey(NamedTuple):
-    """The order in which the ledger service submits."""
+    """The key of batches, in the order in which the ledger service submits them."""
 
     recorded_at: datetime
     batch_id: UUID
 
 
 class Comparison:
-    """Facts of the databases beside entries of the ledger, subject by subject."""
+    """Compares expected entries with the entries found, subject by subject."""
 
     def __init__(self, *, young_since: datetime) -> None:
         self._young_since = young_since
         self.findings = Findings()
-        self.lost = Findings()  # what nobody has, unless an undelivered event says otherwise
+        self.lost = Findings()  # found nowhere; the broker may still have them
         self.young = 0
         self.held = 0
         self._places: set[EntryLocation] = set()
@@ -69,98 +69,98 @@ class Comparison:
     def compare(
         self,
         kind: EntryKind,
-        facts: Sequence[ExpectedEntry],
+        expected: Sequence[ExpectedEntry],
         seen: Mapping[str, Sequence[FoundEntry]],
     ) -> None:
-        """A range of subjects, whole."""
+        """Compare a complete range of subjects."""
         known = set()
-        for fact in facts:
-            known.add(str(fact.subject))
-            self._compare_one(kind, fact, seen.get(str(fact.subject), ()))
+        for wanted in expected:
+            known.add(str(wanted.subject))
+            self._compare_one(kind, wanted, seen.get(str(wanted.subject), ()))
         for subject in seen.keys() - known:
             count = sum(one.place in RECORDED for one in seen[subject])
             if count:
                 times = f"{kind.name} of {subject} is in the ledger {count} times"
-                self.findings.add(f"{times}, but our books do not know it")
+                self.findings.add(f"{times}, but no database has a row for it")
 
     def _compare_one(
-        self, kind: EntryKind, fact: ExpectedEntry, seen: Sequence[FoundEntry]
+        self, kind: EntryKind, wanted: ExpectedEntry, seen: Sequence[FoundEntry]
     ) -> None:
-        what = f"{kind.name} of {fact.subject}"
+        what = f"{kind.name} of {wanted.subject}"
         recorded = [one for one in seen if one.place is EntryLocation.CHAIN] or [
             one for one in seen if one.place is EntryLocation.JOURNAL
         ][:1]  # each validator has a journal
         if len(recorded) > 1:
             self.findings.add(f"{what} is in the ledger {len(recorded)} times")
         for one in recorded:
-            if one.sentence != fact.sentence:
+            if one.sentence != wanted.sentence:
                 self.findings.add(
-                    f"{what}: the ledger says {one.sentence}, our books say {fact.sentence}"
+                    f"{what}: the ledger has {one.sentence}, the database has {wanted.sentence}"
                 )
         if not recorded:
-            self._miss(what, fact, {one.place for one in seen})
+            self._add_missing(what, wanted, {one.place for one in seen})
 
-    def _miss(self, what: str, fact: ExpectedEntry, places: set[EntryLocation]) -> None:
-        if fact.happened_at > self._young_since:
+    def _add_missing(self, what: str, wanted: ExpectedEntry, places: set[EntryLocation]) -> None:
+        if wanted.happened_at > self._young_since:
             self.young += 1
         elif places:
             self.held += 1
             self._places |= places
-            self._oldest = min(self._oldest or fact.happened_at, fact.happened_at)
+            self._oldest = min(self._oldest or wanted.happened_at, wanted.happened_at)
         else:
-            self.lost.add(f"{what} is not in the ledger, and nobody has it to bring it there")
+            self.lost.add(f"{what} is not in the ledger, nor on its way there")
 
     @property
-    def told_young(self) -> str:
+    def young_summary(self) -> str:
         return f"{self.young} entries are on their way" if self.young else ""
 
     @property
-    def told_held(self) -> str:
+    def held_summary(self) -> str:
         if self._oldest is None:
             return ""
         where = " and ".join(sorted(self._places))
         return (
             f"{self.held} entries wait in {where}, the oldest since {self._oldest:%Y-%m-%d %H:%M}"
-            " UTC: let the shop run with its validators, and audit again"
+            " UTC: start the shop with its validators, and audit again"
         )
 
 
-async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
-    """Both directions, facts and amounts."""
-    if books.ledger is None:
+async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+    """Compare rows and entries in both directions."""
+    if sources.ledger is None:
         return NotMade("the validators are not on this machine; run it where one of them is")
     with tempfile.TemporaryDirectory(prefix="cinesync-audit-") as folder:
         try:
             with EntryIndex(Path(folder)) as index:
-                return await _check(books, books.ledger, index, progress)
+                return await _check(sources, sources.ledger, index, progress)
         except Altered as error:
-            return Failed("no replica of the ledger is sound", (str(error),))
+            return Failed("no replica of the ledger is intact", (str(error),))
         except (NoReadableReplica, OldFormat, InvalidDocument, OSError) as error:
-            return NotMade(f"the ledger in {books.ledger} cannot be read: {error}")
+            return NotMade(f"the ledger in {sources.ledger} cannot be read: {error}")
 
 
 async def _check(
-    books: AuditSources, folder: Path, index: EntryIndex, progress: ReportProgress
+    sources: AuditSources, folder: Path, index: EntryIndex, progress: ReportProgress
 ) -> CheckOutcome:
-    log = await _load(books, folder, index, progress)
+    log = await _load(sources, folder, index, progress)
     now = clock.now()
-    young = timedelta(seconds=books.overdue_seconds if books.is_running else 0)
+    young = timedelta(seconds=sources.overdue_seconds if sources.is_running else 0)
     compared = Comparison(young_since=now - young)
     compared.findings.extend(log.findings)
     read = log.entries
     for kind in KINDS:
-        async for facts, seen in _side_by_side(books, kind, index):
-            compared.compare(kind, facts, seen)
-            read += len(facts)
+        async for expected, seen in _ranges(sources, kind, index):
+            compared.compare(kind, expected, seen)
+            read += len(expected)
             progress(read)
-    return await _judge(books, log, compared)
+    return await _outcome(sources, log, compared)
 
 
-async def _judge(books: AuditSources, log: LogRead, compared: Comparison) -> CheckOutcome:
-    """What is lost is a broken promise, unless the broker may still have it."""
-    reasons = [compared.told_held] if compared.held else []
+async def _outcome(sources: AuditSources, log: LogRead, compared: Comparison) -> CheckOutcome:
+    """What was found nowhere is a broken promise, unless the broker may still have it."""
+    reasons = [compared.held_summary] if compared.held else []
     if compared.lost.count:
-        undelivered = await _undelivered(books)
+        undelivered = await _undelivered(sources)
         if undelivered:
             reasons.append(f"{compared.lost.count} entries are missing, and {undelivered}")
         else:
@@ -169,16 +169,16 @@ async def _judge(books: AuditSources, log: LogRead, compared: Comparison) -> Che
         return NotMade("; ".join(reasons))
     figures = {"entries": log.entries, "blocks": log.blocks, "waiting": compared.held}
     seen = f"{log.entries} entries in {log.blocks} blocks"
-    return compared.findings.outcome(seen, on_its_way=compared.told_young, figures=figures)
+    return compared.findings.outcome(seen, on_its_way=compared.young_summary, figures=figures)
 
 
 async def _load(
-    books: AuditSources, folder: Path, index: EntryIndex, progress: ReportProgress
+    sources: AuditSources, folder: Path, index: EntryIndex, progress: ReportProgress
 ) -> LogRead:
-    """Everything that is in the chain or on its way there.
+    """Index everything in the chain or on its way there.
 
-    An entry moves from an outbox to the ledger service and on to the chain: asked in this order,
-    it is found at least once.
+    An entry moves from an outbox to the ledger service and on to the chain. Reading in this order
+    finds it at least once.
     """
     count = 0
 
@@ -189,9 +189,9 @@ async def _load(
         progress(count)
 
     for name in ("payment", "booking"):
-        async for events in pages(books.databases[name], _unsent, lambda row: row[0]):
+        async for events in pages(sources.databases[name], _unsent, lambda row: row[0]):
             index.add(EntryLocation.OUTBOX, [entry_of_body(name, body) for _, name, body in events])
-    async for waiting in _at_the_submitter(books):
+    async for waiting in _pending_submissions(sources):
         index.add(EntryLocation.SUBMITTER, waiting)
     index.add(EntryLocation.JOURNAL, await asyncio.to_thread(lambda: list(decided_entries(folder))))
     log = await asyncio.to_thread(read_log, folder, index.forget_chain, take)
@@ -200,7 +200,7 @@ async def _load(
 
 
 def entry_of_body(name: str, body: bytes) -> LedgerEntry:
-    """The entry that the ledger service will make of an event; its salt matters to nobody here."""
+    """The entry that the ledger service will make of an event, with a salt of zeros."""
     return entries.entry_of(name, decode(EVENTS[name], body), bytes(entries.SALT_BYTES))
 
 
@@ -214,9 +214,9 @@ async def _unsent(tx: Transaction, after: UUID, limit: int) -> list[tuple[UUID, 
     return [(r.event_id, r.name, bytes(r.body)) for r in await tx.execute(statement, values)]
 
 
-async def _at_the_submitter(books: AuditSources) -> AsyncIterator[list[LedgerEntry]]:
-    """What the ledger service has and no block proves yet."""
-    ledger = books.databases["ledger"]
+async def _pending_submissions(sources: AuditSources) -> AsyncIterator[list[LedgerEntry]]:
+    """The submissions that no block has yet."""
+    ledger = sources.databases["ledger"]
     after = BatchKey(datetime.fromtimestamp(0, UTC), UUID(int=0))
     while batches := await ledger.read(_waiting_batches, after, BATCH_PAGE):
         after = batches[-1][0]
@@ -237,12 +237,14 @@ async def _waiting_batches(
     return [(BatchKey(row.recorded_at, row.batch_id), row.event_ids) for row in rows]
 
 
-async def _side_by_side(
-    books: AuditSources, kind: EntryKind, index: EntryIndex
+async def _ranges(
+    sources: AuditSources, kind: EntryKind, index: EntryIndex
 ) -> AsyncIterator[tuple[list[ExpectedEntry], Mapping[str, Sequence[FoundEntry]]]]:
-    """A page of facts, and all entries in the range that the page spans; then what is above."""
+    """Pages of expected entries, each with all found entries in its range of subjects."""
     after = ""
-    async for page in pages(books.databases[kind.database], _facts, lambda one: one.subject, kind):
+    async for page in pages(
+        sources.databases[kind.database], _expected_page, lambda one: one.subject, kind
+    ):
         last = str(page[-1].subject)
         yield page, index.between(kind.name, after, last)
         after = last
@@ -251,18 +253,20 @@ async def _side_by_side(
         after = max(rest)
 
 
-async def _facts(tx: Transaction, after: UUID, limit: int, kind: EntryKind) -> list[ExpectedEntry]:
+async def _expected_page(
+    tx: Transaction, after: UUID, limit: int, kind: EntryKind
+) -> list[ExpectedEntry]:
     rows = await tx.execute(text(kind.rows), {"after": after, "limit": limit})
-    return [kind.fact(row) for row in rows]
+    return [kind.expected(row) for row in rows]
 
 
-async def _undelivered(books: AuditSources) -> str:
+async def _undelivered(sources: AuditSources) -> str:
     """Why events may still reach the ledger service through the broker; empty when they cannot."""
-    if books.broker is None:
-        return f"RabbitMQ may hold them: {SET_URL}" if books.has_broker else ""
-    queues = [queue for queue in books.queues if queue.startswith("ledger.")]
+    if sources.broker is None:
+        return f"RabbitMQ may hold them: {SET_URL}" if sources.has_broker else ""
+    queues = [queue for queue in sources.queues if queue.startswith("ledger.")]
     try:
-        count = await books.broker.undelivered(queues)
-    except Exception as error:  # noqa: BLE001 every kind of refusal is the same to an auditor
+        count = await sources.broker.undelivered(queues)
+    except Exception as error:  # noqa: BLE001 any error means that the broker does not answer
         return f"RabbitMQ does not say what it holds ({error!r})"
     return f"{count} events wait in RabbitMQ for the ledger service" if count else ""

@@ -1,4 +1,4 @@
-"""I2: captured = booked + refunded + pending, payment by payment."""
+"""I2: captured = booked + refunded + pending, for each payment."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """What a booking stands for: its total less what a cancellation gives back."""
+    """The money of a booking: its total less what was refunded."""
 
     booking_id: UUID
     payment_id: UUID
@@ -37,31 +37,31 @@ class Booked:
     cents: int
 
 
-async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
-    """No payment is booked or given back for more than came in, and none is booked unknown."""
+async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+    """No payment is booked or refunded for more than was captured; every booking has a payment."""
     findings, sums, read = Findings(), defaultdict[str, Sums](Sums), 0
     after = UUID(int=0)
-    async for page in pages(books.payment, money_by_payment, lambda one: one.payment_id):
-        booked = await books.booking.read(_booked_for, [one.hold_id for one in page])
+    async for page in pages(sources.payment, money_by_payment, lambda one: one.payment_id):
+        booked = await sources.booking.read(_booked_for, [one.hold_id for one in page])
         for one in page:
-            _weigh(one, booked.get(one.payment_id), sums[one.currency], findings)
+            _add_up(one, booked.get(one.payment_id), sums[one.currency], findings)
         last = page[-1].payment_id
-        findings.extend(await books.payment.read(contradictions, FINDINGS_MAX, after, last))
+        findings.extend(await sources.payment.read(contradictions, FINDINGS_MAX, after, last))
         after = last
         read += len(page)
         progress(read)
-    await _check_bookings(books, findings, lambda count: progress(read + count))
-    said = [f"{currency}: {one}" for currency, one in sorted(sums.items())]
+    await _check_bookings(sources, findings, lambda count: progress(read + count))
+    lines = [f"{currency}: {one}" for currency, one in sorted(sums.items())]
     pending = [f"{one.pending_cents} {cur}" for cur, one in sums.items() if one.pending_cents]
     figures = {"payments": read, "sums": {currency: asdict(one) for currency, one in sums.items()}}
     return findings.outcome(
-        "; ".join([f"{read} payments", *said]),
+        "; ".join([f"{read} payments", *lines]),
         on_its_way=f"money is pending: {', '.join(pending)}" if pending else "",
         figures=figures,
     )
 
 
-def _weigh(money: PaymentTotals, booked: Booked | None, sums: Sums, findings: Findings) -> None:
+def _add_up(money: PaymentTotals, booked: Booked | None, sums: Sums, findings: Findings) -> None:
     booked_cents = booked.cents if booked else 0
     undecided_cents = money.retained_cents - booked_cents
     sums.captured_cents += money.captured_cents
@@ -82,12 +82,12 @@ def _weigh(money: PaymentTotals, booked: Booked | None, sums: Sums, findings: Fi
 
 
 async def _check_bookings(
-    books: AuditSources, findings: Findings, progress: ReportProgress
+    sources: AuditSources, findings: Findings, progress: ReportProgress
 ) -> None:
-    """Every paid booking is for a payment that is known, and made for it."""
+    """Every paid booking has a payment that exists and was made for it."""
     read = 0
-    async for page in pages(books.booking, _paid_bookings, lambda one: one.booking_id):
-        holds = await books.payment.read(_holds_of, [one.payment_id for one in page])
+    async for page in pages(sources.booking, _paid_bookings, lambda one: one.booking_id):
+        holds = await sources.payment.read(_holds_of, [one.payment_id for one in page])
         for one in page:
             hold_id = holds.get(one.payment_id)
             if hold_id is None:

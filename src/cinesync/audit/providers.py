@@ -1,4 +1,4 @@
-"""I2: our captures and refunds beside what each provider says it moved."""
+"""I2: our captures and refunds equal what each provider reports."""
 
 from typing import Final
 
@@ -11,42 +11,42 @@ from cinesync.payment.statement_reconciliation import reconcile
 NO_MONEY: Final = "no provider moved any money"
 
 
-async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
-    """Every provider that is configured, or that our books name."""
-    used = await books.payment.read(_providers)
-    names = sorted({*used, *books.gateways})
-    outcomes = [await _compare(name, books, progress) for name in names]
+async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+    """Compare with every provider that is configured, or that captures name."""
+    used = await sources.payment.read(_providers)
+    names = sorted({*used, *sources.gateways})
+    outcomes = [await _compare(name, sources, progress) for name in names]
     return _together(outcomes) if outcomes else Passed(NO_MONEY)
 
 
-async def _compare(name: str, books: AuditSources, progress: ReportProgress) -> CheckOutcome:
-    gateway = books.gateways.get(name)
+async def _compare(name: str, sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+    gateway = sources.gateways.get(name)
     if gateway is None:
-        return NotMade(f"{name} is not configured here, but our books have money that it moved")
+        return NotMade(f"{name} is not configured here, but payments have captures by it")
     try:
-        return await _reconcile(gateway, books, progress)
+        return await _reconcile(gateway, sources, progress)
     except (GatewayAway, GatewayRefused) as error:
         return NotMade(f"{name} does not answer ({str(error) or type(error).__name__})")
 
 
 async def _reconcile(
-    gateway: PaymentGateway, books: AuditSources, progress: ReportProgress
+    gateway: PaymentGateway, sources: AuditSources, progress: ReportProgress
 ) -> CheckOutcome:
-    compared = await reconcile(books.payment, gateway, progress)
+    compared = await reconcile(sources.payment, gateway, progress)
     figures = {"captured": compared.captured_cents, "refunded": compared.refunded_cents}
-    said = f"{gateway.name} agrees, {compared.in_flight_count} in flight"
+    summary = f"{gateway.name} agrees, {compared.in_flight_count} in flight"
     if compared.foreign_count:
-        said += f", {compared.foreign_count} movements of other systems passed over"
+        summary += f", {compared.foreign_count} movements of other systems passed over"
     if compared.troubles:
         findings = tuple(f"{gateway.name}: {trouble}" for trouble in compared.troubles)
-        untold = compared.trouble_count - len(compared.troubles)
-        findings += (f"{gateway.name}: {untold} more differences",) if untold else ()
+        left_out = compared.trouble_count - len(compared.troubles)
+        findings += (f"{gateway.name}: {left_out} more differences",) if left_out else ()
         return Failed(f"{gateway.name} differs", findings, {gateway.name: figures})
-    return Passed(said, figures={gateway.name: figures})
+    return Passed(summary, figures={gateway.name: figures})
 
 
 def _together(outcomes: list[CheckOutcome]) -> CheckOutcome:
-    """One that is not made keeps the whole from passing; one that failed fails it."""
+    """Failed if one failed; else not made if one was not made."""
     not_made = [one.reason for one in outcomes if isinstance(one, NotMade)]
     seen = [f"not made: {reason}" for reason in not_made]
     seen += [one.seen for one in outcomes if not isinstance(one, NotMade)]
@@ -62,7 +62,7 @@ def _together(outcomes: list[CheckOutcome]) -> CheckOutcome:
 
 
 async def _providers(tx: Transaction) -> list[str]:
-    """Those of our captures: the next name by index, since they are few and captures many."""
+    """The providers in captures: one index lookup each, since providers are few."""
     statement = text(
         "SELECT provider FROM captures WHERE provider > CAST(:after AS text)"
         " ORDER BY provider ASC LIMIT 1"

@@ -1,4 +1,4 @@
-"""What a check can come to: passed, failed or not made."""
+"""The outcomes of a check: passed, failed or not made; and the report of an audit."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ EXIT_PASSED, EXIT_FAILED, EXIT_NOT_MADE = 0, 1, 3
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Everything that was looked at is as promised.
+    """Everything that was read is as promised.
 
-    `on_its_way` says what is not there yet and may still come; empty when everything is there.
+    `on_its_way` describes what has not arrived yet but may; empty if everything has.
     """
 
     seen: str
@@ -24,7 +24,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A promise is broken: each finding names a row that must not be, or must be otherwise."""
+    """A promise is broken. Each finding names a row that must not exist, or must differ."""
 
     seen: str
     findings: tuple[str, ...]
@@ -33,20 +33,20 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotMade:
-    """The check could not be made, and why. This is not success."""
+    """The check could not be made, and why. This is not a success."""
 
     reason: str
 
 
 CheckOutcome: TypeAlias = Passed | Failed | NotMade
 
-# How many rows a check has read so far; whoever waits wants to see it move.
+# Called with the number of rows that a check has read so far.
 ReportProgress: TypeAlias = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditCheck:
-    """One question, under the promise that it tests."""
+    """A check of a promise."""
 
     promise: str
     name: str
@@ -55,7 +55,7 @@ class AuditCheck:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check came to."""
+    """The outcome of one check."""
 
     promise: str
     name: str
@@ -64,13 +64,13 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What an audit saw."""
+    """The results of an audit."""
 
     results: Sequence[CheckResult]
 
     @property
     def exit_code(self) -> int:
-        """A broken promise outweighs what could not be looked at."""
+        """A broken promise outweighs a check that was not made."""
         outcomes = [result.outcome for result in self.results]
         if any(isinstance(outcome, Failed) for outcome in outcomes):
             return EXIT_FAILED
@@ -79,7 +79,7 @@ class AuditReport:
         return EXIT_PASSED
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """As JSON, for programs."""
         return {
             "exit_code": self.exit_code,
             "checks": [_result_json(result) for result in self.results],
@@ -90,17 +90,17 @@ def _result_json(result: CheckResult) -> dict[str, Any]:
     common = {"promise": result.promise, "check": result.name}
     match result.outcome:
         case Passed(seen, on_its_way, figures):
-            said = {"outcome": "passed", "seen": seen, "on_its_way": on_its_way}
-            return common | said | {"figures": dict(figures)}
+            outcome = {"outcome": "passed", "seen": seen, "on_its_way": on_its_way}
+            return common | outcome | {"figures": dict(figures)}
         case Failed(seen, findings, figures):
-            said = {"outcome": "failed", "seen": seen}
-            return common | said | {"findings": list(findings), "figures": dict(figures)}
+            outcome = {"outcome": "failed", "seen": seen}
+            return common | outcome | {"findings": list(findings), "figures": dict(figures)}
         case NotMade(reason):
             return common | {"outcome": "not made", "reason": reason}
 
 
 class Findings:
-    """The first findings of a check, each once; how many more there were is told too."""
+    """Collects the first findings of a check, each once, and counts the others."""
 
     def __init__(self) -> None:
         self._found: dict[str, None] = {}
@@ -108,24 +108,24 @@ class Findings:
 
     @property
     def found(self) -> tuple[str, ...]:
-        """The first of them."""
+        """The findings, at most FINDINGS_MAX."""
         return tuple(self._found)
 
     def add(self, what: str) -> None:
-        """One thing that must not be."""
+        """Add one finding."""
         self.count += 1
         if len(self._found) < FINDINGS_MAX:
             self._found[what] = None
 
     def extend(self, several: Iterable[str]) -> None:
-        """Each of them."""
+        """Add several findings."""
         for what in several:
             self.add(what)
 
     def outcome(self, seen: str, **more: Any) -> Passed | Failed:
-        """Failed as soon as there is one; `more` are members of what it comes to."""
+        """Failed if there are findings; `more` are fields of the outcome."""
         if not self._found:
             return Passed(seen, **more)
         left_out = self.count - len(self._found)
-        told = f"{seen}; {left_out} more findings are left out" if left_out else seen
-        return Failed(told, tuple(self._found), more.get("figures", {}))
+        summary = f"{seen}; {left_out} more findings are left out" if left_out else seen
+        return Failed(summary, tuple(self._found), more.get("figures", {}))

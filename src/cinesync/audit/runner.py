@@ -1,4 +1,4 @@
-"""Makes every check, and makes it again before a finding is believed."""
+"""Runs every check, and repeats a failed one before it reports a finding."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ from cinesync.audit.results import (
 from cinesync.audit.sources import AuditSources
 from cinesync.chassis import clock
 
-LOOKS_MAX: Final = 4
-LOOK_PAUSE_SECONDS: Final = 1.0
+TRIES_MAX: Final = 4
+PAUSE_SECONDS: Final = 1.0
 SETTLE_SECONDS_MAX: Final = 60.0
 
 CHECKS: Final[Sequence[AuditCheck]] = (
@@ -30,46 +30,47 @@ CHECKS: Final[Sequence[AuditCheck]] = (
     AuditCheck("I4", "ledger", ledger.check),
 )
 
-# The name of the check that is being made, and how many rows it has read.
-Watch = Callable[[str, int], None]
+# Called with the name of the running check and the number of rows that it has read.
+OnProgress = Callable[[str, int], None]
 
 
 async def audit(
-    books: AuditSources,
+    sources: AuditSources,
     *,
     settled: bool,
     say: Callable[[str], None],
-    watch: Watch = lambda _name, _count: None,
+    on_progress: OnProgress = lambda _name, _count: None,
 ) -> AuditReport:
-    """Recompute I1 to I4. A shop that sells while we look is looked at again.
+    """Recompute I1 to I4.
 
-    What is reported was there in each of several looks: rows of two databases are never read at
-    one moment. With `settled`, what is on its way must arrive within a minute.
+    A running shop changes between the reads of two databases. So a failed check is repeated, and
+    only findings of every repetition are reported. With `settled`, what is on its way must arrive
+    within a minute.
     """
     results = []
     for check in CHECKS:
-        outcome = await _made(check, books, say, watch)
+        outcome = await _repeated(check, sources, say, on_progress)
         if settled:
-            outcome = await _settled(check, outcome, books, watch)
+            outcome = await _settled(check, outcome, sources, on_progress)
         results.append(CheckResult(check.promise, check.name, outcome))
     return AuditReport(results)
 
 
-async def _made(
-    check: AuditCheck, books: AuditSources, say: Callable[[str], None], watch: Watch
+async def _repeated(
+    check: AuditCheck, sources: AuditSources, say: Callable[[str], None], on_progress: OnProgress
 ) -> CheckOutcome:
-    outcome = await _look(check, books, watch)
-    for _ in range(LOOKS_MAX - 1):
-        if not isinstance(outcome, Failed) or not books.is_running:
-            break  # in a shop that stands still, another look finds the same
-        say(f"looking again at what seems wrong with {check.name}")
-        await asyncio.sleep(LOOK_PAUSE_SECONDS)
-        outcome = _both(outcome, await _look(check, books, watch))
+    outcome = await _run(check, sources, on_progress)
+    for _ in range(TRIES_MAX - 1):
+        if not isinstance(outcome, Failed) or not sources.is_running:
+            break  # without a running shop, a repetition finds the same
+        say(f"checking {check.name} again, since something seems wrong")
+        await asyncio.sleep(PAUSE_SECONDS)
+        outcome = _both(outcome, await _run(check, sources, on_progress))
     return outcome
 
 
 def _both(earlier: Failed, later: CheckOutcome) -> CheckOutcome:
-    """Only what was found both times."""
+    """The findings of both outcomes."""
     if not isinstance(later, Failed):
         return later
     persistent = tuple(what for what in earlier.findings if what in later.findings)
@@ -79,14 +80,14 @@ def _both(earlier: Failed, later: CheckOutcome) -> CheckOutcome:
 
 
 async def _settled(
-    check: AuditCheck, outcome: CheckOutcome, books: AuditSources, watch: Watch
+    check: AuditCheck, outcome: CheckOutcome, sources: AuditSources, on_progress: OnProgress
 ) -> CheckOutcome:
     deadline = clock.monotonic_seconds() + SETTLE_SECONDS_MAX
-    while books.is_running and _may_settle(outcome) and clock.monotonic_seconds() < deadline:
-        await asyncio.sleep(LOOK_PAUSE_SECONDS)
-        outcome = await _look(check, books, watch)
+    while sources.is_running and _may_settle(outcome) and clock.monotonic_seconds() < deadline:
+        await asyncio.sleep(PAUSE_SECONDS)
+        outcome = await _run(check, sources, on_progress)
     if isinstance(outcome, Passed) and outcome.on_its_way:
-        how_long = "still after a minute" if books.is_running else "and the shop stands still"
+        how_long = "still after a minute" if sources.is_running else "and the shop is not running"
         what = f"{outcome.on_its_way}, {how_long}"
         return Failed(outcome.seen, (what,), outcome.figures)
     return outcome
@@ -98,6 +99,6 @@ def _may_settle(outcome: CheckOutcome) -> bool:
     )
 
 
-async def _look(check: AuditCheck, books: AuditSources, watch: Watch) -> CheckOutcome:
-    watch(check.name, 0)
-    return await check.run(books, lambda count: watch(check.name, count))
+async def _run(check: AuditCheck, sources: AuditSources, on_progress: OnProgress) -> CheckOutcome:
+    on_progress(check.name, 0)
+    return await check.run(sources, lambda count: on_progress(check.name, count))

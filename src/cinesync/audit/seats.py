@@ -1,4 +1,4 @@
-"""I1: every seat that is sold is sold once, to the booking that it is marked for."""
+"""I1: every seat is sold at most once, to the booking that its row names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Priced(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """A booking that stands for its seats. Those given back count for what was paid only."""
+    """A confirmed booking. Its cancelled seats count for the price only."""
 
     region: str
     booking_id: UUID
@@ -37,7 +37,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Unmarked:
-    """A seat that is sold to a booking and not marked for it, and whom it is marked for."""
+    """A seat of a booking whose row is not booked for that booking, and whom the row names."""
 
     show_id: UUID
     seat: str
@@ -47,7 +47,7 @@ class Unmarked:
 
 @dataclass(frozen=True, slots=True)
 class SeatKey:
-    """Where a page of booking_seats begins or ends."""
+    """The key of booking_seats, where a page begins or ends."""
 
     region: str
     show_id: UUID
@@ -58,15 +58,15 @@ FIRST: Final = SeatKey("", UUID(int=0), "")
 _priced: Final = msgspec.json.Decoder(list[Priced])
 
 
-async def check(books: AuditSources, progress: ReportProgress) -> CheckOutcome:
-    """Every confirmed booking has its seats and its price; every booked seat has its booking."""
+async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+    """Every confirmed booking has its seats and its price; every booked seat has a booking."""
     findings = Findings()
     read = 0
-    async for page in pages(books.booking, _confirmed, lambda one: one.booking_id):
-        findings.extend(await _wrong_in(books.booking, page))
+    async for page in pages(sources.booking, _confirmed, lambda one: one.booking_id):
+        findings.extend(await _wrong_in(sources.booking, page))
         read += len(page)
         progress(read)
-    seats = await _check_marks(books.booking, findings, lambda count: progress(read + count))
+    seats = await _check_marks(sources.booking, findings, lambda count: progress(read + count))
     return findings.outcome(f"{seats} seats booked for {read} bookings", figures={"seats": seats})
 
 
@@ -95,15 +95,15 @@ async def _wrong_in(booking: Database, page: Sequence[Confirmed]) -> list[str]:
     wrong = await booking.read(_unmarked, page)
     holders = [one.holder for one in wrong if one.holder is not None]
     confirmed = await booking.read(_confirmed_of, holders) if holders else set()
-    return [_told(one, is_sold=one.holder in confirmed) for one in wrong] + [
+    return [_finding(one, is_sold=one.holder in confirmed) for one in wrong] + [
         f"{one.booking_id}: booked for another price than its seats add up to"
         for one in page
         if one.total_cents != one.priced_cents
     ]
 
 
-def _told(one: Unmarked, *, is_sold: bool) -> str:
-    """A key lets a seat be marked for one booking, so that every other one is found here."""
+def _finding(one: Unmarked, *, is_sold: bool) -> str:
+    """The finding for a seat. Its row names one booking, so any second booking shows up here."""
     if one.holder is None or one.holder == one.booking_id or not is_sold:
         what = "sold, but not marked as booked for that booking"
         return f"{one.booking_id} seat {one.seat}: {what}"
@@ -141,7 +141,7 @@ async def _confirmed_of(tx: Transaction, booking_ids: Sequence[UUID]) -> set[UUI
 
 
 async def _check_marks(booking: Database, findings: Findings, progress: ReportProgress) -> int:
-    """How many seats are marked as booked."""
+    """Check every row of booking_seats; the number of booked seats."""
     after, seats = FIRST, 0
     while page := await booking.read(_marks, after, PAGE):
         after = page[-1][0]

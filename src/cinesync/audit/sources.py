@@ -1,4 +1,4 @@
-"""Where an audit looks."""
+"""What an audit reads: databases, payment providers, the broker and the validators' files."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class AuditSettings:
 
 
 class Broker(Protocol):
-    """What RabbitMQ holds; only an audit asks."""
+    """The queues of RabbitMQ, as an audit reads them."""
 
     async def waiting(self, queues: Sequence[str]) -> list[DeadLetter]:
         """The dead letters of `queues`."""
@@ -40,12 +40,11 @@ class Broker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AuditSources:
-    """The databases, the providers that are configured, the broker and the validators' disks.
+    """Everything that an audit reads.
 
-    `broker` is None where the databases themselves are the queues, or, when `has_broker`, where
-    nobody said how to reach it; `ledger` is None where the
-    validators are on other machines. In a shop that `is_running`, what is younger than
-    `overdue_seconds` may still be on its way.
+    `broker` is None if the databases are the queues, or, with `has_broker`, if its URL is not
+    configured. `ledger` is None if the validators are on other machines. While the shop
+    `is_running`, what is younger than `overdue_seconds` may still be on its way.
     """
 
     databases: Mapping[str, Database]
@@ -73,7 +72,7 @@ async def pages(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> AsyncIterator[list[R]]:
-    """All rows in the order of their key, PAGE at a time, each page a transaction of its own."""
+    """All rows in the order of their key, PAGE at a time, each page in its own transaction."""
     after = UUID(int=0)
     while page := await db.read(query, after, PAGE, *args, **kwargs):
         yield page

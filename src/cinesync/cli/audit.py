@@ -16,7 +16,7 @@ from cinesync.cli.context import data_option, err, readable_books, say, shop_set
 
 if TYPE_CHECKING:
     from cinesync.audit.results import AuditReport, CheckResult
-    from cinesync.audit.runner import Watch
+    from cinesync.audit.runner import OnProgress
 
 
 @click.command("audit")
@@ -34,8 +34,8 @@ def audit_command(data: Path, *, settled: bool, as_json: bool) -> None:
     from cinesync import operations  # noqa: PLC0415
     from cinesync.audit.runner import audit  # noqa: PLC0415
 
-    with shop_settings(data) as settings, readable_books(), _watching() as watch:
-        look = partial(audit, settled=settled, say=say, watch=watch)
+    with shop_settings(data) as settings, readable_books(), _progress_line() as on_progress:
+        look = partial(audit, settled=settled, say=say, on_progress=on_progress)
         report = asyncio.run(operations.with_audit_sources(settings, look))
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))
@@ -45,16 +45,16 @@ def audit_command(data: Path, *, settled: bool, as_json: bool) -> None:
 
 
 @contextmanager
-def _watching() -> Iterator["Watch"]:
+def _progress_line() -> Iterator["OnProgress"]:
     """What is being checked, how many rows so far and for how long, on stderr."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("reading the books", total=None)
 
-        def watch(name: str, count: int) -> None:
+        def on_progress(name: str, count: int) -> None:
             progress.update(task, description=f"checking {name}: {count:,} rows")
 
-        yield watch
+        yield on_progress
 
 
 def _print(report: "AuditReport") -> None:

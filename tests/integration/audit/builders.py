@@ -285,7 +285,7 @@ class Sold:
 
         await self.databases[service].run(command)
 
-    def books(self, **more: Any) -> AuditSources:
+    def sources(self, **more: Any) -> AuditSources:
         given: dict[str, Any] = {
             "gateways": {},
             "broker": None,
@@ -297,7 +297,7 @@ class Sold:
     async def outcome(
         self, check: Callable[..., Any], counted: list[int] | None = None, **more: Any
     ) -> CheckOutcome:
-        made: CheckOutcome = await check(self.books(**more), (counted or []).append)
+        made: CheckOutcome = await check(self.sources(**more), (counted or []).append)
         return made
 
 

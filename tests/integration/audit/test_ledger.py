@@ -1,4 +1,4 @@
-"""I4: what the ledger lacks, has twice, or tells otherwise than the books."""
+"""I4: entries that the ledger lacks, has twice, or has with other facts than the databases."""
 
 import sqlite3
 from contextlib import closing
@@ -33,8 +33,8 @@ async def test_an_amount_that_the_ledger_tells_otherwise_is_found(sold: Sold) ->
     outcome = await sold.outcome(ledger.check)
     assert isinstance(outcome, Failed)
     assert outcome.findings == (
-        f"payment.success of {paid.payment_id}: the ledger says 2400 EUR by sandbox for hold"
-        f" {paid.hold_id}, our books say 9900 EUR by sandbox for hold {paid.hold_id}",
+        f"payment.success of {paid.payment_id}: the ledger has 2400 EUR by sandbox for hold"
+        f" {paid.hold_id}, the database has 9900 EUR by sandbox for hold {paid.hold_id}",
     )
 
 
@@ -47,7 +47,7 @@ async def test_seats_that_the_ledger_tells_otherwise_are_found(sold: Sold) -> No
     await sold.change("booking", change, id=booked.booking_id)
     outcome = await sold.outcome(ledger.check)
     assert isinstance(outcome, Failed)
-    assert "seats F0 F1, our books say" in outcome.findings[0]
+    assert "seats F0 F1, the database has" in outcome.findings[0]
 
 
 async def test_a_seat_given_back_is_in_the_ledger_beside_its_booking(sold: Sold) -> None:
@@ -64,7 +64,7 @@ async def test_a_seat_given_back_is_in_the_ledger_beside_its_booking(sold: Sold)
     await sold.change("booking", change, id=reduced.reduction_id)
     outcome = await sold.outcome(ledger.check)
     assert isinstance(outcome, Failed)
-    assert "says 1200 EUR of booking" in outcome.findings[0]
+    assert "has 1200 EUR of booking" in outcome.findings[0]
 
 
 async def test_failed_refunds_and_disputes_are_in_the_ledger_once_each(sold: Sold) -> None:
@@ -81,7 +81,8 @@ async def test_failed_refunds_and_disputes_are_in_the_ledger_once_each(sold: Sol
     outcome = await sold.outcome(ledger.check)
     assert isinstance(outcome, Failed)
     assert sorted(outcome.findings) == sorted(
-        f"{event.name} of {event.event_id} is in the ledger 1 times, but our books do not know it"
+        f"{event.name} of {event.event_id} is in the ledger 1 times,"
+        " but no database has a row for it"
         for event in again
     )
 
@@ -89,8 +90,8 @@ async def test_failed_refunds_and_disputes_are_in_the_ledger_once_each(sold: Sol
 @pytest.mark.parametrize(
     ("table", "change", "says"),
     [
-        ("refund_failures", "was_refunded = false", "after it was made, our books say"),
-        ("dispute_changes", "status = 'won'", "inquiry, our books say"),
+        ("refund_failures", "was_refunded = false", "after it was made, the database has"),
+        ("dispute_changes", "status = 'won'", "inquiry, the database has"),
     ],
 )
 async def test_trouble_with_money_that_the_ledger_tells_otherwise_is_found(
@@ -163,9 +164,9 @@ async def test_what_is_twice_in_the_ledger_or_unknown_to_the_books_is_found(empt
         [
             f"payment.success of {known[0].payment_id} is in the ledger 2 times",
             f"payment.success of {unknown[0].payment_id} is in the ledger 1 times,"
-            " but our books do not know it",
+            " but no database has a row for it",
             f"booking.confirmed of {unknown[1].booking_id} is in the ledger 1 times,"
-            " but our books do not know it",
+            " but no database has a row for it",
         ]
     )
 

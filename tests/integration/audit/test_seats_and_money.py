@@ -3,7 +3,7 @@
 import pytest
 
 from cinesync.audit import dead_letters, money, providers, seats
-from cinesync.audit import sources as audit_books
+from cinesync.audit import sources as audit_sources
 from cinesync.audit.results import Failed, NotMade, Passed
 from cinesync.chassis import clock
 from cinesync.chassis.messaging.dead_letters import DeadLetter
@@ -18,7 +18,7 @@ async def test_sound_books_are_passed_page_by_page(
     sold: Sold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for page in (1, 2, 1000):
-        monkeypatch.setattr(audit_books, "PAGE", page)
+        monkeypatch.setattr(audit_sources, "PAGE", page)
         monkeypatch.setattr(seats, "PAGE", page)
         taken = await sold.outcome(seats.check)
         paid = await sold.outcome(money.check)

@@ -28,19 +28,19 @@ Run = Callable[..., Awaitable[AuditReport]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """An audit whose one check comes to these outcomes, one look after the other."""
-    monkeypatch.setattr(runner, "LOOK_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "PAUSE_SECONDS", 0.0)
 
     async def audit(
         looks: Sequence[CheckOutcome], *, settled: bool = False, is_running: bool = True
     ) -> AuditReport:
         left: Iterator[CheckOutcome] = iter(looks)
 
-        async def look(_books: AuditSources, _progress: Any) -> CheckOutcome:
+        async def look(_sources: AuditSources, _progress: Any) -> CheckOutcome:
             return next(left)
 
         monkeypatch.setattr(runner, "CHECKS", (AuditCheck("I1", "seats", look),))
-        books = AuditSources({}, {}, None, (), None, is_running=is_running)
-        return await runner.audit(books, settled=settled, say=lambda _: None)
+        sources = AuditSources({}, {}, None, (), None, is_running=is_running)
+        return await runner.audit(sources, settled=settled, say=lambda _: None)
 
     return audit
 
@@ -75,7 +75,7 @@ async def test_a_shop_that_stands_still_is_looked_at_once(run: Run) -> None:
     assert (await run([AWAY], settled=True, is_running=False)).exit_code == 3
     (result,) = (await run([LATE], settled=True, is_running=False)).results
     assert isinstance(result.outcome, Failed)
-    assert result.outcome.findings == ("1 entry is on its way, and the shop stands still",)
+    assert result.outcome.findings == ("1 entry is on its way, and the shop is not running",)
 
 
 async def test_settled_waits_for_what_is_on_its_way_and_then_fails_it(
