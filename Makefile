@@ -22,6 +22,7 @@ check: install ## Style, types, architecture
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/lint-imports
+	@scripts/javascript
 
 docs: install ## Build the documentation into build/docs; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs build --clean && echo "docs: build/docs/index.html"

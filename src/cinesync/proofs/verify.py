@@ -12,7 +12,7 @@ from cinesync.proofs.strict_json import InvalidDocument
 
 # A proof of fraud is two receipts.
 PROOF_BYTES_MAX = 2 * receipts.RECEIPT_BYTES_MAX
-# Not from the locale: `static/verify_page.js` says the same line.
+# Not from the locale: `explorer/static/verdict.js` of the pages says the same line.
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 

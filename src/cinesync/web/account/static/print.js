@@ -1,6 +1,7 @@
-// The print button needs a script, so it appears only with one.
+// @ts-check
+// Shows the print button, which needs a script.
 
-for (const button of document.querySelectorAll("[data-print]")) {
+for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-print]"))) {
   button.hidden = false;
   button.addEventListener("click", () => print());
 }

@@ -1,61 +1,66 @@
-// Keeps the ledger's overview up to date: asks for the changing part, and says what arrived.
+// @ts-check
+// Keeps the explorer's overview up to date: fetches the part that changes, and announces new blocks.
 
-const EVERY_MS = 2000;
-const LONGEST_MS = 30000;
-const SAY_AT_MOST_EVERY_MS = 10000;
+const INTERVAL_MS = 2000;
+const INTERVAL_MS_MAX = 30000;
+const ANNOUNCE_MS_MIN = 10000;
 
-const region = document.querySelector("[data-latest]");
-const bar = document.querySelector("[data-live-bar]");
-const button = bar.querySelector("[data-pause]");
-const announce = bar.querySelector("[data-announce]");
-let wait = EVERY_MS;
-let paused = false;
-let saidAt = -Infinity;
+const region = /** @type {HTMLElement} */ (document.querySelector("[data-latest]"));
+const bar = /** @type {HTMLElement} */ (document.querySelector("[data-live-bar]"));
+const button = /** @type {HTMLElement} */ (bar.querySelector("[data-pause]"));
+const announcer = /** @type {HTMLElement} */ (bar.querySelector("[data-announce]"));
+let wait = INTERVAL_MS;
+let isPaused = false;
+let announcedAt = -Infinity;
+/** @type {ReturnType<typeof setTimeout>} */
 let timer;
 
-const top = () => Number(region.querySelector("[data-top]")?.dataset.top ?? 0);
+const top = () => Number(/** @type {HTMLElement | null} */ (region.querySelector("[data-top]"))?.dataset.top ?? 0);
 
+/** @param {string} html */
 function show(html) {
   const before = top();
-  const link = region.contains(document.activeElement) && document.activeElement.getAttribute("href");
+  const focused = document.activeElement;
+  const link = region.contains(focused) && focused?.getAttribute("href");
   region.innerHTML = html;
-  if (link) region.querySelector(`[href="${CSS.escape(link)}"]`)?.focus();
-  if (before && top() > before) arrived(before);
+  if (link) /** @type {HTMLElement | null} */ (region.querySelector(`[href="${CSS.escape(link)}"]`))?.focus();
+  if (before && top() > before) markNew(before);
 }
 
-function arrived(before) {
-  for (const block of region.querySelectorAll("[data-height]")) {
+/** @param {number} before */
+function markNew(before) {
+  for (const block of /** @type {NodeListOf<HTMLElement>} */ (region.querySelectorAll("[data-height]"))) {
     if (Number(block.dataset.height) <= before) continue;
     block.classList.add("is-new");
-    block.querySelector("h3").insertAdjacentHTML("beforeend", ' <span class="badge-new">new</span>');
+    block.querySelector("h3")?.insertAdjacentHTML("beforeend", ' <span class="badge-new">new</span>');
   }
-  if (performance.now() - saidAt < SAY_AT_MOST_EVERY_MS) return;
-  saidAt = performance.now();
-  announce.textContent = `Block ${top()} arrived.`;
+  if (performance.now() - announcedAt < ANNOUNCE_MS_MIN) return;
+  announcedAt = performance.now();
+  announcer.textContent = `Block ${top()} arrived.`;
 }
 
-async function look() {
+async function poll() {
   if (!document.hidden) {
     try {
-      const answer = await fetch(region.dataset.latest);
-      if (!answer.ok) throw new Error(answer.status);
-      const html = await answer.text();
-      if (!paused) show(html);
-      wait = EVERY_MS;
+      const response = await fetch(region.dataset.latest ?? "");
+      if (!response.ok) throw new Error(String(response.status));
+      const html = await response.text();
+      if (!isPaused) show(html);
+      wait = INTERVAL_MS;
     } catch {
-      wait = Math.min(2 * wait, LONGEST_MS);
-      announce.textContent = "No connection: what you see may be old.";
+      wait = Math.min(2 * wait, INTERVAL_MS_MAX);
+      announcer.textContent = "No connection. This page may be out of date.";
     }
   }
-  if (!paused) timer = setTimeout(look, wait);
+  if (!isPaused) timer = setTimeout(poll, wait);
 }
 
 button.addEventListener("click", () => {
-  paused = !paused;
-  button.textContent = paused ? "Go on updating" : "Stop updating";
-  announce.textContent = paused ? "This page stands still." : "This page updates itself.";
+  isPaused = !isPaused;
+  button.textContent = isPaused ? "Resume updates" : "Pause updates";
+  announcer.textContent = isPaused ? "Updates are paused." : "This page updates itself.";
   clearTimeout(timer);
-  if (!paused) look();
+  if (!isPaused) poll();
 });
 bar.hidden = false;
-timer = setTimeout(look, wait);
+timer = setTimeout(poll, wait);

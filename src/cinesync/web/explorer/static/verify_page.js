@@ -1,158 +1,161 @@
-// Shows what verify.js finds: of the receipts in a page, and of a file dropped or chosen.
+// @ts-check
+// Verifies the receipts and proofs in a page, and files that the visitor drops or chooses.
 
-import { FILE_BYTES_MAX, verifyFile } from "./fraud.js";
-import { Invalid, chainOf, loadGenesis } from "./verify.js";
+import { FILE_BYTES_MAX } from "./fraud.js";
+import { InvalidDocument } from "./strict_json.js";
+import { chainOf, loadGenesis } from "./validators.js";
+import { verdictOf } from "./verdict.js";
 
-const OTHER = "not valid: receipt.entry: a good receipt, but of another event";
-const ANOTHER = "not valid: a good proof, but not of the entries on this page; look again in a moment";
-const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+/**
+ * @typedef {import("./validators.js").Genesis} Genesis
+ * @typedef {import("./verdict.js").Verdict} Verdict
+ */
+
+const OTHER_EVENT = "not valid: receipt.entry: a valid receipt, but of another event";
+const OTHER_ENTRIES = "not valid: a valid proof, but not of the entries on this page; reload it";
 const encoder = new TextEncoder();
 
-/** One line for people, as `cinesync verify` prints it, of a receipt or all of a booking. */
-export function verdict(found, pinned, chain) {
-  const { header } = found;
-  const when = utc(new Date(Math.floor(header.time / 1000)));
-  const trust = pinned ? "" : `; the genesis ${chain.slice(0, 16)}… is the file's own: pin yours`;
-  return `valid: ${found.entry ? ofOne(found) : ofAll(found)} of ${header.size} at height`
-    + ` ${header.height}, ${when}, signed by ${found.certificate.votes.length} validators${trust}`;
+/**
+ * An element that the template always has.
+ * @template {Element} [T=HTMLElement]
+ * @param {string} selector
+ * @param {ParentNode} root
+ */
+function find(selector, root = document) {
+  return /** @type {T} */ (root.querySelector(selector));
 }
 
-function utc(at) {
-  const two = (number) => String(number).padStart(2, "0");
-  const clock = [at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds()].map(two).join(":");
-  return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]} ${at.getUTCFullYear()}, ${clock} UTC`;
-}
-
-function ofOne({ entry, index }) {
-  return `${entry.kind} ${entry.event_id} of booking ${entry.booking_id} is entry ${index}`;
-}
-
-function ofAll({ booking, entries }) {
-  const [count, indices] = [entries.length, entries.map(({ index }) => index).join(", ")];
-  const many = `exactly ${count} ${count === 1 ? "entry" : "entries"} (${indices})`;
-  return `booking ${booking} has ${count ? many : "no entry"} in the log`;
-}
-
-function accusation({ what, liars }) {
-  return `FRAUD: ${what}; validators ${liars.join(", ")} signed both`;
-}
-
-/** What a file's bytes prove, against the genesis that `pin()` gives: {good, text, receipt, all, fraud}. */
-export async function judge(bytes, pin) {
-  if (!globalThis.crypto?.subtle) {
-    return { good: false, text: "This browser checks signatures only over https (or on this very machine)." };
-  }
-  try {
-    const pinned = pin();
-    const { receipt, all, fraud } = await verifyFile(bytes, pinned);
-    if (fraud) return { good: true, fraud, text: accusation(fraud) };
-    const found = receipt ?? all;
-    return { good: true, text: verdict(found, pinned, await chainOf(found.genesis)), receipt, all };
-  } catch (error) {
-    if (!(error instanceof Invalid)) throw error;
-    return { good: false, text: `not valid: ${error.message}` };
-  }
-}
-
-function say(place, { good, text, fraud }) {
+/**
+ * @param {HTMLElement} place
+ * @param {Verdict} verdict
+ */
+function show(place, { isValid, text, fraud }) {
   const mark = document.createElement("span");
-  mark.className = `state ${good && !fraud ? "is-good" : "is-bad"}`;
-  mark.textContent = good ? "✓ Verified by your browser" : "✕ Not verified";
+  mark.className = `state ${isValid && !fraud ? "is-good" : "is-bad"}`;
+  mark.textContent = isValid ? "✓ Verified by your browser" : "✕ Not verified";
   if (fraud) mark.textContent = "! A proof of fraud, verified by your browser";
   place.replaceChildren(mark, document.createElement("br"), text);
-  place.dataset.good = good;
+  place.dataset.valid = String(isValid);
 }
 
-function given(element) {
-  const text = element.closest("[data-genesis]")?.dataset.genesis;
+/** @param {HTMLElement} element */
+function genesisOf(element) {
+  const text = /** @type {HTMLElement | null} */ (element.closest("[data-genesis]"))?.dataset.genesis;
   return text ? loadGenesis(encoder.encode(text)) : null;
 }
 
-async function judgePage() {
-  for (const place of document.querySelectorAll("[data-all]")) {
-    const found = await judge(encoder.encode(place.dataset.all), () => given(place));
-    say(place, isThisPage(found, place) ? found : { good: false, text: ANOTHER });
+async function verifyPage() {
+  for (const place of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-all]"))) {
+    const verdict = await verdictOf(encoder.encode(place.dataset.all), () => genesisOf(place));
+    show(place, isOfThisPage(verdict, place.dataset) ? verdict : { isValid: false, text: OTHER_ENTRIES });
   }
-  for (const place of document.querySelectorAll("[data-receipt]")) {
-    const found = await judge(encoder.encode(place.dataset.receipt), () => given(place));
-    say(place, isMeant(found, place) ? found : { good: false, text: OTHER });
+  for (const place of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-receipt]"))) {
+    const verdict = await verdictOf(encoder.encode(place.dataset.receipt), () => genesisOf(place));
+    show(place, isOfThisEvent(verdict, place.dataset) ? verdict : { isValid: false, text: OTHER_EVENT });
   }
 }
 
-/** A good proof of another booking, or of other entries than this page shows, is none here. */
-function isThisPage({ good, all }, { dataset }) {
-  const events = all?.entries.map(({ entry }) => entry.event_id).join(" ");
-  return !good || (all?.booking === dataset.booking && events === dataset.events);
+/**
+ * A valid proof of another booking, or of other entries than the page shows, does not count.
+ * @param {Verdict} verdict
+ * @param {DOMStringMap} expected
+ */
+function isOfThisPage({ isValid, completeness }, expected) {
+  const events = completeness?.entries.map(({ entry }) => entry.event_id).join(" ");
+  return !isValid || (completeness?.booking === expected.booking && events === expected.events);
 }
 
-/** A good receipt of something else proves nothing here. */
-function isMeant({ good, receipt }, { dataset }) {
-  const { event_id, booking_id } = receipt?.entry ?? {};
-  return !good || (event_id === dataset.event && booking_id === dataset.booking);
+/**
+ * A valid receipt of another event does not count.
+ * @param {Verdict} verdict
+ * @param {DOMStringMap} expected
+ */
+function isOfThisEvent({ isValid, receipt }, expected) {
+  const entry = receipt?.entry;
+  return !isValid || (entry?.event_id === expected.event && entry?.booking_id === expected.booking);
 }
 
-function told({ receipt, all }) {
-  if (all) return all.entries.map(({ index, entry }) => [`entry ${index}`, `${entry.kind} ${entry.event_id}`]);
+/**
+ * @param {Verdict} verdict
+ * @returns {[string, unknown][]}
+ */
+function factsOf({ receipt, completeness }) {
+  if (completeness) {
+    return completeness.entries.map(({ index, entry }) => [`entry ${index}`, `${entry.kind} ${entry.event_id}`]);
+  }
   return Object.entries(receipt?.entry.facts ?? {});
 }
 
-function tell(list, found) {
-  const rows = told(found).map(([name, value]) => {
+/**
+ * @param {HTMLElement} list
+ * @param {Verdict} verdict
+ */
+function showFacts(list, verdict) {
+  const rows = factsOf(verdict).map(([name, value]) => {
     const [row, term, fact] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
     term.textContent = name.replaceAll("_", " ");
-    fact.textContent = typeof value === "object" ? JSON.stringify(value) : value;
+    fact.textContent = typeof value === "object" ? JSON.stringify(value) : String(value);
     row.append(term, fact);
     return row;
   });
   list.replaceChildren(...rows);
 }
 
-function watchFiles(drop) {
-  const pin = document.querySelector("[data-pin]");
-  const result = document.querySelector("[data-result]");
+/** @param {HTMLElement} drop */
+function acceptFiles(drop) {
+  const pin = find("[data-pin]");
+  const result = find("[data-result]");
+  /** @type {Genesis | null} */
   let pinned = null;
-  let last = null;
+  /** @type {File | null} */
+  let chosen = null;
 
-  async function check() {
-    if (!last) return;
+  async function verifyChosen() {
+    if (!chosen) return;
     result.hidden = false;
-    const found = last.size > FILE_BYTES_MAX
-      ? { good: false, text: `not valid: file: larger than ${FILE_BYTES_MAX} bytes` }
-      : await judge(new Uint8Array(await last.arrayBuffer()), () => pinned);
-    say(result.querySelector("[data-verdict]"), found);
-    tell(result.querySelector("[data-facts]"), found);
+    const verdict = chosen.size > FILE_BYTES_MAX
+      ? { isValid: false, text: `not valid: file: larger than ${FILE_BYTES_MAX} bytes` }
+      : await verdictOf(new Uint8Array(await chosen.arrayBuffer()), () => pinned);
+    show(find("[data-verdict]", result), verdict);
+    showFacts(find("[data-facts]", result), verdict);
   }
 
+  /** @param {Genesis | null} genesis */
   async function trust(genesis) {
     pinned = genesis;
     const place = pin.querySelector("[data-chain]");
-    if (place) place.textContent = await chainOf(genesis);
-    await check();
+    if (place && genesis) place.textContent = await chainOf(genesis);
+    await verifyChosen();
   }
 
+  /** @param {File | null} file */
   async function choose(file) {
-    last = file;
-    await check();
+    chosen = file;
+    await verifyChosen();
   }
 
+  /** @param {HTMLInputElement} input */
   async function pinFile(input) {
-    const [file] = input.files;
+    const file = input.files?.[0];
     if (!file) return;
     try {
       await trust(loadGenesis(new Uint8Array(await file.slice(0, FILE_BYTES_MAX).arrayBuffer())));
       input.setCustomValidity("");
     } catch (error) {
-      if (!(error instanceof Invalid)) throw error;
+      if (!(error instanceof InvalidDocument)) throw error;
       input.setCustomValidity(`This is no genesis. ${error.message}`);
       input.reportValidity();
     }
   }
 
-  drop.hidden = pin.querySelector("[data-own]").hidden = false;
-  if (pin.dataset.genesis && globalThis.crypto?.subtle) trust(given(pin));
-  const input = drop.querySelector("[data-file]");
-  input.addEventListener("change", () => choose(input.files[0] ?? null));
-  const own = pin.querySelector("[data-genesis-file]");
+  drop.hidden = false;
+  find("[data-own]", pin).hidden = false;
+  if (pin.dataset.genesis && globalThis.crypto?.subtle) trust(genesisOf(pin));
+  /** @type {HTMLInputElement} */
+  const input = find("[data-file]", drop);
+  input.addEventListener("change", () => choose(input.files?.[0] ?? null));
+  /** @type {HTMLInputElement} */
+  const own = find("[data-genesis-file]", pin);
   own.addEventListener("change", () => pinFile(own));
   for (const name of ["dragenter", "dragover"]) {
     addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("is-over"); });
@@ -161,10 +164,12 @@ function watchFiles(drop) {
   addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("is-over");
-    if (event.dataTransfer.files.length) choose(event.dataTransfer.files[0]);
+    const file = event.dataTransfer?.files[0];
+    if (file) choose(file);
   });
 }
 
+/** @type {HTMLElement | null} */
 const drop = document.querySelector("[data-drop]");
-if (drop) watchFiles(drop);
-judgePage();
+if (drop) acceptFiles(drop);
+verifyPage();

@@ -1,56 +1,81 @@
-// Follows a show's seats over server-sent events; the browser reconnects and resumes by itself.
-// When the shop has no stream to spare, it answers 429 or 503, after which an EventSource stays
-// closed: then this asks for the seat map now and then, and for a stream again after a while.
+// @ts-check
+// Follows a show's seats over server-sent events. The browser reconnects and resumes by itself.
+//
+// When the shop has no stream to spare it answers 429 or 503, after which an EventSource stays
+// closed. Then this polls the seat map, and tries a stream again after a while.
 
 const POLL_MS = 4000;
-const LONGEST_MS = 60000;
-const STREAM_AGAIN_MS = 60000;
+const POLL_MS_MAX = 60000;
+const RETRY_STREAM_MS = 60000;
 
-// All who were refused at once come back at different times.
-const spread = (ms) => ms * (1 + Math.random() / 2);
+/**
+ * @typedef {Record<string, string>} States by seat
+ * @typedef {{
+ *   changed: (states: States) => void,
+ *   snapshot: (states: States) => void,
+ *   showChanged: () => void,
+ * }} Listener a snapshot has no free seats
+ */
 
-export function follow(url, told) {
+/**
+ * Spreads the retries of clients that were refused at the same time.
+ * @param {number} ms
+ */
+const jittered = (ms) => ms * (1 + Math.random() / 2);
+
+/**
+ * @param {string} url of the stream
+ * @param {Listener} listener
+ */
+export function follow(url, listener) {
   const seatMap = url.replace(/\/live(\?.*)?$/, "/seats");
+  /** @type {EventSource} */
   let source;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  let over = false;
+  let isOver = false;
 
   function stream() {
     source = new EventSource(url);
-    const seats = (event) => JSON.parse(event.data).seats;
-    source.addEventListener("seats", (event) => told.changed(seats(event)));
-    source.addEventListener("snapshot", (event) => told.snapshot(seats(event)));
-    source.addEventListener("show", told.showChanged);
+    const seats = (/** @type {MessageEvent} */ event) => JSON.parse(event.data).seats;
+    source.addEventListener("seats", (event) => listener.changed(seats(event)));
+    source.addEventListener("snapshot", (event) => listener.snapshot(seats(event)));
+    source.addEventListener("show", listener.showChanged);
     source.addEventListener("error", () => {
-      if (!over && source.readyState === EventSource.CLOSED) poll(POLL_MS, Date.now() + spread(STREAM_AGAIN_MS));
+      if (isOver || source.readyState !== EventSource.CLOSED) return;
+      pollAfter(POLL_MS, Date.now() + jittered(RETRY_STREAM_MS));
     });
   }
 
-  async function look() {
-    const answer = await fetch(seatMap);
-    if (!answer.ok) throw new Error(answer.headers.get("Retry-After") ?? "");
-    const { seats } = await answer.json();
+  async function poll() {
+    const response = await fetch(seatMap);
+    if (!response.ok) throw new Error(response.headers.get("Retry-After") ?? "");
+    const { seats } = /** @type {{seats: {seat: string, state: string}[]}} */ (await response.json());
     const taken = seats.filter((seat) => seat.state !== "free");
-    told.snapshot(Object.fromEntries(taken.map((seat) => [seat.seat, seat.state])));
+    listener.snapshot(Object.fromEntries(taken.map((seat) => [seat.seat, seat.state])));
   }
 
-  function poll(wait, streamAt) {
+  /**
+   * @param {number} wait
+   * @param {number} streamAt
+   */
+  function pollAfter(wait, streamAt) {
     timer = setTimeout(async () => {
       if (Date.now() >= streamAt) return stream();
       let next = POLL_MS;
       try {
-        if (!document.hidden) await look();
+        if (!document.hidden) await poll();
       } catch (refusal) {
-        const asked = 1000 * Number(refusal.message);
-        next = Math.min(Math.max(2 * wait, asked || 0), LONGEST_MS);
+        const retryAfterMs = 1000 * Number(/** @type {Error} */ (refusal).message);
+        next = Math.min(Math.max(2 * wait, retryAfterMs || 0), POLL_MS_MAX);
       }
-      if (!over) poll(next, streamAt);
-    }, spread(wait));
+      if (!isOver) pollAfter(next, streamAt);
+    }, jittered(wait));
   }
 
   stream();
   addEventListener("pagehide", () => {
-    over = true;
+    isOver = true;
     clearTimeout(timer);
     source.close();
   });

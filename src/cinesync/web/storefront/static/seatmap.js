@@ -1,147 +1,199 @@
-// Makes the drawing of the room a way to tick the boxes of the list: by pointer and by keyboard.
-// The list stays the truth: what is ticked there is what the form sends.
+// @ts-check
+// Lets a visitor choose seats on the drawing, by pointer and keyboard.
+//
+// The check boxes of the list hold the choice, and the form sends them. The drawing shows them.
 
 import { follow } from "./live.js";
-import { moneyWriter } from "./money.js";
+import { moneyFormatter } from "./money.js";
+import { choiceText, isArrow, nearest, stateForVisitor } from "./seat_grid.js";
 import { enableZoom } from "./zoom.js";
 
-const STATES = { free: "free", held: "in someone's basket", booked: "sold", chosen: "your choice" };
+/** @type {Record<string, string>} */
+const STATES = { free: "free", held: "held by someone else", booked: "sold", chosen: "your choice" };
 
-// Kinds of seats that show a sign while they are free; others show their number.
-const SIGNS = { wheelchair: "wheelchair", companion: "companion" };
+// Kinds of seats that have a mark while they are free; others show their number.
+const MARKED_KINDS = new Set(["wheelchair", "companion"]);
 
-const map = document.querySelector("[data-seatmap]");
-const drawing = map.querySelector("[data-drawing]");
-const form = document.querySelector("#seats-form");
+/**
+ * An element that the template always has.
+ * @template {Element} [T=HTMLElement]
+ * @param {string} selector
+ * @param {ParentNode} root
+ */
+function find(selector, root = document) {
+  return /** @type {T} */ (root.querySelector(selector));
+}
+
+const map = find("[data-seatmap]");
+/** @type {SVGSVGElement} */
+const drawing = find("[data-drawing]", map);
+/** @type {HTMLFormElement} */
+const form = find("#seats-form");
 const seatsMax = Number(form.dataset.seatsMax);
-const choice = form.querySelector("[data-choice]");
-const announce = document.querySelector("[data-announce]:not(.hold-strip *)");
-const own = new Set(form.dataset.own.split("\n").filter(Boolean)); // held by this visitor: theirs to choose from
-const seats = new Map([...drawing.querySelectorAll("[data-seat]")].map((g) => [g.dataset.seat, g]));
-const boxes = new Map([...form.querySelectorAll("[name=seat]")].map((box) => [box.value, box]));
-const money = moneyWriter(document.documentElement.lang, form.dataset);
+const choice = find("[data-choice]", form);
+const announcer = find("[data-announce]:not(.hold-strip *)");
+const own = new Set((form.dataset.own ?? "").split("\n").filter(Boolean)); // held by this visitor
+const seats = new Map([.../** @type {NodeListOf<SVGGElement>} */ (drawing.querySelectorAll("[data-seat]"))]
+  .map((seat) => [nameOf(seat), seat]));
+const boxes = new Map([.../** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("[name=seat]"))]
+  .map((box) => [box.value, box]));
+const money = moneyFormatter(document.documentElement.lang, form.dataset);
 
-const say = (text) => { announce.textContent = text; };
-const chosen = () => [...boxes.values()].filter((box) => box.checked);
-const shown = (g) => (boxes.get(g.dataset.seat).checked ? "chosen" : g.dataset.state);
+/** @param {string} text */
+const announce = (text) => { announcer.textContent = text; };
+const chosenBoxes = () => [...boxes.values()].filter((box) => box.checked);
 
-function mark(g, state) {
-  g.querySelector(".mark, text")?.remove();
-  const name = state === "free" ? SIGNS[g.dataset.kind] : state;
-  const node = document.createElementNS(g.namespaceURI, name ? "use" : "text");
+/** @param {SVGGElement} seat */
+function nameOf(seat) {
+  return seat.dataset.seat ?? "";
+}
+
+/** @param {SVGGElement} seat */
+const boxOf = (seat) => /** @type {HTMLInputElement} */ (boxes.get(nameOf(seat)));
+
+/** @param {SVGGElement} seat */
+const titleOf = (seat) => find("title", seat).textContent ?? "";
+
+// painting
+
+/**
+ * @param {SVGGElement} seat
+ * @param {string} state
+ */
+function mark(seat, state) {
+  seat.querySelector(".mark, text")?.remove();
+  const kind = seat.dataset.kind ?? "";
+  const name = state === "free" ? MARKED_KINDS.has(kind) && kind : state;
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name ? "use" : "text");
   if (!name) {
     node.setAttribute("y", "4");
-    node.textContent = g.dataset.seat.replace(/^\D+/, "");
+    node.textContent = nameOf(seat).replace(/^\D+/, "");
   } else {
     node.setAttribute("class", "mark");
     node.setAttribute("href", `#mark-${name}`);
   }
-  g.append(node);
+  seat.append(node);
 }
 
-function paint(g) {
-  const state = shown(g);
-  g.classList.remove(...Object.keys(STATES).map((name) => `is-${name}`));
-  g.classList.add(`is-${state}`);
-  g.setAttribute("aria-selected", String(state === "chosen"));
-  g.setAttribute("aria-disabled", String(state === "held" || state === "booked"));
-  g.querySelector("title").textContent = `${g.dataset.name}, ${STATES[state]}`;
-  mark(g, state);
+/** @param {SVGGElement} seat */
+function paint(seat) {
+  const state = boxOf(seat).checked ? "chosen" : seat.dataset.state ?? "";
+  seat.classList.remove(...Object.keys(STATES).map((name) => `is-${name}`));
+  seat.classList.add(`is-${state}`);
+  seat.setAttribute("aria-selected", String(state === "chosen"));
+  seat.setAttribute("aria-disabled", String(state === "held" || state === "booked"));
+  find("title", seat).textContent = `${seat.dataset.name}, ${STATES[state]}`;
+  mark(seat, state);
 }
 
-// The question of need is put to those who choose a wheelchair place.
+// Visitors who choose a wheelchair place confirm that they need it.
+/** @type {HTMLElement | null} */
 const need = form.querySelector("[data-need]");
 
 function askNeed() {
   if (!need) return;
-  const wanted = chosen().some((box) => seats.get(box.value)?.dataset.kind === "wheelchair");
-  need.hidden = !wanted;
-  need.querySelector("input").required = wanted;
+  const isNeeded = chosenBoxes().some((box) => seats.get(box.value)?.dataset.kind === "wheelchair");
+  need.hidden = !isNeeded;
+  /** @type {HTMLInputElement} */
+  const box = find("input", need);
+  box.required = isNeeded;
 }
 
-function sum() {
+function showChoice() {
   askNeed();
-  const ticked = chosen();
-  const cents = ticked.reduce((total, box) => total + Number(box.dataset.cents), 0);
-  choice.textContent = ticked.length
-    ? `${ticked.map((box) => box.value).join(", ")}: ${money(cents)}`
-    : "Choose your seats on the map.";
+  const chosen = chosenBoxes();
+  const cents = chosen.reduce((total, box) => total + Number(box.dataset.cents), 0);
+  choice.textContent = choiceText(chosen.map((box) => box.value), money(cents));
 }
 
-function toggle(g) {
-  const box = boxes.get(g.dataset.seat);
-  if (g.dataset.state !== "free") return say(g.querySelector("title").textContent);
-  if (!box.checked && chosen().length >= seatsMax) return say(`${seatsMax} seats are the most in one go.`);
+/** @param {SVGGElement} seat */
+function refresh(seat) {
+  paint(seat);
+  showChoice();
+}
+
+// choosing
+
+/** @param {SVGGElement} seat */
+function toggle(seat) {
+  const box = boxOf(seat);
+  if (seat.dataset.state !== "free") return announce(titleOf(seat));
+  if (!box.checked && chosenBoxes().length >= seatsMax) {
+    return announce(`You can choose at most ${seatsMax} seats at once.`);
+  }
   box.checked = !box.checked;
-  changed(g);
-  say(g.querySelector("title").textContent);
+  refresh(seat);
+  announce(titleOf(seat));
 }
 
-function changed(g) {
-  paint(g);
-  sum();
-}
-
-// Someone else took or gave back a seat.
-function update(seat, told) {
-  const state = own.has(seat) && told === "held" ? "free" : told;
-  const g = seats.get(seat);
-  const box = boxes.get(seat);
-  if (!g || g.dataset.state === state) return;
-  g.dataset.state = state;
-  const lost = box.checked && state !== "free";
+/**
+ * Somebody took or released a seat.
+ * @param {string} name
+ * @param {string} newState
+ */
+function update(name, newState) {
+  const state = stateForVisitor(name, newState, own);
+  const seat = seats.get(name);
+  if (!seat || seat.dataset.state === state) return;
+  const box = boxOf(seat);
+  seat.dataset.state = state;
+  const isLost = box.checked && state !== "free";
   if (state !== "free") box.checked = false;
   box.disabled = state !== "free";
-  box.closest(".seat-box").classList.toggle("is-off", box.disabled);
-  box.closest(".seat-box").querySelector("[data-state]").textContent = box.disabled ? ` ${STATES[state]}` : "";
-  changed(g);
-  if (lost) say(`${seat} was just taken by someone else.`);
+  const row = /** @type {HTMLElement} */ (box.closest(".seat-box"));
+  row.classList.toggle("is-off", box.disabled);
+  find("[data-state]", row).textContent = box.disabled ? ` ${STATES[state]}` : "";
+  refresh(seat);
+  if (isLost) announce(`${name} was just taken by someone else.`);
 }
 
-// keyboard: one tab stop, arrows to the nearest seat that way
+// keyboard: one tab stop, and arrows move to the nearest seat
 
-const place = (g) => { const { e, f } = g.transform.baseVal.consolidate().matrix; return [e, f]; };
-const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+/**
+ * @param {SVGGElement} seat
+ * @returns {import("./seat_grid.js").Point}
+ */
+function positionOf(seat) {
+  const matrix = seat.transform.baseVal.consolidate()?.matrix;
+  return [matrix?.e ?? 0, matrix?.f ?? 0];
+}
 
-function neighbour(g, [dx, dy]) {
-  const [x, y] = place(g);
-  let best = null;
-  let least = Infinity;
-  for (const other of seats.values()) {
-    const [ox, oy] = place(other);
-    const ahead = (ox - x) * dx + (oy - y) * dy;
-    const aside = Math.abs((ox - x) * dy) + Math.abs((oy - y) * dx);
-    const cost = ahead + aside * 3;
-    if (ahead > 4 && aside < ahead * 2 && cost < least) [best, least] = [other, cost];
+/**
+ * @param {SVGGElement} seat
+ * @param {string} key
+ */
+function target(seat, key) {
+  if (isArrow(key)) {
+    return nearest(positionOf(seat), key, [...seats.values()].map((other) => [other, positionOf(other)]));
   }
-  return best;
+  if (key !== "Home" && key !== "End") return null;
+  const row = [...seats.values()].filter((other) => other.parentNode === seat.parentNode);
+  return (key === "End" ? row.at(-1) : row[0]) ?? null;
 }
 
-function rowEnd(g, last) {
-  const row = [...g.parentNode.querySelectorAll("[data-seat]")];
-  return last ? row.at(-1) : row[0];
-}
-
-function target(g, key) {
-  if (key in DIRECTIONS) return neighbour(g, DIRECTIONS[key]);
-  return key === "Home" || key === "End" ? rowEnd(g, key === "End") : null;
-}
-
-function moveFocus(g) {
+/** @param {SVGGElement} seat */
+function moveFocus(seat) {
   drawing.querySelector('[tabindex="0"]')?.setAttribute("tabindex", "-1");
-  g.setAttribute("tabindex", "0");
-  g.focus({ preventScroll: true });
-  g.scrollIntoView({ block: "nearest", inline: "nearest" });
+  seat.setAttribute("tabindex", "0");
+  seat.focus({ preventScroll: true });
+  seat.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
+/**
+ * @param {Event} event
+ * @returns {SVGGElement | null}
+ */
+const seatOf = (event) => /** @type {Element} */ (event.target).closest("[data-seat]");
+
+/** @param {KeyboardEvent} event */
 function onKey(event) {
-  const g = event.target.closest("[data-seat]");
-  if (!g || event.ctrlKey || event.metaKey || event.altKey) return;
+  const seat = seatOf(event);
+  if (!seat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === " " || event.key === "Enter") {
     event.preventDefault();
-    return toggle(g);
+    return toggle(seat);
   }
-  const next = target(g, event.key);
+  const next = target(seat, event.key);
   if (!next) return;
   event.preventDefault();
   moveFocus(next);
@@ -151,32 +203,38 @@ function becomeGrid() {
   drawing.setAttribute("role", "grid");
   drawing.setAttribute("aria-multiselectable", "true");
   for (const row of drawing.querySelectorAll("[data-row]")) row.setAttribute("role", "row");
-  for (const g of seats.values()) {
-    g.setAttribute("role", "gridcell");
-    g.setAttribute("tabindex", "-1");
-    paint(g);
+  for (const seat of seats.values()) {
+    seat.setAttribute("role", "gridcell");
+    seat.setAttribute("tabindex", "-1");
+    paint(seat);
   }
-  const first = [...seats.values()].find((g) => g.dataset.state === "free") ?? seats.values().next().value;
+  const all = [...seats.values()];
+  const first = all.find((seat) => seat.dataset.state === "free") ?? all[0];
   first?.setAttribute("tabindex", "0");
 }
 
 becomeGrid();
-sum();
+showChoice();
 enableZoom(map, drawing);
-document.querySelector("[data-seat-list]").open = false;
+/** @type {HTMLDetailsElement} */
+const list = find("[data-seat-list]");
+list.open = false;
 drawing.addEventListener("keydown", onKey);
 drawing.addEventListener("click", (event) => {
-  const g = event.target.closest("[data-seat]");
-  if (g) { moveFocus(g); toggle(g); }
+  const seat = seatOf(event);
+  if (!seat) return;
+  moveFocus(seat);
+  toggle(seat);
 });
 form.addEventListener("change", (event) => {
-  const g = event.target.name === "seat" && seats.get(event.target.value);
-  if (g) changed(g);
+  const box = /** @type {HTMLInputElement} */ (event.target);
+  const seat = box.name === "seat" && seats.get(box.value);
+  if (seat) refresh(seat);
 });
-follow(map.dataset.live, {
-  changed: (states) => Object.entries(states).forEach(([seat, state]) => update(seat, state)),
-  snapshot: (states) => { for (const seat of seats.keys()) update(seat, states[seat] ?? "free"); },
-  showChanged: () => say("Times or prices of this show changed. Please load the page anew."),
+follow(map.dataset.live ?? "", {
+  changed: (states) => Object.entries(states).forEach(([name, state]) => update(name, state)),
+  snapshot: (states) => { for (const name of seats.keys()) update(name, states[name] ?? "free"); },
+  showChanged: () => announce("The time or the prices of this show changed. Please reload the page."),
 });
-// Coming back through the back-forward cache, the map may be minutes old.
+// A page from the back-forward cache may be minutes old.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

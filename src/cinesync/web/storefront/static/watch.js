@@ -1,22 +1,23 @@
-// Asks how a payment stands until it stands differently, ever more patiently.
+// @ts-check
+// Polls the state of a payment, ever less often, and reloads the page when it changes.
 
 const FIRST_MS = 700;
 const LONGEST_MS = 5000;
 
-const page = document.querySelector("[data-watch]");
+const page = /** @type {HTMLElement} */ (document.querySelector("[data-watch]"));
 let wait = FIRST_MS;
 
-async function look() {
+async function poll() {
   wait = Math.min(wait * 1.4, LONGEST_MS);
   try {
-    const answer = await fetch(page.dataset.watch, { headers: { Accept: "application/json" } });
-    if (answer.redirected) return location.reload();
-    const { state } = await answer.json();
+    const response = await fetch(page.dataset.watch ?? "", { headers: { Accept: "application/json" } });
+    if (response.redirected) return location.reload();
+    const { state } = await response.json();
     if (state && state !== page.dataset.state) return location.reload();
   } catch {
-    // No network for a moment: the next look may have more luck.
+    // No connection: the next request may succeed.
   }
-  setTimeout(look, wait);
+  setTimeout(poll, wait);
 }
 
-setTimeout(look, wait);
+setTimeout(poll, wait);
