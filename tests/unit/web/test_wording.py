@@ -24,7 +24,7 @@ JARGON = re.compile(
 
 def _problems() -> list[type[Problem]]:
     for module in pkgutil.walk_packages(cinesync.__path__, "cinesync."):
-        if "migrations" not in module.name:
+        if "migrations" not in module.name and ".alembic." not in module.name:
             importlib.import_module(module.name)
     return sorted(set(_subclasses(Problem)), key=lambda kind: kind.type_uri())
 
