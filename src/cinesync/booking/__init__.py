@@ -1,4 +1,4 @@
-"""Owns seats of shows, holds and bookings (its own database).
+"""Owns the seats of shows, holds and bookings, in its own database.
 
 Emits seats.held, seats.released, booking.confirmed, booking.reduced, booking.cancelled,
 booking.refused, booking.rescheduled.

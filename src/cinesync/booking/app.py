@@ -52,7 +52,7 @@ class Settings:
     held_seats_staff_max: Annotated[int, "the same for one member of staff"] = 1_000
     held_seats_address_max: Annotated[int, "unpaid seats held from one address; staff aside"] = 200
     held_seats_address_show_max: Annotated[int, "the same of one show"] = 60
-    release_pause_seconds: Annotated[int, "seats given back count as held for so long"] = 300
+    release_pause_seconds: Annotated[int, "released seats count as held for so long"] = 300
     companion_release_minutes: Annotated[
         int, "companion seats are sold without their wheelchair place from then on before a show"
     ] = 60

@@ -1,4 +1,4 @@
-"""The booking database's tables. Region leads the keys, so that they partition by region."""
+"""The tables of booking. Keys begin with the region, so that tables partition by region."""
 
 from sqlalchemy import (
     BigInteger,
@@ -69,7 +69,7 @@ shows = Table(
     Index("shows_of_theater", "theater_id", "starts_at"),
 )
 
-# Changes that overtook the show.scheduled of their show.
+# Changes that arrived before the show.scheduled of their show.
 early_show_changes = Table(
     "early_show_changes",
     metadata,
@@ -108,7 +108,7 @@ bookings = Table(
     Column("refunded_cents", BigInteger, nullable=False),
     Column("cancelled_seats", JSONB, nullable=False, server_default=text("'[]'")),
     Column("cancel_note", Text),
-    # Digests of the e-mail and the client's address, until the hold has ended and its pause.
+    # Digests of the e-mail and the client's address, until the hold and its pause have ended.
     Column("email_key", Uuid),
     Column("address_key", Uuid),
     CheckConstraint("total_cents >= 0"),
@@ -139,7 +139,7 @@ Index(
     postgresql_where=bookings.c.address_key.is_not(None),
 )
 
-# One row per seat held or booked. This primary key is why no seat is ever sold twice (I1).
+# One row per seat that is held or booked. Its primary key makes each seat sell once (I1).
 booking_seats = Table(
     "booking_seats",
     metadata,
@@ -168,7 +168,7 @@ refused_payments = Table(
     Index("refused_payments_by_hold", "hold_id"),
 )
 
-# Where the ledger has the entry that confirms a booking.
+# The ledger entry that confirms a booking.
 booking_receipts = Table(
     "booking_receipts",
     metadata,
@@ -178,7 +178,7 @@ booking_receipts = Table(
     Column("log_index", BigInteger, nullable=False),
 )
 
-# What was given back of bookings, and why: each once, under an id that its asker chose.
+# Refunds of bookings, each once, under an id that the requester chose.
 booking_refunds = Table(
     "booking_refunds",
     metadata,
@@ -197,7 +197,7 @@ booking_refunds = Table(
     Index("booking_refunds_of_booking", "booking_id"),
 )
 
-# Tickets that open no door any more. `changes` counts how often one was revoked and restored.
+# Tickets that admit nobody any more. `changes` counts revocations and restorations.
 revoked_tickets = Table(
     "revoked_tickets",
     metadata,
@@ -211,7 +211,7 @@ revoked_tickets = Table(
     Column("revoked_at", DateTime(timezone=True), nullable=False),
 )
 
-# Who is inside. The primary key is why a ticket admits once.
+# Admitted seats. The primary key makes each ticket admit once.
 admissions = Table(
     "admissions",
     metadata,
@@ -227,7 +227,7 @@ admissions = Table(
     Column("admitted_at", DateTime(timezone=True), nullable=False),
 )
 
-# Scans that let nobody in, for a while.
+# Scans that admitted nobody; deleted after a while.
 refused_scans = Table(
     "refused_scans",
     metadata,
@@ -246,7 +246,7 @@ Index("refused_scans_once", refused_scans.c.scan_id, unique=True)
 Index("refused_scans_of_show", refused_scans.c.show_id, refused_scans.c.refusal_id)
 Index("refused_scans_of_booking", refused_scans.c.booking_id)
 
-# Moves of shows whose customers are not all told yet.
+# New start times of which not every customer is notified yet.
 reschedule_notices = Table(
     "reschedule_notices",
     metadata,
@@ -260,7 +260,7 @@ reschedule_notices = Table(
     Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
-# Whom of these customers was told of which move.
+# Bookings whose customers were notified of a new start time.
 reschedules_told = Table(
     "reschedules_told",
     metadata,
@@ -269,10 +269,10 @@ reschedules_told = Table(
     Column("booking_id", Uuid, primary_key=True),
 )
 
-# Disputes whose money stays here; their events may come in any order.
+# Disputes that ended in our favour; their events may arrive in any order.
 disputes_ended = Table("disputes_ended", metadata, Column("dispute_id", Uuid, primary_key=True))
 
-# All bookings of a show given back by staff, page by page: how far that has come.
+# Progress of the refunds of whole shows.
 show_refunds = Table(
     "show_refunds",
     metadata,

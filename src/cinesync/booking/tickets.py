@@ -1,9 +1,9 @@
 """Tickets: signed tokens that a scanner verifies with a public key and no network.
 
-A token is a JWT (RFC 7519): `jti` is the ticket's id, `iat` and `exp` bound the time in which it
-is good, `sub` is the booking and `seats` are the seats it admits. A ticket's id is made of its
-booking's and its seat's, so that nothing is stored for tickets that nobody revokes: a seat of a
-booking is one ticket. A token for all seats of a booking stands for the ticket of each.
+A token is a JWT (RFC 7519): `jti` is the ticket's id, `iat` and `exp` bound its validity, `sub` is
+the booking and `seats` are the seats that it admits. Each seat of a booking is one ticket. Its id
+is derived from booking and seat, so that only revoked tickets are stored (ADR 20). A token for all
+seats of a booking stands for the ticket of each.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -30,8 +30,8 @@ ALGORITHM = "ES256"
 ISSUER = "cinesync"
 TOKEN_TYPE = "ticket+jwt"  # noqa: S105 a media type
 REVOCATIONS_TYPE = "revocations+jwt"
-# A show may end late, and a scanner's clock be wrong.
-MARGIN = timedelta(hours=6)
+# A show may end late, and a scanner's clock may be wrong.
+VALIDITY_MARGIN = timedelta(hours=6)
 
 # The order of P-256 (NIST SP 800-186, section 3.2.1.3), and 64 bits more than it has, so that
 # the remainder is evenly spread (FIPS 186-5, appendix A.2.1).
@@ -40,11 +40,11 @@ SEED_BYTES = 40
 
 
 class InvalidTicket(ValueError):
-    """This is no ticket of this shop."""
+    """The text is no ticket that this shop signed."""
 
 
 class TicketId(NamedTuple):
-    """Which ticket: of one seat of a booking, or of all of them."""
+    """A ticket: of one seat of a booking, or of all its seats."""
 
     booking_id: UUID
     seat: str | None = None
@@ -65,7 +65,7 @@ def parse_ticket_id(ticket_id: str) -> TicketId:
 
 
 class TicketClaims(NamedTuple):
-    """What a token that was signed here says; the booking says whether it still holds."""
+    """The claims of a token that was signed here. Whether they still hold, the booking decides."""
 
     booking_id: UUID
     show_id: UUID
@@ -73,10 +73,10 @@ class TicketClaims(NamedTuple):
 
 
 class TicketSigner:
-    """Signs with a key derived from `secret_key`; keeps the public keys of earlier secrets.
+    """Signs with a key derived from `secret_key`, and publishes the keys of earlier secrets too.
 
-    Derived rather than stored: every process has the same key from the first start, there is
-    nothing to migrate, and a stolen database forges no ticket.
+    The key is derived, not stored: every process has the same key from the first start, nothing is
+    migrated, and a stolen database forges no ticket.
     """
 
     def __init__(self, secret_key: str, earlier_secret_keys: Sequence[str] = ()) -> None:
@@ -84,13 +84,13 @@ class TicketSigner:
         self._keys = [self._key, *(_derive(secret) for secret in earlier_secret_keys)]
 
     def sign(self, booking: Booking, show: Show, seat: str | None = None) -> str:
-        """A JWT about who may sit where; short, because it becomes a QR code."""
+        """A ticket as a JWT; short, because it becomes a QR code."""
         claims: dict[str, Any] = {
             "iss": ISSUER,
             "jti": str(TicketId(booking.booking_id, seat)),
             "sub": str(booking.booking_id),
             "iat": _seconds(booking.confirmed_at or booking.created_at),
-            "exp": _seconds(show.ends_at + MARGIN),
+            "exp": _seconds(show.ends_at + VALIDITY_MARGIN),
             "show_id": str(show.show_id),
             "theater_id": str(show.theater_id),
             "auditorium": show.auditorium_name,
@@ -100,7 +100,7 @@ class TicketSigner:
         return self._signed(TOKEN_TYPE, claims)
 
     def sign_revocations(self, claims: Mapping[str, Any]) -> str:
-        """A list for scanners that have no network, signed as tickets are."""
+        """A list of revoked tickets for scanners without network."""
         return self._signed(REVOCATIONS_TYPE, {"iss": ISSUER, **claims})
 
     def _signed(self, media_type: str, claims: dict[str, Any]) -> str:
@@ -108,9 +108,10 @@ class TicketSigner:
         return jwt.encode(header, claims, self._key, algorithms=[ALGORITHM])
 
     def read(self, token: str) -> TicketClaims:
-        """What a ticket says, also one of an earlier secret or without an id. Raises InvalidTicket.
+        """The claims of a ticket, also of one with an earlier secret or without an id.
 
-        Not whether its time is over: the show may have moved since it was printed.
+        Its `exp` is ignored: the show may have moved since the ticket was printed. Raises
+        InvalidTicket.
         """
         try:
             decoded = jwt.decode(token, KeySet([*self._keys]), algorithms=[ALGORITHM])
@@ -128,8 +129,8 @@ class TicketSigner:
         return {"keys": [key.as_dict(private=False) for key in self._keys]}
 
 
-def _seconds(moment: datetime) -> int:
-    return int(moment.astimezone(UTC).timestamp())
+def _seconds(at: datetime) -> int:
+    return int(at.astimezone(UTC).timestamp())
 
 
 def _derive(secret_key: str) -> ECKey:

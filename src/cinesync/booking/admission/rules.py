@@ -1,4 +1,4 @@
-"""Who may enter: what becomes of a scanned ticket. Pure."""
+"""Decides whether a scanned ticket admits. Pure."""
 
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
@@ -8,14 +8,14 @@ from uuid import UUID
 import msgspec
 
 from cinesync.booking.model import BookingState
-from cinesync.booking.tickets import MARGIN
+from cinesync.booking.tickets import VALIDITY_MARGIN
 
-# Long films and early arrivals: a ticket of a day is let in from this long before its show.
+# People arrive early, and films are long: a ticket admits from this long before its show.
 OPENS_BEFORE = timedelta(hours=6)
 
 
 class ScanResult(StrEnum):
-    """What a scan comes to."""
+    """The result of a scan."""
 
     ADMITTED = "admitted"
     ALREADY_USED = "already_used"
@@ -26,11 +26,11 @@ class ScanResult(StrEnum):
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket shown at a gate, as booking understands it.
+    """A ticket scanned at a gate.
 
-    `seats` are those of the ticket (none: all that the booking has). The gate lets in to
-    `show_id`, or to the shows of `theater_id`; without both, to any show of this time. `by_hand`
-    tells that no signed ticket was seen: staff had looked the booking up.
+    `seats` are those of the ticket; none means all seats of the booking. The gate leads to
+    `show_id`, or to the shows of `theater_id`, or without both to any show. With `by_hand`, no
+    signed ticket was scanned: staff looked the booking up.
     """
 
     scan_id: UUID
@@ -45,7 +45,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdmittedSeat(msgspec.Struct, frozen=True):
-    """A seat that was let in before: by which scan, when and where."""
+    """A seat that was admitted: by which scan, where and when."""
 
     seat: str
     scan_id: UUID
@@ -54,7 +54,7 @@ class AdmittedSeat(msgspec.Struct, frozen=True):
 
 
 class ScannedBooking(msgspec.Struct, frozen=True, kw_only=True):
-    """A booking and its show, as far as a gate must know them."""
+    """A booking and its show, with everything that decides about admission."""
 
     region: str
     booking_id: UUID
@@ -75,8 +75,8 @@ class ScannedBooking(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScanDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scan came to. `seats` are let in; `used` were let in before, `cancelled` are no longer
-    this booking's."""
+    """The decision about a scan. `seats` are admitted, the `fresh` ones for the first time; `used`
+    were admitted before by another scan; `cancelled` are no longer this booking's."""
 
     scan: Scan
     result: ScanResult
@@ -88,8 +88,8 @@ class ScanDecision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefusedScan(msgspec.Struct, frozen=True, kw_only=True):
-    """A scan that let nobody in. `booking_id` is None for what is no ticket of this shop;
-    `show_id` is the gate's, or else the ticket's."""
+    """A scan that admitted nobody. Without a `booking_id` it was no ticket of this shop; `show_id`
+    is the gate's, else the ticket's."""
 
     scan_id: UUID
     result: ScanResult
@@ -101,7 +101,7 @@ class RefusedScan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def refused_scan(decision: ScanDecision) -> RefusedScan | None:
-    """What is kept of it; None when it let somebody in."""
+    """The record of a refused scan; None if it admitted somebody."""
     if decision.result is ScanResult.ADMITTED:
         return None
     scan, found = decision.scan, decision.found
@@ -117,13 +117,13 @@ def refused_scan(decision: ScanDecision) -> RefusedScan | None:
 
 
 def decide(scan: Scan, found: ScannedBooking | None) -> ScanDecision:
-    """What becomes of a scan. The same scan again gets the same answer."""
+    """Decide one scan. The same scan again gets the same decision."""
     if found is None or found.state not in {BookingState.CONFIRMED, BookingState.CANCELLED}:
         return ScanDecision(scan=scan, result=ScanResult.UNKNOWN)
-    asked = scan.seats or (*found.seats, *found.cancelled_seats)
+    on_ticket = scan.seats or (*found.seats, *found.cancelled_seats)
     good = _good(found)
-    cancelled = [seat for seat in asked if seat not in good]
-    if not good.intersection(asked):
+    cancelled = [seat for seat in on_ticket if seat not in good]
+    if not good.intersection(on_ticket):
         return ScanDecision(
             scan=scan, result=ScanResult.CANCELLED, found=found, cancelled=cancelled
         )
@@ -131,7 +131,7 @@ def decide(scan: Scan, found: ScannedBooking | None) -> ScanDecision:
         return ScanDecision(scan=scan, result=ScanResult.WRONG_DAY, found=found)
     if not _is_its_gate(scan, found):
         return ScanDecision(scan=scan, result=ScanResult.WRONG_SHOW, found=found)
-    wanted = [seat for seat in asked if seat in good]
+    wanted = [seat for seat in on_ticket if seat in good]
     fresh = [seat for seat in wanted if seat not in found.used]
     mine = [seat for seat in wanted if _is_mine(found.used.get(seat), scan)]
     used = [found.used[seat] for seat in wanted if seat not in {*fresh, *mine}]
@@ -149,7 +149,7 @@ def decide(scan: Scan, found: ScannedBooking | None) -> ScanDecision:
 def decide_all(
     scans: Sequence[Scan], bookings: Mapping[UUID, ScannedBooking]
 ) -> tuple[list[ScanDecision], dict[UUID, ScannedBooking]]:
-    """Each in its turn: who is let in by one scan is in for those after it."""
+    """Decide scans in order: a seat that one admits is used for the next."""
     known = dict(bookings)
     decisions = []
     for scan in scans:
@@ -161,19 +161,19 @@ def decide_all(
 
 
 def entered(found: ScannedBooking, scan: Scan, seats: Sequence[str]) -> ScannedBooking:
-    """A booking after these seats were let in."""
+    """The booking after the admission of these seats."""
     at = scan_time(scan, found.read_at)
     fresh = {seat: AdmittedSeat(seat, scan.scan_id, scan.gate, at) for seat in seats}
     return msgspec.structs.replace(found, used={**found.used, **fresh})
 
 
 def scan_time(scan: Scan, now: datetime) -> datetime:
-    """When it was scanned: a scanner without network tells later, and its clock may be fast."""
+    """The time of the scan, at most now: a scanner may send it later, and its clock may be fast."""
     return min(scan.scanned_at or now, now)
 
 
 def _good(found: ScannedBooking) -> set[str]:
-    """The seats that this booking still admits."""
+    """The seats whose tickets are valid."""
     if found.state is not BookingState.CONFIRMED or found.show_cancelled:
         return set()
     return set(found.seats) - found.revoked_seats
@@ -181,7 +181,7 @@ def _good(found: ScannedBooking) -> set[str]:
 
 def _is_its_time(scan: Scan, found: ScannedBooking) -> bool:
     at = scan_time(scan, found.read_at)
-    return found.starts_at - OPENS_BEFORE <= at <= found.ends_at + MARGIN
+    return found.starts_at - OPENS_BEFORE <= at <= found.ends_at + VALIDITY_MARGIN
 
 
 def _is_its_gate(scan: Scan, found: ScannedBooking) -> bool:

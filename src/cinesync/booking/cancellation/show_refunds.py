@@ -1,6 +1,6 @@
 """Refunds all bookings of a show for staff, page by page, once for each refund id.
 
-The request ends the sale of the show, releases its holds, tells the programme (`show.refund.begun`)
+The request ends the sale of the show, releases its holds, emits `show.refund.begun` for movies
 and refunds the first page of bookings; a customer who still pays is refunded. The progress is a row
 of `show_refunds`. A background loop continues from there until no booking is left, whichever
 process dies meanwhile. Neither the loop nor a repeated request refunds a booking twice: a page is
@@ -96,7 +96,7 @@ async def progress_of(tx: Transaction, show_id: UUID, refund_id: UUID) -> ShowRe
 
 
 async def _begin(tx: Transaction, command: RefundShow, show: Show) -> None:
-    """End the sale and the holds; tell the programme."""
+    """End the sale and the holds, and emit the event for movies."""
     await show_store.end_sale(tx, show, command.note)
     await show_refund_store.insert_refund(
         tx,

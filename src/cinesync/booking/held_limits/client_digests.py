@@ -1,4 +1,4 @@
-"""Digests that stand for a client's address and e-mail where booking counts by them."""
+"""Digests of client addresses and e-mails, by which the limits of held seats count."""
 
 import hmac
 from functools import lru_cache
@@ -15,7 +15,7 @@ STAFF_ROLES = frozenset({"staff", "manager"})
 
 
 class ClientDigests:
-    """Knows where requests come from, without keeping addresses."""
+    """Digests client addresses with a key, so that no address is stored."""
 
     def __init__(self, addresses: ClientAddresses, secret_key: str) -> None:
         self._addresses = addresses
@@ -23,7 +23,7 @@ class ClientDigests:
         self._digest = lru_cache(KEYS_CACHED_MAX)(self._make_digest)
 
     def address_key(self, scope: Any) -> UUID:
-        """Of a request's ASGI scope."""
+        """The digest of the client's address, from a request's ASGI scope."""
         return self._digest(self._addresses.of(scope))
 
     def _make_digest(self, address: str) -> UUID:
@@ -31,10 +31,10 @@ class ClientDigests:
 
 
 def email_key(caller: Caller) -> UUID:
-    """A token that says nothing of an e-mail stands for its customer alone."""
+    """The token's e-mail digest; without one, the customer alone."""
     return caller.email_key or caller.customer_id
 
 
 def is_staff(caller: Caller) -> bool:
-    """Whether they sell for us: their counters serve many customers from one address."""
+    """Whether they sell at a box office, where many customers share one address."""
     return caller.role in STAFF_ROLES

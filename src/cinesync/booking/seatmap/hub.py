@@ -20,8 +20,8 @@ Events arrive at most once, in any order, and late. These rules keep a seat map 
 A version is the milliseconds since 1970 above PROCESS_BITS bits of a process number: it grows, it
 fits a JavaScript number, and no process takes another's version for its own. A client that
 reconnects with a version that this process published gets what it missed; any other client gets a
-snapshot. When the show itself changes, its map is dropped and the subscribers are told to fetch it
-again.
+snapshot. When the show itself changes, its map is dropped and a message makes its subscribers fetch
+it again.
 
 The hub also remembers refusals: selections that the database refused and that no later change of
 the map has made possible. During a rush they spare a transaction for most commands.
