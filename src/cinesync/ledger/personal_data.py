@@ -5,19 +5,16 @@ The salt shows whose entry it is. Only the ledger service stores it, shows it to
 deletes it when the customer is erased.
 """
 
-from typing import Any, Final
-from uuid import UUID
+from typing import Any
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
 
 from cinesync.chassis.database import Database
-from cinesync.chassis.http.cursor import Page, decode_cursor, page_of
+from cinesync.chassis.http.cursor import Page
 from cinesync.chassis.http.parameters import PAGE_ITEMS_MAX, After, Limit, SignedInCaller
+from cinesync.chassis.http.personal_data import after_id, export_response
 from cinesync.ledger import store
-
-FIRST: Final = UUID(int=0)
-NO_STORE: Final = {"Cache-Control": "no-store"}
 
 InjectedLedgerDatabase = NamedDependency[Database]
 
@@ -30,9 +27,8 @@ async def data(
     limit: Limit = PAGE_ITEMS_MAX,
 ) -> Response[Page[dict[str, Any]]]:
     """Your entries in the ledger, by page, with the salts that show that they are yours."""
-    (last_id,) = decode_cursor(after, UUID) or (FIRST,)
-    found = await database.read(store.openings_page, caller.customer_id, last_id, limit + 1)
-    page = page_of(found, limit, lambda one: (one.event_id,))
+    found = await database.read(store.openings_page, caller.customer_id, after_id(after), limit + 1)
+    page = found[:limit]
     items = [
         {
             "kind": "entry",
@@ -43,9 +39,9 @@ async def data(
             "salt": one.salt.hex(),
             "opens": {"customer_id": caller.customer_id},
         }
-        for one in page.items
+        for one in page
     ]
-    return Response(Page(items, page.next), headers=NO_STORE)
+    return export_response(items, page[-1].event_id if found[limit:] else None)
 
 
 def personal_data_router(database: Database) -> Router:

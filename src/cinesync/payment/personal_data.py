@@ -5,7 +5,6 @@ made for it and is nobody's, another one for each payment.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,25 +13,22 @@ from litestar.di import NamedDependency, Provide
 
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction
-from cinesync.chassis.http.cursor import Page, decode_cursor, encode_cursor
+from cinesync.chassis.http.cursor import Page
 from cinesync.chassis.http.parameters import PAGE_ITEMS_MAX, After, Limit, SignedInCaller
+from cinesync.chassis.http.personal_data import (
+    UnfinishedView,
+    after_id,
+    export_response,
+    unfinished_response,
+)
 from cinesync.contracts.auth import CustomerErased
 from cinesync.payment import personal_data_store as store
 from cinesync.payment.personal_data_store import Unfinished
 
-FIRST: Final = UUID(int=0)
-NO_STORE: Final = {"Cache-Control": "no-store"}
 # Until booking has made a booking of what was just taken, or refused it.
 SETTLING_SECONDS: Final = 60
 
 TheDatabase = NamedDependency[Database]
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedView:
-    """What has to end before a customer can be erased."""
-
-    items: Sequence[Unfinished]
 
 
 @get("/me/data")
@@ -43,18 +39,19 @@ async def data(
     limit: Limit = PAGE_ITEMS_MAX,
 ) -> Response[Page[dict[str, Any]]]:
     """All that payment keeps of you, by page: payments, captures, refunds, disputes; no cards."""
-    (last_id,) = decode_cursor(after, UUID) or (FIRST,)
-    items, following = await database.read(_page, caller.customer_id, last_id, limit)
-    return Response(Page(items, following), headers=NO_STORE)
+    found = await database.read(_page, caller.customer_id, after_id(after), limit)
+    return export_response(*found)
 
 
 @get("/me/unfinished")
-async def unfinished(caller: SignedInCaller, database: TheDatabase) -> Response[UnfinishedView]:
+async def unfinished(
+    caller: SignedInCaller, database: TheDatabase
+) -> Response[UnfinishedView[Unfinished]]:
     """Your payments that are not decided, and your refunds that are not done."""
     found = await database.read(
         store.unfinished, caller.customer_id, SETTLING_SECONDS, PAGE_ITEMS_MAX
     )
-    return Response(UnfinishedView(found), headers=NO_STORE)
+    return unfinished_response(found)
 
 
 def personal_data_router(database: Database) -> Router:
@@ -75,7 +72,7 @@ async def forget_customers(tx: Transaction, erased: Sequence[CustomerErased]) ->
 
 async def _page(
     tx: Transaction, customer_id: UUID, after: UUID, limit: int
-) -> tuple[list[dict[str, Any]], str | None]:
+) -> tuple[list[dict[str, Any]], UUID | None]:
     rows = await store.payments_page(tx, customer_id, after, limit + 1)
     page = rows[:limit]
     payment_ids = [row["payment_id"] for row in page]
@@ -83,4 +80,4 @@ async def _page(
     items += [{"kind": "capture", **row} for row in await store.captures_of(tx, payment_ids)]
     items += [{"kind": "refund", **row} for row in await store.refunds_of(tx, payment_ids)]
     items += [{"kind": "dispute", **row} for row in await store.disputes_of(tx, payment_ids)]
-    return items, encode_cursor(page[-1]["payment_id"]) if rows[limit:] else None
+    return items, page[-1]["payment_id"] if rows[limit:] else None
