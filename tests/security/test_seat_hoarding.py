@@ -1,4 +1,4 @@
-"""One address cannot keep a plan from everybody with guest accounts that cost it nothing."""
+"""One address cannot hold all seats of a show with free guest accounts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -63,7 +63,7 @@ async def hoard(
     return sum(len(body.get("priced_seats", ())) for body in bodies), refused
 
 
-async def test_one_address_holds_a_third_of_a_hall_at_most(
+async def test_one_address_holds_a_third_of_a_show_at_most(
     http: httpx.AsyncClient, show: ShowScheduled, sign: Sign
 ) -> None:
     assert await hoard(http, show, sign) == (56, {429})
@@ -88,7 +88,7 @@ class TestWithoutTheLimits:
         harness.terms = NO_LIMITS
         return harness
 
-    async def test_one_address_holds_the_hall(
+    async def test_one_address_holds_the_whole_show(
         self, http: httpx.AsyncClient, show: ShowScheduled, sign: Sign
     ) -> None:
         held, refused = await hoard(http, show, sign)

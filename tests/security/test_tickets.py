@@ -225,7 +225,7 @@ async def test_a_forged_ticket_is_unknown(
     made: dict[str, Callable[[], str]] = {
         "another key": lambda: TicketSigner("guessed")._signed(TOKEN_TYPE, claims),
         "another type": lambda: staff.context.signer.sign_revocations(claims),
-        "a ticket's id": lambda: claims["jti"],  # the ledger tells everybody bookings' ids
+        "a ticket's id": lambda: claims["jti"],  # the ledger shows everybody bookings' ids
         "nothing": lambda: ".",
     }
     assert (await scan(staff, made[forgery]()))["result"] == "unknown"
@@ -245,19 +245,19 @@ async def test_scans_that_let_nobody_in_are_kept_once_and_listed(
     results.append(await scan(staff, booking["ticket"]))
     assert [one["result"] for one in results] == ["wrong_show"] * 2 + ["unknown", "already_used"]
     path = "/api/booking/refused-scans"
-    kept = (await staff.get(path))["items"]
-    assert [one["result"] for one in kept] == ["already_used", "unknown", "wrong_show"]
-    assert (kept[2]["scan_id"], kept[2]["show_id"]) == (str(scan_id), wrong)
-    assert (kept[0]["booking_id"], kept[0]["show_id"]) == (
+    stored = (await staff.get(path))["items"]
+    assert [one["result"] for one in stored] == ["already_used", "unknown", "wrong_show"]
+    assert (stored[2]["scan_id"], stored[2]["show_id"]) == (str(scan_id), wrong)
+    assert (stored[0]["booking_id"], stored[0]["show_id"]) == (
         booking["booking_id"],
         str(show.show_id),
     )
-    assert (kept[0]["seats"], kept[0]["gate"]) == (["A1", "A2"], "Door 1")
-    assert kept[1]["booking_id"] is None
-    assert {one["staff_id"] for one in kept} == {str(staff.customer_id)}
+    assert (stored[0]["seats"], stored[0]["gate"]) == (["A1", "A2"], "Door 1")
+    assert stored[1]["booking_id"] is None
+    assert {one["staff_id"] for one in stored} == {str(staff.customer_id)}
     of_gate = await staff.get(path, show_id=wrong, limit=1)
     rest = await staff.get(path, show_id=wrong, limit=1, after=of_gate["next"])
-    assert [*of_gate["items"], *rest["items"]] == kept[1:]
+    assert [*of_gate["items"], *rest["items"]] == stored[1:]
     assert rest["next"] is None
     assert (await staff.http.get(path, params={"after": "x"})).status_code == 422
 

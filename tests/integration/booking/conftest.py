@@ -51,13 +51,13 @@ def open_client(harness: BookingHarness, make_client: MakeClient, sign: Sign) ->
         harness.db, Terms(), TicketSigner("a secret"), CLIENTS, subscribers_max=10
     )
 
-    async def enter(role: str = "customer") -> BookingClient:
+    async def open_as(role: str = "customer") -> BookingClient:
         http = make_client("booking", routers(context), fast_paths(context))
         customer_id = clock.new_id()
         http.headers["Authorization"] = f"Bearer {sign(customer_id, role)}"
         return BookingClient(http, context, harness, customer_id)
 
-    return enter
+    return open_as
 
 
 @pytest.fixture

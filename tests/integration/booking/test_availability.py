@@ -16,7 +16,7 @@ SEATS = 28
 
 
 async def left(client: BookingClient, *shows: ShowScheduled) -> list[tuple[int, int]]:
-    """As if the last question was asked long ago."""
+    """As if the last question was show_ids long ago."""
     client.context.availability._counted.clear()
     show_ids = ",".join(str(show.show_id) for show in shows)
     found = await client.get("/api/booking/availability", show_ids=show_ids)
@@ -85,10 +85,10 @@ async def test_many_who_ask_within_moments_cost_one_count(
 
 
 @pytest.mark.parametrize(
-    "asked", ["", "no id", ",".join([str(clock.new_id())] * 201)], ids=["none", "word", "many"]
+    "show_ids", ["", "no id", ",".join([str(clock.new_id())] * 201)], ids=["none", "word", "many"]
 )
-async def test_what_names_no_shows_is_refused(client: BookingClient, asked: str) -> None:
-    answer = await client.http.get("/api/booking/availability", params={"show_ids": asked})
+async def test_what_names_no_shows_is_refused(client: BookingClient, show_ids: str) -> None:
+    answer = await client.http.get("/api/booking/availability", params={"show_ids": show_ids})
     assert answer.status_code == 422
 
 

@@ -1,4 +1,4 @@
-"""Many commands in few transactions, and none for what is known to be gone."""
+"""Many commands run in few transactions, and none for seats that are known to be gone."""
 
 import asyncio
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ async def test_what_was_refused_is_refused_again_without_asking_the_database(
     assert batches == [1, 1]  # the one that got seats, the first that did not
     late.http.headers["Authorization"] = "Bearer nonsense"
     anybody = await late.http.post("/api/booking/holds", json=two)
-    assert anybody.status_code == 409, "it is no secret, and cheaper to tell than to check a token"
+    assert anybody.status_code == 409, "it is public, and cheaper than to verify a token"
     late = await open_client("guest")
     one = {"show_id": str(show.show_id), "best": 1}
     assert (await late.http.post("/api/booking/holds", json=one)).status_code == 409
@@ -84,8 +84,8 @@ async def test_a_refusal_that_is_about_the_customer_is_nobody_elses(
     await client.states(show)
     greedy, fresh = await open_client("guest"), await open_client("guest")
     body = {"show_id": str(show.show_id), "best": 2}
-    asked = [await one.http.post("/api/booking/holds", json=body) for one in (greedy, greedy)]
-    assert [answer.status_code for answer in asked] == [201, 422]
+    responses = [await one.http.post("/api/booking/holds", json=body) for one in (greedy, greedy)]
+    assert [answer.status_code for answer in responses] == [201, 422]
     assert (await fresh.http.post("/api/booking/holds", json=body)).status_code == 201
 
 

@@ -1,4 +1,4 @@
-"""Giving back single seats of a booking: money, gaps, tickets, and what others are told."""
+"""Cancelling single seats of a booking: money, gaps, tickets, events."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.integration.booking.client import BookingClient
 from tests.support.booking import BookingHarness, accessible, called_off, refunded, row, scheduled
 
 
-async def bought(harness: BookingHarness, show: ShowScheduled, *seats: str) -> Booking:
+async def paid_booking(harness: BookingHarness, show: ShowScheduled, *seats: str) -> Booking:
     held = await harness.hold(show, *seats)
     await harness.pay(held)
     return await harness.find(held.booking_id)
@@ -25,11 +25,15 @@ async def test_a_seat_given_back_takes_its_price_along_and_leaves_the_rest(
     harness: BookingHarness,
 ) -> None:
     show = await harness.schedule(scheduled())
-    booking = await bought(harness, show, "B7", "B8", "C8")
-    kept, [event] = await harness.give_back(booking, "C8")
-    assert (kept.state, kept.seat_names) == (BookingState.CONFIRMED, ["B7", "B8"])
-    assert (kept.total_cents, kept.refund_cents, kept.refund_state) == (3500, 1500, "pending")
-    assert [priced.seat for priced in kept.cancelled_seats] == ["C8"]
+    booking = await paid_booking(harness, show, "B7", "B8", "C8")
+    remaining, [event] = await harness.give_back(booking, "C8")
+    assert (remaining.state, remaining.seat_names) == (BookingState.CONFIRMED, ["B7", "B8"])
+    assert (remaining.total_cents, remaining.refund_cents, remaining.refund_state) == (
+        3500,
+        1500,
+        "pending",
+    )
+    assert [priced.seat for priced in remaining.cancelled_seats] == ["C8"]
     assert (event.seats, event.refund_cents, event.reason) == (["C8"], 1500, "customer")
     assert await harness.events("booking.reduced") == [event]
     assert set(await harness.seat_rows(show)) == {"B7", "B8"}
@@ -38,7 +42,7 @@ async def test_a_seat_given_back_takes_its_price_along_and_leaves_the_rest(
 
 async def test_what_is_left_goes_back_with_the_last_seat(harness: BookingHarness) -> None:
     show = await harness.schedule(scheduled())
-    booking = await bought(harness, show, "B7", "B8", "C8")
+    booking = await paid_booking(harness, show, "B7", "B8", "C8")
     await harness.give_back(booking, "C8")
     gone, [event] = await harness.give_back(booking, "B8", "B7")
     assert (gone.state, gone.refund_cents) == (BookingState.CANCELLED, 3500)
@@ -52,7 +56,7 @@ async def test_what_is_left_goes_back_with_the_last_seat(harness: BookingHarness
 
 async def test_a_seat_is_given_back_once(harness: BookingHarness) -> None:
     show = await harness.schedule(scheduled())
-    booking = await bought(harness, show, "B7", "B8", "C8")
+    booking = await paid_booking(harness, show, "B7", "B8", "C8")
     await harness.give_back(booking, "C8")
     again, events = await harness.give_back(booking, "C8")
     assert (again.refund_cents, events) == (1500, [])
@@ -74,7 +78,7 @@ async def test_refunds_of_parts_add_up(harness: BookingHarness) -> None:
 
 async def test_a_seat_of_nobody_is_not_given_back(harness: BookingHarness) -> None:
     show = await harness.schedule(scheduled())
-    booking = await bought(harness, show, "B7", "B8")
+    booking = await paid_booking(harness, show, "B7", "B8")
     with pytest.raises(NotInBooking, match="A1"):
         await harness.give_back(booking, "B7", "A1")
     assert set(await harness.seat_rows(show)) == {"B7", "B8"}
@@ -100,8 +104,8 @@ async def test_what_stays_leaves_no_seat_alone(
 ) -> None:
     show = await harness.schedule(scheduled(row("A", 8)))
     if others:
-        await bought(harness, show, *others)
-    booking = await bought(harness, show, *mine)
+        await paid_booking(harness, show, *others)
+    booking = await paid_booking(harness, show, *mine)
     if instead is None:
         await harness.give_back(booking, *cancelled)
         return
@@ -112,7 +116,7 @@ async def test_what_stays_leaves_no_seat_alone(
     assert "Cancel A3, or A1 and A2" in refused.value.detail
     assert set(await harness.seat_rows(show)) == set(mine)
     for seats in instead:
-        other = await bought(
+        other = await paid_booking(
             harness, await harness.schedule(scheduled(row("A", 8))), *mine
         )  # each advice is good
         await harness.give_back(other, *seats)
@@ -122,16 +126,16 @@ async def test_a_companion_does_not_stay_without_the_wheelchair_place(
     harness: BookingHarness,
 ) -> None:
     show = await harness.schedule(scheduled(accessible("W1")))
-    booking = await bought(harness, show, "W1", "W1a")
+    booking = await paid_booking(harness, show, "W1", "W1a")
     with pytest.raises(CompanionAlone, match="W1 and W1a together"):
         await harness.give_back(booking, "W1")
-    kept, _ = await harness.give_back(booking, "W1a")
-    assert kept.seat_names == ["W1"]
+    remaining, _ = await harness.give_back(booking, "W1a")
+    assert remaining.seat_names == ["W1"]
 
 
 async def test_a_seat_can_be_given_back_as_long_as_the_booking(harness: BookingHarness) -> None:
     show = await harness.schedule(scheduled())
-    booking = await bought(harness, show, "B7", "B8")
+    booking = await paid_booking(harness, show, "B7", "B8")
     await harness.start_in(show, minutes=119)
     with pytest.raises(TooLateToCancel):
         await harness.give_back(booking, "B8")
@@ -139,7 +143,7 @@ async def test_a_seat_can_be_given_back_as_long_as_the_booking(harness: BookingH
 
 async def test_a_cancelled_show_gives_back_only_what_was_left(harness: BookingHarness) -> None:
     show = await harness.schedule(scheduled())
-    booking = await bought(harness, show, "B7", "B8", "C8")
+    booking = await paid_booking(harness, show, "B7", "B8", "C8")
     await harness.give_back(booking, "C8")
     await harness.db.run(show_changes.cancel_shows, [called_off(show)])
     [event] = await harness.events("booking.cancelled")
@@ -149,7 +153,7 @@ async def test_a_cancelled_show_gives_back_only_what_was_left(harness: BookingHa
 
 async def test_the_ticket_of_a_seat_given_back_is_revoked(harness: BookingHarness) -> None:
     show = await harness.schedule(scheduled())
-    booking = await bought(harness, show, "B7", "B8")
+    booking = await paid_booking(harness, show, "B7", "B8")
     before = await harness.db.read(revocations.of_show, show.show_id)
     await harness.give_back(booking, "B7")
     after = await harness.db.read(revocations.of_show, show.show_id)

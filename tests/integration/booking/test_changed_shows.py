@@ -83,9 +83,9 @@ async def test_over_http_the_answer_is_what_the_next_request_says(client: Bookin
     seen = {"prices_cents": prices, "starts_at": seat_map["starts_at"]}
     answer = await client.http.post("/api/booking/holds", json=body | {"seen": seen})
     assert answer.status_code == 409
-    told = answer.json()
-    assert told["type"].endswith("sale-changed")
-    answer = await client.http.post("/api/booking/holds", json=body | {"seen": told["after"]})
+    problem = answer.json()
+    assert problem["type"].endswith("sale-changed")
+    answer = await client.http.post("/api/booking/holds", json=body | {"seen": problem["after"]})
     assert answer.status_code == 201
     assert answer.json()["total_cents"] == 2600
 

@@ -1,4 +1,4 @@
-"""With fast_paths and without, booking says the same."""
+"""Booking responds the same with fast paths and without."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,8 +24,8 @@ def comparable(answer: httpx.Response) -> tuple[int, Any, Mapping[str, str]]:
     body: Any = answer.text
     if answer.content and "json" in answer.headers["content-type"]:
         body = {k: v for k, v in answer.json().items() if k not in OWN_TO_EACH}
-    told = {"content-length", "allow"}  # Litestar lists methods in no order
-    headers = {k: v for k, v in answer.headers.items() if k not in told}
+    varying = {"content-length", "allow"}  # Litestar lists methods in no order
+    headers = {k: v for k, v in answer.headers.items() if k not in varying}
     return answer.status_code, body, headers
 
 
@@ -37,7 +37,7 @@ async def context(harness: BookingHarness) -> BookingContext:
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "body",
     [
         {"seats": ["A1", "A2"]},
         {"best": 2, "zone": "standard"},
@@ -49,13 +49,13 @@ async def context(harness: BookingHarness) -> BookingContext:
         {"show_id": "next tuesday", "best": 1},
     ],
 )
-@pytest.mark.parametrize("bearer", ["customer", "guest", "nobody", "liar"])
+@pytest.mark.parametrize("bearer", ["customer", "guest", "nobody", "forged"])
 async def test_a_hold(
     harness: BookingHarness,
     context: BookingContext,
     make_client: MakeClient,
     sign: Sign,
-    wish: Any,
+    body: Any,
     bearer: str,
 ) -> None:
     routes = routers(context)
@@ -64,10 +64,10 @@ async def test_a_hold(
         show = await harness.schedule(scheduled())
         http = make_client("booking", routes, short)
         if bearer != "nobody":
-            token = "x.y.z" if bearer == "liar" else sign(clock.new_id(), bearer)
+            token = "x.y.z" if bearer == "forged" else sign(clock.new_id(), bearer)
             http.headers["Authorization"] = f"Bearer {token}"
-        body = {"show_id": str(show.show_id), **wish}
-        answers.append(comparable(await http.post("/api/booking/holds", json=body)))
+        request = {"show_id": str(show.show_id), **body}
+        answers.append(comparable(await http.post("/api/booking/holds", json=request)))
     assert answers[0] == answers[1]
 
 

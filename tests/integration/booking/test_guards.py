@@ -27,18 +27,18 @@ async def harness(make_database: MakeDatabase) -> BookingHarness:
 
 
 @pytest.fixture
-async def hasty(
+async def read_committed(
     harness: BookingHarness, cockroachdb_profile: Profile
 ) -> AsyncIterator[BookingHarness]:
-    """The same without SERIALIZABLE: only the primary key is left to decide."""
+    """The same under READ COMMITTED: only the primary key decides."""
     yield BookingHarness(Database(harness.db.pool, harness.db.url, isolation="read_committed"))
     # Doing without is the point here.
     cockroachdb_profile.broken = [b for b in cockroachdb_profile.broken if "isolation" not in b]
 
 
 @pytest.fixture
-def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every buyer has looked at the seats before any of them takes one."""
+def simultaneous_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every buyer reads the seats before any of them claims one."""
     arrived = 0
     everybody = asyncio.Event()
     look = seat_store.sales_of
@@ -58,7 +58,7 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
 async def _claim_unguarded(
     tx: Transaction, claims: Iterable[SeatRow], state: str, hold_seconds: int
 ) -> set[SeatRow]:
-    """What the seats looked like a moment ago is believed."""
+    """Trusts what was read before; claims without the primary key deciding."""
     claims = set(claims)
     statement = text(
         "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"
@@ -91,10 +91,10 @@ def _sold(results: Sequence[HoldResult]) -> list[str]:
 
 
 async def test_the_primary_key_alone_keeps_a_seat_from_being_sold_twice(
-    harness: BookingHarness, hasty: BookingHarness, meeting: None
+    harness: BookingHarness, read_committed: BookingHarness, simultaneous_reads: None
 ) -> None:
     show = await harness.schedule(scheduled())
-    results = await _buy(hasty, [hold_command(show, "A1", "A2") for _ in range(BUYERS)])
+    results = await _buy(read_committed, [hold_command(show, "A1", "A2") for _ in range(BUYERS)])
     assert _sold(results) == ["A1", "A2"]
     [loser] = [result for result in results if isinstance(result, SeatTaken)]
     assert loser.members["seats"] == ["A1", "A2"]
@@ -102,21 +102,24 @@ async def test_the_primary_key_alone_keeps_a_seat_from_being_sold_twice(
 
 
 async def test_without_the_primary_key_the_same_race_sells_a_seat_twice(
-    harness: BookingHarness, hasty: BookingHarness, meeting: None, monkeypatch: pytest.MonkeyPatch
+    harness: BookingHarness,
+    read_committed: BookingHarness,
+    simultaneous_reads: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     show = await harness.schedule(scheduled())
     await harness.execute("ALTER TABLE booking_seats DROP CONSTRAINT booking_seats_pkey")
     monkeypatch.setattr(seat_store, "claim_seats", _claim_unguarded)
-    results = await _buy(hasty, [hold_command(show, "A1", "A2") for _ in range(BUYERS)])
+    results = await _buy(read_committed, [hold_command(show, "A1", "A2") for _ in range(BUYERS)])
     assert _sold(results) == ["A1", "A1", "A2", "A2"]
 
 
 async def test_a_hold_that_loses_one_seat_keeps_none(
-    harness: BookingHarness, hasty: BookingHarness, meeting: None
+    harness: BookingHarness, read_committed: BookingHarness, simultaneous_reads: None
 ) -> None:
     show = await harness.schedule(scheduled())
     commands = [hold_command(show, "A1", "A2", "A3"), hold_command(show, "A3", "A4")]
-    results = await _buy(hasty, commands)
+    results = await _buy(read_committed, commands)
     [winner] = [result for result in results if isinstance(result, Held)]
     rows = await harness.seat_rows(show)
     assert sorted(rows) == sorted(seats_of(winner))
@@ -124,7 +127,7 @@ async def test_a_hold_that_loses_one_seat_keeps_none(
 
 
 async def test_late_money_and_a_new_hold_never_share_a_seat(
-    harness: BookingHarness, hasty: BookingHarness
+    harness: BookingHarness, read_committed: BookingHarness
 ) -> None:
     """Whoever comes first; the other hears of it."""
     for _ in range(5):
@@ -132,8 +135,8 @@ async def test_late_money_and_a_new_hold_never_share_a_seat(
         late = await harness.hold(show, "A1", "A2")
         await harness.expire_holds(late)
         _, [result] = await asyncio.gather(
-            hasty.db.run(payments.confirm_bookings, [paid(late)]),
-            hasty.try_hold(hold_command(show, "A1", "A2")),
+            read_committed.db.run(payments.confirm_bookings, [paid(late)]),
+            read_committed.try_hold(hold_command(show, "A1", "A2")),
         )
         rows = await harness.seat_rows(show)
         [(owner, state)] = set(rows.values())

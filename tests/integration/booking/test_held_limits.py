@@ -239,15 +239,15 @@ async def test_who_held_seats_is_forgotten_after_the_pause(
 
 
 async def test_two_processes_do_not_exceed_a_limit_together(
-    harness: BookingHarness, meeting: None
+    harness: BookingHarness, simultaneous_reads: None
 ) -> None:
     assert sum(await _race(harness, harness.db)) == 60
 
 
 async def test_without_serializable_they_do(
-    harness: BookingHarness, hasty: Database, meeting: None
+    harness: BookingHarness, read_committed: Database, simultaneous_reads: None
 ) -> None:
-    assert sum(await _race(harness, hasty)) == 120
+    assert sum(await _race(harness, read_committed)) == 120
 
 
 async def test_near_a_limit_what_is_held_is_read_where_it_is_exact(
@@ -284,9 +284,9 @@ def test_only_near_a_limit_is_counted_what_is_held() -> None:
     address_key, customer_id = clock.new_id(), clock.new_id()
     plain = [hold_command(show, "A1", "A2") for _ in range(50)]
     assert not is_near(plain, {None: 0}, terms)
-    kept = {None: 0, address_key: 13}
-    assert not is_near([hold_command(show, "A1", "A2", address_key=address_key)], kept, terms)
-    assert is_near([hold_command(show, best=3, address_key=address_key)], kept, terms)
+    counted = {None: 0, address_key: 13}
+    assert not is_near([hold_command(show, "A1", "A2", address_key=address_key)], counted, terms)
+    assert is_near([hold_command(show, best=3, address_key=address_key)], counted, terms)
     assert is_near([hold_command(show, "A1", customer_id=customer_id)] * 2, {None: 0}, terms)
     assert is_near([hold_command(show, "A1", customer_id=customer_id)], {None: 2}, terms)
     assert not is_near([hold_command(show, best=10, address_key=None)] * 1, {None: 0}, terms)
@@ -300,8 +300,8 @@ async def test_what_is_kept_is_summed_up(harness: BookingHarness, show: ShowSche
     await harness.pay(await harness.hold(show, best=4, email_key=email_key, **who))
     await harness.release(first)
     wanted = [hold_command(show, "A1", email_key=email_key, address_key=address_key)]
-    kept = await harness.db.run_one(held_limits_store.sum_held_seats, wanted, harness.terms)
-    assert kept == {None: 3, address_key: 5}
+    counted = await harness.db.run_one(held_limits_store.sum_held_seats, wanted, harness.terms)
+    assert counted == {None: 3, address_key: 5}
     assert await harness.db.run_one(
         held_limits_store.sum_held_seats, [hold_command(show, "A1")], harness.terms
     ) == {None: 0}
@@ -328,14 +328,16 @@ async def _race(harness: BookingHarness, db: Database) -> list[int]:
 
 
 @pytest.fixture
-async def hasty(harness: BookingHarness, cockroachdb_profile: Profile) -> AsyncIterator[Database]:
+async def read_committed(
+    harness: BookingHarness, cockroachdb_profile: Profile
+) -> AsyncIterator[Database]:
     yield Database(harness.db.pool, harness.db.url, isolation="read_committed")
     # Doing without is the point here.
     cockroachdb_profile.broken = [b for b in cockroachdb_profile.broken if "isolation" not in b]
 
 
 @pytest.fixture
-def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
+def simultaneous_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have counted before either of them holds."""
     arrived = 0
     both = asyncio.Event()

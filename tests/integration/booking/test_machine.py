@@ -1,4 +1,4 @@
-"""Holds, bookings, cancellations and late money in any order, against a model one sees through."""
+"""Holds, bookings, cancellations and late money in any order, against a simple model."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -101,7 +101,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
             party.has_seats = False
 
     @rule()
-    def sweep(self) -> None:
+    def expire(self) -> None:
         self.run(self.harness.db.run(service.expire_holds, 60, 100))
 
     @rule(party=parties)
@@ -159,9 +159,9 @@ class BoxOfficeMachine(RuleBasedStateMachine):
             party.booking = after
             self.is_uneven = True
 
-    @rule(wish=st.integers(0, 9))
-    def call_off(self, wish: int) -> None:
-        if wish == 0:
+    @rule(chance=st.integers(0, 9))
+    def call_off(self, chance: int) -> None:
+        if chance == 0:
             self.run(self.harness.db.run(show_changes.cancel_shows, [called_off(self.show)]))
             self.is_off = True
             for party in self.everybody:
@@ -185,17 +185,17 @@ class BoxOfficeMachine(RuleBasedStateMachine):
 
     @invariant()
     def each_payment_is_a_booking_or_goes_back_once(self) -> None:
-        told = self.run(self._money_back())
-        assert len(told) == len(set(told))
-        assert self.payments.intersection(told) == self.refunds
+        emitted = self.run(self._money_back())
+        assert len(emitted) == len(set(emitted))
+        assert self.payments.intersection(emitted) == self.refunds
 
     @invariant()
     def what_a_booking_stands_for_is_what_its_seats_cost(self) -> None:
         for party in self.everybody:
             if party.is_booked:
                 found = self.run(self.harness.find(party.booking.booking_id))
-                kept = sum(priced.price_cents for priced in found.seats)
-                assert found.total_cents - found.refund_cents == kept
+                remaining = sum(priced.price_cents for priced in found.seats)
+                assert found.total_cents - found.refund_cents == remaining
         reduced = self.run(self.harness.events("booking.reduced"))
         seats = [(event.booking_id, seat) for event in reduced for seat in event.seats]
         assert len(seats) == len(set(seats))

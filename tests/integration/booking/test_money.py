@@ -1,4 +1,4 @@
-"""Money arrives: in time, late, twice, wrong, out of order (I5)."""
+"""Payments arrive in time, late, twice, with a wrong amount, out of order (I5)."""
 
 import asyncio
 from typing import cast
@@ -301,11 +301,11 @@ async def test_a_payment_and_a_cancellation_of_the_show_at_once_leave_nothing_un
             harness.db.run(payments.confirm_bookings, [payment]),
             harness.db.run(show_changes.cancel_shows, [called_off(show)]),
         )
-        told = [
+        emitted = [
             *await harness.events("booking.refused"),
             *await harness.events("booking.cancelled"),
         ]
-        back = [event for event in told if event.payment_id == payment.payment_id]
+        back = [event for event in emitted if event.payment_id == payment.payment_id]
         assert [event.refund_cents for event in back] == [2000]
         assert await harness.seat_rows(show) == {}
 
@@ -351,19 +351,23 @@ async def test_a_booking_knows_where_the_ledger_has_it(harness: BookingHarness) 
             [("payment.success", one.booking_id), ("booking.confirmed", one.booking_id)]
         )
     ]
-    told = LedgerCommitted(
+    emitted = LedgerCommitted(
         event_id=clock.new_id(), occurred_at=clock.now(), height=7, entries=entries
     )
     for _ in range(2):
-        await harness.db.run(receipt_store.insert_receipts, [told, told])
+        await harness.db.run(receipt_store.insert_receipts, [emitted, emitted])
     receipt = BookingReceipt(entries[1].entry_event_id, height=7, index=1)
     assert await harness.db.read(receipt_store.of_booking, one.booking_id) == receipt
     assert await harness.db.read(receipt_store.of_booking, other.booking_id) is None
 
 
 async def test_a_block_without_confirmed_bookings_costs_no_statement() -> None:
-    told = LedgerCommitted(event_id=clock.new_id(), occurred_at=clock.now(), height=7, entries=[])
-    await receipt_store.insert_receipts(cast(Transaction, None), [told])  # nothing to run one with
+    emitted = LedgerCommitted(
+        event_id=clock.new_id(), occurred_at=clock.now(), height=7, entries=[]
+    )
+    await receipt_store.insert_receipts(
+        cast(Transaction, None), [emitted]
+    )  # nothing to run one with
 
 
 async def test_refunds_of_refused_payments_are_noted_with_them(harness: BookingHarness) -> None:

@@ -1,4 +1,4 @@
-"""A show that moves: who may give back until when, what they see, and that each is told once."""
+"""A show that moves: how long it can be cancelled, what customers see, one notice for each."""
 
 from datetime import timedelta
 
@@ -45,8 +45,10 @@ async def test_a_small_change_takes_no_right_away_and_gives_none(harness: Bookin
     booking = await harness.hold(show, "A1", "A2", "A3")
     await harness.pay(booking)
     await harness.db.run(show_changes.change_shows, [moved(show, -14)])  # in 116 minutes
-    kept, _ = await harness.give_back(booking, "A3")  # as until 120 minutes before the old start
-    assert kept.state is BookingState.CONFIRMED
+    remaining, _ = await harness.give_back(
+        booking, "A3"
+    )  # as until 120 minutes before the old start
+    assert remaining.state is BookingState.CONFIRMED
     await harness.db.run(show_changes.change_shows, [moved(show, -29, revision=2)])
     await harness.give_back(booking, "A2")
 
@@ -75,17 +77,19 @@ async def test_each_customer_is_told_once_page_by_page(harness: BookingHarness) 
     bookings = [await harness.hold(show, *pair) for pair in (("A1", "A2"), ("B1", "B2"), ("C1",))]
     for booking in bookings:
         await harness.pay(booking)
-    await harness.hold(show, "A7", "A8")  # not paid for: nobody is told
+    await harness.hold(show, "A7", "A8")  # not paid for: nobody is notified
     change = moved(show, 30)
     await harness.db.run(show_changes.change_shows, [change])
     await harness.db.run(show_changes.change_shows, [change])
     late = await harness.hold(show, "B7", "B8")  # bought as it is now
     await harness.pay(late)
     assert await notify_all(harness, at_once=2) == 2  # of two, and of one
-    told = await harness.events("booking.rescheduled")
-    assert {event.booking_id for event in told} == {one.booking_id for one in bookings}
-    assert len(told) == 3
-    assert {(e.starts_at_before, e.starts_at) for e in told} == {(show.starts_at, change.starts_at)}
+    emitted = await harness.events("booking.rescheduled")
+    assert {event.booking_id for event in emitted} == {one.booking_id for one in bookings}
+    assert len(emitted) == 3
+    assert {(e.starts_at_before, e.starts_at) for e in emitted} == {
+        (show.starts_at, change.starts_at)
+    }
 
 
 async def test_who_pays_after_the_move_for_seats_chosen_before_it_is_told_too(
@@ -99,8 +103,8 @@ async def test_who_pays_after_the_move_for_seats_chosen_before_it_is_told_too(
     await harness.pay(late)
     for _ in range(2):
         await notify_all(harness)
-    told = await harness.events("booking.rescheduled")
-    assert [event.booking_id for event in told] == [early.booking_id, late.booking_id]
+    emitted = await harness.events("booking.rescheduled")
+    assert [event.booking_id for event in emitted] == [early.booking_id, late.booking_id]
     hour = "moved_at - interval '2 hours'"
     await harness.execute(f"UPDATE reschedule_notices SET moved_at = {hour}")
     await notify_all(harness)  # nobody is left who could pay for seats chosen before
@@ -128,8 +132,8 @@ async def test_small_changes_add_up_and_the_way_back_is_told(harness: BookingHar
     for revision, minutes in ((1, 10), (2, 20), (3, 0)):
         await harness.db.run(show_changes.change_shows, [moved(show, minutes, revision)])
         await notify_all(harness)
-    told = await harness.events("booking.rescheduled")
-    assert [event.revision for event in told] == [2, 3]
+    emitted = await harness.events("booking.rescheduled")
+    assert [event.revision for event in emitted] == [2, 3]
 
 
 async def test_the_old_time_stays_to_be_seen(client: BookingClient) -> None:

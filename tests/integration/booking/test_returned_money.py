@@ -65,8 +65,8 @@ async def test_a_booking_whose_money_is_all_back_ends(harness: BookingHarness, r
     assert await harness.seat_rows(show) == {}
     revoked = await harness.db.read(revocations.of_show, show.show_id)
     assert len(revoked.tickets) == 2
-    [told] = await harness.events("booking.cancelled")
-    assert (told.refund_cents, told.reason) == (2000, reason)
+    [emitted] = await harness.events("booking.cancelled")
+    assert (emitted.refund_cents, emitted.reason) == (2000, reason)
 
 
 async def test_a_part_that_went_back_leaves_the_booking(harness: BookingHarness) -> None:
@@ -169,8 +169,8 @@ async def test_a_dispute_that_is_over_holds_nothing_back_however_late_it_is_told
     show = await harness.schedule(scheduled())
     hold = await harness.hold(show, "A1", "A2")
     payment, dispute_id = await harness.pay(hold), clock.new_id()
-    told = [disputed(payment, status, dispute_id=dispute_id) for status in ("won", "open")]
-    for batch in [told] if at_once else [[one] for one in told]:
+    emitted = [disputed(payment, status, dispute_id=dispute_id) for status in ("won", "open")]
+    for batch in [emitted] if at_once else [[one] for one in emitted]:
         await harness.db.run(returned_money.apply_disputes, batch)
     assert (await harness.db.read(revocations.of_show, show.show_id)).tickets == []
 

@@ -391,13 +391,13 @@ async def test_several_customers_holds_are_read_at_once_each_with_its_own_token(
     mine, theirs = await open_client(), await open_client()
     show = await mine.harness.schedule(scheduled())
     my_hold, their_hold = await mine.hold(show, "A1", "A2"), await theirs.hold(show, "C1", "C2")
-    asked = [
+    lookups = [
         (my_hold["hold_id"], mine),
         (their_hold["hold_id"], mine),
         (their_hold["hold_id"], theirs),
         (str(clock.new_id()), mine),
     ]
-    items = [{"hold_id": hold_id, "token": who.token} for hold_id, who in asked]
+    items = [{"hold_id": hold_id, "token": who.token} for hold_id, who in lookups]
     items.append({"hold_id": my_hold["hold_id"], "token": "no.such.token"})
     answer = await mine.http.post("/api/booking/holds/read", json={"items": items})
     found = answer.json()["items"]
@@ -406,7 +406,7 @@ async def test_several_customers_holds_are_read_at_once_each_with_its_own_token(
     assert found[1]["hold"] is None
 
 
-async def test_prices_are_not_told_while_payments_could_not_be_made_into_bookings(
+async def test_prices_are_not_sent_while_payments_could_not_be_made_into_bookings(
     open_client: OpenBookingClient,
 ) -> None:
     mine = await open_client()

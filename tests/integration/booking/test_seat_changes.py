@@ -1,4 +1,4 @@
-"""Going back to choose other seats: all or none, the old ones kept until the new ones are won."""
+"""Changing the seats of a hold: all or none, the old ones held until the new ones are won."""
 
 import asyncio
 from typing import Any
@@ -245,14 +245,14 @@ async def test_a_guest_changes_seats_over_http_and_has_one_hold(
     assert (await guest.get(f"/api/booking/holds/{hold['hold_id']}"))["seats"] == ["B1", "B2"]
     states = await guest.states(show)
     assert {seat for seat, state in states.items() if state == "held"} == {"B1", "B2"}
-    strange = await guest.http.put(path, json={"seats": ["B1"], "sets": []})
-    assert strange.status_code == 400
+    refused = await guest.http.put(path, json={"seats": ["B1"], "sets": []})
+    assert refused.status_code == 400
     stranger = await open_client()
     refused = await stranger.http.put(path, json={"best": 2})
     assert refused.status_code == 404
 
 
-async def test_seat_maps_hear_of_later_changes_of_a_changed_hold(client: BookingClient) -> None:
+async def test_seat_maps_follow_later_changes_of_a_changed_hold(client: BookingClient) -> None:
     hub: SeatMapHub = client.context.hub
     show = await client.harness.schedule(scheduled())
     hold = await client.hold(show, "A1", "A2")

@@ -1,4 +1,4 @@
-"""What a process keeps of what it read is never older than the database."""
+"""Cached shows are never older than the database."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -55,7 +55,7 @@ async def test_a_cancelled_show_is_read_again(harness: BookingHarness) -> None:
     assert isinstance(answer, ShowIsOff)
 
 
-async def test_a_kept_show_is_of_the_moment_it_is_sold(harness: BookingHarness) -> None:
+async def test_a_cached_show_has_the_time_of_its_sale(harness: BookingHarness) -> None:
     show = await harness.schedule(scheduled())
 
     async def look(tx: Transaction) -> tuple[datetime, datetime]:
@@ -67,7 +67,7 @@ async def test_a_kept_show_is_of_the_moment_it_is_sold(harness: BookingHarness) 
         assert now == read_at
 
 
-async def test_no_more_shows_are_kept_than_room_is_for(
+async def test_the_cache_is_bounded(
     harness: BookingHarness, reads: list[set[UUID]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "SHOWS_MAX", 1)

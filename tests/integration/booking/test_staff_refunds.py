@@ -58,8 +58,8 @@ async def test_a_booking_is_refunded_before_and_after_the_start(
 ) -> None:
     booking = await client.book(show, "A1", "A2")
     await client.harness.start_in(show, starts_in_minutes)
-    given = await give_back(staff, booking)
-    assert (given["status"], given["refund_cents"], given["cancel_reason"]) == (
+    refunded = await give_back(staff, booking)
+    assert (refunded["status"], refunded["refund_cents"], refunded["cancel_reason"]) == (
         "cancelled",
         2000,
         "staff",
@@ -99,11 +99,11 @@ async def test_a_part_of_a_booking_is_refunded_by_seats_or_by_amount(
     assert refused["left_cents"] == 2000
     gone = await give_back(staff, booking)
     assert (gone["status"], gone["refund_cents"]) == ("cancelled", 3500)
-    told = [
+    found = [
         *await client.harness.events("booking.reduced"),
         *await client.harness.events("booking.cancelled"),
     ]
-    assert [(event.seats, event.refund_cents) for event in told] == [
+    assert [(event.seats, event.refund_cents) for event in found] == [
         ([], 500),
         (["A2"], 1000),
         (["A1", "C1"], 2000),
@@ -143,8 +143,8 @@ async def test_a_whole_show_is_refunded_page_by_page(
     await give_back(manager, bookings[0], amount_cents=500)
     await client.harness.start_in(show, -20)
     path = f"/api/booking/shows/{show.show_id}/refunds"
-    asked = body(limit=2)
-    first = (await manager.http.post(path, json=asked)).json()
+    request = body(limit=2)
+    first = (await manager.http.post(path, json=request)).json()
     assert (first["bookings_refunded"], first["bookings_left"], first["finished_at"]) == (
         2,
         1,
@@ -152,16 +152,16 @@ async def test_a_whole_show_is_refunded_page_by_page(
     )
     body_again = {"show_id": str(show.show_id), "seats": ["A5", "A6"]}
     refused = await client.http.post("/api/booking/holds", json=body_again)
-    assert refused.status_code == 409  # nobody buys what is being given back
+    assert refused.status_code == 409  # nobody buys what is being refunded back
     await client.context.hub.resync()
     seat_map = await client.get(f"/api/booking/shows/{show.show_id}/seats")
     assert (seat_map["cancelled"], seat_map["cancel_reason"]) == (True, "The projector failed")
-    second = (await manager.http.post(path, json=asked)).json()
+    second = (await manager.http.post(path, json=request)).json()
     assert (second["bookings_refunded"], second["bookings_left"]) == (3, 0)
     assert second["refund_cents"] == 2000 - 500 + 2000 + 1500
     assert second["finished_at"]
-    assert (await manager.http.post(path, json=asked)).json() == second
-    assert await manager.get(f"{path}/{asked['refund_id']}") == second
+    assert (await manager.http.post(path, json=request)).json() == second
+    assert await manager.get(f"{path}/{request['refund_id']}") == second
     events = await client.harness.events("booking.cancelled")
     assert sorted(event.refund_cents for event in events) == [1500, 1500, 2000]
     for booking in bookings:
@@ -180,13 +180,13 @@ async def until_over(client: BookingClient, manager: BookingClient, path: str) -
     """The loop runs, and nobody asks for a page."""
     loop = asyncio.create_task(loops.refund_shows(client.harness.db))
     try:
-        while not (told := await manager.get(path))["finished_at"]:
+        while not (found := await manager.get(path))["finished_at"]:
             assert not loop.done()
             await asyncio.sleep(0.01)
     finally:
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
-    done: dict[str, Any] = told
+    done: dict[str, Any] = found
     return done
 
 
@@ -199,8 +199,8 @@ async def test_a_show_is_refunded_by_itself_and_goes_on_where_it_was_stopped(
     pairs = (("A1", "A2"), ("B1", "B2"), ("C1", "C2"), ("A3", "A4"))
     bookings = [await client.book(show, *pair) for pair in pairs]
     path = f"/api/booking/shows/{show.show_id}/refunds"
-    asked = body(limit=1)
-    assert (await manager.http.post(path, json=asked)).json()["bookings_left"] == 3
+    request = body(limit=1)
+    assert (await manager.http.post(path, json=request)).json()["bookings_left"] == 3
     monkeypatch.setattr(show_refunds, "PAGE_MAX", 1)
     monkeypatch.setattr(loops, "BATCH_PAUSE_SECONDS", 0.0)
     refund, pages = show_refunds.refund_show, list[UUID]()
@@ -216,11 +216,11 @@ async def test_a_show_is_refunded_by_itself_and_goes_on_where_it_was_stopped(
     monkeypatch.setattr(show_refunds, "refund_show", stopped)
     with pytest.raises(asyncio.CancelledError):
         await loops.refund_shows(client.harness.db)
-    told = await manager.get(f"{path}/{asked['refund_id']}")
-    assert (told["bookings_refunded"], told["finished_at"]) == (2, None)
+    found = await manager.get(f"{path}/{request['refund_id']}")
+    assert (found["bookings_refunded"], found["finished_at"]) == (2, None)
     monkeypatch.setattr(show_refunds, "refund_show", refund)
-    told = await until_over(client, manager, f"{path}/{asked['refund_id']}")
-    assert (told["bookings_refunded"], told["bookings_left"]) == (4, 0)
+    found = await until_over(client, manager, f"{path}/{request['refund_id']}")
+    assert (found["bookings_refunded"], found["bookings_left"]) == (4, 0)
     events = await client.harness.events("booking.cancelled")
     assert sorted(str(event.booking_id) for event in events) == sorted(
         booking["booking_id"] for booking in bookings
@@ -237,10 +237,10 @@ async def test_a_show_is_refunded_by_itself_and_goes_on_where_it_was_stopped(
 async def test_the_programme_learns_once_that_a_show_is_given_back(
     client: BookingClient, manager: BookingClient, show: ShowScheduled
 ) -> None:
-    asked = body()
+    request = body()
     for _ in range(2):
         path = f"/api/booking/shows/{show.show_id}/refunds"
-        assert (await manager.http.post(path, json=asked)).status_code == 200
+        assert (await manager.http.post(path, json=request)).status_code == 200
     [event] = await client.harness.events("show.refund.begun")
     assert (event.show_id, event.region, event.reason) == (
         show.show_id,
@@ -254,11 +254,11 @@ async def test_a_show_that_is_cancelled_meanwhile_is_given_back_whole(
 ) -> None:
     bookings = [await client.book(show, *pair) for pair in (("A1", "A2"), ("B1", "B2"))]
     path = f"/api/booking/shows/{show.show_id}/refunds"
-    asked = body(limit=1)
-    await manager.http.post(path, json=asked)
+    request = body(limit=1)
+    await manager.http.post(path, json=request)
     await client.harness.db.run(show_changes.cancel_shows, [called_off(show)])
     assert len(await client.harness.events("booking.cancelled")) == 1, "the other is the refund's"
-    done = await until_over(client, manager, f"{path}/{asked['refund_id']}")
+    done = await until_over(client, manager, f"{path}/{request['refund_id']}")
     assert (done["bookings_refunded"], done["refund_cents"]) == (2, 4000)
     for booking in bookings:
         found = await client.harness.find(UUID(booking["booking_id"]))
@@ -266,5 +266,5 @@ async def test_a_show_that_is_cancelled_meanwhile_is_given_back_whole(
     assert len(await client.harness.events("booking.cancelled")) == 2
     other = await client.harness.schedule(scheduled())
     wrong = f"/api/booking/shows/{other.show_id}/refunds"
-    assert (await manager.http.post(wrong, json=asked)).status_code == 422
-    assert (await manager.http.get(f"{wrong}/{asked['refund_id']}")).status_code == 404
+    assert (await manager.http.post(wrong, json=request)).status_code == 422
+    assert (await manager.http.get(f"{wrong}/{request['refund_id']}")).status_code == 404

@@ -1,4 +1,4 @@
-"""Live seat maps: patched by events that may be late, lost or twice; healed by the database."""
+"""Live seat maps: patched by late, lost or duplicate events, corrected by the database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -148,7 +148,7 @@ async def test_seats_show_as_what_became_of_them(hub: SeatMapHub) -> None:
     assert await states(hub) == {}
 
 
-async def test_a_change_grows_the_version_and_news_of_nothing_new_does_not(
+async def test_a_change_grows_the_version_and_events_of_nothing_new_does_not(
     hub: SeatMapHub,
 ) -> None:
     first = await version_of(hub)
@@ -158,7 +158,7 @@ async def test_a_change_grows_the_version_and_news_of_nothing_new_does_not(
     assert first < second == await version_of(hub) < 2**53
 
 
-async def test_late_news_does_not_undo_what_came_after(hub: SeatMapHub) -> None:
+async def test_late_events_does_not_undo_what_came_after(hub: SeatMapHub) -> None:
     await states(hub)
     hub.seats_released(released(ALICE, "A1"))
     hub.seats_held(held(ALICE, "A1"))
@@ -186,12 +186,12 @@ async def test_held_seats_come_free_when_their_time_is_over(hub: SeatMapHub) -> 
     assert await states(hub) == {"A1": "held", "A2": "booked"}
     hub.expire_holds(LATER)
     assert await states(hub) == {"A2": "booked"}
-    told = changes(await anext(stream))
-    assert told == [{"A1": "held"}, {"A2": "booked"}, {"A1": "free"}]
+    sent = changes(await anext(stream))
+    assert sent == [{"A1": "held"}, {"A2": "booked"}, {"A1": "free"}]
 
 
 async def test_a_listener_without_a_version_gets_everything(hub: SeatMapHub) -> None:
-    hub.seats_held(held(ALICE, "A1"))  # nobody has asked for the show yet
+    hub.seats_held(held(ALICE, "A1"))  # the show is not in memory yet
     await states(hub)
     hub.seats_held(held(ALICE, "A1"))
     name, body = parse(await anext(await opened(hub)))
@@ -223,7 +223,7 @@ async def test_a_version_that_is_too_old_or_another_processs_gets_everything(
     assert parse(await anext(await opened(other, await version_of(hub))))[0] == "snapshot"
 
 
-async def test_lost_news_is_made_up_for_by_the_database(
+async def test_lost_events_is_made_up_for_by_the_database(
     hub: SeatMapHub, database: Database
 ) -> None:
     live_version = await version_of(hub)
@@ -235,7 +235,7 @@ async def test_lost_news_is_made_up_for_by_the_database(
     assert changes(await anext(stream)) == [{"A2": "held"}, {"A1": "booked"}]
 
 
-async def test_news_that_comes_while_the_database_is_read_is_not_lost(
+async def test_events_that_comes_while_the_database_is_read_is_not_lost(
     hub: SeatMapHub, database: Database
 ) -> None:
     database.is_open.clear()
@@ -295,14 +295,14 @@ async def test_a_changed_show_ends_its_streams_and_is_read_anew(
     assert database.reads == 3
 
 
-async def test_news_of_a_changed_show_does_the_same_at_once(hub: SeatMapHub) -> None:
+async def test_events_of_a_changed_show_does_the_same_at_once(hub: SeatMapHub) -> None:
     stream = await opened(hub, await version_of(hub))
     hub.shows_changed([*held(ALICE, "A1")])
     assert await anext(stream) == b"event: show\ndata: {}\n\n"
     hub.shows_changed([*held(ALICE, "A1")])
 
 
-async def test_listeners_are_bounded(hub: SeatMapHub) -> None:
+async def test_subscribers_are_bounded(hub: SeatMapHub) -> None:
     streams = [await opened(hub) for _ in range(2)]
     with pytest.raises(TooManyListeners):
         await hub.subscribe(SHOW_ID, None)
@@ -310,7 +310,7 @@ async def test_listeners_are_bounded(hub: SeatMapHub) -> None:
     await opened(hub)
 
 
-async def test_a_slow_listener_is_dropped_and_can_resume(
+async def test_a_slow_subscriber_is_dropped_and_can_resume(
     hub: SeatMapHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscriber_module, "WAITING_MAX", 2)
@@ -463,7 +463,7 @@ async def test_no_more_refusals_are_kept_than_said(
     assert [refusal is not None for refusal in known] == [True, True, False]
 
 
-async def test_the_loop_frees_and_heals_by_itself(
+async def test_the_loop_expires_holds_and_resyncs(
     hub: SeatMapHub, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "TICK_SECONDS", 0.0)

@@ -18,7 +18,7 @@ from cinesync.booking.allocation.seating import (
 from cinesync.booking.allocation.split import Groups, describe, most, split
 from cinesync.booking.model import GapLeft, NotTogether, SeatSelection
 from tests.support.booking import accessible, row
-from tests.unit.booking.allocation.test_seating import houses
+from tests.unit.booking.allocation.test_seating import partly_sold_plans
 
 EIGHTS = arrange([seat for y, name in enumerate("ABCDEF") for seat in row(name, 8, y=float(y))])
 
@@ -34,8 +34,8 @@ def rows_of(plan: SeatingPlan, groups: Groups) -> list[str]:
 def test_ten_in_rows_of_eight_sit_five_behind_five() -> None:
     groups = split(EIGHTS, (), 10, None)
     assert sizes(groups) == [5, 5]
-    [client, back] = groups
-    assert [seat[1:] for seat in client] == [seat[1:] for seat in back]
+    [front, back] = groups
+    assert [seat[1:] for seat in front] == [seat[1:] for seat in back]
     rows = [EIGHTS.row_numbers[name] for name in rows_of(EIGHTS, groups)]
     assert rows[1] - rows[0] == 1
 
@@ -68,9 +68,9 @@ def test_three_behind_each_other_go_before_two_in_different_corners() -> None:
 
 
 def test_a_split_stays_in_its_zone() -> None:
-    plan = arrange([*row("A", 3, zone="client"), *row("B", 3, y=1.0), *row("C", 3, y=2.0)])
+    plan = arrange([*row("A", 3, zone="front"), *row("B", 3, y=1.0), *row("C", 3, y=2.0)])
     assert set(rows_of(plan, split(plan, (), 6, "standard"))) == {"B", "C"}
-    assert split(plan, (), 4, "client") == ()
+    assert split(plan, (), 4, "front") == ()
 
 
 def test_a_refusal_says_how_the_party_is_split_and_the_offer_can_be_taken() -> None:
@@ -78,8 +78,8 @@ def test_a_refusal_says_how_the_party_is_split_and_the_offer_can_be_taken() -> N
         choice.choose(EIGHTS, (), SeatSelection(best=10))
     [groups], [offer] = refusal.value.members["groups"], refusal.value.members["alternatives"]
     assert offer == tuple(seat for group in groups for seat in group)
-    client, back = rows_of(EIGHTS, groups)
-    assert f"5 in row {client} and 5 in row {back}, behind each other" in refusal.value.detail
+    front, back = rows_of(EIGHTS, groups)
+    assert f"5 in row {front} and 5 in row {back}, behind each other" in refusal.value.detail
     assert choice.choose(EIGHTS, (), SeatSelection(offer)) == offer
 
 
@@ -100,11 +100,11 @@ def test_groups_are_told_by_their_rows() -> None:
     assert describe(EIGHTS, (("A1",), ("C1", "C2"))) == "1 in row A and 2 in row C"
 
 
-@given(houses(), st.integers(1, 10))
+@given(partly_sold_plans(), st.integers(1, 10))
 def test_a_split_is_free_whole_and_can_be_taken(
-    house: tuple[SeatingPlan, set[str]], count: int
+    partly_sold: tuple[SeatingPlan, set[str]], count: int
 ) -> None:
-    plan, taken = house
+    plan, taken = partly_sold
     if best_together(plan, taken, count, None):
         return
     groups = split(plan, taken, count, None)
@@ -118,11 +118,11 @@ def test_a_split_is_free_whole_and_can_be_taken(
     assert all(any(set(group) <= set(stretch) for stretch in every) for group in groups)
 
 
-@given(houses(), st.integers(2, 10))
+@given(partly_sold_plans(), st.integers(2, 10))
 def test_nobody_sits_alone_if_that_can_be_helped(
-    house: tuple[SeatingPlan, set[str]], count: int
+    partly_sold: tuple[SeatingPlan, set[str]], count: int
 ) -> None:
-    plan, taken = house
+    plan, taken = partly_sold
     groups = split(plan, taken, count, None)
     if 1 not in sizes(groups) or best_together(plan, taken, count, None):
         return
@@ -130,11 +130,11 @@ def test_nobody_sits_alone_if_that_can_be_helped(
     assert not _can_be_seated_in_company(lengths, count)
 
 
-@given(houses(), st.integers(2, 10))
+@given(partly_sold_plans(), st.integers(2, 10))
 def test_as_many_are_offered_seats_as_there_are(
-    house: tuple[SeatingPlan, set[str]], count: int
+    partly_sold: tuple[SeatingPlan, set[str]], count: int
 ) -> None:
-    plan, taken = house
+    plan, taken = partly_sold
     free = _free(plan, taken)
     groups = most(plan, taken, count, None)
     assert sum(sizes(groups)) == min(free, count - 1)
@@ -143,11 +143,11 @@ def test_as_many_are_offered_seats_as_there_are(
         assert choice.choose(plan, taken, SeatSelection(flat)) == flat
 
 
-@given(houses(), st.data())
+@given(partly_sold_plans(), st.data())
 def test_seats_instead_are_as_many_and_leave_no_gap(
-    house: tuple[SeatingPlan, set[str]], data: st.DataObject
+    partly_sold: tuple[SeatingPlan, set[str]], data: st.DataObject
 ) -> None:
-    plan, taken = house
+    plan, taken = partly_sold
     free = sorted(seat for run in plan.runs for seat in run if seat not in taken)
     if not free:
         return

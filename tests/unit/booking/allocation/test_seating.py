@@ -107,8 +107,8 @@ def test_best_never_gives_away_accessible_places() -> None:
 
 
 def test_best_in_a_zone_stays_in_it_but_minds_the_gaps_beyond() -> None:
-    plan = arrange([*row("A", 3, zone="client"), *row("A", 3, first=4, zone="back")])
-    assert _best(plan, 2, zone="client") == ("A1", "A2")
+    plan = arrange([*row("A", 3, zone="front"), *row("A", 3, first=4, zone="back")])
+    assert _best(plan, 2, zone="front") == ("A1", "A2")
     assert _best(plan, 3, zone="back") == ("A4", "A5", "A6")
     with pytest.raises(NotTogether):
         _best(plan, 4, zone="back")
@@ -194,7 +194,9 @@ def test_who_wanted_a_wheelchair_place_is_offered_another() -> None:
         (tuple(f"A{number}" for number in range(11)), 0, TooManySeats),
     ],
 )
-def test_a_wish_must_make_sense(seats: tuple[str, ...], best: int, error: type[Exception]) -> None:
+def test_a_selection_must_make_sense(
+    seats: tuple[str, ...], best: int, error: type[Exception]
+) -> None:
     with pytest.raises(error):
         choice.choose(ROW_OF_SIX, (), SeatSelection(seats, best))
 
@@ -205,7 +207,7 @@ def plans(draw: st.DrawFn) -> SeatingPlan:
     seats: list[LayoutSeat] = []
     for y, name in enumerate("ABC"[: draw(st.integers(1, 3))]):
         left, right = draw(st.integers(1, 6)), draw(st.integers(0, 5))
-        zone = draw(st.sampled_from(["client", "back"]))
+        zone = draw(st.sampled_from(["front", "back"]))
         seats += row(name, left, y=float(y), zone=zone)
         seats += row(name, right, y=float(y), zone=zone, first=left + 1, run=1)
     if draw(st.booleans()):
@@ -214,17 +216,17 @@ def plans(draw: st.DrawFn) -> SeatingPlan:
 
 
 @st.composite
-def houses(draw: st.DrawFn) -> tuple[SeatingPlan, set[str]]:
-    """A plan and who sits there already."""
+def partly_sold_plans(draw: st.DrawFn) -> tuple[SeatingPlan, set[str]]:
+    """A plan and its taken seats."""
     plan = draw(plans())
     return plan, draw(st.sets(st.sampled_from(sorted(plan.seats))))
 
 
-@given(houses(), st.integers(1, 10))
+@given(partly_sold_plans(), st.integers(1, 10))
 def test_best_is_together_free_and_sold_whenever_it_can_be(
-    house: tuple[SeatingPlan, set[str]], count: int
+    partly_sold: tuple[SeatingPlan, set[str]], count: int
 ) -> None:
-    plan, taken = house
+    plan, taken = partly_sold
     fits = any(len(stretch) >= count for stretch in _stretches(plan, taken))
     try:
         chosen = _best(plan, count, taken)
@@ -242,9 +244,11 @@ def test_best_is_together_free_and_sold_whenever_it_can_be(
     assert [place.number for place in places] == list(range(first.number, first.number + count))
 
 
-@given(houses(), st.integers(1, 4))
-def test_best_is_the_best_of_all_there_is(house: tuple[SeatingPlan, set[str]], count: int) -> None:
-    plan, taken = house
+@given(partly_sold_plans(), st.integers(1, 4))
+def test_best_is_the_best_of_all_there_is(
+    partly_sold: tuple[SeatingPlan, set[str]], count: int
+) -> None:
+    plan, taken = partly_sold
     every = [block for run in plan.runs for block in seating.blocks(run, taken, count)]
 
     def cost(block: seating.SeatBlock) -> float:
@@ -256,18 +260,20 @@ def test_best_is_the_best_of_all_there_is(house: tuple[SeatingPlan, set[str]], c
     assert best == (ranked[0].seats if ranked else None)
 
 
-@given(houses(), st.integers(1, 4))
+@given(partly_sold_plans(), st.integers(1, 4))
 def test_what_a_hall_remembers_is_what_it_would_find(
-    house: tuple[SeatingPlan, set[str]], count: int
+    partly_sold: tuple[SeatingPlan, set[str]], count: int
 ) -> None:
-    plan, taken = house
-    asked = [(count, None), (1, None), (count, "client"), (count, None), (count, "client")]
-    remembered = [seating.best_together(plan, taken, *each) for each in asked]
-    anew = [seating.best_together(arrange(plan.seats.values()), taken, *each) for each in asked]
-    assert remembered == anew
+    plan, taken = partly_sold
+    requests = [(count, None), (1, None), (count, "front"), (count, None), (count, "front")]
+    cached = [seating.best_together(plan, taken, *each) for each in requests]
+    computed = [
+        seating.best_together(arrange(plan.seats.values()), taken, *each) for each in requests
+    ]
+    assert cached == computed
 
 
-def test_a_hall_remembers_only_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_caches_a_bounded_number_of_placements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seating, "PLACEMENTS_CACHED_MAX", 3)
     plan = arrange(row("A", 9))
     for seat in plan.seats:
@@ -275,11 +281,11 @@ def test_a_hall_remembers_only_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(plan._placements) <= 3
 
 
-@given(houses(), st.data())
+@given(partly_sold_plans(), st.data())
 def test_alternatives_are_the_nearest_of_all_there_are(
-    house: tuple[SeatingPlan, set[str]], data: st.DataObject
+    partly_sold: tuple[SeatingPlan, set[str]], data: st.DataObject
 ) -> None:
-    plan, taken = house
+    plan, taken = partly_sold
     wanted = data.draw(st.sampled_from(plan.runs))[:4]
     every = [
         block.seats
@@ -290,9 +296,11 @@ def test_alternatives_are_the_nearest_of_all_there_are(
     assert seating.alternatives(plan, taken, wanted) == seating._nearest(plan, wanted, every)
 
 
-@given(houses(), st.integers(1, 10))
-def test_what_best_chooses_the_rules_allow(house: tuple[SeatingPlan, set[str]], count: int) -> None:
-    plan, taken = house
+@given(partly_sold_plans(), st.integers(1, 10))
+def test_what_best_chooses_the_rules_allow(
+    partly_sold: tuple[SeatingPlan, set[str]], count: int
+) -> None:
+    plan, taken = partly_sold
     try:
         chosen = _best(plan, count, taken)
     except NotTogether:
@@ -300,12 +308,12 @@ def test_what_best_chooses_the_rules_allow(house: tuple[SeatingPlan, set[str]], 
     assert _choose(plan, *chosen, taken=taken) == chosen
 
 
-@given(houses(), st.integers(1, 4))
+@given(partly_sold_plans(), st.integers(1, 4))
 def test_in_every_stretch_some_choice_is_allowed(
-    house: tuple[SeatingPlan, set[str]], count: int
+    partly_sold: tuple[SeatingPlan, set[str]], count: int
 ) -> None:
     """The gap rule never keeps a seat from being sold."""
-    plan, taken = house
+    plan, taken = partly_sold
     for stretch in _stretches(plan, taken):
         if len(stretch) >= count:
             assert any(
@@ -314,11 +322,11 @@ def test_in_every_stretch_some_choice_is_allowed(
             )
 
 
-@given(houses(), st.data())
+@given(partly_sold_plans(), st.data())
 def test_what_the_gap_rule_allows_leaves_no_avoidable_single_seat(
-    house: tuple[SeatingPlan, set[str]], data: st.DataObject
+    partly_sold: tuple[SeatingPlan, set[str]], data: st.DataObject
 ) -> None:
-    plan, taken = house
+    plan, taken = partly_sold
     free = [seat for stretch in _stretches(plan, taken) for seat in stretch]
     if not free:
         return
@@ -333,11 +341,11 @@ def test_what_the_gap_rule_allows_leaves_no_avoidable_single_seat(
             assert len(stretch) == len(picked) + 1
 
 
-@given(houses(), st.data())
+@given(partly_sold_plans(), st.data())
 def test_alternatives_are_free_and_allowed(
-    house: tuple[SeatingPlan, set[str]], data: st.DataObject
+    partly_sold: tuple[SeatingPlan, set[str]], data: st.DataObject
 ) -> None:
-    plan, taken = house
+    plan, taken = partly_sold
     ordinary = [seat for run in plan.runs for seat in run]
     wanted = data.draw(st.lists(st.sampled_from(ordinary), min_size=1, max_size=4, unique=True))
     offered: set[str] = set()
