@@ -14,19 +14,27 @@ is missing there and still in the shipped log lines.
 Actions are dotted, past tense, and listed in one StrEnum in each service's `model.py`.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
-from typing import Any, cast
+from functools import cache, partial
+from typing import Any
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import BigInteger, bindparam, select
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.database import Row, Transaction, text
+from cinesync.chassis.database import (
+    Row,
+    Statement,
+    Transaction,
+    batch,
+    compiled,
+    insert_from,
+)
+from cinesync.chassis.database.tables import audit_log
 
 log = telemetry.get_logger(__name__)
 
@@ -50,10 +58,19 @@ SECRET_WORDS = frozenset(
     {"password", "token", "secret", "cookie", "hash", "cvc", "cvv", "pan", "iban", "totp"}
 )
 SECRET_NAMES = frozenset({"card", "card_number", "api_key", "private_key"})
-COLUMNS = (
-    "entry_id, occurred_at, actor_id, actor_role, address, action, object_kind, object_id,"
-    " state_before, state_after, reason, trace_id"
+APPEND = compiled(
+    insert_from(
+        audit_log,
+        batch("entries", *(column for column in audit_log.c if column.name != "trace_id")),
+        trace_id=bindparam("trace_id"),
+    )
 )
+FILTERS = {
+    "actor": audit_log.c.actor_id,
+    "action": audit_log.c.action,
+    "object_kind": audit_log.c.object_kind,
+    "object_id": audit_log.c.object_id,
+}
 # A UUIDv7 tells the millisecond: a time is a bound of the primary key.
 _TIME_SHIFT = 80
 _MILLISECONDS_MAX = (1 << 48) - 1
@@ -140,39 +157,28 @@ async def append(tx: Transaction, entries: Sequence[Entry]) -> None:
     ids = sorted(entry.entry_id for entry in entries)
     entries = [replace(one, entry_id=entry_id) for one, entry_id in zip(entries, ids, strict=True)]
     trace_id = telemetry.trace_id(telemetry.current_trace())
-    statement = text(
-        f"INSERT INTO audit_log ({COLUMNS})"  # noqa: S608 a constant
-        " SELECT t.entry_id, t.occurred_at, t.actor_id, t.actor_role, t.address, t.action,"
-        " t.object_kind, t.object_id, CAST(t.state_before AS jsonb),"
-        " CAST(t.state_after AS jsonb), t.reason, CAST(:trace_id AS text)"
-        " FROM unnest(CAST(:entry_ids AS uuid[]), CAST(:times AS timestamptz[]),"
-        " CAST(:actor_ids AS uuid[]), CAST(:actor_roles AS text[]), CAST(:addresses AS text[]),"
-        " CAST(:actions AS text[]), CAST(:object_kinds AS text[]), CAST(:object_ids AS text[]),"
-        " CAST(:befores AS text[]), CAST(:afters AS text[]), CAST(:reasons AS text[]))"
-        " AS t(entry_id, occurred_at, actor_id, actor_role, address, action, object_kind,"
-        " object_id, state_before, state_after, reason)"
-    )
-    values = {
-        "trace_id": trace_id,
-        "entry_ids": [entry.entry_id for entry in entries],
-        "times": [entry.occurred_at for entry in entries],
-        "actor_ids": [entry.actor.id for entry in entries],
-        "actor_roles": [entry.actor.role for entry in entries],
-        "addresses": [entry.actor.address for entry in entries],
-        "actions": [str(entry.action) for entry in entries],
-        "object_kinds": [entry.object_kind for entry in entries],
-        "object_ids": [str(entry.object_id) for entry in entries],
-        "befores": [_as_json(entry.before) for entry in entries],
-        "afters": [_as_json(entry.after) for entry in entries],
-        "reasons": [entry.reason for entry in entries],
-    }
-    await tx.execute(statement, values)
+    rows = [
+        (
+            entry.entry_id,
+            entry.occurred_at,
+            entry.actor.id,
+            entry.actor.role,
+            entry.actor.address,
+            str(entry.action),
+            entry.object_kind,
+            str(entry.object_id),
+            _as_json(entry.before),
+            _as_json(entry.after),
+            entry.reason,
+        )
+        for entry in entries
+    ]
+    await tx.execute(APPEND, {"entries": rows, "trace_id": trace_id})
     tx.after_commit.append(partial(_log, tuple(entries)))
 
 
 async def page(tx: Transaction, wanted: Filter) -> list[EntryView]:
     """Entries that `wanted` lets pass, newest first."""
-    clauses = ["entry_id >= CAST(:since AS uuid)", "entry_id < CAST(:until AS uuid)"]
     values: dict[str, Any] = {
         "since": _bound(wanted.since) if wanted.since else UUID(int=0),
         "until": min(
@@ -180,18 +186,23 @@ async def page(tx: Transaction, wanted: Filter) -> list[EntryView]:
         ),
         "limit": wanted.limit,
     }
-    if wanted.actor is not None:
-        clauses.append("actor_id = CAST(:actor AS uuid)")
-        values["actor"] = wanted.actor
-    for column in ("action", "object_kind", "object_id"):
-        if (value := getattr(wanted, column)) is not None:
-            clauses.append(f"{column} = CAST(:{column} AS text)")
-            values[column] = value
-    statement = text(
-        f"SELECT {COLUMNS} FROM audit_log WHERE {' AND '.join(clauses)}"  # noqa: S608 constants
-        " ORDER BY entry_id DESC LIMIT CAST(:limit AS bigint)"
+    filters = {name: getattr(wanted, name) for name in FILTERS if getattr(wanted, name) is not None}
+    return [_view(row) for row in await tx.execute(_page(frozenset(filters)), values | filters)]
+
+
+@cache
+def _page(filters: frozenset[str]) -> Statement:
+    """A page of the entries that equal the parameters of these names."""
+    return compiled(
+        select(*audit_log.c)
+        .where(
+            audit_log.c.entry_id >= bindparam("since"),
+            audit_log.c.entry_id < bindparam("until"),
+            *(FILTERS[name] == bindparam(name) for name in sorted(filters)),
+        )
+        .order_by(audit_log.c.entry_id.desc())
+        .limit(bindparam("limit", type_=BigInteger))
     )
-    return [_view(row) for row in await tx.execute(statement, values)]
 
 
 def _view(row: Row) -> EntryView:
@@ -204,8 +215,8 @@ def _view(row: Row) -> EntryView:
         action=row.action,
         object_kind=row.object_kind,
         object_id=row.object_id,
-        before=_from_json(row.state_before),
-        after=_from_json(row.state_after),
+        before=row.state_before,
+        after=row.state_after,
         reason=row.reason,
         trace_id=row.trace_id,
     )
@@ -227,12 +238,6 @@ def _names(state: object) -> Iterator[str]:
 
 def _as_json(state: Mapping[str, Any] | None) -> str | None:
     return None if state is None else msgspec.json.encode(state).decode()
-
-
-def _from_json(column: object) -> dict[str, Any] | None:
-    """JSONB as the driver hands it over: text, or decoded already."""
-    state = json.loads(column) if isinstance(column, str | bytes) else column
-    return cast("dict[str, Any] | None", state)
 
 
 def _log(entries: Sequence[Entry]) -> None:

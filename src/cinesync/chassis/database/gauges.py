@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Gauge
+from sqlalchemy import func, select
 
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.database.database import Database
 from cinesync.chassis.database.pool import Pool
-from cinesync.chassis.database.statements import text
+from cinesync.chassis.database.statements import compiled
+from cinesync.chassis.database.tables import dead_letters, outbox
 from cinesync.chassis.database.transaction import Transaction
 
 log = telemetry.get_logger(__name__)
@@ -30,6 +32,17 @@ CONNECTIONS_IN_USE = Gauge(
 )
 CONNECTIONS_MAX = Gauge(
     "cinesync_database_connections_max", "Connections that the pool opens at most.", ["service"]
+)
+
+WAITING_EVENTS = compiled(
+    select(
+        func.count().label("waiting"),
+        func.min(outbox.c.occurred_at).label("oldest"),
+        func.now().label("now"),
+    ).where(outbox.c.sent_at.is_(None))
+)
+COUNT_DEAD_LETTERS = compiled(
+    select(dead_letters.c.queue, func.count().label("letters")).group_by(dead_letters.c.queue)
 )
 
 Measure = Callable[[], Awaitable[None]]
@@ -84,33 +97,27 @@ def of_database(service: str, db: Database) -> Sequence[Measure]:
     """What every service's own database has."""
     _watch_pool(service, db.pool)
 
-    async def outbox() -> None:
+    async def waiting() -> None:
         count, oldest_seconds = await db.run_one(waiting_events)
         OUTBOX_EVENTS.labels(service).set(count)
         OUTBOX_OLDEST.labels(service).set(oldest_seconds)
 
-    async def dead_letters() -> None:
+    async def dead() -> None:
         counts = await db.run_one(count_dead_letters)
         _dead_letters.replace({(queue,): count for queue, count in counts.items()})
 
-    return [outbox, dead_letters]
+    return [waiting, dead]
 
 
 async def waiting_events(tx: Transaction) -> tuple[int, float]:
     """How many, and the age of the oldest in seconds."""
-    statement = text(
-        "SELECT count(*) AS waiting, CAST(COALESCE(EXTRACT(EPOCH FROM"
-        " now() - min(occurred_at)), 0) AS double precision) AS oldest"
-        " FROM outbox WHERE sent_at IS NULL"
-    )
-    row = (await tx.execute(statement)).one()
-    return int(row.waiting), max(float(row.oldest), 0.0)
+    row = (await tx.execute(WAITING_EVENTS)).one()
+    return row.waiting, max((row.now - (row.oldest or row.now)).total_seconds(), 0.0)
 
 
 async def count_dead_letters(tx: Transaction) -> dict[str, int]:
     """By queue."""
-    statement = text("SELECT queue, count(*) AS letters FROM dead_letters GROUP BY queue")
-    return {row.queue: int(row.letters) for row in await tx.execute(statement)}
+    return {row.queue: row.letters for row in await tx.execute(COUNT_DEAD_LETTERS)}
 
 
 def _watch_pool(service: str, pool: Pool) -> None:

@@ -6,11 +6,27 @@ Two shops that call themselves the same on one broker are told apart by it.
 from dataclasses import dataclass
 from uuid import UUID
 
-from cinesync.chassis.database.statements import text
+from sqlalchemy import bindparam, exists, literal_column, select
+from sqlalchemy.dialects.postgresql import insert
+
+from cinesync.chassis.database.statements import compiled
+from cinesync.chassis.database.tables import inbox, leases, outbox
 from cinesync.chassis.database.transaction import Transaction
 
 ID_ROW = "database.id"
 OLDER_ROW = "database.older_than_shop_ids"
+
+FIND = compiled(select(leases.c.owner).where(leases.c.name == bindparam("name")))
+INSERT = compiled(
+    insert(leases)
+    .values(
+        name=bindparam("name"),
+        owner=bindparam("owner"),
+        expires_at=literal_column("'infinity'::timestamptz"),
+    )
+    .on_conflict_do_nothing(index_elements=[leases.c.name])
+)
+HAS_EVENTS = compiled(select(exists(select(inbox.c.event_id)) | exists(select(outbox.c.event_id))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,31 +38,19 @@ class DatabaseId:
 
 
 async def identify(tx: Transaction, new_id: UUID) -> DatabaseId:
-    """The id; `new_id` if it had none. A row of the leases that never ends: every database, of
-    every version, has that table.
+    """The id; `new_id` if it had none. It is a lease that never ends: every database, of every
+    version, has that table.
     """
-    has_heard = "SELECT 1 FROM inbox LIMIT 1"
-    has_told = "SELECT 1 FROM outbox LIMIT 1"
     if not await _find(tx, ID_ROW):
-        is_older = [*await tx.execute(text(has_heard)), *await tx.execute(text(has_told))]
-        await _keep(tx, ID_ROW, str(new_id))
+        is_older = (await tx.execute(HAS_EVENTS)).scalar_one()
+        await tx.execute(INSERT, {"name": ID_ROW, "owner": str(new_id)})
         if is_older:
-            await _keep(tx, OLDER_ROW, "yes")
-    kept = await _find(tx, ID_ROW)
-    assert kept is not None, "it is there, or was just made"
-    return DatabaseId(UUID(kept), await _find(tx, OLDER_ROW) is not None)
+            await tx.execute(INSERT, {"name": OLDER_ROW, "owner": "yes"})
+    found = await _find(tx, ID_ROW)
+    assert found is not None, "it is there, or was just inserted"
+    return DatabaseId(UUID(found), await _find(tx, OLDER_ROW) is not None)
 
 
 async def _find(tx: Transaction, name: str) -> str | None:
-    statement = text("SELECT owner FROM leases WHERE name = CAST(:name AS text)")
-    found: str | None = (await tx.execute(statement, {"name": name})).scalar_one_or_none()
+    found: str | None = (await tx.execute(FIND, {"name": name})).scalar_one_or_none()
     return found
-
-
-async def _keep(tx: Transaction, name: str, value: str) -> None:
-    statement = text(
-        "INSERT INTO leases (name, owner, expires_at) VALUES"
-        " (CAST(:name AS text), CAST(:value AS text), CAST('infinity' AS timestamptz))"
-        " ON CONFLICT (name) DO NOTHING"
-    )
-    await tx.execute(statement, {"name": name, "value": value})

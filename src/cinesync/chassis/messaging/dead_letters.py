@@ -6,9 +6,46 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from cinesync.chassis.database import Database, Row, Transaction, text
+from sqlalchemy import bindparam, delete, func, select
+
+from cinesync.chassis.database import (
+    Database,
+    Row,
+    Transaction,
+    any_of,
+    batch,
+    compiled,
+    insert_from,
+)
+from cinesync.chassis.database.tables import dead_letters, outbox
 
 LETTERS_MAX = 1000
+
+SELECT_LETTERS = compiled(
+    select(
+        dead_letters.c.queue,
+        dead_letters.c.event_id,
+        dead_letters.c.name,
+        dead_letters.c.body,
+        dead_letters.c.error,
+        dead_letters.c.died_at,
+    )
+    .where(dead_letters.c.queue == bindparam("queue"))
+    .order_by(dead_letters.c.died_at, dead_letters.c.event_id)
+    .limit(LETTERS_MAX)
+)
+INSERT_UNSENT = compiled(
+    insert_from(
+        outbox,
+        batch("letters", dead_letters.c.event_id, dead_letters.c.name, dead_letters.c.body),
+        occurred_at=func.now(),
+    ).on_conflict_do_update(index_elements=[outbox.c.event_id], set_={"sent_at": None})
+)
+DELETE_LETTERS = compiled(
+    delete(dead_letters).where(
+        dead_letters.c.queue == bindparam("queue"), any_of(dead_letters.c.event_id, "event_ids")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +94,7 @@ class DatabaseDeadLetters:
 
 async def select_letters(tx: Transaction, queue: str) -> list[DeadLetter]:
     """The oldest letters of `queue`."""
-    statement = text(
-        "SELECT queue, event_id, name, body, error, died_at FROM dead_letters"
-        " WHERE queue = CAST(:queue AS text)"
-        " ORDER BY died_at ASC, event_id ASC LIMIT CAST(:limit AS bigint)"
-    )
-    rows = await tx.execute(statement, {"queue": queue, "limit": LETTERS_MAX})
+    rows = await tx.execute(SELECT_LETTERS, {"queue": queue})
     return [_letter(row) for row in rows]
 
 
@@ -71,34 +103,11 @@ async def replay(tx: Transaction, queue: str, event_ids: Collection[UUID] | None
     letters = await select_letters(tx, queue)
     chosen = [x for x in letters if event_ids is None or x.event_id in event_ids]
     if chosen:
-        await _insert_unsent(tx, chosen)
-        await _delete_letters(tx, queue, [letter.event_id for letter in chosen])
+        await tx.execute(INSERT_UNSENT, {"letters": chosen})
+        tx.has_events = True
+        ids = [letter.event_id for letter in chosen]
+        await tx.execute(DELETE_LETTERS, {"queue": queue, "event_ids": ids})
     return len(chosen)
-
-
-async def _insert_unsent(tx: Transaction, letters: Sequence[DeadLetter]) -> None:
-    statement = text(
-        "INSERT INTO outbox (event_id, name, body, occurred_at)"
-        " SELECT t.event_id, t.name, t.body, now() FROM unnest("
-        " CAST(:event_ids AS uuid[]), CAST(:names AS text[]), CAST(:bodies AS bytea[]))"
-        " AS t(event_id, name, body)"
-        " ON CONFLICT (event_id) DO UPDATE SET sent_at = NULL"
-    )
-    parameters = {
-        "event_ids": [letter.event_id for letter in letters],
-        "names": [letter.name for letter in letters],
-        "bodies": [letter.body for letter in letters],
-    }
-    await tx.execute(statement, parameters)
-    tx.has_events = True
-
-
-async def _delete_letters(tx: Transaction, queue: str, event_ids: Sequence[UUID]) -> None:
-    statement = text(
-        "DELETE FROM dead_letters WHERE queue = CAST(:queue AS text)"
-        " AND event_id = ANY(CAST(:event_ids AS uuid[]))"
-    )
-    await tx.execute(statement, {"queue": queue, "event_ids": sorted(event_ids)})
 
 
 def _letter(row: Row) -> DeadLetter:

@@ -27,9 +27,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import bindparam, func
+from sqlalchemy.dialects.postgresql import insert
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.database import Database, Transaction, text
+from cinesync.chassis.database import Database, Transaction, batch, compiled, insert_from
+from cinesync.chassis.database.tables import dead_letters, inbox
 from cinesync.chassis.messaging.event import Event, Message, decode
 from cinesync.chassis.problems import Unavailable
 
@@ -39,37 +42,39 @@ log = telemetry.get_logger(__name__)
 Handler = Callable[[Transaction, Sequence[Any]], Awaitable[object]]
 Handlers = Mapping[type[Event], Handler]
 
+INSERT_NEW = compiled(
+    insert_from(inbox, batch("events", inbox.c.event_id), queue=bindparam("queue"))
+    .on_conflict_do_nothing(index_elements=list(inbox.primary_key))
+    .returning(inbox.c.event_id)
+)
+_letter = insert(dead_letters).values(
+    {name: bindparam(name) for name in ("queue", "event_id", "name", "body", "error")}
+)
+INSERT_DEAD_LETTER = compiled(
+    _letter.on_conflict_do_update(
+        index_elements=list(dead_letters.primary_key),
+        set_={"error": _letter.excluded.error, "died_at": func.now()},
+    )
+)
+
 
 async def insert_new(tx: Transaction, queue: str, event_ids: Collection[UUID]) -> set[UUID]:
     """Insert `event_ids` for `queue`; returns those that were not there before."""
-    statement = text(
-        "INSERT INTO inbox (queue, event_id)"
-        " SELECT CAST(:queue AS text), t.event_id"
-        " FROM unnest(CAST(:event_ids AS uuid[])) AS t(event_id)"
-        " ON CONFLICT (queue, event_id) DO NOTHING RETURNING event_id"
-    )
-    rows = await tx.execute(statement, {"queue": queue, "event_ids": sorted(event_ids)})
-    return set(rows.scalars())
+    rows = [(event_id,) for event_id in sorted(event_ids)]
+    found = await tx.execute(INSERT_NEW, {"queue": queue, "events": rows})
+    return set(found.scalars())
 
 
 async def insert_dead_letter(tx: Transaction, queue: str, message: Message, error: str) -> None:
     """Store a message that could not be handled, for `cinesync queues`."""
-    statement = text(
-        "INSERT INTO dead_letters (queue, event_id, name, body, error)"
-        " VALUES (CAST(:queue AS text), CAST(:event_id AS uuid), CAST(:name AS text),"
-        " CAST(:body AS bytea), CAST(:error AS text))"
-        " ON CONFLICT (queue, event_id) DO UPDATE SET error = excluded.error, died_at = now()"
-    )
-    await tx.execute(
-        statement,
-        {
-            "queue": queue,
-            "event_id": message.event_id,
-            "name": message.name,
-            "body": message.body,
-            "error": error,
-        },
-    )
+    letter = {
+        "queue": queue,
+        "event_id": message.event_id,
+        "name": message.name,
+        "body": message.body,
+        "error": error,
+    }
+    await tx.execute(INSERT_DEAD_LETTER, letter)
 
 
 @dataclass(frozen=True, slots=True)

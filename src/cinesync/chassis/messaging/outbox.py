@@ -21,21 +21,34 @@ change data capture would be one more server to run.
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from msgspec.structs import replace
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Interval,
+    Uuid,
+    all_,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.backoff import Backoff
 from cinesync.chassis.database import (
     Database,
     Transaction,
+    any_of,
     batch,
     compiled,
     delete_old_markers,
     insert_from,
     lease,
-    text,
 )
 from cinesync.chassis.database.tables import outbox
 from cinesync.chassis.messaging.bus import Bus
@@ -49,13 +62,28 @@ POLL_SECONDS_MAX = 1.0
 BACKOFF = Backoff(first_seconds=0.05, seconds_max=5.0)
 LEASE_RENEW_SECONDS = lease.LEASE_SECONDS / 2
 CLEANUP_SECONDS = 600.0
-KEEP_SENT_DAYS = 7
+SENT_AGE_MAX = timedelta(days=7)
 
 APPEND = compiled(
     insert_from(
         outbox,
         batch("events", outbox.c.event_id, outbox.c.name, outbox.c.body, outbox.c.occurred_at),
     )
+)
+UNSENT = compiled(
+    select(outbox.c.event_id, outbox.c.name, outbox.c.body)
+    .where(
+        outbox.c.sent_at.is_(None),
+        outbox.c.event_id != all_(bindparam("deferred", type_=ARRAY(Uuid))),
+    )
+    .order_by(outbox.c.occurred_at, outbox.c.event_id)
+    .limit(bindparam("limit", type_=BigInteger))
+)
+MARK_SENT = compiled(
+    update(outbox).values(sent_at=func.now()).where(any_of(outbox.c.event_id, "event_ids"))
+)
+DELETE_SENT = compiled(
+    delete(outbox).where(outbox.c.sent_at < func.now() - bindparam("age", type_=Interval))
 )
 
 
@@ -72,29 +100,18 @@ async def append(tx: Transaction, events: Sequence[Event]) -> None:
 
 async def unsent(tx: Transaction, limit: int, deferred: Sequence[UUID] = ()) -> list[Message]:
     """The oldest rows that are not sent, without those that are deferred."""
-    statement = text(
-        "SELECT event_id, name, body FROM outbox WHERE sent_at IS NULL"
-        " AND event_id <> ALL(CAST(:deferred AS uuid[]))"
-        " ORDER BY occurred_at ASC, event_id ASC LIMIT CAST(:limit AS bigint)"
-    )
-    rows = await tx.execute(statement, {"limit": limit, "deferred": list(deferred)})
+    rows = await tx.execute(UNSENT, {"limit": limit, "deferred": list(deferred)})
     return [Message(*row) for row in rows]
 
 
 async def mark_sent(tx: Transaction, event_ids: Sequence[UUID]) -> None:
     """The bus is responsible for these events from now on."""
-    statement = text(
-        "UPDATE outbox SET sent_at = now() WHERE event_id = ANY(CAST(:event_ids AS uuid[]))"
-    )
-    await tx.execute(statement, {"event_ids": sorted(event_ids)})
+    await tx.execute(MARK_SENT, {"event_ids": sorted(event_ids)})
 
 
 async def delete_sent(tx: Transaction) -> int:
     """Delete rows that were sent long ago; how many."""
-    statement = text(
-        "DELETE FROM outbox WHERE sent_at < now() - CAST(:days AS bigint) * interval '1 day'"
-    )
-    return (await tx.execute(statement, {"days": KEEP_SENT_DAYS})).rowcount
+    return (await tx.execute(DELETE_SENT, {"age": SENT_AGE_MAX})).rowcount
 
 
 class Relay:
