@@ -19,11 +19,11 @@ from cinesync.bootstrap import (
 from cinesync.chassis import clock, settings
 from cinesync.chassis.database import Database, migrations, open_database
 from cinesync.chassis.database.identity import identify
-from cinesync.chassis.log_retention import LogRetention, SupervisorMetrics
 from cinesync.chassis.messaging.dead_letters import DatabaseDeadLetters, DeadLetter, DeadLetters
 from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
 from cinesync.chassis.messaging.rabbitmq.dead_letters import BrokerDeadLetters
 from cinesync.chassis.process import ProcessSettings
+from cinesync.chassis.telemetry.log_retention import LogRetention, SupervisorMetrics
 
 if TYPE_CHECKING:
     from cinesync.audit.sources import AuditSources

@@ -10,7 +10,7 @@ from cinesync.chassis.problems import Unavailable
 
 C = TypeVar("C")
 R = TypeVar("R")
-_Waiting = tuple[C, asyncio.Future[R], float | None]
+_Waiting = tuple[C, asyncio.Future[R], float | None, str]
 
 BATCH_MAX = 500
 WAITING_MAX = 2_000  # some two seconds of work: who came later is told to try again
@@ -56,7 +56,8 @@ class Batcher(Generic[C, R]):
         if self._closed or len(self._waiting) >= self._waiting_max:
             raise Overloaded(retry_after_seconds=1)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, future, deadline.current_at()))
+        trace = telemetry.current_trace()
+        self._waiting.append((command, future, deadline.current_at(), trace))
         if not self._runners or self._is_behind():
             # In a context of its own: a batch belongs to no single request's trace.
             runner = asyncio.get_running_loop().create_task(
@@ -85,10 +86,12 @@ class Batcher(Generic[C, R]):
                 batch = [waiting for waiting in batch if not waiting[1].done()]
                 if batch:
                     # The most patient one's: who leaves earlier need not wait for it.
-                    ends = [at for _, _, at in batch if at is not None]
+                    ends = [at for _, _, at, _ in batch if at is not None]
                     deadline.carry(max(ends) if len(ends) == len(batch) else None)
-                    results = await self._results([command for command, _, _ in batch])
-                    _answer([future for _, future, _ in batch], results)
+                    traces = (trace for *_, trace in batch)
+                    with telemetry.batch_span(f"batch {self._name}", traces):
+                        results = await self._results([command for command, *_ in batch])
+                    _answer([future for _, future, *_ in batch], results)
         finally:
             runner = asyncio.current_task()
             assert runner is not None
@@ -97,7 +100,7 @@ class Batcher(Generic[C, R]):
             # is cancelled for it.
             left = batch if self._runners else [*batch, *self._waiting]
             _answer(
-                [future for _, future, _ in left], [BrokenOff(retry_after_seconds=1)] * len(left)
+                [future for _, future, *_ in left], [BrokenOff(retry_after_seconds=1)] * len(left)
             )
 
     async def _results(self, commands: Sequence[C]) -> Sequence[R | Exception]:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import Litestar
@@ -77,6 +78,9 @@ class ProcessSettings(HttpSettings):
     loop_silent_seconds_max: Annotated[
         float, "a background loop without a success for longer is told in /health/ready"
     ] = 60.0
+    otel_exporter_otlp_endpoint: Annotated[
+        str, "OpenTelemetry collector that gets spans over HTTP; empty: no spans"
+    ] = ""
     disk_folder: Annotated[str, "where room on the disk is watched; empty: nowhere"] = ""
     disk_low_mb: Annotated[float, "less free room there is told in /health/ready"] = 500.0
     disk_min_mb: Annotated[float, "with less, no payments are taken"] = 100.0
@@ -201,6 +205,7 @@ class Process:
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         loop.add_signal_handler(signal.SIGINT, self._on_interrupt, stop)
         async with AsyncExitStack() as stack:
+            self._export_spans(stack)
             stack.push_async_callback(self._close)
             stopping = asyncio.create_task(stop.wait())
             self._readiness.is_starting = True
@@ -218,6 +223,15 @@ class Process:
                 serving.result()
                 raise ServerEnded(f"{self._settings.host}:{self._settings.port}")
             log.info("process.stopping")
+
+    def _export_spans(self, stack: AsyncExitStack) -> None:
+        """Until the process has closed everything else."""
+        endpoint = self._settings.otel_exporter_otlp_endpoint
+        if endpoint:
+            from cinesync.chassis.telemetry import span_export  # noqa: PLC0415 90 ms and 5 MB
+
+            exporter = span_export.start(endpoint, self._name)
+            stack.push_async_callback(_close_part, partial(asyncio.to_thread, exporter.close))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """ASGI: /api/<service>/… to its service, /health and /metrics to our own app, all else to

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cinesync.chassis import durable
-from cinesync.chassis.log_retention import LogRetention
+from cinesync.chassis.telemetry.log_retention import LogRetention
 from cinesync.supervisor import private_files
 from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.inventory import Inventory

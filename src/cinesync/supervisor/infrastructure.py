@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from cinesync.chassis.durable import set_aside
-from cinesync.chassis.log_retention import LogRetention, SupervisorMetrics
 from cinesync.chassis.settings import SettingsError, load
+from cinesync.chassis.telemetry.log_retention import LogRetention, SupervisorMetrics
 from cinesync.supervisor import metrics_server
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.environments import DATABASE_URLS, DATABASES, for_bank, for_validator

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cinesync.chassis.log_retention import LogRetention
+from cinesync.chassis.telemetry.log_retention import LogRetention
 
 FILE_MODE = 0o600
 PIPE_BYTES = 1 << 20

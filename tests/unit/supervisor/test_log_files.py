@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cinesync.chassis.log_retention import LogRetention
 from cinesync.chassis.settings import SettingsError
+from cinesync.chassis.telemetry.log_retention import LogRetention
 from cinesync.supervisor.log_files import LogFile, ProcessOutput, json_line, last_output
 
 KEEP = LogRetention(log_bytes_max=1_000, log_hours_max=24.0, log_files_max=3)

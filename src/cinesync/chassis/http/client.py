@@ -60,25 +60,26 @@ class HttpClient:
         It ends by the deadline of the request that it is made for. Raises NoResponse.
         """
         data = content if body is None else msgspec.json.encode(body)
-        sent = {
-            **(JSON_HEADERS if data else {}),
-            **_trace(),
-            **deadline.headers(),
-            **(headers or {}),
-        }
-        try:
-            async with self._opened().request(
-                method,
-                self._url + path,
-                data=data,
-                params=params,
-                headers=sent,
-                timeout=self._current_timeout(),
-            ) as response:
-                etag = response.headers.get("ETag", "")
-                return HttpResponse(response.status, await response.read(), etag)
-        except (TimeoutError, aiohttp.ClientError) as error:
-            raise NoResponse(str(error) or type(error).__name__) from error
+        with telemetry.client_span(f"{method} {path}"):
+            sent = {
+                **(JSON_HEADERS if data else {}),
+                **_trace(),
+                **deadline.headers(),
+                **(headers or {}),
+            }
+            try:
+                async with self._opened().request(
+                    method,
+                    self._url + path,
+                    data=data,
+                    params=params,
+                    headers=sent,
+                    timeout=self._current_timeout(),
+                ) as response:
+                    etag = response.headers.get("ETag", "")
+                    return HttpResponse(response.status, await response.read(), etag)
+            except (TimeoutError, aiohttp.ClientError) as error:
+                raise NoResponse(str(error) or type(error).__name__) from error
 
     def _current_timeout(self) -> aiohttp.ClientTimeout:
         """A shorter one only when the deadline comes first."""

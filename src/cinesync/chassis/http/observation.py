@@ -12,9 +12,11 @@ from cinesync.chassis.http.asgi import header
 from cinesync.chassis.http.security.response_headers import with_security_headers
 from cinesync.chassis.http.server import refusals
 from cinesync.chassis.http.server.refusals import METHODS
+from cinesync.chassis.telemetry.traces import Span, Tracing
 
 log = telemetry.get_logger(__name__)
 
+TRACEPARENT = b"traceparent"
 DEADLINE_HEADER = deadline.HEADER.encode()
 CLIENT_GONE = 499
 UNLOGGED = frozenset({"/health/live", "/health/ready", "/metrics"})  # requested every second
@@ -54,7 +56,7 @@ class ObservedApp:
                 message["headers"] = with_security_headers(headers)
             await send(message)
 
-        with telemetry.Tracing(header(scope, b"traceparent") or ""):
+        with _tracing(scope, method) as span:
             # Read here: pages send from threads of their own.
             trace_id = telemetry.trace_id(telemetry.current_trace()).encode()
             try:
@@ -69,6 +71,22 @@ class ObservedApp:
                 await refusals.respond(late, observed_send, is_for_people=False)
             finally:
                 self._note(scope, method, status, time.perf_counter() - started)
+                self._describe(span, scope, method, status)
+
+    def _describe(self, span: Span | None, scope: Scope, method: str, status: int) -> None:
+        """By the semantic conventions of OpenTelemetry."""
+        if span is None:
+            return
+        route = scope.get("path_template") or ""
+        attributes: dict[str, str | int] = {
+            "http.request.method": method,
+            "http.response.status_code": status,
+            "url.path": scope["path"],
+            "cinesync.service": self._service,
+        }
+        if route:
+            attributes["http.route"] = route
+        span.describe(f"{method} {route}".strip(), attributes)
 
     def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         # Labels from a small set each, whatever a client sends: every new value is kept for ever.
@@ -86,3 +104,14 @@ class ObservedApp:
             status=status,
             milliseconds=round(seconds * 1000, 2),
         )
+
+
+def _tracing(scope: Scope, method: str) -> Tracing:
+    """The trace that the client sent, or a new one. When spans are recorded, apps read the span of
+    this request from the header."""
+    name = "" if scope["path"] in UNLOGGED else method
+    tracing = Tracing(header(scope, TRACEPARENT) or "", name, "server")
+    if tracing.span is not None:
+        others = [pair for pair in scope["headers"] if pair[0] != TRACEPARENT]
+        scope["headers"] = [*others, (TRACEPARENT, tracing.span.traceparent.encode())]
+    return tracing

@@ -134,7 +134,9 @@ class Inbox:
     async def _commit(self, messages: Sequence[Message]) -> None:
         # A message may be in a batch twice.
         events = {one.event_id: decode(self.event_type, one.body) for one in messages}
-        new = await self.db.run_repeatable(self._apply, events)
+        traces = (event.trace for event in events.values())
+        with telemetry.batch_span(f"process {self.queue}", traces, "consumer"):
+            new = await self.db.run_repeatable(self._apply, events)
         telemetry.EVENTS_HANDLED.labels(self.queue, "handled").inc(len(new))
         if log.is_enabled_for(logging.INFO):
             self._log_handled(new)

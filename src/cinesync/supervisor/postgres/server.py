@@ -18,7 +18,7 @@ from typing import TypedDict
 from urllib.parse import quote
 
 from cinesync.chassis.durable import made_whole
-from cinesync.chassis.log_retention import LogRetention
+from cinesync.chassis.telemetry.log_retention import LogRetention
 from cinesync.supervisor.log_files import LogFile, ProcessOutput
 from cinesync.supervisor.postgres import leftovers
 from cinesync.supervisor.postgres.exit_reason import exit_reason

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.log_stream import LINES_LOST, LogStream, never_wait
+from cinesync.chassis.telemetry.log_stream import LINES_LOST, LogStream, never_wait
 
 
 @pytest.fixture
