@@ -1,7 +1,7 @@
-"""`python -m bench [NAME…]`: start a shop of its own, measure it, print and keep the figures.
+"""`python -m bench [NAME…]`: start a shop of its own, measure it, print and store the figures.
 
-`python -m bench tables` tells the newest results again, `python -m bench flame NAME LABEL` records
-a flame graph.
+`python -m bench tables` writes the tables from the newest results; `python -m bench flame NAME
+LABEL` records a flame graph.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ def main(
 
 
 def chosen(names: tuple[str, ...], *, first: bool = True, quick: bool = False) -> list[str]:
-    """What a run measures, in order: what was asked for, or all but what takes too long."""
+    """What a run measures, in order: what the command names, or all but what takes too long."""
     everything = [*FIGURES, *ALONE]
     if names:
         return [name for name in everything if name in names]
@@ -111,7 +111,7 @@ def on_shop(name: str, system: System, size: Size) -> dict[str, Any]:
 
 
 def attempt(name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The figures, and the machine's pace before; a failure is told, and the others go on."""
+    """The figures, and the machine's speed before them; after a failure the others go on."""
     pace_ms, began = machine.pace_ms(), time.perf_counter()
     say(name)
     try:
@@ -130,7 +130,7 @@ def allow_files() -> None:
 
 
 def rewrite() -> None:
-    """`python -m bench tables`: tell the newest results again."""
+    """`python -m bench tables`: write the tables from the newest results."""
     results = documents.newest()
     if results is None:
         raise SystemExit("bench: nothing was measured yet")

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4  # noqa: TID251 not part of the product
 
 import asyncpg
 
-from bench.stock import Room, add_seats
+from bench.stock import Auditorium, add_seats
 from cinesync.chassis import clock
 
 SECONDS_MAX = 3600
@@ -39,15 +39,15 @@ class Programme:
     """The demo chain's shows are its pattern, again and again, each round after the one before."""
 
     layout_id: UUID
-    room: Room
+    auditorium: Auditorium
 
 
-async def begin(url: Url, room: Room) -> Programme:
+async def begin(url: Url, auditorium: Auditorium) -> Programme:
     """Take the demo chain's shows out: nothing is on sale but what is added.
 
     Holds of earlier figures go as well, or they would run out and be swept meanwhile.
     """
-    programme = Programme(uuid4(), room)
+    programme = Programme(uuid4(), auditorium)
     counts = []
     for service in _SHOWS:
         async with _connected(url, service) as connection:
@@ -56,7 +56,7 @@ async def begin(url: Url, room: Room) -> Programme:
             await connection.execute("DELETE FROM shows")
             if service == "booking":
                 await connection.execute(_NO_HOLDS)
-                await add_seats(connection, programme.layout_id, room, ZONE)
+                await add_seats(connection, programme.layout_id, auditorium, ZONE)
     assert counts[0] == counts[1], "booking sells what movies plans"
     return programme
 
@@ -68,8 +68,10 @@ async def add_shows(url: Url, programme: Programme, first: int, count: int, sold
         values = (show_ids, first, PROGRAMME_DAYS)
         new = await connection.fetch(_SHOWS["booking"], *values, programme.layout_id)
     async with _connected(url, "movies") as connection:
-        await connection.execute(_SHOWS["movies"], *values, programme.room.seats, sold)
-    await asyncio.gather(*(_sell(url, service, programme.room, new, sold) for service in _SOLD))
+        await connection.execute(_SHOWS["movies"], *values, programme.auditorium.seats, sold)
+    await asyncio.gather(
+        *(_sell(url, service, programme.auditorium, new, sold) for service in _SOLD)
+    )
     return [str(show_id) for show_id in show_ids]
 
 
@@ -104,11 +106,11 @@ async def without_indexes(
 
 
 async def _sell(
-    url: Url, service: str, room: Room, shows: Sequence[asyncpg.Record], sold: int
+    url: Url, service: str, auditorium: Auditorium, shows: Sequence[asyncpg.Record], sold: int
 ) -> None:
     """Pair after pair of seats, each in all shows: the rows of a show lie as far apart as they can.
 
-    A house that sells one show after the other would find them side by side.
+    A cinema that sells one show after the other would find them in adjacent pages.
     """
     statements = _SOLD[service]
     async with (
@@ -117,15 +119,18 @@ async def _sell(
     ):
         await connection.execute(_NEW_SHOWS)
         await connection.copy_records_to_table("new_shows", records=shows)
-        for pair, seats in enumerate(pairs(room, sold)):
+        for pair, seats in enumerate(pairs(auditorium, sold)):
             values = (pair, seats, SOLD_FROM + pair * SOLD_EVERY)
             for statement in statements.values():
                 await connection.execute(statement, *values, timeout=SECONDS_MAX)
 
 
-def pairs(room: Room, sold: int) -> list[list[str]]:
+def pairs(auditorium: Auditorium, sold: int) -> list[list[str]]:
     """The first seats, row by row, two by two."""
-    names = [f"R{at // room.seats_in_row + 1}-{at % room.seats_in_row + 1}" for at in range(sold)]
+    names = [
+        f"R{at // auditorium.seats_in_row + 1}-{at % auditorium.seats_in_row + 1}"
+        for at in range(sold)
+    ]
     return [names[at : at + SEATS_EACH] for at in range(0, sold, SEATS_EACH)]
 
 

@@ -1,4 +1,4 @@
-"""Where figures are told: results/, the README, and two pages of docs. Nothing by hand."""
+"""Writes the figures into results/, the README and two pages of docs. Nothing by hand."""
 
 import json
 from collections.abc import Mapping

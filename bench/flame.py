@@ -34,7 +34,7 @@ async def _buyers(system: System, seconds: float) -> list[Flow]:
     shows = await system.shows(seats_min=30)
     warm_up = await purchases.closed(system, purchases.FULL, shows, purchases.WARM_UP)
     count = int(warm_up["answered_per_second"] * seconds * purchases.FASTER_WHEN_WARM)
-    return list(await purchases.buyers_of(system, system.door, shows, count))
+    return list(await purchases.buyers_of(system, system.endpoint, shows, count))
 
 
 async def _holders(system: System, seconds: float) -> list[Flow]:
@@ -42,14 +42,16 @@ async def _holders(system: System, seconds: float) -> list[Flow]:
     warm_up = await holds.most(system, holds.FULL, shows, holds.WARM_UP)
     count = int(warm_up["per_second"] * seconds * holds.FASTER_WHEN_WARM)
     pairs = zip(await system.guests(count), cycle(shows), strict=False)
-    return [flows.hold(system.door, token, show_id) for token, show_id in pairs]
+    return [flows.hold(system.endpoint, token, show_id) for token, show_id in pairs]
 
 
 async def _readers(system: System, _seconds: float) -> Round:
     shows = (await system.shows())[:20]
     paths = [f"/api/booking/shows/{show_id}/seats" for show_id in shows]
-    asked = [request("GET", path, system.door.host, None, **reads.AS_BROWSERS) for path in paths]
-    return Round([Fetch(data) for data in asked], 10_000_000)
+    requests = [
+        request("GET", path, system.endpoint.host, None, **reads.AS_BROWSERS) for path in paths
+    ]
+    return Round([Fetch(data) for data in requests], 10_000_000)
 
 
 LOADS: Mapping[str, Callable[[System, float], Awaitable[list[Flow] | Round]]] = {
@@ -61,21 +63,27 @@ LOADS: Mapping[str, Callable[[System, float], Awaitable[list[Flow] | Round]]] = 
 
 async def record(system: System, name: str, kind: str, seconds: float, picture: Path) -> None:
     """Drive the load, and have py-spy look at the busiest process of a kind meanwhile."""
-    asked = await LOADS[name](system, seconds + SPARE_SECONDS)
-    door = system.door
-    plan = Plan(door.host, door.port, asked, purchases.CONNECTIONS, seconds=seconds + SPARE_SECONDS)
+    requests = await LOADS[name](system, seconds + SPARE_SECONDS)
+    endpoint = system.endpoint
+    plan = Plan(
+        endpoint.host,
+        endpoint.port,
+        requests,
+        purchases.CONNECTIONS,
+        seconds=seconds + SPARE_SECONDS,
+    )
     driving = asyncio.create_task(drive(plan))
     process = await asyncio.create_subprocess_exec(
         *("py-spy", "record", "--pid", str(busiest(kind)), "--output", picture.name),
         *("--duration", str(round(seconds)), "--rate", str(SAMPLES_PER_SECOND), "--nonblocking"),
-        cwd=picture.parent,  # the picture tells its own command
+        cwd=picture.parent,  # the picture contains its own command
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, told = await process.communicate()
+    _, output = await process.communicate()
     outcome = await driving
     if process.returncode != 0:
-        raise click.ClickException(told.decode().strip())
+        raise click.ClickException(output.decode().strip())
     say(f"{outcome.report.began} begun in {outcome.report.seconds:.1f} s; {picture}")
 
 

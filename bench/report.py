@@ -143,8 +143,8 @@ def judge(runs: Sequence[Results], target: Target) -> tuple[str, list[float]]:
     if not numbers:
         return "not measured", numbers
     if target.given and median(values(runs, target.given[0]) or [0]) < target.given[1]:
-        told = _number(median(values(runs, target.given[0]) or [0]))
-        return f"**not reached** (at {told} only)", numbers
+        output = _number(median(values(runs, target.given[0]) or [0]))
+        return f"**not reached** (at {output} only)", numbers
     middle = median(numbers)
     reached = middle >= target.limit if target.relation == "≥" else middle <= target.limit
     return "reached" if reached else "**not reached**", numbers

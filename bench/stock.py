@@ -11,7 +11,7 @@ FIRST_START_DAYS = 30  # behind the demo chain's programme, and sold for as long
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Auditorium:
     """Seats in plain rows, all of one zone; nobody needs a wheelchair place left over."""
 
     rows: int
@@ -23,10 +23,10 @@ class Room:
         return self.rows * self.seats_in_row
 
 
-async def add_shows(system: System, count: int, room: Room) -> list[str]:
+async def add_shows(system: System, count: int, auditorium: Auditorium) -> list[str]:
     """Shows like one of the demo chain's, in a new layout; their ids.
 
-    The movies service is told as well: it counts the seats left.
+    They are written to movies as well, which counts the seats left.
     """
     booking = await asyncpg.connect(system.database("booking"))
     movies = await asyncpg.connect(system.database("movies"))
@@ -37,16 +37,18 @@ async def add_shows(system: System, count: int, room: Room) -> list[str]:
         )
         zone = await booking.fetchval(_ZONE, pattern)
         assert zone, "a show without prices cannot be sold"
-        await add_seats(booking, layout_id, room, zone)
+        await add_seats(booking, layout_id, auditorium, zone)
         await booking.execute(_COPY_SHOWS_OF_BOOKING, pattern, layout_id, show_ids, _DAYS)
-        await movies.execute(_COPY_SHOWS_OF_MOVIES, pattern, show_ids, _DAYS, room.seats)
+        await movies.execute(_COPY_SHOWS_OF_MOVIES, pattern, show_ids, _DAYS, auditorium.seats)
     finally:
         await booking.close()
         await movies.close()
     return [str(show_id) for show_id in show_ids]
 
 
-async def add_seats(connection: asyncpg.Connection, layout_id: UUID, room: Room, zone: str) -> None:
+async def add_seats(
+    connection: asyncpg.Connection, layout_id: UUID, auditorium: Auditorium, zone: str
+) -> None:
     """A new layout in booking's database."""
     await connection.execute("INSERT INTO layouts (layout_id) VALUES ($1)", layout_id)
     await connection.execute(
@@ -55,8 +57,8 @@ async def add_seats(connection: asyncpg.Connection, layout_id: UUID, room: Room,
         " FROM generate_series(1, $3::bigint) r, generate_series(1, $4::bigint) n",
         layout_id,
         zone,
-        room.rows,
-        room.seats_in_row,
+        auditorium.rows,
+        auditorium.seats_in_row,
     )
 
 

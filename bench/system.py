@@ -13,7 +13,7 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 import asyncpg
 
 from bench.load import generator
-from bench.load.flows import Ask, Door
+from bench.load.flows import Ask, Endpoint
 from bench.load.generator import Run
 from bench.load.wire import request
 from cinesync.supervisor.data_folder import DataFolder
@@ -88,9 +88,9 @@ class System:
         return stack
 
     @property
-    def door(self) -> Door:
+    def endpoint(self) -> Endpoint:
         """Where it sells."""
-        return Door(self._address.host, self._address.port)
+        return Endpoint(self._address.host, self._address.port)
 
     @property
     def home(self) -> DataFolder:
@@ -144,9 +144,9 @@ class System:
 
     async def guests(self, count: int) -> list[str]:
         """Tokens, each of a new guest."""
-        entries = [_guest_entry(self.door.host) for _ in range(count)]
+        entries = [_guest_entry(self.endpoint.host) for _ in range(count)]
         plan = generator.Plan(
-            self.door.host, self.door.port, entries, GUEST_CONNECTIONS, retry_seconds=0.1
+            self.endpoint.host, self.endpoint.port, entries, GUEST_CONNECTIONS, retry_seconds=0.1
         )
         run = Run(plan)
         await run.connect()

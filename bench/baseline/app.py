@@ -1,4 +1,4 @@
-"""The baseline's HTTP door: `POST /holds` and `POST /payments`, for signed-in buyers."""
+"""The baseline's HTTP routes: `POST /holds` and `POST /payments`, for signed-in buyers."""
 
 import os
 import threading
@@ -37,7 +37,7 @@ def create_app() -> Flask:
 
 
 def bank(url: str, secret: str) -> Charge:
-    """Takes money over a kept-alive connection of each thread."""
+    """Takes money over a keep-alive connection of each thread."""
     local = threading.local()
 
     def charge(payment: Payment) -> dict[str, Any]:

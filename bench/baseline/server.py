@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.load.flows import Door
+from bench.load.flows import Endpoint
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.managed_process import ManagedProcess
 from cinesync.supervisor.ports import free_port
@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def running(home: DataFolder, environ: Mapping[str, str], database_url: str) -> Iterator[Door]:
-    """Its door, for as long as it is needed; `environ` is the shop's."""
-    door = Door("127.0.0.1", free_port(), holds="/holds", payments="/payments")
+def running(home: DataFolder, environ: Mapping[str, str], database_url: str) -> Iterator[Endpoint]:
+    """Its endpoint, for as long as it is needed; `environ` is the shop's."""
+    endpoint = Endpoint("127.0.0.1", free_port(), holds="/holds", payments="/payments")
     own = {
         "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}",
         "BASELINE_DATABASE_URL": database_url,
@@ -30,23 +30,23 @@ def running(home: DataFolder, environ: Mapping[str, str], database_url: str) -> 
         "BASELINE_THREADS": str(THREADS),
     }
     arguments = ["bench.baseline.app:create_app", "--factory", "--interface", "wsgi"]
-    arguments += ["--host", door.host, "--port", str(door.port), "--no-ws"]
+    arguments += ["--host", endpoint.host, "--port", str(endpoint.port), "--no-ws"]
     arguments += ["--workers", str(WORKERS), "--blocking-threads", str(THREADS)]
     arguments += ["--log-level", "error"]
     child = ManagedProcess("baseline", arguments, {**environ, **own}, home, module="granian")
     child.start()
     try:
-        _await_ready(door, child)
-        yield door
+        _await_ready(endpoint, child)
+        yield endpoint
     finally:
         child.stop()
 
 
-def _await_ready(door: Door, child: ManagedProcess) -> None:
+def _await_ready(endpoint: Endpoint, child: ManagedProcess) -> None:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline and not child.has_ended():
         try:
-            urllib.request.urlopen(f"http://{door.host}:{door.port}/")
+            urllib.request.urlopen(f"http://{endpoint.host}:{endpoint.port}/")
         except urllib.error.HTTPError:
             return  # it answers, if only 401
         except OSError:

@@ -56,53 +56,55 @@ async def _measure(system: System, load: Load) -> dict[str, Any]:
     url = system.server(DATABASE).replace("postgresql://", "postgresql+psycopg://")
     engine = sqlalchemy.create_engine(url)
     shows = [str(show_id) for show_id in stock.fill(engine, SHOWS, SEATS)]
-    hot_shows = [str(show_id) for show_id in stock.fill(engine, 2, load.hot.room.seats)]
+    hot_shows = [str(show_id) for show_id in stock.fill(engine, 2, load.hot.auditorium.seats)]
     engine.dispose()
-    with server.running(system.home, system.environ, url) as door:
-        warm_up = await _purchases(system, door, shows, load, purchases.WARM_UP)
+    with server.running(system.home, system.environ, url) as endpoint:
+        warm_up = await _purchases(system, endpoint, shows, load, purchases.WARM_UP)
         enough = int(warm_up["per_second"] * load.seconds * purchases.FASTER_WHEN_WARM)
         return {
-            "holds": await _holds(system, door, shows, load, 2 * enough),
-            "purchases": await _purchases(system, door, shows, load, enough),
-            "steady": await _steady(system, door, shows, load),
-            "hot": await _hot(system, door, hot_shows, load.hot),
+            "holds": await _holds(system, endpoint, shows, load, 2 * enough),
+            "purchases": await _purchases(system, endpoint, shows, load, enough),
+            "steady": await _steady(system, endpoint, shows, load),
+            "hot": await _hot(system, endpoint, hot_shows, load.hot),
         }
 
 
 async def _holds(
-    system: System, door: flows.Door, shows: list[str], load: Load, count: int
+    system: System, endpoint: flows.Endpoint, shows: list[str], load: Load, count: int
 ) -> dict[str, Any]:
     tokens = await system.guests(count)
-    asked = [flows.hold(door, token, shows[n % SHOWS]) for n, token in enumerate(tokens)]
-    plan = Plan(door.host, door.port, asked, CONNECTIONS, seconds=load.seconds)
+    requests = [flows.hold(endpoint, token, shows[n % SHOWS]) for n, token in enumerate(tokens)]
+    plan = Plan(endpoint.host, endpoint.port, requests, CONNECTIONS, seconds=load.seconds)
     return holds.summary(await drive(plan))
 
 
 async def _purchases(
-    system: System, door: flows.Door, shows: list[str], load: Load, count: int
+    system: System, endpoint: flows.Endpoint, shows: list[str], load: Load, count: int
 ) -> dict[str, Any]:
-    buyers = await purchases.buyers_of(system, door, shows, count)
-    plan = Plan(door.host, door.port, buyers, CONNECTIONS, seconds=load.seconds)
+    buyers = await purchases.buyers_of(system, endpoint, shows, count)
+    plan = Plan(endpoint.host, endpoint.port, buyers, CONNECTIONS, seconds=load.seconds)
     outcome = await drive(plan)
     answers = purchases.answers(outcome)
     each = outcome.cpu_ms_each(outcome.count("pay", 201))
     return {**answers, "per_second": answers["answered_per_second"], "cpu_ms_each": each}
 
 
-async def _steady(system: System, door: flows.Door, shows: list[str], load: Load) -> dict[str, Any]:
+async def _steady(
+    system: System, endpoint: flows.Endpoint, shows: list[str], load: Load
+) -> dict[str, Any]:
     count = int(load.rate * load.seconds)
-    buyers = await purchases.buyers_of(system, door, shows, count)
+    buyers = await purchases.buyers_of(system, endpoint, shows, count)
     times = arrivals.poisson(load.rate, count, purchases.SEED)
-    plan = Plan(door.host, door.port, buyers, purchases.OPEN_CONNECTIONS, times)
+    plan = Plan(endpoint.host, endpoint.port, buyers, purchases.OPEN_CONNECTIONS, times)
     outcome = await drive(plan)
     return {"rate": load.rate, **purchases.answers(outcome)}
 
 
 async def _hot(
-    system: System, door: flows.Door, shows: list[str], load: hot.Load
+    system: System, endpoint: flows.Endpoint, shows: list[str], load: hot.Load
 ) -> dict[str, Any]:
-    buyers = await purchases.buyers_of(system, door, shows[:1], load.buyers)
-    outcome = await drive(hot.plan_of(door, buyers, load))
+    buyers = await purchases.buyers_of(system, endpoint, shows[:1], load.buyers)
+    outcome = await drive(hot.plan_of(endpoint, buyers, load))
     connection = await asyncpg.connect(system.server(DATABASE))
     facts = await connection.fetchrow(SOLD, shows[0])
     await connection.close()

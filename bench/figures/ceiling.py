@@ -92,10 +92,10 @@ def _pgbench(url: str, seconds: float) -> float | None:
     return tps(done.stdout)
 
 
-def tps(told: str) -> float:
+def tps(output: str) -> float:
     """From what pgbench writes."""
-    found = re.search(r"tps = ([\d.]+)", told)
-    assert found, told
+    found = re.search(r"tps = ([\d.]+)", output)
+    assert found, output
     return round(float(found[1]))
 
 

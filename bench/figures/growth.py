@@ -12,10 +12,10 @@ from bench.load.driver import drive
 from bench.load.flows import Fetch, Round
 from bench.load.generator import Plan
 from bench.load.wire import request
-from bench.stock import Room
+from bench.stock import Auditorium
 from bench.system import System
 
-ROOM = Room(rows=20, seats_in_row=20)
+ROOM = Auditorium(rows=20, seats_in_row=20)
 SOLD_EACH = 100
 SEED = 20261123
 LIST_SECONDS = 2
@@ -92,9 +92,9 @@ async def _level(system: System, load: Load, shows: list[str]) -> dict[str, Any]
 
 async def _listed(system: System, path: str) -> dict[str, Any]:
     """As often as time allows; each answer is made anew."""
-    door = system.door
-    asked = Round([Fetch(request("GET", path, door.host, None))], 1_000_000)
-    plan = Plan(door.host, door.port, asked, LIST_CONNECTIONS, seconds=LIST_SECONDS)
+    endpoint = system.endpoint
+    requests = Round([Fetch(request("GET", path, endpoint.host, None))], 1_000_000)
+    plan = Plan(endpoint.host, endpoint.port, requests, LIST_CONNECTIONS, seconds=LIST_SECONDS)
     outcome = await drive(plan)
     done = outcome.count("get", 200)
     return {

@@ -7,14 +7,14 @@ from typing import Any
 from bench.load import arrivals, flows
 from bench.load.driver import Outcome, drive
 from bench.load.generator import Plan
-from bench.stock import Room, add_shows
+from bench.stock import Auditorium, add_shows
 from bench.system import System
 
 CONNECTIONS = 256
 OPEN_CONNECTIONS = 512
 SEED = 20261121
 SUSTAINABLE = 0.7  # of the most there are
-ONE_SHOW = Room(rows=18, seats_in_row=25)
+ONE_SHOW = Auditorium(rows=18, seats_in_row=25)
 WARM_UP = 1_000
 FASTER_WHEN_WARM = 2
 
@@ -33,7 +33,7 @@ FULL = Load(seconds=6, rate=2_000)
 
 
 async def spread(system: System, load: Load) -> dict[str, Any]:
-    """Over all shows with room."""
+    """Over all shows with free seats."""
     shows = await system.shows(seats_min=30)
     return await _both(system, load, shows, shows, shows)
 
@@ -64,7 +64,9 @@ async def _closed(
 async def most(system: System, load: Load, shows: list[str], count: int) -> dict[str, Any]:
     """As many as there can be, of `count` at most."""
     holds = await _holds(system, shows, count)
-    plan = Plan(system.door.host, system.door.port, holds, load.connections, seconds=load.seconds)
+    plan = Plan(
+        system.endpoint.host, system.endpoint.port, holds, load.connections, seconds=load.seconds
+    )
     return summary(await drive(plan))
 
 
@@ -72,14 +74,14 @@ async def _open(system: System, load: Load, shows: list[str], rate: float) -> di
     count = int(rate * load.seconds)
     times = arrivals.poisson(rate, count, SEED)
     holds = await _holds(system, shows, count)
-    plan = Plan(system.door.host, system.door.port, holds, OPEN_CONNECTIONS, times)
+    plan = Plan(system.endpoint.host, system.endpoint.port, holds, OPEN_CONNECTIONS, times)
     return {"rate": round(rate, 1), **summary(await drive(plan))}
 
 
 async def _holds(system: System, shows: list[str], count: int) -> list[flows.Hold]:
     tokens = await system.guests(count)
     pairs = zip(tokens, cycle(shows), strict=False)
-    return [flows.hold(system.door, token, show_id) for token, show_id in pairs]
+    return [flows.hold(system.endpoint, token, show_id) for token, show_id in pairs]
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from bench.load import arrivals, flows
 from bench.load.driver import Outcome, drive
 from bench.load.generator import Plan, Report
 from bench.load.latency import summarise
-from bench.stock import Room, add_shows
+from bench.stock import Auditorium, add_shows
 from bench.system import System
 
 CONNECTIONS = 1_000
@@ -31,42 +31,42 @@ class Load:
 
     buyers: int
     seconds: float
-    room: Room
+    auditorium: Auditorium
 
 
-QUICK = Load(buyers=600, seconds=2, room=Room(rows=10, seats_in_row=15))
-FULL = Load(buyers=20_000, seconds=10, room=Room(rows=18, seats_in_row=25))
+QUICK = Load(buyers=600, seconds=2, auditorium=Auditorium(rows=10, seats_in_row=15))
+FULL = Load(buyers=20_000, seconds=10, auditorium=Auditorium(rows=18, seats_in_row=25))
 
 
 async def measure(system: System, load: Load) -> dict[str, Any]:
     """On a show of its own; one like it was sold out before, so that nothing is cold."""
-    cold, hot = await add_shows(system, 2, load.room)
+    cold, hot = await add_shows(system, 2, load.auditorium)
     books = purchases.Books(system)
-    await _rush(system, books, cold, Load(load.room.seats * 2, 5.0, load.room))
+    await _rush(system, books, cold, Load(load.auditorium.seats * 2, 5.0, load.auditorium))
     outcome = await _rush(system, books, hot, load)
     [facts] = await system.query("booking", BOOKED, hot)
     return summary(outcome, load, facts)
 
 
 async def _rush(system: System, books: purchases.Books, show_id: str, load: Load) -> Outcome:
-    buyers = await purchases.buyers_of(system, system.door, [show_id], load.buyers)
+    buyers = await purchases.buyers_of(system, system.endpoint, [show_id], load.buyers)
     in_ledger = await books.in_ledger()
 
     async def settled(report: Report) -> None:
         await books.settle(in_ledger + report.answers["pay", 201])
 
-    return await drive(plan_of(system.door, buyers, load), settled)
+    return await drive(plan_of(system.endpoint, buyers, load), settled)
 
 
 def summary(outcome: Outcome, load: Load, facts: Mapping[str, Any]) -> dict[str, Any]:
     """`sold_out_seconds` from the first arrival to the confirmation of the last seat."""
     report = outcome.report
     refused = outcome.count("hold", 409)
-    unsold = load.room.seats - int(facts["seats"])
+    unsold = load.auditorium.seats - int(facts["seats"])
     holds = summarise(report.latencies["hold"])
     return {
         "buyers": load.buyers,
-        "seats": load.room.seats,
+        "seats": load.auditorium.seats,
         "sold": int(facts["seats"]),
         "sold_out_seconds": round(float(facts["sold_out_seconds"]), 2) if unsold == 0 else None,
         "sold_twice": int(facts["sold_twice"]),
@@ -83,7 +83,9 @@ def summary(outcome: Outcome, load: Load, facts: Mapping[str, Any]) -> dict[str,
     }
 
 
-def plan_of(door: flows.Door, buyers: list[flows.Purchase], load: Load) -> Plan:
-    """Everybody at this door."""
+def plan_of(endpoint: flows.Endpoint, buyers: list[flows.Purchase], load: Load) -> Plan:
+    """All buyers at this endpoint."""
     times = arrivals.poisson(load.buyers / load.seconds, load.buyers, SEED)
-    return Plan(door.host, door.port, buyers, CONNECTIONS, times, retry_seconds=RETRY_SECONDS)
+    return Plan(
+        endpoint.host, endpoint.port, buyers, CONNECTIONS, times, retry_seconds=RETRY_SECONDS
+    )

@@ -77,7 +77,7 @@ class Validators:
             child.start()
 
     def kill_and_restart(self, number: int) -> None:
-        """SIGKILL; it comes back by itself a moment later."""
+        """SIGKILL; it is started again."""
         os.kill(self.children[number].pid, signal.SIGKILL)
 
     def stop(self) -> None:
@@ -135,8 +135,8 @@ async def failover(validators: Validators, client: LedgerClient, count: int) -> 
     """From the SIGKILL of the primary to the next entry that is final."""
     seconds = []
     for _ in range(count):
-        told = (await client.query_all("status")).values()
-        primary = max(told, key=lambda status: int(status["view"]))["primary"]
+        output = (await client.query_all("status")).values()
+        primary = max(output, key=lambda status: int(status["view"]))["primary"]
         validators.kill_and_restart(primary)
         began = time.perf_counter()
         await client.submit([entry()])

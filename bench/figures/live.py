@@ -1,4 +1,4 @@
-"""Live seats: many listeners of one show; from a seat's change to the last one who heard of it."""
+"""Live seats: from the change of a seat to the last of many event streams of its show."""
 
 import asyncio
 import pickle
@@ -16,12 +16,12 @@ from bench.load.caller import Caller
 from bench.load.latency import summarise
 from bench.load.listeners import Plan
 from bench.load.pipe import READY
-from bench.stock import Room, add_shows
+from bench.stock import Auditorium, add_shows
 from bench.system import System
 
 SPARE_FILES = 500
 HEARD_SECONDS = 2.0
-ROOM = Room(rows=20, seats_in_row=20)
+ROOM = Auditorium(rows=20, seats_in_row=20)
 COMMAND = "from bench.load.listeners import main; main()"
 
 
@@ -44,7 +44,7 @@ async def measure(system: System, load: Load) -> dict[str, Any]:
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(load.listeners, files - SPARE_FILES)
     path = f"/api/booking/shows/{show_id}/live"
-    plan = Plan(system.door.host, system.door.port, path, count)
+    plan = Plan(system.endpoint.host, system.endpoint.port, path, count)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", COMMAND),
         stdin=asyncio.subprocess.PIPE,
@@ -60,11 +60,11 @@ async def measure(system: System, load: Load) -> dict[str, Any]:
     sent = await _change(system, show_id, load)
     cpu = machine.spent(before, machine.cpu_seconds())
     process.stdin.write(b"!")
-    heard, opened, lost = pickle.loads(await process.stdout.read())
+    received, opened, lost = pickle.loads(await process.stdout.read())
     await process.wait()
-    messages = max(sum(len(moments) for moments in heard.values()), 1)
+    messages = max(sum(len(times) for times in received.values()), 1)
     return {
-        **summary(sent, heard, opened),
+        **summary(sent, received, opened),
         "asked_for": load.listeners,
         "lost": lost,
         "memory_mb": memory,
@@ -73,12 +73,12 @@ async def measure(system: System, load: Load) -> dict[str, Any]:
 
 
 async def _change(system: System, show_id: str, load: Load) -> list[float]:
-    """The moments at which each hold was asked for."""
-    caller = await Caller.connect(system.door)
+    """The times at which each hold was sent."""
+    caller = await Caller.connect(system.endpoint)
     sent = []
     for token in await system.guests(load.changes):
         sent.append(time.perf_counter())
-        answer = await caller.call(flows.hold(system.door, token, show_id).data)
+        answer = await caller.call(flows.hold(system.endpoint, token, show_id).data)
         assert answer.status == 201, answer.body
         await asyncio.sleep(load.pause_seconds)
     await asyncio.sleep(HEARD_SECONDS)
@@ -87,14 +87,14 @@ async def _change(system: System, show_id: str, load: Load) -> list[float]:
 
 
 def summary(
-    sent: Sequence[float], heard: Mapping[int, "array[float]"], listeners: int
+    sent: Sequence[float], received: Mapping[int, "array[float]"], listeners: int
 ) -> dict[str, Any]:
     """The n-th version is the n-th change: nobody else touches that show. Latency from when the
-    hold was asked for: its own time is part of it."""
-    versions = [heard[version] for version in sorted(heard)]
+    hold was sent: its own time is part of it."""
+    versions = [received[version] for version in sorted(received)]
     pairs = list(zip(sent, versions, strict=False))
-    every = [moment - asked for asked, moments in pairs for moment in moments]
-    last = [max(moments) - asked for asked, moments in pairs]
+    every = [time - requests for requests, times in pairs for time in times]
+    last = [max(times) - requests for requests, times in pairs]
     found = {"heard": summarise(every), "last": summarise(last)}
     return {
         "listeners": listeners,

@@ -43,14 +43,14 @@ async def probe(system: System, shows: Sequence[str], rate: float, seconds: floa
     seen = Seen()
     async with asyncio.TaskGroup() as probes:
         for number, token in enumerate(tokens):
-            buyer = flows.purchase(system.door, token, shows[number % len(shows)])
+            buyer = flows.purchase(system.endpoint, token, shows[number % len(shows)])
             probes.create_task(_buy(system, buyer, token, seen))
             await asyncio.sleep(1 / rate)
     return seen
 
 
 async def _buy(system: System, buyer: Purchase, token: str, seen: Seen) -> None:
-    caller = await Caller.connect(system.door)
+    caller = await Caller.connect(system.endpoint)
     try:
         held = await caller.call(buyer.begin())
         payment = buyer.after(0, held.status, held.body)
@@ -68,7 +68,7 @@ async def _buy(system: System, buyer: Purchase, token: str, seen: Seen) -> None:
 async def _watch(
     system: System, caller: Caller, booking_id: str, token: str, paid_at: float, seen: Seen
 ) -> None:
-    path, host = f"/api/booking/bookings/{booking_id}", system.door.host
+    path, host = f"/api/booking/bookings/{booking_id}", system.endpoint.host
     booking = request("GET", path, host, Authorization=f"Bearer {token}")
     await _until(caller, booking, LOOK_SECONDS, _is_confirmed)
     seen.confirmed.append(now() - paid_at)

@@ -46,7 +46,7 @@ FULL = Load(seconds=10, rate=500)
 
 
 class Books:
-    """How far the purchases are, asked of the databases."""
+    """How far the purchases are, according to the databases."""
 
     def __init__(self, system: System) -> None:
         self._booking, self._ledger = system.database("booking"), system.database("ledger")
@@ -96,8 +96,10 @@ async def measure(system: System, load: Load) -> dict[str, Any]:
 
 async def closed(system: System, load: Load, shows: list[str], count: int) -> dict[str, Any]:
     """As many as there can be."""
-    buyers = await buyers_of(system, system.door, shows, count)
-    plan = Plan(system.door.host, system.door.port, buyers, load.connections, seconds=load.seconds)
+    buyers = await buyers_of(system, system.endpoint, shows, count)
+    plan = Plan(
+        system.endpoint.host, system.endpoint.port, buyers, load.connections, seconds=load.seconds
+    )
     return await run(system, plan)
 
 
@@ -105,20 +107,20 @@ async def steady_rate(system: System, load: Load, shows: list[str], rate: float)
     """At a rate that it can keep up with."""
     count = int(rate * load.seconds)
     times = arrivals.poisson(rate, count, SEED)
-    buyers = await buyers_of(system, system.door, shows, count)
-    plan = Plan(system.door.host, system.door.port, buyers, OPEN_CONNECTIONS, times)
+    buyers = await buyers_of(system, system.endpoint, shows, count)
+    plan = Plan(system.endpoint.host, system.endpoint.port, buyers, OPEN_CONNECTIONS, times)
     probing = asyncio.create_task(probes.probe(system, shows, PROBES_PER_SECOND, load.seconds))
     figures = await run(system, plan, probing)
     return {"rate": round(rate, 1), **figures, "seen": (await probing).summary()}
 
 
 async def buyers_of(
-    system: System, door: flows.Door, shows: list[str], count: int
+    system: System, endpoint: flows.Endpoint, shows: list[str], count: int
 ) -> list[flows.Purchase]:
     """Each is a new guest of the shop's."""
     tokens = await system.guests(count)
     pairs = zip(tokens, cycle(shows), strict=False)
-    return [flows.purchase(door, token, show_id) for token, show_id in pairs]
+    return [flows.purchase(endpoint, token, show_id) for token, show_id in pairs]
 
 
 async def run(

@@ -84,12 +84,12 @@ async def _most(
     count: int = 1_000_000,
     connections: int = CONNECTIONS,
 ) -> dict[str, Any]:
-    door = system.door
-    asked = [
-        Fetch(request("GET", path, door.host, None, **{**AS_BROWSERS, **own}))
+    endpoint = system.endpoint
+    requests = [
+        Fetch(request("GET", path, endpoint.host, None, **{**AS_BROWSERS, **own}))
         for path, own in zip(paths, headers or [{} for _ in paths], strict=True)
     ]
-    plan = Plan(door.host, door.port, Round(asked, count), connections, seconds=seconds)
+    plan = Plan(endpoint.host, endpoint.port, Round(requests, count), connections, seconds=seconds)
     outcome = await drive(plan)
     done = outcome.count("get", status)
     return {
@@ -104,8 +104,8 @@ async def _most(
 
 
 def _etag(system: System, path: str) -> str:
-    door = system.door
-    with urllib.request.urlopen(f"http://{door.host}:{door.port}{path}") as answer:
+    endpoint = system.endpoint
+    with urllib.request.urlopen(f"http://{endpoint.host}:{endpoint.port}{path}") as answer:
         return str(answer.headers["ETag"])
 
 
@@ -113,7 +113,7 @@ def _signed_in(system: System) -> str:
     """The session cookie of a new guest, who came by the form."""
     cookies = CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
-    home = f"http://{system.door.host}:{system.door.port}"
+    home = f"http://{system.endpoint.host}:{system.endpoint.port}"
     with browser.open(f"{home}/sign-in") as page:
         found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.read().decode())
     assert found, "a form"

@@ -25,7 +25,7 @@ async def work(plan: Plan) -> Report:
 
 def main() -> None:
     """The whole process."""
-    pipe.tell(uvloop.run(work(pipe.plan())))
+    pipe.send_report(uvloop.run(work(pipe.plan())))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import msgspec
 
-from bench.load.flows import Door
+from bench.load.flows import Endpoint
 from bench.load.wire import Wire
 
 
@@ -30,10 +30,10 @@ class Caller(Wire):
         self._answer: asyncio.Future[Answer] | None = None
 
     @classmethod
-    async def connect(cls, door: Door) -> Self:
+    async def connect(cls, endpoint: Endpoint) -> Self:
         """A new one."""
         loop = asyncio.get_running_loop()
-        _, caller = await loop.create_connection(cls, door.host, door.port)
+        _, caller = await loop.create_connection(cls, endpoint.host, endpoint.port)
         return caller
 
     async def call(self, request: bytes) -> Answer:

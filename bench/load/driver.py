@@ -19,7 +19,7 @@ Settled = Callable[[Report], Awaitable[None]]
 class Outcome:
     """A report, CPU seconds by kind of process, and seconds until everything had settled.
 
-    `processors` tells in percent what they did meanwhile, whoever they did it for.
+    `processors` says in percent what they did meanwhile, for all processes.
     """
 
     report: Report

@@ -12,7 +12,7 @@ ID_CHARS = 36
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Endpoint:
     """Where seats are sold, and the paths of its two counters."""
 
     host: str
@@ -131,22 +131,24 @@ def hold_id(body: bytes) -> bytes:
     return body[at : at + ID_CHARS]
 
 
-def hold(door: Door, token: str, show_id: str) -> Hold:
+def hold(endpoint: Endpoint, token: str, show_id: str) -> Hold:
     """One best seat."""
     body = json.dumps({"show_id": show_id, "best": 1}).encode()
-    return Hold(request("POST", door.holds, door.host, body, Authorization=f"Bearer {token}"))
+    return Hold(
+        request("POST", endpoint.holds, endpoint.host, body, Authorization=f"Bearer {token}")
+    )
 
 
-def purchase(door: Door, token: str, show_id: str) -> Purchase:
+def purchase(endpoint: Endpoint, token: str, show_id: str) -> Purchase:
     """One best seat, paid with the sandbox bank's good card."""
     body = json.dumps({"hold_id": "?" * ID_CHARS, "provider": "sandbox", "token": "tok_approve"})
     payment = request(
         "POST",
-        door.payments,
-        door.host,
+        endpoint.payments,
+        endpoint.host,
         body.encode(),
         Authorization=f"Bearer {token}",
         Idempotency_Key=str(uuid4()),
     )
     before, _, behind = payment.partition(b"?" * ID_CHARS)
-    return Purchase(hold(door, token, show_id).data, (before, behind))
+    return Purchase(hold(endpoint, token, show_id).data, (before, behind))

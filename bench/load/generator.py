@@ -1,6 +1,6 @@
-"""Does a plan: flows at intended moments (open loop), or one after the other (closed loop).
+"""Does a plan: flows at intended times (open loop), or one after the other (closed loop).
 
-Latency counts from the moment a request should have started, not from when a connection was free
+Latency counts from the time a request should have started, not from when a connection was free
 for it: a stalled server cannot hide behind a generator that waits with it.
 """
 

@@ -1,4 +1,4 @@
-"""The listeners' process: many open event streams of one show, and when each heard what."""
+"""The listeners' process: many open event streams of one show, and when each received what."""
 
 import asyncio
 import gc
@@ -30,10 +30,10 @@ class Plan:
 
 
 class Listener(asyncio.Protocol):
-    """One stream. Notes when each version was heard of."""
+    """One stream. Notes when each version arrives."""
 
-    def __init__(self, heard: "defaultdict[int, array[float]]", request: bytes) -> None:
-        self._heard = heard
+    def __init__(self, received: "defaultdict[int, array[float]]", request: bytes) -> None:
+        self._received = received
         self._request = request
         self._rest = b""
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -62,18 +62,18 @@ class Listener(asyncio.Protocol):
         for event in events:
             if SEATS in event:
                 start = event.index(ID) + len(ID)
-                self._heard[int(event[start : event.index(b"\n", start)])].append(at)
+                self._received[int(event[start : event.index(b"\n", start)])].append(at)
 
 
 async def listen(plan: Plan) -> tuple[dict[int, "array[float]"], int, int]:
-    """Until told to stop: moments by version, how many streams opened, and how many were lost."""
-    heard: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
+    """Until its stdin ends: times by version, how many streams opened, and how many were lost."""
+    received: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
     lines = [f"GET {plan.path} HTTP/1.1", f"Host: {plan.host}", "Accept: text/event-stream"]
     request = "\r\n".join(lines).encode() + b"\r\n\r\n"
     listeners: list[Listener] = []
     for first in range(0, plan.count, CONNECTED_AT_ONCE):
         number = min(CONNECTED_AT_ONCE, plan.count - first)
-        opening = [_open(plan, Listener(heard, request)) for _ in range(number)]
+        opening = [_open(plan, Listener(received, request)) for _ in range(number)]
         opened = await asyncio.gather(*opening, return_exceptions=True)
         listeners += [listener for listener in opened if isinstance(listener, Listener)]
         if len(listeners) < first + number:
@@ -82,7 +82,7 @@ async def listen(plan: Plan) -> tuple[dict[int, "array[float]"], int, int]:
     gc.disable()
     await pipe.wait_for_the_word()
     lost = sum(listener.is_lost for listener in listeners)
-    return dict(heard), len(listeners), lost
+    return dict(received), len(listeners), lost
 
 
 async def _open(plan: Plan, listener: Listener) -> Listener:
@@ -97,4 +97,4 @@ def main() -> None:
     """The whole process."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    pipe.tell(uvloop.run(listen(pipe.plan())))
+    pipe.send_report(uvloop.run(listen(pipe.plan())))

@@ -20,7 +20,7 @@ async def wait_for_the_word() -> None:
     await asyncio.to_thread(sys.stdin.buffer.read, 1)
 
 
-def tell(report: object) -> None:
+def send_report(report: object) -> None:
     """All of it, on stdout: with PYTHONUNBUFFERED that is a raw file, which may take a part only,
     and pickle does not ask how much it took."""
     with open(sys.stdout.fileno(), "wb", closefd=False) as whole:

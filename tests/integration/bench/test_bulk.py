@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from bench import bulk
-from bench.stock import Room
+from bench.stock import Auditorium
 from cinesync.booking import service
 from cinesync.booking.model import HoldSeats, SeatSelection, Terms
 from cinesync.booking.service import Held
@@ -23,7 +23,7 @@ from tests.conftest import MakeDatabase
 
 pytestmark = pytest.mark.slow
 
-ROOM = Room(rows=3, seats_in_row=4)
+ROOM = Auditorium(rows=3, seats_in_row=4)
 SOLD = 6
 SCHEMA = """
 SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' UNION ALL

@@ -42,6 +42,6 @@ def test_sizes_override_what_a_load_has_and_nothing_else() -> None:
 
 def test_without_py_spy_a_flame_graph_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    told = CliRunner().invoke(flame.main, ["purchases", "before"])
-    assert told.exit_code == 1
-    assert "pip install py-spy" in told.output
+    output = CliRunner().invoke(flame.main, ["purchases", "before"])
+    assert output.exit_code == 1
+    assert "pip install py-spy" in output.output

@@ -8,9 +8,9 @@ from bench.load.driver import Outcome
 from bench.load.flows import Fetch, Round
 from bench.load.generator import Report
 from bench.load.listeners import Listener
-from bench.stock import Room
+from bench.stock import Auditorium
 
-ROOM = Room(rows=2, seats_in_row=3)
+ROOM = Auditorium(rows=2, seats_in_row=3)
 
 
 def outcome(answers: dict[tuple[str, int], int], seconds: float = 2.0) -> Outcome:
@@ -50,7 +50,7 @@ def test_the_load_is_not_part_of_what_a_purchase_costs() -> None:
 def test_a_rush_tells_what_was_sold_twice_and_what_was_left() -> None:
     facts = {"seats": 5, "sold_twice": 0, "sold_out_seconds": 1.234}
     rush = outcome({("hold", 201): 5, ("hold", 409): 7, ("pay", 201): 5})
-    load = hot.Load(buyers=12, seconds=1, room=ROOM)
+    load = hot.Load(buyers=12, seconds=1, auditorium=ROOM)
     left_over = hot.summary(rush, load, facts)
     assert left_over["unsold_while_refused"] == 1
     assert left_over["sold_out_seconds"] is None
@@ -59,21 +59,21 @@ def test_a_rush_tells_what_was_sold_twice_and_what_was_left() -> None:
 
 
 def test_the_last_listener_is_what_counts() -> None:
-    heard = {7: array("d", [10.1, 10.3]), 9: array("d", [20.2])}
-    figures = live.summary([10.0, 20.0], heard, listeners=2)
+    received = {7: array("d", [10.1, 10.3]), 9: array("d", [20.2])}
+    figures = live.summary([10.0, 20.0], received, listeners=2)
     assert figures["last"]["max_ms"] == 300.0
     assert (figures["heard"]["count"], figures["unheard"]) == (3, 1)
 
 
 async def test_a_listener_notes_each_version_once_however_it_is_cut() -> None:
-    heard: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
-    listener = Listener(heard, b"")
+    received: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
+    listener = Listener(received, b"")
     listener.data_received(b"HTTP/1.1 200 OK\r\n\r\nretry: 2000\n\nevent: snapshot\nid: 1\ndata")
     listener.data_received(b": {}\n\n")
     for part in (b"event: seats\nid: 4", b"2\ndata: {}\n\nevent: se", b"ats\nid: 43\ndata: {}\n\n"):
         listener.data_received(part)
     assert listener.opened.done()
-    assert {version: len(moments) for version, moments in heard.items()} == {42: 1, 43: 1}
+    assert {version: len(times) for version, times in received.items()} == {42: 1, 43: 1}
 
 
 def test_what_pgbench_says_is_read() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bench.load import flows
 from bench.load.driver import drive
-from bench.load.flows import Ask, Door, Fetch
+from bench.load.flows import Ask, Endpoint, Fetch
 from bench.load.generator import Plan, Run
 from bench.load.wire import body_of, request
 
@@ -128,7 +128,7 @@ async def test_a_generator_of_its_own_process_reports_its_own_cpu_time() -> None
 
 async def test_a_purchase_pays_for_the_hold_it_was_given() -> None:
     hold_id = "0b7c7a7e-1111-4222-8333-444444444444"
-    buyer = flows.purchase(Door("x", 1), "token", "show")
+    buyer = flows.purchase(Endpoint("x", 1), "token", "show")
     paying = buyer.after(0, 201, f'{{"hold_id":"{hold_id}","seats":["A1"]}}'.encode())
     assert paying is not None
     assert hold_id.encode() in paying

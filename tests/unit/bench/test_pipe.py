@@ -9,10 +9,10 @@ BYTES = 2_000_000
 # Each signal ends a write to a full pipe with what has fitted in until then.
 INTERRUPTED = f"""
 import signal
-from bench.load.pipe import tell
+from bench.load.pipe import send_report
 signal.signal(signal.SIGALRM, lambda *_: None)
 signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-tell(bytes({BYTES}))
+send_report(bytes({BYTES}))
 """
 
 
