@@ -1,7 +1,7 @@
-"""Byzantine validators: each class of lie as a filter over what an honest one would send.
+"""Byzantine validators: each class is a filter over what an honest validator would send.
 
-A liar holds its own key only. Everything else it may do: say two things, say half, say it late, say
-it wrong and signed, repeat what was once true.
+An adversary has only its own key. Otherwise it may do anything: contradict itself, omit messages,
+delay them, sign wrong ones, or replay old ones.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +31,7 @@ from cinesync.pbft.messages import (
     payload,
 )
 from cinesync.pbft.replica import Send
-from tests.simulation.simulation import KEYS, Node, World
+from tests.simulation.simulation import KEYS, Node, Simulation
 
 replace = msgspec.structs.replace
 
@@ -42,25 +42,25 @@ def resigned(node: Node, message: S) -> S:
     return message if key is None else replace(message, signature=KEYS.sign(key, payload(message)))
 
 
-class Liar:
-    """Speaks for one node; subclasses change what is said."""
+class Adversary:
+    """Filters what one node sends; subclasses change it."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.chance: Random = world.chance
+    def __init__(self, sim: Simulation) -> None:
+        self.sim = sim
+        self.rng: Random = sim.rng
 
     def __call__(self, node: Node, sends: Iterable[Send]) -> Iterator[Send]:
         for send in sends:
-            yield from self.tell(node, send, decode(send.frame))
+            yield from self.outgoing(node, send, decode(send.frame))
 
-    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
+    def outgoing(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         yield send
 
 
-class Equivocator(Liar):
+class Equivocator(Adversary):
     """Proposes one block to some and another to the rest, and agrees with everybody."""
 
-    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
+    def outgoing(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         to_second = isinstance(send.to, int) and send.to % 2 == 1
         if to_second and isinstance(message, PrePrepare) and message.block is not None:
             block = ConsensusBlock(message.block.time + 1, message.block.requests)
@@ -75,19 +75,19 @@ class Equivocator(Liar):
         """Vote for whatever the listener has accepted, once it has."""
         if node.replica is None:
             return
-        listener = self.world.nodes[to].replica
+        listener = self.sim.nodes[to].replica
         slot = None if listener is None else listener.core.log.slots.get(message.height)
         if slot is not None and slot.proposal is not None:
             agreed = replace(message, digest=slot.proposal.digest, view=slot.proposal.view)
-            self.world.transmit(node.me, Send(to, encode(resigned(node, agreed))))
+            self.sim.transmit(node.me, Send(to, encode(resigned(node, agreed))))
         elif tries:
-            self.world.after(5, lambda: self._agree(node, to, message, tries - 1))
+            self.sim.after(5, lambda: self._agree(node, to, message, tries - 1))
 
 
-class Mutator(Liar):
+class Mutator(Adversary):
     """Signs messages with a field changed: view, height or digest."""
 
-    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
+    def outgoing(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if isinstance(message, Reply):
             yield Send(send.to, encode(resigned(node, replace(message, result=b"lie"))))
             return
@@ -95,46 +95,46 @@ class Mutator(Liar):
             yield send
             return
         wrong: Prepare | Commit | PrePrepare | Checkpoint = message
-        field = self.chance.randrange(4)
+        field = self.rng.randrange(4)
         if field == 0:
-            wrong = replace(message, digest=digest(ConsensusBlock(self.chance.randrange(99), ())))
+            wrong = replace(message, digest=digest(ConsensusBlock(self.rng.randrange(99), ())))
         elif field == 1:
-            wrong = replace(message, height=message.height + self.chance.choice([-1, 1, 2**40]))
+            wrong = replace(message, height=message.height + self.rng.choice([-1, 1, 2**40]))
         elif field == 2 and not isinstance(message, Checkpoint):
             wrong = replace(message, view=message.view + 1)
         if wrong.height >= 0:
             yield Send(send.to, encode(resigned(node, wrong)))
 
 
-class Silent(Liar):
+class Silent(Adversary):
     """Says nothing to some, or nothing of some kinds."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self.deaf = {me for me in world.nodes if self.chance.random() < 0.5}
-        self.mute = self.chance.choice([PrePrepare, Prepare, Commit, NewView, Checkpoint])
+    def __init__(self, sim: Simulation) -> None:
+        super().__init__(sim)
+        self.deaf = {me for me in sim.nodes if self.rng.random() < 0.5}
+        self.mute = self.rng.choice([PrePrepare, Prepare, Commit, NewView, Checkpoint])
 
-    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
+    def outgoing(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if send.to not in self.deaf and not isinstance(message, self.mute):
             yield send
 
 
-class Slow(Liar):
+class Slow(Adversary):
     """A primary that proposes everything far too late."""
 
-    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
+    def outgoing(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if isinstance(message, PrePrepare):
-            self.world.after(1_500, lambda: self.world.transmit(node.me, send))
+            self.sim.after(1_500, lambda: self.sim.transmit(node.me, send))
         else:
             yield send
 
 
-class WrongChooser(Liar):
+class UnjustifiedNewView(Adversary):
     """Opens views with an O that V does not justify, and a V of its own taste."""
 
-    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
+    def outgoing(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if isinstance(message, NewView):
-            what = self.chance.randrange(3)
+            what = self.rng.randrange(3)
             if what == 0:
                 message = replace(message, pre_prepares=message.pre_prepares[:-1])
             elif what == 1:
@@ -147,14 +147,14 @@ class WrongChooser(Liar):
             yield send
 
 
-class Forger(Liar):
+class Forger(Adversary):
     """Claims in view changes to have prepared what nobody did, or hides what it did."""
 
-    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
+    def outgoing(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if not isinstance(message, ViewChange):
             yield send
             return
-        if self.chance.random() < 0.3:
+        if self.rng.random() < 0.3:
             prepared = message.prepared[:-1]
         else:
             prepared = tuple(self._invented(message))
@@ -163,22 +163,22 @@ class Forger(Liar):
     def _invented(self, message: ViewChange) -> Iterator[PreparedProof]:
         """That nothing was ever ordered, prepared in the latest possible view."""
         view, first = message.view - 1, message.stable.height + 1
-        primary = self.world.genesis.primary(view)
-        others = [v.replica for v in self.world.genesis.validators if v.replica != primary]
+        primary = self.sim.genesis.primary(view)
+        others = [v.replica for v in self.sim.genesis.validators if v.replica != primary]
         votes = tuple(Vote(replica, b"?") for replica in others)
         for height in range(first, first + 3):
             ballot = (message.epoch, view, height, bytes(32))
             yield PreparedProof(*ballot, Vote(primary, b"?"), votes)
 
 
-class Stale(Liar):
-    """Uses the oldest certificates it has, forges state, repeats what was once said."""
+class Replayer(Adversary):
+    """Uses the oldest certificates it has, forges state, repeats what was once statements."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
+    def __init__(self, sim: Simulation) -> None:
+        super().__init__(sim)
         self.old: list[bytes] = []
 
-    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
+    def outgoing(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         if len(self.old) < 200:
             self.old.append(send.frame)
         if isinstance(message, ViewChange):
@@ -189,21 +189,21 @@ class Stale(Liar):
             yield Send(send.to, encode(replace(message, state=state)))
         elif isinstance(message, Commit):
             yield send
-            block = ConsensusBlock(self.world.time, ())
+            block = ConsensusBlock(self.sim.time, ())
             mine = resigned(node, replace(message, digest=digest(block)))
-            votes = (Vote(node.me, mine.signature),) * len(self.world.genesis.validators)
+            votes = (Vote(node.me, mine.signature),) * len(self.sim.genesis.validators)
             forged = Decided(mine.epoch, mine.view, mine.height, mine.digest, votes, block)
             yield Send(send.to, encode(forged))
         else:
             yield send
-        if self.chance.random() < 0.2:
-            yield Send(send.to, self.chance.choice(self.old))
+        if self.rng.random() < 0.2:
+            yield Send(send.to, self.rng.choice(self.old))
 
 
-class Giant(Liar):
+class HugeNumbers(Adversary):
     """Numbers near the end of the number line, views nobody is in, frames that are no message."""
 
-    def tell(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
+    def outgoing(self, node: Node, send: Send, message: PbftMessage) -> Iterator[Send]:
         yield send
         if isinstance(message, ViewChange):
             yield Send(send.to, encode(resigned(node, replace(message, view=2**52))))
@@ -211,13 +211,13 @@ class Giant(Liar):
             yield Send(send.to, encode(resigned(node, replace(message, height=2**52))))
 
 
-LIARS: tuple[Callable[[World], Liar], ...] = (
+ADVERSARIES: tuple[Callable[[Simulation], Adversary], ...] = (
     Equivocator,
     Mutator,
     Silent,
     Slow,
-    WrongChooser,
+    UnjustifiedNewView,
     Forger,
-    Stale,
-    Giant,
+    Replayer,
+    HugeNumbers,
 )

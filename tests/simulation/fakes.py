@@ -1,4 +1,4 @@
-"""Fast stand-ins for what a driver injects: keys, an application, a disk that may lie down."""
+"""Fast fakes of what a driver injects: keys, an application, and a disk with faults."""
 
 import hashlib
 import marshal
@@ -10,7 +10,7 @@ from cinesync.pbft.ports import ApplicationSnapshot, Applied
 
 
 class FakeKeys:
-    """A keyed hash: nobody in the simulator signs with a key that is not its own."""
+    """A keyed hash; no node of the simulator signs with a key of another."""
 
     def sign(self, public_key: bytes, payload: bytes) -> bytes:
         return hashlib.blake2b(payload, key=public_key, digest_size=16).digest()
@@ -45,23 +45,23 @@ class Disk:
     def fsync(self) -> None:
         self.before = None
 
-    def crash(self, chance: Random) -> None:
+    def crash(self, rng: Random) -> None:
         """Lose a suffix that was not fsynced, maybe tearing a row; undo an unfinished replace."""
         if self.before is None:
             return
         kept, grown = self.before, self.durable[: len(self.before)] == self.before
         if grown:
             fresh = self.durable[len(kept) :]
-            count = chance.randint(0, len(fresh))
+            count = rng.randint(0, len(fresh))
             kept = kept + fresh[:count]
-            if count < len(fresh) and chance.random() < 0.5:
-                kept = [*kept, fresh[count][: chance.randrange(len(fresh[count]))]]
+            if count < len(fresh) and rng.random() < 0.5:
+                kept = [*kept, fresh[count][: rng.randrange(len(fresh[count]))]]
         self.durable, self.before = kept, None
 
-    def flip_bit(self, chance: Random) -> None:
-        index = chance.randrange(len(self.durable))
+    def flip_bit(self, rng: Random) -> None:
+        index = rng.randrange(len(self.durable))
         row = bytearray(self.durable[index])
-        row[chance.randrange(len(row))] ^= 1 << chance.randrange(8)
+        row[rng.randrange(len(row))] ^= 1 << rng.randrange(8)
         self.durable[index] = bytes(row)
 
     def wipe(self) -> None:
@@ -72,7 +72,7 @@ CheckpointState = tuple[bytes, tuple[tuple[str, int], ...]]
 
 
 class FakeApplication:
-    """A hash chain over all that was applied, and the list of it, to catch a second time."""
+    """A hash chain over all applied requests, and their list, to detect a second application."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk

@@ -1,4 +1,4 @@
-"""What must hold in every run, watched from outside: over frames sent and blocks applied."""
+"""The invariants of every run, checked from outside over frames sent and blocks applied."""
 
 from cinesync.pbft.messages import (
     Attestation,
@@ -13,20 +13,20 @@ from cinesync.pbft.messages import (
 )
 from cinesync.pbft.replica import Replica
 
-Said = PrePrepare | Prepare | Commit | Checkpoint | Attestation
+SignedStatement = PrePrepare | Prepare | Commit | Checkpoint | Attestation
 TOPICS = (PrePrepare, Prepare, Commit, Checkpoint, Attestation)
 
 
-class Broken(AssertionError):
+class InvariantViolated(AssertionError):
     """An invariant does not hold."""
 
 
-class Watch:
-    """Remembers all that honest replicas said and applied, across their crashes."""
+class InvariantChecker:
+    """Records all that honest replicas sent and applied, across their crashes."""
 
     def __init__(self, window: int) -> None:
         self.window = window
-        self.said: dict[tuple[object, ...], bytes] = {}
+        self.statements: dict[tuple[object, ...], bytes] = {}
         self.changes: dict[tuple[int, int, int], list[tuple[int, bytes]]] = {}
         self.blocks: dict[int, bytes] = {}
         self.left: dict[tuple[int, int], ViewChange] = {}
@@ -52,39 +52,43 @@ class Watch:
         elif isinstance(message, ViewChange | NewView) and message.replica == me:
             self._view_change(message, frame)
 
-    def _statement(self, message: Said) -> None:
+    def _statement(self, message: SignedStatement) -> None:
         view = getattr(message, "view", 0)
         about = (type(message), message.replica, message.epoch, view, message.height)
-        if about in self.said:
-            if self.said[about] != message.digest:
-                raise Broken(f"conflicting words: {about}")
+        if about in self.statements:
+            if self.statements[about] != message.digest:
+                raise InvariantViolated(f"conflicting statements: {about}")
             return
-        self.said[about] = message.digest
+        self.statements[about] = message.digest
         if isinstance(message, Commit):
             self._keeps_its_word(message)
             commits = self.commits.setdefault((message.replica, message.epoch), {})
             commits[message.height] = max(view, commits.get(message.height, 0))
 
     def _keeps_its_word(self, message: Commit) -> None:
-        """Who left a view commits to nothing in it that its view-change did not mention."""
+        """A replica that left a view commits to nothing there that its view-change omits."""
         left = self.left.get((message.replica, message.epoch))
         if left is None or message.view >= left.view:
             return
         shown = {proof.height: proof.view for proof in left.prepared}
         above = message.height - left.stable.height
         if 0 < above <= self.window and shown.get(message.height, -1) < message.view:
-            raise Broken(f"{message.replica} commits in view {message.view}, left for {left.view}")
+            raise InvariantViolated(
+                f"{message.replica} commits in view {message.view}, left for {left.view}"
+            )
 
     def _hides_nothing(self, message: ViewChange) -> None:
-        """P has every height it sent a commit for, in that view or a later one."""
+        """P has every height that the replica sent a commit for, in that view or a later one."""
         shown = {proof.height: proof.view for proof in message.prepared}
         low = message.stable.height
         for height, view in self.commits.get((message.replica, message.epoch), {}).items():
             if low < height <= low + self.window and shown.get(height, -1) < view:
-                raise Broken(f"{message.replica} hides that height {height} was prepared")
+                raise InvariantViolated(
+                    f"{message.replica} hides that height {height} was prepared"
+                )
 
     def _view_change(self, message: ViewChange | NewView, frame: bytes) -> None:
-        """One for each view; except that a validator without memory starts above its old window."""
+        """One per view; a validator that lost its log may send another, above its old window."""
         if isinstance(message, ViewChange):
             kind, low = 0, message.stable.height
             self.views = max(self.views, message.view)
@@ -97,15 +101,17 @@ class Watch:
         )
         for known_low, known in same:
             if known != frame and abs(known_low - low) <= self.window:
-                raise Broken(f"two view changes of {message.replica} to view {message.view}")
+                raise InvariantViolated(
+                    f"two view changes of {message.replica} to view {message.view}"
+                )
         same.append((low, frame))
 
     def applied(self, replica: Replica, block: bytes, height: int, head: bytes) -> None:
-        """Agreement: at each height one block and one state, for ever."""
+        """Agreement: one block and one state at each height."""
         if self.blocks.setdefault(height, block) != block:
-            raise Broken(f"two blocks at height {height}")
+            raise InvariantViolated(f"two blocks at height {height}")
         if self.heads.setdefault(height, head) != head:
-            raise Broken(f"two states at height {height}")
+            raise InvariantViolated(f"two states at height {height}")
         self.bounded(replica)
 
     def bounded(self, replica: Replica) -> None:
@@ -120,4 +126,4 @@ class Watch:
             and len(core.view_changes) <= members
             and all(len(s.prepares) <= members >= len(s.commits) for s in core.log.slots.values())
         ):
-            raise Broken("memory without a bound")
+            raise InvariantViolated("unbounded memory")

@@ -1,4 +1,4 @@
-"""Bugs on purpose: each a patch of one function that a simulator worth its name must notice."""
+"""Deliberate bugs: each is a patch of one function that the simulator must catch."""
 
 import inspect
 import textwrap
@@ -21,7 +21,7 @@ from cinesync.pbft import (
     sessions,
     view_change,
 )
-from tests.simulation.simulation import World
+from tests.simulation.simulation import Simulation
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Bug:
 
 @contextmanager
 def planted(bug: Bug) -> Iterator[None]:
-    """Swap the function's code, so that everyone who imported it has the bug too."""
+    """Replace the function's code object, so that every importer has the bug."""
     function = bug.function
     source = textwrap.dedent(inspect.getsource(function))
     assert source.count(bug.right) == 1, f"{bug.name}: the patch does not apply"
@@ -71,7 +71,7 @@ BUGS = (
     ),
     Bug("an accepted proposal is not persisted", ordering.accept, "core.persist(", "str("),
     Bug("a certificate is not persisted", ordering.progress, "core.persist(", "str("),
-    Bug("an fsync is skipped", World._obey, "node.disk.fsync()", "pass"),
+    Bug("an fsync is skipped", Simulation._carry_out, "node.disk.fsync()", "pass"),
     Bug("a view-change is not persisted", view_change.start, "core.persist(", "str("),
     Bug(
         "applied with a gap",

@@ -1,7 +1,7 @@
-"""Play seeds: `python -m tests.simulation.simulate --seeds 10000`. A failure prints its seed.
+"""Run seeds: `python -m tests.simulation.simulate --seeds 10000`. A failure prints its seed.
 
-A seed decides everything: the faults of network, disks, processes and clocks, who lies and how.
-After a stormy while all is healed except lies and lost memory; then everything asked must commit.
+A seed decides everything: the faults of network, disks, processes and clocks, and the adversary.
+After a time of faults all heal, except the adversary and lost logs; then every request must commit.
 """
 
 import argparse
@@ -15,41 +15,41 @@ from multiprocessing import Pool
 
 from msgspec import structs
 
-from tests.simulation.byzantine import LIARS, Liar
+from tests.simulation.byzantine import ADVERSARIES, Adversary
 from tests.simulation.fakes import validator
-from tests.simulation.invariants import Broken
-from tests.simulation.simulation import PARAMETERS, Node, World
+from tests.simulation.invariants import InvariantViolated
+from tests.simulation.simulation import PARAMETERS, Node, Simulation
 from tests.simulation.twins import twin
 
-STORM = 900
-PATIENCE = 60_000
+FAULT_TIME = 900
+SETTLE_TIME_MAX = 60_000
 VIEWS_MAX = 40
-Fault = Callable[[World, Node], None]
+Fault = Callable[[Simulation, Node], None]
 
 
-def play(seed: int, traitors: Sequence[Fault] = ()) -> World:
-    """One life of a cluster. Raises Broken, or whatever else went wrong."""
+def run_seed(seed: int, faults: Sequence[Fault] = ()) -> Simulation:
+    """One run of a cluster. Raises InvariantViolated, or whatever else went wrong."""
     hurry = 1 + seed % PARAMETERS.in_flight_max
     parameters = replace(PARAMETERS, partial_in_flight_max=hurry)
-    world = World(seed, n=7 if seed % 100 == 99 else 4, parameters=parameters)
-    chance = world.chance
-    fault = chance.choice(traitors or TRAITORS)
-    fault(world, chance.choice(list(world.nodes.values())))
-    _weather(world)
-    trouble = _storm if seed % 2 and not traitors else _turmoil
+    sim = Simulation(seed, n=7 if seed % 100 == 99 else 4, parameters=parameters)
+    rng = sim.rng
+    fault = rng.choice(faults or FAULTS)
+    fault(sim, rng.choice(list(sim.nodes.values())))
+    _random_conditions(sim)
+    trouble = _random_fault if seed % 2 and not faults else _random_partitions
     for index in range(6):
-        world.ask(b"%d" % index)
-        if chance.random() < 0.6:
-            trouble(world)
-        if index == 3 and chance.random() < 0.15:
-            _change(world)
-    heal(world)
-    finish(world)
-    return world
+        sim.submit(b"%d" % index)
+        if rng.random() < 0.6:
+            trouble(sim)
+        if index == 3 and rng.random() < 0.15:
+            _change(sim)
+    heal(sim)
+    finish(sim)
+    return sim
 
 
-def finish(world: World) -> None:
-    if not world.run_until(world.settled, PATIENCE):
+def finish(sim: Simulation) -> None:
+    if not sim.run_until(sim.settled, SETTLE_TIME_MAX):
         marks = [
             n.replica
             and (
@@ -59,171 +59,182 @@ def finish(world: World) -> None:
                 n.replica.core.executed,
                 n.replica.core.log.low,
             )
-            for n in world.nodes.values()
+            for n in sim.nodes.values()
         ]
-        raise Broken(f"no progress: {len(world.outcomes)} of {len(world.asked)} answered, {marks}")
-    if world.watch.views > VIEWS_MAX:
-        raise Broken(f"{world.watch.views} views")
-    world.check_end()
+        raise InvariantViolated(
+            f"no progress: {len(sim.outcomes)} of {len(sim.submitted)} answered, {marks}"
+        )
+    if sim.invariants.views > VIEWS_MAX:
+        raise InvariantViolated(f"{sim.invariants.views} views")
+    sim.check_end()
 
 
-def heal(world: World) -> None:
-    world.network.heal()
-    world.kill_chance, world.kill_at = 0.0, None
-    for node in world.nodes.values():
+def heal(sim: Simulation) -> None:
+    sim.network.heal()
+    sim.kill_chance, sim.kill_at = 0.0, None
+    for node in sim.nodes.values():
         node.skew = 0
         if node.paused:
-            world.resume(node)
-    world.restart_all()
+            sim.resume(node)
+    sim.restart_all()
 
 
-# what goes wrong for everybody, a little
+# faults of all nodes and the network
 
 
-def _weather(world: World) -> None:
-    chance, network = world.chance, world.network
-    network.drop = chance.choice([0.0, 0.0, 0.05, 0.2])
-    network.duplicate = chance.choice([0.0, 0.1])
-    network.delay_max = chance.choice([4, 15, 60])
-    world.kill_chance = chance.choice([0.0, 0.0, 0.002, 0.01])
-    if chance.random() < 0.3:
-        for node in world.nodes.values():
-            node.skew = chance.randint(-1_500, 1_500)
+def _random_conditions(sim: Simulation) -> None:
+    rng, network = sim.rng, sim.network
+    network.drop = rng.choice([0.0, 0.0, 0.05, 0.2])
+    network.duplicate = rng.choice([0.0, 0.1])
+    network.delay_max = rng.choice([4, 15, 60])
+    sim.kill_chance = rng.choice([0.0, 0.0, 0.002, 0.01])
+    if rng.random() < 0.3:
+        for node in sim.nodes.values():
+            node.skew = rng.randint(-1_500, 1_500)
 
 
-def _change(world: World) -> None:
+def _change(sim: Simulation) -> None:
     """The next epoch: the validators in another order, one of them with a new key."""
-    order = world.chance.sample([v.replica for v in world.genesis.validators], world.genesis.size)
-    fresh = world.chance.choice(order)
+    order = sim.rng.sample([v.replica for v in sim.genesis.validators], sim.genesis.size)
+    fresh = sim.rng.choice(order)
     validators = tuple(validator(replica, int(replica == fresh)) for replica in order)
-    wanted = structs.replace(world.genesis, epoch=1, validators=validators)
-    world.ask(b"", "operator", wanted)
+    wanted = structs.replace(sim.genesis, epoch=1, validators=validators)
+    sim.submit(b"", "operator", wanted)
 
 
-def _turmoil(world: World) -> None:
-    """Links come and go one way at a time, about as fast as views change."""
-    chance, pairs = world.chance, list(permutations(world.nodes, 2))
-    share = chance.choice([0.0, 0.15, 0.3])
-    world.network.cut = {pair for pair in pairs if chance.random() < share}
-    world.network.lose = {
+def _random_partitions(sim: Simulation) -> None:
+    """Cut and restore links one way at a time, about as fast as views change."""
+    rng, pairs = sim.rng, list(permutations(sim.nodes, 2))
+    share = rng.choice([0.0, 0.15, 0.3])
+    sim.network.cut = {pair for pair in pairs if rng.random() < share}
+    sim.network.lose = {
         (name, to)
         for name in (b"prepare", b"commit", b"decided", b"blockfound")
-        if chance.random() < 0.6
-        for to in chance.sample(list(world.nodes), len(world.nodes) - chance.randrange(3))
+        if rng.random() < 0.6
+        for to in rng.sample(list(sim.nodes), len(sim.nodes) - rng.randrange(3))
     }
-    if world.pressed is not None:
-        hidden = {(world.pressed, to) for to in world.nodes if chance.random() < 0.6}
-        world.network.cut |= hidden
-        world.pressed = chance.choice([None, *world.nodes, 0])
-    world.run(chance.choice([10, 40, 120, 250, 400]))
+    if sim.disadvantaged is not None:
+        hidden = {(sim.disadvantaged, to) for to in sim.nodes if rng.random() < 0.6}
+        sim.network.cut |= hidden
+        sim.disadvantaged = rng.choice([None, *sim.nodes, 0])
+    sim.run(rng.choice([10, 40, 120, 250, 400]))
 
 
-def _storm(world: World) -> None:
-    world.run(STORM // 9)
-    chance, nodes = world.chance, list(world.nodes.values())
-    node = chance.choice(nodes)
-    what = chance.randrange(9)
+def _random_fault(sim: Simulation) -> None:
+    sim.run(FAULT_TIME // 9)
+    rng, nodes = sim.rng, list(sim.nodes.values())
+    node = rng.choice(nodes)
+    what = rng.randrange(9)
     if what == 0:
-        _partition(world, chance.sample(nodes, len(nodes) // 2), both_ways=True)
+        _partition(sim, rng.sample(nodes, len(nodes) // 2), both_ways=True)
     elif what == 1:
-        _partition(world, [node], both_ways=False)
+        _partition(sim, [node], both_ways=False)
     elif what == 2:
-        world.network.cut.clear()
+        sim.network.cut.clear()
     elif what == 3:
-        world.kill(node)
-        world.after(chance.randrange(400), lambda: world.start_again(node))
+        sim.kill(node)
+        sim.after(rng.randrange(400), lambda: sim.start_again(node))
     elif what == 4:
         node.paused = True
-        world.after(chance.randrange(400), lambda: world.resume(node))
+        sim.after(rng.randrange(400), lambda: sim.resume(node))
     elif what == 5:
-        _power_cut(world)
+        _power_cut(sim)
     elif what == 6:
-        world.kill_at = (node.me, chance.randrange(12))
+        sim.kill_at = (node.me, rng.randrange(12))
 
 
-def _power_cut(world: World) -> None:
-    if world.chance.random() < 0.3:
-        for node in world.nodes.values():
-            world.kill(node)
-        world.restart_all()
+def _power_cut(sim: Simulation) -> None:
+    if sim.rng.random() < 0.3:
+        for node in sim.nodes.values():
+            sim.kill(node)
+        sim.restart_all()
 
 
-def _partition(world: World, side: Iterable[Node], *, both_ways: bool) -> None:
+def _partition(sim: Simulation, side: Iterable[Node], *, both_ways: bool) -> None:
     inside = {node.me for node in side}
-    for one, other in combinations(world.nodes, 2):
+    for one, other in combinations(sim.nodes, 2):
         if (one in inside) != (other in inside):
-            world.network.cut.add((one, other))
+            sim.network.cut.add((one, other))
             if both_ways:
-                world.network.cut.add((other, one))
+                sim.network.cut.add((other, one))
 
 
-# what goes wrong for f of them, badly
+# faults of at most f nodes
 
 
-def _nothing(world: World, node: Node) -> None:
+def _nothing(sim: Simulation, node: Node) -> None:
     pass
 
 
-def _lie(world: World, node: Node) -> None:
+def _byzantine(sim: Simulation, node: Node) -> None:
     node.honest = False
-    node.tell = world.chance.choice(LIARS)(world)
+    node.outgoing = sim.rng.choice(ADVERSARIES)(sim)
 
 
-def lying(liar: Callable[[World], Liar]) -> Fault:
-    """The second validator lies so, and the first, being primary, is hard to hear."""
+def with_adversary(adversary: Callable[[Simulation], Adversary]) -> Fault:
+    """Validator 1 is this adversary; validator 0, the primary, has the worst network."""
 
-    def fault(world: World, _: Node) -> None:
-        world.nodes[1].honest = False
-        world.nodes[1].tell = liar(world)
-        world.pressed = 0
+    def fault(sim: Simulation, _: Node) -> None:
+        sim.nodes[1].honest = False
+        sim.nodes[1].outgoing = adversary(sim)
+        sim.disadvantaged = 0
 
     return fault
 
 
-def pressed(world: World, _: Node) -> None:
-    world.pressed = 0
+def disadvantaged(sim: Simulation, _: Node) -> None:
+    sim.disadvantaged = 0
 
 
-def _twins(world: World, node: Node) -> None:
+def _twins(sim: Simulation, node: Node) -> None:
     node.honest = False
-    twin(world, node)
+    twin(sim, node)
 
 
-def _wipe(world: World, node: Node) -> None:
-    world.after(world.chance.randrange(STORM), lambda: lose(world, node, wiped=True))
+def _wipe(sim: Simulation, node: Node) -> None:
+    sim.after(sim.rng.randrange(FAULT_TIME), lambda: lose_log(sim, node, wiped=True))
 
 
-def _flip(world: World, node: Node) -> None:
-    world.after(world.chance.randrange(STORM), lambda: lose(world, node, wiped=False))
+def _flip(sim: Simulation, node: Node) -> None:
+    sim.after(sim.rng.randrange(FAULT_TIME), lambda: lose_log(sim, node, wiped=False))
 
 
-def lose(world: World, node: Node, *, wiped: bool) -> None:
-    """Its memory is gone or false; it must notice, abstain, and come back by itself."""
-    world.kill(node)
+def lose_log(sim: Simulation, node: Node, *, wiped: bool) -> None:
+    """Wipe or damage its log: it must notice, abstain, and vote again later."""
+    sim.kill(node)
     if wiped:
         node.disk.wipe()
     else:
-        node.disk.flip_bit(world.chance)
-    world.start(node)
+        node.disk.flip_bit(sim.rng)
+    sim.start(node)
 
 
-def _full(world: World, node: Node) -> None:
-    """Writes fail for a while: the process stops, each time, without having said anything."""
-    world.after(world.chance.randrange(STORM), lambda: _fill(node, full=True))
-    world.after(STORM, lambda: _fill(node, full=False))
+def _full(sim: Simulation, node: Node) -> None:
+    """Writes fail for a while: the process stops each time, and sends nothing."""
+    sim.after(sim.rng.randrange(FAULT_TIME), lambda: _fill(node, full=True))
+    sim.after(FAULT_TIME, lambda: _fill(node, full=False))
 
 
 def _fill(node: Node, *, full: bool) -> None:
     node.disk.full = full
 
 
-TRAITORS: tuple[Fault, ...] = (_nothing, _lie, _lie, _lie, _twins, _wipe, _flip, _full)
+FAULTS: tuple[Fault, ...] = (
+    _nothing,
+    _byzantine,
+    _byzantine,
+    _byzantine,
+    _twins,
+    _wipe,
+    _flip,
+    _full,
+)
 
 
 def verdict(seed: int) -> str | None:
     """What went wrong with a seed, if anything."""
     try:
-        play(seed)
+        run_seed(seed)
     except Exception as problem:  # noqa: BLE001  any failure is a finding
         return f"seed {seed}: {problem!r}\n{traceback.format_exc(limit=-3)}"
     return None

@@ -1,4 +1,4 @@
-"""A network, disks and clocks that obey a seed, around the production replicas."""
+"""The simulator: a seeded network, disks and clocks around the production replicas."""
 
 import heapq
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from cinesync.pbft.messages import Configuration, MalformedMessage, digest_of
 from cinesync.pbft.ports import Parameters
 from cinesync.pbft.replica import Ready, Replica, Send, initial_log
 from tests.simulation.fakes import Disk, FakeApplication, FakeKeys, configuration
-from tests.simulation.invariants import Broken, Watch
+from tests.simulation.invariants import InvariantChecker, InvariantViolated
 
 TICK = 20  # units of time
 KEYS = FakeKeys()
@@ -41,12 +41,12 @@ def _epoch(configuration: Configuration) -> int:
 
 
 class Killed(Exception):
-    """The process is gone."""
+    """The process was killed."""
 
 
 @dataclass
 class Network:
-    """Chances per frame, and who cannot reach whom."""
+    """Probabilities per frame, and the links that are cut."""
 
     drop: float = 0.0
     duplicate: float = 0.0
@@ -66,7 +66,7 @@ Filter = Callable[["Node", Iterable[Send]], Iterable[Send]]
 
 @dataclass
 class Node:
-    """A machine: disk and identity stay, the process comes and goes."""
+    """A machine: its disk and identity survive its process."""
 
     me: int
     disk: Disk
@@ -77,10 +77,10 @@ class Node:
     replica: Replica | None = None
     application: FakeApplication = field(init=False)
     inbox: list[tuple[int | str, bytes]] = field(default_factory=list)
-    tell: Filter | None = None  # what a liar makes of what it should send
+    outgoing: Filter | None = None  # an adversary's filter over what it sends
 
 
-class World:
+class Simulation:
     def __init__(
         self,
         seed: int,
@@ -90,18 +90,18 @@ class World:
         genesis: Configuration | None = None,
         spares: int = 0,
     ) -> None:
-        self.chance = Random(seed)
+        self.rng = Random(seed)
         self.parameters = parameters
         self.genesis = genesis or configuration(n)
         self.network = Network()
-        self.watch = Watch(parameters.window)
+        self.invariants = InvariantChecker(parameters.window)
         self.time = 10_000
         self.queue: list[tuple[int, int, Callable[[], None]]] = []
         self.order = 0
         self.kill_chance = 0.0
         self.kill_at: tuple[int, int] | None = None  # (node, how many boundaries from now)
         self.restart_after = 120
-        self.pressed: int | None = None  # whom the network treats worst
+        self.disadvantaged: int | None = None  # the node with the worst network
         self.boundaries = 0
         self.nodes = {
             me: Node(me, Disk(initial_log(self.genesis)))
@@ -111,13 +111,13 @@ class World:
             client.name: PbftClient(client.name, self.genesis, KEYS, 1)
             for client in self.genesis.clients
         }
-        self.twins: dict[int, Node] = {}  # second memories behind one identity
+        self.twins: dict[int, Node] = {}  # second replicas with the identity of a node
         self.outcomes: dict[tuple[str, int], RequestOutcome] = {}
-        self.asked: set[tuple[str, int]] = set()
+        self.submitted: set[tuple[str, int]] = set()
         self.trace: Callable[[int, int | str, bytes], None] | None = None
         for node in self.nodes.values():
             self.start(node)
-            self.after(self.chance.randrange(TICK), partial(self.tick_of, node))
+            self.after(self.rng.randrange(TICK), partial(self.tick_of, node))
         self.after(TICK, self._tick_clients)
 
     # time
@@ -158,7 +158,7 @@ class World:
         self._pump(node)
 
     def kill(self, node: Node) -> None:
-        node.disk.crash(self.chance)
+        node.disk.crash(self.rng)
         node.replica = None
         node.inbox.clear()
 
@@ -175,14 +175,14 @@ class World:
             if self.kill_at[1] < 0:
                 self.kill_at = None
                 raise Killed
-        if self.kill_chance and self.chance.random() < self.kill_chance:
+        if self.kill_chance and self.rng.random() < self.kill_chance:
             raise Killed
 
     def _pump(self, node: Node) -> None:
-        """Persist, then send, then apply; and it may all end between any two of them."""
+        """Persist, then send, then apply. The process may be killed between any two of them."""
         try:
             while node.replica is not None and (ready := node.replica.ready()):
-                self._obey(node, node.replica, ready)
+                self._carry_out(node, node.replica, ready)
                 if not ready.blocks:
                     break  # nothing was applied, so nothing new can follow
         except Killed:
@@ -193,7 +193,7 @@ class World:
         if node.replica is None:
             self.start(node)
 
-    def _obey(self, node: Node, replica: Replica, ready: Ready) -> None:
+    def _carry_out(self, node: Node, replica: Replica, ready: Ready) -> None:
         if ready.records:
             self._boundary(node)
             if node.disk.full:
@@ -202,12 +202,12 @@ class World:
             self._boundary(node)
             node.disk.fsync()
         self._boundary(node)
-        sends = list(ready.sends if node.tell is None else node.tell(node, ready.sends))
+        sends = list(ready.sends if node.outgoing is None else node.outgoing(node, ready.sends))
         for index, send in enumerate(sends):
             if index == 1:
                 self._boundary(node)
             if node.honest:
-                self.watch.sent(node.me, send.frame)
+                self.invariants.sent(node.me, send.frame)
             self.transmit(node.me, send)
         self._boundary(node)
         if node.honest:
@@ -222,7 +222,7 @@ class World:
             heads[proof.height] = node.application.head
         for proof in ready.blocks:
             block = digest_of(proof.block)
-            self.watch.applied(replica, block, proof.height, heads[proof.height])
+            self.invariants.applied(replica, block, proof.height, heads[proof.height])
 
     # messages
 
@@ -238,15 +238,15 @@ class World:
         network = self.network
         if (network.cut or network.lose) and self.loses(source, to, frame):
             return
-        if network.drop and self.chance.random() < network.drop:
+        if network.drop and self.rng.random() < network.drop:
             return
-        copies = 2 if network.duplicate and self.chance.random() < network.duplicate else 1
+        copies = 2 if network.duplicate and self.rng.random() < network.duplicate else 1
         for _ in range(copies):
-            delay = 1 + int(self.chance.random() * network.delay_max)
+            delay = 1 + int(self.rng.random() * network.delay_max)
             self.after(delay, lambda: self.deliver(source, to, frame))
 
     def loses(self, source: int | str, to: int | str, frame: bytes) -> bool:
-        """Surely, that is; what chance loses is decided frame by frame."""
+        """Whether the network surely loses it; random losses are drawn per frame."""
         network = self.network
         return isinstance(to, int) and (
             (source, to) in network.cut
@@ -254,7 +254,7 @@ class World:
         )
 
     def cut_off(self, *who: int) -> None:
-        """No frame to or from these; everybody else hears each other again."""
+        """Cut all links of these nodes, and restore all others."""
         alone, all_of_them = set(who), set(self.nodes)
         self.network.cut = {
             (one, other)
@@ -264,7 +264,7 @@ class World:
         }
 
     def deliver(self, source: int | str, to: int, frame: bytes) -> None:
-        whose = 0 if to not in self.twins else self.chance.randrange(3)
+        whose = 0 if to not in self.twins else self.rng.randrange(3)
         if whose != 1:
             self.deliver_to(self.nodes[to], source, frame)
         if whose != 0:
@@ -294,11 +294,13 @@ class World:
 
     # clients
 
-    def ask(self, operation: bytes, name: str = "ada", change: Configuration | None = None) -> None:
+    def submit(
+        self, operation: bytes, name: str = "ada", change: Configuration | None = None
+    ) -> None:
         client = self.clients[name]
         if client.window_left <= 0:
             return
-        self.asked.add((name, client.next_sequence))
+        self.submitted.add((name, client.next_sequence))
         for send in client.submit((operation,), change):
             self._from_client(name, send)
 
@@ -328,7 +330,7 @@ class World:
             for send in sends:
                 self._from_client(name, send)
 
-    # the end
+    # the end of a run
 
     @property
     def honest(self) -> list[Node]:
@@ -338,8 +340,8 @@ class World:
         return [node.replica.core for node in self.honest if node.replica is not None]
 
     def settled(self) -> bool:
-        """Everything asked was answered, and every honest member has applied it all."""
-        if self.outcomes.keys() != self.asked:
+        """Whether every request has an outcome, and every honest member has applied all."""
+        if self.outcomes.keys() != self.submitted:
             return False
         live = self._cores()
         if len(live) < len(self.honest):
@@ -349,15 +351,15 @@ class World:
         return len({(core.configuration.epoch, core.executed) for core in members}) == 1
 
     def check_end(self) -> None:
-        """What a client was told is in every honest state, and what it was told it signed."""
+        """Every outcome is in every honest state, and its attestations are of the same chain."""
         for outcome in self.outcomes.values():
-            for word in outcome.attestations:
-                if self.watch.heads.get(word.height, word.digest) != word.digest:
-                    raise Broken(f"a receipt for another chain at height {word.height}")
+            for one in outcome.attestations:
+                if self.invariants.heads.get(one.height, one.digest) != one.digest:
+                    raise InvariantViolated(f"a receipt for another chain at height {one.height}")
             if outcome.result not in (b"%d@%d" % (outcome.sequence, outcome.height), *CHANGES):
-                raise Broken(f"a client believed {outcome.result!r}")
+                raise InvariantViolated(f"a client accepted {outcome.result!r}")
         answered = {key for key in self.outcomes if key[0] != "operator"}
         for node in self.honest:
             member = node.replica is not None and node.replica.core.member
             if member and not answered <= set(node.application.applied):
-                raise Broken(f"replica {node.me} lost what a client was told")
+                raise InvariantViolated(f"replica {node.me} lost what a client was answered")

@@ -1,4 +1,4 @@
-"""Corners that storms seldom reach: one replica, one message, one answer."""
+"""Edge cases that random runs rarely reach: one replica, one message, one answer."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -40,50 +40,50 @@ from cinesync.pbft.replica import Send
 from cinesync.pbft.sessions import SessionTable
 from tests.simulation.byzantine import resigned
 from tests.simulation.fakes import FakeKeys, configuration
-from tests.simulation.simulate import finish, lose
-from tests.simulation.simulation import KEYS, PARAMETERS, TICK, Node, World, kind
+from tests.simulation.simulate import finish, lose_log
+from tests.simulation.simulation import KEYS, PARAMETERS, TICK, Node, Simulation, kind
 
 STATUS = ReplicaStatus(epoch=0, view=0, active=True, executed=0, stable=0)
 LIE = StableProof(0, 8, digest(ConsensusBlock(1, ())), ())
 
 
-def _core(world: World, me: int = 1) -> Core:
-    replica = world.nodes[me].replica
+def _core(sim: Simulation, me: int = 1) -> Core:
+    replica = sim.nodes[me].replica
     assert replica is not None
     return replica.core
 
 
-def _after(blocks: int, seed: int = 1, spares: int = 0) -> World:
-    world = World(seed, spares=spares)
+def _after(blocks: int, seed: int = 1, spares: int = 0) -> Simulation:
+    sim = Simulation(seed, spares=spares)
     for index in range(blocks):
-        world.ask(b"%d" % index)
-        world.run(4 * TICK)
-    return world
+        sim.submit(b"%d" % index)
+        sim.run(4 * TICK)
+    return sim
 
 
-def _overhear(world: World, me: int) -> list[bytes]:
+def _record_kinds(sim: Simulation, me: int) -> list[bytes]:
     """The kinds of what this node sends from now on."""
     heard: list[bytes] = []
 
-    def tell(_node: Node, sends: Iterable[Send]) -> Iterable[Send]:
+    def outgoing(_node: Node, sends: Iterable[Send]) -> Iterable[Send]:
         for send in sends:
             heard.append(kind(send.frame))
             yield send
 
-    world.nodes[me].tell = tell
+    sim.nodes[me].outgoing = outgoing
     return heard
 
 
 def _proposal(
-    world: World, block: ConsensusBlock | None, *, view: int = 0, height: int = 1
+    sim: Simulation, block: ConsensusBlock | None, *, view: int = 0, height: int = 1
 ) -> PrePrepare:
     bare = PrePrepare(0, b"", 0, view, height, digest_of(block), block)
-    return resigned(world.nodes[0], bare)
+    return resigned(sim.nodes[0], bare)
 
 
-def _accepted(world: World, proposal: PrePrepare) -> bool:
-    world.deliver(0, 1, encode(proposal))
-    slot = _core(world).log.slots.get(proposal.height)
+def _accepted(sim: Simulation, proposal: PrePrepare) -> bool:
+    sim.deliver(0, 1, encode(proposal))
+    slot = _core(sim).log.slots.get(proposal.height)
     return slot is not None and slot.proposal is not None
 
 
@@ -103,93 +103,93 @@ def test_a_block_is_accepted_only_if_all_of_it_is_fit() -> None:
         replace(good, requests=(replace(_request(), signature=b"?"),)),
         None,
     ]
-    assert not any(_accepted(World(1), _proposal(World(1), block)) for block in unfit)
-    assert _accepted(World(1), _proposal(World(1), good))
+    assert not any(_accepted(Simulation(1), _proposal(Simulation(1), block)) for block in unfit)
+    assert _accepted(Simulation(1), _proposal(Simulation(1), good))
 
 
 def test_a_block_may_not_be_older_than_the_one_before() -> None:
-    world = World(1)
-    assert _accepted(world, _proposal(world, ConsensusBlock(10_000, (_request(),))))
+    sim = Simulation(1)
+    assert _accepted(sim, _proposal(sim, ConsensusBlock(10_000, (_request(),))))
     earlier = ConsensusBlock(9_999, (_request(sequence=2),))
-    assert not _accepted(world, _proposal(world, earlier, height=2))
+    assert not _accepted(sim, _proposal(sim, earlier, height=2))
 
 
 def test_a_proposal_whose_digest_is_another_blocks_is_refused() -> None:
-    world = World(1)
-    honest = _proposal(world, ConsensusBlock(10_000, (_request(),)))
+    sim = Simulation(1)
+    honest = _proposal(sim, ConsensusBlock(10_000, (_request(),)))
     swapped = replace(honest, block=ConsensusBlock(10_001, (_request(),)))
-    assert not _accepted(world, resigned(world.nodes[0], swapped))
+    assert not _accepted(sim, resigned(sim.nodes[0], swapped))
 
 
-def test_votes_in_anothers_name_do_not_count() -> None:
-    world = World(1)
-    core = _core(world)
-    world.deliver(3, 1, encode(Prepare(2, b"?", 0, 0, 1, bytes(32))))
-    world.deliver(3, 1, encode(Commit(2, b"?", 0, 0, 1, bytes(32))))
-    world.deliver(3, 1, encode(Checkpoint(2, b"?", 0, 2, bytes(32))))
-    world.deliver(3, 1, encode(PrePrepare(0, b"?", 0, 0, 1, bytes(32))))
+def test_votes_with_a_false_signature_do_not_count() -> None:
+    sim = Simulation(1)
+    core = _core(sim)
+    sim.deliver(3, 1, encode(Prepare(2, b"?", 0, 0, 1, bytes(32))))
+    sim.deliver(3, 1, encode(Commit(2, b"?", 0, 0, 1, bytes(32))))
+    sim.deliver(3, 1, encode(Checkpoint(2, b"?", 0, 2, bytes(32))))
+    sim.deliver(3, 1, encode(PrePrepare(0, b"?", 0, 0, 1, bytes(32))))
     slot = core.log.slots[1]
     assert not slot.prepares
     assert not slot.commits
     assert not core.checkpoints[2]
 
 
-def test_clients_may_only_ask() -> None:
-    world = World(1)
+def test_clients_may_only_send_requests() -> None:
+    sim = Simulation(1)
     frame = encode(STATUS)
-    replica = world.nodes[1].replica
+    replica = sim.nodes[1].replica
     assert replica is not None
     replica.step("ada", frame, 0)
-    assert not _core(world).peers
+    assert not _core(sim).peers
 
 
-def test_a_stranger_among_too_many_peers_is_not_remembered() -> None:
-    core = _core(World(1))
+def test_statuses_of_too_many_peers_are_not_stored() -> None:
+    core = _core(Simulation(1))
     core.peers = dict.fromkeys(range(1_000, 1_000 + catch_up.PEERS_MAX), STATUS)
     catch_up.on_status(core, 77, STATUS)
     assert 77 not in core.peers
 
 
-def test_nobody_is_told_of_a_view_that_needs_no_opening() -> None:
-    core = _core(World(1))
+def test_no_new_view_is_resent_when_there_was_none() -> None:
+    core = _core(Simulation(1))
     core.outbox.clear()
     for _ in range(2):
         catch_up.on_status(core, 3, replace(STATUS, active=False))
     assert not core.outbox
 
 
-def test_requests_above_the_limit_must_come_again() -> None:
-    world = World(1)
+def test_requests_above_the_limit_are_dropped() -> None:
+    sim = Simulation(1)
     for sequence in range(1, 80):
-        world.deliver("ada", 1, encode(_request(sequence=sequence)))
-    assert len(_core(world).pending) == world.parameters.pending_max
+        sim.deliver("ada", 1, encode(_request(sequence=sequence)))
+    assert len(_core(sim).pending) == sim.parameters.pending_max
 
 
-def test_what_the_primary_never_heard_of_is_handed_to_it() -> None:
-    world = World(1)
-    world.network.cut = {("ada", 0)}
-    world.ask(b"x")
-    assert world.run_until(lambda: len(world.outcomes) == 1, PARAMETERS.timeout_ticks * TICK)
-    assert {_core(world, at).view for at in range(4)} == {0}
+def test_backups_forward_a_request_that_the_primary_lacks() -> None:
+    sim = Simulation(1)
+    sim.network.cut = {("ada", 0)}
+    sim.submit(b"x")
+    assert sim.run_until(lambda: len(sim.outcomes) == 1, PARAMETERS.timeout_ticks * TICK)
+    assert {_core(sim, at).view for at in range(4)} == {0}
 
 
-def test_each_primary_is_handed_a_request_once() -> None:
-    world = World(1)
-    heard = _overhear(world, 3)
-    world.network.lose = {(b"request", 0), (b"request", 1)}
-    world.ask(b"x")
-    assert world.run_until(lambda: _core(world, 3).view == 1, 2 * PARAMETERS.timeout_ticks * TICK)
+def test_a_request_is_forwarded_to_each_primary_once() -> None:
+    sim = Simulation(1)
+    heard = _record_kinds(sim, 3)
+    sim.network.lose = {(b"request", 0), (b"request", 1)}
+    sim.submit(b"x")
+    assert sim.run_until(lambda: _core(sim, 3).view == 1, 2 * PARAMETERS.timeout_ticks * TICK)
     assert heard.count(b"request") == 1
-    assert world.run_until(lambda: _core(world, 3).view == 2, 4 * PARAMETERS.timeout_ticks * TICK)
+    assert sim.run_until(lambda: _core(sim, 3).view == 2, 4 * PARAMETERS.timeout_ticks * TICK)
     assert heard.count(b"request") == 2
 
 
-def test_what_the_primary_has_proposed_is_not_handed_to_it() -> None:
-    world = World(1)
-    heard = _overhear(world, 1)
-    world.network.lose = {(b"commit", to) for to in world.nodes}
-    world.ask(b"x")
-    world.run(PARAMETERS.timeout_ticks * TICK)
+def test_a_proposed_request_is_not_forwarded() -> None:
+    sim = Simulation(1)
+    heard = _record_kinds(sim, 1)
+    sim.network.lose = {(b"commit", to) for to in sim.nodes}
+    sim.submit(b"x")
+    sim.run(PARAMETERS.timeout_ticks * TICK)
     assert b"prepare" in heard
     assert b"request" not in heard
 
@@ -203,7 +203,7 @@ def test_an_old_state_is_answered_with_the_newer_proof() -> None:
 
 
 def test_newer_checkpoints_do_not_put_off_a_transfer() -> None:
-    core = _core(World(1))
+    core = _core(Simulation(1))
     core.await_state(LIE)
     core.ticks += catch_up.TRANSFER_DELAY_TICKS
     core.await_state(replace(LIE, height=LIE.height + PARAMETERS.interval))
@@ -211,7 +211,7 @@ def test_newer_checkpoints_do_not_put_off_a_transfer() -> None:
     assert core.outbox == [(core.others[0], FetchState(LIE.height + PARAMETERS.interval))]
 
 
-def test_chunks_that_are_not_kept_are_not_sent() -> None:
+def test_chunks_that_are_not_stored_are_not_sent() -> None:
     core = _core(_after(2))
     core.outbox.clear()
     catch_up.on_fetch_chunk(core, 3, FetchChunk(1, 0))
@@ -219,10 +219,10 @@ def test_chunks_that_are_not_kept_are_not_sent() -> None:
     assert not core.outbox
 
 
-def test_a_state_that_cannot_be_restored_is_not_believed_to_be_reached() -> None:
-    world = World(1)
-    core = _core(world)
-    state = CheckpointState(2, 0, world.genesis, None, bytes(32), b"unknown", 0)
+def test_a_state_that_cannot_be_restored_is_not_installed() -> None:
+    sim = Simulation(1)
+    core = _core(sim)
+    state = CheckpointState(2, 0, sim.genesis, None, bytes(32), b"unknown", 0)
     core.transfer = Transfer(StableProof(0, 2, digest(state), ()), 0, state)
     core.ticks = 10
     catch_up.fetch_state(core)
@@ -230,9 +230,9 @@ def test_a_state_that_cannot_be_restored_is_not_believed_to_be_reached() -> None
 
 
 def test_an_unproven_answer_does_not_end_abstaining() -> None:
-    world = _after(2)
-    lose(world, world.nodes[1], wiped=True)
-    core = _core(world)
+    sim = _after(2)
+    lose_log(sim, sim.nodes[1], wiped=True)
+    core = _core(sim)
     for peer in (0, 2, 3):
         catch_up.on_probe_answer(core, peer, ProbeAnswer(core.nonce, LIE))
     assert core.abstaining
@@ -240,9 +240,9 @@ def test_an_unproven_answer_does_not_end_abstaining() -> None:
 
 
 def test_an_unproven_checkpoint_is_ignored() -> None:
-    world = World(1)
-    world.deliver(3, 1, encode(LIE))
-    assert _core(world).transfer is None
+    sim = Simulation(1)
+    sim.deliver(3, 1, encode(LIE))
+    assert _core(sim).transfer is None
 
 
 def test_a_quorum_for_another_state_stops_a_validator() -> None:
@@ -253,20 +253,20 @@ def test_a_quorum_for_another_state_stops_a_validator() -> None:
         checkpoint.learn(core, StableProof(0, height, bytes(32), ()))
 
 
-def test_an_observer_follows_without_a_voice() -> None:
-    world = World(2, spares=1)
-    world.network.lose = {(b"checkpoint", me) for me in range(4)}
-    world.ask(b"1")
-    world.run(20 * TICK)
-    world.ask(b"2")
-    world.run(20 * TICK)
-    assert _core(world, 4).executed == 2
-    assert not any(replica == 4 for votes in _core(world).checkpoints.values() for replica in votes)
+def test_an_observer_follows_without_voting() -> None:
+    sim = Simulation(2, spares=1)
+    sim.network.lose = {(b"checkpoint", me) for me in range(4)}
+    sim.submit(b"1")
+    sim.run(20 * TICK)
+    sim.submit(b"2")
+    sim.run(20 * TICK)
+    assert _core(sim, 4).executed == 2
+    assert not any(replica == 4 for votes in _core(sim).checkpoints.values() for replica in votes)
 
 
 def test_a_decided_block_withstands_a_later_choice() -> None:
-    world = _after(1)
-    core = _core(world)
+    sim = _after(1)
+    core = _core(sim)
     decided = core.log.slots[1].decided
     other = PrePrepare(0, b"", 0, 4, 1, digest(ConsensusBlock(5, ())))
     core.new_view = NewView(0, b"", 0, 4, (), (other,))
@@ -278,42 +278,42 @@ def test_a_decided_block_withstands_a_later_choice() -> None:
 
 def test_a_view_change_can_end_an_epoch() -> None:
     """Its C is the certificate that was missing here."""
-    world = World(5)
+    sim = Simulation(5)
     checkpoints = {(b"checkpoint", 1), (b"stableproof", 1)}
-    world.network.lose = checkpoints
-    world.ask(b"", "operator", configuration(epoch=1))
-    world.run(30 * TICK)
-    core, ahead = _core(world), _core(world, 2)
+    sim.network.lose = checkpoints
+    sim.submit(b"", "operator", configuration(epoch=1))
+    sim.run(30 * TICK)
+    core, ahead = _core(sim), _core(sim, 2)
     assert (core.configuration.epoch, ahead.configuration.epoch) == (0, 1)
     message = ViewChange(2, b"", 0, core.view + 9, ahead.log.stable, ())
-    world.deliver(2, 1, encode(resigned_in(world, message)))
+    sim.deliver(2, 1, encode(resigned_in(sim, message)))
     assert core.configuration.epoch == 1
 
 
-def resigned_in(world: World, message: ViewChange) -> ViewChange:
-    key = world.genesis.key(message.replica)
+def resigned_in(sim: Simulation, message: ViewChange) -> ViewChange:
+    key = sim.genesis.key(message.replica)
     assert key is not None
     return replace(message, signature=KEYS.sign(key, payload(message)))
 
 
 def test_a_new_view_can_end_an_epoch() -> None:
-    world = World(5)
-    world.network.lose = {(b"checkpoint", 1), (b"stableproof", 1)}
-    world.ask(b"", "operator", configuration(epoch=1))
-    world.run(30 * TICK)
-    core, ahead = _core(world), _core(world, 2)
+    sim = Simulation(5)
+    sim.network.lose = {(b"checkpoint", 1), (b"stableproof", 1)}
+    sim.submit(b"", "operator", configuration(epoch=1))
+    sim.run(30 * TICK)
+    core, ahead = _core(sim), _core(sim, 2)
     changes = tuple(
-        resigned_in(world, ViewChange(who, b"", 0, 46, ahead.log.stable, ())) for who in (0, 2, 3)
+        resigned_in(sim, ViewChange(who, b"", 0, 46, ahead.log.stable, ())) for who in (0, 2, 3)
     )
     message = NewView(2, b"", 0, 46, changes, ())
-    key = world.genesis.key(2)
+    key = sim.genesis.key(2)
     assert key is not None
     message = replace(message, signature=KEYS.sign(key, payload(message)))
-    world.deliver(2, 1, encode(message))
+    sim.deliver(2, 1, encode(message))
     assert core.configuration.epoch == 1
 
 
-def test_a_slot_forgets_old_contents_but_not_needed_ones() -> None:
+def test_a_slot_drops_old_blocks_but_not_needed_ones() -> None:
     slot = Slot(1)
     for index in range(10):
         slot.keep(bytes([index]), ConsensusBlock(index, ()))
@@ -321,7 +321,7 @@ def test_a_slot_forgets_old_contents_but_not_needed_ones() -> None:
     assert bytes([9]) in slot.blocks
 
 
-def test_sessions_remember_a_window_of_answers() -> None:
+def test_sessions_cache_a_window_of_replies() -> None:
     table = SessionTable()
     for sequence in range(1, 200):
         table.remember("ada", Cached(sequence, 1, b""))
@@ -333,9 +333,9 @@ def test_sessions_remember_a_window_of_answers() -> None:
     assert len(table) == 1
 
 
-def test_a_client_believes_f_plus_1_and_no_strangers() -> None:
-    world = World(1)
-    client = world.clients["ada"]
+def test_a_client_needs_f_plus_1_signed_replies() -> None:
+    sim = Simulation(1)
+    client = sim.clients["ada"]
     client.submit((b"x",))
     reply = Reply(1, b"", 0, "ada", 1, 1, b"yes", None)
     forged = replace(reply, signature=b"?")
@@ -343,68 +343,68 @@ def test_a_client_believes_f_plus_1_and_no_strangers() -> None:
     with pytest.raises(MalformedMessage):
         client.step(2, encode(forged))
     for me, result in ((1, b"yes"), (2, b"no")):
-        one = resigned(world.nodes[me], replace(reply, replica=me, result=result))
+        one = resigned(sim.nodes[me], replace(reply, replica=me, result=result))
         assert client.step(me, encode(one)) is None
-    last = resigned(world.nodes[3], replace(reply, replica=3))
+    last = resigned(sim.nodes[3], replace(reply, replica=3))
     outcome = client.step(3, encode(last))
     assert outcome is not None
     assert outcome.result == b"yes"
     assert client.step(3, encode(last)) is None
 
 
-def test_a_client_that_wants_a_receipt_waits_for_a_quorum_of_words() -> None:
-    world = World(1)
-    client = PbftClient("ada", world.genesis, KEYS, 1, receipts=True)
-    world.clients["ada"] = client
-    world.ask(b"x")
-    finish(world)
-    words = world.outcomes["ada", 1].attestations
-    assert len(words) == world.genesis.quorum
-    assert len({word.digest for word in words}) == 1
-    assert all(signed(KEYS, world.genesis, word) for word in words)
+def test_a_client_that_wants_a_receipt_waits_for_a_quorum_of_attestations() -> None:
+    sim = Simulation(1)
+    client = PbftClient("ada", sim.genesis, KEYS, 1, receipts=True)
+    sim.clients["ada"] = client
+    sim.submit(b"x")
+    finish(sim)
+    attestations = sim.outcomes["ada", 1].attestations
+    assert len(attestations) == sim.genesis.quorum
+    assert len({one.digest for one in attestations}) == 1
+    assert all(signed(KEYS, sim.genesis, one) for one in attestations)
 
 
 def test_a_client_stops_at_a_window_of_open_batches() -> None:
-    client = World(1).clients["ada"]
+    client = Simulation(1).clients["ada"]
     for _ in range(CLIENT_WINDOW):
         client.submit((b"x",))
     assert client.window_left == 0
 
 
-def test_conflicting_checkpoints_convict_too() -> None:
-    world = World(1)
-    one = resigned(world.nodes[1], Checkpoint(1, b"", 0, 2, digest(ConsensusBlock(1, ()))))
-    other = resigned(world.nodes[1], Checkpoint(1, b"", 0, 2, digest(ConsensusBlock(2, ()))))
+def test_conflicting_checkpoints_are_evidence_too() -> None:
+    sim = Simulation(1)
+    one = resigned(sim.nodes[1], Checkpoint(1, b"", 0, 2, digest(ConsensusBlock(1, ()))))
+    other = resigned(sim.nodes[1], Checkpoint(1, b"", 0, 2, digest(ConsensusBlock(2, ()))))
     assert contradict(FakeKeys(), configuration(), one, other)
 
 
-def test_asking_again_repeats_the_answer_not_the_work() -> None:
-    world = _after(1)
-    applied = world.nodes[1].application.applied
+def test_a_repeated_request_is_answered_but_not_applied_again() -> None:
+    sim = _after(1)
+    applied = sim.nodes[1].application.applied
     heard: list[bytes] = []
-    world.trace = lambda _source, to, frame: heard.append(frame) if to == "ada" else None
-    slot = _core(world).log.slots[1].decided
+    sim.trace = lambda _source, to, frame: heard.append(frame) if to == "ada" else None
+    slot = _core(sim).log.slots[1].decided
     assert slot is not None
     assert slot.block is not None
-    world.deliver("ada", 1, encode(slot.block.requests[0]))
+    sim.deliver("ada", 1, encode(slot.block.requests[0]))
     assert len(heard) == 1
-    assert world.nodes[1].application.applied == applied
+    assert sim.nodes[1].application.applied == applied
 
 
 def test_a_change_beyond_the_last_epoch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "EPOCHS_MAX", 0)
-    world = World(1)
-    world.ask(b"", "operator", configuration(epoch=1))
-    finish(world)
-    assert next(iter(world.outcomes.values())).result == b"refused"
+    sim = Simulation(1)
+    sim.submit(b"", "operator", configuration(epoch=1))
+    finish(sim)
+    assert next(iter(sim.outcomes.values())).result == b"refused"
 
 
 # how full a block should be
 
 
-def _proposals(world: World) -> list[int]:
+def _proposals(sim: Simulation) -> list[int]:
     """How many requests each block of the primary has, of those that nobody has decided."""
-    slots = _core(world, 0).log.slots.values()
+    slots = _core(sim, 0).log.slots.values()
     blocks = [block for slot in slots for block in slot.blocks.values() if block is not None]
     return [len(block.requests) for block in blocks]
 
@@ -417,26 +417,28 @@ def test_a_block_waits_for_the_one_before_it_until_it_is_full(
     full_operations: int, block_requests_max: int, blocks: list[int]
 ) -> None:
     limits = {"full_operations": full_operations, "block_requests_max": block_requests_max}
-    world = World(1, parameters=dataclasses.replace(PARAMETERS, partial_in_flight_max=1, **limits))
-    world.network.delay_max = 1
-    world.network.lose = {(b"prepare", to) for to in world.nodes}
+    sim = Simulation(
+        1, parameters=dataclasses.replace(PARAMETERS, partial_in_flight_max=1, **limits)
+    )
+    sim.network.delay_max = 1
+    sim.network.lose = {(b"prepare", to) for to in sim.nodes}
     for index in range(3):
-        world.ask(b"%d" % index)
-    world.run(TICK)
-    assert _proposals(world) == blocks
-    world.network.lose.clear()
-    finish(world)
-    assert len(world.outcomes) == 3
+        sim.submit(b"%d" % index)
+    sim.run(TICK)
+    assert _proposals(sim) == blocks
+    sim.network.lose.clear()
+    finish(sim)
+    assert len(sim.outcomes) == 3
 
 
 def test_a_decided_block_is_written_once_and_found_again() -> None:
-    world = _after(1)
-    node = world.nodes[1]
+    sim = _after(1)
+    node = sim.nodes[1]
     records = [row for row in node.disk.durable if b"log.accepted" in row or b"decided" in row]
     assert [b"ada" in row for row in records] == [True, False]
-    world.kill(node)
-    world.start(node)
-    slot = _core(world).log.slots[1]
+    sim.kill(node)
+    sim.start(node)
+    slot = _core(sim).log.slots[1]
     assert slot.decided is not None
     assert slot.decided.block is not None
     assert digest_of(slot.decided.block) == slot.decided.digest

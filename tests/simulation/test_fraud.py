@@ -1,4 +1,4 @@
-"""More than f equivocators can fork the chain, but not without leaving proof of who they are."""
+"""More than f Byzantine validators can fork the chain, but signatures prove who they are."""
 
 import pytest
 from msgspec.structs import replace
@@ -7,44 +7,44 @@ from cinesync.pbft.evidence import contradict, equivocators
 from cinesync.pbft.messages import Commit, ConsensusBlock, Decided, Vote, digest
 from tests.simulation.byzantine import Equivocator, resigned
 from tests.simulation.fakes import configuration
-from tests.simulation.invariants import Broken
-from tests.simulation.simulation import KEYS, TICK, World
+from tests.simulation.invariants import InvariantViolated
+from tests.simulation.simulation import KEYS, TICK, Simulation
 from tests.simulation.twins import twin
 
 
-def _forked() -> tuple[Decided, Decided, World]:
+def _forked() -> tuple[Decided, Decided, Simulation]:
     """Validators 0 and 1 agree with 2 and with 3, about different blocks."""
-    world = World(1)
+    sim = Simulation(1)
     for me in (0, 1):
-        world.nodes[me].honest = False
-        world.nodes[me].tell = Equivocator(world)
-    world.ask(b"one seat")
-    with pytest.raises(Broken, match="two blocks at height 1"):
-        world.run(20 * TICK)
-    one, other = (world.nodes[me].replica for me in (2, 3))
+        sim.nodes[me].honest = False
+        sim.nodes[me].outgoing = Equivocator(sim)
+    sim.submit(b"one seat")
+    with pytest.raises(InvariantViolated, match="two blocks at height 1"):
+        sim.run(20 * TICK)
+    one, other = (sim.nodes[me].replica for me in (2, 3))
     assert one is not None
     assert other is not None
     proofs = (one.core.log.slots[1].decided, other.core.log.slots[1].decided)
     assert proofs[0] is not None
     assert proofs[1] is not None
-    return proofs[0], proofs[1], world
+    return proofs[0], proofs[1], sim
 
 
-def test_a_fork_names_the_liars() -> None:
+def test_a_fork_proves_who_equivocated() -> None:
     one, other, _ = _forked()
     assert equivocators(KEYS, configuration(), one, other) == {0, 1}
 
 
-def test_honest_certificates_accuse_nobody() -> None:
+def test_valid_certificates_are_no_evidence() -> None:
     one, other, _ = _forked()
     assert equivocators(KEYS, configuration(), one, one) == set()
     forged = replace(other, votes=tuple(Vote(v.replica, b"?") for v in other.votes))
     assert equivocators(KEYS, configuration(), one, forged) == set()
 
 
-def test_two_signed_words_about_one_slot_convict() -> None:
-    world = World(1)
-    node = world.nodes[1]
+def test_two_conflicting_statements_about_one_slot_are_evidence() -> None:
+    sim = Simulation(1)
+    node = sim.nodes[1]
     one = resigned(node, Commit(1, b"", 0, 0, 1, digest(ConsensusBlock(1, ()))))
     other = resigned(node, replace(one, digest=digest(ConsensusBlock(2, ()))))
     assert contradict(KEYS, configuration(), one, other)
@@ -55,17 +55,15 @@ def test_two_signed_words_about_one_slot_convict() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_one_pair_of_twins_forks_nothing(seed: int) -> None:
+def test_one_pair_of_twins_cannot_fork_the_chain(seed: int) -> None:
     """Twins scenarios: who hears whom, and which twin, is drawn again for each of six views."""
-    world = World(seed)
-    twin(world, world.nodes[seed % 4])
+    sim = Simulation(seed)
+    twin(sim, sim.nodes[seed % 4])
     for index in range(6):
-        world.ask(b"%d" % index)
-        side = set(world.chance.sample(list(world.nodes), 2))
-        everyone = list(world.nodes)
-        world.network.cut = {
-            (a, b) for a in everyone for b in everyone if (a in side) != (b in side)
-        }
-        world.run(10 * TICK)
-    world.network.heal()
-    assert world.run_until(lambda: world.outcomes.keys() == world.asked, 4_000 * TICK)
+        sim.submit(b"%d" % index)
+        side = set(sim.rng.sample(list(sim.nodes), 2))
+        everyone = list(sim.nodes)
+        sim.network.cut = {(a, b) for a in everyone for b in everyone if (a in side) != (b in side)}
+        sim.run(10 * TICK)
+    sim.network.heal()
+    assert sim.run_until(lambda: sim.outcomes.keys() == sim.submitted, 4_000 * TICK)

@@ -1,4 +1,4 @@
-"""A simulator that finds nothing proves nothing: it must find each of these."""
+"""The simulator must catch each of the planted bugs: otherwise its silence proves nothing."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,10 +7,10 @@ import pytest
 from tests.simulation import scripted
 from tests.simulation.byzantine import Forger
 from tests.simulation.planted_bugs import BUGS, Bug, planted
-from tests.simulation.simulate import lying, play
+from tests.simulation.simulate import run_seed, with_adversary
 
 SEEDS_MAX = 1_000
-SCENES = {
+SCENARIOS = {
     "the lowest view wins in O": scripted.highest_view,
     "O is not checked": scripted.unjustified_choice,
     "P is not checked": scripted.forged_certificate,
@@ -18,20 +18,20 @@ SCENES = {
 }
 
 
-def _lives(bug: Bug) -> Iterator[Callable[[], object]]:
-    """Runs in which to look for it: the scene where it bites, if chance rarely goes there."""
-    if bug.name in SCENES:
-        yield SCENES[bug.name]
-    traitors = [lying(Forger)] if bug.name == "P is not checked" else []
+def _runs(bug: Bug) -> Iterator[Callable[[], object]]:
+    """Runs that may show the bug: first its scenario, if random runs rarely meet it."""
+    if bug.name in SCENARIOS:
+        yield SCENARIOS[bug.name]
+    faults = [with_adversary(Forger)] if bug.name == "P is not checked" else []
     for seed in range(SEEDS_MAX):
-        yield lambda seed=seed: play(seed, traitors)  # type: ignore[misc]
+        yield lambda seed=seed: run_seed(seed, faults)  # type: ignore[misc]
 
 
 def caught(bug: Bug) -> bool:
     with planted(bug):
-        for life in _lives(bug):
+        for run in _runs(bug):
             try:
-                life()
+                run()
             except Exception:  # noqa: BLE001  however it shows itself
                 return True
     return False
@@ -44,6 +44,6 @@ def test_the_simulator_finds_a_planted_bug(bug: Bug) -> None:
     assert caught(bug)
 
 
-@pytest.mark.parametrize("scene", SCENES.values(), ids=lambda scene: scene.__name__)
-def test_the_trap_is_harmless_without_the_bug(scene: Callable[[], object]) -> None:
-    scene()
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda scenario: scenario.__name__)
+def test_a_scenario_passes_without_the_bug(scenario: Callable[[], object]) -> None:
+    scenario()

@@ -1,4 +1,4 @@
-"""Epochs: who votes changes by an ordered entry, at a checkpoint, signed by those who voted."""
+"""Reconfiguration: an ordered request changes the validators at a checkpoint that they sign."""
 
 import pytest
 from msgspec.structs import replace
@@ -7,166 +7,166 @@ from cinesync.pbft.client import PbftClient
 from cinesync.pbft.core import Core
 from cinesync.pbft.messages import Configuration, EpochLinks, Reply, Validator, encode, payload
 from tests.simulation.fakes import configuration, validator
-from tests.simulation.simulate import finish, lose
-from tests.simulation.simulation import KEYS, TICK, World
+from tests.simulation.simulate import finish, lose_log
+from tests.simulation.simulation import KEYS, TICK, Simulation
 
 
-def _changed(world: World, validators: tuple[Validator, ...], epoch: int = 1) -> Configuration:
+def _changed(sim: Simulation, validators: tuple[Validator, ...], epoch: int = 1) -> Configuration:
     wanted = replace(configuration(epoch=epoch), validators=validators)
-    world.ask(b"", "operator", wanted)
-    world.run(20 * TICK)
+    sim.submit(b"", "operator", wanted)
+    sim.run(20 * TICK)
     return wanted
 
 
-def _epochs(world: World) -> list[int]:
-    return [n.replica.core.configuration.epoch for n in world.nodes.values() if n.replica]
+def _epochs(sim: Simulation) -> list[int]:
+    return [n.replica.core.configuration.epoch for n in sim.nodes.values() if n.replica]
 
 
 def test_a_joining_validator_follows_the_signatures_from_genesis() -> None:
-    world = World(1, spares=1)
-    _changed(world, tuple(validator(i) for i in range(5)))
-    _changed(world, tuple(validator(i) for i in (0, 1, 2, 4)), epoch=2)
-    world.ask(b"a seat")
-    finish(world)
-    assert _epochs(world) == [2] * 5
+    sim = Simulation(1, spares=1)
+    _changed(sim, tuple(validator(i) for i in range(5)))
+    _changed(sim, tuple(validator(i) for i in (0, 1, 2, 4)), epoch=2)
+    sim.submit(b"a seat")
+    finish(sim)
+    assert _epochs(sim) == [2] * 5
 
 
 def test_a_rekeyed_validator_votes_with_its_new_key() -> None:
-    world = World(2)
-    _changed(world, (*(validator(i) for i in range(3)), validator(3, 1)))
-    world.nodes[0].paused = True
-    world.ask(b"needs all three others")
-    assert world.run_until(lambda: world.outcomes.keys() == world.asked, 400 * TICK)
+    sim = Simulation(2)
+    _changed(sim, (*(validator(i) for i in range(3)), validator(3, 1)))
+    sim.nodes[0].paused = True
+    sim.submit(b"needs all three others")
+    assert sim.run_until(lambda: sim.outcomes.keys() == sim.submitted, 400 * TICK)
 
 
-def test_whoever_missed_the_change_finds_out() -> None:
-    world = World(3)
-    world.cut_off(2)
-    _changed(world, tuple(validator(i) for i in (0, 1, 3, 2)))
-    world.ask(b"a seat")
-    world.run(20 * TICK)
-    world.network.heal()
-    finish(world)
-    assert _epochs(world) == [1] * 4
+def test_a_replica_that_missed_the_change_learns_of_it() -> None:
+    sim = Simulation(3)
+    sim.cut_off(2)
+    _changed(sim, tuple(validator(i) for i in (0, 1, 3, 2)))
+    sim.submit(b"a seat")
+    sim.run(20 * TICK)
+    sim.network.heal()
+    finish(sim)
+    assert _epochs(sim) == [1] * 4
 
 
-def test_who_lost_its_log_finds_the_epoch_again() -> None:
-    world = World(4)
-    _changed(world, tuple(validator(i) for i in (3, 0, 1, 2)))
-    lose(world, world.nodes[1], wiped=True)
-    world.ask(b"a seat")
-    finish(world)
-    world.run(20 * TICK)
-    core = world.nodes[1].replica.core if world.nodes[1].replica else None
+def test_a_replica_that_lost_its_log_finds_the_epoch_again() -> None:
+    sim = Simulation(4)
+    _changed(sim, tuple(validator(i) for i in (3, 0, 1, 2)))
+    lose_log(sim, sim.nodes[1], wiped=True)
+    sim.submit(b"a seat")
+    finish(sim)
+    sim.run(20 * TICK)
+    core = sim.nodes[1].replica.core if sim.nodes[1].replica else None
     assert core is not None
     assert core.configuration.epoch == 1
     assert core.abstain_until is not None
 
 
-def test_a_restart_remembers_the_chain_of_epochs() -> None:
-    world = World(5)
-    _changed(world, tuple(validator(i) for i in (3, 0, 1, 2)))
-    for node in world.nodes.values():
-        world.kill(node)
-    world.restart_all()
-    assert _epochs(world) == [1] * 4
-    world.ask(b"a seat")
-    finish(world)
+def test_epoch_links_survive_a_restart() -> None:
+    sim = Simulation(5)
+    _changed(sim, tuple(validator(i) for i in (3, 0, 1, 2)))
+    for node in sim.nodes.values():
+        sim.kill(node)
+    sim.restart_all()
+    assert _epochs(sim) == [1] * 4
+    sim.submit(b"a seat")
+    finish(sim)
 
 
 def test_only_an_operator_changes_the_configuration() -> None:
-    world = World(6)
-    world.ask(b"", "ada", configuration(epoch=1))
-    world.run(20 * TICK)
-    assert _epochs(world) == [0] * 4
-    assert not world.outcomes
+    sim = Simulation(6)
+    sim.submit(b"", "ada", configuration(epoch=1))
+    sim.run(20 * TICK)
+    assert _epochs(sim) == [0] * 4
+    assert not sim.outcomes
 
 
-def test_a_change_that_names_one_twice_or_skips_an_epoch_is_refused() -> None:
-    world = World(7)
+def test_a_change_with_a_double_validator_or_a_skipped_epoch_is_refused() -> None:
+    sim = Simulation(7)
     same = validator(1)
-    world.ask(b"", "operator", replace(configuration(epoch=1), validators=(same, same)))
-    world.ask(b"", "operator", configuration(epoch=2))
-    world.run(20 * TICK)
-    assert [outcome.result for outcome in world.outcomes.values()] == [b"refused"] * 2
+    sim.submit(b"", "operator", replace(configuration(epoch=1), validators=(same, same)))
+    sim.submit(b"", "operator", configuration(epoch=2))
+    sim.run(20 * TICK)
+    assert [outcome.result for outcome in sim.outcomes.values()] == [b"refused"] * 2
 
 
 def test_fewer_than_four_and_one_key_for_two_are_refused() -> None:
-    world = World(7)
+    sim = Simulation(7)
     few = tuple(validator(i) for i in range(3))
     twins = (*few, replace(validator(3), public_key=validator(0).public_key))
     for validators in (few, twins):
-        world.ask(b"", "operator", replace(configuration(epoch=1), validators=validators))
-    world.run(20 * TICK)
-    assert [outcome.result for outcome in world.outcomes.values()] == [b"refused"] * 2
+        sim.submit(b"", "operator", replace(configuration(epoch=1), validators=validators))
+    sim.run(20 * TICK)
+    assert [outcome.result for outcome in sim.outcomes.values()] == [b"refused"] * 2
 
 
 def test_only_one_change_waits_at_a_time() -> None:
-    world = World(8)
-    world.ask(b"", "operator", configuration(epoch=1))
-    world.ask(b"", "operator", configuration(epoch=1))
-    world.run(20 * TICK)
-    results = sorted(outcome.result for outcome in world.outcomes.values())
+    sim = Simulation(8)
+    sim.submit(b"", "operator", configuration(epoch=1))
+    sim.submit(b"", "operator", configuration(epoch=1))
+    sim.run(20 * TICK)
+    results = sorted(outcome.result for outcome in sim.outcomes.values())
     assert results == [b"accepted", b"refused"]
-    assert _epochs(world) == [1] * 4
+    assert _epochs(sim) == [1] * 4
 
 
 def test_a_dead_primary_does_not_hold_up_a_change() -> None:
-    world = World(9)
-    world.ask(
+    sim = Simulation(9)
+    sim.submit(
         b"",
         "operator",
         replace(configuration(epoch=1), validators=tuple(validator(i) for i in (1, 2, 3, 0))),
     )
-    world.run(TICK // 2)
-    world.cut_off(0)
-    world.run(100 * TICK)
-    assert _epochs(world)[1:] == [1] * 3
+    sim.run(TICK // 2)
+    sim.cut_off(0)
+    sim.run(100 * TICK)
+    assert _epochs(sim)[1:] == [1] * 3
 
 
-def test_who_knows_nobody_of_the_newest_set_needs_only_its_links() -> None:
+def test_links_from_an_unknown_peer_are_enough_to_follow_the_newest_set() -> None:
     """Its own set is gone altogether; any stranger may bring the links, which prove themselves."""
-    world = World(10, spares=5)
-    world.network.cut = {pair for i in range(8) for pair in ((i, 8), (8, i))}
-    _changed(world, tuple(validator(i) for i in range(8)))
-    _changed(world, tuple(validator(i) for i in range(4, 9)), epoch=2)
-    world.network.cut = {pair for i in range(4) for pair in ((i, 8), (8, i))}
-    world.run(20 * TICK)
-    assert _core(world, 8).configuration.epoch == 0
-    links = encode(EpochLinks(tuple(_core(world, 4).links)))
-    world.deliver_to(world.nodes[8], 4, links)
-    assert world.run_until(lambda: _core(world, 8).configuration.epoch == 2, 100 * TICK)
+    sim = Simulation(10, spares=5)
+    sim.network.cut = {pair for i in range(8) for pair in ((i, 8), (8, i))}
+    _changed(sim, tuple(validator(i) for i in range(8)))
+    _changed(sim, tuple(validator(i) for i in range(4, 9)), epoch=2)
+    sim.network.cut = {pair for i in range(4) for pair in ((i, 8), (8, i))}
+    sim.run(20 * TICK)
+    assert _core(sim, 8).configuration.epoch == 0
+    links = encode(EpochLinks(tuple(_core(sim, 4).links)))
+    sim.deliver_to(sim.nodes[8], 4, links)
+    assert sim.run_until(lambda: _core(sim, 8).configuration.epoch == 2, 100 * TICK)
 
 
-def test_who_lost_its_log_asks_a_quorum_of_the_newest_set() -> None:
+def test_a_replica_that_lost_its_log_probes_a_quorum_of_the_newest_set() -> None:
     """Three of seven may all be behind: what they have seen says nothing about what I signed."""
-    world = World(12, spares=3)
-    _changed(world, tuple(validator(i) for i in range(7)))
-    world.network.cut = {pair for i in (4, 5, 6) for pair in ((i, 0), (0, i))}
-    lose(world, world.nodes[0], wiped=True)
-    world.run(20 * TICK)
-    assert _core(world, 0).newest.size == 7
-    assert _core(world, 0).abstain_until is None
-    world.network.heal()
-    assert world.run_until(lambda: _core(world, 0).abstain_until is not None, 100 * TICK)
+    sim = Simulation(12, spares=3)
+    _changed(sim, tuple(validator(i) for i in range(7)))
+    sim.network.cut = {pair for i in (4, 5, 6) for pair in ((i, 0), (0, i))}
+    lose_log(sim, sim.nodes[0], wiped=True)
+    sim.run(20 * TICK)
+    assert _core(sim, 0).newest.size == 7
+    assert _core(sim, 0).abstain_until is None
+    sim.network.heal()
+    assert sim.run_until(lambda: _core(sim, 0).abstain_until is not None, 100 * TICK)
 
 
 @pytest.mark.parametrize("absent", [False, True])
-def test_a_bound_found_with_an_older_set_is_found_again(*, absent: bool) -> None:
-    world = World(13)
-    lose(world, world.nodes[1], wiped=True)
-    assert world.run_until(lambda: _core(world, 1).abstain_until is not None, 100 * TICK)
-    world.network.lose = {(b"probe", to) for to in world.nodes}
+def test_an_abstain_bound_from_an_older_set_is_computed_again(*, absent: bool) -> None:
+    sim = Simulation(13)
+    lose_log(sim, sim.nodes[1], wiped=True)
+    assert sim.run_until(lambda: _core(sim, 1).abstain_until is not None, 100 * TICK)
+    sim.network.lose = {(b"probe", to) for to in sim.nodes}
     if absent:
-        world.cut_off(1)
-    _changed(world, tuple(validator(i) for i in (3, 0, 1, 2)))
-    world.network.cut.clear()
-    world.run(20 * TICK)
-    assert _core(world, 1).configuration.epoch == 1
-    assert _core(world, 1).abstain_until is None
+        sim.cut_off(1)
+    _changed(sim, tuple(validator(i) for i in (3, 0, 1, 2)))
+    sim.network.cut.clear()
+    sim.run(20 * TICK)
+    assert _core(sim, 1).configuration.epoch == 1
+    assert _core(sim, 1).abstain_until is None
 
 
-def test_words_of_two_sets_do_not_add_up_for_a_client() -> None:
+def test_replies_of_two_sets_do_not_add_up_for_a_client() -> None:
     asked = PbftClient("ada", configuration(), KEYS, 1)
     asked.submit((b"a seat",))
     assert asked.step(0, _reply(0, epoch=0)) is None
@@ -187,7 +187,7 @@ def _reply(replica: int, epoch: int) -> bytes:
     return encode(replace(bare, signature=signature))
 
 
-def _core(world: World, me: int) -> Core:
-    replica = world.nodes[me].replica
+def _core(sim: Simulation, me: int) -> Core:
+    replica = sim.nodes[me].replica
     assert replica is not None
     return replica.core

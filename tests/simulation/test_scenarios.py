@@ -1,10 +1,10 @@
-"""The golden transcripts; `python -m tests.simulation.scripted` makes them anew: read the diff."""
+"""The golden transcripts; `python -m tests.simulation.scripted` rewrites them: read the diff."""
 
 import pytest
 
-from tests.simulation.scripted import FOLDER, SCENES
+from tests.simulation.scripted import FOLDER, SCENARIOS
 
 
-@pytest.mark.parametrize("name", SCENES)
-def test_the_protocol_speaks_as_written(name: str) -> None:
-    assert SCENES[name]()[1].text() == (FOLDER / f"{name}.txt").read_text()
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_matches_its_golden_transcript(name: str) -> None:
+    assert SCENARIOS[name]()[1].text() == (FOLDER / f"{name}.txt").read_text()

@@ -1,8 +1,8 @@
-"""Two thousand seeded lives of a cluster, each with its own faults and liars."""
+"""Two thousand seeded runs of a cluster, each with its own faults and adversaries."""
 
 import pytest
 
-from tests.simulation.simulate import play
+from tests.simulation.simulate import run_seed
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +23,6 @@ SLOW = (pytest.mark.slow, pytest.mark.no_cover)
 def test_no_seed_breaks_an_invariant(first: int) -> None:
     for seed in range(first, first + CHUNK):
         try:
-            play(seed)
+            run_seed(seed)
         except Exception as problem:  # noqa: BLE001  it is reported with its place
             pytest.fail(f"seed {seed}: {problem!r}")

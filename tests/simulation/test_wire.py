@@ -1,4 +1,4 @@
-"""Bytes from outside: only what the encoder makes is understood, and nothing else gets through."""
+"""Bytes from outside: the decoder accepts only what the encoder makes."""
 
 from typing import get_args
 
@@ -20,15 +20,15 @@ from cinesync.pbft.messages import (
     encode,
     payload,
 )
-from tests.simulation.scripted import SCENES
+from tests.simulation.scripted import SCENARIOS
 
 
 def _frames() -> list[bytes]:
     """Real frames of every kind the scenes speak."""
     heard: list[bytes] = []
     for name in ("2_silent_primary", "7_lost_log", "8_new_member"):
-        world, _ = SCENES[name]()
-        heard += world.watch.frames
+        sim, _ = SCENARIOS[name]()
+        heard += sim.invariants.frames
     return heard
 
 

@@ -1,4 +1,4 @@
-"""What was said, in lines a person can read: the golden files under scenarios/."""
+"""What was statements, in lines a person can read: the golden files under scenarios/."""
 
 from collections.abc import Iterable
 
@@ -26,7 +26,7 @@ from cinesync.pbft.messages import (
     ViewChange,
     decode,
 )
-from tests.simulation.simulation import TICK, World
+from tests.simulation.simulation import TICK, Simulation
 
 QUIET = (ReplicaStatus, Probe)
 _EMPTY = ConsensusBlock(0, ())
@@ -83,38 +83,38 @@ def line(message: PbftMessage) -> str:  # noqa: C901, PLR0911, PLR0912  one shor
 
 
 class Transcript:
-    """Listens to a world; equal frames to several receivers become one line."""
+    """Listens to a simulation; equal frames to several receivers become one line."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, sim: Simulation) -> None:
         self.lines: list[str] = []
-        self._world = world
-        self._heard: list[str] = []
-        self._told: set[tuple[int, int | str, bytes, bool]] = set()
+        self._sim = sim
+        self._receivers: list[str] = []
+        self._recorded: set[tuple[int, int | str, bytes, bool]] = set()
         self._last: tuple[int, int, bytes] | None = None
-        self._start = world.time
-        world.trace = self._hear
+        self._start = sim.time
+        sim.trace = self._record
 
-    def say(self, comment: str) -> None:
-        self.lines += ["", f"# {comment}"]
+    def comment(self, text: str) -> None:
+        self.lines += ["", f"# {text}"]
         self._last = None
 
-    def _hear(self, source: int, to: int | str, frame: bytes) -> None:
+    def _record(self, source: int, to: int | str, frame: bytes) -> None:
         message = decode(frame)
         if isinstance(message, QUIET):
             return
-        lost = self._world.loses(source, to, frame)
-        if (source, to, frame, lost) in self._told:
-            return  # said again, with the same outcome
-        self._told.add((source, to, frame, lost))
+        lost = self._sim.loses(source, to, frame)
+        if (source, to, frame, lost) in self._recorded:
+            return  # statements again, with the same outcome
+        self._recorded.add((source, to, frame, lost))
         mark = f"{to}(lost)" if lost else str(to)
-        key = (self._world.time, source, frame)
+        key = (self._sim.time, source, frame)
         if self._last == key:
-            self._heard.append(mark)
+            self._receivers.append(mark)
             self.lines.pop()
         else:
-            self._heard = [mark]
-        ticks = (self._world.time - self._start) / TICK
-        self.lines.append(f"{ticks:5.1f}  {source} → {','.join(self._heard)}: {line(message)}")
+            self._receivers = [mark]
+        ticks = (self._sim.time - self._start) / TICK
+        self.lines.append(f"{ticks:5.1f}  {source} → {','.join(self._receivers)}: {line(message)}")
         self._last = key
 
     def text(self) -> str:

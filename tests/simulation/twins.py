@@ -6,14 +6,14 @@ soon as the network tells them different things.
 
 from cinesync.pbft.replica import initial_log
 from tests.simulation.fakes import Disk
-from tests.simulation.simulation import Node, World
+from tests.simulation.simulation import Node, Simulation
 
 
-def twin(world: World, node: Node) -> Node:
+def twin(sim: Simulation, node: Node) -> Node:
     """A frame for the validator reaches one of the two, or both; each speaks in its name."""
     node.honest = False
-    copy = Node(node.me, Disk(initial_log(world.genesis)), honest=False)
-    world.twins[node.me] = copy
-    world.start(copy)
-    world.after(7, lambda: world.tick_of(copy))
+    copy = Node(node.me, Disk(initial_log(sim.genesis)), honest=False)
+    sim.twins[node.me] = copy
+    sim.start(copy)
+    sim.after(7, lambda: sim.tick_of(copy))
     return copy

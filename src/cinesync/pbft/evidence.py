@@ -12,10 +12,12 @@ from cinesync.pbft.messages import (
 )
 from cinesync.pbft.ports import Keys
 
-Statement = PrePrepare | Prepare | Commit | Checkpoint | Attestation
+SignedStatement = PrePrepare | Prepare | Commit | Checkpoint | Attestation
 
 
-def contradict(keys: Keys, configuration: Configuration, one: Statement, other: Statement) -> bool:
+def contradict(
+    keys: Keys, configuration: Configuration, one: SignedStatement, other: SignedStatement
+) -> bool:
     """Whether one validator signed both, about the same slot, with different digests."""
     return (
         type(one) is type(other)
@@ -27,7 +29,7 @@ def contradict(keys: Keys, configuration: Configuration, one: Statement, other: 
     )
 
 
-def _slot_of(statement: Statement) -> tuple[int, ...]:
+def _slot_of(statement: SignedStatement) -> tuple[int, ...]:
     if isinstance(statement, PrePrepare | Prepare | Commit):
         return statement.epoch, statement.view, statement.height
     return statement.epoch, statement.height

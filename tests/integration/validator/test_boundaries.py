@@ -17,7 +17,7 @@ from cinesync.validator import home, provisioning
 from cinesync.validator.inspection import inspect
 from cinesync.validator.network.client import LedgerClient, first_sequence
 from tests.integration.validator import fault_injector
-from tests.simulation.invariants import Watch
+from tests.simulation.invariants import InvariantChecker
 from tests.support.ledger_chains import entry
 from tests.support.validator_cluster import until
 
@@ -130,7 +130,7 @@ async def test_a_kill_at_any_boundary_loses_nothing_and_contradicts_nothing(tmp_
         struck = await played.while_writing(lambda: _in_turn(played))
         struck += await played.while_writing(lambda: _in_view_changes(played))
         await _all_agree(played)
-    watch = Watch(fault_injector.PARAMETERS.window)
+    watch = InvariantChecker(fault_injector.PARAMETERS.window)
     for replica in range(4):
         for frame in fault_injector.said_by(provisioning.validator_home(tmp_path, replica)):
             watch.sent(replica, frame)
