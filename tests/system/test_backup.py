@@ -209,7 +209,7 @@ def test_a_backup_and_a_restored_folder_are_their_owners_alone(restored: Restore
 
 
 def test_a_good_backup_is_verified_and_every_harm_named(restored: Restored, tmp_path: Path) -> None:
-    assert run("backup", "verify", str(restored.backup)).stdout.startswith("good: a backup of ")
+    assert run("backup", "verify", str(restored.backup)).stdout.startswith("good: ")
     harmed = tmp_path / "harmed"
 
     def harm(name: str, change: Any) -> str:

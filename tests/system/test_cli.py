@@ -113,7 +113,7 @@ def test_the_queue_commands_list_show_and_replay(shop: RunningShop, cinesync: Ci
     assert listed.exit_code == 1
     assert event_id in listed.output
     assert "it was bad" in cinesync("queues", "show", event_id).output
-    assert "1 sent round again" in cinesync("queues", "replay", event_id).output
+    assert "1 replayed" in cinesync("queues", "replay", event_id).output
     assert cinesync("queues", "show", str(clock.new_id())).exit_code != 0
     assert cinesync("queues", "replay").exit_code != 0
 

@@ -1,14 +1,13 @@
-"""Backups that restore: `cinesync backup create`, `verify`, `restore`.
+"""Backups of a whole shop: `cinesync backup create`, `verify`, `restore`.
 
-**One point.** PostgreSQL's base backup ends at a point of its log, and all five databases are as
-they were there. Everything else is copied after that point, so that it holds at least what the
-databases know: the sandbox bank's books, secrets, and the chain. What it holds beyond the point is
-cut when the backup is restored: the databases decide.
+**One point in time.** PostgreSQL's base backup ends at a point of its log; all databases are as at
+that point. The bank's books, the secrets and the chain are copied after it, so they hold at least
+what the databases know. `restore` removes what they hold beyond the point.
 
-**The ledger begins anew.** A restored shop does not go on with the old chain: receipts for blocks
-above the point may be in customers' hands, and whoever signs at those heights again contradicts
-them. So no private key of a validator is in a backup. Restoring founds a new chain, named after the
-old one's head, and hands every submission that the ledger service keeps to it once more. Old
-receipts verify with the old genesis, for ever; new ones with the new; the two name different
-chains and cannot exclude each other (ADR 19).
+**A new ledger.** A restored shop does not continue the old chain. Customers may have receipts for
+blocks above the point; signing other blocks at those heights would contradict them. So a backup has
+no private key of a validator, and `restore` creates a new chain, whose genesis names the head of
+the old one. The ledger service submits all its entries again. Old receipts verify with the old
+genesis, new ones with the new genesis; as they name different chains, they never contradict each
+other (ADR 19).
 """

@@ -1,9 +1,8 @@
-"""The sandbox bank's books, cut at the databases' point.
+"""Removes from the sandbox bank's books what happened after the databases' point.
 
-The bank is copied after that point, so that it has all money that the databases know. What it
-moved in between is unknown to them, and belongs to what no backup can have: everything after it.
-Only what moved since the backup began is cut; older money that our books do not know is left for
-the audit to find.
+The bank is copied after that point, so it has every charge and refund that the databases know.
+Later ones are unknown to them, and are removed. Only those since the start of the backup are: an
+older charge that the databases do not know is for the audit to find.
 """
 
 import sqlite3
@@ -33,7 +32,7 @@ Known = Callable[[Sequence[UUID]], Awaitable[set[UUID]]]
 async def cut(
     path: Path, started_at: int, known_payments: Known, known_refunds: Known
 ) -> tuple[int, int]:
-    """How many charges and refunds were cut. `started_at`: microseconds since 1970."""
+    """How many charges and refunds were removed. `started_at`: microseconds since 1970."""
     with sqlite_copy.changed(path) as books:
         charges = await _cut_charges(books, started_at, known_payments)
         refunds = await _cut_refunds(books, started_at, known_refunds)

@@ -1,4 +1,4 @@
-"""`cinesync backup create`: hot, and of one point."""
+"""`cinesync backup create`: a hot backup of one point in time."""
 
 import shutil
 import sqlite3
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cinesync.backup import manifest, sqlite_copy
-from cinesync.backup.manifest import BackupFailed, Manifest, Progress
+from cinesync.backup.manifest import BackupFailed, Manifest, ReportProgress
 from cinesync.chassis import clock, durable
 from cinesync.pbft.messages import encode
 from cinesync.proofs import entries, genesis
@@ -20,8 +20,8 @@ from cinesync.validator import provisioning
 from cinesync.validator.inspection.inspect import ValidatorSets
 from cinesync.validator.storage.chain_reader import parse_header
 
-# What belongs to one run, or is copied in a way of its own.
-LEFT_OUT: Final = frozenset(
+# Files of one run, and what is copied in another way.
+SKIPPED: Final = frozenset(
     {"postgres", "ledger", "logs", "lock", "control", "run.json", "parts.json"}
 )
 BANK: Final = "bank.sqlite"
@@ -31,8 +31,8 @@ LINKS: Final = "ledger/links"
 HEAD: Final = "SELECT header FROM blocks ORDER BY height DESC LIMIT 1"
 
 
-def create(data_folder: DataFolder, target: Path, progress: Progress) -> Manifest:
-    """Into a folder that is not there yet, or is empty; it gets its name when it is whole.
+def create(data_folder: DataFolder, target: Path, progress: ReportProgress) -> Manifest:
+    """Create a backup in a new or empty folder, which gets its name when it is complete.
 
     The shop's PostgreSQL must be running. Raises BackupFailed, PostgresFailed, OSError.
     """
@@ -41,12 +41,12 @@ def create(data_folder: DataFolder, target: Path, progress: Progress) -> Manifes
         raise BackupFailed(f"{target} is inside the data folder, and would be lost with it.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BackupFailed(f"{target} is not empty; a backup never replaces anything.")
-    _check_room(data_folder, target)
+    _check_free_space(data_folder, target)
     with durable.made_whole(target) as folder:
         return _fill(data_folder, folder, progress)
 
 
-def _fill(data_folder: DataFolder, folder: Path, progress: Progress) -> Manifest:
+def _fill(data_folder: DataFolder, folder: Path, progress: ReportProgress) -> Manifest:
     started_at = entries.microseconds(clock.now())
     server = postgres_of(data_folder)
     (folder / "postgres").mkdir(mode=0o700)
@@ -56,14 +56,14 @@ def _fill(data_folder: DataFolder, folder: Path, progress: Progress) -> Manifest
         lambda done, total: progress("copying the databases", done, total),
     )
     point_at = entries.microseconds(clock.now())
-    # From here on only what may be ahead of the databases.
+    # What follows may be ahead of the databases.
     _copy_files(data_folder, folder)
     progress("copying the bank's books", 0, 0)
     if (data_folder.path / BANK).exists():
         sqlite_copy.copy(data_folder.path / BANK, folder / BANK)
     progress("copying the ledger", 0, 0)
     start, head = _copy_ledger(data_folder.path / "ledger", folder)
-    for path in folder.rglob("*"):  # for its owner only, whatever it was in the shop
+    for path in folder.rglob("*"):  # for its owner only, whatever its mode in the shop
         if not path.is_symlink():
             path.chmod(0o700 if path.is_dir() else 0o600)
     made = Manifest(
@@ -82,8 +82,8 @@ def _fill(data_folder: DataFolder, folder: Path, progress: Progress) -> Manifest
     return made
 
 
-def _check_room(data_folder: DataFolder, target: Path) -> None:
-    """Raises BackupFailed before half of it is copied."""
+def _check_free_space(data_folder: DataFolder, target: Path) -> None:
+    """Raises BackupFailed when the disk is too small."""
     above = next(path for path in target.parents if path.exists())
     needed = sum(
         path.stat().st_size
@@ -102,9 +102,9 @@ def _files(path: Path) -> list[Path]:
 
 
 def _copy_files(data_folder: DataFolder, folder: Path) -> None:
-    """Secrets, the gateway's CA, and whatever else a shop keeps in files that are written whole."""
+    """Copy secrets, the gateway's CA, and other files that are replaced as a whole."""
     for path in sorted(data_folder.path.iterdir()):
-        if path.name in LEFT_OUT or path.name.startswith((BANK, ".")) or ".set-aside-" in path.name:
+        if path.name in SKIPPED or path.name.startswith((BANK, ".")) or ".set-aside-" in path.name:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, folder / path.name, ignore=_sockets)
@@ -118,7 +118,7 @@ def _sockets(folder: str, names: list[str]) -> set[str]:
 
 
 def _copy_ledger(ledger: Path, folder: Path) -> tuple[genesis.Genesis, BlockHeader | None]:
-    """The chain of the validator that has come furthest, and no key of any."""
+    """Copy the longest chain of all validators, and no key."""
     (folder / "ledger").mkdir(mode=0o700)
     client = provisioning.client_home(ledger)
     data = (client / provisioning.GENESIS_FILE).read_bytes()
@@ -128,7 +128,7 @@ def _copy_ledger(ledger: Path, folder: Path) -> tuple[genesis.Genesis, BlockHead
     durable.write(folder / LINKS, encode(tuple(ValidatorSets(ledger, start).links)))
     chains = sorted(ledger.glob(f"validator-*/{provisioning.CHAIN_FILE}"), key=_height)
     if not chains:
-        raise BackupFailed(f"No validator in {ledger} has a chain; look with `cinesync audit`.")
+        raise BackupFailed(f"No validator in {ledger} has a chain; run `cinesync audit`.")
     sqlite_copy.copy(chains[-1], folder / CHAIN)
     return start, head_of(folder / CHAIN)
 

@@ -1,4 +1,4 @@
-"""What a restored shop's databases must forget, and be told again: one server, at one point."""
+"""Changes in a restored shop's databases: another shop id, no earlier ledger, events sent again."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from cinesync.backup.manifest import Progress
+from cinesync.backup.manifest import ReportProgress
 from cinesync.bootstrap import SERVICES
 from cinesync.chassis import clock
 from cinesync.chassis.database.identity import ID_ROW, OLDER_ROW
@@ -17,16 +17,16 @@ from cinesync.contracts import CONSUMERS
 from cinesync.contracts.ledger import LedgerCommitted
 from cinesync.supervisor.postgres import Postgres
 
-Connection: TypeAlias = "asyncpg.Connection[Any]"
+DatabaseConnection: TypeAlias = "asyncpg.Connection[Any]"
 
 PAGE: Final = 1000
-# Where blocks are is told anew; events that nobody must have had are not told at all.
+# The new ledger emits its own `ledger.committed`; events without consumers need no second delivery.
 QUEUES: Final = {
     event.name: names for event, names in CONSUMERS.items() if names and event != LedgerCommitted
 }
 
-# Of the earlier ledger: its blocks with their signatures, and receipts that were kept whole.
-KEPT: Final = (
+# What proves the earlier ledger: the certificates of its blocks, and stored receipts.
+ARCHIVED: Final = (
     (
         "certificates",
         "CREATE TABLE certificates (height INTEGER PRIMARY KEY, header TEXT NOT NULL,"
@@ -40,7 +40,7 @@ KEPT: Final = (
         "SELECT CAST(event_id AS text), height, log_index, receipt FROM receipts ORDER BY event_id",
     ),
 )
-# The new ledger has none of it yet; the ledger service submits what no block proves.
+# The ledger service submits every entry again that has no receipt and no block.
 FORGET_LEDGER: Final = (
     "DELETE FROM receipts",
     "DELETE FROM certificates",
@@ -50,8 +50,8 @@ FORGET_LEDGER: Final = (
 
 
 @asynccontextmanager
-async def connected(server: Postgres, service: str) -> AsyncIterator[Connection]:
-    """As the server's owner, without a statement's usual limit of time."""
+async def connected(server: Postgres, service: str) -> AsyncIterator[DatabaseConnection]:
+    """Connected as superuser, without a statement timeout."""
     connection = await asyncpg.connect(server.url(f"cinesync_{service}"))
     try:
         await connection.execute("SET statement_timeout = 0")
@@ -61,8 +61,8 @@ async def connected(server: Postgres, service: str) -> AsyncIterator[Connection]
 
 
 async def become_another_shop(server: Postgres) -> None:
-    """Give each database another id: a broker that knows the earlier one, and holds events from
-    after the backup's point, refuses this shop instead of feeding it."""
+    """Give each database another id. A broker may hold events from after the backup's point; by the
+    id, this shop refuses its queues."""
     for service in SERVICES:
         async with connected(server, service) as database, database.transaction():
             await database.execute("DELETE FROM leases WHERE name = $1", OLDER_ROW)
@@ -74,15 +74,15 @@ async def become_another_shop(server: Postgres) -> None:
             )
 
 
-async def forget_earlier_ledger(server: Postgres, archive: Path, progress: Progress) -> int:
-    """Keep what proves the earlier ledger in a file; have everything submitted once more.
+async def forget_earlier_ledger(server: Postgres, archive: Path, progress: ReportProgress) -> int:
+    """Archive what proves the earlier ledger, and mark all entries to be submitted again.
 
-    How many entries that are.
+    Returns their number.
     """
     async with connected(server, "ledger") as ledger:
         with closing(sqlite3.connect(archive, isolation_level=None)) as file:
-            for table, ddl, rows in KEPT:
-                await _keep(ledger, file, (table, ddl, rows), progress)
+            for table, ddl, rows in ARCHIVED:
+                await _archive(ledger, file, (table, ddl, rows), progress)
         async with ledger.transaction():
             for statement in FORGET_LEDGER:
                 await ledger.execute(statement)
@@ -92,13 +92,13 @@ async def forget_earlier_ledger(server: Postgres, archive: Path, progress: Progr
     return count
 
 
-async def _keep(
-    ledger: Connection,
+async def _archive(
+    ledger: DatabaseConnection,
     file: sqlite3.Connection,
-    kept: tuple[str, str, str],
-    progress: Progress,
+    archived: tuple[str, str, str],
+    progress: ReportProgress,
 ) -> None:
-    table, ddl, rows = kept
+    table, ddl, rows = archived
     file.execute(ddl)
     file.execute("BEGIN")
     count = 0
@@ -108,14 +108,14 @@ async def _keep(
             file.execute(f"INSERT INTO {table} VALUES ({marks})", tuple(row))  # noqa: S608 ours
             count += 1
             if count % PAGE == 0:
-                progress(f"keeping the earlier ledger's {table}: {count}", 0, 0)
+                progress(f"archiving the earlier ledger's {table}: {count}", 0, 0)
     file.execute("COMMIT")
 
 
 async def send_undelivered_again(server: Postgres) -> int:
-    """Events that a broker had taken and not every consumer had; how many.
+    """Mark events as unsent that not every consumer has handled, by the inboxes; how many.
 
-    The broker of the restored shop does not have them. The inboxes tell who had what.
+    The old broker had accepted them, and the new one does not have them.
     """
     count = 0
     for service in SERVICES:
@@ -138,7 +138,7 @@ SENT: Final = (
 
 
 async def _missed(server: Postgres, page: Sequence[Any]) -> list[UUID]:
-    """Those that one of their consumers never had."""
+    """The events of `page` that one of their consumers has not handled."""
     missed: set[UUID] = set()
     for consumer in sorted({name for row in page for name in QUEUES[row["name"]]}):
         wanted = [row for row in page if consumer in QUEUES[row["name"]]]

@@ -1,4 +1,4 @@
-"""What is in a backup: every file with its size and SHA-256, and the point it is of."""
+"""The manifest of a backup: all files with size and SHA-256, and the point in time."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -11,16 +11,16 @@ FORMAT: Final = "cinesync-backup/1"
 FILE: Final = "manifest.json"
 BLOCK_BYTES: Final = 1024 * 1024
 
-# What is being done, how many bytes of it are done, and how many there are (0: not known).
-Progress: TypeAlias = Callable[[str, int, int], None]
+# Arguments: the current step, its bytes so far, and their total (0: unknown).
+ReportProgress: TypeAlias = Callable[[str, int, int], None]
 
 
 class BackupFailed(Exception):
-    """What was asked cannot be done; the message is one line that says why."""
+    """The command cannot be run; the message is one line that says why."""
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """A file of the backup."""
+class StoredFile(msgspec.Struct, frozen=True):
+    """A file of a backup."""
 
     size: int
     sha256: str
@@ -39,7 +39,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     head: str
     height: int
     entries: int
-    files: dict[str, Stored]
+    files: dict[str, StoredFile]
 
     @property
     def bytes(self) -> int:
@@ -47,7 +47,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Last: without it there is no backup."""
+    """Written last: a folder without it is no backup."""
     data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=1)
     (folder / FILE).write_bytes(data)
     (folder / FILE).chmod(0o600)
@@ -60,9 +60,9 @@ def read(folder: Path) -> Manifest:
     except OSError as error:
         raise BackupFailed(f"There is no backup in {folder}: {error.strerror}.") from error
     except msgspec.MsgspecError as error:
-        raise BackupFailed(f"{folder / FILE} is no manifest: {error}.") from error
+        raise BackupFailed(f"{folder / FILE} is not a manifest: {error}.") from error
     if manifest.format != FORMAT:
-        raise BackupFailed(f"{folder} is of the format {manifest.format}, not {FORMAT}.")
+        raise BackupFailed(f"{folder} has the format {manifest.format}, not {FORMAT}.")
     for name in manifest.files:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise BackupFailed(f"{folder / FILE} names a file outside the backup: {name}.")
@@ -70,21 +70,21 @@ def read(folder: Path) -> Manifest:
 
 
 def stored_files(folder: Path) -> Iterator[Path]:
-    """All but the manifest, in the order of their names."""
+    """All files but the manifest, sorted by name."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or (path.is_file() and path != folder / FILE):
             yield path
 
 
-def describe(folder: Path, progress: Progress) -> dict[str, Stored]:
-    """Every file there is. Raises BackupFailed for a symbolic link: it would lead elsewhere."""
+def describe(folder: Path, progress: ReportProgress) -> dict[str, StoredFile]:
+    """Describe every file. Raises BackupFailed for a symbolic link."""
     paths = list(stored_files(folder))
     for path in paths:
         if path.is_symlink():
             raise BackupFailed(f"{path} is a symbolic link: tablespaces are not backed up.")
     total, done, found = sum(path.stat().st_size for path in paths), 0, {}
     for path in paths:
-        stored = Stored(path.stat().st_size, sha256_of(path))
+        stored = StoredFile(path.stat().st_size, sha256_of(path))
         found[str(path.relative_to(folder))] = stored
         done += stored.size
         progress("hashing", done, total)

@@ -1,4 +1,4 @@
-"""`cinesync backup restore`: a shop of the backup's point, with a ledger that begins anew."""
+"""`cinesync backup restore`: a shop as at the backup's point, with a new ledger."""
 
 import asyncio
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cinesync.backup import bank, create, databases, manifest, verify
-from cinesync.backup.manifest import BackupFailed, Manifest, Progress
+from cinesync.backup.manifest import BackupFailed, Manifest, ReportProgress
 from cinesync.chassis import durable
 from cinesync.proofs import genesis
 from cinesync.proofs.epochs import Epochs
@@ -26,9 +26,9 @@ NAME_HEX: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was done beside copying. `earlier` is where the old ledger's genesis and chain are."""
+    """What was done beside copying. `earlier` has the genesis and chain of the old ledger."""
 
-    kept: Manifest
+    contents: Manifest
     folder: Path
     earlier: Path
     entries: int
@@ -37,78 +37,78 @@ class Restored:
     refunds_cut: int
 
 
-def restore(backup: Path, target: Path, progress: Progress) -> Restored:
-    """Into a folder that is not there yet, or is empty; it gets its name when it is whole.
+def restore(backup: Path, target: Path, progress: ReportProgress) -> Restored:
+    """Restore to a new or empty folder, which gets its name when it is complete.
 
     Raises BackupFailed, PostgresFailed, OSError.
     """
     backup, target = (path.expanduser().absolute() for path in (backup, target))
-    kept = manifest.read(backup)
+    contents = manifest.read(backup)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BackupFailed(f"{target} is not empty; a backup is never restored over anything.")
     if target.is_relative_to(backup):
         raise BackupFailed(f"{target} is inside the backup.")
-    _check_room(kept, target)
-    findings = list(verify.wrong_files(backup, kept, progress))
+    _check_free_space(contents, target)
+    findings = list(verify.file_findings(backup, contents, progress))
     if findings:
         raise BackupFailed(f"{backup} is damaged: {findings[0]} ({len(findings)} findings).")
     with durable.made_whole(target) as folder:
-        restored = _fill(backup, kept, folder, progress)
+        restored = _fill(backup, contents, folder, progress)
     return replace(restored, folder=target, earlier=target / restored.earlier.name)
 
 
-def _check_room(kept: Manifest, target: Path) -> None:
+def _check_free_space(contents: Manifest, target: Path) -> None:
     above = next(path for path in target.parents if path.exists())
     free = shutil.disk_usage(above).free
-    if free < kept.bytes:
+    if free < contents.bytes:
         raise BackupFailed(
-            f"{above} has {free // 10**6:,} MB free, and this needs {kept.bytes // 10**6:,} MB."
+            f"{above} has {free // 10**6:,} MB free, and this needs {contents.bytes // 10**6:,} MB."
         )
 
 
-def _fill(backup: Path, kept: Manifest, folder: Path, progress: Progress) -> Restored:
-    _copy(backup, kept, folder, progress)
-    earlier = _keep_earlier(folder)
+def _fill(backup: Path, contents: Manifest, folder: Path, progress: ReportProgress) -> Restored:
+    _copy(backup, contents, folder, progress)
+    earlier = _set_aside_ledger(folder)
     secret = (folder / "shop.secret").read_text()
     server = Postgres(folder / "postgres", secret=secret, databases=DATABASES)
     progress("starting the databases at the backup's point", 0, 0)
     server.start()
     try:
-        work = _Work(server, folder, earlier, kept, progress)
+        work = _DatabaseWork(server, folder, earlier, contents, progress)
         entries, sent_again, charges_cut, refunds_cut = asyncio.run(work.run())
     finally:
         server.stop()
-    progress("founding the new ledger", 0, 0)
-    name = f"cinesync after {kept.head[:NAME_HEX]}" if kept.head else "cinesync"
+    progress("creating the new ledger", 0, 0)
+    name = f"cinesync after {contents.head[:NAME_HEX]}" if contents.head else "cinesync"
     addresses = [f"127.0.0.1:{port}" for port in free_ports(_validators_of(earlier))]
     provisioning.init(folder / "ledger", addresses, name)
     _record_parts(folder)
-    return Restored(kept, folder, earlier, entries, sent_again, charges_cut, refunds_cut)
+    return Restored(contents, folder, earlier, entries, sent_again, charges_cut, refunds_cut)
 
 
 def _validators_of(earlier: Path) -> int:
-    """As many as the earlier ledger had in the end."""
+    """The number of validators that the earlier ledger had in the end."""
     epochs = Epochs(genesis.load((earlier / provisioning.GENESIS_FILE).read_bytes()))
     epochs.learn(load_links(earlier))
     return epochs.newest.size
 
 
-def _copy(backup: Path, kept: Manifest, folder: Path, progress: Progress) -> None:
-    """Folders and all, readable by their owner only; PostgreSQL's own become its user's."""
+def _copy(backup: Path, contents: Manifest, folder: Path, progress: ReportProgress) -> None:
+    """Copy all files, readable by their owner only; PostgreSQL's belong to its user."""
     shutil.copytree(
         backup,
         folder,
         dirs_exist_ok=True,
-        copy_function=_Counted(kept.bytes, progress),
+        copy_function=_CountingCopy(contents.bytes, progress),
         ignore=lambda at, names: {manifest.FILE} & set(names) if Path(at) == backup else set(),
     )
     Postgres(folder / "postgres").adopt()
 
 
-class _Counted:
-    """Copies a file and says how far all of it is."""
+class _CountingCopy:
+    """Copies a file, and reports the progress of the whole."""
 
-    def __init__(self, total: int, progress: Progress) -> None:
+    def __init__(self, total: int, progress: ReportProgress) -> None:
         self._total = total
         self._done = 0
         self._progress = progress
@@ -120,8 +120,8 @@ class _Counted:
         return target
 
 
-def _keep_earlier(folder: Path) -> Path:
-    """The ledger of the backup, under a name that none of the shop's processes looks at."""
+def _set_aside_ledger(folder: Path) -> Path:
+    """Rename the backup's ledger, so that no process of the shop uses it."""
     numbers = [int(path.name.rpartition("-")[2]) for path in folder.glob(f"{EARLIER}-*")]
     earlier = folder / f"{EARLIER}-{max(numbers, default=0) + 1}"
     (folder / "ledger").rename(earlier)
@@ -129,28 +129,28 @@ def _keep_earlier(folder: Path) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What is asked of the databases, one after the other."""
+class _DatabaseWork:
+    """The steps on the restored databases."""
 
     server: Postgres
     folder: Path
     earlier: Path
-    kept: Manifest
-    progress: Progress
+    contents: Manifest
+    progress: ReportProgress
 
     async def run(self) -> tuple[int, int, int, int]:
         archive = self.earlier / CERTIFICATES
         archive.touch(mode=0o600)
         entries = await databases.forget_earlier_ledger(self.server, archive, self.progress)
         await databases.become_another_shop(self.server)
-        self.progress("looking for events that only the broker had", 0, 0)
+        self.progress("searching events that only the broker had", 0, 0)
         sent_again = await databases.send_undelivered_again(self.server)
         charges, refunds = 0, 0
         if (self.folder / create.BANK).exists():
-            self.progress("cutting the bank's books at the point", 0, 0)
+            self.progress("removing later payments from the bank's books", 0, 0)
             charges, refunds = await bank.cut(
                 self.folder / create.BANK,
-                self.kept.started_at,
+                self.contents.started_at,
                 partial(databases.known_payments, self.server),
                 partial(databases.known_refunds, self.server),
             )

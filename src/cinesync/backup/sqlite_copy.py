@@ -1,4 +1,4 @@
-"""SQLite files copied while they are written to, as of one moment."""
+"""Copies SQLite files while other processes write to them."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from cinesync.backup.manifest import BackupFailed
 
 
 def copy(source: Path, target: Path) -> None:
-    """Through SQLite's online backup, all pages of one moment; the copy is a single file.
+    """Copy one consistent state by SQLite's online backup; the copy is a single file.
 
     Raises BackupFailed.
     """
@@ -25,14 +25,14 @@ def copy(source: Path, target: Path) -> None:
 
 
 def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """To read only; a file that nobody writes to is read without making others beside it."""
+    """Open read-only. `immutable`: no process writes to it, and no file is created beside it."""
     options = "mode=ro&immutable=1" if immutable else "mode=ro"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None)
 
 
 @contextmanager
 def changed(path: Path) -> Iterator[sqlite3.Connection]:
-    """A file of our own, changed in one transaction."""
+    """Change a file in one transaction."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield connection

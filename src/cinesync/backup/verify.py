@@ -1,10 +1,10 @@
-"""`cinesync backup verify`: everything that can be known of a backup without restoring it."""
+"""`cinesync backup verify`: checks all of a backup without restoring it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from cinesync.backup import create, manifest, sqlite_copy
-from cinesync.backup.manifest import Manifest, Progress
+from cinesync.backup.manifest import Manifest, ReportProgress
 from cinesync.proofs import genesis
 from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.supervisor.postgres import PostgresFailed
@@ -15,24 +15,24 @@ from cinesync.validator.inspection.inspect import Altered
 from cinesync.validator.storage.schema import OldFormat
 
 
-def verify(folder: Path, progress: Progress) -> tuple[Manifest, list[str]]:
-    """What the backup is, and what is wrong with it. Raises BackupFailed when it is none."""
-    kept = manifest.read(folder)
-    findings = list(wrong_files(folder, kept, progress))
-    if not findings:  # what has every byte is looked into
-        findings += _wrong_databases(folder)
-        findings += _wrong_books(folder)
-        findings += _wrong_ledger(folder, kept)
-    return kept, findings
+def verify(folder: Path, progress: ReportProgress) -> tuple[Manifest, list[str]]:
+    """The manifest and all findings. Raises BackupFailed when there is no backup."""
+    contents = manifest.read(folder)
+    findings = list(file_findings(folder, contents, progress))
+    if not findings:  # contents are checked only when all files are complete
+        findings += _database_findings(folder)
+        findings += _sqlite_findings(folder)
+        findings += _ledger_findings(folder, contents)
+    return contents, findings
 
 
-def wrong_files(folder: Path, kept: Manifest, progress: Progress) -> Iterator[str]:
+def file_findings(folder: Path, contents: Manifest, progress: ReportProgress) -> Iterator[str]:
     """Files that are missing, altered, or not in the manifest."""
     there = {str(path.relative_to(folder)): path for path in manifest.stored_files(folder)}
-    for name in sorted(there.keys() - kept.files.keys()):
+    for name in sorted(there.keys() - contents.files.keys()):
         yield f"{name} is not in the manifest"
     done = 0
-    for name, stored in sorted(kept.files.items()):
+    for name, stored in sorted(contents.files.items()):
         path = there.get(name)
         if path is None or path.is_symlink():
             yield f"{name} is missing"
@@ -41,25 +41,25 @@ def wrong_files(folder: Path, kept: Manifest, progress: Progress) -> Iterator[st
         elif manifest.sha256_of(path) != stored.sha256:
             yield f"{name} was altered"
         done += stored.size
-        progress("checking every file", done, kept.bytes)
+        progress("checking every file", done, contents.bytes)
 
 
-def _wrong_databases(folder: Path) -> Iterator[str]:
+def _database_findings(folder: Path) -> Iterator[str]:
     try:
         verify_backup(folder / "postgres" / "data")
     except PostgresFailed as error:
         yield str(error)
 
 
-def _wrong_books(folder: Path) -> Iterator[str]:
+def _sqlite_findings(folder: Path) -> Iterator[str]:
     for name in (create.BANK, create.CHAIN):
         path = folder / name
         if path.exists() and (found := sqlite_copy.integrity(path)) != "ok":
             yield f"{name}: {found}"
 
 
-def _wrong_ledger(folder: Path, kept: Manifest) -> Iterator[str]:
-    """The log from the genesis to its last block, hashed again."""
+def _ledger_findings(folder: Path, contents: Manifest) -> Iterator[str]:
+    """Hash the log again, from the genesis to its last block."""
     try:
         start = genesis.load((folder / create.GENESIS).read_bytes())
         links = load_links(folder / "ledger")
@@ -67,5 +67,9 @@ def _wrong_ledger(folder: Path, kept: Manifest) -> Iterator[str]:
     except (Altered, OldFormat, InvalidDocument) as error:
         yield f"{create.CHAIN}: {error}"
         return
-    if (start.chain.hex(), read.blocks, read.entries) != (kept.chain, kept.height, kept.entries):
+    if (start.chain.hex(), read.blocks, read.entries) != (
+        contents.chain,
+        contents.height,
+        contents.entries,
+    ):
         yield f"{create.CHAIN}: {read.entries} entries in {read.blocks} blocks of another ledger"

@@ -1,4 +1,4 @@
-"""`cinesync audit`: every check with its outcome, for people or for programs."""
+"""`cinesync audit`: prints every check with its outcome, for people or as JSON."""
 
 import asyncio
 import json
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 
 @click.command("audit")
-@click.option("--settled", is_flag=True, help="What stays on its way for a minute is a violation.")
+@click.option(
+    "--settled", is_flag=True, help="What is still in transit after a minute is a violation."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @data_option
 def audit_command(data: Path, *, settled: bool, as_json: bool) -> None:
-    """Prove the books: no seat sold twice, money conserved, nothing stuck, all in the ledger.
+    """Audit the shop: no seat sold twice, money conserved, nothing stuck, all in the ledger.
 
-    Recomputed from the databases, the providers' own statements and the validators' disks, while
-    the shop runs or when it is stopped. Each check is passed, failed or not made. Exit code 0:
-    all are passed. 1: a promise is broken. 3: none is, but a check could not be made. 2: the books
-    cannot be read at all.
+    Recomputes everything from the databases, the providers' statements and the validators' disks;
+    the shop may run or not. A check passes, fails or is not made. Exit code 0: all pass. 1: a
+    promise is broken. 3: none is broken, but a check was not made. 2: the data cannot be read.
     """
     from cinesync import operations  # noqa: PLC0415
     from cinesync.audit.runner import audit  # noqa: PLC0415
@@ -46,7 +47,7 @@ def audit_command(data: Path, *, settled: bool, as_json: bool) -> None:
 
 @contextmanager
 def _progress_line() -> Iterator["OnProgress"]:
-    """What is being checked, how many rows so far and for how long, on stderr."""
+    """Show progress on stderr: the check, its rows and the time."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("reading the books", total=None)
@@ -66,7 +67,7 @@ def _print(report: "AuditReport") -> None:
     if report.exit_code == EXIT_PASSED:
         click.echo("every promise holds")
     elif report.exit_code != EXIT_FAILED:
-        click.echo("no promise is seen broken, but not every check was made")
+        click.echo("no promise is broken as far as was checked, but not every check was made")
 
 
 def _lines(result: "CheckResult") -> Iterator[str]:

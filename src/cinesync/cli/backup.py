@@ -1,4 +1,4 @@
-"""`cinesync backup`: make one while the shop sells, check it, begin a shop from it."""
+"""`cinesync backup`: create a backup, verify it, restore it."""
 
 import sys
 from collections.abc import Iterator
@@ -11,58 +11,67 @@ import rich_click as click
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from cinesync.cli.context import Refused, data_option, environ, err, readable_books, shop_settings
+from cinesync.cli.context import (
+    CommandError,
+    data_option,
+    environ,
+    err,
+    readable_books,
+    shop_settings,
+)
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.postgres import PostgresFailed
 
 if TYPE_CHECKING:
-    from cinesync.backup.manifest import Manifest, Progress
+    from cinesync.backup.manifest import Manifest, ReportProgress
 
 backup_type = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group("backup")
 def backup_group() -> None:
-    """Copies of a whole shop, of one point, that a new folder can begin with."""
+    """Backups of a whole shop at one point in time."""
 
 
 @backup_group.command("create")
 @click.argument("folder", type=backup_type)
 @data_option
 def create_command(folder: Path, data: Path) -> None:
-    """Copy the shop in --data into FOLDER, running or not: databases, books, secrets, the chain.
+    """Back up the shop in --data to FOLDER: databases, bank, secrets, the chain.
 
-    It sells on meanwhile. FOLDER must not be there yet, or be empty. No validator's key is in it.
+    The shop may run, and sells on. FOLDER must be new or empty. The keys of validators are not in
+    a backup.
     """
     from cinesync.backup.create import create  # noqa: PLC0415
 
     if "DATABASE_URL" in environ():
-        raise Refused(
-            "`cinesync backup` is of a data folder's own PostgreSQL: for the server in DATABASE_URL"
-            " use its own tools, and unset it here."
+        raise CommandError(
+            "`cinesync backup` needs the PostgreSQL of a data folder: unset DATABASE_URL, or use"
+            " the tools of that server."
         )
     with shop_settings(data), _one_line(), _bar() as progress:
         made = create(DataFolder(data), folder, progress)
-    click.echo(f"backup of {_moment(made)}: {_size(made)} in {folder}")
+    click.echo(f"backup of {_point_text(made)}: {_size(made)} in {folder}")
 
 
 @backup_group.command("verify")
 @click.argument("folder", type=backup_type)
 def verify_command(folder: Path) -> None:
-    """Check every byte of the backup in FOLDER, without restoring it. Exit code 1: it is damaged.
+    """Check every byte of the backup in FOLDER, without restoring it. Exit code 1: damaged.
 
-    Sizes and SHA-256 of all files, PostgreSQL's own manifest and its log, SQLite's pages, and the
-    chain from its genesis on.
+    Checks sizes and SHA-256 of all files, PostgreSQL's manifest and log, SQLite's pages, and the
+    chain from its genesis.
     """
     from cinesync.backup.verify import verify  # noqa: PLC0415
 
     with _one_line(), _bar() as progress:
-        kept, findings = verify(folder, progress)
+        manifest, findings = verify(folder, progress)
     for finding in findings:
         click.echo(f"DAMAGED: {finding}")
     if not findings:
-        click.echo(f"good: a backup of {_moment(kept)}, {_size(kept)}, by CineSync {kept.version}")
+        version = manifest.version
+        click.echo(f"good: {_point_text(manifest)}, {_size(manifest)}, by CineSync {version}")
     sys.exit(1 if findings else 0)
 
 
@@ -70,25 +79,25 @@ def verify_command(folder: Path) -> None:
 @click.argument("folder", type=backup_type)
 @data_option
 def restore_command(folder: Path, data: Path) -> None:
-    """Begin a shop in --data from the backup in FOLDER. --data must be empty, or not there yet.
+    """Restore the backup in FOLDER to --data, which must be new or empty.
 
-    The databases are as at the backup's point. The ledger begins anew, under a genesis that names
-    the old one's head, and takes every entry once more while the shop sells.
+    The databases are as at the backup's point. A new ledger starts, with a genesis that names the
+    old one's head; it gets every entry again while the shop sells.
     """
     from cinesync.backup.restore import restore  # noqa: PLC0415
 
     with _one_line(), readable_books(), _bar() as progress:
         restored = restore(folder, data, progress)
-    kept = restored.kept
-    click.echo(f"restored to {restored.folder}: the shop of {_moment(kept)}")
-    click.echo(f"the new ledger takes {restored.entries} entries once more when the shop runs")
+    manifest = restored.contents
+    click.echo(f"restored to {restored.folder}: the shop of {_point_text(manifest)}")
+    click.echo(f"the new ledger gets {restored.entries} entries again when the shop runs")
     click.echo(f"earlier receipts verify with {restored.earlier / 'genesis.json'}")
     if restored.sent_again:
         click.echo(f"{restored.sent_again} events that not every service had are sent again")
     if restored.charges_cut or restored.refunds_cut:
         click.echo(
-            f"after the point the sandbox bank had made {restored.charges_cut} charges and"
-            f" {restored.refunds_cut} refunds; they are not in its books any more"
+            f"{restored.charges_cut} charges and {restored.refunds_cut} refunds that the sandbox"
+            " bank made after the point are removed from its books"
         )
 
 
@@ -100,14 +109,14 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except (BackupFailed, ProvisioningFailed, PostgresFailed, StartFailed) as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
     except OSError as error:
-        raise Refused(f"{error.filename or 'The disk'}: {error.strerror or error}") from error
+        raise CommandError(f"{error.filename or 'The disk'}: {error.strerror or error}") from error
 
 
 @contextmanager
-def _bar() -> Iterator["Progress"]:
-    """What is being done and how much of it is, on stderr."""
+def _bar() -> Iterator["ReportProgress"]:
+    """A progress bar on stderr."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -123,9 +132,9 @@ def _bar() -> Iterator["Progress"]:
         yield progress
 
 
-def _moment(kept: "Manifest") -> str:
-    return f"{datetime.fromtimestamp(kept.point_at / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _point_text(manifest: "Manifest") -> str:
+    return f"{datetime.fromtimestamp(manifest.point_at / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _size(kept: "Manifest") -> str:
-    return f"{kept.bytes / 1e6:,.1f} MB in {len(kept.files)} files"
+def _size(manifest: "Manifest") -> str:
+    return f"{manifest.bytes / 1e6:,.1f} MB in {len(manifest.files)} files"

@@ -1,4 +1,4 @@
-"""What every command stands on: its errors, its data folder, its settings."""
+"""Shared by all commands: errors, the --data option, the settings of a shop."""
 
 import asyncio
 import codecs
@@ -28,23 +28,23 @@ data_option = click.option(
 )
 
 
-class Refused(click.ClickException):
-    """What was asked cannot be done; one line says why."""
+class CommandError(click.ClickException):
+    """The command cannot be run; one line says why."""
 
 
 def known_encoding(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    """The encoding as Python calls it. Raises click.BadParameter."""
+    """Python's name of the encoding. Raises click.BadParameter."""
     try:
         "".encode(name)
         return codecs.lookup(name).name
     except LookupError as error:
         raise click.BadParameter(
-            f"There is no text encoding {name}; there are utf-8, utf-16, cp1252, mac-roman, …"
+            f"{name} is not a text encoding; try utf-8, utf-16, cp1252, mac-roman, …"
         ) from error
 
 
 def say(what: str) -> None:
-    """Progress, on stderr."""
+    """Report progress on stderr."""
     err.print(f"[dim]cinesync:[/dim] {what}", highlight=False)
 
 
@@ -58,32 +58,32 @@ def shop_settings(data: Path) -> Iterator[Mapping[str, str]]:
     """The settings of the shop in `data`, or of the environment's server."""
     from cinesync.chassis import telemetry  # noqa: PLC0415
 
-    telemetry.configure_logging("WARNING")  # the command says itself what it did
+    telemetry.configure_logging("WARNING")  # the command itself reports what it did
     try:
         with shop_environ(data, environ()) as settings, clear_settings_errors():
             if environ().get("DATABASE_URL"):
                 _check_databases(settings)
             yield settings
     except (StartFailed, PostgresFailed) as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
 def _check_databases(settings: Mapping[str, str]) -> None:
-    """A database that is away is told within seconds. Raises Refused."""
+    """Report an unreachable database within seconds. Raises CommandError."""
     from cinesync.bootstrap import SERVICES, environ_of  # noqa: PLC0415
     from cinesync.chassis.database.url import unreachable  # noqa: PLC0415
 
-    async def ask() -> list[str | None]:
+    async def check() -> list[str | None]:
         urls = {environ_of(service, settings)["DATABASE_URL"] for service in SERVICES}
         return await asyncio.gather(*(unreachable(url) for url in sorted(urls)))
 
-    if trouble := next(filter(None, asyncio.run(ask())), None):
-        raise Refused(f"DATABASE_URL: {trouble}.")
+    if trouble := next(filter(None, asyncio.run(check())), None):
+        raise CommandError(f"DATABASE_URL: {trouble}.")
 
 
 @contextmanager
 def readable_books() -> Iterator[None]:
-    """Databases that are away, empty or of another version, in one line."""
+    """Report unreachable, empty or outdated databases in one line."""
     import asyncpg  # noqa: PLC0415 `up` starts faster without it
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
@@ -94,16 +94,16 @@ def readable_books() -> Iterator[None]:
         yield
     except (Unavailable, OSError, *drivers) as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
-        hint = "is the database there, and migrated (`cinesync migrate`)?"
-        raise Refused(f"The books cannot be read: {said}; {hint}") from error
+        hint = "is the database reachable, and migrated (`cinesync migrate`)?"
+        raise CommandError(f"The books cannot be read: {said}; {hint}") from error
 
 
 @contextmanager
 def clear_settings_errors() -> Iterator[None]:
-    """Missing and malformed settings in one line."""
+    """Report missing and malformed settings in one line."""
     from cinesync.chassis.settings import SettingsError  # noqa: PLC0415
 
     try:
         yield
     except SettingsError as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error

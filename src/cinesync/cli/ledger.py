@@ -1,4 +1,4 @@
-"""The commands of the ledger: validators, receipts, proofs."""
+"""`cinesync ledger`, `validator` and `verify`: validators, receipts, proofs."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from cinesync.cli.context import Refused, data_option, environ
+from cinesync.cli.context import CommandError, data_option, environ
 
 if TYPE_CHECKING:
     from cinesync.pbft.messages import Configuration
@@ -27,38 +27,38 @@ file_type = click.Path(path_type=Path, dir_okay=False)
     help="A folder validator-N that `cinesync ledger init` made.",
 )
 def validator_command(home: Path) -> None:
-    """Run one validator of the ledger until it is told to stop."""
+    """Run one validator of the ledger."""
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.validator import main  # noqa: PLC0415
     from cinesync.validator.home import NoHome, load  # noqa: PLC0415
     from cinesync.validator.storage.schema import OldFormat  # noqa: PLC0415
 
     try:
-        load(home)  # refused in one line, before there is a log
+        load(home)  # an error here is one line, before logging starts
         telemetry.configure_logging(environ().get("LOG_LEVEL") or "INFO")
         main.main(home)
     except (NoHome, OldFormat) as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
 @click.command("verify")
 @click.argument("file", type=file_type)
 @click.argument("other", type=file_type, required=False)
-@click.option("--genesis", type=file_type, help="The genesis you trust; else the file's own.")
+@click.option("--genesis", type=file_type, help="The genesis to trust; default: the one in FILE.")
 def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None:
     """Check a receipt, all entries of a booking, or a proof of fraud, offline.
 
-    With a second file, OTHER, also whether the two contradict each other, and who lied. Exit
-    code 0: all is well. 1: not valid, or fraud. 2: a file cannot be read.
+    With a second file, OTHER: also whether the two contradict each other, and which validators are
+    at fault. Exit code 0: valid. 1: not valid, or fraud. 2: a file cannot be read.
     """
-    from cinesync.cli.proof_files import Unreadable, compare_files, verify_file  # noqa: PLC0415
+    from cinesync.cli.proof_files import UnreadableFile, compare_files, verify_file  # noqa: PLC0415
     from cinesync.proofs.strict_json import InvalidDocument  # noqa: PLC0415
 
     try:
         verdict = verify_file(file, genesis)
         fraud = compare_files(file, other, genesis) if other else verdict.fraud
-    except Unreadable as error:
-        raise Refused(str(error)) from error
+    except UnreadableFile as error:
+        raise CommandError(str(error)) from error
     except InvalidDocument as error:
         click.echo(f"not valid: {error}", err=True)
         sys.exit(1)
@@ -68,7 +68,7 @@ def verify_command(file: Path, other: Path | None, genesis: Path | None) -> None
 
 @click.group("ledger")
 def ledger_group() -> None:
-    """Found a ledger, check every byte of it, watch it grow, change its validators."""
+    """Create a ledger, audit it, watch it, change its validators."""
 
 
 @ledger_group.command("init")
@@ -78,16 +78,16 @@ def ledger_group() -> None:
     default=VALIDATORS_DEFAULT,
     show_default=True,
     type=click.IntRange(4, 100),
-    help="How many, when no ADDRESS is named.",
+    help="How many, when no --address is given.",
 )
 @click.option(
-    "--address", "addresses", multiple=True, help="host:port of one validator; repeat it for each."
+    "--address", "addresses", multiple=True, help="host:port of one validator; repeatable."
 )
 def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...]) -> None:
     """Make keys, certificates and the genesis of a new ledger in FOLDER.
 
-    Give each machine its folder validator-N and the ledger service client-ledger; keep
-    ca-key.pem and client-operator off line. genesis.json is what auditors pin.
+    Copy each folder validator-N to its machine, and client-ledger to the ledger service. Keep
+    ca-key.pem and client-operator offline. Auditors pin genesis.json.
     """
     from cinesync.supervisor.ports import free_ports  # noqa: PLC0415
     from cinesync.validator import provisioning  # noqa: PLC0415
@@ -96,14 +96,14 @@ def ledger_init_command(folder: Path, validators: int, addresses: tuple[str, ...
     try:
         genesis = provisioning.init(folder, chosen)
     except (provisioning.ProvisioningFailed, OSError) as error:
-        raise Refused(str(error)) from error
-    click.echo(f"founded {genesis.chain.hex()} with {len(chosen)} validators in {folder}")
+        raise CommandError(str(error)) from error
+    click.echo(f"created {genesis.chain.hex()} with {len(chosen)} validators in {folder}")
 
 
 @ledger_group.command("audit")
 @data_option
 def ledger_audit_command(data: Path) -> None:
-    """Hash every entry on every replica again; name the first altered one. Exit code 1 if any."""
+    """Hash every entry on every replica again. Exit code 1 when one was altered."""
     from cinesync.proofs.strict_json import InvalidDocument  # noqa: PLC0415
     from cinesync.validator.inspection import inspect  # noqa: PLC0415
     from cinesync.validator.storage.schema import OldFormat  # noqa: PLC0415
@@ -112,24 +112,26 @@ def ledger_audit_command(data: Path) -> None:
     try:
         report = inspect.audit(folder)
     except OldFormat as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
     except (OSError, InvalidDocument) as error:
-        raise Refused(f"There is no ledger to check in {folder}: {error}.") from error
+        raise CommandError(f"There is no ledger to check in {folder}: {error}.") from error
     for replica in report.replicas:
         click.echo(
             f"replica {replica.number}: {len(replica.blocks)} blocks, {replica.entry_count} entries"
         )
     for finding in report.findings:
         click.echo(f"ALTERED: {finding}")
-    click.echo("every byte is as it was signed" if not report.findings else "do not trust these")
+    click.echo("every byte is as signed" if not report.findings else "do not trust these")
     sys.exit(1 if report.findings else 0)
 
 
 @ledger_group.command("watch")
-@click.option("--looks", type=click.IntRange(min=1), help="Stop after so many; else never.")
+@click.option(
+    "--looks", type=click.IntRange(min=1), help="Stop after so many states; default: never."
+)
 @data_option
 def ledger_watch_command(looks: int | None, data: Path) -> None:
-    """Follow the chain and check that each state continues the one before."""
+    """Follow the chain, and check that each state continues the one before."""
     from cinesync.validator.watch import ChainContradiction  # noqa: PLC0415
 
     try:
@@ -143,9 +145,9 @@ def ledger_watch_command(looks: int | None, data: Path) -> None:
 
 @ledger_group.group("propose")
 def propose_group() -> None:
-    """Change who validates, with the operator's key: one validator at a time.
+    """Change the validators, one at a time, with the operator's key.
 
-    Each command ends when the change is in force: at a checkpoint, signed by the validators before.
+    Each command ends when the change is in force: at a checkpoint signed by the former validators.
     """
 
 
@@ -155,12 +157,12 @@ def _change_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--home",
             type=click.Path(path_type=Path, file_okay=False),
-            help="Whose key signs the proposal; else client-operator of the ledger in --data.",
+            help="The home whose key signs the proposal; default: client-operator in --data.",
         ),
         click.option(
             "--prepare",
             is_flag=True,
-            help="Only make the keys that it takes, to be brought to their machine first.",
+            help="Only create the keys, to copy them to their machine first.",
         ),
     ]
     for option in reversed(options):
@@ -169,16 +171,18 @@ def _change_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @propose_group.command("add")
-@click.option("--address", help="host:port where it will listen; else a free port of this machine.")
-@click.option("--number", type=click.IntRange(min=0), help="Its number; else the next unused one.")
+@click.option("--address", help="host:port of the validator; default: a free port of this machine.")
+@click.option(
+    "--number", type=click.IntRange(min=0), help="Its number; default: the next unused one."
+)
 @_change_options
 def propose_add_command(
     address: str | None, number: int | None, data: Path, home: Path | None, *, prepare: bool
 ) -> None:
-    """Make the home of one more validator and let it take part.
+    """Add a validator, and create its home.
 
-    Start it with `cinesync validator --home` when this command has told where its home is; it
-    brings itself up to date. Its key and certificate need ca-key.pem.
+    Then start it with the command that is printed; it synchronizes by itself. Its key and
+    certificate need ca-key.pem.
     """
     from cinesync.supervisor.ports import free_port  # noqa: PLC0415
     from cinesync.validator import membership  # noqa: PLC0415
@@ -194,7 +198,7 @@ def propose_add_command(
 @click.argument("number", type=click.IntRange(min=0))
 @_change_options
 def propose_remove_command(number: int, data: Path, home: Path | None, *, prepare: bool) -> None:
-    """Let validator NUMBER take part no longer; its process may be stopped then."""
+    """Remove validator NUMBER; then its process may be stopped."""
     from cinesync.validator import membership  # noqa: PLC0415
 
     _propose(membership.remove(number), data.expanduser() / "ledger", home, prepare=prepare)
@@ -204,9 +208,9 @@ def propose_remove_command(number: int, data: Path, home: Path | None, *, prepar
 @click.argument("number", type=click.IntRange(min=0))
 @_change_options
 def propose_rekey_command(number: int, data: Path, home: Path | None, *, prepare: bool) -> None:
-    """Give validator NUMBER a new key and certificate, while it runs.
+    """Replace the key and certificate of validator NUMBER, while it runs.
 
-    They are made in its home in --data and need ca-key.pem; the old ones count no longer.
+    They are created in its home in --data, and need ca-key.pem. The old ones become invalid.
     """
     from cinesync.validator import membership  # noqa: PLC0415
 
@@ -224,7 +228,7 @@ def _propose(
     try:
         wanted = asyncio.run(membership.propose_as(operator, plan, only_prepare=prepare))
     except (NoHome, membership.ChangeRefused) as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
     state = "prepared" if prepare else f"in force, a quorum is {wanted.quorum}"
     click.echo(f"epoch {wanted.epoch}: validators {membership.validator_list(wanted)}; {state}")
     return wanted
@@ -238,7 +242,7 @@ async def _watch(folder: Path, looks: int | None) -> None:
     try:
         client = LedgerClient(home.load(folder))
     except home.NoHome as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
     running = asyncio.create_task(client.run())
     try:
         async for seen in follow(client):

@@ -1,4 +1,4 @@
-"""`cinesync staff`: who works at a shop. Passwords are typed, piped or made, never arguments."""
+"""`cinesync staff`: accounts of staff. Passwords are typed, piped or generated, never arguments."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import rich_click as click
 from rich.table import Table
 
-from cinesync.cli.context import Refused, data_option, out, shop_settings
+from cinesync.cli.context import CommandError, data_option, out, shop_settings
 from cinesync.supervisor import demo
 from cinesync.supervisor.data_folder import DataFolder
 
@@ -22,26 +22,26 @@ T = TypeVar("T")
 ROLES = ("staff", "manager", "auditor")
 
 generate_option = click.option(
-    "--generate", is_flag=True, help="Make a password and print it once; else it is asked for."
+    "--generate", is_flag=True, help="Generate a password and print it once; else you type one."
 )
 
 
 @click.group("staff")
 def staff_group() -> None:
-    """Accounts of those who work at a shop: add, list, disable, give a new password."""
+    """Accounts of staff: add, list, disable, reset."""
 
 
 @staff_group.command("add")
 @click.argument("email")
-@click.option("--role", required=True, type=click.Choice(ROLES), help="What they may do.")
-@click.option("--name", help="What they are called; else the part of EMAIL before the @.")
+@click.option("--role", required=True, type=click.Choice(ROLES), help="What the account may do.")
+@click.option("--name", help="Display name; else the part of EMAIL before the @.")
 @generate_option
 @data_option
 def add_command(email: str, role: str, name: str | None, data: Path, *, generate: bool) -> None:
-    """Make an account for EMAIL.
+    """Add an account for EMAIL.
 
-    `staff` sells and scans, `manager` also programs films and prices, `auditor` reads everything.
-    The password is asked for twice, or read from standard input when that is no terminal.
+    `staff` sells and scans, `manager` also edits films and prices, `auditor` reads everything. You
+    type the password twice, or pipe it in.
     """
     from cinesync.auth import staff  # noqa: PLC0415
 
@@ -60,12 +60,12 @@ def add_command(email: str, role: str, name: str | None, data: Path, *, generate
 @staff_group.command("list")
 @data_option
 def list_command(data: Path) -> None:
-    """List all who may do more than customers."""
+    """List the accounts of staff."""
     from cinesync.auth import staff  # noqa: PLC0415
 
     accounts = _run(data, lambda db, _: staff.list_all(db))
     if not accounts:
-        click.echo("nobody; `cinesync staff add EMAIL --role manager` makes the first account")
+        click.echo("none; `cinesync staff add EMAIL --role manager` adds the first account")
         return
     table = Table("E-mail", "AccountRole", "Name", "State", "Since", box=None, header_style="bold")
     for one in accounts:
@@ -76,17 +76,17 @@ def list_command(data: Path) -> None:
 
 @staff_group.command("disable")
 @click.argument("email", required=False)
-@click.option("--demo", "of_demo", is_flag=True, help="All accounts that a demo has made.")
+@click.option("--demo", "of_demo", is_flag=True, help="All demo accounts.")
 @data_option
 def disable_command(email: str | None, data: Path, *, of_demo: bool) -> None:
-    """End the account of EMAIL: nobody signs in with it, and its sessions are over.
+    """Disable the account of EMAIL and end its sessions.
 
-    What the account did stays in the books. `cinesync staff reset` opens it again.
+    What the account did stays recorded. `cinesync staff reset` enables it again.
     """
     from cinesync.auth import staff  # noqa: PLC0415
 
     if (email is None) != of_demo:
-        raise Refused("Name one EMAIL, or say --demo.")
+        raise CommandError("Give one EMAIL, or --demo.")
     if email is not None:
         wanted = email
         account = _run(data, lambda db, _: staff.disable(db, wanted))
@@ -105,7 +105,7 @@ def disable_command(email: str | None, data: Path, *, of_demo: bool) -> None:
 @generate_option
 @data_option
 def reset_command(email: str, data: Path, *, generate: bool) -> None:
-    """Give EMAIL a new password; its sessions end, and a disabled account works again."""
+    """Set a new password for EMAIL, end its sessions, and enable the account."""
     from cinesync.auth import staff  # noqa: PLC0415
 
     password = _password(generate=generate)
@@ -115,13 +115,13 @@ def reset_command(email: str, data: Path, *, generate: bool) -> None:
 
 
 def _run(data: Path, work: "Callable[[Database, str], Awaitable[T]]") -> T:
-    """On the accounts of the shop in `data`; what is refused is one line."""
+    """Run `work` on the accounts of the shop in `data`; errors are one line."""
     from cinesync import operations  # noqa: PLC0415
     from cinesync.auth.app import shop_name  # noqa: PLC0415
     from cinesync.chassis import telemetry  # noqa: PLC0415
     from cinesync.chassis.problems import Problem  # noqa: PLC0415
 
-    telemetry.configure_logging("WARNING")  # what is done here is told in our own words
+    telemetry.configure_logging("WARNING")  # the command itself reports what it did
 
     def bound(settings: Mapping[str, str]) -> "Callable[[Database], Awaitable[T]]":
         return lambda db: work(db, shop_name(settings))
@@ -130,7 +130,7 @@ def _run(data: Path, work: "Callable[[Database, str], Awaitable[T]]") -> T:
         try:
             return asyncio.run(operations.with_service("auth", settings, bound(settings)))
         except Problem as problem:
-            raise Refused(problem.detail or problem.title()) from problem
+            raise CommandError(problem.detail or problem.title()) from problem
 
 
 def _password(*, generate: bool) -> str:
@@ -141,7 +141,7 @@ def _password(*, generate: bool) -> str:
         return typed
     piped = sys.stdin.readline().rstrip("\r\n")
     if not piped:
-        raise Refused("A password is read from standard input: pipe one in, or say --generate.")
+        raise CommandError("No password on standard input: pipe one in, or use --generate.")
     return piped
 
 

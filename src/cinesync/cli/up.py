@@ -1,4 +1,4 @@
-"""`cinesync up` and what is asked of a running shop: `cinesync restart`."""
+"""`cinesync up`, and `cinesync restart` of a running shop."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 from rich.table import Table
 
-from cinesync.cli.context import Refused, data_option, environ, err, say
+from cinesync.cli.context import CommandError, data_option, environ, err, say
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.demo import Exposure
 from cinesync.supervisor.demo import read as read_demo
@@ -26,17 +26,17 @@ from cinesync.supervisor.ports import ListenAddress
     help="Port of storefront and APIs.",
 )
 @click.option(
-    "--split", is_flag=True, help="Each service a process of its own, behind Caddy [RABBITMQ_URL]."
+    "--split", is_flag=True, help="A process for each service, behind Caddy [RABBITMQ_URL]."
 )
 @click.option(
     "--replicas",
     "replicas",
     multiple=True,
     metavar="SERVICE=N",
-    help="With --split: N processes of a service; may be given several times.",
+    help="With --split: N processes of a service; repeatable.",
 )
 @click.option("--plain", is_flag=True, help="With --split: HTTP without TLS, on loopback only.")
-@click.option("--demo", is_flag=True, help="Fill it with a demo; on loopback a new shop is one.")
+@click.option("--demo", is_flag=True, help="Add demo data; a new shop on loopback has it.")
 @click.option("--behind-proxy", is_flag=True, help="A proxy in front of it does TLS [SHOP_URL].")
 @data_option
 def up_command(
@@ -52,17 +52,17 @@ def up_command(
 ) -> None:
     """Run a shop in the foreground: storefront, APIs, PostgreSQL and a sandbox bank.
 
-    The first start on loopback fills it with films, theaters and two weeks of shows, and makes
-    accounts to try it with. On another --host a shop begins empty, unless --demo fills it, and
-    never with such accounts; `cinesync staff add` makes real ones. Ctrl-C stops it; killing
-    it in any way loses nothing that was acknowledged. Several shops run side by side, each with
-    its own --port and --data. With --split every part is a process of its own, behind Caddy with
-    TLS and HTTP/2, started again when it ends; events go through RabbitMQ.
+    The first start on loopback adds films, theaters, two weeks of shows, and demo accounts. On
+    another --host a shop starts empty (--demo adds films and shows), and never has demo accounts;
+    `cinesync staff add` creates real ones. Ctrl-C stops it; a kill loses nothing that was
+    acknowledged. Several shops run side by side, each with its own --port and --data. With --split
+    each service is a process of its own behind Caddy, with TLS and HTTP/2; events go through
+    RabbitMQ.
     """
     address = ListenAddress(host, port)
     counts = _counts(replicas)
     if (counts or plain) and not split:
-        raise Refused("--replicas and --plain belong to --split.")
+        raise CommandError("--replicas and --plain belong to --split.")
     try:
         exposure = Exposure(address, demo, behind_proxy, has_tls=split and not plain)
         exposure.check()
@@ -74,15 +74,15 @@ def up_command(
 
         up_split(data, address, environ(), SplitOptions(counts, plain), say, welcome, exposure)
     except StartFailed as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
 def _counts(replicas: Sequence[str]) -> Mapping[str, int]:
     counts = {}
-    for wish in replicas:
-        service, _, count = wish.partition("=")
+    for option in replicas:
+        service, _, count = option.partition("=")
         if not count.isdecimal():
-            raise Refused(f"--replicas takes SERVICE=N, like booking=2, not {wish}.")
+            raise CommandError(f"--replicas takes SERVICE=N, like booking=2, not {option}.")
         counts[service] = int(count)
     return counts
 
@@ -93,18 +93,18 @@ def _counts(replicas: Sequence[str]) -> Mapping[str, int]:
 def restart_command(service: str, data: Path) -> None:
     """Restart SERVICE of a running split shop, one replica after the other.
 
-    A new process is ready before an old one ends, so that no request fails and no seat map
-    stays dark. SERVICE: auth, movies, booking, payment, ledger or web.
+    A new process is ready before an old one ends: no request fails. SERVICE: auth, movies, booking,
+    payment, ledger or web.
     """
     from cinesync.supervisor.control_socket import CommandFailed, send_command  # noqa: PLC0415
 
     facts = DataFolder(data).running()
     if "control" not in facts:
-        raise Refused(f"No split shop runs on {data}; `cinesync up --split` starts one.")
+        raise CommandError(f"No split shop runs on {data}; `cinesync up --split` starts one.")
     try:
         send_command(Path(facts["control"]), "restart", service, click.echo)
     except CommandFailed as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
 def _welcome(data: Path, url: str, authority: Path | None = None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cinesync.cli.main import PORTS
+from cinesync.cli.serve import PORTS
 from cinesync.supervisor.caddyfile import GatewayConfig, Tls, caddyfile
 from cinesync.supervisor.ports import free_port, free_ports
 from cinesync.supervisor.split import SERVICES, caddy_path

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from cinesync.cli.context import Refused
+from cinesync.cli.context import CommandError
 from cinesync.cli.main import main
 from cinesync.ledger.queries import LedgerQueries
 from cinesync.pbft.messages import Attestation, Configuration, payload
@@ -230,7 +230,7 @@ def test_a_bad_proposal_is_refused_in_one_line(
     filled = [argument.format(ledger=shared_cluster.folder) for argument in arguments]
     command = ["ledger", "propose", *filled, f"--data={tmp_path}"]
     result = CliRunner().invoke(main, command, standalone_mode=False)
-    assert isinstance(result.exception, Refused)
+    assert isinstance(result.exception, CommandError)
     assert complaint in str(result.exception)
     assert "\n" not in str(result.exception)
     assert not (shared_cluster.folder / "validator-4").exists()

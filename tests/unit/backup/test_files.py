@@ -45,7 +45,7 @@ def test_every_file_is_in_the_manifest_and_comes_back(folder: Path) -> None:
     assert manifest.read(folder) == kept
     assert kept.files.keys() == {"deep/file", "empty"}
     assert kept.bytes == 3
-    assert list(verify.wrong_files(folder, kept, quiet)) == []
+    assert list(verify.file_findings(folder, kept, quiet)) == []
 
 
 def test_every_harm_to_a_file_is_named(folder: Path) -> None:
@@ -53,14 +53,14 @@ def test_every_harm_to_a_file_is_named(folder: Path) -> None:
     (folder / "deep" / "file").write_text("abd")
     (folder / "empty").write_text("no")
     (folder / "more").touch()
-    assert list(verify.wrong_files(folder, kept, quiet)) == [
+    assert list(verify.file_findings(folder, kept, quiet)) == [
         "more is not in the manifest",
         "deep/file was altered",
         "empty has 2 bytes, not 0",
     ]
     (folder / "empty").unlink()
     (folder / "empty").symlink_to("deep/file")
-    assert "empty is missing" in list(verify.wrong_files(folder, kept, quiet))
+    assert "empty is missing" in list(verify.file_findings(folder, kept, quiet))
 
 
 def test_links_that_lead_elsewhere_are_not_backed_up(folder: Path) -> None:
@@ -72,7 +72,7 @@ def test_links_that_lead_elsewhere_are_not_backed_up(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "deep/../../outside"])
 def test_a_manifest_that_names_files_outside_is_refused(folder: Path, name: str) -> None:
     kept = made(folder)
-    kept.files[name] = manifest.Stored(0, "")
+    kept.files[name] = manifest.StoredFile(0, "")
     manifest.write(folder, kept)
     with pytest.raises(BackupFailed, match="outside the backup"):
         manifest.read(folder)

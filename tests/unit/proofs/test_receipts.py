@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cinesync.cli import proof_files
-from cinesync.cli.proof_files import Unreadable
+from cinesync.cli.proof_files import UnreadableFile
 from cinesync.proofs import canonical_json, genesis, keys, merkle_log, receipts
 from cinesync.proofs.receipts import HeaderCertificate, Receipt
 from cinesync.proofs.strict_json import InvalidDocument
@@ -263,9 +263,9 @@ def test_a_file_is_verified_against_a_pinned_genesis(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_not_called_invalid(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="No such file"):
+    with pytest.raises(UnreadableFile, match="No such file"):
         proof_files.verify_file(tmp_path / "none")
-    with pytest.raises(Unreadable, match="Is a directory"):
+    with pytest.raises(UnreadableFile, match="Is a directory"):
         proof_files.verify_file(tmp_path)
 
 
