@@ -80,7 +80,7 @@ def test_a_manifest_that_names_files_outside_is_refused(folder: Path, name: str)
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "is not a manifest"), ("{}", "is no manifest"), (None, "There is no backup")],
+    [("{", "is not a manifest"), ("{}", "is not a manifest"), (None, "There is no backup")],
 )
 def test_what_is_no_manifest_is_refused(folder: Path, text: str | None, said: str) -> None:
     if text is not None:
