@@ -2,6 +2,8 @@
 
 from functools import partial
 
+from litestar.di import NamedDependency
+
 from cinesync.booking.held_limits.client_digests import ClientDigests
 from cinesync.booking.hold_batches import HoldBatches
 from cinesync.booking.model import Terms
@@ -39,3 +41,6 @@ class BookingContext:
         )
         self.availability = Availability(db, self.hub, self.show_cache, terms)
         self.holds = HoldBatches(db, terms, self.show_cache, self.hub)
+
+
+InjectedContext = NamedDependency[BookingContext]

@@ -237,7 +237,7 @@ class SeatSelection(NamedTuple):
     zone: str | None = None
 
 
-class SeenOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ExpectedOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the customer's page showed: `total_cents` of these seats, or `prices_cents` by zone,
     and when the show starts."""
 
@@ -269,7 +269,7 @@ class HoldSeats(msgspec.Struct, frozen=True, kw_only=True):
     email_key: UUID
     address_key: UUID | None = None
     is_staff: bool = False
-    seen: SeenOffer | None = None
+    seen: ExpectedOffer | None = None
     accessible_need: bool | None = None
     trace: str = ""
 
@@ -428,7 +428,7 @@ def decide_payment(
     return next((decision for applies, decision in decisions if applies), PaymentDecision.CONFIRM)
 
 
-def refuse_if_changed(seen: SeenOffer, show: Show, seats: Sequence[PricedSeat]) -> None:
+def refuse_if_changed(seen: ExpectedOffer, show: Show, seats: Sequence[PricedSeat]) -> None:
     """Raises SaleChanged, with old and new values, if the price rose or the start changed since the
     page was shown. A lower price is accepted."""
     total_cents = sum(priced.price_cents for priced in seats)

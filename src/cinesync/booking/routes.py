@@ -8,14 +8,14 @@ from uuid import UUID
 
 import msgspec
 from litestar import Router, delete, get, post, put
-from litestar.di import NamedDependency, Provide
+from litestar.di import Provide
 from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler, Scope
 
 from cinesync.booking import service, store
 from cinesync.booking.admission import routes as admission_routes
 from cinesync.booking.bookings import routes as bookings_routes
-from cinesync.booking.context import BookingContext
+from cinesync.booking.context import BookingContext, InjectedContext
 from cinesync.booking.held_limits.client_digests import email_key, is_staff
 from cinesync.booking.model import HoldSeats
 from cinesync.booking.personal_data import routes as personal_data_routes
@@ -41,12 +41,13 @@ from cinesync.chassis.http.security.access_tokens import Caller
 from cinesync.chassis.http.security.authentication import SIGNED_IN, signed_in, verify_token
 from cinesync.chassis.problems import Problem
 
-Context = NamedDependency[BookingContext]
 HOLD_REQUEST: Final = msgspec.json.Decoder(HoldRequest)
 
 
 @post("/holds", opt=SIGNED_IN)
-async def make_hold(context: Context, request: AnyRequest, data: JSONBody[HoldRequest]) -> HoldView:
+async def make_hold(
+    context: InjectedContext, request: AnyRequest, data: JSONBody[HoldRequest]
+) -> HoldView:
     """Hold these seats, or the best so many side by side: all or none."""
     return await hold(context, data, request.scope, partial(signed_in, request))
 
@@ -91,7 +92,9 @@ async def hold(
 
 
 @get("/holds/{hold_id:uuid}")
-async def get_hold(context: Context, caller: SignedInCaller, hold_id: FromPath[UUID]) -> HoldView:
+async def get_hold(
+    context: InjectedContext, caller: SignedInCaller, hold_id: FromPath[UUID]
+) -> HoldView:
     """A hold of yours, in whatever state."""
     booking = await context.db.run_one(service.find_own, hold_id, caller.customer_id)
     return hold_view(booking, context.terms)
@@ -99,7 +102,7 @@ async def get_hold(context: Context, caller: SignedInCaller, hold_id: FromPath[U
 
 @post("/holds/read", status_code=200)
 async def read_holds(
-    context: Context, request: AnyRequest, data: JSONBody[HoldLookupRequest]
+    context: InjectedContext, request: AnyRequest, data: JSONBody[HoldLookupRequest]
 ) -> HoldLookupResponse:
     """Several customers' holds, each with its own token: payment reads prices here.
 
@@ -120,7 +123,9 @@ async def read_holds(
 
 
 @delete("/holds/{hold_id:uuid}")
-async def release_hold(context: Context, caller: SignedInCaller, hold_id: FromPath[UUID]) -> None:
+async def release_hold(
+    context: InjectedContext, caller: SignedInCaller, hold_id: FromPath[UUID]
+) -> None:
     """Release the seats."""
     events = await context.db.run(service.release_hold, hold_id, caller.customer_id)
     context.hub.seats_released(events)
@@ -128,7 +133,7 @@ async def release_hold(context: Context, caller: SignedInCaller, hold_id: FromPa
 
 @post("/holds/{hold_id:uuid}/extend", status_code=200)
 async def extend_hold(
-    context: Context, caller: SignedInCaller, hold_id: FromPath[UUID]
+    context: InjectedContext, caller: SignedInCaller, hold_id: FromPath[UUID]
 ) -> HoldView:
     """Start the hold's full time again: a limited number of times, at most to the show's start."""
     booking, events = await context.db.run(
@@ -140,7 +145,7 @@ async def extend_hold(
 
 @put("/holds/{hold_id:uuid}/seats")
 async def change_seats(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     request: AnyRequest,
     hold_id: FromPath[UUID],

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.booking.model import Booking, PricedSeat, SeatSelection, SeenOffer, Terms
+from cinesync.booking.model import Booking, ExpectedOffer, PricedSeat, SeatSelection, Terms
 from cinesync.booking.service import Held
 from cinesync.chassis.http.security.access_tokens import TOKEN_CHARS_MAX
 
@@ -32,7 +32,7 @@ class SeatChangeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     seats: Annotated[tuple[SeatName, ...], msgspec.Meta(max_length=SEATS_NAMED_MAX)] = ()
     best: Annotated[int, msgspec.Meta(ge=1, le=SEATS_NAMED_MAX)] | None = None
     zone: SeatName | None = None
-    seen: SeenOffer | None = None
+    seen: ExpectedOffer | None = None
     accessible_need: bool | None = None
 
     @property

@@ -17,10 +17,10 @@ from cinesync.booking.model import (
     Booking,
     BookingError,
     BookingState,
+    ExpectedOffer,
     HoldIsOver,
     HoldSeats,
     SeatSelection,
-    SeenOffer,
     Terms,
     UnknownBooking,
 )
@@ -44,7 +44,7 @@ class ChangeSeats(msgspec.Struct, frozen=True, kw_only=True):
     email_key: UUID
     address_key: UUID | None = None
     is_staff: bool = False
-    seen: SeenOffer | None = None
+    seen: ExpectedOffer | None = None
     accessible_need: bool | None = None
     trace: str = ""
 

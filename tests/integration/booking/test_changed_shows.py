@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cinesync.booking.model import SaleChanged, SeenOffer
+from cinesync.booking.model import SaleChanged, ExpectedOffer
 from cinesync.booking.show_changes import service as show_changes
 from tests.integration.booking.client import BookingClient
 from tests.support.booking import BookingHarness, changed, scheduled
@@ -19,7 +19,7 @@ async def test_a_dearer_seat_is_not_held_before_the_customer_confirms(
 ) -> None:
     show = await harness.schedule(scheduled())
     await harness.db.run(show_changes.change_shows, [changed(show, 1, prices_cents=DEARER)])
-    seen = SeenOffer(prices_cents=SEEN_PRICES, starts_at=show.starts_at)
+    seen = ExpectedOffer(prices_cents=SEEN_PRICES, starts_at=show.starts_at)
     with pytest.raises(SaleChanged) as refusal:
         await harness.hold(show, "A1", "A2", "C1", "C2", seen=seen)
     assert refusal.value.status == 409
@@ -28,7 +28,7 @@ async def test_a_dearer_seat_is_not_held_before_the_customer_confirms(
     assert members["before"]["total_cents"] == 5000
     assert members["after"]["total_cents"] == 5600
     assert await harness.seat_rows(show) == {}
-    confirmed = SeenOffer(**members["after"])
+    confirmed = ExpectedOffer(**members["after"])
     hold = await harness.hold(show, "A1", "A2", "C1", "C2", seen=confirmed)
     assert hold.total_cents == 5600
 
@@ -40,22 +40,22 @@ async def test_a_price_that_fell_surprises_nobody(
     show = await harness.schedule(scheduled(prices_cents=SEEN_PRICES))
     cheaper = {"standard": 800, "premium": 1500}
     await harness.db.run(show_changes.change_shows, [changed(show, 1, prices_cents=cheaper)])
-    assert (await harness.hold(show, "A1", "A2", seen=SeenOffer(**seen))).total_cents == 1600
+    assert (await harness.hold(show, "A1", "A2", seen=ExpectedOffer(**seen))).total_cents == 1600
 
 
 async def test_the_best_seats_are_not_dearer_than_their_zone_was(harness: BookingHarness) -> None:
     show = await harness.schedule(scheduled())
     await harness.db.run(show_changes.change_shows, [changed(show, 1, prices_cents=DEARER)])
     with pytest.raises(SaleChanged):
-        await harness.hold(show, best=2, zone="standard", seen=SeenOffer(prices_cents=SEEN_PRICES))
+        await harness.hold(show, best=2, zone="standard", seen=ExpectedOffer(prices_cents=SEEN_PRICES))
     with pytest.raises(SaleChanged):
-        await harness.hold(show, best=2, zone="standard", seen=SeenOffer(total_cents=2500))
-    await harness.hold(show, best=2, zone="standard", seen=SeenOffer(prices_cents=DEARER))
+        await harness.hold(show, best=2, zone="standard", seen=ExpectedOffer(total_cents=2500))
+    await harness.hold(show, best=2, zone="standard", seen=ExpectedOffer(prices_cents=DEARER))
 
 
 async def test_a_zone_that_was_not_seen_had_no_price_to_compare(harness: BookingHarness) -> None:
     show = await harness.schedule(scheduled())
-    seen = SeenOffer(prices_cents={"standard": 1000})
+    seen = ExpectedOffer(prices_cents={"standard": 1000})
     assert (await harness.hold(show, "C1", "C2", seen=seen)).total_cents == 3000
 
 
@@ -66,12 +66,12 @@ async def test_another_time_is_told_too(harness: BookingHarness, minutes: int) -
     await harness.db.run(show_changes.change_shows, [changed(show, 1, starts_at=moved)])
     with pytest.raises(SaleChanged) as refusal:
         await harness.hold(
-            show, "A1", "A2", seen=SeenOffer(total_cents=2000, starts_at=show.starts_at)
+            show, "A1", "A2", seen=ExpectedOffer(total_cents=2000, starts_at=show.starts_at)
         )
     assert refusal.value.members["changed"] == ["time"]
     assert refusal.value.members["before"]["starts_at"] == show.starts_at
     assert refusal.value.members["after"]["starts_at"] == moved
-    await harness.hold(show, "A1", "A2", seen=SeenOffer(total_cents=2000, starts_at=moved))
+    await harness.hold(show, "A1", "A2", seen=ExpectedOffer(total_cents=2000, starts_at=moved))
 
 
 async def test_over_http_the_answer_is_what_the_next_request_says(client: BookingClient) -> None:

@@ -17,7 +17,7 @@ from cinesync.booking.model import (
     SaleChanged,
     SeatSelection,
     SeatTaken,
-    SeenOffer,
+    ExpectedOffer,
     Terms,
     TooManyHeld,
     UnknownBooking,
@@ -178,8 +178,8 @@ async def test_nobody_pays_more_for_other_seats_than_they_saw(harness: BookingHa
     show = await harness.schedule(scheduled())
     hold = await harness.hold(show, "A1", "A2")
     with pytest.raises(SaleChanged):
-        await do_change(harness, hold, "C1", "C2", seen=SeenOffer(total_cents=2000))
-    await do_change(harness, hold, "C1", "C2", seen=SeenOffer(total_cents=3000))
+        await do_change(harness, hold, "C1", "C2", seen=ExpectedOffer(total_cents=2000))
+    await do_change(harness, hold, "C1", "C2", seen=ExpectedOffer(total_cents=3000))
 
 
 async def test_more_seats_count_against_the_limits_and_the_same_number_does_not(

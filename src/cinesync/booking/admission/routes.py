@@ -7,7 +7,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from litestar import Response, get, post
-from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody
 from litestar.types import ControllerRouterHandler
 
@@ -23,7 +22,7 @@ from cinesync.booking.admission.schemas import (
     unknown_view,
 )
 from cinesync.booking.admission.store import RefusedScanRecord
-from cinesync.booking.context import BookingContext
+from cinesync.booking.context import BookingContext, InjectedContext
 from cinesync.booking.shows import store as show_store
 from cinesync.chassis.audit_log import LAST_ID
 from cinesync.chassis.http.audit_log_api import actor_of
@@ -39,12 +38,10 @@ DAY: Final = timedelta(hours=30)
 YEARS: Final = (1900, 9000)  # within the range of PostgreSQL and of datetime
 KEYS_AGE_SECONDS: Final = 300
 
-Context = NamedDependency[BookingContext]
-
 
 @post("/admissions", status_code=200)
 async def admit(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     request: AnyRequest,
     data: JSONBody[AdmissionsRequest],
@@ -75,7 +72,7 @@ async def admit(
 
 @get("/refused-scans")
 async def list_refused_scans(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     show_id: FromQuery[UUID | None] = None,
     after: After = None,
@@ -91,7 +88,7 @@ async def list_refused_scans(
 
 @get("/revocations")
 async def get_revocations(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     request: AnyRequest,
     show_id: FromQuery[UUID | None] = None,
@@ -140,7 +137,7 @@ async def _find_revoked(
 
 
 @get("/tickets/jwks.json")
-async def ticket_keys(context: Context) -> Response[dict[str, Any]]:
+async def ticket_keys(context: InjectedContext) -> Response[dict[str, Any]]:
     """The public keys that verify tickets. Scanners may cache them."""
     headers = {"Cache-Control": f"max-age={KEYS_AGE_SECONDS}"}
     return Response(context.signer.jwks(), headers=headers)

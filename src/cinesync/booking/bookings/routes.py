@@ -5,7 +5,6 @@ from typing import Final
 from uuid import UUID
 
 from litestar import get, post
-from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.types import ControllerRouterHandler
 
@@ -14,7 +13,7 @@ from cinesync.booking.bookings.schemas import (
     BookingDetail,
     BookingView,
     BuyersRequest,
-    BuyersResponse,
+    BuyersView,
     CancelRequest,
     StatsView,
     TicketView,
@@ -24,19 +23,17 @@ from cinesync.booking.bookings.schemas import (
 )
 from cinesync.booking.bookings.service import OwnBooking
 from cinesync.booking.cancellation.service import CancelSeats, cancel_seats
-from cinesync.booking.context import BookingContext
+from cinesync.booking.context import BookingContext, InjectedContext
 from cinesync.booking.model import BookingState
 from cinesync.booking.tickets import TicketId
 from cinesync.chassis.http.cursor import Page, decode_cursor, instant, page_of
 from cinesync.chassis.http.parameters import After, Limit, SignedInCaller
 from cinesync.chassis.http.security.access_tokens import SERVICE_ROLE, require
 
-Context = NamedDependency[BookingContext]
-
 
 @get("/bookings")
 async def list_bookings(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     status: FromQuery[BookingState | None] = None,
     after: After = None,
@@ -54,14 +51,14 @@ async def list_bookings(
 
 
 @get("/bookings/stats")
-async def stats(context: Context, caller: SignedInCaller) -> StatsView:
+async def stats(context: InjectedContext, caller: SignedInCaller) -> StatsView:
     """How many seats you bought, and what you spent, by month and currency."""
     return stats_view(await context.db.run_one(store.spending, caller.customer_id))
 
 
 @get("/bookings/{booking_id:uuid}")
 async def get_booking(
-    context: Context, caller: SignedInCaller, booking_id: FromPath[UUID]
+    context: InjectedContext, caller: SignedInCaller, booking_id: FromPath[UUID]
 ) -> BookingDetail:
     """A booking of yours with its ticket. A hold that is being paid is found here as well."""
     found = await context.db.read(service.find_booking, booking_id, caller.customer_id)
@@ -70,7 +67,7 @@ async def get_booking(
 
 @post("/bookings/{booking_id:uuid}/cancel", status_code=200)
 async def cancel_booking(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     booking_id: FromPath[UUID],
     data: JSONBody[CancelRequest | None] = None,
@@ -96,7 +93,7 @@ def _detail(context: BookingContext, found: OwnBooking) -> BookingDetail:
 
 @get("/bookings/{booking_id:uuid}/tickets")
 async def tickets(
-    context: Context, caller: SignedInCaller, booking_id: FromPath[UUID]
+    context: InjectedContext, caller: SignedInCaller, booking_id: FromPath[UUID]
 ) -> Page[TicketView]:
     """A ticket for each seat of a booking of yours, for people who arrive separately; the booking's
     own ticket admits them all."""
@@ -116,11 +113,11 @@ async def tickets(
 
 @post("/customers/buyers", status_code=200)
 async def buyers(
-    context: Context, caller: SignedInCaller, data: JSONBody[BuyersRequest]
-) -> BuyersResponse:
+    context: InjectedContext, caller: SignedInCaller, data: JSONBody[BuyersRequest]
+) -> BuyersView:
     """For services: who of these customers has ever bought something here."""
     require(caller, SERVICE_ROLE)
-    return BuyersResponse(await context.db.run_one(store.buyers, data.customer_ids))
+    return BuyersView(await context.db.run_one(store.buyers, data.customer_ids))
 
 
 HANDLERS: Final[Sequence[ControllerRouterHandler]] = (

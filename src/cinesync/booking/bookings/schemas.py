@@ -121,7 +121,7 @@ class BuyersRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     customer_ids: Annotated[tuple[UUID, ...], msgspec.Meta(max_length=CUSTOMERS_MAX)]
 
 
-class BuyersResponse(msgspec.Struct, frozen=True):
+class BuyersView(msgspec.Struct, frozen=True):
     """Those who have bought something, cancelled or not."""
 
     customer_ids: Sequence[UUID]

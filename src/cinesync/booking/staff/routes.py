@@ -5,7 +5,6 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from litestar import get, post
-from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
@@ -15,7 +14,7 @@ from cinesync.booking.cancellation import show_refunds, staff_refunds
 from cinesync.booking.cancellation.show_refund_store import ShowRefundProgress
 from cinesync.booking.cancellation.show_refunds import RefundShow
 from cinesync.booking.cancellation.staff_refunds import RefundBooking
-from cinesync.booking.context import BookingContext
+from cinesync.booking.context import BookingContext, InjectedContext
 from cinesync.booking.staff import lookup
 from cinesync.booking.staff.lookup import FoundBooking
 from cinesync.booking.staff.schemas import (
@@ -33,14 +32,13 @@ from cinesync.chassis.problems import Invalid, NotFound
 
 MANAGERS: Final = ("manager",)
 
-Context = NamedDependency[BookingContext]
 TicketQuery = Annotated[str | None, QueryParameter(max_length=TICKET_CHARS_MAX)]
 SeatQuery = Annotated[str | None, QueryParameter(max_length=40)]
 
 
 @get("/lookup")
 async def look_up(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     request: AnyRequest,
     booking_id: FromQuery[UUID | None] = None,
@@ -76,7 +74,7 @@ def _booking_of(context: BookingContext, ticket: str) -> UUID | None:
 
 @post("/bookings/{booking_id:uuid}/refunds", status_code=200)
 async def refund_booking(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     request: AnyRequest,
     booking_id: FromPath[UUID],
@@ -104,7 +102,7 @@ async def refund_booking(
 
 @post("/shows/{show_id:uuid}/refunds", status_code=200)
 async def refund_show(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     request: AnyRequest,
     show_id: FromPath[UUID],
@@ -128,7 +126,7 @@ async def refund_show(
 
 @get("/shows/{show_id:uuid}/refunds/{refund_id:uuid}")
 async def show_refund(
-    context: Context,
+    context: InjectedContext,
     caller: SignedInCaller,
     show_id: FromPath[UUID],
     refund_id: FromPath[UUID],
