@@ -16,7 +16,6 @@ BENCH = "bench"
 # The first word of a command line that is found here names the process's kind.
 WORDS: Mapping[str, str] = {
     "bench.load": GENERATOR,
-    "bench.live_listeners": GENERATOR,
     "bench.baseline.app:create_app": "baseline",
     "pgbench": GENERATOR,
     "postgres": "postgres",

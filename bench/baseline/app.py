@@ -14,9 +14,9 @@ from joserfc.jwk import KeySet
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import sessionmaker
 
-from bench.baseline import counter
-from bench.baseline.counter import Refused
+from bench.baseline import service
 from bench.baseline.models import Payment
+from bench.baseline.service import Refused
 
 BANK_SECONDS_MAX = 10
 
@@ -84,7 +84,7 @@ def build(engine: Engine, keys: KeySet, charge: Charge) -> Flask:
     def make_hold() -> tuple[Response, int]:
         show_id = UUID(request.get_json()["show_id"])
         with sessions.begin() as session:
-            booking = counter.hold(session, g.customer_id, show_id)
+            booking = service.hold(session, g.customer_id, show_id)
         return jsonify(
             hold_id=booking.booking_id,
             show_id=booking.show_id,
@@ -97,14 +97,14 @@ def build(engine: Engine, keys: KeySet, charge: Charge) -> Flask:
     def pay() -> tuple[Response, int]:
         hold_id, key = UUID(request.get_json()["hold_id"]), request.headers["Idempotency-Key"]
         with sessions.begin() as session:
-            payment = counter.begin_payment(session, g.customer_id, hold_id, key)
+            payment = service.begin_payment(session, g.customer_id, hold_id, key)
         if payment.status == "pending":
             charged = charge(payment)  # never inside a transaction
             with sessions.begin() as session:
                 if charged["state"] == "captured":
-                    payment = counter.confirm(session, payment.payment_id, charged["charge_id"])
+                    payment = service.confirm(session, payment.payment_id, charged["charge_id"])
                 else:
-                    payment = counter.fail(session, payment.payment_id)
+                    payment = service.fail(session, payment.payment_id)
         return jsonify(payment_id=payment.payment_id, status=payment.status), 201
 
     return app

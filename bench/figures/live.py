@@ -14,15 +14,15 @@ from bench import machine
 from bench.load import flows
 from bench.load.caller import Caller
 from bench.load.latency import summarise
-from bench.load.listeners import Plan
 from bench.load.pipe import READY
+from bench.load.subscribers import Plan
 from bench.stock import Auditorium, add_shows
 from bench.system import System
 
 SPARE_FILES = 500
 HEARD_SECONDS = 2.0
 ROOM = Auditorium(rows=20, seats_in_row=20)
-COMMAND = "from bench.load.listeners import main; main()"
+COMMAND = "from bench.load.subscribers import main; main()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ async def measure(system: System, load: Load) -> dict[str, Any]:
     assert process.stdout is not None
     process.stdin.write(pickle.dumps(plan))
     if await process.stdout.readline() != READY:
-        raise RuntimeError("the listeners did not connect")
+        raise RuntimeError("the subscribers did not connect")
     memory = machine.memory_mb()
     before = machine.cpu_seconds()
     sent = await _change(system, show_id, load)

@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, KeySet
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
-from bench.baseline import app, counter, stock
+from bench.baseline import app, service, stock
 from bench.baseline.models import Payment
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import Sign
@@ -101,10 +101,10 @@ def test_a_rush_sells_every_seat_exactly_once(
 
 def test_the_lock_is_what_keeps_two_buyers_from_one_seat(engine: Engine, show_id: UUID) -> None:
     with Session(engine) as one, Session(engine) as other:
-        picked = [s.scalars(counter.free_seat(show_id)).one().name for s in (one, other)]
+        picked = [s.scalars(service.free_seat(show_id)).one().name for s in (one, other)]
     assert len(set(picked)) == 2
     with Session(engine) as one, Session(engine) as other:
-        unlocked = counter.free_seat(show_id, lock=False)
+        unlocked = service.free_seat(show_id, lock=False)
         picked = [s.scalars(unlocked).one().name for s in (one, other)]
     assert len(set(picked)) == 1
 

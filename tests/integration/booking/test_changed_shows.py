@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cinesync.booking.model import SaleChanged, ExpectedOffer
+from cinesync.booking.model import ExpectedOffer, SaleChanged
 from cinesync.booking.show_changes import service as show_changes
 from tests.integration.booking.client import BookingClient
 from tests.support.booking import BookingHarness, changed, scheduled
@@ -47,7 +47,9 @@ async def test_the_best_seats_are_not_dearer_than_their_zone_was(harness: Bookin
     show = await harness.schedule(scheduled())
     await harness.db.run(show_changes.change_shows, [changed(show, 1, prices_cents=DEARER)])
     with pytest.raises(SaleChanged):
-        await harness.hold(show, best=2, zone="standard", seen=ExpectedOffer(prices_cents=SEEN_PRICES))
+        await harness.hold(
+            show, best=2, zone="standard", seen=ExpectedOffer(prices_cents=SEEN_PRICES)
+        )
     with pytest.raises(SaleChanged):
         await harness.hold(show, best=2, zone="standard", seen=ExpectedOffer(total_cents=2500))
     await harness.hold(show, best=2, zone="standard", seen=ExpectedOffer(prices_cents=DEARER))

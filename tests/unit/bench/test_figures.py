@@ -7,7 +7,7 @@ from bench.figures import ceiling, holds, hot, live, purchases
 from bench.load.driver import Outcome
 from bench.load.flows import Fetch, Round
 from bench.load.generator import Report
-from bench.load.listeners import Listener
+from bench.load.subscribers import Subscriber
 from bench.stock import Auditorium
 
 ROOM = Auditorium(rows=2, seats_in_row=3)
@@ -67,12 +67,12 @@ def test_the_last_listener_is_what_counts() -> None:
 
 async def test_a_listener_notes_each_version_once_however_it_is_cut() -> None:
     received: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
-    listener = Listener(received, b"")
-    listener.data_received(b"HTTP/1.1 200 OK\r\n\r\nretry: 2000\n\nevent: snapshot\nid: 1\ndata")
-    listener.data_received(b": {}\n\n")
+    subscriber = Subscriber(received, b"")
+    subscriber.data_received(b"HTTP/1.1 200 OK\r\n\r\nretry: 2000\n\nevent: snapshot\nid: 1\ndata")
+    subscriber.data_received(b": {}\n\n")
     for part in (b"event: seats\nid: 4", b"2\ndata: {}\n\nevent: se", b"ats\nid: 43\ndata: {}\n\n"):
-        listener.data_received(part)
-    assert listener.opened.done()
+        subscriber.data_received(part)
+    assert subscriber.opened.done()
     assert {version: len(times) for version, times in received.items()} == {42: 1, 43: 1}
 
 

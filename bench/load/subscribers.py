@@ -1,4 +1,4 @@
-"""The listeners' process: many open event streams of one show, and when each received what."""
+"""The subscribers' process: many open event streams of one show, and when each received what."""
 
 import asyncio
 import gc
@@ -29,7 +29,7 @@ class Plan:
     count: int
 
 
-class Listener(asyncio.Protocol):
+class Subscriber(asyncio.Protocol):
     """One stream. Notes when each version arrives."""
 
     def __init__(self, received: "defaultdict[int, array[float]]", request: bytes) -> None:
@@ -70,27 +70,27 @@ async def listen(plan: Plan) -> tuple[dict[int, "array[float]"], int, int]:
     received: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
     lines = [f"GET {plan.path} HTTP/1.1", f"Host: {plan.host}", "Accept: text/event-stream"]
     request = "\r\n".join(lines).encode() + b"\r\n\r\n"
-    listeners: list[Listener] = []
+    subscribers: list[Subscriber] = []
     for first in range(0, plan.count, CONNECTED_AT_ONCE):
         number = min(CONNECTED_AT_ONCE, plan.count - first)
-        opening = [_open(plan, Listener(received, request)) for _ in range(number)]
+        opening = [_open(plan, Subscriber(received, request)) for _ in range(number)]
         opened = await asyncio.gather(*opening, return_exceptions=True)
-        listeners += [listener for listener in opened if isinstance(listener, Listener)]
-        if len(listeners) < first + number:
+        subscribers += [subscriber for subscriber in opened if isinstance(subscriber, Subscriber)]
+        if len(subscribers) < first + number:
             break  # no more are let in
     gc.freeze()
     gc.disable()
     await pipe.wait_for_the_word()
-    lost = sum(listener.is_lost for listener in listeners)
-    return dict(received), len(listeners), lost
+    lost = sum(subscriber.is_lost for subscriber in subscribers)
+    return dict(received), len(subscribers), lost
 
 
-async def _open(plan: Plan, listener: Listener) -> Listener:
+async def _open(plan: Plan, subscriber: Subscriber) -> Subscriber:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(OPEN_SECONDS_MAX):
-        await loop.create_connection(lambda: listener, plan.host, plan.port)
-        await listener.opened
-    return listener
+        await loop.create_connection(lambda: subscriber, plan.host, plan.port)
+        await subscriber.opened
+    return subscriber
 
 
 def main() -> None:
