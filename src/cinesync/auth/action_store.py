@@ -4,72 +4,97 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy import BigInteger, Interval, bindparam, func, select
+from sqlalchemy import delete as delete_from
+from sqlalchemy import insert as insert_into
+
 from cinesync.auth.model import Attempt, ThrottledAction
-from cinesync.chassis.database import Transaction, text
+from cinesync.auth.tables import throttled_actions
+from cinesync.chassis.database import Transaction, any_of, binds, compiled
+
+INSERT = compiled(
+    insert_into(throttled_actions).values(binds("action_id", "action", "account_key", "address"))
+)
 
 
 async def insert(
     tx: Transaction, action_id: UUID, action: ThrottledAction, attempt: Attempt
 ) -> None:
     """One more."""
-    statement = text(
-        "INSERT INTO throttled_actions (action_id, action, account_key, address) VALUES"
-        " (CAST(:action_id AS uuid), CAST(:action AS text), CAST(:account_key AS text),"
-        " CAST(:address AS text))"
-    )
     values = {
         "action_id": action_id,
         "action": action,
         "account_key": attempt.account_key,
         "address": attempt.address,
     }
-    await tx.execute(statement, values)
+    await tx.execute(INSERT, values)
+
+
+ADDRESS_WAIT = compiled(
+    select((throttled_actions.c.acted_at + bindparam("window", type_=Interval)) - func.now())
+    .where(
+        throttled_actions.c.address == bindparam("address"),
+        throttled_actions.c.action == bindparam("action"),
+        throttled_actions.c.acted_at > func.now() - bindparam("window", type_=Interval),
+    )
+    .order_by(throttled_actions.c.acted_at.desc())
+    .limit(1)
+    .offset(bindparam("others", type_=BigInteger))
+)
 
 
 async def address_wait(
     tx: Transaction, action: ThrottledAction, address: str, actions_max: int, window: timedelta
 ) -> timedelta | None:
     """How long until fewer than `actions_max` from here lie in the window; None: no wait."""
-    statement = text(
-        "SELECT acted_at + CAST(:window AS interval) - now() AS wait FROM throttled_actions"
-        " WHERE address = CAST(:address AS text) AND action = CAST(:action AS text)"
-        " AND acted_at > now() - CAST(:window AS interval)"
-        " ORDER BY acted_at DESC LIMIT 1 OFFSET CAST(:others AS bigint)"
-    )
     values = {"address": address, "action": action, "others": actions_max - 1, "window": window}
-    return (await tx.execute(statement, values)).scalar_one_or_none()
+    return (await tx.execute(ADDRESS_WAIT, values)).scalar_one_or_none()
+
+
+COUNT_FOR_ACCOUNT = compiled(
+    select(func.count().label("actions")).where(
+        throttled_actions.c.account_key == bindparam("account_key"),
+        throttled_actions.c.action == bindparam("action"),
+        throttled_actions.c.acted_at > func.now() - bindparam("window", type_=Interval),
+    )
+)
 
 
 async def count_for_account(
     tx: Transaction, action: ThrottledAction, account_key: str, window: timedelta
 ) -> int:
     """How many lie in the window, wherever they came from."""
-    statement = text(
-        "SELECT count(*) AS actions FROM throttled_actions"
-        " WHERE account_key = CAST(:account_key AS text) AND action = CAST(:action AS text)"
-        " AND acted_at > now() - CAST(:window AS interval)"
-    )
     values = {"account_key": account_key, "action": action, "window": window}
-    return int((await tx.execute(statement, values)).one().actions)
+    return int((await tx.execute(COUNT_FOR_ACCOUNT, values)).one().actions)
+
+
+FIND_OLD = compiled(
+    select(
+        throttled_actions.c.action_id,
+        (throttled_actions.c.acted_at <= func.now() - bindparam("window", type_=Interval)).label(
+            "is_over"
+        ),
+    )
+    .where(throttled_actions.c.action_id > bindparam("after"))
+    .order_by(throttled_actions.c.action_id)
+    .limit(bindparam("limit", type_=BigInteger))
+)
 
 
 async def find_old(
     tx: Transaction, after: UUID, limit: int, window: timedelta
 ) -> tuple[UUID | None, list[UUID]]:
     """A stretch of the table in key order: where it ended (None: at the end), and the old ones."""
-    statement = text(
-        "SELECT action_id, acted_at <= now() - CAST(:window AS interval) AS is_over"
-        " FROM throttled_actions WHERE action_id > CAST(:after AS uuid)"
-        " ORDER BY action_id ASC LIMIT CAST(:limit AS bigint)"
-    )
-    rows = (await tx.execute(statement, {"after": after, "limit": limit, "window": window})).all()
+    rows = (await tx.execute(FIND_OLD, {"after": after, "limit": limit, "window": window})).all()
     reached = rows[-1].action_id if len(rows) == limit else None
     return reached, [row.action_id for row in rows if row.is_over]
 
 
+DELETE = compiled(
+    delete_from(throttled_actions).where(any_of(throttled_actions.c.action_id, "action_ids"))
+)
+
+
 async def delete(tx: Transaction, action_ids: Sequence[UUID]) -> None:
     """By id: what is old never becomes young again."""
-    statement = text(
-        "DELETE FROM throttled_actions WHERE action_id = ANY(CAST(:action_ids AS uuid[]))"
-    )
-    await tx.execute(statement, {"action_ids": list(action_ids)})
+    await tx.execute(DELETE, {"action_ids": list(action_ids)})

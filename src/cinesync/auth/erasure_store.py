@@ -4,97 +4,166 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BigInteger, Text, bindparam, delete, func, select, update
+
+from cinesync.auth import tables
 from cinesync.auth.model import Email
-from cinesync.chassis.database import Transaction, text
+from cinesync.auth.tables import (
+    customer_emails,
+    customers_local,
+    sign_in_failures,
+    sign_in_links,
+    throttled_actions,
+)
+from cinesync.chassis.database import Transaction, any_of, compiled
+from cinesync.chassis.database.tables import audit_log
 
 PART_ROWS_MAX = 1_000
 
 
+ACCOUNT = compiled(
+    select(
+        customers_local.c.customer_id,
+        customers_local.c.region,
+        customers_local.c.email,
+        customers_local.c.name,
+        customers_local.c.phone,
+        customers_local.c.role,
+        customers_local.c.created_at,
+        customers_local.c.updated_at,
+        customers_local.c.password_hash.is_not(None).label("has_password"),
+    ).where(
+        customers_local.c.customer_id == bindparam("customer_id"),
+        customers_local.c.erased_at.is_(None),
+    )
+)
+
+
 async def account(tx: Transaction, customer_id: UUID) -> dict[str, Any] | None:
     """The account, without what opens it."""
-    statement = text(
-        "SELECT customer_id, region, email, name, phone, role, created_at, updated_at,"
-        " password_hash IS NOT NULL AS has_password FROM customers_local"
-        " WHERE customer_id = CAST(:customer_id AS uuid) AND erased_at IS NULL"
-    )
-    row = (await tx.execute(statement, {"customer_id": customer_id})).one_or_none()
+    row = (await tx.execute(ACCOUNT, {"customer_id": customer_id})).one_or_none()
     return None if row is None else dict(row)
+
+
+SESSIONS = compiled(
+    select(
+        tables.sessions.c.session_id,
+        tables.sessions.c.address,
+        tables.sessions.c.created_at,
+        tables.sessions.c.rotated_at.label("used_at"),
+        tables.sessions.c.expires_at,
+        tables.sessions.c.revoked_at,
+    )
+    .where(tables.sessions.c.customer_id == bindparam("customer_id"))
+    .order_by(tables.sessions.c.created_at.desc(), tables.sessions.c.session_id.desc())
+    .limit(PART_ROWS_MAX)
+)
 
 
 async def sessions(tx: Transaction, customer_id: UUID) -> list[dict[str, Any]]:
     """Where they signed in, the latest first."""
-    statement = text(
-        "SELECT session_id, address, created_at, rotated_at AS used_at, expires_at, revoked_at"
-        " FROM sessions WHERE customer_id = CAST(:customer_id AS uuid)"
-        " ORDER BY created_at DESC, session_id DESC LIMIT CAST(:limit AS bigint)"
-    )
-    values = {"customer_id": customer_id, "limit": PART_ROWS_MAX}
-    return [dict(row) for row in await tx.execute(statement, values)]
+    return [dict(row) for row in await tx.execute(SESSIONS, {"customer_id": customer_id})]
+
+
+FAILURES = compiled(
+    select(sign_in_failures.c.address, sign_in_failures.c.failed_at)
+    .where(sign_in_failures.c.account_key == bindparam("account_key"))
+    .order_by(sign_in_failures.c.failed_at.desc())
+    .limit(PART_ROWS_MAX)
+)
 
 
 async def failures(tx: Transaction, account_key: str) -> list[dict[str, Any]]:
     """Who tried their password in vain, the latest first."""
-    statement = text(
-        "SELECT address, failed_at FROM sign_in_failures"
-        " WHERE account_key = CAST(:account_key AS text)"
-        " ORDER BY failed_at DESC LIMIT CAST(:limit AS bigint)"
-    )
-    values = {"account_key": account_key, "limit": PART_ROWS_MAX}
-    return [dict(row) for row in await tx.execute(statement, values)]
+    return [dict(row) for row in await tx.execute(FAILURES, {"account_key": account_key})]
+
+
+LINKS = compiled(
+    select(sign_in_links.c.created_at, sign_in_links.c.expires_at)
+    .where(sign_in_links.c.customer_id == bindparam("customer_id"))
+    .order_by(sign_in_links.c.created_at)
+)
 
 
 async def links(tx: Transaction, customer_id: UUID) -> list[dict[str, Any]]:
     """What was mailed to them and can still be used."""
-    statement = text(
-        "SELECT created_at, expires_at FROM sign_in_links"
-        " WHERE customer_id = CAST(:customer_id AS uuid) ORDER BY created_at ASC"
+    return [dict(row) for row in await tx.execute(LINKS, {"customer_id": customer_id})]
+
+
+AUDIT_ENTRIES_OF = compiled(
+    select(
+        audit_log.c.occurred_at,
+        audit_log.c.action,
+        audit_log.c.address,
+        audit_log.c.object_kind,
+        audit_log.c.object_id,
+        audit_log.c.reason,
     )
-    return [dict(row) for row in await tx.execute(statement, {"customer_id": customer_id})]
+    .where(audit_log.c.actor_id == bindparam("customer_id"))
+    .order_by(audit_log.c.entry_id.desc())
+    .limit(PART_ROWS_MAX)
+)
 
 
 async def audit_entries_of(tx: Transaction, customer_id: UUID) -> list[dict[str, Any]]:
     """What the audit log has of them, the latest first."""
-    statement = text(
-        "SELECT occurred_at, action, address, object_kind, object_id, reason FROM audit_log"
-        " WHERE actor_id = CAST(:customer_id AS uuid)"
-        " ORDER BY entry_id DESC LIMIT CAST(:limit AS bigint)"
+    rows = await tx.execute(AUDIT_ENTRIES_OF, {"customer_id": customer_id})
+    return [dict(row) for row in rows]
+
+
+GUESTS_WITH = compiled(
+    select(customers_local.c.customer_id)
+    .where(
+        customers_local.c.email_norm.in_(
+            [bindparam("spelling", type_=Text), bindparam("email_norm", type_=Text)]
+        ),
+        customers_local.c.role == "guest",
+        customers_local.c.erased_at.is_(None),
     )
-    values = {"customer_id": customer_id, "limit": PART_ROWS_MAX}
-    return [dict(row) for row in await tx.execute(statement, values)]
+    .order_by(customers_local.c.created_at, customers_local.c.customer_id)
+    .limit(bindparam("limit", type_=BigInteger))
+)
 
 
 async def guests_with(tx: Transaction, email: Email, limit: int) -> list[UUID]:
     """Who bought with this e-mail and without an account, the oldest first."""
-    statement = text(
-        "SELECT customer_id FROM customers_local"
-        " WHERE email_norm IN (CAST(:spelling AS text), CAST(:email_norm AS text))"
-        " AND role = 'guest' AND erased_at IS NULL"
-        " ORDER BY created_at ASC, customer_id ASC LIMIT CAST(:limit AS bigint)"
-    )
     values = {"email_norm": email.norm, "spelling": email.spelling, "limit": limit}
-    return [row.customer_id for row in await tx.execute(statement, values)]
+    return [row.customer_id for row in await tx.execute(GUESTS_WITH, values)]
+
+
+ANONYMISE = compiled(
+    update(customers_local)
+    .values(
+        email="",
+        email_norm="",
+        name="",
+        phone=None,
+        password_hash=None,
+        erased_at=func.now(),
+        updated_at=func.now(),
+    )
+    .where(
+        any_of(customers_local.c.customer_id, "customer_ids"),
+        customers_local.c.erased_at.is_(None),
+    )
+    .returning(customers_local.c.customer_id)
+)
 
 
 async def anonymise(tx: Transaction, customer_ids: Sequence[UUID]) -> list[UUID]:
     """Ids and dates stay, for the books; those that were not erased before."""
-    statement = text(
-        "UPDATE customers_local SET email = '', email_norm = '', name = '', phone = NULL,"
-        " password_hash = NULL, erased_at = now(), updated_at = now()"
-        " WHERE customer_id = ANY(CAST(:customer_ids AS uuid[])) AND erased_at IS NULL"
-        " RETURNING customer_id"
-    )
-    rows = await tx.execute(statement, {"customer_ids": sorted(customer_ids)})
+    rows = await tx.execute(ANONYMISE, {"customer_ids": sorted(customer_ids)})
     return sorted(row.customer_id for row in rows)
 
 
 # Everything else that says where they were, or how to reach them.
 TRACES_BY_ID = tuple(
-    text(f"DELETE FROM {table} WHERE customer_id = ANY(CAST(:customer_ids AS uuid[]))")  # noqa: S608 our own names
-    for table in ("customer_emails", "sessions", "sign_in_links")
+    compiled(delete(table).where(any_of(table.c.customer_id, "customer_ids")))
+    for table in (customer_emails, tables.sessions, sign_in_links)
 )
 TRACES_BY_KEY = tuple(
-    text(f"DELETE FROM {table} WHERE account_key = CAST(:account_key AS text)")  # noqa: S608 our own names
-    for table in ("sign_in_failures", "throttled_actions")
+    compiled(delete(table).where(table.c.account_key == bindparam("account_key")))
+    for table in (sign_in_failures, throttled_actions)
 )
 
 

@@ -3,60 +3,83 @@
 from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy import Interval, Text, bindparam, delete, func, select
+from sqlalchemy import insert as insert_into
+
 from cinesync.auth.model import Email
-from cinesync.chassis.database import Transaction, text
+from cinesync.auth.tables import customers_local, sign_in_links
+from cinesync.chassis.database import Transaction, binds, compiled
+
+INSERT = compiled(
+    insert_into(sign_in_links).values(
+        **binds("code_hash", "customer_id"),
+        expires_at=func.now() + bindparam("lifetime", type_=Interval),
+    )
+)
 
 
 async def insert(tx: Transaction, code_hash: bytes, customer_id: UUID, lifetime: timedelta) -> None:
     """A link that can be used from now on."""
-    statement = text(
-        "INSERT INTO sign_in_links (code_hash, customer_id, expires_at) VALUES"
-        " (CAST(:code_hash AS bytea), CAST(:customer_id AS uuid),"
-        " now() + CAST(:lifetime AS interval))"
-    )
     values = {"code_hash": code_hash, "customer_id": customer_id, "lifetime": lifetime}
-    await tx.execute(statement, values)
+    await tx.execute(INSERT, values)
+
+
+_IS_GOOD = (sign_in_links.c.code_hash == bindparam("code_hash")) & (
+    sign_in_links.c.expires_at > func.now()
+)
+FIND = compiled(select(sign_in_links.c.customer_id).where(_IS_GOOD))
 
 
 async def find(tx: Transaction, code_hash: bytes) -> UUID | None:
     """Whose it is, while it can be used."""
-    statement = text(
-        "SELECT customer_id FROM sign_in_links"
-        " WHERE code_hash = CAST(:code_hash AS bytea) AND expires_at > now()"
-    )
-    owner: UUID | None = (await tx.execute(statement, {"code_hash": code_hash})).scalar()
+    owner: UUID | None = (await tx.execute(FIND, {"code_hash": code_hash})).scalar()
     return owner
+
+
+USE = compiled(delete(sign_in_links).where(_IS_GOOD).returning(sign_in_links.c.customer_id))
 
 
 async def use(tx: Transaction, code_hash: bytes) -> UUID | None:
     """Whose it was; it cannot be used again. None: it was used before, or is too old."""
-    statement = text(
-        "DELETE FROM sign_in_links WHERE code_hash = CAST(:code_hash AS bytea)"
-        " AND expires_at > now() RETURNING customer_id"
-    )
-    owner: UUID | None = (await tx.execute(statement, {"code_hash": code_hash})).scalar()
+    owner: UUID | None = (await tx.execute(USE, {"code_hash": code_hash})).scalar()
     return owner
+
+
+DELETE_OF = compiled(
+    delete(sign_in_links).where(sign_in_links.c.customer_id == bindparam("customer_id"))
+)
 
 
 async def delete_of(tx: Transaction, customer_id: UUID) -> None:
     """All links of a customer."""
-    statement = text("DELETE FROM sign_in_links WHERE customer_id = CAST(:customer_id AS uuid)")
-    await tx.execute(statement, {"customer_id": customer_id})
+    await tx.execute(DELETE_OF, {"customer_id": customer_id})
+
+
+DELETE_EXPIRED = compiled(delete(sign_in_links).where(sign_in_links.c.expires_at <= func.now()))
 
 
 async def delete_expired(tx: Transaction) -> None:
     """They are few: a handful for each account and hour."""
-    await tx.execute(text("DELETE FROM sign_in_links WHERE expires_at <= now()"))
+    await tx.execute(DELETE_EXPIRED)
+
+
+FIND_GUEST = compiled(
+    select(customers_local.c.customer_id)
+    .where(
+        customers_local.c.email_norm.in_(
+            [bindparam("spelling", type_=Text), bindparam("email_norm", type_=Text)]
+        ),
+        customers_local.c.role == "guest",
+        customers_local.c.erased_at.is_(None),
+        customers_local.c.disabled_at.is_(None),
+    )
+    .order_by(customers_local.c.created_at.desc(), customers_local.c.customer_id.desc())
+    .limit(1)
+)
 
 
 async def find_guest(tx: Transaction, email: Email) -> UUID | None:
     """The latest guest with this e-mail."""
-    statement = text(
-        "SELECT customer_id FROM customers_local"
-        " WHERE email_norm IN (CAST(:spelling AS text), CAST(:email_norm AS text))"
-        " AND role = 'guest' AND erased_at IS NULL AND disabled_at IS NULL"
-        " ORDER BY created_at DESC, customer_id DESC LIMIT 1"
-    )
     values = {"email_norm": email.norm, "spelling": email.spelling}
-    guest: UUID | None = (await tx.execute(statement, values)).scalar()
+    guest: UUID | None = (await tx.execute(FIND_GUEST, values)).scalar()
     return guest

@@ -10,7 +10,7 @@ from uuid import UUID
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from cinesync.auth import store
+from cinesync.auth import key_store
 from cinesync.auth.model import AccountRole, KeyRules, KeyWindow, plan_key, signing_key
 from cinesync.auth.secret_box import NotDecryptable, SecretBox
 from cinesync.chassis import background, clock, telemetry
@@ -107,7 +107,7 @@ class SigningKeys:
             if self._jwks is None:
                 await self.refresh()
 
-    def _open(self, rows: list[store.KeyRow]) -> list[OwnKey]:
+    def _open(self, rows: list[key_store.KeyRow]) -> list[OwnKey]:
         own = []
         for row in rows:
             try:
@@ -118,17 +118,17 @@ class SigningKeys:
             own.append(_own_key(row, ECKey.import_key(json.loads(private))))
         return own
 
-    async def _make_next(self, tx: Transaction) -> list[store.KeyRow]:
-        await store.delete_keys(tx)
+    async def _make_next(self, tx: Transaction) -> list[key_store.KeyRow]:
+        await key_store.delete_keys(tx)
         rows, now = await _load(tx)
         window = plan_key(rows, self._open(rows), now, self._rules)
         if window is None:
             return rows
-        await store.insert_key(tx, self._seal(window, ECKey.generate_key(CURVE)))
+        await key_store.insert_key(tx, self._seal(window, ECKey.generate_key(CURVE)))
         log.info("signing_key.made", number=window.number, signs_from=window.signs_from)
-        return await store.list_keys(tx)
+        return await key_store.list_keys(tx)
 
-    def _seal(self, window: KeyWindow, key: ECKey) -> store.KeyRow:
+    def _seal(self, window: KeyWindow, key: ECKey) -> key_store.KeyRow:
         """The public half is the seal's label: neither can be swapped for another key's."""
         public = {
             **key.as_dict(private=False),
@@ -138,7 +138,7 @@ class SigningKeys:
         }
         public_jwk = json.dumps(public, sort_keys=True)
         private = json.dumps(key.as_dict(private=True)).encode()
-        return store.KeyRow(
+        return key_store.KeyRow(
             number=window.number,
             signs_from=window.signs_from,
             signs_until=window.signs_until,
@@ -148,11 +148,11 @@ class SigningKeys:
         )
 
 
-async def _load(tx: Transaction) -> tuple[list[store.KeyRow], datetime]:
-    return await store.list_keys(tx), await store.database_now(tx)
+async def _load(tx: Transaction) -> tuple[list[key_store.KeyRow], datetime]:
+    return await key_store.list_keys(tx), await key_store.database_now(tx)
 
 
-def _own_key(row: store.KeyRow, key: ECKey) -> OwnKey:
+def _own_key(row: key_store.KeyRow, key: ECKey) -> OwnKey:
     return OwnKey(
         number=row.number,
         signs_from=row.signs_from,

@@ -5,8 +5,11 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
+from sqlalchemy import Text, bindparam, func, select, update
+
 from cinesync.auth.model import AccountRole, Email
-from cinesync.chassis.database import Row, Transaction, text
+from cinesync.auth.tables import customer_emails, customers_local
+from cinesync.chassis.database import Row, Transaction, compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,55 +25,85 @@ class StaffAccount:
     has_password: bool
 
 
+_ACCOUNT = (
+    customers_local.c.customer_id,
+    customers_local.c.email,
+    customers_local.c.name,
+    customers_local.c.role,
+    customers_local.c.created_at,
+    customers_local.c.disabled_at,
+    customers_local.c.password_hash.is_not(None).label("has_password"),
+)
+FIND = compiled(
+    select(*_ACCOUNT)
+    .where(
+        customer_emails.c.region == customers_local.c.region,
+        customer_emails.c.customer_id == customers_local.c.customer_id,
+        customer_emails.c.email_norm.in_(
+            [bindparam("spelling", type_=Text), bindparam("email_norm", type_=Text)]
+        ),
+    )
+    .order_by(customer_emails.c.email_norm == bindparam("email_norm"))
+    .limit(1)
+)
+
+
 async def find(tx: Transaction, email: Email) -> StaffAccount | None:
     """The account with this e-mail, whatever its role and state."""
-    statement = text(
-        "SELECT c.customer_id, c.email, c.name, c.role, c.created_at, c.disabled_at,"
-        " c.password_hash IS NOT NULL AS has_password FROM customer_emails AS e"
-        " JOIN customers_local AS c ON c.region = e.region AND c.customer_id = e.customer_id"
-        " WHERE e.email_norm IN (CAST(:spelling AS text), CAST(:email_norm AS text))"
-        " ORDER BY e.email_norm = CAST(:email_norm AS text) ASC LIMIT 1"
-    )
     values = {"email_norm": email.norm, "spelling": email.spelling}
-    row = (await tx.execute(statement, values)).one_or_none()
+    row = (await tx.execute(FIND, values)).one_or_none()
     return None if row is None else _account(row)
+
+
+LIST_STAFF = compiled(
+    select(*_ACCOUNT)
+    .where(customers_local.c.role.in_(["staff", "manager", "auditor"]))
+    .order_by(customers_local.c.role, customers_local.c.email_norm)
+)
 
 
 async def list_staff(tx: Transaction) -> list[StaffAccount]:
     """All who may do more than customers, by role and e-mail."""
-    statement = text(
-        "SELECT customer_id, email, name, role, created_at, disabled_at,"
-        " password_hash IS NOT NULL AS has_password FROM customers_local"
-        " WHERE role IN ('staff', 'manager', 'auditor') ORDER BY role ASC, email_norm ASC"
+    return [_account(row) for row in await tx.execute(LIST_STAFF)]
+
+
+FIND_PASSWORD_HASH = compiled(
+    select(customers_local.c.password_hash).where(
+        customers_local.c.customer_id == bindparam("customer_id")
     )
-    return [_account(row) for row in await tx.execute(statement)]
+)
 
 
 async def find_password_hash(tx: Transaction, customer_id: UUID) -> str | None:
     """Of an account in whichever state; None: it has none."""
-    statement = text(
-        "SELECT password_hash FROM customers_local WHERE customer_id = CAST(:customer_id AS uuid)"
-    )
-    hashed: str | None = (await tx.execute(statement, {"customer_id": customer_id})).scalar()
+    hashed: str | None = (
+        await tx.execute(FIND_PASSWORD_HASH, {"customer_id": customer_id})
+    ).scalar()
     return hashed
+
+
+SET_PASSWORD = compiled(
+    update(customers_local)
+    .values(password_hash=bindparam("password_hash"), disabled_at=None, updated_at=func.now())
+    .where(customers_local.c.customer_id == bindparam("customer_id"))
+)
 
 
 async def set_password(tx: Transaction, customer_id: UUID, password_hash: str | None) -> None:
     """Whatever it was before; None: nobody gets in by a password. The account is enabled."""
-    statement = text(
-        "UPDATE customers_local SET password_hash = CAST(:password_hash AS text),"
-        " disabled_at = NULL, updated_at = now() WHERE customer_id = CAST(:customer_id AS uuid)"
-    )
-    await tx.execute(statement, {"customer_id": customer_id, "password_hash": password_hash})
+    await tx.execute(SET_PASSWORD, {"customer_id": customer_id, "password_hash": password_hash})
+
+
+DISABLE = compiled(
+    update(customers_local)
+    .values(password_hash=None, disabled_at=func.now(), updated_at=func.now())
+    .where(customers_local.c.customer_id == bindparam("customer_id"))
+)
 
 
 async def disable(tx: Transaction, customer_id: UUID) -> None:
     """Nobody gets in any more; what the account did stays."""
-    statement = text(
-        "UPDATE customers_local SET password_hash = NULL, disabled_at = now(), updated_at = now()"
-        " WHERE customer_id = CAST(:customer_id AS uuid)"
-    )
-    await tx.execute(statement, {"customer_id": customer_id})
+    await tx.execute(DISABLE, {"customer_id": customer_id})
 
 
 def _account(row: Row) -> StaffAccount:

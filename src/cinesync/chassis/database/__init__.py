@@ -9,7 +9,7 @@ from cinesync.chassis.database.retry import (
     FateUnknown,
     sqlstate,
 )
-from cinesync.chassis.database.statements import Statement, compiled, text
+from cinesync.chassis.database.statements import Statement, binds, compiled, text
 from cinesync.chassis.database.transaction import NotOneRow, Row, Rows, Transaction
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Transaction",
     "any_of",
     "batch",
+    "binds",
     "compiled",
     "delete_old_markers",
     "insert_from",

@@ -39,11 +39,12 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import BindParameter, FromClause, String, Table, bindparam
+from sqlalchemy import BindParameter, FromClause, String, Table, TextClause, bindparam
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
-from sqlalchemy.sql.type_api import TypeEngine
+from sqlalchemy.types import NullType, TypeEngine
 
 STATEMENTS_MAX = 2_000
 RETURNS_ROWS = re.compile(r"\A\s*(SELECT|WITH|SHOW)\b|\bRETURNING\b", re.IGNORECASE)
@@ -118,9 +119,14 @@ class Statement:
 
 def compiled(construct: ClauseElement) -> Statement:
     """A Core construct as asyncpg runs it. Raises SQLAlchemyError for one that cannot be compiled,
-    such as an `in_()` of a parameter: that is `any_of`.
+    such as an `in_()` of a parameter (that is `any_of`), and TypeError for a parameter whose type
+    is not known.
     """
     result = construct.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
+    if isinstance(result, SQLCompiler) and not isinstance(construct, TextClause):
+        for bind in result.bind_names:
+            if bind.required and isinstance(bind.type, NullType):
+                raise TypeError(f"say bindparam({bind.key!r}, type_=…) in: {result}")
     sql = str(result)
     binds = tuple(_binds(getattr(result, "positiontup", None) or ()))
     return Statement(
@@ -129,6 +135,11 @@ def compiled(construct: ClauseElement) -> Statement:
         names=tuple(bind.name for bind in binds if not bind.columns),
         returns_rows=RETURNS_ROWS.search(sql) is not None,
     )
+
+
+def binds(*names: str) -> dict[str, BindParameter[Any]]:
+    """Parameters with the names of columns, for `.values()` of an INSERT or UPDATE."""
+    return {name: bindparam(name) for name in names}
 
 
 @lru_cache(STATEMENTS_MAX)

@@ -31,7 +31,7 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import insert
 
 from cinesync.chassis import telemetry
-from cinesync.chassis.database import Database, Transaction, batch, compiled, insert_from
+from cinesync.chassis.database import Database, Transaction, batch, binds, compiled, insert_from
 from cinesync.chassis.database.tables import dead_letters, inbox
 from cinesync.chassis.messaging.event import Event, Message, decode
 from cinesync.chassis.problems import Unavailable
@@ -47,9 +47,7 @@ INSERT_NEW = compiled(
     .on_conflict_do_nothing(index_elements=list(inbox.primary_key))
     .returning(inbox.c.event_id)
 )
-_letter = insert(dead_letters).values(
-    {name: bindparam(name) for name in ("queue", "event_id", "name", "body", "error")}
-)
+_letter = insert(dead_letters).values(binds("queue", "event_id", "name", "body", "error"))
 INSERT_DEAD_LETTER = compiled(
     _letter.on_conflict_do_update(
         index_elements=list(dead_letters.primary_key),

@@ -80,6 +80,11 @@ def test_any_of_takes_a_list_of_any_length_and_a_list_of_parameters_is_refused()
         compiled(delete(items).where(items.c.item_id.in_(bindparam("ids", expanding=True))))
 
 
+def test_a_parameter_of_no_type_is_refused() -> None:
+    with pytest.raises(TypeError, match="'id', type_="):
+        compiled(delete(items).where(items.c.item_id.in_([bindparam("id")])))
+
+
 def test_a_text_takes_types_from_tables_and_keywords_and_batches_by_name() -> None:
     found = text(
         "UPDATE items SET seen_at = now() - :pause FROM :rows"
