@@ -43,7 +43,7 @@ class PublishedRevocations:
         self._reading = asyncio.Lock()
         self._body = b""
         self._etag = ""
-        revocations.listen_to(self._ask)
+        revocations.follow(self._ask)
 
     @property
     def lifetime_max(self) -> timedelta:
@@ -75,7 +75,7 @@ class PublishedRevocations:
         self._read_at = started
         self._body = msgspec.json.encode(told)
         self._etag = etag_of(self._body)
-        self._revocations.take(told)
+        self._revocations.merge(told)
 
     async def _list(self, tx: Transaction) -> RevocationList:
         sessions = await revocation_store.list_revocations(

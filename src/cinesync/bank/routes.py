@@ -41,7 +41,7 @@ from cinesync.bank.model import (
 from cinesync.bank.store import BankStore, ChargeResult
 from cinesync.bank.webhooks import WebhookSender
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.http.security.client_address import is_from_here
+from cinesync.chassis.http.security.client_address import is_local
 from cinesync.chassis.http.strict_bodies import NoBodyTaken, UnknownMember
 from cinesync.chassis.money import decimals, plain
 
@@ -185,7 +185,7 @@ def live() -> dict[str, str]:
 @get("/metrics", sync_to_thread=False)
 def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Prometheus text format, on the bank's own machine only."""
-    if not is_from_here(request):
+    if not is_local(request):
         raise NotFoundException
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

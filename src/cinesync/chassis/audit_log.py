@@ -71,7 +71,7 @@ FILTERS = {
     "object_kind": audit_log.c.object_kind,
     "object_id": audit_log.c.object_id,
 }
-# A UUIDv7 tells the millisecond: a time is a bound of the primary key.
+# A UUIDv7 contains its millisecond, so a time is a bound of the primary key.
 _TIME_SHIFT = 80
 _MILLISECONDS_MAX = (1 << 48) - 1
 LAST_ID = UUID(int=(1 << 128) - 1)
@@ -79,15 +79,15 @@ LAST_ID = UUID(int=(1 << 128) - 1)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does it, and from which address. `id` is None for somebody who is not signed in."""
+    """Who acts, and from which address. `id` is None for a visitor who is not signed in."""
 
     role: str
     id: UUID | None = None
     address: str = ""
 
 
-SYSTEM = Actor("system")  # the shop by itself
-OPERATOR = Actor("operator")  # somebody at the machine's command line
+SYSTEM = Actor("system")  # a service on its own behalf
+OPERATOR = Actor("operator")  # at the command line of the machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,9 +222,9 @@ def _view(row: Row) -> EntryView:
     )
 
 
-def _bound(moment: datetime) -> UUID:
+def _bound(time: datetime) -> UUID:
     """The lowest id of its millisecond."""
-    since_1970 = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    since_1970 = time.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     milliseconds = int(since_1970.total_seconds() * 1000)
     return UUID(int=min(max(milliseconds, 0), _MILLISECONDS_MAX) << _TIME_SHIFT)
 

@@ -1,14 +1,14 @@
-"""Background loops that cannot end unnoticed: begun again, counted, with a last success.
+"""Background loops that cannot end unnoticed: they are restarted, counted, and watched.
 
 A loop is a coroutine function that runs until it is cancelled and calls `succeeded()` after each
-round that did what it is for. Whatever else ends it, it is begun again after a pause:
+round that did its work. Any other end restarts it after a pause:
 
 - an exception, or a plain return;
-- a CancelledError that nobody asked for, as from a future that was cancelled elsewhere;
-- the end of the very task that begins it again, for whatever reason.
+- a CancelledError that does not come from `close`, but from a future that was cancelled elsewhere;
+- the end of the task that restarts it, for any reason.
 
-A loop that runs but never succeeds is not begun again: what it waits for would not come sooner.
-It is told in `troubles()`, and so in the process's health.
+A loop that runs without a success is not restarted, which would not help. `troubles()` reports it,
+and with it the health of the process.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ RESTARTING = Backoff(first_seconds=0.1, seconds_max=5.0)
 SILENT_SECONDS_MAX = 60.0
 
 RESTARTS = Counter(
-    "cinesync_loop_restarts_total", "Background loops that ended and were begun again.", ["loop"]
+    "cinesync_loop_restarts_total", "Background loops that ended and were restarted.", ["loop"]
 )
 LAST_SUCCESS = Gauge(
     "cinesync_loop_last_success_timestamp_seconds",
-    "When a background loop last did what it is for.",
+    "When a background loop last did its work.",
     ["loop"],
 )
 ALIVE = Gauge("cinesync_loop_alive", "1 while the loop has succeeded not too long ago.", ["loop"])
@@ -41,17 +41,17 @@ ALIVE = Gauge("cinesync_loop_alive", "1 while the loop has succeeded not too lon
 
 @dataclass(eq=False)
 class Loop:
-    """A background loop, and how it is doing.
+    """A background loop and its state.
 
-    `round_seconds` is how long a round takes by itself; None: it never tells of a success.
-    `silent_seconds_max` is for how long more it may go without; None: as for all of them.
+    `round_seconds` is the usual time of a round; None for a loop that does not report success.
+    `silent_seconds_max` is the time beyond it without a success; None for that of all loops.
     """
 
     name: str
     run: Run
     round_seconds: float | None = 0.0
     silent_seconds_max: float | None = None
-    ends_by_itself: bool = False  # when the process stops: it finishes what it has
+    ends_by_itself: bool = False  # at shutdown, after finishing its work
     succeeded_at: float = field(default_factory=clock.monotonic_seconds)
     restarts: int = 0
     last_error: str = ""
@@ -62,7 +62,7 @@ class Loop:
         return clock.monotonic_seconds() - self.succeeded_at
 
     def trouble(self) -> str | None:
-        """Why it does not do its work; None when it does."""
+        """Why the loop does not do its work; None when it does."""
         if self.round_seconds is None:
             return None
         silent_seconds = self.silent_seconds
@@ -72,13 +72,13 @@ class Loop:
         return f"no success for {silent_seconds:.0f} s{why}"
 
     def note_success(self) -> None:
-        """A round went well."""
+        """A round did its work."""
         self.succeeded_at = clock.monotonic_seconds()
         self.last_error = ""
         LAST_SUCCESS.labels(self.name).set(clock.now().timestamp())
 
     def note_failure(self, error: BaseException) -> None:
-        """A round went wrong; why, for whoever asks when it has lasted too long."""
+        """A round failed; `trouble` names the error when failures last too long."""
         self.last_error = repr(error)
 
 
@@ -86,14 +86,14 @@ _running: ContextVar[Loop | None] = ContextVar("loop", default=None)
 
 
 def succeeded() -> None:
-    """The loop that runs here has done a round; elsewhere, nothing."""
+    """The running loop has done a round. Outside a loop, nothing."""
     loop = _running.get()
     if loop is not None:
         loop.note_success()
 
 
 def failed(error: BaseException) -> None:
-    """The loop that runs here could not do its round, and will try again by itself."""
+    """The running loop could not do its round, and will retry by itself."""
     loop = _running.get()
     if loop is not None:
         loop.note_failure(error)
@@ -122,16 +122,16 @@ class Loops:
         self._begin(loop)
 
     def troubles(self) -> dict[str, str]:
-        """The loops that do not do their work, by name."""
+        """Why loops do not do their work, by loop."""
         found = ((loop.name, loop.trouble()) for loop in self.loops)
         return {name: trouble for name, trouble in found if trouble}
 
     def tasks(self) -> list[asyncio.Task[None]]:
-        """What runs now."""
+        """The tasks of all loops."""
         return list(self._tasks.values())
 
     async def close(self, *, seconds: float = 0.0) -> None:
-        """Cancel all, those that end by themselves after `seconds`, and wait for their end."""
+        """Cancel all loops and wait; those that end by themselves have `seconds` for it."""
         self._closing = True
         for loop, task in self._tasks.items():
             if not loop.ends_by_itself:
@@ -151,14 +151,14 @@ class Loops:
         task.add_done_callback(lambda ended: self._ended(loop, ended))
 
     def _ended(self, loop: Loop, task: asyncio.Task[None]) -> None:
-        """What should only be cancelled has ended by itself, as when memory ran out."""
+        """Restarts a loop whose task ended without being cancelled, as when memory ran out."""
         if task.cancelled() or self._closing:
             return
         _note_end(loop, repr(task.exception()))
         self._begin(loop)
 
     async def _keep_running(self, loop: Loop) -> None:
-        _running.set(loop)  # of this task's own context, and of those of its children
+        _running.set(loop)  # in the context of this task and its children
         failures = 0
         while True:
             started = clock.monotonic_seconds()
@@ -183,7 +183,7 @@ class Loops:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody has cancelled this very task, and not what it waited for."""
+    """Whether this task is cancelled, and not only a future that it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

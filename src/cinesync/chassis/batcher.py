@@ -13,7 +13,7 @@ R = TypeVar("R")
 _Waiting = tuple[C, asyncio.Future[R], float | None, str]
 
 BATCH_MAX = 500
-WAITING_MAX = 2_000  # some two seconds of work: who came later is told to try again
+WAITING_MAX = 2_000  # some two seconds of work; later commands get 503
 
 
 class Overloaded(Unavailable):
@@ -29,8 +29,8 @@ class Batcher(Generic[C, R]):
 
     While more than a batch waits, up to `at_once` of them run side by side.
 
-    `run_batch` answers one result per command; an exception in a result's place is raised to
-    the one who submitted that command. When a whole batch fails, each command is tried alone.
+    `run_batch` returns one result per command; an exception in its place is raised to the submitter
+    of that command. When a whole batch fails, each command runs alone.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Batcher(Generic[C, R]):
         trace = telemetry.current_trace()
         self._waiting.append((command, future, deadline.current_at(), trace))
         if not self._runners or self._is_behind():
-            # In a context of its own: a batch belongs to no single request's trace.
+            # In a context of its own: a batch belongs to no single request.
             runner = asyncio.get_running_loop().create_task(
                 self._run(), name=f"batcher {self._name}", context=contextvars.Context()
             )
@@ -82,24 +82,24 @@ class Batcher(Generic[C, R]):
                     self._waiting[: self._batch_max],
                     self._waiting[self._batch_max :],
                 )
-                # No work for a client that left.
+                # A client that left has cancelled its future.
                 batch = [waiting for waiting in batch if not waiting[1].done()]
                 if batch:
-                    # The most patient one's: who leaves earlier need not wait for it.
+                    # The latest deadline: commands with an earlier one need not wait for it.
                     ends = [at for _, _, at, _ in batch if at is not None]
                     deadline.carry(max(ends) if len(ends) == len(batch) else None)
                     traces = (trace for *_, trace in batch)
                     with telemetry.batch_span(f"batch {self._name}", traces):
                         results = await self._results([command for command, *_ in batch])
-                    _answer([future for _, future, *_ in batch], results)
+                    _resolve([future for _, future, *_ in batch], results)
         finally:
             runner = asyncio.current_task()
             assert runner is not None
             self._runners.remove(runner)
-            # Only when it was broken off is anybody left: nobody waits for ever, and nobody else
-            # is cancelled for it.
+            # Commands are left only when this task was cancelled. They get an error: their futures
+            # must not wait for ever, nor be cancelled.
             left = batch if self._runners else [*batch, *self._waiting]
-            _answer(
+            _resolve(
                 [future for _, future, *_ in left], [BrokenOff(retry_after_seconds=1)] * len(left)
             )
 
@@ -109,7 +109,7 @@ class Batcher(Generic[C, R]):
             results = await self._run_batch(commands)
         except Unavailable as error:
             return [error] * len(commands)
-        except Exception as error:  # noqa: BLE001 raised to who asked
+        except Exception as error:  # noqa: BLE001 raised to the submitter
             if len(commands) == 1:
                 return [error]
             return [result for one in commands for result in await self._results([one])]
@@ -118,8 +118,8 @@ class Batcher(Generic[C, R]):
         return results
 
 
-def _answer(futures: Sequence[asyncio.Future[R]], results: Sequence[R | Exception]) -> None:
-    """Those who still wait."""
+def _resolve(futures: Sequence[asyncio.Future[R]], results: Sequence[R | Exception]) -> None:
+    """Resolve the futures of those that still wait."""
     for future, result in zip(futures, results, strict=True):
         if future.done():
             continue

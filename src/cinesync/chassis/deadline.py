@@ -1,12 +1,12 @@
-"""When a request must begin to be answered, for everything that is done for it.
+"""The deadline of a request: its response must begin by then.
 
-A request gets its deadline where it arrives. What is done for it asks `remaining`: the database
-gives a transaction no more time than that, a call to another service waits no longer and tells it
-how long that is (`HEADER`), and a batch has the time of its most patient command. What waits all
-the same is cancelled: one timer for all requests looks every quarter of a second, because
-`asyncio.timeout` for each would cost more than all the rest of this.
+A request gets its deadline when it arrives, and all its work reads the time that remains: a
+transaction takes no longer, a call to another service waits no longer and passes the time on in
+`HEADER`, and a batch has the latest deadline of its commands. Work that waits longer is cancelled:
+one timer for all requests runs every quarter of a second, because `asyncio.timeout` for each takes
+longer than everything else here.
 
-Outside of a request, as in a background loop, there is no deadline.
+Outside a request, as in a background loop, there is no deadline.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from cinesync.chassis.problems import Unavailable
 
 HEADER = "x-deadline-seconds"
 TICK_SECONDS = 0.25
-# What is left to tell of an end that comes from below: a database that hangs is left in this time.
+# Left for reporting: a transaction on a database that hangs ends so long before the deadline.
 MARGIN_SECONDS = 2.5
 LEAST_SECONDS = 0.05
-# What is loaded for one request is shared by others, and a stranger may send the header too.
-ASKED_SECONDS_MIN = 4.0
+# Requests share what one of them loads, and any client may send the header.
+REQUESTED_SECONDS_MIN = 4.0
 
 
 class TookTooLong(Unavailable):
@@ -40,8 +40,8 @@ def _too_long() -> Exception:
 
 
 class Deadlines:
-    """The requests of one process that wait for the beginning of their answer; or what is done
-    for them in one place, with an `error` of its own."""
+    """The requests of one process whose response has not begun; or other work with a time limit,
+    with an `error` of its own."""
 
     def __init__(self, error: Callable[[], Exception] = _too_long) -> None:
         self.error = error
@@ -50,23 +50,23 @@ class Deadlines:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def within(self, seconds: float) -> "Within":
-        """A block that takes no longer, unless it is lifted. It raises `error`."""
+        """A block that raises `error` when it takes longer, unless it is lifted."""
         return Within(self, clock.monotonic_seconds() + seconds)
 
     def add(self, one: "Within", loop: asyncio.AbstractEventLoop) -> None:
-        """Look after it."""
+        """Watch it."""
         self._running[one] = None
         if self._timer is None or self._loop is not loop:
             self._loop = loop
             self._timer = loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def lift(self, one: "Within") -> None:
-        """The answer has begun: it may take its time, and what is done for it too."""
+        """The response has begun: there is no deadline any more."""
         self.remove(one)
         _current.set(None)
 
     def remove(self, one: "Within") -> None:
-        """It has ended."""
+        """The block has ended."""
         self._running.pop(one, None)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,12 +78,12 @@ class Deadlines:
 
 
 class Within:
-    """One request's time. A class, because a generator would cost a request twice as much."""
+    """The time of one request. A class, because a generator takes twice as long."""
 
-    __slots__ = ("_all", "_has_passed", "_task", "_token", "at")
+    __slots__ = ("_deadlines", "_has_passed", "_task", "_token", "at")
 
-    def __init__(self, everybody: Deadlines, at: float) -> None:
-        self._all = everybody
+    def __init__(self, deadlines: Deadlines, at: float) -> None:
+        self._deadlines = deadlines
         self._has_passed = False
         self.at = at
 
@@ -91,19 +91,19 @@ class Within:
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task(loop)
         self._token = _current.set(self.at)
-        self._all.add(self, loop)
+        self._deadlines.add(self, loop)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._all.remove(self)
+        self._deadlines.remove(self)
         _current.reset(self._token)
         if self._has_passed and self._task is not None:
             others = self._task.uncancel()
             if kind is asyncio.CancelledError and not others:
-                raise self._all.error() from None
+                raise self._deadlines.error() from None
 
     def end(self) -> None:
-        """Its time has passed."""
+        """The time has passed."""
         self._has_passed = True
         if self._task is not None:
             self._task.cancel()
@@ -115,13 +115,13 @@ def current_at() -> float | None:
 
 
 def carry(at: float | None) -> None:
-    """What is done in this context from now on is for somebody with that deadline."""
+    """Give the current context that deadline."""
     _current.set(at)
 
 
 @contextmanager
 def carried(seconds: float) -> Iterator[None]:
-    """The same for a block, from now; nobody cancels it: for threads."""
+    """A deadline for a block in a thread, where nothing cancels it."""
     token = _current.set(clock.monotonic_seconds() + seconds)
     try:
         yield
@@ -130,7 +130,7 @@ def carried(seconds: float) -> Iterator[None]:
 
 
 def remaining(seconds_max: float, *, margin_seconds: float = 0.0) -> float:
-    """How long something may take: no longer than `seconds_max`, and than there is time."""
+    """How long something may take: until the deadline, and `seconds_max` at most."""
     at = current_at()
     if at is None:
         return seconds_max
@@ -139,14 +139,14 @@ def remaining(seconds_max: float, *, margin_seconds: float = 0.0) -> float:
 
 
 def headers() -> dict[str, str]:
-    """What a call to another service carries."""
+    """The headers of a call to another service."""
     if current_at() is None:
         return {}
     return {HEADER: f"{remaining(math.inf):.2f}"}
 
 
-def asked_for(header: str | None, seconds_max: float) -> float:
-    """The time of a request, of which its sender may want less, within reason."""
+def requested_seconds(header: str | None, seconds_max: float) -> float:
+    """The time of a request: `seconds_max`, or less if the client asks for less."""
     if header is None:
         return seconds_max
     try:
@@ -154,5 +154,7 @@ def asked_for(header: str | None, seconds_max: float) -> float:
     except ValueError:
         return seconds_max
     return (
-        min(max(wanted, ASKED_SECONDS_MIN), seconds_max) if math.isfinite(wanted) else seconds_max
+        min(max(wanted, REQUESTED_SECONDS_MIN), seconds_max)
+        if math.isfinite(wanted)
+        else seconds_max
     )

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, whenever the machine stops."""
+"""Files and folders that exist completely or not at all, even after a power cut."""
 
 import os
 import shutil
@@ -27,8 +27,8 @@ def write(path: Path, data: bytes, mode: int = 0o600) -> None:
 def made_whole(folder: Path) -> Iterator[Path]:
     """A folder to fill, which gets its name when the block ends without an error.
 
-    What an earlier try that was killed has left under the unfinished name was never used by
-    anybody, and goes. Raises OSError when there is something under the final name.
+    Deletes the unfinished folder of an earlier try that was killed. Raises OSError when something
+    has the final name.
     """
     unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
     if unfinished.exists():
@@ -40,7 +40,7 @@ def made_whole(folder: Path) -> Iterator[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Give a file or folder another name, one that nothing has yet; where it is now."""
+    """Rename a file or folder to a free name, which is returned."""
     number = 1
     while (aside := path.with_name(f"{path.name}.set-aside-{number}")).exists():
         number += 1
@@ -50,7 +50,7 @@ def set_aside(path: Path) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Names in it outlive a power cut."""
+    """Make the names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
-"""What a process knows of itself: its loops, its disk, its bus, and what its services depend on.
+"""The health of a process: its loops, its disk, and what its services depend on.
 
-Two kinds of trouble. Most only make it `degraded`: it serves, and somebody should look. Some mean
-that it would begin what it cannot finish, such as a payment that nobody confirms: then its
-`Intake` is closed, and what asks it answers 503 until the trouble is over.
+There are two kinds of trouble. Most make the process `degraded`: it serves, and an operator should
+look. Some mean that it would begin what it cannot finish, such as a payment that is never
+confirmed: then its `Intake` is closed, and such requests get 503 until the trouble is over.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ LOOK_SECONDS = 1.0
 RETRY_SECONDS = 5
 MEGABYTE = 1_000_000
 
-# Why something that a service depends on does not answer; None when it does. Asks nobody.
+# Why something that a service depends on does not answer; None when it does. Makes no call itself.
 Check = Callable[[], str | None]
 
 DISK_FREE = Gauge("cinesync_disk_free_bytes", "Free bytes where DISK_FOLDER is.")
-TAKING = Gauge("cinesync_intake_open", "1 while this process takes on what it must finish later.")
+TAKING = Gauge("cinesync_intake_open", "1 while this process begins what must be finished later.")
 
 
 class NotTaking(Unavailable):
@@ -34,7 +34,7 @@ class NotTaking(Unavailable):
 
 
 class Intake:
-    """Asked before something is begun that others must finish. Costs one look at an attribute."""
+    """Whether a service may begin what others must finish. A check reads one attribute."""
 
     def __init__(self) -> None:
         self.trouble: str | None = None
@@ -46,7 +46,7 @@ class Intake:
 
 
 class Disk:
-    """The room that is left where `folder` is; an empty one is nobody's concern here."""
+    """The free space where `folder` is; without a folder nothing is checked."""
 
     def __init__(self, folder: str, low_mb: float, min_mb: float) -> None:
         self._folder = Path(folder) if folder else None
@@ -56,24 +56,24 @@ class Disk:
         self._error = ""
 
     def look(self) -> None:
-        """Ask the operating system."""
+        """Read the free space."""
         if self._folder is None:
             return
         try:
             self._free_bytes = shutil.disk_usage(self._folder).free
             self._error = ""
         except OSError as error:
-            self._error = f"it cannot be asked: {error.strerror}"
+            self._error = f"its free space cannot be read: {error.strerror}"
             return
         DISK_FREE.set(self._free_bytes)
 
     @property
     def is_full(self) -> bool:
-        """Too little to write down what was begun."""
+        """Too little space to finish what was begun."""
         return self._free_bytes is not None and self._free_bytes < self._min_bytes
 
     def trouble(self) -> str | None:
-        """What an operator should know."""
+        """What an operator should know; None when there is enough space."""
         if self._error:
             return self._error
         if self._free_bytes is None or self._free_bytes >= self._low_bytes:
@@ -82,7 +82,7 @@ class Disk:
 
 
 class Health:
-    """Looks once a second and remembers: to be asked costs nothing."""
+    """Checks once a second and stores the result, so that reading it costs nothing."""
 
     def __init__(
         self,
@@ -97,20 +97,20 @@ class Health:
         self._checks = checks
         self._vital = frozenset(vital)
         self._intakes = intakes
-        self._told: dict[str, str] = {}
-        self.closed: dict[str, str] = {}  # why nothing new is taken on
+        self._logged: dict[str, str] = {}
+        self.closed: dict[str, str] = {}  # why the intakes are closed
         self.degraded: dict[str, str] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await asyncio.to_thread(self._disk.look)
-            self.judge()
+            self.update()
             background.succeeded()
             await asyncio.sleep(LOOK_SECONDS)
 
-    def judge(self) -> None:
-        """Of what is known now."""
+    def update(self) -> None:
+        """Find the troubles of now, open or close the intakes, and log changes."""
         troubles = {loop.name: loop.trouble() for loop in self._loops()}
         troubles |= {part: check() for part, check in self._checks.items()}
         troubles["disk"] = self._disk.trouble()
@@ -119,7 +119,7 @@ class Health:
         self.closed = {part: trouble for part, trouble in found.items() if part in stops}
         self.degraded = {part: trouble for part, trouble in found.items() if part not in stops}
         self._close_intakes()
-        self._tell(found)
+        self._log_changes(found)
 
     def _close_intakes(self) -> None:
         reason = next((f"{part}: {trouble}" for part, trouble in self.closed.items()), None)
@@ -127,10 +127,10 @@ class Health:
             intake.trouble = reason
         TAKING.set(reason is None)
 
-    def _tell(self, found: dict[str, str]) -> None:
-        """When something changes, not every second."""
-        for part in found.keys() - self._told.keys():
+    def _log_changes(self, found: dict[str, str]) -> None:
+        """Logs troubles when they begin and end, not every second."""
+        for part in found.keys() - self._logged.keys():
             log.error("health.trouble", part=part, trouble=found[part], stops=part in self.closed)
-        for part in self._told.keys() - found.keys():
+        for part in self._logged.keys() - found.keys():
             log.info("health.recovered", part=part)
-        self._told = found
+        self._logged = found

@@ -1,4 +1,4 @@
-"""UUIDs made, compared and hashed in C: the driver's own, a `uuid.UUID` to everybody."""
+"""UUIDs that are made, compared and hashed in C: those of asyncpg, a subclass of `uuid.UUID`."""
 
 from uuid import UUID
 
@@ -6,6 +6,6 @@ from asyncpg.pgproto.pgproto import UUID as _DriverUUID  # noqa: N811 a class
 
 
 def id_of(value: str | bytes) -> UUID:
-    """From its text or its 16 bytes. Raises ValueError."""
+    """A UUID from its text or its 16 bytes. Raises ValueError."""
     made: UUID = _DriverUUID(value)
     return made

@@ -1,7 +1,7 @@
 """Amounts of money as whole minor units of ISO 4217, and as decimals where people read them.
 
-How many decimals a currency has differs by who is asked: ISO 4217 gives the Icelandic krona none
-and the Iraqi dinar three; CLDR (which browsers and Babel use to write amounts) and payment
+How many decimals a currency has differs by source: ISO 4217 gives the Icelandic krona none and
+the Iraqi dinar three; CLDR (which browsers and Babel use to write amounts) and payment
 providers have lists of their own. Inside, every amount is in ISO's minor units; a provider's units
 are made at its border (`payment/gateways`), and what people see is made from here.
 """

@@ -27,7 +27,7 @@ from cinesync.chassis.http.problem_responses import EXCEPTION_HANDLERS
 from cinesync.chassis.http.security.access_tokens import Verifier, jwks_over_http
 from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.http.security.revocations import (
-    ANSWER_SECONDS_MAX,
+    RESPONSE_SECONDS_MAX,
     Revocations,
     list_over_http,
 )
@@ -53,7 +53,7 @@ class Starting(Unavailable):
 
 
 class ServerEnded(RuntimeError):
-    """The HTTP server ended without being asked to."""
+    """The HTTP server ended by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,13 @@ class ProcessSettings(HttpSettings):
         float, "a request to an API begins to be answered by then, or gets 503"
     ] = 15.0
     loop_silent_seconds_max: Annotated[
-        float, "a background loop without a success for longer is told in /health/ready"
+        float, "/health/ready reports a background loop without a success for longer"
     ] = 60.0
     otel_exporter_otlp_endpoint: Annotated[
         str, "OpenTelemetry collector that gets spans over HTTP; empty: no spans"
     ] = ""
-    disk_folder: Annotated[str, "where room on the disk is watched; empty: nowhere"] = ""
-    disk_low_mb: Annotated[float, "less free room there is told in /health/ready"] = 500.0
+    disk_folder: Annotated[str, "whose disk is watched; empty: none"] = ""
+    disk_low_mb: Annotated[float, "/health/ready reports less free space there"] = 500.0
     disk_min_mb: Annotated[float, "with less, no payments are taken"] = 100.0
 
 
@@ -155,9 +155,9 @@ class Process:
             {s.name: (s.database, s.migrations) for s in services}, self._health, self._bus
         )
         self._stop_now = asyncio.Event()
-        self._auth = HttpClient(settings.auth_url, ANSWER_SECONDS_MAX)
+        self._auth = HttpClient(settings.auth_url, RESPONSE_SECONDS_MAX)
         self._revocations = revocations or Revocations()
-        self._revocations.listen_to(list_over_http(self._auth))
+        self._revocations.follow(list_over_http(self._auth))
         verifier = Verifier(
             jwks_over_http(self._auth),
             self._revocations,

@@ -131,7 +131,7 @@ async def test_more_sessions_than_the_list_holds_refuse_what_was_issued_before(
     assert len(told["sessions"]) == 1
     assert told["not_before"] > 0
     fresh = Revocations()
-    fresh.take(RevocationList(told["sessions"], {}, told["not_before"]))
+    fresh.merge(RevocationList(told["sessions"], {}, told["not_before"]))
     for token in tokens:
         caller = await Verifier(auth.signing_keys.jwks).verify(token)
         assert fresh.has(caller.session_id, caller.issued_at, is_guest=False)

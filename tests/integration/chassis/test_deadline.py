@@ -93,7 +93,7 @@ async def test_a_cancellation_by_somebody_else_stays_one() -> None:
     ],
 )
 def test_a_sender_may_want_less_time_and_never_more(header: str | None, seconds: float) -> None:
-    assert deadline.asked_for(header, 15) == seconds
+    assert deadline.requested_seconds(header, 15) == seconds
 
 
 # HTTP

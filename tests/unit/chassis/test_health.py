@@ -39,7 +39,7 @@ def health(
 def test_when_all_is_well_everything_is_taken_on() -> None:
     intake = Intake()
     one = health(a_loop("payment.relay"), intake=intake, checks={"bank": lambda: None})
-    one.judge()
+    one.update()
     assert (one.closed, one.degraded) == ({}, {})
     intake.check()
 
@@ -48,24 +48,24 @@ def test_a_loop_without_success_degrades_and_a_vital_one_closes_the_intake() -> 
     intake = Intake()
     vital, other = a_loop("payment.relay"), a_loop("auth.upkeep", 61)
     one = health(vital, other, intake=intake)
-    one.judge()
+    one.update()
     assert list(one.degraded) == ["auth.upkeep"]
     intake.check()
     vital.succeeded_at -= 61
-    one.judge()
+    one.update()
     assert list(one.closed) == ["payment.relay"]
     with pytest.raises(NotTaking) as refused:
         intake.check()
     assert refused.value.status == 503
     assert refused.value.members == {"retry_after_seconds": 5}
     vital.note_success()
-    one.judge()
+    one.update()
     intake.check()
 
 
 def test_what_a_service_depends_on_is_told() -> None:
     one = health(checks={"bank": lambda: "does not answer", "validators": lambda: None})
-    one.judge()
+    one.update()
     assert (one.closed, one.degraded) == ({}, {"bank": "does not answer"})
 
 
@@ -88,7 +88,7 @@ async def test_a_disk_without_room_is_told_and_a_full_one_closes_the_intake(
         while disk._free_bytes is None:  # noqa: ASYNC110 a thread looks
             await asyncio.sleep(0.01)
     running.cancel()
-    one.judge()
+    one.update()
     assert one.closed.keys() == closed.keys()
     assert one.degraded == degraded
 
@@ -100,7 +100,7 @@ def test_a_disk_that_cannot_be_asked_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(shutil, "disk_usage", refuse)
     disk = Disk("/anywhere", 500, 100)
     disk.look()
-    assert disk.trouble() == "it cannot be asked: Input/output error"
+    assert disk.trouble() == "its free space cannot be read: Input/output error"
     assert not disk.is_full
 
 

@@ -1,4 +1,4 @@
-"""The files behind an API's documentation pages: those that are there, by their names alone."""
+"""The static files of Swagger UI, by name."""
 
 import importlib.util
 from pathlib import Path
@@ -9,13 +9,13 @@ from litestar.params import FromPath
 from litestar.response import File
 from litestar.types import ControllerRouterHandler
 
-# Found, not imported: the package would load all of Flask for a folder of assets.
+# Found, not imported: the package would import Flask for a folder of files.
 SWAGGER_ASSETS = Path(importlib.util.find_spec("flask_swagger_ui").origin or "").parent / "dist"  # type: ignore[union-attr]
 FILES = {file.name: file for file in SWAGGER_ASSETS.iterdir() if file.is_file()}
 
 
 def docs_assets(path: str) -> ControllerRouterHandler:
-    """Under `path`. No name of a client's is ever looked for on the disk."""
+    """Serves them under `path`. A name from a client is never looked up on the disk."""
 
     @get(f"{path}/{{name:str}}", include_in_schema=False)
     async def asset(name: FromPath[str]) -> File:

@@ -1,4 +1,4 @@
-"""The few commonest requests of a service, answered before Litestar (ADR 13).
+"""The few most frequent requests of a service, answered before Litestar (ADR 13).
 
 A fast path answers a request that it understands completely. It declines every other request, and
 the ordinary route of the same path answers: error messages stand in one place, and a service
@@ -48,14 +48,14 @@ class FastRequest(NamedTuple):
         return header(self.scope, name)
 
     def json(self, decoder: msgspec.json.Decoder[T]) -> T | None:
-        """The body, or None when it is not as it should be."""
+        """The decoded body, or None when it is not valid."""
         try:
             return decoder.decode(self.body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
 
     async def caller(self) -> Caller:
-        """Who is asking. Raises Unauthorized."""
+        """The caller. Raises Unauthorized."""
         caller = await caller_of(self.header(b"authorization"), self.verifier)
         if caller is None:
             raise Unauthorized
@@ -63,7 +63,7 @@ class FastRequest(NamedTuple):
 
 
 class FastResponse(NamedTuple):
-    """What goes back. A body in parts is sent as they come, until the client leaves."""
+    """A response. A body in parts is streamed until the client leaves."""
 
     status: int
     body: bytes | AsyncIterator[bytes]
@@ -79,7 +79,7 @@ def json_response(status: int, body: object, *headers: tuple[bytes, bytes]) -> F
 
 
 def bytes_response(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> FastResponse:
-    """JSON that is there already."""
+    """A body that is JSON already."""
     return _whole(status, body, JSON_TYPE, headers)
 
 
@@ -100,7 +100,7 @@ class FastPath:
         self._pattern = re.compile(UUID_PARAMETER.sub(CANONICAL_UUID, path))
 
     def match(self, scope: Any) -> list[UUID] | None:
-        """What stands in the place of UUIDs; None when another route is request for."""
+        """The UUIDs in the path; None for another method or path."""
         if scope["method"] != self.method:
             return None
         found = self._pattern.fullmatch(scope["path"])
@@ -135,7 +135,7 @@ class FastPaths:
         request = FastRequest(scope, keys, body, self._verifier)
         try:
             answer = await fast_path.handler(request)
-        except Exception as error:  # noqa: BLE001 as the ordinary routes do
+        except Exception as error:  # noqa: BLE001 a problem response, as from the ordinary route
             answer = _problem_answer(problem_of(error, scope["path"]))
         if answer is None:
             await self._app(scope, with_body(body, receive), send)
@@ -161,7 +161,7 @@ def _is_small_json(scope: Scope) -> bool:
 
 
 async def _read(receive: Receive) -> bytes:
-    """The body, which the guard around every app gives whole."""
+    """The body, which the guard around every app sends in one message."""
     message: Any = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
@@ -171,7 +171,7 @@ async def _read(receive: Receive) -> bytes:
 
 
 async def _stream(parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
-    """Until they end or the client leaves, which only `receive` tells."""
+    """Send parts until they end or the client leaves, which only `receive` reports."""
 
     async def pump() -> None:
         async with aclosing(parts):  # type: ignore[type-var]  # ours are generators

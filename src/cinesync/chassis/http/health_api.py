@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from cinesync.chassis.database import Database, migrations
 from cinesync.chassis.health import Health
-from cinesync.chassis.http.security.client_address import is_from_here
+from cinesync.chassis.http.security.client_address import is_local
 from cinesync.chassis.messaging.bus import Bus
 
 READY_CHECK_SECONDS = 3.0
@@ -83,7 +83,7 @@ def metrics_route(*, is_public: bool) -> ControllerRouterHandler:
     @get("/metrics")
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Prometheus text format."""
-        if is_public and not is_from_here(request):
+        if is_public and not is_local(request):
             raise NotFoundException
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

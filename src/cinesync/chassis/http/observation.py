@@ -57,14 +57,16 @@ class ObservedApp:
             await send(message)
 
         with _tracing(scope, method) as span:
-            # Read here: pages send from threads of their own.
+            # Read here: pages send from other threads.
             trace_id = telemetry.trace_id(telemetry.current_trace()).encode()
             try:
                 if self._seconds_max is None:
                     await self._app(scope, receive, observed_send)
                 else:
-                    asked = header(scope, DEADLINE_HEADER)
-                    within = self._deadlines.within(deadline.asked_for(asked, self._seconds_max))
+                    requested = header(scope, DEADLINE_HEADER)
+                    within = self._deadlines.within(
+                        deadline.requested_seconds(requested, self._seconds_max)
+                    )
                     with within:
                         await self._app(scope, receive, observed_send)
             except TookTooLong as late:
@@ -89,14 +91,14 @@ class ObservedApp:
         span.describe(f"{method} {route}".strip(), attributes)
 
     def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
-        # Labels from a small set each, whatever a client sends: every new value is kept for ever.
+        # Labels have few values, whatever a client sends: a metric stores each value for ever.
         route = scope.get("path_template") or "unmatched"
         if params := scope.get("path_params"):
             telemetry.note(**{name: one for name, one in params.items() if name.endswith("_id")})
         method = method if method in METHODS else "other"
         telemetry.http_seconds(self._service, method, route, status).observe(seconds)
-        note = log.debug if route in UNLOGGED and status == HTTPStatus.OK else log.info
-        note(
+        log_line = log.debug if route in UNLOGGED and status == HTTPStatus.OK else log.info
+        log_line(
             "http.answered",
             service=self._service,
             method=method,

@@ -105,7 +105,7 @@ def _field(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def _on_unreadable(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Bytes that are not UTF-8, and JSON that is nested too deep: the decoder raises neither."""
+    """Bytes that are not UTF-8, and JSON nested too deep: the decoder has no error for these."""
     log.warning("http.unreadable", reason=type(error).__name__)
     return problem_response(Unreadable())
 

@@ -1,7 +1,7 @@
-"""Which members a request body may have: an unknown one is refused, in every service.
+"""Request bodies are strict: every service refuses unknown members.
 
-A member that is misspelt, or that a service is too old to know, must not be passed over: the rest
-of the request would do something else than was asked. `check` sees to it when a service is built.
+Ignoring a member that is misspelt, or newer than the service, would do something else than the
+client wants. `check` raises for lenient handlers when a service is created.
 """
 
 import inspect
@@ -33,11 +33,11 @@ class NoBodyTaken(Problem):
 
 
 class LenientBody(TypeError):
-    """A handler's body passes over members that it does not know."""
+    """The body type of a handler ignores unknown members."""
 
 
 def check(app: Litestar) -> None:
-    """Mark handlers that take no body. Raises LenientBody for one whose body is not strict."""
+    """Mark handlers that take no body. Raises LenientBody for a body that is not strict."""
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     for handler in (handler for route in routes for handler in route.route_handlers):
         body = inspect.signature(handler.fn).parameters.get("data")
@@ -50,7 +50,7 @@ def check(app: Litestar) -> None:
 
 
 def _lenient(body: Any) -> Iterator[type]:
-    """The types in a body's type that would pass over unknown members."""
+    """The types within a body type that would ignore unknown members."""
     waiting: list[Any] = [msgspec.inspect.type_info(body)]
     seen: list[Any] = []
     while waiting:
@@ -66,7 +66,7 @@ def _lenient(body: Any) -> Iterator[type]:
 
 
 def _parts(kind: Any) -> list[Any]:
-    """The types that a type is made of."""
+    """The types of the fields and items of a type."""
     found: list[Any] = [field.type for field in getattr(kind, "fields", ())]
     for name in ("types", "item_types"):
         found += getattr(kind, name, ())
@@ -77,7 +77,7 @@ def _parts(kind: Any) -> list[Any]:
 
 
 async def refuse_needless(request: Request[Any, Any, Any]) -> None:
-    """Raises UnknownMember or NoBodyTaken for a body that nobody would read."""
+    """Raises UnknownMember or NoBodyTaken for a body that no handler would read."""
     if not request.route_handler.opt.get(TAKES_NO_BODY):
         return
     body = await request.body()
@@ -94,7 +94,7 @@ async def refuse_needless(request: Request[Any, Any, Any]) -> None:
 
 
 def unknown_member(errors: Sequence[Mapping[str, Any]]) -> UnknownMember | None:
-    """What msgspec and Litestar say of an unknown member, as a problem."""
+    """The problem for an unknown member among the errors of msgspec and Litestar."""
     for error in errors:
         if found := UNKNOWN_FIELD.match(error.get("message", "")):
             where = error.get("key", "data")
@@ -106,5 +106,5 @@ def unknown_member(errors: Sequence[Mapping[str, Any]]) -> UnknownMember | None:
 def _unknown(names: list[str]) -> UnknownMember:
     shown = [name[:NAME_CHARS_MAX] for name in names[:NAMED_MAX]]
     verb = "is" if len(names) == 1 else "are"
-    told = ", ".join(f"`{name}`" for name in shown)
-    return UnknownMember(f"{told} {verb} not known here; leave it out.", members=shown)
+    listed = ", ".join(f"`{name}`" for name in shown)
+    return UnknownMember(f"{listed} {verb} not known here; leave it out.", members=shown)

@@ -1,4 +1,4 @@
-"""What a supervisor needs to know: how much of its logs it keeps, and where it tells of itself."""
+"""Settings of a supervisor: how much of its logs stays, and where its metrics are."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,7 +8,7 @@ from cinesync.chassis.settings import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class LogRetention:
-    """A log file is moved aside when it is too large or too old; so many of those are kept."""
+    """A log file is rotated when it is too large or too old."""
 
     log_bytes_max: Annotated[int, "a log file is rotated when it is larger"] = 20_000_000
     log_hours_max: Annotated[float, "and when its first line is older"] = 168.0
@@ -21,7 +21,7 @@ class LogRetention:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorMetrics:
-    """Where the supervisor's own metrics are asked; `run.json` says it too."""
+    """The port of the supervisor's own metrics, which is in `run.json` too."""
 
     supervisor_metrics_port: Annotated[
         int, "on loopback, for /metrics of the supervisor itself; 0: any free one"

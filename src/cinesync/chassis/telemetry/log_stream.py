@@ -1,7 +1,7 @@
-"""Where log lines go: a file descriptor that is written to without raising and without waiting.
+"""The stream of log lines: writes to a file descriptor that neither raise nor wait.
 
-A full disk (ENOSPC), a reader that is gone (EPIPE) or too slow (EAGAIN), a descriptor that is
-closed (EBADF): the line is lost and counted, and whoever logged goes on.
+A full disk (ENOSPC), a reader that is gone (EPIPE) or too slow (EAGAIN), a closed descriptor
+(EBADF): the line is lost and counted, and the code that logged goes on.
 """
 
 import os
@@ -19,7 +19,7 @@ LINES_LOST = Counter("cinesync_log_lines_lost_total", "Log lines that could not 
 
 
 class LogStream:
-    """What loggers take for a text file. One write a line, nothing kept back."""
+    """A text file for loggers. Each line is one write; there is no buffer."""
 
     def __init__(self, descriptor: int = STDERR) -> None:
         self._descriptor = descriptor
@@ -27,7 +27,7 @@ class LogStream:
         self._file = _file_of(descriptor)
 
     def write(self, text: str) -> int:
-        """All of `text`, or what there is room for."""
+        """Write `text`, or as much as fits."""
         line = text.encode("utf-8", "backslashreplace")
         data = b"\n" + line if self._is_torn else line
         try:
@@ -41,19 +41,19 @@ class LogStream:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """There is no buffer."""
 
     def reopen(self) -> None:
-        """Write to a new file of the same name, when somebody has moved the old one away.
+        """Write to a new file of the same name, after the old one was moved.
 
-        What writes past us to the same file, as the interpreter does at its end, follows.
+        Other descriptors of the same file, which the interpreter uses at its end, follow.
         """
         if self._file is None:
             return
         try:
             fresh = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
         except OSError:
-            return  # better the old one than none
+            return  # the old one is better than none
         for descriptor in {self._descriptor, STDOUT, STDERR}:
             if descriptor == self._descriptor or _file_of(descriptor) == self._file:
                 os.dup2(fresh, descriptor)
@@ -61,12 +61,12 @@ class LogStream:
 
 
 def reopen_on_hangup(stream: LogStream) -> None:
-    """SIGHUP, which ends a process that says nothing else, reopens its log."""
+    """Make SIGHUP reopen the log; by default it ends a process."""
     signal.signal(signal.SIGHUP, lambda *_: stream.reopen())
 
 
 def never_wait(descriptor: int = STDERR) -> None:
-    """A pipe whose reader hangs must not stop who writes; a terminal is left as it is."""
+    """A pipe whose reader hangs then fails instead of waiting. A terminal stays as it is."""
     try:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             os.set_blocking(descriptor, False)
@@ -75,7 +75,7 @@ def never_wait(descriptor: int = STDERR) -> None:
 
 
 def _file_of(descriptor: int) -> Path | None:
-    """The regular file behind a descriptor, by the name it was opened under."""
+    """The regular file of a descriptor, by the name that it was opened with."""
     try:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return Path(f"/proc/self/fd/{descriptor}").readlink()

@@ -27,5 +27,5 @@ BATCH_SIZE = Histogram(
 # prometheus_client looks a child up under a lock each time, after making texts of all labels.
 @cache
 def http_seconds(service: str, method: str, route: str, status: int) -> Histogram:
-    """HTTP_SECONDS with these labels; there are as many as the metric keeps anyway."""
+    """HTTP_SECONDS with these labels; the metric stores each of them anyway."""
     return HTTP_SECONDS.labels(service, method, route, str(status))

@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.http.client import HttpClient, NoResponse
-from cinesync.chassis.http.security.revocations import NotHeard, Revocations
+from cinesync.chassis.http.security.revocations import Revocations, RevocationsUnavailable
 from cinesync.chassis.ids import id_of
 from cinesync.chassis.problems import Forbidden, Unauthorized, Unavailable
 
@@ -27,24 +27,22 @@ ALGORITHM = "ES256"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 a media type, RFC 9068 section 2.1
 TOKEN_CHARS_MAX = 2_000
 JWKS_PATH = "/api/auth/.well-known/jwks.json"
-CACHE_MAX = 200_000  # some 160 MB, when so many come before their tokens expire
+CACHE_MAX = 200_000  # some 160 MB, when so many tokens are in use
 JWKS_PAUSE_SECONDS = 1.0
 KEYS_SECONDS_MAX = 300.0
 
-SERVICE_ROLE: Final = "service"  # of a service that asks another one, for itself
+SERVICE_ROLE: Final = "service"  # of a service that calls another one on its own behalf
 
 FetchJwks = Callable[[], Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking. `token` is what they showed, to be forwarded to other services.
+    """The user or service that makes a request. `token` is forwarded to other services.
 
-    `session_id` is the session that the token belongs to (for a guest their own id), and
-    `issued_at` a Unix time; tokens from before they were told have none.
-
-    `email_key` stands for their e-mail address, the same for a guest and an account of one
-    address; tokens from before it was issued have none.
+    `session_id` is the session of the token (a guest's own id), `issued_at` a Unix time.
+    `email_key` replaces the e-mail address: a guest and an account of one address have the same.
+    Tokens of older versions have none of them.
     """
 
     customer_id: UUID
@@ -57,7 +55,7 @@ class Caller:
 
     @property
     def is_guest(self) -> bool:
-        """Whether this is a token good for one purchase."""
+        """Whether the token is for one purchase without an account."""
         return self.role == "guest"
 
 
@@ -76,14 +74,13 @@ class SessionEnded(Unauthorized):
 
 
 class Verifier:
-    """Verifies access tokens. A token seen before costs a dictionary look-up.
+    """Verifies access tokens; a verified one is cached.
 
-    Tokens of sessions that have ended since are refused (revocations.py), also when they were seen
-    before.
+    Tokens of ended sessions are refused (revocations.py), also cached ones.
 
-    Keys are fetched when a token names an unknown one, at most every `pause_seconds`, so that
-    made-up key ids cannot make us hammer the issuer; and every few minutes, so that a key the
-    issuer has withdrawn stops working, also for tokens that were seen before.
+    Keys are fetched when a token names an unknown key, at most every `pause_seconds`, so that
+    invented key ids do not cause a request each; and every few minutes, so that a withdrawn key
+    stops working, also for cached tokens.
     """
 
     def __init__(
@@ -103,9 +100,9 @@ class Verifier:
         self._cache: LRUCache[str, Caller] = LRUCache(CACHE_MAX)
 
     async def verify(self, token: str) -> Caller:
-        """Raises Unauthorized for a bad token, JwksUnavailable when keys cannot be had."""
+        """Raises Unauthorized for a token that is not valid, JwksUnavailable without keys."""
         if _age(self._fetched_at) > KEYS_SECONDS_MAX and not self._fetching.locked():
-            await self._fetch()  # only one waits for it; the others know enough
+            await self._fetch()  # one request waits for it; others use the present keys
         caller = self._cache.get(token)
         if caller is None:
             caller = await self._verify(token)
@@ -114,7 +111,7 @@ class Verifier:
             self._cache.pop(token, None)
             raise Unauthorized("The access token has expired.")
         if not self._revocations.is_known:
-            await self._hear_revocations()
+            await self._load_revocations()
         if self._revocations.has(caller.session_id, caller.issued_at, is_guest=caller.is_guest):
             raise SessionEnded
         return caller
@@ -123,10 +120,10 @@ class Verifier:
         """Cache a token that was verified, or issued in this process."""
         self._cache[caller.token] = caller
 
-    async def _hear_revocations(self) -> None:
+    async def _load_revocations(self) -> None:
         try:
             await self._revocations.load_first()
-        except NotHeard as error:
+        except RevocationsUnavailable as error:
             log.warning("revocations.unavailable", reason=str(error))
             raise JwksUnavailable(retry_after_seconds=2) from error
 
@@ -145,7 +142,7 @@ class Verifier:
         """Raises KeyError for a key the issuer does not have."""
         if key_id not in self._keys:
             await self._fetch()
-        # While the issuer is away the keys we have go on working.
+        # The present keys go on working while the issuer is away.
         if key_id not in self._keys and self._tried_at > self._fetched_at:
             raise JwksUnavailable(retry_after_seconds=2)
         return self._keys[key_id]
@@ -157,7 +154,7 @@ class Verifier:
             self._tried_at = clock.monotonic_seconds()
             try:
                 keys = _usable(await self._fetch_jwks())
-            except Exception as error:  # noqa: BLE001 whatever it is, it is not the token's fault
+            except Exception as error:  # noqa: BLE001 no error makes the token invalid
                 log.warning("jwks.unavailable", reason=repr(error))
                 return
             self._fetched_at = clock.monotonic_seconds()
@@ -171,15 +168,15 @@ def _age(since: float) -> float:
 
 
 def _usable(jwks: dict[str, Any]) -> dict[str, ECKey]:
-    """Keys of other kinds are not for us; the issuer may have some."""
+    """The keys of our algorithm; the issuer may have others."""
     keys = [key for key in jwks["keys"] if (key.get("kty"), key.get("crv")) == ("EC", "P-256")]
     return {key["kid"]: ECKey.import_key(key) for key in keys}
 
 
 def _caller(header: dict[str, Any], claims: dict[str, Any], token: str) -> Caller:
-    """Raises KeyError, TypeError or ValueError for claims that are not ours."""
+    """Raises KeyError, TypeError or ValueError for claims of another kind of token."""
     if header.get("typ") != TOKEN_TYPE or claims["iss"] != ISSUER:
-        raise ValueError("not an access token of ours")
+        raise ValueError("not an access token of this issuer")
     email_key = claims.get("email_key")
     return Caller(
         customer_id=id_of(str(claims["sub"])),
@@ -193,7 +190,7 @@ def _caller(header: dict[str, Any], claims: dict[str, Any], token: str) -> Calle
 
 
 def session_of(token: str) -> tuple[str, int]:
-    """Session and time of issue of a token that need not be verified: we keep it ourselves."""
+    """Session and time of issue of a token that is not verified: it comes from our own store."""
     try:
         claims = json.loads(jws.extract_compact(token.encode()).payload)
         return str(claims.get("sid", "")), int(claims.get("iat", 0))

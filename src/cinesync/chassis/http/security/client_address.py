@@ -18,11 +18,11 @@ FORWARDING = frozenset({"forwarded", "x-forwarded-for", "via"})  # what a proxy 
 
 FORWARDED_HOPS_MAX = 20
 FORWARDED_CHARS_MAX = 2_000
-IPV6_CUSTOMER_BITS = 64  # one household has at least a /64 to choose addresses from
+IPV6_CUSTOMER_BITS = 64  # a household can choose any address of its /64
 ADDRESSES_CACHED_MAX = 4_000
 
 UNKNOWN = "unknown"
-IN_SCOPE = "client_address"  # where the guard around every app leaves it
+IN_SCOPE = "client_address"  # where the guard around every app stores it
 _VISITOR_KEY = VISITOR_HEADER.lower().encode()
 
 Network = IPv4Network | IPv6Network
@@ -64,15 +64,15 @@ class ClientAddresses:
         return client_address(peer, hops, self._trusted)
 
     def is_proxy(self, address: str) -> bool:
-        """Whether it is one of ours."""
+        """Whether it is a trusted proxy."""
         try:
             parsed = ip_address(address)
         except ValueError:
             return False
         return any(parsed in network for network in self._trusted)
 
-    def keep(self, scope: Any, names: Container[bytes]) -> str:
-        """As `of`, and kept in the scope for who asks next. `names` are its headers'."""
+    def store(self, scope: Any, names: Container[bytes]) -> str:
+        """As `of`, and stored in the scope for apps. `names` are the names of its headers."""
         if b"x-forwarded-for" in names or _VISITOR_KEY in names:
             address = self.of(scope)
         else:
@@ -83,7 +83,7 @@ class ClientAddresses:
 
 @lru_cache(ADDRESSES_CACHED_MAX)
 def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
-    """From the right, the first hop that is no proxy of ours."""
+    """From the right, the first hop that is not a trusted proxy."""
     hops = [*forwarded_for.split(",")[-FORWARDED_HOPS_MAX:], peer] if forwarded_for else [peer]
     address = peer
     for hop in reversed(hops):
@@ -110,12 +110,12 @@ def _as_one_customer(address: str) -> str:
 
 
 def address_in(scope: Any) -> str:
-    """As the guard around every app found it."""
+    """The address that the guard stored."""
     return str(scope.get(IN_SCOPE, UNKNOWN))
 
 
-def is_from_here(request: Any) -> bool:
-    """Asked by this machine itself, and not for somebody else."""
+def is_local(request: Any) -> bool:
+    """Whether the request comes from this machine, and not through a proxy."""
     is_for_others = FORWARDING.intersection(request.headers)
     client = request.client
     return client is not None and not is_for_others and ip_address(client.host).is_loopback

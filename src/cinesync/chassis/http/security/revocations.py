@@ -1,25 +1,27 @@
-"""Sessions that ended before their access tokens did: whose tokens every process refuses.
+"""Revocations: every process refuses the tokens of sessions that ended before they expired.
 
-An access token is verified without asking anybody, so that it would live on after a sign-out, a
-changed password or a stolen refresh token. It names its session (`sid`), and each process keeps the
-short list of sessions that ended while a token of theirs could still be good; verifying looks into
-a set in memory.
+Theory of operation
+-------------------
+An access token is verified without a call to auth. It would stay valid after a sign-out, a changed
+password or the theft of a refresh token. It names its session (`sid`), and each process has the
+list of sessions that ended while a token of theirs could still be valid; verifying a token looks it
+up in memory.
 
-How a process learns of them: it asks the auth service every `POLL_SECONDS` for the list, with an
-ETag, so that the usual answer is 304. An event would not do. A queue belongs to a service: of its
-replicas one gets the message and the others go on letting the thief in; the pages have no queue; a
-process that starts late, or was away, needs the list anyway. The list is whole in each answer, so
-that nothing has to be in order and nothing can be missed. The auth process that ends a session adds
-it to its own list at once: in an embedded shop that is everybody's.
+A process requests the list from auth every `POLL_SECONDS`, with an ETag, so that the usual response
+is 304. Events would not do: a queue belongs to a service, so that one of its replicas gets the
+message and the others go on accepting the token; pages have no queue; and a process that starts
+late, or was away, needs the whole list anyway. Each response is the whole list, so no order matters
+and nothing is missed. The auth process that ends a session adds it to its own list at once, which
+an embedded shop shares.
 
-A process lets nobody in by token until it has the list for the first time. Later, while auth is
-away, it goes on with what it knows: no token is renewed then, and each ends within its lifetime.
+A process accepts no token until it has the list for the first time. Later, while auth is away, it
+uses the list that it has: then no token is renewed either, and each ends within its lifetime.
 
-The list is bounded: an entry goes when the last token of its session has expired, and where more
-than `SESSIONS_MAX` sessions ended within a lifetime, the answer has only the newest of them and
-`not_before`, and tokens that were issued before that are refused (their owners' browsers fetch new
-ones). Guests have no way to a new token; they have a list of their own, whose oldest entries are
-dropped, so that a crowd of made-up guests signs nobody out.
+The list is bounded. An entry is dropped when the last token of its session has expired. If more
+than `SESSIONS_MAX` sessions end within that time, the list has only the newest, and `not_before`:
+tokens that were issued before it are refused, and browsers fetch new ones. Guests cannot get a new
+token; they have a list of their own, whose oldest entries are dropped, so that many invented guests
+do not sign out customers.
 """
 
 import asyncio
@@ -37,7 +39,7 @@ log = telemetry.get_logger(__name__)
 PATH = "/api/auth/revocations"
 POLL_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 0.5
-ANSWER_SECONDS_MAX = 5.0
+RESPONSE_SECONDS_MAX = 5.0
 SESSIONS_MAX = 100_000
 GUESTS_MAX = 20_000
 
@@ -55,19 +57,19 @@ class RevocationList(msgspec.Struct, frozen=True):
     not_before: int = 0
 
 
-# Takes the last ETag; answers the ETag now and the list, or None for no news. Raises NoResponse.
-Ask = Callable[[str], Awaitable[tuple[str, RevocationList | None]]]
+# From the last ETag to the new ETag and the list, or None when it is the same. Raises NoResponse.
+FetchList = Callable[[str], Awaitable[tuple[str, RevocationList | None]]]
 
 
-class NotHeard(Exception):
-    """The auth service has not told the list."""
+class RevocationsUnavailable(Exception):
+    """The list cannot be had from the auth service."""
 
 
 class Revocations:
-    """What one process knows. Read from every thread, written by the event loop alone."""
+    """The list of one process. Every thread reads it; only the event loop writes it."""
 
     def __init__(self) -> None:
-        self._ask: Ask | None = None
+        self._fetch: FetchList | None = None
         self._until: dict[str, int] = {}
         self._not_before = 0
         self._etag = ""
@@ -75,58 +77,58 @@ class Revocations:
         self._tried_at = -FIRST_PAUSE_SECONDS
         self.is_known = True
 
-    def listen_to(self, ask: Ask) -> None:
-        """Learn from there; a process that has the auth service itself asks nobody else."""
-        if self._ask is None:
-            self._ask = ask
+    def follow(self, fetch: FetchList) -> None:
+        """Fetch the list with `fetch`, unless this process has another source, the auth service."""
+        if self._fetch is None:
+            self._fetch = fetch
             self.is_known = False
 
     def has(self, session_id: str, issued_at: int, *, is_guest: bool) -> bool:
         """Whether tokens of this session are refused."""
         return session_id in self._until or (issued_at < self._not_before and not is_guest)
 
-    def take(self, heard: RevocationList) -> None:
-        """Nobody's session begins again: what is known stays until it expires."""
-        self._until |= heard.sessions
-        self._until |= heard.guests
-        self._not_before = heard.not_before
+    def merge(self, revoked: RevocationList) -> None:
+        """Add entries. Present ones stay until they expire: an ended session stays ended."""
+        self._until |= revoked.sessions
+        self._until |= revoked.guests
+        self._not_before = revoked.not_before
 
     async def load(self) -> None:
-        """Hear the list. Raises NotHeard."""
-        if self._ask is None:
+        """Fetch the list. Raises RevocationsUnavailable."""
+        if self._fetch is None:
             return
         try:
-            etag, heard = await self._ask(self._etag)
+            etag, revoked = await self._fetch(self._etag)
         except (NoResponse, ValueError) as error:
-            raise NotHeard(str(error)) from error
-        if heard is not None:
-            self.take(heard)
+            raise RevocationsUnavailable(str(error)) from error
+        if revoked is not None:
+            self.merge(revoked)
         self._etag = etag
         self._forget_expired()
         self.is_known = True
 
     async def load_first(self) -> None:
-        """Hear it unless it is known; many may wait for one answer. Raises NotHeard."""
+        """Fetch it unless it is known; all wait for one request. Raises RevocationsUnavailable."""
         async with self._loading:
             if self.is_known:
                 return
             if clock.monotonic_seconds() - self._tried_at < FIRST_PAUSE_SECONDS:
-                raise NotHeard("asked a moment ago")
+                raise RevocationsUnavailable("the last try has just failed")
             self._tried_at = clock.monotonic_seconds()
             await self.load()
 
     async def run(self) -> None:
-        """Hear it again and again, until cancelled."""
+        """Poll until cancelled."""
         is_away = False
         while True:
             try:
                 await self.load()
                 is_away = False
                 background.succeeded()
-            except NotHeard as error:
+            except RevocationsUnavailable as error:
                 background.failed(error)
                 if not is_away:
-                    log.warning("revocations.not_heard", reason=str(error))
+                    log.warning("revocations.unavailable", reason=str(error))
                 is_away = True
             await asyncio.sleep(POLL_SECONDS)
 
@@ -137,17 +139,17 @@ class Revocations:
         REVOKED.set(len(self._until))
 
 
-def list_over_http(auth: HttpClient) -> Ask:
-    """Ask the auth service. One from before there was a list has revoked nothing."""
+def list_over_http(auth: HttpClient) -> FetchList:
+    """Fetch it from the auth service. An older one without a list has revoked nothing."""
 
-    async def ask(etag: str) -> tuple[str, RevocationList | None]:
-        answer = await auth.call("GET", PATH, headers={"If-None-Match": etag} if etag else {})
-        if answer.status == HTTPStatus.NOT_MODIFIED:
+    async def fetch(etag: str) -> tuple[str, RevocationList | None]:
+        response = await auth.call("GET", PATH, headers={"If-None-Match": etag} if etag else {})
+        if response.status == HTTPStatus.NOT_MODIFIED:
             return etag, None
-        if answer.status == HTTPStatus.NOT_FOUND:
+        if response.status == HTTPStatus.NOT_FOUND:
             return "", None
-        if answer.status != HTTPStatus.OK:
-            raise NoResponse(f"auth answered {answer.status}")
-        return answer.etag, msgspec.json.decode(answer.body, type=RevocationList)
+        if response.status != HTTPStatus.OK:
+            raise NoResponse(f"auth responseed {response.status}")
+        return response.etag, msgspec.json.decode(response.body, type=RevocationList)
 
-    return ask
+    return fetch

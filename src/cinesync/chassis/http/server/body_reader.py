@@ -1,7 +1,7 @@
-"""Request bodies, whole, on the event loop: up to a size and a deadline.
+"""Reads whole request bodies on the event loop, up to a size and a deadline.
 
-One timer cancels all readers that are overdue: each allows the same time, so the oldest is the
-first in the dict. `asyncio.timeout` for each would cost as much as all the rest of the guard.
+One timer cancels all readers that are overdue. All have the same time, so the oldest is the first
+in the dict. `asyncio.timeout` for each would take as long as the rest of the guard.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ class BodyReader:
         self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, receive: Receive, length: int | None = None) -> bytes:
-        """The body; it is whole with `length` bytes, when that is known. Raises RequestRefused.
+        """The body; complete with `length` bytes, when that is known. Raises RequestRefused.
 
-        The server tells its end in a message of its own, which costs another turn of the loop.
+        Waiting for the server's message that it has ended would take another turn of the loop.
         """
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)

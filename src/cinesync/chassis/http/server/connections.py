@@ -1,10 +1,10 @@
-"""Open connections by client address: who keeps too many idle ones loses them, when room is short.
+"""Shuts down idle connections of an address that has too many, when connections run short.
 
-The guard counts requests; a connection that sends none never reaches it, and Granian accepts up to
-its limit from anybody. So while half of all connections are in use, those of each address are
-counted once a second, from the process's own open files, and the surplus of an address that have
-no request in progress are shut down. A file is duplicated before it is looked at: its number may
-belong to another connection a moment later, its duplicate cannot.
+The guard counts requests. A connection without one never reaches it, and Granian accepts up to its
+limit from any address. So while half of all connections are in use, this counts those of each
+address once a second, from the open files of the process, and shuts down surplus ones without a
+request in progress. It duplicates a file descriptor before it looks at it: the number may soon
+belong to another connection, the duplicate cannot.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ SHORT_SHARE = 0.5
 
 
 class Connections:
-    """Of one server, which listens on `port`."""
+    """The connections of the server on `port`."""
 
     def __init__(self, port: int, connections_max: int, per_address_max: int, guard: Guard) -> None:
         self._port = port
@@ -42,11 +42,11 @@ class Connections:
             try:
                 if len(os.listdir(OPEN_FILES)) > self._short:  # noqa: PTH208 numbers, not paths
                     await asyncio.to_thread(self.shut_surplus)
-            except Exception as error:  # noqa: BLE001 it looks again
+            except Exception as error:  # noqa: BLE001 the next round tries again
                 log.warning("connections.not_counted", reason=repr(error))
 
     def shut_surplus(self) -> int:
-        """How many were shut down."""
+        """Shut down the surplus; how many."""
         idle: dict[str, list[int]] = defaultdict(list)
         counts: dict[str, int] = defaultdict(int)
         for file, peer in self._connected():
@@ -81,7 +81,7 @@ class Connections:
 
 
 def _duplicate(file: int) -> socket.socket:
-    """Raises OSError for what is no socket, or is closed."""
+    """Raises OSError for a closed file, or one that is no socket."""
     copy = os.dup(file)
     try:
         return socket.socket(fileno=copy)

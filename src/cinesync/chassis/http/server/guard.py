@@ -1,9 +1,9 @@
-"""What no request may be, checked before any app: an ASGI app around whatever a port serves.
+"""Checks of every request before any app sees it: an ASGI app around all that a port serves.
 
-A request costs its sender little; here it must cost as little until it is known to be sound. Heads
-are checked as they are; bodies are read on the event loop, up to a size and a deadline, so that no
-page thread ever waits for a client; who has too many requests in progress waits. All that stands
-in the hot path is C: one `dict` and two joins of the headers.
+A request costs its sender little, so refusing it must cost little too. The head is checked first.
+The body is read on the event loop, up to a size and a deadline, so that no page thread waits for a
+client. A client with too many requests in progress gets 429. The hot path is mostly C: one `dict`
+and two joins of the headers.
 """
 
 import re
@@ -40,11 +40,11 @@ log = telemetry.get_logger(__name__)
 HEAD_BYTES_MAX: Final = 32 * 1024
 TARGET_BYTES_MAX: Final = 8 * 1024
 BODY_SECONDS_MAX: Final = 20.0
-# A school behind one address; everybody behind a proxy that is not in TRUSTED_PROXIES.
+# A school has one address, and so have all clients of a proxy that is not in TRUSTED_PROXIES.
 PER_ADDRESS_MAX: Final = 1_000
 RETRY_SECONDS: Final = 5
 
-# Invalid UTF-8 comes as U+FFFD. What has no place in a path has none in a log or a redirect.
+# Invalid UTF-8 arrives as U+FFFD. Control characters would end up in logs and redirects.
 UNCLEAR_PATH = re.compile("[\x00-\x1f\x7f\ufffd]")
 FORWARDED_HOST: Final = b"x-forwarded-host"
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
@@ -63,7 +63,7 @@ class RequestLimits:
 
 
 class Guard:
-    """Around an ASGI app. `has_pages`: what is no API is answered for people."""
+    """Around an ASGI app. With `has_pages`, refusals outside the APIs are pages, not JSON."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Guard:
         return (host, port) in self._busy or (host, str(port)) in self._busy
 
     def is_proxy(self, address: str) -> bool:
-        """Whether many clients share its connections."""
+        """Whether many clients share the connections of `address`."""
         return self._addresses.is_proxy(address)
 
     def _check_head(self, scope: Any) -> dict[bytes, bytes]:
@@ -124,29 +124,29 @@ class Guard:
         host = found.get(b"host", b"")
         if len(found) != len(headers) and sum(name == b"host" for name, _ in headers) != 1:
             raise RequestRefused(HostUnclear())
-        if not (is_ours := self._hosts.knows(host)):
+        if not (is_ours := self._hosts.accepts(host)):
             raise RequestRefused(HostUnclear() if is_ours is None else HostNotOurs())
         if UNCLEAR_PATH.search(path):
             raise RequestRefused(PathUnclear())
-        if b"_" in b"".join(found) or not query.isascii() or self._is_astray(found):
+        if b"_" in b"".join(found) or not query.isascii() or self._is_misdirected(found):
             scope["headers"] = [pair for pair in headers if self._is_for_apps(*pair)]
             scope["query_string"] = NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], query)
         return found
 
-    def _is_astray(self, found: dict[bytes, bytes]) -> bool:
-        """Whether the X-Forwarded-Host that counts, the last, is not ours."""
+    def _is_misdirected(self, found: dict[bytes, bytes]) -> bool:
+        """Whether the last X-Forwarded-Host, which apps read, is not a name of this process."""
         host = found.get(FORWARDED_HOST)
-        return host is not None and not self._hosts.knows(host)
+        return host is not None and not self._hosts.accepts(host)
 
     def _is_for_apps(self, name: bytes, value: bytes) -> bool:
-        """WSGI takes X_Y for X-Y, so that anybody could say what a proxy says; and a proxy that
-        sets no X-Forwarded-Host passes a client's on.
+        """WSGI reads X_Y as X-Y, so a client could forge the headers of a proxy; and a proxy that
+        sets no X-Forwarded-Host passes on that of the client.
         """
-        return b"_" not in name and (name != FORWARDED_HOST or self._hosts.knows(value) is True)
+        return b"_" not in name and (name != FORWARDED_HOST or self._hosts.accepts(value) is True)
 
     def _enter(self, scope: Any, found: dict[bytes, bytes]) -> str:
-        """Counts a request of an address, which is returned."""
-        address = self._addresses.keep(scope, found)
+        """Count the request; returns its client address. Raises RequestRefused."""
+        address = self._addresses.store(scope, found)
         count = self._in_progress.get(address, 0)
         if count >= self.limits.per_address_max:
             raise RequestRefused(TooManyFromHere(retry_after_seconds=RETRY_SECONDS))
@@ -165,7 +165,7 @@ class Guard:
             del self._in_progress[address]
 
     async def _with_body(self, scope: Any, found: dict[bytes, bytes], receive: Receive) -> Receive:
-        """The whole body, and what gives it to the app."""
+        """Reads the whole body; returns a `receive` with it. Raises RequestRefused."""
         length = found.get(b"content-length")
         if length == b"0":
             return receive

@@ -1,7 +1,7 @@
-"""The names that a process answers to: what the Host header of a request may say (RFC 9112, 3.2).
+"""The host names of a process: a request with another Host is refused (RFC 9112 section 3.2).
 
-An unchecked Host ends in links, redirects and caches; with DNS rebinding, a foreign page reads
-from a shop on this machine. A name is known or the request is refused.
+An unchecked Host would end up in links, redirects and caches, and with DNS rebinding a foreign page
+could read from a shop on this machine.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", re.ASCII)
 HOST_CHARS_MAX = 260
 VERIFIED_MAX = 1_000
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 what HOST may say, not what we bind to
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 compared with HOST, not bound
 SIOCGIFADDR = 0x8915
 IPV6_INTERFACES = Path("/proc/net/if_inet6")
 
@@ -29,8 +29,8 @@ class HostNames:
         self._names = frozenset(_canonical(name) for name in names if name)
         self._verified: set[bytes] = set()
 
-    def knows(self, host: bytes) -> bool | None:
-        """None when `host` is no host at all."""
+    def accepts(self, host: bytes) -> bool | None:
+        """Whether `host` is one of the names; None when it is no host name at all."""
         if host in self._verified:
             return True
         name = host_name(host)
@@ -44,7 +44,7 @@ class HostNames:
 
 
 def host_name(host: bytes) -> str | None:
-    """The name in a Host header, in its canonical form; None for what is none."""
+    """The name in a Host header, in its canonical form; None for anything else."""
     if len(host) > HOST_CHARS_MAX:
         return None
     matched = HOST.fullmatch(host.decode("latin-1").lower())
@@ -61,8 +61,8 @@ def _canonical(name: str) -> str:
 
 
 def known_names(host: str, urls: Iterable[str], more: str) -> HostNames:
-    """Of a process that listens on `host`: this machine, the hosts of `urls`, and `more`, which
-    is separated by commas.
+    """Those of a process that listens on `host`: its machine, the hosts of `urls`, and `more`, a
+    comma-separated list.
     """
     addresses = interface_addresses() if host in EVERY_ADDRESS else [host]
     named = [urlsplit(url).hostname or "" for url in urls if url]
@@ -76,7 +76,7 @@ def interface_addresses() -> Iterator[str]:
             request = struct.pack("256s", name.encode()[:15])
             try:
                 answer = fcntl.ioctl(probe, SIOCGIFADDR, request)
-            except OSError:  # it has none
+            except OSError:  # it has no address
                 continue
             yield socket.inet_ntoa(answer[20:24])
     if IPV6_INTERFACES.exists():

@@ -1,8 +1,8 @@
-"""The HTTP server of a process: Granian in our event loop (ADR 3), and what it lets in.
+"""The HTTP server of a process: Granian in our event loop (ADR 3), with its limits.
 
-HTTP/1.1 only. HTTP/2 is the gateway's, which limits what a compressed header list becomes; without
-TLS nobody but an attacker speaks it. A head that is not there in time ends its connection, idle
-ones among them; a client that reads nothing of its answer for a minute is cut off by the kernel.
+HTTP/1.1 only. The gateway speaks HTTP/2, and limits the size of decompressed headers; without TLS
+only an attacker would use it. A connection ends when the head of a request does not arrive in time,
+so idle ones end too. The kernel ends that of a client that reads nothing for a minute.
 """
 
 import socket
@@ -32,15 +32,15 @@ from cinesync.chassis.http.server.host_names import known_names
 SocketHolder: Any = _granian.SocketHolder  # its stub knows no constructor
 IS_UNIX = False
 BACKLOG = 2_048
-HEAD_SECONDS_MAX = 20  # our own clients give up idle connections sooner: 5 to 15 s
+HEAD_SECONDS_MAX = 20  # our own clients close idle connections sooner: after 5 to 15 s
 UNREAD_SECONDS_MAX = 60
-IN_PROGRESS_SHARE = 0.9  # of all connections: the rest hear that there are too many
+IN_PROGRESS_SHARE = 0.9  # of all connections; the others get 503
 PER_ADDRESS_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """Where a process listens, under which names, and to how many."""
+    """Where a process listens, under which names, and its limits."""
 
     host: Annotated[str, "address to listen on"] = "127.0.0.1"
     port: Annotated[int, "port to listen on"] = 8000
@@ -60,10 +60,10 @@ class HttpSettings:
 
 
 class HttpServer(Server):
-    """Granian on a socket that is bound here: its own is shared with whoever else asks for it."""
+    """Granian on a socket that is bound here: Granian's own shares its port (SO_REUSEPORT)."""
 
     def __init__(self, guard: Guard, host: str, port: int, connections_max: int) -> None:
-        """Raises OSError when somebody listens there."""
+        """Raises OSError when the port is taken."""
         self._socket = listen(host, port)
         per_address_max = guard.limits.per_address_max
         self._connections = Connections(port, connections_max, per_address_max, guard)
@@ -97,7 +97,7 @@ class HttpServer(Server):
             await loops.close()
 
     def stop(self) -> None:
-        """Take no more; `serve` returns when those in progress are answered."""
+        """Accept no more requests; `serve` returns when those in progress are answered."""
         super().stop()  # type: ignore[no-untyped-call]  # Granian types its constructor only
 
 
@@ -126,7 +126,7 @@ def guarded(
 
 
 def http_server(guard: Guard, settings: HttpSettings) -> HttpServer:
-    """Raises OSError when somebody listens there."""
+    """Raises OSError when the port is taken."""
     connections = open_files.connections_max(settings.connections_max)
     return HttpServer(guard, settings.host, settings.port, connections)
 

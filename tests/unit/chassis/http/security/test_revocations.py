@@ -16,9 +16,9 @@ from cinesync.chassis.http.security.access_tokens import (
     session_of,
 )
 from cinesync.chassis.http.security.revocations import (
-    NotHeard,
     RevocationList,
     Revocations,
+    RevocationsUnavailable,
     list_over_http,
 )
 from cinesync.chassis.problems import Unauthorized
@@ -54,7 +54,7 @@ async def test_a_token_of_an_ended_session_is_refused_also_when_it_was_seen_befo
     theirs = issuer.sign("one", sid=SESSION)
     other = issuer.sign("one", sid=str(UUID(int=6)))
     assert (await verifier.verify(theirs)).session_id == SESSION
-    ended.take(RevocationList({SESSION: later()}, {}))
+    ended.merge(RevocationList({SESSION: later()}, {}))
     with pytest.raises(SessionEnded):
         await verifier.verify(theirs)
     assert (await verifier.verify(other)).session_id != SESSION
@@ -62,7 +62,7 @@ async def test_a_token_of_an_ended_session_is_refused_also_when_it_was_seen_befo
 
 async def test_nobody_is_let_in_before_the_list_is_known() -> None:
     issuer, auth, ended = Issuer("one"), Auth(sessions={SESSION: later()}), Revocations()
-    ended.listen_to(auth)
+    ended.follow(auth)
     auth.is_away = True
     verifier = Verifier(issuer.fetch, ended)
     token = issuer.sign("one", sid=SESSION)
@@ -78,7 +78,7 @@ async def test_nobody_is_let_in_before_the_list_is_known() -> None:
 
 async def test_requests_that_come_at_once_wait_for_one_answer() -> None:
     auth, ended = Auth(), Revocations()
-    ended.listen_to(auth)
+    ended.follow(auth)
     await asyncio.gather(*(ended.load_first() for _ in range(20)))
     assert auth.asked == 1
     assert ended.is_known
@@ -86,10 +86,10 @@ async def test_requests_that_come_at_once_wait_for_one_answer() -> None:
 
 async def test_while_auth_is_away_what_is_known_goes_on_working() -> None:
     auth, ended = Auth(sessions={SESSION: later()}), Revocations()
-    ended.listen_to(auth)
+    ended.follow(auth)
     await ended.load()
     auth.is_away = True
-    with pytest.raises(NotHeard):
+    with pytest.raises(RevocationsUnavailable):
         await ended.load()
     assert ended.is_known
     assert ended.has(SESSION, NOW, is_guest=False)
@@ -97,7 +97,7 @@ async def test_while_auth_is_away_what_is_known_goes_on_working() -> None:
 
 async def test_an_entry_goes_when_no_token_can_name_its_session_any_more() -> None:
     auth, ended = Auth(sessions={SESSION: later(-1), "other": later()}), Revocations()
-    ended.listen_to(auth)
+    ended.follow(auth)
     await ended.load()
     assert not ended.has(SESSION, NOW, is_guest=False)
     assert ended.has("other", NOW, is_guest=False)
@@ -105,7 +105,7 @@ async def test_an_entry_goes_when_no_token_can_name_its_session_any_more() -> No
 
 async def test_no_news_changes_nothing() -> None:
     auth, ended = Auth(sessions={SESSION: later()}), Revocations()
-    ended.listen_to(auth)
+    ended.follow(auth)
     await ended.load()
     auth.list = RevocationList({}, {})
     await ended.load()
@@ -114,7 +114,7 @@ async def test_no_news_changes_nothing() -> None:
 
 def test_where_too_many_ended_older_tokens_are_refused_but_no_guests() -> None:
     ended = Revocations()
-    ended.take(RevocationList({}, {}, not_before=NOW))
+    ended.merge(RevocationList({}, {}, not_before=NOW))
     assert ended.has("any", NOW - 1, is_guest=False)
     assert not ended.has("any", NOW, is_guest=False)
     assert not ended.has("any", NOW - 1, is_guest=True)
@@ -125,7 +125,7 @@ async def test_it_is_heard_again_and_again_and_an_outage_does_not_end_that(
 ) -> None:
     monkeypatch.setattr(revocations, "POLL_SECONDS", 0.001)
     auth, ended = Auth(), Revocations()
-    ended.listen_to(auth)
+    ended.follow(auth)
     auth.is_away = True
     task = asyncio.create_task(ended.run())
     async with asyncio.timeout(30):
@@ -144,8 +144,8 @@ async def test_an_answer_that_is_no_list_is_not_heard(answer: HttpResponse) -> N
             return answer
 
     ended = Revocations()
-    ended.listen_to(list_over_http(Broken()))  # type: ignore[arg-type]
-    with pytest.raises(NotHeard):
+    ended.follow(list_over_http(Broken()))  # type: ignore[arg-type]
+    with pytest.raises(RevocationsUnavailable):
         await ended.load()
     assert not ended.is_known
 
@@ -156,7 +156,7 @@ async def test_an_auth_service_from_before_there_was_a_list_has_ended_nothing() 
             return HttpResponse(404, b"")
 
     ended = Revocations()
-    ended.listen_to(list_over_http(Old()))  # type: ignore[arg-type]
+    ended.follow(list_over_http(Old()))  # type: ignore[arg-type]
     await ended.load()
     assert ended.is_known
 
@@ -170,7 +170,7 @@ def test_the_session_of_a_kept_token_is_read_without_its_key() -> None:
 
 async def test_a_token_from_before_sessions_were_named_goes_on_working() -> None:
     issuer, ended = Issuer("one"), Revocations()
-    ended.take(RevocationList({SESSION: later()}, {}))
+    ended.merge(RevocationList({SESSION: later()}, {}))
     assert (await Verifier(issuer.fetch, ended).verify(issuer.sign("one"))).session_id == ""
     with pytest.raises(Unauthorized):
         await Verifier(issuer.fetch, ended).verify("no token")

@@ -52,30 +52,30 @@ def test_a_host_has_one_form(said: bytes, name: str) -> None:
 )
 def test_what_is_no_host_is_none(said: bytes) -> None:
     assert host_name(said) is None
-    assert HostNames(["a"]).knows(said) is None
+    assert HostNames(["a"]).accepts(said) is None
 
 
 def test_a_name_is_known_with_any_port_and_no_other_name_is() -> None:
     hosts = HostNames(["shop.example", "", "[2001:db8::7]"])
     for _ in range(2):  # the second time from memory
-        assert hosts.knows(b"shop.example:1")
-        assert hosts.knows(b"[2001:DB8:0::7]:1")
-        assert hosts.knows(b"www.shop.example") is False
-        assert hosts.knows(b"shop.example.evil.example") is False
+        assert hosts.accepts(b"shop.example:1")
+        assert hosts.accepts(b"[2001:DB8:0::7]:1")
+        assert hosts.accepts(b"www.shop.example") is False
+        assert hosts.accepts(b"shop.example.evil.example") is False
 
 
 def test_memory_of_hosts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_names, "VERIFIED_MAX", 3)
     hosts = HostNames(["a"])
-    assert all(hosts.knows(b"a:%d" % port) for port in range(100))
+    assert all(hosts.accepts(b"a:%d" % port) for port in range(100))
     assert len(hosts._verified) == 3
 
 
 def test_a_process_knows_this_machine_its_urls_and_what_it_is_told() -> None:
     hosts = known_names("192.0.2.7", ["https://shop.example:8443/", ""], "a.internal, b.internal")
     for name in ("localhost", "127.0.0.1", "[::1]", "192.0.2.7", "shop.example", "b.internal"):
-        assert hosts.knows(name.encode()), name
-    assert hosts.knows(b"192.0.2.8") is False
+        assert hosts.accepts(name.encode()), name
+    assert hosts.accepts(b"192.0.2.8") is False
 
 
 def test_who_listens_on_every_address_goes_by_each_of_them() -> None:
@@ -84,6 +84,6 @@ def test_who_listens_on_every_address_goes_by_each_of_them() -> None:
     assert all(ip_address(one) for one in found)
     everywhere = known_names("0.0.0.0", [], "")
     for address in found:
-        assert everywhere.knows((f"[{address}]" if ":" in address else address).encode())
-    assert everywhere.knows(b"203.0.113.99") is False
-    assert everywhere.knows(b"0.0.0.0") is False
+        assert everywhere.accepts((f"[{address}]" if ":" in address else address).encode())
+    assert everywhere.accepts(b"203.0.113.99") is False
+    assert everywhere.accepts(b"0.0.0.0") is False
