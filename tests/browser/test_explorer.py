@@ -13,9 +13,9 @@ from cinesync.proofs import canonical_json, fraud
 from cinesync.proofs.receipts import Receipt
 from cinesync.proofs.verify import VerifiedFile
 from tests.support.fake_apis import ledger as fake_ledger
-from tests.support.fake_apis.ledger import BOOKING, Ledger, an_entry
+from tests.support.fake_apis.ledger import BOOKING, FakeLedger, ledger_entry
 from tests.support.fake_apis.serve import serve
-from tests.support.fake_apis.world import an_id
+from tests.support.fake_apis.state import id_of
 from tests.support.ledger_chains import MemoryChain, entry, founders
 from tests.unit.proofs.test_fraud import forked
 from tests.unit.proofs.test_receipts import GOOD
@@ -24,12 +24,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 @pytest.fixture(scope="module")
-def ledger() -> Ledger:
-    return fake_ledger.a_ledger()
+def ledger() -> FakeLedger:
+    return fake_ledger.create_ledger()
 
 
 @pytest.fixture(scope="module")
-def url(ledger: Ledger) -> Iterator[str]:
+def url(ledger: FakeLedger) -> Iterator[str]:
     server = serve(0, ledger)
     thread = Thread(target=server.serve_forever)
     thread.start()
@@ -118,7 +118,7 @@ def pinned_file(folder: Path) -> Path:
 
 
 def test_a_chosen_file_is_verified_without_a_network(
-    page: Page, context: BrowserContext, ledger: Ledger, tmp_path: Path
+    page: Page, context: BrowserContext, ledger: FakeLedger, tmp_path: Path
 ) -> None:
     receipt = ledger.chain.receipt(7)
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
@@ -141,7 +141,7 @@ def test_a_chosen_file_is_verified_without_a_network(
     assert [one for one in asked if not one.endswith("icon.svg")] == []
 
 
-def test_a_dropped_file_is_verified(page: Page, ledger: Ledger) -> None:
+def test_a_dropped_file_is_verified(page: Page, ledger: FakeLedger) -> None:
     data = ledger.chain.receipt(0).encode().decode()
     page.evaluate(
         """(text) => {
@@ -154,7 +154,7 @@ def test_a_dropped_file_is_verified(page: Page, ledger: Ledger) -> None:
     expect(page.locator("[data-verdict]")).to_contain_text("✓ Verified by your browser")
 
 
-def test_ones_own_genesis_can_be_pinned(page: Page, ledger: Ledger, tmp_path: Path) -> None:
+def test_ones_own_genesis_can_be_pinned(page: Page, ledger: FakeLedger, tmp_path: Path) -> None:
     receipt, other = tmp_path / "receipt.json", tmp_path / "genesis.json"
     receipt.write_bytes(ledger.chain.receipt(0).encode())
     other.write_bytes(founders(5).encode())
@@ -170,13 +170,13 @@ def test_a_booking_is_verified_at_a_glance(page: Page) -> None:
 
 
 def test_a_proof_of_other_entries_than_the_page_shows_does_not_count(
-    page: Page, ledger: Ledger
+    page: Page, ledger: FakeLedger
 ) -> None:
     def leave_one_out(route: Any) -> None:
         body = route.fetch().text()
-        listed = f'data-events="{an_id("event 0")} {an_id("event 1")}"'
+        listed = f'data-events="{id_of("event 0")} {id_of("event 1")}"'
         assert listed in body
-        route.fulfill(body=body.replace(listed, f'data-events="{an_id("event 0")}"'))
+        route.fulfill(body=body.replace(listed, f'data-events="{id_of("event 0")}"'))
 
     page.route(f"**/ledger/bookings/{BOOKING}", leave_one_out)
     page.goto(f"/ledger/bookings/{BOOKING}")
@@ -185,9 +185,9 @@ def test_a_proof_of_other_entries_than_the_page_shows_does_not_count(
 
 
 def test_that_a_booking_has_no_entry_is_verified(
-    page: Page, ledger: Ledger, tmp_path: Path
+    page: Page, ledger: FakeLedger, tmp_path: Path
 ) -> None:
-    nobody = an_id("nobody")
+    nobody = id_of("nobody")
     page.goto(f"/ledger/bookings/{nobody}")
     proof = ledger.chain.completeness(nobody)
     expect(page.locator("[data-all]")).to_contain_text(VerifiedFile(proof, pinned=True).text)
@@ -198,9 +198,9 @@ def test_that_a_booking_has_no_entry_is_verified(
     expect(page.locator("[data-facts]")).to_contain_text("booking.confirmed")
 
 
-def test_a_good_receipt_of_another_event_does_not_count(page: Page, ledger: Ledger) -> None:
+def test_a_good_receipt_of_another_event_does_not_count(page: Page, ledger: FakeLedger) -> None:
     other = ledger.chain.receipt(1).encode()
-    path = f"**/ledger/entries/{an_id('event 0')}"
+    path = f"**/ledger/entries/{id_of('event 0')}"
     own = ledger.chain.receipt(0).encode()
 
     def swap(route: Any) -> None:
@@ -210,15 +210,15 @@ def test_a_good_receipt_of_another_event_does_not_count(page: Page, ledger: Ledg
         route.fulfill(response=answer, body=answer.text().replace(*quoted))
 
     page.route(path, swap)
-    page.goto(f"/ledger/entries/{an_id('event 0')}")
+    page.goto(f"/ledger/entries/{id_of('event 0')}")
     expect(page.get_by_text("✕ Not verified")).to_be_visible()
     expect(page.get_by_text("but of another event")).to_be_visible()
 
 
-def test_blocks_arrive_by_themselves_until_one_says_stop(page: Page, ledger: Ledger) -> None:
+def test_blocks_arrive_by_themselves_until_one_says_stop(page: Page, ledger: FakeLedger) -> None:
     page.goto("/ledger")
     top = len(ledger.chain.blocks)
-    ledger.grow(an_entry(901, "payment.success"))
+    ledger.grow(ledger_entry(901, "payment.success"))
     expect(page.get_by_text(f"Block {top + 1} arrived.")).to_be_attached()
     expect(page.locator(f'[data-height="{top + 1}"]')).to_contain_text("new")
     page.get_by_role("button", name="Pause updates").click()

@@ -1,4 +1,4 @@
-"""The ledger's contract in memory: a real chain and real receipts, with nobody to agree on them."""
+"""The fake ledger API: a real chain with real receipts, without consensus."""
 
 import base64
 from dataclasses import dataclass, field
@@ -9,30 +9,30 @@ from flask import Flask, Response, jsonify, request
 
 from cinesync.proofs.entries import FORMAT, LedgerEntry
 from cinesync.proofs.headers import BlockHeader
-from tests.support.fake_apis.world import Refused, an_id
+from tests.support.fake_apis.state import Refused, id_of
 from tests.support.ledger_chains import START, MemoryChain
 
-BOOKING = an_id("a booking in the ledger")
+BOOKING = id_of("a booking in the ledger")
 BLOCK_SIZES = (1, 2, 11, 40, 3)
 
 
 @dataclass
-class Ledger:
-    """A chain whose newest entries may still be without a receipt; `told` overrides validators."""
+class FakeLedger:
+    """A chain, and switches: `reports` of validators, entries without a receipt, no proofs."""
 
     chain: MemoryChain = field(default_factory=MemoryChain)
     firsts: list[int] = field(default_factory=list)
-    told: dict[int, dict[str, Any]] = field(default_factory=dict)
+    reports: dict[int, dict[str, Any]] = field(default_factory=dict)
     silent: set[int] = field(default_factory=set)
-    late: set[str] = field(default_factory=set)
+    without_receipt: set[str] = field(default_factory=set)
     waiting: int = 0
-    unproved: bool = False
+    has_no_proofs: bool = False
 
     def grow(self, *entries: LedgerEntry) -> BlockHeader:
         self.firsts.append(len(self.chain.entries))
         return self.chain.grow(*entries)
 
-    def placed(self, index: int) -> dict[str, Any]:
+    def log_entry(self, index: int) -> dict[str, Any]:
         height = sum(first <= index for first in self.firsts)
         return {"index": index, "height": height, "entry": self.chain.entries[index].to_json()}
 
@@ -59,19 +59,19 @@ class Ledger:
             "epoch": 0, "view": 5, "primary": 1, "active": True, "abstaining": False,
             "height": height, "stable": 0, "pending": 0, "size": size,
         }  # fmt: skip
-        told = (common | {"replica": at} | self.told.get(at, {}) for at in range(4))
+        reports = (common | {"replica": at} | self.reports.get(at, {}) for at in range(4))
         return [
             {"replica": one["replica"], "answers": False}
             if one["replica"] in self.silent
             else one | {"answers": True}
-            for one in told
+            for one in reports
         ]
 
 
-def an_entry(number: int, kind: str, booking_id: str = BOOKING) -> LedgerEntry:
+def ledger_entry(number: int, kind: str, booking_id: str = BOOKING) -> LedgerEntry:
     return LedgerEntry(
         format=FORMAT,
-        event_id=an_id(f"event {number}"),
+        event_id=id_of(f"event {number}"),
         kind=kind,
         time=START + number * 1_000_000,
         booking_id=booking_id,
@@ -80,9 +80,9 @@ def an_entry(number: int, kind: str, booking_id: str = BOOKING) -> LedgerEntry:
     )
 
 
-def a_ledger() -> Ledger:
+def create_ledger() -> FakeLedger:
     """Small blocks, a large one, one in between; the first two entries are of one booking."""
-    made, number = Ledger(), 0
+    made, number = FakeLedger(), 0
     for size in BLOCK_SIZES:
         numbers = range(number, number + size)
         made.grow(*(_entry(at) for at in numbers))
@@ -93,11 +93,11 @@ def a_ledger() -> Ledger:
 
 def _entry(number: int) -> LedgerEntry:
     if number < 2:
-        return an_entry(number, ("payment.success", "booking.confirmed")[number])
-    return an_entry(number, "payment.success", an_id(f"booking {number}"))
+        return ledger_entry(number, ("payment.success", "booking.confirmed")[number])
+    return ledger_entry(number, "payment.success", id_of(f"booking {number}"))
 
 
-def install(app: Flask, ledger: Ledger) -> None:  # noqa: C901 a table of routes
+def install(app: Flask, ledger: FakeLedger) -> None:  # noqa: C901 a table of routes
     @app.get("/api/ledger/status")
     def status() -> Response:
         return jsonify(
@@ -109,7 +109,7 @@ def install(app: Flask, ledger: Ledger) -> None:  # noqa: C901 a table of routes
 
     @app.get("/api/ledger/genesis")
     def genesis() -> Response:
-        return Response(ledger.chain.genesis.encode(), mimetype="application/json")
+        return _file(ledger.chain.genesis.encode(), "genesis.json")
 
     @app.get("/api/ledger/blocks")
     def blocks() -> Response:
@@ -129,32 +129,33 @@ def install(app: Flask, ledger: Ledger) -> None:  # noqa: C901 a table of routes
         if not 1 <= height <= len(ledger.chain.blocks):
             raise Refused(404, "The chain has no such block yet.")
         header, first = ledger.chain.blocks[height - 1], ledger.firsts[height - 1]
-        entries = [ledger.placed(at) for at in range(first, header.size)]
+        entries = [ledger.log_entry(at) for at in range(first, header.size)]
         return jsonify(ledger.view(header, entries, whole=True))
 
     @app.get("/api/ledger/entries")
     def entries() -> Response:
         wanted = request.args["booking_id"]
         found = [at for at, one in enumerate(ledger.chain.entries) if one.booking_id == wanted]
-        return jsonify(items=[ledger.placed(at) for at in found], next=None)
+        return jsonify(items=[ledger.log_entry(at) for at in found], next=None)
 
     @app.get("/api/ledger/proofs/booking/<uuid:booking_id>")
     def completeness(booking_id: UUID) -> Response:
-        if ledger.unproved:
+        if ledger.has_no_proofs:
             raise Refused(503, "Too few validators answer right now.")
         data = ledger.chain.completeness(str(booking_id)).encode()
-        name = f'attachment; filename="booking-{booking_id}.json"'
-        return Response(data, mimetype="application/json", headers={"Content-Disposition": name})
+        return _file(data, f"booking-{booking_id}.json")
 
     @app.get("/api/ledger/receipts/<uuid:event_id>")
     def receipt(event_id: UUID) -> Response:
-        if str(event_id) in ledger.late:
+        if str(event_id) in ledger.without_receipt:
             raise Refused(404, "This event is on its way into the ledger.")
         for at, one in enumerate(ledger.chain.entries):
             if one.event_id == str(event_id):
                 data = ledger.chain.receipt(at).encode()
-                name = f'attachment; filename="receipt-{event_id}.json"'
-                return Response(
-                    data, mimetype="application/json", headers={"Content-Disposition": name}
-                )
+                return _file(data, f"receipt-{event_id}.json")
         raise Refused(404, "There is no receipt for this event.")
+
+
+def _file(data: bytes, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(data, mimetype="application/json", headers=headers)

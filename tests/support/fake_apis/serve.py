@@ -13,19 +13,19 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from cinesync.web.app import Settings, create
 from tests.support.fake_apis import api as fake_api
 from tests.support.fake_apis import ledger as fake_ledger
-from tests.support.fake_apis import world as fake_world
-from tests.support.fake_apis.ledger import Ledger
+from tests.support.fake_apis import state
+from tests.support.fake_apis.ledger import FakeLedger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-def serve(port: int, ledger: Ledger | None = None) -> BaseWSGIServer:
+def serve(port: int, ledger: FakeLedger | None = None) -> BaseWSGIServer:
     server = make_server("127.0.0.1", port, lambda _environ, _start: [], threaded=True)
-    world = fake_world.a_world()
-    world.bank_answers = True
-    world.bank_url = f"http://127.0.0.1:{server.port}/api/bank"
-    api = fake_api.build(world, ledger or fake_ledger.a_ledger())
+    apis = state.create_apis()
+    apis.bank_answers = True
+    apis.bank_url = f"http://127.0.0.1:{server.port}/api/bank"
+    api = fake_api.build(apis, ledger or fake_ledger.create_ledger())
     web = create(Settings(f"http://127.0.0.1:{server.port}", "a secret of tests"))
     server.app = _by_path(api, web)
     return server

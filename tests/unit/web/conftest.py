@@ -8,11 +8,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from cinesync.web.app import Settings, create
-from tests.support.fake_apis import api
+from tests.support.fake_apis import api, state
 from tests.support.fake_apis import ledger as fake_ledger
-from tests.support.fake_apis import world as fake_world
-from tests.support.fake_apis.ledger import Ledger
-from tests.support.fake_apis.world import World
+from tests.support.fake_apis.ledger import FakeLedger
+from tests.support.fake_apis.state import FakeApis
 
 
 class Switch(httpx.BaseTransport):
@@ -37,25 +36,25 @@ def storefront(switch: Switch) -> Flask:
 
 
 @pytest.fixture
-def world() -> World:
-    return fake_world.a_world()
+def apis() -> FakeApis:
+    return state.create_apis()
 
 
 @pytest.fixture
-def ledger() -> Ledger:
-    return fake_ledger.a_ledger()
+def ledger() -> FakeLedger:
+    return fake_ledger.create_ledger()
 
 
 @pytest.fixture
 def app(
     storefront: Flask,
     switch: Switch,
-    world: World,
-    ledger: Ledger,
+    apis: FakeApis,
+    ledger: FakeLedger,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Flask]:
     monkeypatch.setitem(storefront.config, "WTF_CSRF_ENABLED", value=False)
-    with httpx.WSGITransport(api.build(world, ledger)) as transport:
+    with httpx.WSGITransport(api.build(apis, ledger)) as transport:
         monkeypatch.setattr(switch, "inner", transport)
         storefront.extensions.pop("genesis", None)
         yield storefront
@@ -69,6 +68,6 @@ def visitor(app: Flask) -> FlaskClient:
 @pytest.fixture
 def customer(visitor: FlaskClient) -> FlaskClient:
     """A visitor who has signed in."""
-    who = {"email": fake_world.EMAIL, "password": fake_world.PASSWORD}
+    who = {"email": state.EMAIL, "password": state.PASSWORD}
     assert visitor.post("/sign-in", data=who).status_code == 303
     return visitor

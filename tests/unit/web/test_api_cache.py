@@ -10,7 +10,7 @@ from cinesync.web import api_cache
 from cinesync.web.api_cache import ApiCache
 from cinesync.web.app import Settings, create
 from tests.support.fake_apis import api
-from tests.support.fake_apis.world import SHOW, World
+from tests.support.fake_apis.state import SHOW, FakeApis
 
 
 class Source:
@@ -93,10 +93,10 @@ def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert source.asked_with == [{}, {}, {}]
 
 
-def test_what_needs_a_token_is_never_shared(world: World) -> None:
+def test_what_needs_a_token_is_never_shared(apis: FakeApis) -> None:
     """Even if an API said by mistake that everything may be."""
-    world.headers = {"Cache-Control": "public, max-age=60", "ETag": '"1"'}
-    with httpx.WSGITransport(api.build(world)) as transport:
+    apis.headers = {"Cache-Control": "public, max-age=60", "ETag": '"1"'}
+    with httpx.WSGITransport(api.build(apis)) as transport:
         app = create(Settings("http://api.test", "a secret of tests"), transport)
         app.config["WTF_CSRF_ENABLED"] = False
         ada, bob = app.test_client(), app.test_client()
@@ -107,4 +107,4 @@ def test_what_needs_a_token_is_never_shared(world: World) -> None:
         assert bob.get(hold).status_code == 410
         assert "Casablanca" in ada.get("/bookings").text
         assert "Casablanca" not in bob.get("/bookings").text
-    assert len(world.sent(f"/api/movies/shows/{SHOW}")) == 1
+    assert len(apis.sent(f"/api/movies/shows/{SHOW}")) == 1

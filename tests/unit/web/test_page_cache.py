@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from cinesync.bootstrap import pages_as_asgi
 from cinesync.web import page_cache
 from cinesync.web.page_cache import PageCache
-from tests.support.fake_apis.world import EMAIL, MOVIE, PASSWORD, SHOW, THEATER, World
+from tests.support.fake_apis.state import EMAIL, MOVIE, PASSWORD, SHOW, THEATER, FakeApis
 
 PATHS = ("/", f"/movies/{MOVIE}", "/theaters", f"/theaters/{THEATER}", "/shows", f"/shows/{SHOW}")
 GOOD = {"email": EMAIL, "password": PASSWORD}
@@ -38,13 +38,13 @@ async def new_visitor(app: Flask) -> AsyncIterator[NewVisitor]:
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_visitors_share_a_page_that_has_nothing_of_anyone(
-    new_visitor: NewVisitor, world: World, path: str
+    new_visitor: NewVisitor, apis: FakeApis, path: str
 ) -> None:
     first = await new_visitor().get(path)
-    asked = len(world.requests)
+    asked = len(apis.requests)
     assert asked > 0
     second = await new_visitor().get(path)
-    assert len(world.requests) == asked
+    assert len(apis.requests) == asked
     assert second.content == first.content
     for page in (first, second):
         assert page.status_code == 200
@@ -128,10 +128,10 @@ async def test_a_page_for_everybody_is_compressed_and_one_of_somebody_is_not(
     assert "content-encoding" not in own.headers
 
 
-async def test_an_error_is_not_kept(new_visitor: NewVisitor, world: World) -> None:
-    world.fail("/api/movies/theaters", 503)
+async def test_an_error_is_not_kept(new_visitor: NewVisitor, apis: FakeApis) -> None:
+    apis.fail("/api/movies/theaters", 503)
     assert (await new_visitor().get("/theaters")).status_code == 503
-    world.faults.clear()
+    apis.faults.clear()
     assert (await new_visitor().get("/theaters")).status_code == 200
 
 

@@ -9,9 +9,8 @@ from cinesync.chassis.settings import SettingsError, load
 from cinesync.web import formats
 from cinesync.web.app import Settings, create
 from cinesync.web.security import safe_path
-from tests.support.fake_apis import api
-from tests.support.fake_apis import world as fake_world
-from tests.support.fake_apis.world import EMAIL, PASSWORD, SHOW, World
+from tests.support.fake_apis import api, state
+from tests.support.fake_apis.state import EMAIL, PASSWORD, SHOW, FakeApis
 
 pytestmark = pytest.mark.slow
 
@@ -56,14 +55,14 @@ def test_over_https_the_cookie_is_secure_and_https_is_kept(visitor: FlaskClient)
     assert "max-age" in answer.headers["Strict-Transport-Security"]
 
 
-def test_a_proxys_word_counts_only_when_it_is_trusted(world: World) -> None:
+def test_a_proxys_word_counts_only_when_it_is_trusted(apis: FakeApis) -> None:
     said = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"}
-    with httpx.WSGITransport(api.build(world)) as transport:
+    with httpx.WSGITransport(api.build(apis)) as transport:
         for count in (0, 1):
             app = create(Settings("http://api.test", "secret", count), transport)
             answer = app.test_client().get("/", headers=said)
             assert ("Strict-Transport-Security" in answer.headers) == bool(count)
-    first, *_, last = (one["headers"]["X-Forwarded-For"] for one in world.requests)
+    first, *_, last = (one["headers"]["X-Forwarded-For"] for one in apis.requests)
     assert [first, last] == ["127.0.0.1", "198.51.100.7"]
 
 
@@ -72,14 +71,14 @@ def test_a_proxys_word_counts_only_when_it_is_trusted(world: World) -> None:
     ["/sign-in", "/guest", "/register", "/sign-out", "/account", f"/shows/{SHOW}/hold"],
 )
 def test_a_forged_form_is_refused_with_a_way_on(
-    app: Flask, path: str, world: World, monkeypatch: pytest.MonkeyPatch
+    app: Flask, path: str, apis: FakeApis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", value=True)
     page = app.test_client().post(path, data=GOOD)
     assert page.status_code == 400
     assert "This form has expired" in page.text
     assert "To the movies" in page.text
-    assert not any(one["method"] == "POST" for one in world.requests)
+    assert not any(one["method"] == "POST" for one in apis.requests)
 
 
 @pytest.mark.parametrize(
@@ -121,26 +120,26 @@ def test_visitors_are_only_sent_to_pages_of_the_shop(path: str | None, led_to: s
 
 
 def test_an_api_that_is_down_is_a_page_that_can_be_tried_again(
-    visitor: FlaskClient, world: World
+    visitor: FlaskClient, apis: FakeApis
 ) -> None:
-    world.fail("/api/movies", 503)
+    apis.fail("/api/movies", 503)
     page = visitor.get("/?genre=Drama")
     assert page.status_code == 503
     assert 'href="/?genre=Drama"' in page.text
     assert page.headers["Retry-After"] == "5"
 
 
-def test_an_answer_nobody_understands_is_a_page(visitor: FlaskClient, world: World) -> None:
-    world.garbled.add("/api/movies/theaters")
+def test_an_answer_nobody_understands_is_a_page(visitor: FlaskClient, apis: FakeApis) -> None:
+    apis.garbled.add("/api/movies/theaters")
     page = visitor.get("/theaters")
     assert page.status_code == 502
     assert "html>gateway" not in page.text
 
 
-def test_a_refusal_without_problem_details_is_a_page(visitor: FlaskClient, world: World) -> None:
+def test_a_refusal_without_problem_details_is_a_page(visitor: FlaskClient, apis: FakeApis) -> None:
     page = visitor.get("/theaters?city=London&limit=x", headers={"Cookie": "x=y"})
     assert page.status_code == 200
-    world.fail("/api/movies/theaters", 422, "`city` is a text.")
+    apis.fail("/api/movies/theaters", 422, "`city` is a text.")
     page = visitor.get("/theaters")
     assert page.status_code == 422
     assert "`city` is a text." in page.text
@@ -190,8 +189,8 @@ def test_a_huge_form_is_refused(visitor: FlaskClient) -> None:
     assert page.status_code == 413
 
 
-def test_another_customers_booking_is_nothing_here(customer: FlaskClient, world: World) -> None:
-    page = customer.get(f"/bookings/{fake_world.an_id('someone else')}")
+def test_another_customers_booking_is_nothing_here(customer: FlaskClient, apis: FakeApis) -> None:
+    page = customer.get(f"/bookings/{state.id_of('someone else')}")
     assert page.status_code == 404
 
 

@@ -14,7 +14,7 @@ import cinesync
 from cinesync.chassis.problems import Problem
 from cinesync.web.api_client import ApiProblem
 from cinesync.web.wording import SENTENCES
-from tests.support.fake_apis.world import Refused, World
+from tests.support.fake_apis.state import FakeApis, Refused
 
 JARGON = re.compile(
     r"Idempotency|JSON|\bbody\b|\bheader|\btoken|\bmember of (?!staff)|UUID|\bid\b|`|database"
@@ -81,9 +81,9 @@ def test_every_reworded_problem_exists() -> None:
 
 
 def test_what_is_wrong_with_a_field_stands_beside_it_and_the_others_stay(
-    visitor: FlaskClient, world: World
+    visitor: FlaskClient, apis: FakeApis
 ) -> None:
-    world.faults["/api/auth/register"] = Refused(
+    apis.faults["/api/auth/register"] = Refused(
         422,
         "Some fields are not as they should be.",
         type="/problems/invalid-fields",
@@ -100,9 +100,9 @@ def test_what_is_wrong_with_a_field_stands_beside_it_and_the_others_stay(
 
 @pytest.mark.parametrize("field", ["name", "phone", "other"])
 def test_an_account_that_cannot_be_saved_keeps_what_was_typed(
-    customer: FlaskClient, world: World, field: str
+    customer: FlaskClient, apis: FakeApis, field: str
 ) -> None:
-    world.faults["PUT /api/auth/me"] = Refused(
+    apis.faults["PUT /api/auth/me"] = Refused(
         422,
         "Some fields are not as they should be.",
         type="/problems/invalid-fields",

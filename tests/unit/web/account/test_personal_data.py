@@ -2,7 +2,7 @@
 
 from flask.testing import FlaskClient
 
-from tests.support.fake_apis.world import EMAIL, PASSWORD, World, an_id
+from tests.support.fake_apis.state import EMAIL, PASSWORD, FakeApis, id_of
 
 SURE = {"password": PASSWORD, "sure": "y"}
 
@@ -20,32 +20,34 @@ def test_all_that_every_service_keeps_is_in_one_file(customer: FlaskClient) -> N
 
 
 def test_an_account_is_erased_with_its_password_and_signs_out(
-    customer: FlaskClient, world: World
+    customer: FlaskClient, apis: FakeApis
 ) -> None:
     answer = customer.post("/account/data/erase", data=SURE)
     assert answer.location == "/"
-    assert EMAIL not in world.people
+    assert EMAIL not in apis.people
     page = customer.get("/").text
     assert "are erased" in page
     assert "Sign in" in page
 
 
-def test_it_is_not_erased_by_a_slip(customer: FlaskClient, world: World) -> None:
+def test_it_is_not_erased_by_a_slip(customer: FlaskClient, apis: FakeApis) -> None:
     unsure = customer.post("/account/data/erase", data={"password": PASSWORD})
     assert (unsure.status_code, "Please tick the box." in unsure.text) == (422, True)
     wrong = customer.post("/account/data/erase", data=SURE | {"password": "a guess"})
     assert (wrong.status_code, "password is not right" in wrong.text) == (401, True)
     assert customer.get("/account/erase?code=abc").status_code == 200
-    assert EMAIL in world.people
+    assert EMAIL in apis.people
 
 
-def test_what_stands_in_the_way_is_told_with_a_way_on(customer: FlaskClient, world: World) -> None:
-    booking_id = an_id("a booking")
-    world.unfinished = [
+def test_what_stands_in_the_way_is_told_with_a_way_on(
+    customer: FlaskClient, apis: FakeApis
+) -> None:
+    booking_id = id_of("a booking")
+    apis.unfinished = [
         {"kind": "booking", "booking_id": booking_id, "movie_title": "Metropolis"},
-        {"kind": "hold", "booking_id": an_id("a hold"), "movie_title": "M"},
-        {"kind": "refund", "payment_id": an_id("a payment")},
-        {"kind": "refund", "payment_id": an_id("a payment")},
+        {"kind": "hold", "booking_id": id_of("a hold"), "movie_title": "M"},
+        {"kind": "refund", "payment_id": id_of("a payment")},
+        {"kind": "refund", "payment_id": id_of("a payment")},
         {"kind": "dispute"},
         {"kind": "payment"},
     ]
@@ -57,37 +59,37 @@ def test_what_stands_in_the_way_is_told_with_a_way_on(customer: FlaskClient, wor
     assert "dispute with your bank" in page.text
 
 
-def test_a_guest_erases_by_mail(visitor: FlaskClient, world: World) -> None:
+def test_a_guest_erases_by_mail(visitor: FlaskClient, apis: FakeApis) -> None:
     visitor.post("/guest", data={"email": "guest@example.org"})
     page = visitor.get("/account/data").text
     assert "Send me a link" in page
     assert 'name="password"' not in page
     visitor.post("/account/data/link")
-    [(code, email)] = world.links.items()
+    [(code, email)] = apis.links.items()
     assert (code.startswith("erase"), email) == (True, "guest@example.org")
     assert "We have sent a link to guest@example.org" in visitor.get("/account/data").text
 
 
-def test_the_mailed_link_erases_without_a_sign_in(visitor: FlaskClient, world: World) -> None:
-    world.links["abc"] = EMAIL
+def test_the_mailed_link_erases_without_a_sign_in(visitor: FlaskClient, apis: FakeApis) -> None:
+    apis.links["abc"] = EMAIL
     assert 'value="abc"' in visitor.get("/account/erase?code=abc").text
-    world.unfinished = [{"kind": "hold"}]
+    apis.unfinished = [{"kind": "hold"}]
     assert visitor.post("/account/erase", data={"code": "abc", "sure": "y"}).status_code == 409
-    world.unfinished = []
+    apis.unfinished = []
     assert visitor.post("/account/erase", data={"code": "abc"}).status_code == 422
     assert visitor.post("/account/erase", data={"code": "abc", "sure": "y"}).location == "/"
-    assert EMAIL not in world.people
+    assert EMAIL not in apis.people
     spent = visitor.post("/account/erase", data={"code": "x", "sure": "y"})
     assert (spent.status_code, "used already" in spent.text) == (401, True)
 
 
-def test_services_that_are_down_are_a_sentence(customer: FlaskClient, world: World) -> None:
-    world.fail("/api/auth/me/erase", 503)
+def test_services_that_are_down_are_a_sentence(customer: FlaskClient, apis: FakeApis) -> None:
+    apis.fail("/api/auth/me/erase", 503)
     page = customer.post("/account/data/erase", data=SURE)
     assert (page.status_code, "nothing was erased" in page.text) == (503, True)
-    world.fail("/api/auth/me/erase", 403)
+    apis.fail("/api/auth/me/erase", 403)
     assert "This is a staff account" in customer.post("/account/data/erase", data=SURE).text
-    world.fail("/api/auth/links", 429, "Too many attempts; please wait.")
+    apis.fail("/api/auth/links", 429, "Too many attempts; please wait.")
     assert "please wait" in customer.post("/account/data/link").text
 
 

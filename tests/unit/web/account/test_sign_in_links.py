@@ -2,23 +2,23 @@
 
 from flask.testing import FlaskClient
 
-from tests.support.fake_apis.world import EMAIL, PASSWORD, World
+from tests.support.fake_apis.state import EMAIL, PASSWORD, FakeApis
 
 
 def test_a_link_is_asked_for_and_the_page_does_not_tell_who_has_an_account(
-    visitor: FlaskClient, world: World
+    visitor: FlaskClient, apis: FakeApis
 ) -> None:
     assert 'href="/sign-in/link"' in visitor.get("/sign-in").text
     page = visitor.post("/sign-in/link", data={"email": EMAIL})
     assert f"If <strong>{EMAIL}</strong> has an account" in page.text
-    assert list(world.links.values()) == [EMAIL]
+    assert list(apis.links.values()) == [EMAIL]
     assert visitor.post("/sign-in/link", data={"email": "nobody"}).status_code == 422
 
 
 def test_looking_at_a_link_uses_nothing_up_and_its_button_signs_in(
-    visitor: FlaskClient, world: World
+    visitor: FlaskClient, apis: FakeApis
 ) -> None:
-    world.links["abc"] = EMAIL
+    apis.links["abc"] = EMAIL
     for _ in range(2):
         page = visitor.get("/sign-in/link?code=abc")
         assert 'value="abc"' in page.text
@@ -30,18 +30,18 @@ def test_looking_at_a_link_uses_nothing_up_and_its_button_signs_in(
     assert "used already" in again.text
 
 
-def test_a_new_password_is_set_with_the_link(visitor: FlaskClient, world: World) -> None:
-    world.links["abc"] = EMAIL
+def test_a_new_password_is_set_with_the_link(visitor: FlaskClient, apis: FakeApis) -> None:
+    apis.links["abc"] = EMAIL
     data = {"code": "abc", "password": "a quite new passphrase"}
     short = visitor.post("/sign-in/link/use", data=data | {"password": "short"})
     assert short.status_code == 422
     assert visitor.post("/sign-in/link/use", data=data).status_code == 303
-    assert world.people[EMAIL]["password"] == "a quite new passphrase"
+    assert apis.people[EMAIL]["password"] == "a quite new passphrase"
     assert "Your new password is set." in visitor.get("/account").text
 
 
-def test_an_auth_service_that_is_down_is_a_sentence(visitor: FlaskClient, world: World) -> None:
-    world.fail("/api/auth", 503)
+def test_an_auth_service_that_is_down_is_a_sentence(visitor: FlaskClient, apis: FakeApis) -> None:
+    apis.fail("/api/auth", 503)
     for path, data in (("/sign-in/link", {"email": EMAIL}), ("/sign-in/link/use", {"code": "a"})):
         page = visitor.post(path, data=data)
         assert page.status_code == 503
@@ -49,7 +49,7 @@ def test_an_auth_service_that_is_down_is_a_sentence(visitor: FlaskClient, world:
 
 
 def test_the_device_is_known_after_signing_in_and_still_after_signing_out(
-    visitor: FlaskClient, world: World
+    visitor: FlaskClient, apis: FakeApis
 ) -> None:
     who = {"email": EMAIL, "password": PASSWORD}
     first = visitor.post("/sign-in", data=who)
@@ -60,12 +60,12 @@ def test_the_device_is_known_after_signing_in_and_still_after_signing_out(
     visitor.post("/sign-in", data=who)
     device = visitor.get_cookie("cinesync_device")
     assert device is not None
-    assert world.devices == [None, device.value]
+    assert apis.devices == [None, device.value]
 
 
 def test_a_cookie_that_can_be_no_device_is_not_passed_on(
-    visitor: FlaskClient, world: World
+    visitor: FlaskClient, apis: FakeApis
 ) -> None:
     visitor.set_cookie("cinesync_device", "x; cinesync_refresh=stolen")
     visitor.post("/sign-in", data={"email": EMAIL, "password": PASSWORD})
-    assert world.devices == [None]
+    assert apis.devices == [None]

@@ -16,13 +16,13 @@ from cinesync.proofs import completeness, merkle_log
 from cinesync.web.explorer import tree
 from cinesync.web.explorer.tree import NodeRole
 from cinesync.web.ledger_models import LedgerBlock, LedgerStatus, LogEntry, ValidatorSummary
-from tests.support.fake_apis import api
+from tests.support.fake_apis import api, booking
 from tests.support.fake_apis import ledger as fake_ledger
-from tests.support.fake_apis.ledger import BOOKING, Ledger, an_entry
-from tests.support.fake_apis.world import SHOW, World, an_id
+from tests.support.fake_apis.ledger import BOOKING, FakeLedger, ledger_entry
+from tests.support.fake_apis.state import SHOW, FakeApis, id_of
 from tests.support.ledger_chains import entry
 
-EVENT, OTHER = an_id("event 0"), an_id("event 1")
+EVENT, OTHER = id_of("event 0"), id_of("event 1")
 
 
 def text_of(page: str) -> str:
@@ -53,15 +53,19 @@ def test_older_blocks_are_one_link_away(
     assert "data-now" not in second
 
 
-def test_the_overview_names_the_chain_and_its_root(visitor: FlaskClient, ledger: Ledger) -> None:
+def test_the_overview_names_the_chain_and_its_root(
+    visitor: FlaskClient, ledger: FakeLedger
+) -> None:
     page = visitor.get("/ledger").text
     assert ledger.chain.genesis.chain.hex() in page
     assert ledger.chain.blocks[-1].root.hex() in page
 
 
-def test_each_validator_says_in_words_how_it_stands(visitor: FlaskClient, ledger: Ledger) -> None:
-    ledger.told[0] = {"height": 4}
-    ledger.told[2] = {"active": False}
+def test_each_validator_says_in_words_how_it_stands(
+    visitor: FlaskClient, ledger: FakeLedger
+) -> None:
+    ledger.reports[0] = {"height": 4}
+    ledger.reports[2] = {"active": False}
     ledger.silent = {3}
     ledger.waiting = 2
     said = text_of(visitor.get("/ledger").text)
@@ -73,13 +77,13 @@ def test_each_validator_says_in_words_how_it_stands(visitor: FlaskClient, ledger
     assert "2 entries wait to be added" in said
 
 
-def test_a_validator_that_abstains_says_so(visitor: FlaskClient, ledger: Ledger) -> None:
-    ledger.told[1] = {"abstaining": True}
+def test_a_validator_that_abstains_says_so(visitor: FlaskClient, ledger: FakeLedger) -> None:
+    ledger.reports[1] = {"abstaining": True}
     assert "Validator 1 ! Abstaining" in text_of(visitor.get("/ledger").text)
 
 
 def test_below_a_quorum_the_page_says_that_nothing_can_be_added(
-    visitor: FlaskClient, ledger: Ledger
+    visitor: FlaskClient, ledger: FakeLedger
 ) -> None:
     ledger.silent = {2, 3}
     assert "No block can be added" in visitor.get("/ledger").text
@@ -102,22 +106,24 @@ def test_one_validator_alone_cannot_name_the_primary_or_the_height() -> None:
     )
 
 
-def test_an_empty_chain_is_a_beginning(visitor: FlaskClient, ledger: Ledger) -> None:
+def test_an_empty_chain_is_a_beginning(visitor: FlaskClient, ledger: FakeLedger) -> None:
     ledger.chain.blocks.clear()
     assert "The first purchase makes one" in visitor.get("/ledger").text
 
 
-def test_the_changing_part_is_what_the_page_shows(visitor: FlaskClient, ledger: Ledger) -> None:
+def test_the_changing_part_is_what_the_page_shows(visitor: FlaskClient, ledger: FakeLedger) -> None:
     before = visitor.get("/ledger/now").text
     assert before in visitor.get("/ledger").text
-    ledger.grow(an_entry(900, "payment.refunded"))
+    ledger.grow(ledger_entry(900, "payment.refunded"))
     assert 'data-height="7"' in visitor.get("/ledger/now").text
 
 
 # blocks and their trees
 
 
-def test_a_block_shows_its_header_and_who_signed_it(visitor: FlaskClient, ledger: Ledger) -> None:
+def test_a_block_shows_its_header_and_who_signed_it(
+    visitor: FlaskClient, ledger: FakeLedger
+) -> None:
     page = visitor.get("/ledger/blocks/3").text
     header = ledger.chain.blocks[2]
     for digest in (header.hash, header.previous, header.entries_root, header.root, header.map_root):
@@ -133,14 +139,14 @@ def test_a_trees_root_is_the_one_that_the_validators_signed(visitor: FlaskClient
         assert "✓ Right" in said
 
 
-def test_an_altered_entry_is_seen_in_its_block(visitor: FlaskClient, ledger: Ledger) -> None:
-    ledger.chain.entries[5] = an_entry(5, "payment.refunded")
+def test_an_altered_entry_is_seen_in_its_block(visitor: FlaskClient, ledger: FakeLedger) -> None:
+    ledger.chain.entries[5] = ledger_entry(5, "payment.refunded")
     said = text_of(visitor.get("/ledger/blocks/3").text)
     assert "✕ Wrong : these entries do not lead to the root" in said
 
 
 def test_an_entrys_path_is_lit_in_shape_and_words(visitor: FlaskClient) -> None:
-    page = visitor.get(f"/ledger/blocks/3?entry={an_id('event 7')}").text
+    page = visitor.get(f"/ledger/blocks/3?entry={id_of('event 7')}").text
     assert page.count('class="edge is-lit"') == 4
     assert page.count('class="node is-proof"') == 4
     assert page.count('class="ring"') == 1
@@ -157,7 +163,7 @@ def test_a_large_block_is_drawn_in_bundles(visitor: FlaskClient) -> None:
     page = visitor.get("/ledger/blocks/4").text
     assert "A triangle stands for many entries" in page
     assert page.count("<g ") == 15
-    lit = visitor.get(f"/ledger/blocks/4?entry={an_id('event 30')}").text
+    lit = visitor.get(f"/ledger/blocks/4?entry={id_of('event 30')}").text
     assert "Entry 17, in the double ring" in lit
     assert lit.count("<g ") == 13
 
@@ -166,7 +172,7 @@ def test_a_large_blocks_entries_come_in_pages(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cinesync.web.explorer.views.ENTRIES_PER_PAGE", 15)
-    chosen = visitor.get(f"/ledger/blocks/4?entry={an_id('event 30')}").text
+    chosen = visitor.get(f"/ledger/blocks/4?entry={id_of('event 30')}").text
     assert "Entries 16 to 30 of 40" in chosen
     assert 'href="/ledger/blocks/4?from=30"' in chosen
     assert 'href="/ledger/blocks/4?from=0"' in chosen
@@ -215,7 +221,7 @@ def test_nothing_is_not_drawn() -> None:
     assert tree.draw([]) is None
 
 
-def test_leaves_are_hashed_like_the_ledgers(ledger: Ledger) -> None:
+def test_leaves_are_hashed_like_the_ledgers(ledger: FakeLedger) -> None:
     one, header = entry(3), ledger.chain.blocks[0]
     shown = LedgerBlock(header, [LogEntry(0, 1, one)])
     assert shown.leaves == [merkle_log.leaf_hash(one.encode())]
@@ -224,7 +230,7 @@ def test_leaves_are_hashed_like_the_ledgers(ledger: Ledger) -> None:
 # entries, bookings, receipts
 
 
-def test_an_entry_comes_with_its_receipt(visitor: FlaskClient, ledger: Ledger) -> None:
+def test_an_entry_comes_with_its_receipt(visitor: FlaskClient, ledger: FakeLedger) -> None:
     page = visitor.get(f"/ledger/entries/{EVENT}").text
     assert embedded(page, "receipt") == [ledger.chain.receipt(0).encode().decode()]
     assert embedded(page, "genesis") == [ledger.chain.genesis.encode().decode()]
@@ -237,35 +243,35 @@ def embedded(page: str, name: str) -> list[str]:
 
 
 def test_an_unknown_entry_leads_back_to_the_ledger(visitor: FlaskClient) -> None:
-    page = visitor.get(f"/ledger/entries/{an_id('nothing')}")
+    page = visitor.get(f"/ledger/entries/{id_of('nothing')}")
     assert page.status_code == 404
     assert "There is no receipt for this event." in page.text
     assert "To the ledger" in page.text
 
 
-def test_a_ticket_leads_to_its_entries(customer: FlaskClient, world: World) -> None:
+def test_a_ticket_leads_to_its_entries(customer: FlaskClient, apis: FakeApis) -> None:
     customer.post(f"/shows/{SHOW}/hold", data={"seat": "C1"})
-    (booking_id,) = world.bookings
-    api.confirm(world, booking_id)
+    (booking_id,) = apis.bookings
+    booking.confirm(apis, booking_id)
     assert f'href="/ledger/bookings/{booking_id}"' in customer.get(f"/bookings/{booking_id}").text
     customer.post(f"/bookings/{booking_id}/cancel")
     assert f'href="/ledger/bookings/{booking_id}"' in customer.get(f"/bookings/{booking_id}").text
 
 
-def test_a_ticket_says_in_which_block_it_is(customer: FlaskClient, world: World) -> None:
+def test_a_ticket_says_in_which_block_it_is(customer: FlaskClient, apis: FakeApis) -> None:
     customer.post(f"/shows/{SHOW}/hold", data={"seat": "C1"})
-    (booking_id,) = world.bookings
-    api.confirm(world, booking_id)
+    (booking_id,) = apis.bookings
+    booking.confirm(apis, booking_id)
     assert "Recorded" not in customer.get(f"/bookings/{booking_id}").text
     place = {"event_id": EVENT, "height": 2, "index": 1}
-    world.bookings[booking_id] |= {"receipt": place}
+    apis.bookings[booking_id] |= {"receipt": place}
     page = customer.get(f"/bookings/{booking_id}").text
     assert "Recorded in block 2 — verify" in text_of(page)
     assert f'href="/ledger/blocks/2?entry={EVENT}#tree"' in page
 
 
 def test_a_booking_shows_all_its_entries_and_who_vouches_for_that(
-    visitor: FlaskClient, ledger: Ledger
+    visitor: FlaskClient, ledger: FakeLedger
 ) -> None:
     page = visitor.get(f"/ledger/bookings/{BOOKING}").text
     said = text_of(page)
@@ -273,13 +279,13 @@ def test_a_booking_shows_all_its_entries_and_who_vouches_for_that(
     assert said.index("Payment success") < said.index("Booking confirmed")
     receipts = [ledger.chain.receipt(at).encode().decode() for at in (0, 1)]
     assert embedded(page, "receipt") == receipts
-    ledger.unproved = True
+    ledger.has_no_proofs = True
     said = text_of(visitor.get(f"/ledger/bookings/{BOOKING}").text)
     assert "2 of 4 validators returned this list, and at most 1 may be dishonest" in said
 
 
 def test_a_booking_comes_with_the_proof_that_nothing_is_missing(
-    visitor: FlaskClient, ledger: Ledger
+    visitor: FlaskClient, ledger: FakeLedger
 ) -> None:
     page = visitor.get(f"/ledger/bookings/{BOOKING}").text
     (proof,) = embedded(page, "all")
@@ -288,9 +294,9 @@ def test_a_booking_comes_with_the_proof_that_nothing_is_missing(
 
 
 def test_a_booking_whose_receipt_is_still_made_is_shown_all_the_same(
-    visitor: FlaskClient, ledger: Ledger
+    visitor: FlaskClient, ledger: FakeLedger
 ) -> None:
-    ledger.late.add(an_id("event 1"))
+    ledger.without_receipt.add(id_of("event 1"))
     page = visitor.get(f"/ledger/bookings/{BOOKING}").text
     assert len(embedded(page, "receipt")) == 1
     assert "Its receipt is not ready yet" in page
@@ -306,22 +312,22 @@ def test_a_booking_of_very_many_entries_keeps_its_page_small(
 
 
 def test_a_booking_without_entries_asks_for_patience(visitor: FlaskClient) -> None:
-    page = visitor.get(f"/ledger/bookings/{an_id('fresh')}")
+    page = visitor.get(f"/ledger/bookings/{id_of('fresh')}")
     assert page.status_code == 200
     assert "no entry of this booking yet" in page.text
 
 
 def test_the_page_that_verifies_comes_with_the_genesis(
-    visitor: FlaskClient, ledger: Ledger
+    visitor: FlaskClient, ledger: FakeLedger
 ) -> None:
     page = visitor.get("/verify").text
     assert embedded(page, "genesis") == [ledger.chain.genesis.encode().decode()]
     assert "cinesync verify receipt.json" in page
 
 
-def test_a_genesis_once_seen_stays_pinned(visitor: FlaskClient, world: World) -> None:
+def test_a_genesis_once_seen_stays_pinned(visitor: FlaskClient, apis: FakeApis) -> None:
     first = embedded(visitor.get("/verify").text, "genesis")
-    world.fail("/api/ledger", 503)
+    apis.fail("/api/ledger", 503)
     assert embedded(visitor.get("/verify").text, "genesis") == first
 
 
@@ -331,57 +337,59 @@ PAGES = ("/ledger", "/ledger/blocks/1", f"/ledger/entries/{EVENT}", f"/ledger/bo
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_ledger_that_is_away_is_a_sentence(visitor: FlaskClient, world: World, path: str) -> None:
-    world.fail("/api/ledger", 503)
+def test_a_ledger_that_is_away_is_a_sentence(
+    visitor: FlaskClient, apis: FakeApis, path: str
+) -> None:
+    apis.fail("/api/ledger", 503)
     page = visitor.get(path)
     assert page.status_code == 503
     assert page.headers["Retry-After"] == "5"
     assert "The ledger does not answer right now. You can buy" in page.text
 
 
-def test_a_shop_without_a_ledger_says_the_same(visitor: FlaskClient, world: World) -> None:
-    world.fail("/api/ledger", 404)
-    world.faults["/api/ledger"].body.pop("type")
+def test_a_shop_without_a_ledger_says_the_same(visitor: FlaskClient, apis: FakeApis) -> None:
+    apis.fail("/api/ledger", 404)
+    apis.faults["/api/ledger"].body.pop("type")
     assert visitor.get("/ledger").status_code == 503
 
 
-def test_the_changing_part_says_it_too(visitor: FlaskClient, world: World) -> None:
-    world.fail("/api/ledger", 503)
+def test_the_changing_part_says_it_too(visitor: FlaskClient, apis: FakeApis) -> None:
+    apis.fail("/api/ledger", 503)
     page = visitor.get("/ledger/now")
     assert page.status_code == 200
     assert "The ledger does not answer right now" in page.text
-    world.fail("/api/ledger", 422)
+    apis.fail("/api/ledger", 422)
     assert visitor.get("/ledger/now").status_code == 422
 
 
-def test_nonsense_from_the_ledger_is_no_receipt(visitor: FlaskClient, world: World) -> None:
-    world.garbled.add("/api/ledger")
+def test_nonsense_from_the_ledger_is_no_receipt(visitor: FlaskClient, apis: FakeApis) -> None:
+    apis.garbled.add("/api/ledger")
     assert visitor.get(f"/ledger/entries/{EVENT}").status_code == 503
     assert embedded(visitor.get("/verify").text, "genesis") == [""]
 
 
-def test_verifying_does_not_need_the_ledger(visitor: FlaskClient, world: World) -> None:
-    world.fail("/api/ledger", 503)
+def test_verifying_does_not_need_the_ledger(visitor: FlaskClient, apis: FakeApis) -> None:
+    apis.fail("/api/ledger", 503)
     page = visitor.get("/verify")
     assert page.status_code == 200
     assert "so this page has no genesis" in page.text
 
 
-def test_tickets_do_not_need_the_ledger(customer: FlaskClient, world: World) -> None:
-    world.fail("/api/ledger", 503)
+def test_tickets_do_not_need_the_ledger(customer: FlaskClient, apis: FakeApis) -> None:
+    apis.fail("/api/ledger", 503)
     customer.post(f"/shows/{SHOW}/hold", data={"seat": "C1"})
-    (booking_id,) = world.bookings
-    api.confirm(world, booking_id)
+    (booking_id,) = apis.bookings
+    booking.confirm(apis, booking_id)
     page = customer.get(f"/bookings/{booking_id}")
     assert page.status_code == 200
     assert "Show this at the entrance" in page.text
-    assert world.sent("/api/ledger/entries") == []
+    assert apis.sent("/api/ledger/entries") == []
 
 
 # the contract
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/verify", f"/ledger/blocks/3?entry={an_id('event 7')}"])
+@pytest.mark.parametrize("path", [*PAGES, "/verify", f"/ledger/blocks/3?entry={id_of('event 7')}"])
 def test_nothing_is_inline(visitor: FlaskClient, path: str) -> None:
     page = visitor.get(path).text
     assert not re.search(r"<[^>]+\son\w+=", page)
@@ -394,15 +402,15 @@ def test_nothing_is_inline(visitor: FlaskClient, path: str) -> None:
     [("status", StatusView), ("blocks?limit=3", Page[BlockView]), ("blocks/3", BlockView)],
 )
 def test_the_contract_in_memory_is_the_ledgers(
-    world: World, ledger: Ledger, path: str, kind: type[Any]
+    apis: FakeApis, ledger: FakeLedger, path: str, kind: type[Any]
 ) -> None:
     """Read into the service's own views and written again, nothing is lost or added."""
-    answer = api.build(world, ledger).test_client().get(f"/api/ledger/{path}").data
+    answer = api.build(apis, ledger).test_client().get(f"/api/ledger/{path}").data
     view = msgspec.json.decode(answer, type=kind)
     assert json.loads(msgspec.json.encode(view)) == json.loads(answer)
 
 
 def test_the_ledger_in_memory_is_a_real_chain() -> None:
-    made = fake_ledger.a_ledger()
-    assert made.placed(13)["height"] == 3
-    assert made.placed(14)["height"] == 4
+    made = fake_ledger.create_ledger()
+    assert made.log_entry(13)["height"] == 3
+    assert made.log_entry(14)["height"] == 4

@@ -7,21 +7,21 @@ from zoneinfo import ZoneInfo
 import pytest
 from flask.testing import FlaskClient
 
-from tests.support.fake_apis.world import MOVIE, SHOW, THEATER, World, an_id
+from tests.support.fake_apis.state import MOVIE, SHOW, THEATER, FakeApis, id_of
 
 
-def test_the_home_page_lists_what_is_showing(visitor: FlaskClient, world: World) -> None:
+def test_the_home_page_lists_what_is_showing(visitor: FlaskClient, apis: FakeApis) -> None:
     page = visitor.get("/")
     assert page.status_code == 200
     assert "Casablanca" in page.text
-    assert world.sent("/api/movies/movies")[0]["args"] == {"limit": "24", "showing": "true"}
+    assert apis.sent("/api/movies/movies")[0]["args"] == {"limit": "24", "showing": "true"}
 
 
-def test_filters_are_in_the_address_and_stay_chosen(visitor: FlaskClient, world: World) -> None:
+def test_filters_are_in_the_address_and_stay_chosen(visitor: FlaskClient, apis: FakeApis) -> None:
     page = visitor.get("/?genre=Comedy&q=duck&city=London&language=en")
     assert "Duck Soup" in page.text
     assert "Casablanca" not in page.text
-    asked = world.sent("/api/movies/movies")[0]["args"]
+    asked = apis.sent("/api/movies/movies")[0]["args"]
     assert asked["genre"] == "Comedy"
     assert asked["city"] == "London"
     assert '<option value="Comedy" selected>Comedy</option>' in page.text
@@ -29,9 +29,9 @@ def test_filters_are_in_the_address_and_stay_chosen(visitor: FlaskClient, world:
     assert '<option value="en" selected>English</option>' in page.text
 
 
-def test_movies_without_shows_can_be_asked_for(visitor: FlaskClient, world: World) -> None:
+def test_movies_without_shows_can_be_asked_for(visitor: FlaskClient, apis: FakeApis) -> None:
     visitor.get("/?all=1")
-    assert "showing" not in world.sent("/api/movies/movies")[0]["args"]
+    assert "showing" not in apis.sent("/api/movies/movies")[0]["args"]
 
 
 def test_nothing_found_leads_back_to_everything(visitor: FlaskClient) -> None:
@@ -60,29 +60,29 @@ def test_a_movie_page_has_theaters_and_times_by_day(visitor: FlaskClient) -> Non
     assert page.text.count("?date=") == 3
 
 
-def test_every_day_with_a_show_can_be_turned_to(visitor: FlaskClient, world: World) -> None:
-    far = dict(world.shows[SHOW], show_id="far", starts_at="2031-05-02T18:30:00+00:00")
-    world.shows["far"] = far
+def test_every_day_with_a_show_can_be_turned_to(visitor: FlaskClient, apis: FakeApis) -> None:
+    day = {"starts_at": "2031-05-02T18:30:00+00:00", "business_date": "2031-05-02"}
+    apis.shows["far"] = dict(apis.shows[SHOW], show_id="far", **day)
     page = visitor.get(f"/movies/{MOVIE}")
     assert "?date=2031-05-02" in page.text
     assert "on Friday" not in visitor.get(f"/movies/{MOVIE}?date=2031-05-02").text
 
 
-def test_a_show_after_midnight_says_which_night(visitor: FlaskClient, world: World) -> None:
-    show = world.shows[SHOW]
+def test_a_show_after_midnight_says_which_night(visitor: FlaskClient, apis: FakeApis) -> None:
+    show = apis.shows[SHOW]
     starts = datetime.fromisoformat(show["starts_at"]).astimezone(ZoneInfo(show["time_zone"]))
     late = (starts + timedelta(days=1)).replace(hour=0, minute=30)
     evening = starts.date().isoformat()
-    world.shows[SHOW] = dict(show, starts_at=late.isoformat(), business_date=evening)
+    apis.shows[SHOW] = dict(show, starts_at=late.isoformat(), business_date=evening)
     page = visitor.get(f"/movies/{MOVIE}").text
     assert "after midnight" in page
 
 
-def test_a_moved_show_shows_when_it_was_to_start(visitor: FlaskClient, world: World) -> None:
+def test_a_moved_show_shows_when_it_was_to_start(visitor: FlaskClient, apis: FakeApis) -> None:
     assert "moved, was" not in visitor.get(f"/movies/{MOVIE}").text
-    show = world.shows[SHOW]
+    show = apis.shows[SHOW]
     starts = datetime.fromisoformat(show["starts_at"]) - timedelta(minutes=45)
-    world.shows[SHOW] = dict(show, announced_at=starts.isoformat())
+    apis.shows[SHOW] = dict(show, announced_at=starts.isoformat())
     assert "moved, was <del>17:45</del>" in visitor.get(f"/movies/{MOVIE}").text
     page = visitor.get(f"/shows/{SHOW}").text
     assert "The time changed." in page
@@ -103,8 +103,8 @@ def test_a_nonsense_day_is_the_first_day(visitor: FlaskClient) -> None:
     assert "18:30" in visitor.get(f"/movies/{MOVIE}?date=tomorrow").text
 
 
-def test_a_movie_without_shows_says_so(visitor: FlaskClient, world: World) -> None:
-    world.shows.clear()
+def test_a_movie_without_shows_says_so(visitor: FlaskClient, apis: FakeApis) -> None:
+    apis.shows.clear()
     assert "No shows are scheduled" in visitor.get(f"/movies/{MOVIE}").text
     assert "Show all cities" in visitor.get(f"/movies/{MOVIE}?city=London").text
 
@@ -113,7 +113,7 @@ def test_sold_out_and_cancelled_shows_are_words_and_no_links(visitor: FlaskClien
     page = visitor.get(f"/theaters/{THEATER}").text
     assert "Sold out" in page
     assert "Cancelled" in page
-    assert f"/shows/{an_id('show 0 7')}" not in page
+    assert f"/shows/{id_of('show 0 7')}" not in page
 
 
 def test_theaters_are_listed_by_city(visitor: FlaskClient) -> None:
@@ -131,7 +131,7 @@ def test_showtimes_group_by_movie_and_theater(visitor: FlaskClient) -> None:
 
 
 def test_an_unknown_movie_is_a_page_with_a_way_on(visitor: FlaskClient) -> None:
-    page = visitor.get(f"/movies/{an_id('nothing')}")
+    page = visitor.get(f"/movies/{id_of('nothing')}")
     assert page.status_code == 404
     assert "To the movies" in page.text
 
@@ -160,12 +160,12 @@ def test_nothing_is_inline(visitor: FlaskClient, path: str) -> None:
 )
 def test_seats_in_baskets_are_not_left_and_may_come_free(
     visitor: FlaskClient,
-    world: World,
+    apis: FakeApis,
     left: dict[str, int],
     told: str,
     is_link: bool,  # noqa: FBT001 a parameter of the test
 ) -> None:
-    show = world.shows[SHOW]
+    show = apis.shows[SHOW]
     show |= left
     at = datetime.fromisoformat(show["starts_at"]).astimezone(ZoneInfo(show["time_zone"]))
     text = visitor.get(f"/movies/{MOVIE}?date={at.date().isoformat()}").text

@@ -1,4 +1,4 @@
-"""A small chain in memory: two theaters, eight movies, three days of shows."""
+"""What the fake APIs store: two theaters, eight movies, three days of shows."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
@@ -24,18 +24,18 @@ TITLES = (
 )
 
 
-def an_id(name: str) -> str:
+def id_of(name: str) -> str:
     return str(uuid5(NAMESPACE_URL, name))
 
 
-MOVIE = an_id("Casablanca")
-THEATER = an_id("Phoenix")
-SHOW = an_id("show 0 0")
-ROUND_SHOW = an_id("show 1 0")
+MOVIE = id_of("Casablanca")
+THEATER = id_of("Phoenix")
+SHOW = id_of("show 0 0")
+ROUND_SHOW = id_of("show 1 0")
 
 
 class Refused(Exception):
-    """Becomes a problem+json answer."""
+    """Becomes a problem response."""
 
     def __init__(self, status: int, title: str, **members: Any) -> None:
         super().__init__(title)
@@ -44,8 +44,8 @@ class Refused(Exception):
 
 
 @dataclass
-class World:
-    """All that the services would keep, and switches to make them fail."""
+class FakeApis:
+    """The state of all fake APIs, and switches that make them fail."""
 
     movies: list[dict[str, Any]] = field(default_factory=list)
     theaters: list[dict[str, Any]] = field(default_factory=list)
@@ -59,34 +59,35 @@ class World:
     unfinished: list[dict[str, str]] = field(default_factory=list)
     bookings: dict[str, dict[str, Any]] = field(default_factory=dict)
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    looks: dict[str, int] = field(default_factory=dict)  # by payment
     keys: dict[str, str] = field(default_factory=dict)
     taken: dict[str, dict[str, str]] = field(default_factory=dict)
     faults: dict[str, Refused] = field(default_factory=dict)
     garbled: set[str] = field(default_factory=set)
     requests: list[dict[str, Any]] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)  # of every answer
-    seat_map_extra: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # of every response
+    seat_map_changes: dict[str, Any] = field(default_factory=dict)
     version: int = 1
     expires_in: int = 900
     bank_url: str = "http://bank.example/confirm"
     provider: str = "sandbox"
-    bank_answers: bool = False  # a pending payment succeeds when it is looked at once more
-    clock_ahead: timedelta = timedelta()  # what the database's clock shows beyond the web's
+    bank_answers: bool = False  # a pending payment succeeds at the second look
+    clock_ahead: timedelta = timedelta()  # how far booking's clock is ahead of the pages'
 
     def fail(self, path: str, status: int, title: str = "Not today.", **members: Any) -> None:
-        """From now on, calls to paths that begin so are refused."""
+        """Refuse requests whose path (or method and path) begins with this."""
         self.faults[path] = Refused(status, title, **members)
 
     def sent(self, path: str) -> list[dict[str, Any]]:
         return [one for one in self.requests if one["path"] == path]
 
 
-def a_world() -> World:
-    world = World()
+def create_apis() -> FakeApis:
+    apis = FakeApis()
     for title, genre, certificate, minutes in TITLES:
-        world.movies.append(
+        apis.movies.append(
             {
-                "movie_id": an_id(title),
+                "movie_id": id_of(title),
                 "title": title,
                 "type": "film",
                 "genre": genre,
@@ -95,39 +96,51 @@ def a_world() -> World:
                 "running_minutes": minutes,
                 "release_date": "1942-11-26",
                 "director": "Michael Curtiz",
+                "distributor": None,
+                "source": None,
+                "creative_type": None,
+                "tomatoes_percent": None,
+                "imdb_rating": 7.9,
+                "imdb_votes": 1_000,
+                "popularity": 10,
             }
         )
     for name, city, zone, currency in (
         ("Phoenix", "London", LONDON, "GBP"),
         ("Shibuya Screen", "Tokyo", TOKYO, "JPY"),
     ):
-        world.theaters.append(
+        apis.theaters.append(
             {
-                "theater_id": an_id(name),
+                "theater_id": id_of(name),
                 "name": name,
                 "city": city,
+                "country": "GB" if city == "London" else "JP",
+                "region": "local",
                 "address": "1 High Street",
+                "day_starts": "06:00",
+                "auditorium_count": 1,
+                "seat_count": 60,
                 "time_zone": zone,
                 "currency": currency,
             }
         )
-    for number, theater in enumerate(world.theaters):
-        _schedule(world, number, theater)
-    world.people[EMAIL] = {"email": EMAIL, "name": "Demo", "password": PASSWORD, "phone": None}
-    return world
+    for number, theater in enumerate(apis.theaters):
+        _schedule(apis, number, theater)
+    apis.people[EMAIL] = {"email": EMAIL, "name": "Demo", "password": PASSWORD, "phone": None}
+    return apis
 
 
-def _schedule(world: World, number: int, theater: dict[str, Any]) -> None:
+def _schedule(apis: FakeApis, number: int, theater: dict[str, Any]) -> None:
     zone = ZoneInfo(theater["time_zone"])
     first = (clock.now() + timedelta(days=1)).astimezone(zone).replace(hour=18, minute=30, second=0)
     for day in range(3):
-        for slot, movie in enumerate(world.movies):
-            show_id = an_id(f"show {number} {day * len(world.movies) + slot}")
+        for slot, movie in enumerate(apis.movies):
+            show_id = id_of(f"show {number} {day * len(apis.movies) + slot}")
             starts = first + timedelta(days=day, minutes=45 * slot)
-            layout = _round_room() if number else _square_room()
-            world.layouts[show_id] = layout
-            world.taken[show_id] = {"A1": "booked", "A2": "booked", "B3": "held"}
-            world.shows[show_id] = {
+            layout = _curved_layout() if number else _square_layout()
+            apis.layouts[show_id] = layout
+            apis.taken[show_id] = {"A1": "booked", "A2": "booked", "B3": "held"}
+            apis.shows[show_id] = {
                 "show_id": show_id,
                 "movie_id": movie["movie_id"],
                 "movie_title": movie["title"],
@@ -144,10 +157,26 @@ def _schedule(world: World, number: int, theater: dict[str, Any]) -> None:
                 "price_from_cents": 950,
                 "seats_left": 0 if slot == 7 else len(layout) - 3,
                 "status": "cancelled" if slot == 6 else "scheduled",
+                "region": "local",
+                "movie_type": "film",
+                "certificate": movie["certificate"],
+                "running_minutes": movie["running_minutes"],
+                "auditorium_id": id_of(f"auditorium {theater['theater_id']}"),
+                "layout_id": id_of("layout"),
+                "local_date": starts.date().isoformat(),
+                "business_date": starts.date().isoformat(),
+                "local_time": f"{starts:%H:%M}",
+                "subtitles": None,
+                "prices_cents": {seat["zone"]: seat["price_cents"] for seat in layout},
+                "seat_count": len(layout),
+                "cancel_reason": None,
+                "announced_at": None,
+                "revision": 1,
+                "seats_held": 0,
             }
 
 
-def _square_room() -> list[dict[str, Any]]:
+def _square_layout() -> list[dict[str, Any]]:
     """Six rows of ten, an aisle in the middle; row F is premium, wheelchairs at the end of E."""
     seats = []
     for y, row in enumerate("ABCDEF"):
@@ -161,6 +190,7 @@ def _square_room() -> list[dict[str, Any]]:
                     "number": number,
                     "zone": "premium" if premium else "standard",
                     "kind": "recliner" if premium else kind,
+                    "companion_of": "E10" if kind == "companion" else None,
                     "x": float(number + (number > 5)),
                     "y": float(y),
                     "price_cents": 1650 if premium else 1250,
@@ -169,7 +199,7 @@ def _square_room() -> list[dict[str, Any]]:
     return seats
 
 
-def _round_room() -> list[dict[str, Any]]:
+def _curved_layout() -> list[dict[str, Any]]:
     """Fourteen curved rows of thirty with two aisles."""
     seats = []
     for y in range(14):
@@ -184,6 +214,7 @@ def _round_room() -> list[dict[str, Any]]:
                     "number": number,
                     "zone": zone,
                     "kind": "wheelchair" if (row, number) in {("P", 1), ("P", 30)} else "standard",
+                    "companion_of": None,
                     "x": number + (number > 8) + (number > 22),
                     "y": y - 1.6 * middle * middle + 2,
                     "price_cents": {"front": 1500, "standard": 1900, "premium": 2400}[zone],
