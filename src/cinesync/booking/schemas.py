@@ -41,12 +41,7 @@ class SeatChangeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
 
 class HoldRequest(SeatChangeRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Name `seats`, or ask for the `best` so many side by side, in a `zone` if you like.
-
-    `accessible_need` says that somebody needs the wheelchair place among them; `false` is refused.
-    With `seen`, seats that now cost more, or a show that now starts at another time, are not held:
-    the answer (409) has what changed.
-    """
+    """A new hold for `show_id`. The other members are those of SeatChangeRequest."""
 
     show_id: UUID
 

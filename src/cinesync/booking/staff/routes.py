@@ -15,6 +15,7 @@ from cinesync.booking.cancellation.show_refund_store import ShowRefundProgress
 from cinesync.booking.cancellation.show_refunds import RefundShow
 from cinesync.booking.cancellation.staff_refunds import RefundBooking
 from cinesync.booking.context import BookingContext, InjectedContext
+from cinesync.booking.schemas import NAME_CHARS_MAX
 from cinesync.booking.staff import lookup
 from cinesync.booking.staff.lookup import FoundBooking
 from cinesync.booking.staff.schemas import (
@@ -33,7 +34,7 @@ from cinesync.chassis.problems import Invalid, NotFound
 MANAGERS: Final = ("manager",)
 
 TicketQuery = Annotated[str | None, QueryParameter(max_length=TICKET_CHARS_MAX)]
-SeatQuery = Annotated[str | None, QueryParameter(max_length=40)]
+SeatQuery = Annotated[str | None, QueryParameter(max_length=NAME_CHARS_MAX)]
 
 
 @get("/lookup")
