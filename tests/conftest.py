@@ -29,7 +29,7 @@ from tests.support.shop import RunningShop
 pytest_plugins = [
     "tests.support.portability.profile",
     "tests.support.coverage_floor",
-    "tests.support.coverage_care",
+    "tests.support.coverage_worker",
     "tests.support.early_end",
     "tests.support.filled",
 ]
