@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from cinesync.supervisor.ports import free_port
+from tests.support.eventually import wait_for
 from tests.support.raw_http import connect
-from tests.support.shop import eventually
 
 SECRET = "a-secret-of-the-tests-0123456789-abcdefghij"
 
@@ -71,7 +71,7 @@ def _running(
             preexec_fn=limit if files else None,  # noqa: PLW1509 one system call
         )
     try:
-        eventually(lambda: process.poll() is not None or _listens(port), "it listens")
+        wait_for(lambda: process.poll() is not None or _listens(port), "it listens")
         assert process.poll() is None, log.read_text()
         yield Served(port, process.pid, log)
     finally:

@@ -9,7 +9,8 @@ from uuid import uuid4  # noqa: TID251 a client makes its own names
 import httpx
 import pytest
 
-from tests.support.shop import RunningShop, eventually
+from tests.support.eventually import wait_for
+from tests.support.shop import RunningShop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("attacked accounts")]
 
@@ -59,7 +60,7 @@ def test_an_owner_whom_strangers_locked_out_gets_in_by_mail(attacked: RunningSho
     asked = httpx.post(f"{attacked.url}/api/auth/links", json={"email": email})
     assert asked.status_code == 202
     folder = attacked.data_folder.path / "mail"
-    mail = eventually(lambda: next(folder.glob(f"{customer_id}.*.eml"), None), "a mail")
+    mail = wait_for(lambda: next(folder.glob(f"{customer_id}.*.eml"), None), "a mail")
     [code] = re.findall(r"code=([\w-]+)", mail.read_text().replace("=\n", "").replace("=3D", "="))
     answer = httpx.post(f"{attacked.url}/api/auth/links/use", json={"code": code})
     assert answer.status_code == 200

@@ -16,8 +16,8 @@ from cinesync.supervisor.ports import free_ports
 from cinesync.supervisor.split import caddy_path
 from tests.security import edge_process
 from tests.security.edge_process import Served
+from tests.support.eventually import wait_for
 from tests.support.raw_http import Heard, connect, exchange, hear, request
-from tests.support.shop import eventually
 
 BODY_SECONDS = 3
 PAGE_THREADS = 16
@@ -58,7 +58,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
                 storage=str(folder / tls),
             )
             stack.enter_context(_caddy(folder / f"Caddyfile.{tls}", gateway))
-        eventually(lambda: ask(plain).status == 200, "the gateway asks the storefront")
+        wait_for(lambda: ask(plain).status == 200, "the gateway asks the storefront")
         yield RunningShop(plain, secure, web)
 
 
@@ -159,7 +159,7 @@ def test_a_client_counts_by_its_own_address_and_not_as_the_gateway(shop: Running
                 heard = hear(line)
             return heard if heard.status == 429 else None
 
-        assert eventually(refused, "it has its share").headers["retry-after"]
+        assert wait_for(refused, "it has its share").headers["retry-after"]
         with _from("127.0.0.3", shop.port) as line:
             line.sendall(request("/sign-in"))
             assert hear(line).status == 200, "another client has its own"

@@ -12,8 +12,8 @@ import pytest
 
 from tests.security import edge_process
 from tests.security.edge_process import SECRET, Served
+from tests.support.eventually import wait_for
 from tests.support.raw_http import Heard, connect, exchange, hear, request
-from tests.support.shop import eventually
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS_FRAME = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -231,10 +231,10 @@ def test_one_address_has_a_share_and_gets_it_back(shop: Served) -> None:
             heard = exchange(shop.port, request("/api/x"))
             return heard if heard.status == 429 else None
 
-        heard = eventually(refused, "it has its share")
+        heard = wait_for(refused, "it has its share")
         assert heard.headers["retry-after"] == "5"
         assert heard.json()["type"] == "/problems/too-many-from-here"
-    eventually(lambda: exchange(shop.port, request("/sign-in")).status == 200, "it is back")
+    wait_for(lambda: exchange(shop.port, request("/sign-in")).status == 200, "it is back")
 
 
 def test_the_usual_limit_of_open_files_does_not_close_the_shop(tmp_path: Path) -> None:
@@ -260,8 +260,8 @@ def test_one_address_does_not_keep_all_connections_by_saying_nothing(tmp_path: P
         busy.sendall(slow_post(few.port, "/api/x", "application/json"))
         idle = [lines.enter_context(connect(few.port)) for _ in range(200)]
 
-        eventually(lambda: "connections.shut" in few.log.read_text(), "some are shut")
-        eventually(lambda: sum(map(_is_ended, idle)) >= 160, "they notice")
+        wait_for(lambda: "connections.shut" in few.log.read_text(), "some are shut")
+        wait_for(lambda: sum(map(_is_ended, idle)) >= 160, "they notice")
         assert not _is_ended(busy), "who asks for something is heard"
         assert exchange(few.port, request("/sign-in")).status == 200
 
@@ -290,7 +290,7 @@ def test_with_few_open_files_there_are_fewer_connections_and_nobody_waits_in_vai
         def refused() -> bool:
             return exchange(few.port, request("/api/x")).status in {429, 503}
 
-        eventually(refused, "it is told")
+        wait_for(refused, "it is told")
 
 
 def test_more_connections_than_open_files_are_refused_at_start(tmp_path: Path) -> None:

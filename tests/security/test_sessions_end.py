@@ -1,9 +1,9 @@
 """A session that ended is over in every process: replicas, pages, and one that starts late."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -11,8 +11,8 @@ import pytest
 
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
-from tests.integration.chassis.toy.child import PATIENCE_SECONDS
 from tests.security.served import Served
+from tests.support.eventually import wait_for
 
 pytestmark = pytest.mark.no_cover  # their work is in other processes
 
@@ -42,13 +42,6 @@ async def urls(make_database: MakeDatabase, postgres: Postgres) -> dict[str, str
     return {f"{name.upper()}_DATABASE_URL": postgres.url(db.name) for name, db in databases.items()}
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def signed_in(browser: httpx.Client) -> str:
     who = {"email": EMAIL, "password": PASSWORD}
     assert browser.post("/api/auth/register", json=who | {"name": "Ada"}).status_code == 201
@@ -60,6 +53,10 @@ def standing(replica: Served, token: str) -> int:
     with replica.client() as client:
         headers = {"Authorization": f"Bearer {token}"}
         return client.get("/api/movies/audit-log", headers=headers).status_code
+
+
+def is_unknown(replica: Served, token: str) -> bool:
+    return standing(replica, token) == UNKNOWN
 
 
 def test_every_replica_refuses_the_token_after_the_sign_out_and_so_does_one_that_starts_late(
@@ -75,7 +72,7 @@ def test_every_replica_refuses_the_token_after_the_sign_out_and_so_does_one_that
         me = browser.get("/api/auth/me", headers={"Authorization": f"Bearer {token}"})
         assert me.status_code == UNKNOWN, "at once in the process that ended it"
     for replica in replicas:
-        until(lambda replica=replica: standing(replica, token) == UNKNOWN)  # type: ignore[misc]
+        wait_for(partial(is_unknown, replica, token), "the session ends on every replica")
     late = start("movies", "movies-3", **shared)
     assert standing(late, token) == UNKNOWN, "from its first request on"
     replicas[0].stop()
@@ -123,4 +120,4 @@ def test_a_copied_cookie_of_the_pages_dies_with_the_session(
             return "Sign out" not in answer.text
 
         assert elsewhere.get("/account").status_code == 303, "the APIs refuse it"
-        until(is_over)  # also on pages that ask no API of the visitor's
+        wait_for(is_over, "the session ends")  # also on pages that ask no API of the visitor's

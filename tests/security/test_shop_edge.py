@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from tests.security.test_http_edge import ODD_BODIES, ODD_HEADERS, ODD_TARGETS
+from tests.support.eventually import wait_for
 from tests.support.listening import assert_on_this_machine_only, listening
 from tests.support.raw_http import connect, exchange, request
-from tests.support.shop import RunningShop, eventually
+from tests.support.shop import RunningShop
 
 pytestmark = pytest.mark.slow
 
@@ -179,7 +180,7 @@ def test_a_stream_that_is_refused_is_a_429_with_a_time(shop: RunningShop) -> Non
             head = lines[-1].recv(2_000)
             return int(head.split()[1]) if b" 200 " not in head else 0
 
-        assert eventually(refused, "there are too many") == 429
+        assert wait_for(refused, "there are too many") == 429
         assert exchange(shop.address.port, request("/api/movies/shows")).status == 200
         with httpx.Client(base_url=shop.url, timeout=60) as http:
             assert http.get(path).headers["retry-after"]

@@ -3,10 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 # Far more than a busy machine needs: only a test that fails waits as long.
 SECONDS_MAX = 90.0
 POLL_SECONDS = 0.02
+
+T = TypeVar("T")
 
 
 async def eventually(
@@ -18,10 +21,19 @@ async def eventually(
             await asyncio.sleep(POLL_SECONDS)
 
 
-def eventually_sync(condition: Callable[[], bool], seconds_max: float = SECONDS_MAX) -> None:
-    """The same for tests without an event loop."""
+def wait_for(
+    check: Callable[[], T | None],
+    what: str,
+    seconds_max: float = SECONDS_MAX,
+    poll_seconds: float = POLL_SECONDS,
+) -> T:
+    """The first truthy result of `check`; for tests without an event loop.
+
+    Raises AssertionError with `what` was waited for.
+    """
     deadline = time.monotonic() + seconds_max
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(POLL_SECONDS)
+    while time.monotonic() < deadline:
+        if result := check():
+            return result
+        time.sleep(poll_seconds)
+    raise AssertionError(f"never happened: {what}")

@@ -18,7 +18,8 @@ import pytest
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres import Postgres
-from tests.support.shop import UpProcess, eventually
+from tests.support.eventually import wait_for
+from tests.support.shop import UpProcess
 
 FOLDER = pytest.StashKey[Path]()
 LEFT_OUT = {"lock", "logs", "run.json"}
@@ -59,7 +60,7 @@ def filled(pytestconfig: pytest.Config) -> Path:
 def _fill(home: Path, kept: Path) -> None:
     up = UpProcess(home)
     up.client.close()
-    eventually(lambda: asyncio.run(_is_told(postgres_of(DataFolder(home)))), "all events are told")
+    wait_for(lambda: asyncio.run(_is_told(postgres_of(DataFolder(home)))), "all events are told")
     assert up.end(signal.SIGTERM) == 0
     kept.mkdir()
     for path in home.iterdir():

@@ -1,4 +1,4 @@
-"""A whole shop under test: the processes of `cinesync up`, and what a client does with them."""
+"""A whole shop for tests: the processes of `cinesync up`, and a client of its APIs."""
 
 import os
 import shutil
@@ -8,8 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4  # noqa: TID251 a client makes its own keys
@@ -21,6 +20,7 @@ from cinesync.supervisor.demo import read as read_demo
 from cinesync.supervisor.embedded import EmbeddedShop
 from cinesync.supervisor.ports import ListenAddress, free_port
 from cinesync.supervisor.split import SplitShop
+from tests.support.eventually import wait_for
 
 # All buyers of a test come from one address.
 ONE_ADDRESS = {
@@ -29,22 +29,10 @@ ONE_ADDRESS = {
     "SIGN_UPS_PER_ADDRESS_MAX": "1000",
     "PAYMENT_FAILURES_PER_ADDRESS": "100000",
 }
-WAIT_SECONDS_MAX = 90.0
-ATTEMPT_PAUSE_SECONDS = 0.1
-
-
-def eventually(check: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS_MAX) -> Any:
-    """The first truthy answer of `check`; nothing here depends on how long it takes."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := check():
-            return answer
-        time.sleep(ATTEMPT_PAUSE_SECONDS)
-    raise AssertionError(f"never happened: {what}")
 
 
 def command(*arguments: str) -> list[str]:
-    """`cinesync …`, whatever PATH says."""
+    """The command line of `cinesync …` in this environment."""
     return [sys.executable, "-m", "cinesync.cli.main", *arguments]
 
 
@@ -59,7 +47,7 @@ def copy_files(source: Path, folder: Path) -> None:
 
 
 class RunningShop:
-    """Starts, watches, kills. It begins with a copy of `filled`, or with nothing."""
+    """Runs a shop in a new folder, which is empty or a copy of `filled`."""
 
     def __init__(
         self, filled: Path | None = None, *, module: str = "cinesync.cli.main", **environ: str
@@ -67,10 +55,10 @@ class RunningShop:
         folder = self._make_folder()
         if filled is not None:
             copy_files(filled, folder)
-        self.order = folder / "sabotage"
+        self.fault_file = folder / "fault"
         self.address = ListenAddress("127.0.0.1", free_port())
         base = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}  # noqa: TID251
-        base |= {"FAULT_FILE": str(self.order), "LOG_LEVEL": "INFO", **ONE_ADDRESS, **environ}
+        base |= {"FAULT_FILE": str(self.fault_file), "LOG_LEVEL": "INFO", **ONE_ADDRESS, **environ}
         self.data_folder = DataFolder(folder)
         self.supervisor = self._build(base, module)
         self.url = self.address.url
@@ -98,7 +86,7 @@ class RunningShop:
         return self
 
     def halt(self) -> None:
-        """The processes end; what they kept stays."""
+        """Stop all processes; the folder stays."""
         self.supervisor.stopping.set()
         self._watcher.join()
         self.supervisor.stop()
@@ -111,24 +99,24 @@ class RunningShop:
             self.halt()
         shutil.rmtree(self.data_folder.path)
 
-    def arm(self, moment: str, command: str) -> None:
-        """Have the shop kill itself at the next `command`; it comes back at once, as after one
-        kill and not as after the tenth in a row."""
+    def plan_fault(self, when: str, command: str) -> None:
+        """Have the shop kill itself at the next `command`. The supervisor restarts it without a
+        pause, as after a single kill."""
         assert isinstance(self.supervisor, EmbeddedShop)
         self.supervisor.shop.restarts = 0
-        self.order.write_text(f"{moment} {command}")
+        self.fault_file.write_text(f"{when} {command}")
 
-    def struck(self) -> bool:
-        """Whether the armed kill has happened."""
-        return not self.order.exists()
+    def fault_happened(self) -> bool:
+        """Whether the planned kill has happened."""
+        return not self.fault_file.exists()
 
     def commands_seen(self) -> list[str]:
         """Names of the commands whose transactions ran, in order of first appearance."""
-        return list(dict.fromkeys(self.order.with_suffix(".seen").read_text().split()))
+        return list(dict.fromkeys(self.fault_file.with_suffix(".seen").read_text().split()))
 
     def forget_commands(self) -> None:
-        """Begin a new list of commands."""
-        self.order.with_suffix(".seen").write_text("")
+        """Start a new list of commands."""
+        self.fault_file.with_suffix(".seen").write_text("")
 
     def kill(self, part: str) -> None:
         """SIGKILL one process: shop, bank or postgres."""
@@ -147,7 +135,7 @@ class RunningShop:
         return self.client().sign_in(email, demo.accounts[email])
 
     def trust(self) -> ssl.SSLContext | None:
-        """Whose certificates a client of this shop believes."""
+        """The TLS context of a client; None: plain HTTP."""
         return None
 
     def audit(self) -> subprocess.CompletedProcess[str]:
@@ -167,7 +155,7 @@ class RunningShop:
 
 
 class Client:
-    """A stubborn customer: repeats what got no answer, with the same keys."""
+    """A customer's HTTP client, which repeats requests without an answer, with the same keys."""
 
     def __init__(self, url: str, trust: ssl.SSLContext | None = None) -> None:
         self._http = httpx.Client(base_url=url, timeout=15, verify=trust or True)
@@ -177,7 +165,7 @@ class Client:
         self._http.close()
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Until there is an answer that is not "the shop is away"."""
+        """Repeat until there is a response other than 502 and 503."""
 
         def attempt() -> httpx.Response | None:
             headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
@@ -188,8 +176,7 @@ class Client:
                 return None
             return None if answer.status_code in {502, 503} else answer
 
-        answer: httpx.Response = eventually(lambda: (a := attempt()) and [a], f"{method} {path}")[0]
-        return answer
+        return wait_for(attempt, f"{method} {path}", poll_seconds=0.1)
 
     def get(self, path: str) -> Any:
         answer = self.call("GET", path)
@@ -217,7 +204,7 @@ class Client:
         return self.sign_in(email, password)
 
     def a_show(self, number: int = 0, seats_min: int = 0) -> dict[str, Any]:
-        """One far enough ahead to be cancelled, in a room that is large enough."""
+        """A show far enough ahead to be cancelled, with enough seats."""
         items: list[dict[str, Any]] = self.get("/api/movies/shows?limit=100")["items"]
         return [show for show in items if show["seat_count"] >= seats_min][-1 - number]
 
@@ -249,13 +236,13 @@ class Client:
         return answer.json() if answer.status_code == 200 else None
 
     def confirmed(self, booking_id: str) -> dict[str, Any]:
-        """Waits until the payment's event has made the booking."""
+        """Wait until the payment's event has confirmed the booking."""
 
         def check() -> dict[str, Any] | None:
             booking = self.booking(booking_id)
             return booking if booking and booking["status"] == "confirmed" else None
 
-        booking: dict[str, Any] = eventually(check, f"booking {booking_id} confirmed")
+        booking: dict[str, Any] = wait_for(check, f"booking {booking_id} confirmed")
         return booking
 
     def payment(self, payment_id: str) -> dict[str, Any]:
@@ -264,7 +251,7 @@ class Client:
 
 
 class UpProcess:
-    """`cinesync up` itself, as an operator starts it."""
+    """`cinesync up` as an operator starts it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,9 +1,8 @@
-"""`cinesync serve` for the race: buyers meet, and RUSH_GUARDS=off takes away what makes I1 true.
+"""`cinesync serve` for the race of buyers; RUSH_GUARDS=off removes what prevents double sales.
 
-No process takes its first seats before all have looked for theirs, and each waits a moment before
-it takes more, so that a rush of a few hundred buyers collides as one of many thousands does. With
-the guards off it believes what it saw: no primary key (the test drops it), no serializable
-isolation.
+No process claims its first seats before all processes have chosen theirs, and each waits 50 ms
+before it claims more: a rush of a few hundred buyers collides as often as one of many thousands.
+Without the guards there is no primary key (the test drops it) and no serializable isolation.
 """
 
 import asyncio
@@ -19,54 +18,54 @@ from cinesync.chassis.database.pool import Pool
 from cinesync.cli.main import run
 
 PROCESSES = int(os.environ["RUSH_PROCESSES"])  # noqa: TID251 these are a test's own settings
-MEETING_SECONDS = 0.05
-MEETING_SECONDS_MAX = 60.0
+BARRIER_SECONDS = 0.05
+BARRIER_SECONDS_MAX = 60.0
 
 _init = Database.__init__
 _claim_seats = seat_store.claim_seats
 
 
 def _read_committed(self: Database, pool: Pool, url: str, **_: bool) -> None:
-    """Weaker isolation, and commands of one process side by side."""
+    """Weaker isolation, and concurrent commands in one process."""
     _init(self, pool, url, "read_committed")
 
 
-class Meeting:
-    """Of all processes, at a file that each makes longer by one byte."""
+class FileBarrier:
+    """A barrier for all processes: a file to which each appends one byte."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._has_begun = False
 
-    async def attend(self, state: str) -> None:
-        """For everybody the first time, for a moment from then on; only for who holds seats."""
+    async def wait(self, state: str) -> None:
+        """Wait for all processes at the first hold; for 50 ms at every other claim."""
         if self._has_begun or state != seat_store.HELD:
-            await asyncio.sleep(MEETING_SECONDS)
+            await asyncio.sleep(BARRIER_SECONDS)
             return
         self._has_begun = True
         with self._file.open("a") as file:
             file.write(".")
-        async with asyncio.timeout(MEETING_SECONDS_MAX):
+        async with asyncio.timeout(BARRIER_SECONDS_MAX):
             while self._file.stat().st_size < PROCESSES:  # noqa: ASYNC110 others write it
-                await asyncio.sleep(MEETING_SECONDS / 10)
+                await asyncio.sleep(BARRIER_SECONDS / 10)
 
 
-meeting = Meeting(Path(os.environ["SABOTAGE_FILE"]).with_suffix(".met"))  # noqa: TID251 as above
+barrier = FileBarrier(Path(os.environ["FAULT_FILE"]).with_suffix(".met"))  # noqa: TID251 as above
 
 
 async def claim_guarded(
     tx: Transaction, rows: Iterable[seat_store.SeatRow], state: str, hold_seconds: int
 ) -> set[seat_store.SeatRow]:
-    """The production statement, a moment later."""
-    await meeting.attend(state)
+    """The production statement, after the barrier."""
+    await barrier.wait(state)
     return await _claim_seats(tx, rows, state, hold_seconds)
 
 
 async def claim_unguarded(
     tx: Transaction, rows: Iterable[seat_store.SeatRow], state: str, hold_seconds: int
 ) -> set[seat_store.SeatRow]:
-    """What the seats looked like a moment ago is believed."""
-    await meeting.attend(state)
+    """Insert without any check that the seats are still free."""
+    await barrier.wait(state)
     rows = list(rows)
     statement = text(
         "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"

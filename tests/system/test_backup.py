@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.shop import Client, UpProcess, command, copy_files, eventually, temporary_folder
+from tests.support.eventually import wait_for
+from tests.support.shop import Client, UpProcess, command, copy_files, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("backup")]
@@ -36,7 +37,7 @@ def receipt_of(client: Client, booking_id: str) -> bytes:
         answer = client.call("GET", f"/api/ledger/receipts/{booking['receipt']['event_id']}")
         return answer.content if answer.status_code == 200 else None
 
-    found: bytes = eventually(fetch, f"receipt of {booking_id}")
+    found: bytes = wait_for(fetch, f"receipt of {booking_id}")
     return found
 
 
@@ -52,7 +53,7 @@ class Rush:
         self._threads = [threading.Thread(target=self._buy, args=(n,)) for n in range(BUYERS)]
         for thread in self._threads:
             thread.start()
-        eventually(lambda: len(self.sold) >= BUYERS, "all are buying")
+        wait_for(lambda: len(self.sold) >= BUYERS, "all are buying")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +108,7 @@ def restored(filled: Path, places: tuple[Path, Path, Path]) -> Iterator[Restored
         before = {booking_id: receipt_of(client, booking_id) for booking_id in first}
         with Rush(original) as rush:
             made = run("backup", "create", str(backup), f"--data={folder}")
-            eventually(lambda: len(rush.sold) > 3 * BUYERS, "it sold on")
+            wait_for(lambda: len(rush.sold) > 3 * BUYERS, "it sold on")
         assert made.returncode == 0, made.stderr
         later = [buy(client, client.a_show(5)["show_id"]) for _ in range(2)]
         after = {booking_id: receipt_of(client, booking_id) for booking_id in later}
@@ -136,11 +137,11 @@ def test_the_restored_shop_is_audited_and_sells_on(restored: Restored) -> None:
         assert audit.returncode != 1, audit.stdout
         return audit.stdout if audit.returncode == 0 else ""
 
-    eventually(audited, "every check is passed")
+    wait_for(audited, "every check is passed")
     client = restored.again.client.sign_up()
     booking_id = buy(client, client.a_show(5)["show_id"])
     receipt_of(client, booking_id)
-    assert "every promise holds" in eventually(audited, "every check is passed, once more")
+    assert "every promise holds" in wait_for(audited, "every check is passed, once more")
 
 
 def test_old_receipts_verify_for_ever_and_new_ones_contradict_none(
@@ -184,7 +185,7 @@ def test_what_was_sold_before_the_point_has_a_receipt_in_the_new_ledger_too(
             answer = client.call("GET", f"/api/ledger/receipts/{event_id}")
             return answer.content if answer.status_code == 200 else None
 
-        new = eventually(fetch, "a receipt of the new ledger")
+        new = wait_for(fetch, "a receipt of the new ledger")
         assert json.loads(new)["entry"] == entry
         assert _verify(new, restored.genesis, tmp_path).returncode == 0
 

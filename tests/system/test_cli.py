@@ -20,7 +20,8 @@ from cinesync.proofs import canonical_json
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.infrastructure import Infrastructure
-from tests.support.shop import RunningShop, eventually
+from tests.support.eventually import wait_for
+from tests.support.shop import RunningShop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
 
@@ -133,7 +134,7 @@ def receipt(shop: RunningShop, tmp_path: Path) -> tuple[Path, Path]:
         path = f"/api/ledger/receipts/{found[0]['event_id']}" if found else ""
         return bool(found) and client.call("GET", path).status_code == 200
 
-    eventually(is_there, "the booking is in the ledger")
+    wait_for(is_there, "the booking is in the ledger")
     answer = client.call("GET", f"/api/ledger/receipts/{found[0]['event_id']}")
     (tmp_path / "receipt.json").write_bytes(answer.content)
     return tmp_path / "receipt.json", shop.data_folder.path / "ledger" / "genesis.json"
@@ -166,7 +167,7 @@ def test_a_booking_has_its_receipt_and_its_entries_are_proved_to_be_all(
     client.pay(hold_id)
     client.confirmed(hold_id)
     booking = f"/api/booking/bookings/{hold_id}"
-    eventually(lambda: client.get(booking)["receipt"] is not None, "the booking has its receipt")
+    wait_for(lambda: client.get(booking)["receipt"] is not None, "the booking has its receipt")
     place = client.get(booking)["receipt"]
     receipt = client.get(f"/api/ledger/receipts/{place['event_id']}")
     assert (receipt["entry"]["booking_id"], receipt["index"]) == (hold_id, place["index"])
@@ -176,7 +177,7 @@ def test_a_booking_has_its_receipt_and_its_entries_are_proved_to_be_all(
         return len(json.loads(file.read_bytes())["entries"]) == 2
 
     file = tmp_path / "all.json"
-    eventually(has_both, "payment and booking are in the ledger")
+    wait_for(has_both, "payment and booking are in the ledger")
     good = _verify(file, "--genesis", shop.data_folder.path / "ledger" / "genesis.json")
     assert good.exit_code == 0, good.output
     assert good.output.startswith(f"valid: booking {hold_id} has exactly 2 entries")

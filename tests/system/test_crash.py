@@ -15,13 +15,13 @@ from cinesync.supervisor import watchdog
 from cinesync.supervisor.embedded import EmbeddedShop
 from cinesync.supervisor.infrastructure import VALIDATORS
 from cinesync.supervisor.ports import free_port
+from tests.support.eventually import wait_for
 from tests.support.shop import (
     Client,
     RunningShop,
     UpProcess,
     command,
     copy_files,
-    eventually,
     temporary_folder,
 )
 
@@ -41,10 +41,10 @@ def buy(client: Client, show_id: str, token: str = "tok_approve") -> str:
             return True
         assert paid.status_code in {201, 202}, paid.text
         payment_id = paid.json()["payment_id"]
-        eventually(lambda: client.payment(payment_id)["status"] != "pending", "decided")
+        wait_for(lambda: client.payment(payment_id)["status"] != "pending", "decided")
         return bool(client.payment(payment_id)["status"] == "success")
 
-    eventually(is_paid, f"{hold_id} paid")
+    wait_for(is_paid, f"{hold_id} paid")
     assert client.confirmed(hold_id)["booking_id"] == hold_id
     return hold_id
 
@@ -65,10 +65,10 @@ def test_a_kill_before_or_after_any_commit_of_a_purchase_loses_nothing(
     bought: dict[str, Client] = {}
     for step in steps:
         for moment in ("before", "after"):
-            killable_shop.arm(moment, step)
+            killable_shop.plan_fault(moment, step)
             client = killable_shop.client().sign_up()
             bought[buy(client, show_id)] = client
-            eventually(killable_shop.struck, f"killed {moment} {step}")
+            wait_for(killable_shop.fault_happened, f"killed {moment} {step}")
     for booking_id, client in bought.items():
         assert client.confirmed(booking_id)["status"] == "confirmed"
     assert_books_are_whole(killable_shop)
@@ -162,7 +162,7 @@ def test_killing_the_supervisor_takes_its_children_and_loses_nothing(
     children = children_of(supervised.process.pid)
     assert len(children) == 3 + VALIDATORS
     supervised.end(signal.SIGKILL)
-    eventually(lambda: not any(map(is_alive, children)), "no orphans")
+    wait_for(lambda: not any(map(is_alive, children)), "no orphans")
     supervised.start()
     assert client.confirmed(booking_id)["status"] == "confirmed"
 

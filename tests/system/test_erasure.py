@@ -11,7 +11,8 @@ import pytest
 
 from cinesync.bootstrap import environ_of
 from cinesync.proofs import entries
-from tests.support.shop import Client, RunningShop, eventually
+from tests.support.eventually import wait_for
+from tests.support.shop import Client, RunningShop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shop")]
 
@@ -68,7 +69,7 @@ def _entries(client: Client, booking_id: str) -> list[dict[str, Any]]:
         ]
         return found if len(found) == 2 else None
 
-    items: list[dict[str, Any]] = eventually(both, "two entries in the chain")
+    items: list[dict[str, Any]] = wait_for(both, "two entries in the chain")
     return [item["entry"] for item in items]
 
 
@@ -109,7 +110,7 @@ def test_an_account_is_exported_and_erased_and_everything_still_adds_up(
 
     login = {"email": email, "password": PASSWORD}
     assert shop.client().call("POST", "/api/auth/login", json=login).status_code == 401
-    eventually(
+    wait_for(
         lambda: client.call("GET", "/api/booking/bookings").status_code == 401,
         "booking refuses the token",
     )
@@ -128,7 +129,7 @@ def test_an_account_is_exported_and_erased_and_everything_still_adds_up(
             "GET", f"/api/ledger/receipts/{event_id}", headers={"Authorization": ""}
         )
         assert again.content == data
-    audit = eventually(lambda: _audited(shop), "the audit finds every promise kept")
+    audit = wait_for(lambda: _audited(shop), "the audit finds every promise kept")
     assert "BROKEN" not in audit
 
 
@@ -142,11 +143,11 @@ def test_a_guest_is_erased_by_a_mailed_link(shop: RunningShop) -> None:
     _over(shop, booking_id, payment_id)
     asked = {"email": email, "purpose": "erase"}
     assert shop.client().call("POST", "/api/auth/links", json=asked).status_code == 202
-    code = eventually(lambda: _mailed_code(shop, customer_id), "the mail is written")
+    code = wait_for(lambda: _mailed_code(shop, customer_id), "the mail is written")
     erased = shop.client().call("POST", "/api/auth/links/erase", json={"code": code})
     assert erased.status_code == 204, erased.text
     _until_forgotten(shop, customer_id)
-    eventually(lambda: _mailed_code(shop, customer_id) is None, "the mail is deleted")
+    wait_for(lambda: _mailed_code(shop, customer_id) is None, "the mail is deleted")
 
 
 _OUTSIDE_THE_AUDIT_LOG = {
@@ -167,7 +168,7 @@ def _until_forgotten(shop: RunningShop, customer_id: str) -> None:
             for service, table in tables.items()
         )
 
-    eventually(is_forgotten, "every service has forgotten")
+    wait_for(is_forgotten, "every service has forgotten")
 
 
 def _audited(shop: RunningShop) -> str | None:

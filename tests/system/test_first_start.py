@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cinesync.supervisor.ports import free_port
-from tests.support.shop import UpProcess, command, eventually, temporary_folder
+from tests.support.eventually import wait_for
+from tests.support.shop import UpProcess, command, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first start")]
@@ -90,7 +91,7 @@ def _kill_tree(root: int) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids[1:]), "all ended")
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids[1:]), "all ended")
 
 
 def _start_until(folder: Path, steps: Sequence[Reached]) -> bool:
@@ -143,7 +144,7 @@ def test_a_first_start_may_be_killed_at_each_step(folder: Path) -> None:
             )
             return audit.returncode == 0
 
-        eventually(is_whole, "audited")
+        wait_for(is_whole, "audited")
     finally:
         up.client.close()
         up.end(signal.SIGTERM)

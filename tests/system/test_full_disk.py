@@ -11,8 +11,9 @@ from uuid import uuid4  # noqa: TID251 a client makes its own keys
 import httpx
 import pytest
 
+from tests.support.eventually import wait_for
 from tests.support.needs import need
-from tests.support.shop import Client, RunningShop, eventually, temporary_folder
+from tests.support.shop import Client, RunningShop, temporary_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
@@ -107,22 +108,22 @@ def test_a_shop_whose_disk_was_full_confirms_all_that_was_paid(
         client = shop.client()
         buyer = Buyer(shop, client.a_show(seats_min=60)["show_id"])
         buyer.start()
-        eventually(lambda: len(buyer.captured) > 3, "sales before")
+        wait_for(lambda: len(buyer.captured) > 3, "sales before")
         stuffing = fill(small_disk)
         full_until = time.monotonic() + FULL_SECONDS
-        eventually(lambda: _says(shop, 503), "not ready")
+        wait_for(lambda: _says(shop, 503), "not ready")
         refused = buyer.refused
-        eventually(lambda: buyer.refused > refused, "refusals")
-        eventually(lambda: time.monotonic() > full_until, "it has been full for long")
+        wait_for(lambda: buyer.refused > refused, "refusals")
+        wait_for(lambda: time.monotonic() > full_until, "it has been full for long")
         stuffing.unlink()
-        eventually(lambda: _says(shop, 200), "ready again")
+        wait_for(lambda: _says(shop, 200), "ready again")
         before = len(buyer.captured)
-        eventually(lambda: len(buyer.captured) > before + 3, "sales after")
+        wait_for(lambda: len(buyer.captured) > before + 3, "sales after")
         buyer.over.set()
         buyer.join()
         _all_confirmed(client, buyer)
         # Validators end when their disk is full; they are started again and catch up.
-        eventually(lambda: client.get("/api/ledger/status")["waiting"] == 0, "nothing waits")
+        wait_for(lambda: client.get("/api/ledger/status")["waiting"] == 0, "nothing waits")
         audit = shop.audit()
         assert audit.returncode == 0, audit.stdout
         assert not list(shop.data_folder.path.rglob("*.damaged"))
@@ -147,4 +148,4 @@ def _all_confirmed(client: Client, buyer: Buyer) -> None:
             answer = client.call("GET", path, headers={"Authorization": bearer})
             return answer.status_code == 200 and answer.json()["status"] == "confirmed"
 
-        eventually(is_confirmed, f"booking {hold_id} confirmed")
+        wait_for(is_confirmed, f"booking {hold_id} confirmed")

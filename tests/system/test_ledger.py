@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from tests.support.shop import RunningShop, eventually
+from tests.support.eventually import wait_for
+from tests.support.shop import RunningShop
 from tests.system.test_crash import assert_books_are_whole, buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crash")]
@@ -63,7 +64,7 @@ def test_entries_flow_while_the_primary_is_killed_again_and_again(
     show_id = killable_shop.client().a_show(10)["show_id"]
     before = _height(killable_shop)
     for _ in range(3):
-        eventually(partial(_kill_primary, killable_shop), "a primary to kill")
+        wait_for(partial(_kill_primary, killable_shop), "a primary to kill")
         buy(killable_shop.client().sign_up(), show_id)
     assert_books_are_whole(killable_shop)
     assert _height(killable_shop) > before
@@ -77,4 +78,4 @@ def test_every_replica_has_the_same_bytes_in_the_end(killable_shop: RunningShop)
         counts = {line.split(": ")[1] for line in audited.stdout.splitlines()[:4]}
         return audited.returncode == 0 and len(counts) == 1
 
-    eventually(agrees, "four equal replicas")
+    wait_for(agrees, "four equal replicas")

@@ -11,7 +11,8 @@ from prometheus_client import REGISTRY
 
 import cinesync
 from cinesync.supervisor.metrics_server import HELP
-from tests.support.shop import Client, RunningShop, eventually
+from tests.support.eventually import wait_for
+from tests.support.shop import Client, RunningShop
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations" / "health.md"
 NAME = re.compile(r"`(cinesync_[a-z_]+)`")
@@ -62,12 +63,12 @@ def test_a_shop_counts_its_holds_money_validators_and_loops(shop: RunningShop) -
     def says(sample: str, least: float) -> bool:
         return (value(metrics(shop.url), sample) or 0.0) >= least
 
-    eventually(lambda: says('cinesync_holds{state="live"}', 1), "a live hold")
-    eventually(lambda: says("cinesync_holds_seats", 2), "its seats")
-    eventually(lambda: says("cinesync_holds_next_expiry_seconds", 1), "it runs out")
-    eventually(lambda: says("cinesync_validators_up", 4), "four validators")
-    eventually(lambda: says('cinesync_validator_up{validator="3"}', 1), "each of them")
-    eventually(lambda: says('cinesync_provider_up{provider="sandbox"}', 1), "the bank")
+    wait_for(lambda: says('cinesync_holds{state="live"}', 1), "a live hold")
+    wait_for(lambda: says("cinesync_holds_seats", 2), "its seats")
+    wait_for(lambda: says("cinesync_holds_next_expiry_seconds", 1), "it runs out")
+    wait_for(lambda: says("cinesync_validators_up", 4), "four validators")
+    wait_for(lambda: says('cinesync_validator_up{validator="3"}', 1), "each of them")
+    wait_for(lambda: says('cinesync_provider_up{provider="sandbox"}', 1), "the bank")
     for sample in (
         'cinesync_loop_alive{loop="payment.relay"}',
         'cinesync_loop_alive{loop="ledger.submitter"}',
@@ -76,7 +77,7 @@ def test_a_shop_counts_its_holds_money_validators_and_loops(shop: RunningShop) -
         "cinesync_intake_open",
         "cinesync_disk_free_bytes",
     ):
-        eventually(lambda sample=sample: says(sample, 1), sample)  # type: ignore[misc]
+        wait_for(lambda sample=sample: says(sample, 1), sample)  # type: ignore[misc]
     assert value(metrics(shop.url), 'cinesync_outbox_oldest_seconds{service="payment"}') is not None
 
 
@@ -87,7 +88,7 @@ def test_the_bank_and_the_supervisor_tell_of_themselves(shop: RunningShop) -> No
     assert value(metrics(bank), 'cinesync_loop_alive{loop="bank.webhooks"}') == 1
     proxied = httpx.get(f"{bank}/metrics", headers={"X-Forwarded-For": "192.0.2.7"})
     assert proxied.status_code == 404
-    url = eventually(lambda: shop.data_folder.running().get("supervisor_metrics_url"), "it is told")
+    url = wait_for(lambda: shop.data_folder.running().get("supervisor_metrics_url"), "it is told")
     text = metrics(url.removesuffix("/metrics"))
     for process in ("shop", "bank", "validator-0", "postgres"):
         assert value(text, f'cinesync_process_up{{process="{process}"}}') == 1

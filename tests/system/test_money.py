@@ -10,7 +10,8 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.support.shop import Client, RunningShop, eventually
+from tests.support.eventually import wait_for
+from tests.support.shop import Client, RunningShop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("money")]
 
@@ -44,7 +45,7 @@ def show_id(client: Client) -> str:
 
 
 def refunded(client: Client, payment_id: str) -> None:
-    eventually(lambda: client.payment(payment_id)["status"] == "refunded", f"{payment_id} refunded")
+    wait_for(lambda: client.payment(payment_id)["status"] == "refunded", f"{payment_id} refunded")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_a_lost_request_is_found_out_and_fails_without_taking_money(
     answer = client.pay(hold["hold_id"], "tok_down")
     assert answer.status_code in {201, 202}
     payment_id = answer.json()["payment_id"]
-    eventually(lambda: client.payment(payment_id)["status"] == "failed", "failed")
+    wait_for(lambda: client.payment(payment_id)["status"] == "failed", "failed")
 
 
 def test_the_same_key_pays_once(client: Client, show_id: str) -> None:
@@ -118,7 +119,7 @@ def test_a_second_payment_of_one_hold_is_given_back(client: Client, show_id: str
         statuses = sorted(client.payment(payment_id)["status"] for payment_id in captured)
         return statuses == (["refunded", "success"] if len(captured) == 2 else ["success"])
 
-    eventually(one_is_refunded, "one booking, one refund")
+    wait_for(one_is_refunded, "one booking, one refund")
 
 
 def test_late_money_gets_the_same_seats_when_they_are_free(client: Client, show_id: str) -> None:
@@ -140,7 +141,7 @@ def test_late_money_goes_back_by_itself_when_the_seats_are_gone(
         answer = other.hold(show_id, hold["seats"])
         return answer.status_code == 201 and bool(other.pay(answer.json()["hold_id"]))
 
-    eventually(the_other_gets_them, "the hold expired and freed its seats")
+    wait_for(the_other_gets_them, "the hold expired and freed its seats")
     refunded(client, late.json()["payment_id"])
     booking = client.booking(hold["hold_id"])
     assert booking is None or booking["status"] != "confirmed"
@@ -196,7 +197,7 @@ def test_seats_given_back_one_by_one_are_refunded_part_by_part(
     left = [seat for seat in hold["seats"] if seat not in gone]
     gone += give_back(client, hold["hold_id"], left[-1])
     cents = sum(prices[seat] for seat in gone)
-    eventually(lambda: client.payment(payment_id)["refunded_cents"] == cents, "the parts are back")
+    wait_for(lambda: client.payment(payment_id)["refunded_cents"] == cents, "the parts are back")
     assert client.payment(payment_id)["status"] == "partially_refunded"
     assert set(gone) <= set(client.free_seats(show_id))
     if rest_too:
@@ -235,7 +236,7 @@ def test_one_request_gives_a_whole_show_back_and_takes_it_off_the_programme(
         refunded(client, payment_id)
     assert manager.get(f"{path}/{asked['refund_id']}")["bookings_refunded"] == 3
     show = f"/api/movies/shows/{show_id}"
-    eventually(lambda: client.get(show)["status"] == "cancelled", "it is off the programme")
+    wait_for(lambda: client.get(show)["status"] == "cancelled", "it is off the programme")
 
 
 @pytest.mark.parametrize("how", ["show cancelled", "show given back", "customer"])
@@ -266,7 +267,7 @@ def test_what_is_left_of_a_part_goes_back_with_the_end_of_the_booking(
     refunded(client, payment_id)
     booking = client.booking(hold["hold_id"])
     assert booking is not None
-    eventually(lambda: client.get(path)["refunded_cents"] == booking["total_cents"], "all is back")
+    wait_for(lambda: client.get(path)["refunded_cents"] == booking["total_cents"], "all is back")
 
 
 def test_a_free_show_is_booked_without_a_provider(shop: RunningShop, client: Client) -> None:
@@ -276,7 +277,7 @@ def test_a_free_show_is_booked_without_a_provider(shop: RunningShop, client: Cli
     manager = shop.member("manager")
     path = f"/api/movies/shows/{show_id}"
     assert manager.call("PATCH", path, json={"prices_cents": prices}).is_success
-    eventually(
+    wait_for(
         lambda: not any(zone["price_cents"] for zone in client.get(seats)["zones"]),
         "booking knows the prices",
     )
@@ -292,10 +293,10 @@ def test_a_free_show_is_booked_without_a_provider(shop: RunningShop, client: Cli
     assert (answer.status_code, payment["status"], payment["provider"]) == (201, "success", "free")
     assert client.confirmed(hold["hold_id"])["ticket"]
     entries = f"/api/ledger/entries?booking_id={hold['hold_id']}"
-    eventually(lambda: len(client.get(entries)["items"]) == 2, "the ledger has both")
+    wait_for(lambda: len(client.get(entries)["items"]) == 2, "the ledger has both")
     cancelled = client.call("POST", f"/api/booking/bookings/{hold['hold_id']}/cancel")
     assert cancelled.is_success, cancelled.text
-    eventually(lambda: len(client.get(entries)["items"]) == 3, "and the cancellation")
+    wait_for(lambda: len(client.get(entries)["items"]) == 3, "and the cancellation")
     assert client.payment(payment["payment_id"])["status"] == "success", "nothing to give back"
 
 
@@ -334,4 +335,4 @@ def test_a_purchase_leaves_one_trace_through_all_logs(shop: RunningShop, client:
             for word in ("/api/payment/payments", "booking.payment.success", "movies.booking.conf")
         )
 
-    eventually(followed, "HTTP and events share the trace")
+    wait_for(followed, "HTTP and events share the trace")

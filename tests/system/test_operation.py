@@ -17,7 +17,8 @@ import pytest
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.infrastructure import postgres_of
 from cinesync.supervisor.postgres.leftovers import first_number, processes_in
-from tests.support.shop import UpProcess, copy_files, eventually, temporary_folder
+from tests.support.eventually import eventually, wait_for
+from tests.support.shop import UpProcess, copy_files, temporary_folder
 from tests.system.test_crash import buy
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
@@ -64,11 +65,23 @@ def bought(up: UpProcess) -> bool:
     )
 
 
+async def is_running(up: UpProcess) -> bool:
+    """Whether the server executes the query."""
+    connection = await asyncpg.connect(postgres_of(DataFolder(up.folder)).url())
+    try:
+        found = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE query = $1 AND state = 'active'", BUSY
+        )
+        return bool(found)
+    finally:
+        await connection.close()
+
+
 async def kill_while_busy(up: UpProcess) -> None:
     """The postmaster ends during a query that does not ask whether it lives."""
     connection = await asyncpg.connect(postgres_of(DataFolder(up.folder)).url())
     query = asyncio.create_task(connection.fetchval(BUSY))
-    await asyncio.sleep(0.2)
+    await eventually(partial(is_running, up))
     kill_postgres(up)
     await asyncio.gather(query, return_exceptions=True)
     connection.terminate()
@@ -79,8 +92,8 @@ async def test_a_database_killed_during_queries_comes_back_each_time(up: UpProce
         pid = first_number(data(up) / "postmaster.pid")
         async with asyncio.timeout(60):
             await kill_while_busy(up)
-        eventually(partial(is_another, up, pid), "it is back")
-        eventually(lambda: is_ready(up), "the shop is ready")
+        wait_for(partial(is_another, up, pid), "it is back")
+        wait_for(lambda: is_ready(up), "the shop is ready")
     assert bought(up)
 
 
@@ -91,14 +104,14 @@ def test_a_database_that_cannot_start_is_waited_for_and_the_shop_says_503(up: Up
     log = up.folder / "logs" / "supervisor.log"
     said = log.read_text()
     kill_postgres(up)
-    eventually(
+    wait_for(
         lambda: log.read_text()[len(said) :].count("PostgreSQL ended") >= 3, "three failed starts"
     )
     assert up.client._http.get("/health/ready").status_code == 503
     assert up.client._http.get("/health/live").status_code == 200
     assert up.is_running()
     broken.write_text(whole)
-    eventually(lambda: is_ready(up), "the shop is ready")
+    wait_for(lambda: is_ready(up), "the shop is ready")
     assert bought(up)
 
 
@@ -119,7 +132,7 @@ def test_a_frozen_database_is_told_in_time_and_used_again(up: UpProcess) -> None
         for process in frozen:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGCONT)
-    eventually(lambda: is_ready(up), "the shop is ready")
+    wait_for(lambda: is_ready(up), "the shop is ready")
     assert bought(up)
 
 
@@ -133,7 +146,7 @@ def test_a_hangup_reopens_the_logs_and_ends_nothing(up: UpProcess) -> None:
         up.client.get("/api/movies/filters")
         return shop.exists()
 
-    eventually(is_written, "a new log")
+    wait_for(is_written, "a new log")
     assert up.is_running()
     for log in [*moved, shop]:
         for line in log.read_text().splitlines():

@@ -49,8 +49,8 @@ def test_a_kill_between_commit_publish_and_ack_loses_nothing(
 ) -> None:
     client = shop.client().sign_up()
     show_id = client.a_show(2)["show_id"]
-    shop.arm(moment, command)
+    shop.plan_fault(moment, command)
     booking_id = buy(client, show_id)
-    assert shop.struck()
+    assert shop.fault_happened()
     assert client.confirmed(booking_id)["status"] == "confirmed"
     assert_books_are_whole(shop)

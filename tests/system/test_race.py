@@ -19,7 +19,8 @@ import httpx
 import pytest
 
 from cinesync.supervisor.ports import free_port
-from tests.support.shop import RunningShop, eventually
+from tests.support.eventually import wait_for
+from tests.support.shop import RunningShop
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,7 +76,7 @@ def more_processes(shop: RunningShop, count: int) -> Iterator[list[str]]:
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     try:
         for url in urls:
-            eventually(partial(_is_ready, url), f"{url} ready")
+            wait_for(partial(_is_ready, url), f"{url} ready")
         yield urls
     finally:
         for process in processes:

@@ -17,11 +17,12 @@ import httpx
 import pytest
 
 from cinesync.supervisor.environments import NEEDED_BY
+from tests.support.eventually import wait_for
 from tests.support.listening import assert_on_this_machine_only
 from tests.support.needs import need
 from tests.support.private_files import readable_by_others
 from tests.support.rabbitmq_server import RabbitMqServer
-from tests.support.shop import Client, command, eventually
+from tests.support.shop import Client, command
 from tests.system.split_shop import RunningSplitShop
 from tests.system.test_crash import assert_books_are_whole, buy, children_of, is_alive
 from tests.system.test_race import grow, rush, shrink
@@ -77,7 +78,7 @@ class Crowd:
     def go_on(self) -> None:
         """Returns when as many as there are buyers have bought again."""
         enough = self.bought + BUYERS
-        eventually(lambda: self.errors or self.bought >= enough, "they go on buying")
+        wait_for(lambda: self.errors or self.bought >= enough, "they go on buying")
 
 
 def test_a_whole_purchase_over_tls_and_http_2(split: RunningSplitShop) -> None:
@@ -110,7 +111,7 @@ def test_a_whole_purchase_over_tls_and_http_2(split: RunningSplitShop) -> None:
     hold_id = curl("/api/booking/holds", {"show_id": show["show_id"], "best": 2}, **mine)["hold_id"]
     payment = {"hold_id": hold_id, "provider": "sandbox", "token": "tok_approve"}
     curl("/api/payment/payments", payment, **mine, Idempotency_Key=str(uuid4()))
-    eventually(
+    wait_for(
         lambda: curl(f"/api/booking/bookings/{hold_id}", **mine)["status"] == "confirmed", "mine"
     )
 
@@ -174,7 +175,7 @@ def test_late_money_gets_back_the_seats_or_goes_back_by_itself(split: RunningSpl
     assert taken.status_code == 201, taken.text
     assert client.confirmed(lucky["hold_id"])["seats"] == lucky["seats"]
     payment_id = payments[1].json()["payment_id"]
-    eventually(lambda: client.payment(payment_id)["status"] == "refunded", "money back")
+    wait_for(lambda: client.payment(payment_id)["status"] == "refunded", "money back")
 
 
 def run_out(shop: RunningSplitShop, hold_ids: list[str]) -> None:
@@ -206,7 +207,7 @@ def test_killing_every_kind_of_process_in_turn_loses_nothing(
         for name in (*kinds, "bank", "validator-0"):
             ended = split.child(name).pid
             split.kill(name)
-            eventually(partial(is_again, split, name, ended), f"{name} is started again")
+            wait_for(partial(is_again, split, name, ended), f"{name} is started again")
             crowd.go_on()
         broker.kill()
         broker.start()

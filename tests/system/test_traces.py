@@ -10,7 +10,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.support.shop import RunningShop, eventually
+from tests.support.eventually import wait_for
+from tests.support.shop import RunningShop
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
@@ -97,19 +98,19 @@ def test_the_spans_of_a_purchase_are_linked_through_http_bus_and_batch(
     assert client.pay(hold["hold_id"]).status_code == 201
     client.confirmed(hold["hold_id"])
 
-    paid = eventually(lambda: collector.find("POST /api/payment/payments"), "the request's span")
+    paid = wait_for(lambda: collector.find("POST /api/payment/payments"), "the request's span")
     attributes = {one.key: one.value for one in paid.attributes}
     assert paid.kind == Span.SPAN_KIND_SERVER
     assert attributes["http.response.status_code"].int_value == 201
     assert attributes["cinesync.service"].string_value == "payment"
 
-    charge = eventually(lambda: collector.find("POST /charges"), "the call to the bank")
+    charge = wait_for(lambda: collector.find("POST /charges"), "the call to the bank")
     assert charge.kind == Span.SPAN_KIND_CLIENT
     assert (charge.trace_id, charge.parent_span_id) == (paid.trace_id, paid.span_id)
 
     batches = [span.name for span in collector.spans if span.name.startswith("batch ")]
     assert batches
-    batch = eventually(
+    batch = wait_for(
         lambda: next(filter(None, (collector.linked_to(paid, name) for name in batches)), None),
         "the batch with the payment in it",
     )
@@ -117,7 +118,7 @@ def test_the_spans_of_a_purchase_are_linked_through_http_bus_and_batch(
 
     for queue in ("booking.payment.success", "ledger.payment.success"):
         name = f"process {queue}"
-        handled = eventually(partial(collector.linked_to, paid, name), name)
+        handled = wait_for(partial(collector.linked_to, paid, name), name)
         assert handled.kind == Span.SPAN_KIND_CONSUMER
         assert handled.trace_id == paid.trace_id
 

@@ -15,9 +15,9 @@ from cinesync.cli.serve import PORTS
 from cinesync.supervisor.caddyfile import GatewayConfig, Tls, caddyfile
 from cinesync.supervisor.ports import free_port, free_ports
 from cinesync.supervisor.split import SERVICES, caddy_path
+from tests.support.eventually import wait_for
 from tests.support.listening import listening
 from tests.support.places import ROOT
-from tests.support.shop import eventually
 
 EXAMPLE = GatewayConfig(
     names=["localhost", "127.0.0.1"],
@@ -119,7 +119,7 @@ class House:
         )
         url = f"{self.gateway.scheme}://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=url, timeout=60, verify=tls == "off")
-        eventually(self._is_up, "the gateway answers")
+        wait_for(self._is_up, "the gateway answers")
 
     def _is_up(self) -> bool:
         try:
@@ -247,19 +247,19 @@ def test_a_body_that_is_too_long_is_refused_before_anybody_reads_it(house: House
 
 
 def test_all_replicas_that_are_ready_are_asked_and_no_other(house: House) -> None:
-    eventually(lambda: house.names() == {"one", "two"}, "both are asked")
+    wait_for(lambda: house.names() == {"one", "two"}, "both are asked")
     house.one.is_ready = False
-    eventually(lambda: house.names() == {"two"}, "the unready one is left out")
+    wait_for(lambda: house.names() == {"two"}, "the unready one is left out")
     third = Server("three", house.spare_port)
-    eventually(lambda: house.names() == {"two", "three"}, "the new one is found")
+    wait_for(lambda: house.names() == {"two", "three"}, "the new one is found")
     house.one.is_ready = True
-    eventually(lambda: house.names() == {"one", "two", "three"}, "the ready one is back")
+    wait_for(lambda: house.names() == {"one", "two", "three"}, "the ready one is back")
     third.end()
     assert house.names() == {"one", "two"}, "nobody notices"
 
 
 def test_what_did_not_reach_a_replica_goes_to_another_even_a_purchase(house: House) -> None:
-    eventually(lambda: house.names() == {"one", "two"}, "both are asked")
+    wait_for(lambda: house.names() == {"one", "two"}, "both are asked")
     house.one.end()
     answers = [house.http.post("/api/booking/x", content=b"x") for _ in range(6)]
     assert {answer.text.split("\n")[0] for answer in answers} == {"two"}
@@ -299,6 +299,6 @@ def test_a_shop_that_is_away_is_waited_for(house: House) -> None:
     def is_answered() -> bool:
         return house.http.post("/api/booking/x", content=b"x").is_success
 
-    eventually(is_answered, "the one that came is asked")
+    wait_for(is_answered, "the one that came is asked")
     timer.join()
     house.one, house.two = back[0], Server("two again")

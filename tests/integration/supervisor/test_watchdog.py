@@ -12,7 +12,7 @@ from cinesync.supervisor import watchdog
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.managed_process import ManagedProcess
 from cinesync.supervisor.ports import free_port
-from tests.support.shop import eventually
+from tests.support.eventually import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def open_child(tmp_path: Path) -> Iterator[Open]:
         )
         child.start()
         children.append(child)
-        eventually(lambda: watchdog._answers(child.live_url), "listening")
+        wait_for(lambda: watchdog._answers(child.live_url), "listening")
         child.ready.set()
         return child
 
@@ -63,7 +63,7 @@ def test_one_that_hangs_is_ended_and_one_that_answers_is_not(open_child: Open) -
     os.kill(hung.pid, signal.SIGSTOP)
     said: list[str] = []
     with watchdog.watched(lambda: [well, hung], said.append):
-        eventually(hung.has_ended, "ended")
+        wait_for(hung.has_ended, "ended")
         assert not well.has_ended()
     assert said == ["the server-1 does not answer; it is killed"]
 
@@ -80,7 +80,7 @@ def test_only_silence_after_silence_ends_it(
 
     monkeypatch.setattr(watchdog, "_answers", every_fourth)
     with watchdog.watched(lambda: [child], lambda _: None):
-        eventually(lambda: asked._value > ROUNDS * watchdog.UNANSWERED_MAX, "asked")
+        wait_for(lambda: asked._value > ROUNDS * watchdog.UNANSWERED_MAX, "asked")
         assert not child.has_ended()
 
 
@@ -91,5 +91,5 @@ def test_one_that_is_not_ready_yet_may_be_silent(open_child: Open) -> None:
     for child in (starting, hung):
         os.kill(child.pid, signal.SIGSTOP)
     with watchdog.watched(lambda: [starting, hung], lambda _: None):
-        eventually(hung.has_ended, "ended")
+        wait_for(hung.has_ended, "ended")
         assert not starting.has_ended()

@@ -4,7 +4,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from cinesync.supervisor.data_folder import DataFolder
 from cinesync.supervisor.ports import free_port
 from cinesync.supervisor.private_files import private
+from tests.support.eventually import wait_for
 
 
 def mode(path: Path) -> int:
@@ -81,11 +81,12 @@ def test_a_part_that_is_run_by_hand_writes_for_its_owner_alone(tmp_path: Path) -
             stderr=log,
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
-        while not books.exists():
+
+        def has_started() -> bool:
             assert bank.poll() is None, (tmp_path / "bank.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+            return books.exists()
+
+        wait_for(has_started, "the bank has a file")
         assert {mode(path) for path in tmp_path.glob("books.sqlite*")} == {0o600}
     finally:
         bank.kill()

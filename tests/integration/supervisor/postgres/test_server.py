@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -25,6 +26,7 @@ from cinesync.supervisor.postgres import (
     system_user,
 )
 from cinesync.supervisor.postgres import server as server_module
+from tests.support.eventually import eventually, wait_for
 
 PATIENCE_SECONDS = 60
 
@@ -46,10 +48,7 @@ def is_gone(pid: int) -> bool:
 
 
 def until_gone(pid: int) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_gone(pid):
-        assert time.monotonic() < deadline, "it still runs"
-        time.sleep(0.02)
+    wait_for(partial(is_gone, pid), f"process {pid} ends")
 
 
 async def test_a_server_keeps_what_was_committed_over_stop_and_kill(tmp_path: Path) -> None:
@@ -167,15 +166,17 @@ BUSY = "SELECT count(*) FROM generate_series(1, 100000000000) AS number WHERE nu
 
 
 async def busy(server: Postgres) -> tuple[asyncpg.Connection, "asyncio.Task[object]"]:
-    """A query that computes, and asks nobody whether the postmaster still lives."""
+    """A running query that does not check whether the postmaster is alive."""
     connection = await asyncpg.connect(server.url())
     query = asyncio.create_task(connection.fetchval(BUSY))
     running = (
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '% 7 = 3%' AND state = 'active'"
     )
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await ask(server, running) < 2:  # type: ignore[operator]  # noqa: ASYNC110 it and this
-            await asyncio.sleep(0.02)
+
+    async def is_running() -> bool:
+        return int(str(await ask(server, running))) == 2  # it and this one
+
+    await eventually(is_running)
     return connection, query
 
 

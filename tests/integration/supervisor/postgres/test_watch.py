@@ -12,8 +12,7 @@ from cinesync.chassis.backoff import Backoff
 from cinesync.supervisor.postgres import Postgres, PostgresFailed
 from cinesync.supervisor.postgres import watch as watch_module
 from cinesync.supervisor.postgres.watch import PostgresWatch
-
-PATIENCE_SECONDS = 60
+from tests.support.eventually import wait_for
 
 
 @pytest.fixture
@@ -23,11 +22,11 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postgres:
 
 
 def until_ready(watch: PostgresWatch, server: Postgres, said: list[str]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not server.is_ready():
+    def is_ready() -> bool:
         watch.tick(said.append)
-        assert time.monotonic() < deadline, said
-        time.sleep(0.01)
+        return server.is_ready()
+
+    wait_for(is_ready, f"the server is ready; {said}")
     watch.tick(said.append)
 
 
@@ -40,8 +39,7 @@ def test_a_killed_server_is_started_again_each_time_and_told(server: Postgres) -
         for count in (1, 2):
             assert server.pid is not None
             os.kill(server.pid, signal.SIGKILL)
-            while server.is_running():
-                time.sleep(0.01)
+            wait_for(lambda: not server.is_running(), "the server ends")
             until_ready(watch, server, said)
             assert watch.restarts == count
             assert said[-1] == "PostgreSQL is running again"
