@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.places import SOURCE
 from tests.support.portability.ddl_rules import schema_of, unindexed_foreign_keys
-from tests.support.portability.lint import RULES, check, compiled_in, ddl, statements_in
+from tests.support.portability.lint import HOLE, RULES, check, compiled_in, ddl, statements_in
 from tests.support.portability.profile import EXEMPT
 from tests.support.portability.rules import Schema
 from tests.support.portability.tree import parse
@@ -284,6 +284,8 @@ def test_our_own_sql_runs_on_both_engines() -> None:
         for statement in statements
         if statement.sql not in EXEMPT
         for finding in check(statement.sql, schema)
+        # A part of a text: its parameters get their types where it is put together.
+        if not (finding.rule == "cast_parameters" and HOLE in statement.sql)
     ]
     assert not findings, "\n".join(findings)
 

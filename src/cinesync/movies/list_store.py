@@ -8,12 +8,23 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import RowMapping
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Date,
+    DateTime,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    select,
+)
 
-from cinesync.chassis.database import Transaction, text
+from cinesync.chassis.database import Row, Statement, Transaction, compiled, text
+from cinesync.movies import tables
 from cinesync.movies.ratings import CERTIFICATES
 from cinesync.movies.schemas import AuditoriumView, CityView, MovieView, ShowView, TheaterView
-from cinesync.movies.store import prices
 
 DAYS_MAX = 60
 _WILDCARDS = re.compile(r"[%_\\]")
@@ -52,36 +63,36 @@ _SHOW = (
 # A date begins up to 14 hours before that of UTC and ends up to 12 after it, and a business day
 # begins up to 12 hours later: indexes know moments.
 _ON_DAY = (
-    f"(CAST(:day AS date) IS NULL OR ({_BUSINESS_DATE} = CAST(:day AS date)"
-    " AND s.starts_at >= (CAST(:day AS date) - interval '14 hours') AT TIME ZONE 'UTC'"
-    " AND s.starts_at < (CAST(:day AS date) + interval '48 hours') AT TIME ZONE 'UTC'))"
+    f"(:day IS NULL OR ({_BUSINESS_DATE} = :day"
+    " AND s.starts_at >= (:day - interval '14 hours') AT TIME ZONE 'UTC'"
+    " AND s.starts_at < (:day + interval '48 hours') AT TIME ZONE 'UTC'))"
 )
 _AFTER_DAY = (
-    f"(CAST(:after_day AS date) IS NULL OR ({_BUSINESS_DATE} > CAST(:after_day AS date)"
-    " AND s.starts_at >= (CAST(:after_day AS date) + interval '10 hours') AT TIME ZONE 'UTC'))"
+    f"(:after_day IS NULL OR ({_BUSINESS_DATE} > :after_day"
+    " AND s.starts_at >= (:after_day + interval '10 hours') AT TIME ZONE 'UTC'))"
 )
 _ON_SALE = (
     "s.status = 'scheduled' AND s.starts_at > now()"
     f" AND {_ON_DAY} AND {_AFTER_DAY}"
-    " AND (CAST(:after_id AS uuid) IS NULL OR (s.starts_at, s.show_id)"
-    " > (CAST(:after_start AS timestamptz), CAST(:after_id AS uuid)))"
+    " AND (:after_id IS NULL OR (s.starts_at, s.show_id)"
+    " > (:after_start, :after_id))"
 )
 _THERE = (
-    "(CAST(:theater_id AS uuid) IS NULL OR t.theater_id = CAST(:theater_id AS uuid))"
-    " AND (CAST(:city_key AS text) IS NULL OR t.city_key = CAST(:city_key AS text))"
+    "(:theater_id IS NULL OR t.theater_id = :theater_id)"
+    " AND (:city_key IS NULL OR t.city_key = :city_key)"
 )
 # The next few of each theater, and of those the next few: however long the programme is.
 _NEXT_OF_THEATERS = (
     "SELECT n.region, n.show_id, n.starts_at FROM theaters AS t CROSS JOIN LATERAL ("  # noqa: S608 constants
     "SELECT s.region, s.show_id, s.starts_at FROM shows AS s"
     f" WHERE s.region = t.region AND s.theater_id = t.theater_id AND {_ON_SALE}"
-    " ORDER BY s.starts_at ASC, s.show_id ASC LIMIT CAST(:limit AS bigint)) AS n"
+    " ORDER BY s.starts_at ASC, s.show_id ASC LIMIT :limit) AS n"
     f" WHERE {_THERE}"
 )
 _NEXT_OF_MOVIE = (
     "SELECT s.region, s.show_id, s.starts_at FROM shows AS s"  # noqa: S608 constants
     " JOIN theaters AS t ON t.region = s.region AND t.theater_id = s.theater_id"
-    f" WHERE s.movie_id = CAST(:movie_id AS uuid) AND {_ON_SALE} AND {_THERE}"
+    f" WHERE s.movie_id = :movie_id AND {_ON_SALE} AND {_THERE}"
 )
 
 
@@ -102,31 +113,41 @@ class MovieFilter:
     limit: int = 24
 
 
+MOVIES = text(
+    f"SELECT {_MOVIE} FROM events AS e"  # noqa: S608 constants
+    " WHERE (:type IS NULL OR e.type = :type)"
+    " AND (:language IS NULL OR e.language = :language"
+    " OR EXISTS (SELECT 1 FROM shows AS v WHERE v.movie_id = e.movie_id"
+    " AND v.status = 'scheduled' AND v.starts_at > now()"
+    " AND v.language = :language))"
+    " AND (:certificate IS NULL OR e.certificate = :certificate)"
+    " AND (:genre IS NULL OR e.genre = :genre)"
+    " AND (:patterns IS NULL"
+    " OR e.search_text LIKE ALL (:patterns))"
+    " AND (NOT :on_sale OR EXISTS ("
+    "SELECT 1 FROM shows AS s"
+    " JOIN theaters AS t ON t.region = s.region AND t.theater_id = s.theater_id"
+    " WHERE s.movie_id = e.movie_id AND s.status = 'scheduled' AND s.starts_at > now()"
+    " AND (:city_key IS NULL OR t.city_key = :city_key)"
+    f" AND {_ON_DAY}))"
+    " AND (:after_id IS NULL OR (e.popularity, e.movie_id)"
+    " < (:after_popularity, :after_id))"
+    " ORDER BY e.popularity DESC, e.movie_id DESC LIMIT :limit",
+    tables.events,
+    tables.theaters,
+    patterns=ARRAY(Text),
+    on_sale=Boolean,
+    day=Date,
+    after_popularity=BigInteger,
+    after_id=Uuid,
+    limit=BigInteger,
+)
+
+
 async def movies(tx: Transaction, wanted: MovieFilter) -> list[MovieView]:
     """Best known first. City, date and `showing` ask for a show that can still be bought."""
-    statement = text(
-        f"SELECT {_MOVIE} FROM events AS e"  # noqa: S608 names of columns
-        " WHERE (CAST(:type AS text) IS NULL OR e.type = CAST(:type AS text))"
-        " AND (CAST(:language AS text) IS NULL OR e.language = CAST(:language AS text)"
-        " OR EXISTS (SELECT 1 FROM shows AS v WHERE v.movie_id = e.movie_id"
-        " AND v.status = 'scheduled' AND v.starts_at > now()"
-        " AND v.language = CAST(:language AS text)))"
-        " AND (CAST(:certificate AS text) IS NULL OR e.certificate = CAST(:certificate AS text))"
-        " AND (CAST(:genre AS text) IS NULL OR e.genre = CAST(:genre AS text))"
-        " AND (CAST(:patterns AS text[]) IS NULL"
-        " OR e.search_text LIKE ALL (CAST(:patterns AS text[])))"
-        " AND (NOT CAST(:on_sale AS boolean) OR EXISTS ("
-        "SELECT 1 FROM shows AS s"
-        " JOIN theaters AS t ON t.region = s.region AND t.theater_id = s.theater_id"
-        " WHERE s.movie_id = e.movie_id AND s.status = 'scheduled' AND s.starts_at > now()"
-        " AND (CAST(:city_key AS text) IS NULL OR t.city_key = CAST(:city_key AS text))"
-        f" AND {_ON_DAY}))"
-        " AND (CAST(:after_id AS uuid) IS NULL OR (e.popularity, e.movie_id)"
-        " < (CAST(:after_popularity AS bigint), CAST(:after_id AS uuid)))"
-        " ORDER BY e.popularity DESC, e.movie_id DESC LIMIT CAST(:limit AS bigint)"
-    )
     found = await tx.execute(
-        statement,
+        MOVIES,
         {
             "type": wanted.type,
             "language": wanted.language,
@@ -141,29 +162,54 @@ async def movies(tx: Transaction, wanted: MovieFilter) -> list[MovieView]:
             "limit": wanted.limit,
         },
     )
-    return [_movie(row) for row in found.mappings()]
+    return [_movie(row) for row in found]
+
+
+MOVIE = text(
+    f"SELECT {_MOVIE} FROM events AS e WHERE e.movie_id = :movie_id",  # noqa: S608 constants
+    tables.events,
+)
 
 
 async def movie(tx: Transaction, movie_id: UUID) -> MovieView | None:
     """One film."""
-    statement = text(
-        f"SELECT {_MOVIE} FROM events AS e WHERE e.movie_id = CAST(:movie_id AS uuid)"  # noqa: S608 names of columns
-    )
-    row = (await tx.execute(statement, {"movie_id": movie_id})).mappings().first()
+    row = (await tx.execute(MOVIE, {"movie_id": movie_id})).first()
     return _movie(row) if row else None
+
+
+GENRES = compiled(
+    select(tables.events.c.genre)
+    .distinct()
+    .where(tables.events.c.genre.is_not(None))
+    .order_by(tables.events.c.genre)
+)
 
 
 async def genres(tx: Transaction) -> list[str]:
     """Every genre that a film has."""
-    statement = text("SELECT DISTINCT genre FROM events WHERE genre IS NOT NULL ORDER BY genre ASC")
-    return list((await tx.execute(statement)).scalars())
+    return list((await tx.execute(GENRES)).scalars())
+
+
+CERTIFICATES_OF_FILMS = compiled(
+    select(tables.events.c.certificate).distinct().where(tables.events.c.certificate.is_not(None))
+)
 
 
 async def certificates(tx: Transaction) -> list[str]:
     """Every rating that a film has, the boards' own order first."""
-    statement = text("SELECT DISTINCT certificate FROM events WHERE certificate IS NOT NULL")
-    found = set((await tx.execute(statement)).scalars())
+    found = set((await tx.execute(CERTIFICATES_OF_FILMS)).scalars())
     return [*(one for one in CERTIFICATES if one in found), *sorted(found.difference(CERTIFICATES))]
+
+
+LANGUAGES = text(
+    "WITH RECURSIVE heard AS (SELECT min(s.language) AS language FROM shows AS s"
+    " WHERE s.status = 'scheduled' UNION ALL SELECT (SELECT min(s.language) FROM shows AS s"
+    " WHERE s.status = 'scheduled' AND s.language > h.language) FROM heard AS h"
+    " WHERE h.language IS NOT NULL)"
+    " SELECT e.language FROM events AS e UNION SELECT h.language FROM heard AS h"
+    " WHERE EXISTS (SELECT 1 FROM shows AS s WHERE s.status = 'scheduled'"
+    " AND s.language = h.language AND s.starts_at > now()) ORDER BY language ASC"
+)
 
 
 async def languages(tx: Transaction) -> list[str]:
@@ -171,16 +217,18 @@ async def languages(tx: Transaction) -> list[str]:
 
     From one language of shows to the next by their index: there are a dozen in any number of shows.
     """
-    statement = text(
-        "WITH RECURSIVE heard AS (SELECT min(s.language) AS language FROM shows AS s"
-        " WHERE s.status = 'scheduled' UNION ALL SELECT (SELECT min(s.language) FROM shows AS s"
-        " WHERE s.status = 'scheduled' AND s.language > h.language) FROM heard AS h"
-        " WHERE h.language IS NOT NULL)"
-        " SELECT e.language FROM events AS e UNION SELECT h.language FROM heard AS h"
-        " WHERE EXISTS (SELECT 1 FROM shows AS s WHERE s.status = 'scheduled'"
-        " AND s.language = h.language AND s.starts_at > now()) ORDER BY language ASC"
-    )
-    return list((await tx.execute(statement)).scalars())
+    return list((await tx.execute(LANGUAGES)).scalars())
+
+
+THEATERS = text(
+    f"SELECT {_THEATER} FROM theaters AS t"  # noqa: S608 constants
+    " WHERE (:city_key IS NULL OR t.city_key = :city_key)"
+    " AND (:theater_id IS NULL OR (t.city, t.name, t.theater_id)"
+    " > (:city, :name, :theater_id))"
+    " ORDER BY t.city ASC, t.name ASC, t.theater_id ASC LIMIT :limit",
+    tables.theaters,
+    limit=BigInteger,
+)
 
 
 async def theaters(
@@ -188,44 +236,53 @@ async def theaters(
 ) -> list[TheaterView]:
     """By city and name; `after` is the (city, name, id) of the last one seen."""
     city, name, theater_id = after or (None, None, None)
-    statement = text(
-        f"SELECT {_THEATER} FROM theaters AS t"  # noqa: S608 names of columns
-        " WHERE (CAST(:city_key AS text) IS NULL OR t.city_key = CAST(:city_key AS text))"
-        " AND (CAST(:theater_id AS uuid) IS NULL OR (t.city, t.name, t.theater_id)"
-        " > (CAST(:city AS text), CAST(:name AS text), CAST(:theater_id AS uuid)))"
-        " ORDER BY t.city ASC, t.name ASC, t.theater_id ASC LIMIT CAST(:limit AS bigint)"
-    )
     values = {"city_key": city_key, "city": city, "name": name, "theater_id": theater_id}
-    found = await tx.execute(statement, {**values, "limit": limit})
-    return [_theater(row) for row in found.mappings()]
+    found = await tx.execute(THEATERS, {**values, "limit": limit})
+    return [_theater(row) for row in found]
+
+
+THEATER = text(
+    f"SELECT {_THEATER} FROM theaters AS t WHERE t.theater_id = :theater_id",  # noqa: S608 constants
+    tables.theaters,
+)
 
 
 async def theater(tx: Transaction, theater_id: UUID) -> TheaterView | None:
     """One theater."""
-    statement = text(
-        f"SELECT {_THEATER} FROM theaters AS t WHERE t.theater_id = CAST(:theater_id AS uuid)"  # noqa: S608 names of columns
-    )
-    row = (await tx.execute(statement, {"theater_id": theater_id})).mappings().first()
+    row = (await tx.execute(THEATER, {"theater_id": theater_id})).first()
     return _theater(row) if row else None
+
+
+AUDITORIUMS = compiled(
+    select(
+        tables.auditoriums.c.auditorium_id,
+        tables.auditoriums.c.name,
+        tables.auditoriums.c.format,
+        tables.auditoriums.c.layout_id,
+        tables.auditoriums.c.seat_count,
+    )
+    .where(tables.auditoriums.c.theater_id == bindparam("theater_id"))
+    .order_by(tables.auditoriums.c.seat_count.desc(), tables.auditoriums.c.name)
+)
 
 
 async def auditoriums(tx: Transaction, theater_id: UUID) -> list[AuditoriumView]:
     """The screens of a theater, the biggest first."""
-    statement = text(
-        "SELECT auditorium_id, name, format, layout_id, seat_count FROM auditoriums"
-        " WHERE theater_id = CAST(:theater_id AS uuid) ORDER BY seat_count DESC, name ASC"
-    )
-    found = await tx.execute(statement, {"theater_id": theater_id})
-    return [AuditoriumView(**row) for row in found.mappings()]
+    found = await tx.execute(AUDITORIUMS, {"theater_id": theater_id})
+    return [AuditoriumView(**row) for row in found]
+
+
+_CITY = (tables.theaters.c.city, tables.theaters.c.country, tables.theaters.c.region)
+CITIES = compiled(
+    select(*_CITY, func.count().label("theater_count"))
+    .group_by(*_CITY)
+    .order_by(tables.theaters.c.city, tables.theaters.c.region)
+)
 
 
 async def cities(tx: Transaction) -> list[CityView]:
     """Every city with a theater."""
-    statement = text(
-        "SELECT city, country, region, count(*) AS theater_count FROM theaters"
-        " GROUP BY city, country, region ORDER BY city ASC, region ASC"
-    )
-    return [CityView(**row) for row in (await tx.execute(statement)).mappings()]
+    return [CityView(**row) for row in (await tx.execute(CITIES))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,18 +299,32 @@ class ShowFilter:
     limit: int = 100
 
 
+def _shows(following: str) -> Statement:
+    """The shows that `following` finds, with all that is shown of them."""
+    return text(
+        f"WITH following AS ({following}"
+        " ORDER BY starts_at ASC, show_id ASC LIMIT :limit)"
+        f" SELECT {_SHOW} JOIN following AS f ON f.region = s.region AND f.show_id = s.show_id"
+        " ORDER BY s.starts_at ASC, s.show_id ASC",
+        tables.shows,
+        tables.theaters,
+        day=Date,
+        after_day=Date,
+        after_start=DateTime(timezone=True),
+        after_id=Uuid,
+        limit=BigInteger,
+    )
+
+
+SHOWS, SHOWS_OF_MOVIE = _shows(_NEXT_OF_THEATERS), _shows(_NEXT_OF_MOVIE)
+
+
 async def shows(tx: Transaction, wanted: ShowFilter) -> list[ShowView]:
     """Those that have not started and are not cancelled, the next one first."""
-    following = _NEXT_OF_THEATERS if wanted.movie_id is None else _NEXT_OF_MOVIE
-    statement = text(
-        f"WITH following AS ({following}"
-        " ORDER BY starts_at ASC, show_id ASC LIMIT CAST(:limit AS bigint))"
-        f" SELECT {_SHOW} JOIN following AS f ON f.region = s.region AND f.show_id = s.show_id"
-        " ORDER BY s.starts_at ASC, s.show_id ASC"
-    )
+    statement = SHOWS if wanted.movie_id is None else SHOWS_OF_MOVIE
     names = ShowFilter.__dataclass_fields__
     found = await tx.execute(statement, {name: getattr(wanted, name) for name in names})
-    return [_show(row) for row in found.mappings()]
+    return [_show(row) for row in found]
 
 
 async def days(tx: Transaction, wanted: ShowFilter) -> list[date]:
@@ -271,10 +342,15 @@ async def days(tx: Transaction, wanted: ShowFilter) -> list[date]:
     return found
 
 
+SHOW = text(
+    f"SELECT {_SHOW} WHERE s.show_id = :show_id",
+    tables.shows,
+)
+
+
 async def show(tx: Transaction, show_id: UUID) -> ShowView | None:
     """One show, whatever became of it."""
-    statement = text(f"SELECT {_SHOW} WHERE s.show_id = CAST(:show_id AS uuid)")
-    row = (await tx.execute(statement, {"show_id": show_id})).mappings().first()
+    row = (await tx.execute(SHOW, {"show_id": show_id})).first()
     return _show(row) if row else None
 
 
@@ -284,23 +360,22 @@ def _containing(word: str) -> str:
     return f"%{escaped}%"
 
 
-def _movie(row: RowMapping) -> MovieView:
+def _movie(row: Row) -> MovieView:
     values: dict[str, Any] = dict(row)
     tenths = values.pop("imdb_tenths")
     return MovieView(**values, imdb_rating=None if tenths is None else tenths / 10)
 
 
-def _theater(row: RowMapping) -> TheaterView:
+def _theater(row: Row) -> TheaterView:
     values: dict[str, Any] = dict(row)
     hours, minutes = divmod(values.pop("day_starts_minutes"), 60)
     return TheaterView(**values, day_starts=f"{hours:02}:{minutes:02}")
 
 
-def _show(row: RowMapping) -> ShowView:
+def _show(row: Row) -> ShowView:
     values: dict[str, Any] = dict(row)
     zone = ZoneInfo(values["time_zone"])
     seats_left = values["seat_count"] - values.pop("seats_taken")
-    values["prices_cents"] = prices(values["prices_cents"])
     values["starts_at"] = values["starts_at"].astimezone(zone)
     values["ends_at"] = values["ends_at"].astimezone(zone)
     if values["announced_at"] is not None:
