@@ -23,7 +23,7 @@ def paid(booking_id: UUID, customer_id: UUID | None = None) -> PaymentSuccess:
     )
 
 
-def a_life() -> Sequence[Event]:
+def booking_events() -> Sequence[Event]:
     """All that can happen to a booking, of one customer."""
     booking, payment, customer = clock.new_id(), clock.new_id(), clock.new_id()
     who: dict[str, Any] = {"payment_id": payment, "customer_id": customer}

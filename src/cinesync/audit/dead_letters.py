@@ -9,6 +9,9 @@ from cinesync.chassis.database import Transaction, text
 from cinesync.chassis.messaging.dead_letters import LETTERS_MAX
 
 SET_URL: Final = "set RABBITMQ_URL, and audit again"
+COUNTS = text(
+    "SELECT queue, count(*) AS letters FROM dead_letters GROUP BY queue ORDER BY queue ASC"
+)
 
 
 async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
@@ -31,10 +34,7 @@ async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome
 
 
 async def _dead_letters(tx: Transaction) -> list[str]:
-    statement = text(
-        "SELECT queue, count(*) AS letters FROM dead_letters GROUP BY queue ORDER BY queue ASC"
-    )
-    return [_finding(row.queue, row.letters) for row in await tx.execute(statement)]
+    return [_finding(row.queue, row.letters) for row in await tx.execute(COUNTS)]
 
 
 def _finding(queue: str, count: int, more: str = "") -> str:

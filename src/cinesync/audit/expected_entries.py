@@ -11,7 +11,9 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import BigInteger, Uuid
 
+from cinesync.chassis.database import Statement, text
 from cinesync.proofs.entries import LedgerEntry
 
 
@@ -33,7 +35,7 @@ class EntryKind:
 
     name: str
     database: Literal["payment", "booking"]
-    rows: str
+    rows: Statement
     subject: Callable[[LedgerEntry], str]
     of_row: Callable[[Any], str]
     of_entry: Callable[[LedgerEntry], str]
@@ -42,11 +44,12 @@ class EntryKind:
         return ExpectedEntry(row.subject, self.of_row(row), row.happened_at)
 
 
-def _page(columns: str, table: str, key: str, condition: str) -> str:
-    return (
+def _page(columns: str, table: str, key: str, condition: str) -> Statement:
+    return text(
         f"SELECT {key} AS subject, {columns} FROM {table}"  # noqa: S608 constants
-        f" WHERE {key} > CAST(:after AS uuid) AND {condition}"
-        f" ORDER BY {key} ASC LIMIT CAST(:limit AS bigint)"
+        f" WHERE {key} > :after AND {condition} ORDER BY {key} ASC LIMIT :limit",
+        after=Uuid,
+        limit=BigInteger,
     )
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import ARRAY, BigInteger, DateTime, Text, Uuid
+
 from cinesync.audit.dead_letters import SET_URL
 from cinesync.audit.entry_index import LAST, EntryIndex, EntryLocation, FoundEntry
 from cinesync.audit.expected_entries import BY_NAME, KINDS, EntryKind, ExpectedEntry
@@ -45,6 +47,23 @@ from cinesync.validator.storage.schema import OldFormat
 BATCH_PAGE: Final = 500
 EVENTS: Final = by_name(CONSUMERS)
 RECORDED: Final = frozenset({EntryLocation.CHAIN, EntryLocation.JOURNAL})
+
+UNSENT = text(
+    "SELECT event_id, name, body FROM outbox WHERE sent_at IS NULL"
+    " AND event_id > :after AND name = ANY(:names)"
+    " ORDER BY event_id ASC LIMIT :limit",
+    after=Uuid,
+    names=ARRAY(Text),
+    limit=BigInteger,
+)
+WAITING_BATCHES = text(
+    "SELECT recorded_at, batch_id, event_ids FROM batches WHERE height IS NULL"
+    " AND (recorded_at, batch_id) > (:at, :batch_id)"
+    " ORDER BY recorded_at ASC, batch_id ASC LIMIT :limit",
+    at=DateTime(timezone=True),
+    batch_id=Uuid,
+    limit=BigInteger,
+)
 
 
 class BatchKey(NamedTuple):
@@ -205,13 +224,8 @@ def entry_of_body(name: str, body: bytes) -> LedgerEntry:
 
 
 async def _unsent(tx: Transaction, after: UUID, limit: int) -> list[tuple[UUID, str, bytes]]:
-    statement = text(
-        "SELECT event_id, name, body FROM outbox WHERE sent_at IS NULL"
-        " AND event_id > CAST(:after AS uuid) AND name = ANY(CAST(:names AS text[]))"
-        " ORDER BY event_id ASC LIMIT CAST(:limit AS bigint)"
-    )
     values = {"after": after, "names": sorted(BY_NAME), "limit": limit}
-    return [(r.event_id, r.name, bytes(r.body)) for r in await tx.execute(statement, values)]
+    return [(r.event_id, r.name, bytes(r.body)) for r in await tx.execute(UNSENT, values)]
 
 
 async def _pending_submissions(sources: AuditSources) -> AsyncIterator[list[LedgerEntry]]:
@@ -227,13 +241,8 @@ async def _pending_submissions(sources: AuditSources) -> AsyncIterator[list[Ledg
 async def _waiting_batches(
     tx: Transaction, after: BatchKey, limit: int
 ) -> list[tuple[BatchKey, Sequence[UUID]]]:
-    statement = text(
-        "SELECT recorded_at, batch_id, event_ids FROM batches WHERE height IS NULL"
-        " AND (recorded_at, batch_id) > (CAST(:at AS timestamptz), CAST(:batch_id AS uuid))"
-        " ORDER BY recorded_at ASC, batch_id ASC LIMIT CAST(:limit AS bigint)"
-    )
     values = {"at": after.recorded_at, "batch_id": after.batch_id, "limit": limit}
-    rows = await tx.execute(statement, values)
+    rows = await tx.execute(WAITING_BATCHES, values)
     return [(BatchKey(row.recorded_at, row.batch_id), row.event_ids) for row in rows]
 
 
@@ -256,7 +265,7 @@ async def _ranges(
 async def _expected_page(
     tx: Transaction, after: UUID, limit: int, kind: EntryKind
 ) -> list[ExpectedEntry]:
-    rows = await tx.execute(text(kind.rows), {"after": after, "limit": limit})
+    rows = await tx.execute(kind.rows, {"after": after, "limit": limit})
     return [kind.expected(row) for row in rows]
 
 

@@ -5,10 +5,31 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
+from sqlalchemy import ARRAY, BigInteger, Uuid
+
 from cinesync.audit.results import FINDINGS_MAX, CheckOutcome, Findings, ReportProgress
 from cinesync.audit.sources import AuditSources, pages
 from cinesync.chassis.database import Transaction, text
 from cinesync.payment.reconciliation import PaymentTotals, contradictions, money_by_payment
+
+BOOKED_FOR = text(
+    "SELECT booking_id, payment_id, currency, total_cents - refund_cents AS cents"
+    " FROM bookings WHERE booking_id = ANY(:booking_ids)"
+    " AND state IN ('confirmed', 'cancelled') AND payment_id IS NOT NULL",
+    booking_ids=ARRAY(Uuid),
+)
+PAID_BOOKINGS = text(
+    "SELECT booking_id, payment_id, currency, total_cents - refund_cents AS cents"
+    " FROM bookings WHERE booking_id > :after"
+    " AND state IN ('confirmed', 'cancelled') AND payment_id IS NOT NULL"
+    " ORDER BY booking_id ASC LIMIT :limit",
+    after=Uuid,
+    limit=BigInteger,
+)
+HOLDS_OF = text(
+    "SELECT payment_id, hold_id FROM payments WHERE payment_id = ANY(:payment_ids)",
+    payment_ids=ARRAY(Uuid),
+)
 
 
 @dataclass(slots=True)
@@ -103,30 +124,15 @@ async def _check_bookings(
 
 async def _booked_for(tx: Transaction, booking_ids: Sequence[UUID]) -> dict[UUID, Booked]:
     """By payment. A booking has the id of the hold that was paid for."""
-    statement = text(
-        "SELECT booking_id, payment_id, currency, total_cents - refund_cents AS cents"
-        " FROM bookings WHERE booking_id = ANY(CAST(:booking_ids AS uuid[]))"
-        " AND state IN ('confirmed', 'cancelled') AND payment_id IS NOT NULL"
-    )
-    rows = await tx.execute(statement, {"booking_ids": list(booking_ids)})
+    rows = await tx.execute(BOOKED_FOR, {"booking_ids": list(booking_ids)})
     return {row.payment_id: Booked(*row) for row in rows}
 
 
 async def _paid_bookings(tx: Transaction, after: UUID, limit: int) -> list[Booked]:
-    statement = text(
-        "SELECT booking_id, payment_id, currency, total_cents - refund_cents AS cents"
-        " FROM bookings WHERE booking_id > CAST(:after AS uuid)"
-        " AND state IN ('confirmed', 'cancelled') AND payment_id IS NOT NULL"
-        " ORDER BY booking_id ASC LIMIT CAST(:limit AS bigint)"
-    )
-    rows = await tx.execute(statement, {"after": after, "limit": limit})
+    rows = await tx.execute(PAID_BOOKINGS, {"after": after, "limit": limit})
     return [Booked(*row) for row in rows]
 
 
 async def _holds_of(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    statement = text(
-        "SELECT payment_id, hold_id FROM payments"
-        " WHERE payment_id = ANY(CAST(:payment_ids AS uuid[]))"
-    )
-    rows = await tx.execute(statement, {"payment_ids": list(payment_ids)})
+    rows = await tx.execute(HOLDS_OF, {"payment_ids": list(payment_ids)})
     return {row.payment_id: row.hold_id for row in rows}

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from sqlalchemy import Text
+
 from cinesync.audit.results import CheckOutcome, Failed, NotMade, Passed, ReportProgress
 from cinesync.audit.sources import AuditSources
 from cinesync.chassis.database import Transaction, text
@@ -9,6 +11,11 @@ from cinesync.payment.gateways import GatewayAway, GatewayRefused, PaymentGatewa
 from cinesync.payment.statement_reconciliation import reconcile
 
 NO_MONEY: Final = "no provider moved any money"
+
+NEXT_PROVIDER = text(
+    "SELECT provider FROM captures WHERE provider > :after ORDER BY provider ASC LIMIT 1",
+    after=Text,
+)
 
 
 async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
@@ -63,11 +70,7 @@ def _together(outcomes: list[CheckOutcome]) -> CheckOutcome:
 
 async def _providers(tx: Transaction) -> list[str]:
     """The providers in captures: one index lookup each, since providers are few."""
-    statement = text(
-        "SELECT provider FROM captures WHERE provider > CAST(:after AS text)"
-        " ORDER BY provider ASC LIMIT 1"
-    )
     found: list[str] = []
-    while row := (await tx.execute(statement, {"after": found[-1] if found else ""})).first():
+    while row := (await tx.execute(NEXT_PROVIDER, {"after": found[-1] if found else ""})).first():
         found.append(row.provider)
     return found

@@ -6,10 +6,49 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import ARRAY, BigInteger, Text, Uuid
 
 from cinesync.audit.results import CheckOutcome, Findings, ReportProgress
 from cinesync.audit.sources import PAGE, AuditSources, pages
 from cinesync.chassis.database import Database, Transaction, text
+
+CONFIRMED = text(
+    "SELECT region, booking_id, show_id, total_cents, CAST(seats AS text) AS seats,"
+    " CAST(cancelled_seats AS text) AS cancelled_seats FROM bookings"
+    " WHERE booking_id > :after AND state = 'confirmed'"
+    " ORDER BY booking_id ASC LIMIT :limit",
+    after=Uuid,
+    limit=BigInteger,
+)
+UNMARKED = text(
+    "SELECT t.show_id, t.seat, t.booking_id, s.booking_id AS holder"
+    " FROM unnest(:regions, :shows, :seats,"
+    " :booking_ids) AS t(region, show_id, seat, booking_id)"
+    " LEFT JOIN booking_seats s ON s.region = t.region AND s.show_id = t.show_id"
+    " AND s.seat = t.seat"
+    " WHERE s.booking_id IS NULL OR s.booking_id <> t.booking_id OR s.state <> 'booked'"
+    " ORDER BY t.booking_id ASC, t.seat ASC",
+    regions=ARRAY(Text),
+    shows=ARRAY(Uuid),
+    seats=ARRAY(Text),
+    booking_ids=ARRAY(Uuid),
+)
+CONFIRMED_OF = text(
+    "SELECT booking_id FROM bookings WHERE state = 'confirmed' AND booking_id = ANY(:booking_ids)",
+    booking_ids=ARRAY(Uuid),
+)
+MARKS = text(
+    "SELECT s.region, s.show_id, s.seat, s.state = 'booked' AS is_booked,"
+    " COALESCE(b.state = 'confirmed', FALSE) AS is_sold FROM booking_seats s"
+    " LEFT JOIN bookings b ON b.region = s.region AND b.booking_id = s.booking_id"
+    " WHERE (s.region, s.show_id, s.seat) >"
+    " (:region, :show_id, :seat)"
+    " ORDER BY s.region ASC, s.show_id ASC, s.seat ASC LIMIT :limit",
+    region=Text,
+    show_id=Uuid,
+    seat=Text,
+    limit=BigInteger,
+)
 
 
 class Priced(msgspec.Struct, frozen=True):
@@ -71,13 +110,7 @@ async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome
 
 
 async def _confirmed(tx: Transaction, after: UUID, limit: int) -> list[Confirmed]:
-    statement = text(
-        "SELECT region, booking_id, show_id, total_cents, CAST(seats AS text) AS seats,"
-        " CAST(cancelled_seats AS text) AS cancelled_seats FROM bookings"
-        " WHERE booking_id > CAST(:after AS uuid) AND state = 'confirmed'"
-        " ORDER BY booking_id ASC LIMIT CAST(:limit AS bigint)"
-    )
-    rows = await tx.execute(statement, {"after": after, "limit": limit})
+    rows = await tx.execute(CONFIRMED, {"after": after, "limit": limit})
     return [
         Confirmed(
             row.region,
@@ -112,15 +145,6 @@ def _finding(one: Unmarked, *, is_sold: bool) -> str:
 
 
 async def _unmarked(tx: Transaction, page: Sequence[Confirmed]) -> list[Unmarked]:
-    statement = text(
-        "SELECT t.show_id, t.seat, t.booking_id, s.booking_id AS holder"
-        " FROM unnest(CAST(:regions AS text[]), CAST(:shows AS uuid[]), CAST(:seats AS text[]),"
-        " CAST(:booking_ids AS uuid[])) AS t(region, show_id, seat, booking_id)"
-        " LEFT JOIN booking_seats s ON s.region = t.region AND s.show_id = t.show_id"
-        " AND s.seat = t.seat"
-        " WHERE s.booking_id IS NULL OR s.booking_id <> t.booking_id OR s.state <> 'booked'"
-        " ORDER BY t.booking_id ASC, t.seat ASC"
-    )
     sold = [(booking, one.seat) for booking in page for one in booking.seats]
     values = {
         "regions": [booking.region for booking, _ in sold],
@@ -128,15 +152,11 @@ async def _unmarked(tx: Transaction, page: Sequence[Confirmed]) -> list[Unmarked
         "seats": [seat for _, seat in sold],
         "booking_ids": [booking.booking_id for booking, _ in sold],
     }
-    return [Unmarked(*row) for row in await tx.execute(statement, values)]
+    return [Unmarked(*row) for row in await tx.execute(UNMARKED, values)]
 
 
 async def _confirmed_of(tx: Transaction, booking_ids: Sequence[UUID]) -> set[UUID]:
-    statement = text(
-        "SELECT booking_id FROM bookings WHERE state = 'confirmed'"
-        " AND booking_id = ANY(CAST(:booking_ids AS uuid[]))"
-    )
-    rows = await tx.execute(statement, {"booking_ids": list(booking_ids)})
+    rows = await tx.execute(CONFIRMED_OF, {"booking_ids": list(booking_ids)})
     return {row.booking_id for row in rows}
 
 
@@ -158,14 +178,6 @@ async def _marks(
     tx: Transaction, after: SeatKey, limit: int
 ) -> Sequence[tuple[SeatKey, bool, bool]]:
     """A page of seats by key: whether each is booked, and whether its booking is confirmed."""
-    statement = text(
-        "SELECT s.region, s.show_id, s.seat, s.state = 'booked' AS is_booked,"
-        " COALESCE(b.state = 'confirmed', FALSE) AS is_sold FROM booking_seats s"
-        " LEFT JOIN bookings b ON b.region = s.region AND b.booking_id = s.booking_id"
-        " WHERE (s.region, s.show_id, s.seat) >"
-        " (CAST(:region AS text), CAST(:show_id AS uuid), CAST(:seat AS text))"
-        " ORDER BY s.region ASC, s.show_id ASC, s.seat ASC LIMIT CAST(:limit AS bigint)"
-    )
     values = {"region": after.region, "show_id": after.show_id, "seat": after.seat, "limit": limit}
-    rows = await tx.execute(statement, values)
+    rows = await tx.execute(MARKS, values)
     return [(SeatKey(r.region, r.show_id, r.seat), r.is_booked, r.is_sold) for r in rows]

@@ -57,13 +57,13 @@ def a_sale(at: datetime, number: int = 0) -> Sale:
     )
 
 
-async def keep_payments(tx: Transaction, sold: Sequence[Sale]) -> None:
+async def keep_payments(tx: Transaction, audited: Sequence[Sale]) -> None:
     """As the payment service has them."""
     rows = {
-        "ids": [paid.payment_id for paid, _ in sold],
-        "holds": [paid.hold_id for paid, _ in sold],
-        "customers": [paid.customer_id for paid, _ in sold],
-        "times": [paid.occurred_at for paid, _ in sold],
+        "ids": [paid.payment_id for paid, _ in audited],
+        "holds": [paid.hold_id for paid, _ in audited],
+        "customers": [paid.customer_id for paid, _ in audited],
+        "times": [paid.occurred_at for paid, _ in audited],
         "cents": CENTS,
     }
     of = (
@@ -92,19 +92,19 @@ async def keep_payments(tx: Transaction, sold: Sequence[Sale]) -> None:
     )
 
 
-async def keep_bookings(tx: Transaction, sold: Sequence[Sale]) -> None:
+async def keep_bookings(tx: Transaction, audited: Sequence[Sale]) -> None:
     """As the booking service has them."""
     values: dict[str, Any] = {
-        "ids": [booked.booking_id for _, booked in sold],
-        "payments": [booked.payment_id for _, booked in sold],
-        "customers": [booked.customer_id for _, booked in sold],
-        "shows": [booked.show_id for _, booked in sold],
-        "times": [booked.occurred_at for _, booked in sold],
+        "ids": [booked.booking_id for _, booked in audited],
+        "payments": [booked.payment_id for _, booked in audited],
+        "customers": [booked.customer_id for _, booked in audited],
+        "shows": [booked.show_id for _, booked in audited],
+        "times": [booked.occurred_at for _, booked in audited],
         "seats": [
             msgspec.json.encode(
                 [{"seat": seat, "price_cents": CENTS // 2} for seat in booked.seats]
             ).decode()
-            for _, booked in sold
+            for _, booked in audited
         ],
         "cents": CENTS,
         "region": REGION,
@@ -122,7 +122,7 @@ async def keep_bookings(tx: Transaction, sold: Sequence[Sale]) -> None:
         ),
         values,
     )
-    marks = [(booked, seat) for _, booked in sold for seat in booked.seats]
+    marks = [(booked, seat) for _, booked in audited for seat in booked.seats]
     await tx.execute(
         text(
             "INSERT INTO booking_seats (region, show_id, seat, booking_id, state, held_until)"
@@ -139,29 +139,29 @@ async def keep_bookings(tx: Transaction, sold: Sequence[Sale]) -> None:
     )
 
 
-def operations(sold: Iterable[Iterable[Event]]) -> list[bytes]:
+def operations(audited: Iterable[Iterable[Event]]) -> list[bytes]:
     """Their entries, as the ledger service makes them."""
-    events = (event for sale in sold for event in sale)
+    events = (event for sale in audited for event in sale)
     return [entries.entry_of(event.name, event, bytes(32)).encode() for event in events]
 
 
 @dataclass
-class Sold:
+class AuditFixture:
     """The databases of a shop and its ledger, both made of the same sales."""
 
     databases: dict[str, Database]
     folder: Path
     sales: list[Sale] = field(default_factory=list)
 
-    def found(self, sold: Sequence[Sale], replicas: int = 4) -> None:
+    def found(self, audited: Sequence[Sale], replicas: int = 4) -> None:
         """A ledger with these in it, on every replica."""
         start = provisioning.init(self.folder, ["127.0.0.1:1"] * 4)
-        self.grow(start, sold, replicas)
+        self.grow(start, audited, replicas)
 
     def grow(
-        self, start: genesis.Genesis, sold: Iterable[Iterable[Event]], replicas: int = 4
+        self, start: genesis.Genesis, audited: Iterable[Iterable[Event]], replicas: int = 4
     ) -> None:
-        data = operations(sold)
+        data = operations(audited)
         for replica in range(replicas):
             path = provisioning.validator_home(self.folder, replica) / provisioning.CHAIN_FILE
             ledger = LedgerStateMachine(start, ChainStore(path))
@@ -175,11 +175,11 @@ class Sold:
     def genesis(self) -> genesis.Genesis:
         return genesis.load((self.folder / provisioning.GENESIS_FILE).read_bytes())
 
-    async def keep(self, sold: Sequence[Sale]) -> None:
+    async def keep(self, audited: Sequence[Sale]) -> None:
         """In the databases."""
-        await self.databases["payment"].run(keep_payments, sold)
-        await self.databases["booking"].run(keep_bookings, sold)
-        self.sales += sold
+        await self.databases["payment"].run(keep_payments, audited)
+        await self.databases["booking"].run(keep_bookings, audited)
+        self.sales += audited
 
     async def give_back(self, sale: Sale, seat: str) -> BookingReduced:
         """One of its seats, in the booking database; the ledger is to be told."""

@@ -1,10 +1,10 @@
 """A validator that kills itself with SIGKILL at a chosen boundary between persist and send.
 
-Run as a module with a home. A line `3 viewchange` on stdin lets the validator that runs then end at
-the third boundary from the next view-change in its journal on: before or after a write of the
-journal, or with its frames sent to one peer and not yet to the others. It says where, and another
-one is forked, so that enumerating them all costs one start of Python. Everything it is about to
-send is kept in the file `said` first.
+Run as a module with a home. A line `3 viewchange` on stdin makes the running validator kill itself
+at the third boundary from the next view-change in its journal on: before or after a write of the
+journal, or when its frames went to one peer and not yet to the others. It prints where, and the
+parent forks another one, so that all boundaries cost one start of Python. Before it sends, it
+records its frames in the file `sent`.
 """
 
 import asyncio
@@ -26,81 +26,81 @@ from cinesync.validator.network import transport
 from cinesync.validator.network.transport import SendQueue
 from cinesync.validator.storage.journal import Journal
 
-SAID = "said"
+SENT_FILE = "sent"
 BOUNDARIES = ("before write", "after write", "after send")
 INTERVAL = 8
 PARAMETERS = Parameters(timeout_ticks=16, interval=INTERVAL, window=2 * INTERVAL)
 LENGTH = struct.Struct(">I")
 
 
-class Doom:
-    """Counts down to the end; nobody is doomed before it is told so."""
+class KillSwitch:
+    """Counts boundaries down and kills the process at zero; it does nothing until armed."""
 
     def __init__(self) -> None:
         self.left: int | None = None
-        self.begins_with = b""  # nothing counts before a record has this in it
+        self.starts_at = b""  # nothing counts before a record has this in it
 
-    def seal(self, order: bytes) -> None:
-        count, _, self.begins_with = order.partition(b" ")
+    def arm(self, order: bytes) -> None:
+        count, _, self.starts_at = order.partition(b" ")
         self.left = int(count)
 
     def writes(self, records: Sequence[bytes]) -> None:
-        if any(self.begins_with in record for record in records):
-            self.begins_with = b""
+        if any(self.starts_at in record for record in records):
+            self.starts_at = b""
 
     def boundary(self, where: str) -> None:
-        if self.left is not None and not self.begins_with:
+        if self.left is not None and not self.starts_at:
             self.left -= 1
             if self.left == 0:
-                os.write(1, f"struck {where}\n".encode())
+                os.write(1, f"killed {where}\n".encode())
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Telltale:
+class CountingWriter:
     """A writer with a boundary behind each write: the bytes are in the kernel then."""
 
-    def __init__(self, writer: asyncio.StreamWriter, doom: Doom) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, kill_switch: KillSwitch) -> None:
         self._writer = writer
-        self._doom = doom
+        self._kill_switch = kill_switch
 
     def write(self, frames: bytes) -> None:
         self._writer.write(frames)
-        self._doom.boundary("after send")
+        self._kill_switch.boundary("after send")
 
     async def drain(self) -> None:
         await self._writer.drain()
 
 
-def sabotage(home: Path) -> Doom:
-    doom = Doom()
+def inject_faults(home: Path) -> KillSwitch:
+    kill_switch = KillSwitch()
     write, send, flush = Journal.write, ValidatorDriver._send, SendQueue.flush_to
-    said = os.open(home / SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    sent_file = os.open(home / SENT_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def doomed_write(self: Journal, records: Iterable[bytes], *, replace: bool) -> None:
-        kept = list(records)
-        doom.writes(kept)
-        if kept:
-            doom.boundary("before write")
-        write(self, kept, replace=replace)
-        if kept:
-            doom.boundary("after write")
+    def write_with_boundaries(self: Journal, records: Iterable[bytes], *, replace: bool) -> None:
+        rows = list(records)
+        kill_switch.writes(rows)
+        if rows:
+            kill_switch.boundary("before write")
+        write(self, rows, replace=replace)
+        if rows:
+            kill_switch.boundary("after write")
 
-    def noted_send(self: ValidatorDriver, to: int | str, frame: bytes) -> None:
-        os.write(said, LENGTH.pack(len(frame)) + frame)
+    def recorded_send(self: ValidatorDriver, to: int | str, frame: bytes) -> None:
+        os.write(sent_file, LENGTH.pack(len(frame)) + frame)
         send(self, to, frame)
 
-    async def doomed_flush(self: SendQueue, writer: Any) -> None:
-        await flush(self, Telltale(writer, doom))  # type: ignore[arg-type]
+    async def flush_with_boundaries(self: SendQueue, writer: Any) -> None:
+        await flush(self, CountingWriter(writer, kill_switch))  # type: ignore[arg-type]
 
-    Journal.write = doomed_write  # type: ignore[method-assign]
-    ValidatorDriver._send = noted_send  # type: ignore[method-assign]
-    SendQueue.flush_to = doomed_flush  # type: ignore[method-assign]
-    return doom
+    Journal.write = write_with_boundaries  # type: ignore[method-assign]
+    ValidatorDriver._send = recorded_send  # type: ignore[method-assign]
+    SendQueue.flush_to = flush_with_boundaries  # type: ignore[method-assign]
+    return kill_switch
 
 
-def said_by(home: Path) -> Iterator[bytes]:
-    """The bodies of all frames that it was ever about to send, across its deaths."""
-    data = (home / SAID).read_bytes()
+def frames_sent_by(home: Path) -> Iterator[bytes]:
+    """The bodies of all frames that it was about to send, across its restarts."""
+    data = (home / SENT_FILE).read_bytes()
     at, head = 0, len(transport.pack(transport.FrameKind.CONSENSUS, b""))
     while at < len(data):
         (size,) = LENGTH.unpack_from(data, at)
@@ -108,23 +108,23 @@ def said_by(home: Path) -> Iterator[bytes]:
         yield data[at - size + head : at]
 
 
-def die_with_parent() -> None:
+def exit_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def live(home: Path) -> None:
-    """One life, on asyncio's own loop: it hands bytes to the kernel at once."""
-    die_with_parent()
-    doom = sabotage(home)
+def run_once(home: Path) -> None:
+    """Run one validator on asyncio's own loop, which writes to the kernel at once."""
+    exit_with_parent()
+    kill_switch = inject_faults(home)
 
-    def hear() -> None:
+    def read_order() -> None:
         order = os.read(0, 64)
         if not order:
             os._exit(0)
-        doom.seal(order)
+        kill_switch.arm(order)
 
     def ready() -> None:
-        asyncio.get_running_loop().add_reader(0, hear)
+        asyncio.get_running_loop().add_reader(0, read_order)
         os.write(1, f"ready {os.getpid()}\n".encode())
 
     asyncio.run(main._run(home, ready, PARAMETERS))
@@ -132,10 +132,10 @@ def live(home: Path) -> None:
 
 if __name__ == "__main__":
     telemetry.configure_logging()
-    die_with_parent()
+    exit_with_parent()
     while True:
         child = os.fork()
         if child == 0:
-            live(Path(sys.argv[1]))
+            run_once(Path(sys.argv[1]))
             os._exit(0)
         os.waitpid(child, 0)

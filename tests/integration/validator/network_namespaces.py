@@ -30,7 +30,7 @@ def available() -> bool:
     return True
 
 
-class Wires:
+class NetworkNamespaces:
     """`network` and the names are this process's own, so that several may run side by side."""
 
     def __init__(self) -> None:
@@ -46,15 +46,15 @@ class Wires:
         assert IP is not None
         return (IP, "netns", "exec", self._name(machine))
 
-    def cut(self, *machines: int) -> None:
+    def disconnect(self, *machines: int) -> None:
         for machine in machines:
             ip("-n", self._name("s"), "link", "set", f"port{machine}", "down")
 
-    def mend(self, *machines: int) -> None:
+    def reconnect(self, *machines: int) -> None:
         for machine in machines:
             ip("-n", self._name("s"), "link", "set", f"port{machine}", "up")
 
-    def lay(self, machines: Sequence[int]) -> None:
+    def create(self, machines: Sequence[int]) -> None:
         switch = self._name("s")
         ip("netns", "add", switch)
         ip("-n", switch, "link", "add", "switch", "type", "bridge")
@@ -89,10 +89,10 @@ class Wires:
 
 
 @contextmanager
-def laid(*machines: int) -> Iterator[Wires]:
-    wires = Wires()
+def namespaces(*machines: int) -> Iterator[NetworkNamespaces]:
+    namespaces = NetworkNamespaces()
     try:
-        wires.lay(machines)
-        yield wires
+        namespaces.create(machines)
+        yield namespaces
     finally:
-        wires.remove(machines)
+        namespaces.remove(machines)

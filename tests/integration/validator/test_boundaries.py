@@ -23,65 +23,67 @@ from tests.support.validator_cluster import until
 
 STEPS = 12  # as many boundaries as a validator passes for an entry
 STEPS_OF_A_VIEW_CHANGE = 6
-PAUSE_SECONDS = 0.02  # between entries: the kills are the story
-WAIT_SECONDS_MAX = 240  # patience doubles when a busy machine lets views fail
+PAUSE_SECONDS = 0.02  # between entries: the kills are what matters
+WAIT_SECONDS_MAX = 240  # the view timeout doubles when a busy machine lets views fail
 
 
-class Victim:
-    """One validator and its afterlives."""
+class ValidatorProcess:
+    """One validator and its successors."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self.pid = 0
 
     @classmethod
-    async def begin(cls, place: Path) -> "Victim":
+    async def begin(cls, place: Path) -> "ValidatorProcess":
         arguments = ("-m", "tests.integration.validator.fault_injector", str(place))
         with (place / "errors.log").open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=errors
             )
         made = cls(process)
-        await made.comes_back()
+        await made.wait_until_ready()
         return made
 
-    async def comes_back(self) -> None:
+    async def wait_until_ready(self) -> None:
         assert self._process.stdout is not None
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             word, _, pid = (await self._process.stdout.readline()).decode().partition(" ")
         assert word == "ready"
         self.pid = int(pid)
 
-    async def dies_at(self, step: int, record: str) -> str:
-        """Counted from the next such record of its journal. Where it was; it lives again then."""
+    async def kill_at(self, step: int, record: str) -> str:
+        """Kill it at a boundary after the next such record; returns where, once it is up again."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{step} {record}".encode())
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             line = (await self._process.stdout.readline()).decode().strip()
-        assert line.startswith("struck ")
-        await self.comes_back()
-        return line.removeprefix("struck ")
+        assert line.startswith("killed ")
+        await self.wait_until_ready()
+        return line.removeprefix("killed_at ")
 
     async def end(self) -> None:
         self._process.kill()
         await self._process.wait()
 
 
-class Story:
-    """Four validators that are killed while a client writes, and what it was told."""
+class Workload:
+    """Four validators that are killed while a client writes, and the indices that it got."""
 
-    def __init__(self, folder: Path, client: LedgerClient, victims: list[Victim]) -> None:
+    def __init__(
+        self, folder: Path, client: LedgerClient, processes: list[ValidatorProcess]
+    ) -> None:
         self.folder = folder
         self.client = client
-        self.victims = victims
-        self.told: list[int] = []
+        self.processes = processes
+        self.acknowledged: list[int] = []
 
     async def write(self) -> None:
         """Entries, until cancelled."""
         while True:
-            appended = await self.client.submit([entry(len(self.told)).encode()])
-            self.told += appended.indices
+            appended = await self.client.submit([entry(len(self.acknowledged)).encode()])
+            self.acknowledged += appended.indices
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def while_writing(self, dying: Callable[[], AsyncIterator[str]]) -> list[str]:
@@ -104,67 +106,67 @@ class Story:
         return self.client._primary is not None
 
     async def level(self) -> bool:
-        told = await self.client.statuses()
-        return len(told) == 4 and len({standing.height for standing in told.values()}) == 1
+        statuses = (await self.client.statuses()).values()
+        return len(statuses) == 4 and len({status.height for status in statuses}) == 1
 
 
 @asynccontextmanager
-async def story(folder: Path) -> AsyncIterator[Story]:
+async def running_workload(folder: Path) -> AsyncIterator[Workload]:
     provisioning.init(folder, [f"127.0.0.1:{port}" for port in free_ports(4)], "tests")
     homes = [provisioning.validator_home(folder, at) for at in range(4)]
-    victims = list(await asyncio.gather(*(Victim.begin(place) for place in homes)))
+    processes = list(await asyncio.gather(*(ValidatorProcess.begin(place) for place in homes)))
     client = LedgerClient(home.load(provisioning.client_home(folder)))
     client.start_sequences_at(first_sequence(0, int(clock.now().timestamp() * 1000)))
     running = asyncio.create_task(client.run())
     try:
-        yield Story(folder, client, victims)
+        yield Workload(folder, client, processes)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await asyncio.gather(*(victim.end() for victim in victims))
+        await asyncio.gather(*(process.end() for process in processes))
 
 
 @pytest.mark.slow
 async def test_a_kill_at_any_boundary_loses_nothing_and_contradicts_nothing(tmp_path: Path) -> None:
-    async with story(tmp_path) as played:
-        struck = await played.while_writing(lambda: _in_turn(played))
-        struck += await played.while_writing(lambda: _in_view_changes(played))
-        await _all_agree(played)
+    async with running_workload(tmp_path) as workload:
+        killed_at = await workload.while_writing(lambda: _in_turn(workload))
+        killed_at += await workload.while_writing(lambda: _in_view_changes(workload))
+        await _all_agree(workload)
     watch = InvariantChecker(fault_injector.PARAMETERS.window)
     for replica in range(4):
-        for frame in fault_injector.said_by(provisioning.validator_home(tmp_path, replica)):
+        for frame in fault_injector.frames_sent_by(provisioning.validator_home(tmp_path, replica)):
             watch.sent(replica, frame)
     for who in ("primary", "backup", "next primary"):
-        assert {f"{who} {where}" for where in fault_injector.BOUNDARIES} <= set(struck)
+        assert {f"{who} {where}" for where in fault_injector.BOUNDARIES} <= set(killed_at)
 
 
-async def _in_turn(played: Story) -> AsyncIterator[str]:
+async def _in_turn(workload: Workload) -> AsyncIterator[str]:
     """The primary at the first boundary, a backup at the first, the primary at the second, …"""
     for step in range(1, STEPS + 1):
-        primary = await played.primary()
-        yield "primary " + await played.victims[primary].dies_at(step, "log.accepted")
-        backup = played.victims[(primary + 2) % 4]
-        yield "backup " + await backup.dies_at(step, "log.accepted")
+        primary = await workload.primary()
+        yield "primary " + await workload.processes[primary].kill_at(step, "log.accepted")
+        backup = workload.processes[(primary + 2) % 4]
+        yield "backup " + await backup.kill_at(step, "log.accepted")
 
 
-async def _in_view_changes(played: Story) -> AsyncIterator[str]:
+async def _in_view_changes(workload: Workload) -> AsyncIterator[str]:
     """The primary says nothing for a while, and who follows it dies in the middle."""
     for step in range(1, STEPS_OF_A_VIEW_CHANGE + 1):
-        primary = await played.primary()
-        os.kill(played.victims[primary].pid, signal.SIGSTOP)
+        primary = await workload.primary()
+        os.kill(workload.processes[primary].pid, signal.SIGSTOP)
         try:
-            following = played.victims[(primary + 1) % 4]
-            yield "next primary " + await following.dies_at(step, "viewchange")
+            following = workload.processes[(primary + 1) % 4]
+            yield "next primary " + await following.kill_at(step, "viewchange")
         finally:
-            os.kill(played.victims[primary].pid, signal.SIGCONT)
+            os.kill(workload.processes[primary].pid, signal.SIGCONT)
 
 
-async def _all_agree(played: Story) -> None:
-    """On everything that the client was told, in the place it was told."""
-    await until(played.level, "all are level", 180)
-    sent = [entry(number).encode() for number in range(len(played.told))]
+async def _all_agree(workload: Workload) -> None:
+    """All have every entry at the index that the client got."""
+    await until(workload.level, "all are level", 180)
+    sent = [entry(number).encode() for number in range(len(workload.acknowledged))]
     for at in range(0, len(sent), 200):
-        appended = await played.client.submit(sent[at : at + 200])
-        assert list(appended.indices) == played.told[at : at + 200]
-    await until(played.level, "all are level", 180)
-    assert inspect.audit(played.folder).findings == []
+        appended = await workload.client.submit(sent[at : at + 200])
+        assert list(appended.indices) == workload.acknowledged[at : at + 200]
+    await until(workload.level, "all are level", 180)
+    assert inspect.audit(workload.folder).findings == []

@@ -46,14 +46,14 @@ async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_four_in_one_loop_agree_and_answer(tmp_path: Path) -> None:
+async def test_four_validators_in_one_loop_agree(tmp_path: Path) -> None:
     async with together(tmp_path) as (client, _):
         appended = await client.submit([entry(number).encode() for number in range(5)])
         header, certificate = await client.certify(appended.height)
         (receipt,) = await client.receipts(header, certificate, [entry(3).event_id])
         assert receipts.verify(receipt.encode(), client.genesis).index == 3
-        standing = (await client.statuses())[0]
-        assert (standing.height, standing.size, standing.primary) == (1, 5, 0)
+        status = (await client.statuses())[0]
+        assert (status.height, status.size, status.primary) == (1, 5, 0)
         assert len((await client.query(1, "block", 1))["entries"]) == 5
         assert len((await client.query(1, "block", 0))["entries"]) == 5
         assert await client.query(1, "block", 9) is None
@@ -75,7 +75,7 @@ async def test_who_opens_the_file_soon_sees_what_was_appended(tmp_path: Path) ->
             await until(lambda: opened.execute(statement).fetchone() == (1,), "in the file")
 
 
-async def test_a_failing_disk_ends_a_validator_before_it_says_anything(tmp_path: Path) -> None:
+async def test_a_failing_disk_stops_a_validator_before_it_sends(tmp_path: Path) -> None:
     async with together(tmp_path) as (client, made):
         await client.submit([entry(1).encode()])
 
@@ -99,7 +99,7 @@ async def test_a_failing_disk_ends_a_validator_before_it_says_anything(tmp_path:
         kept.close()
 
 
-async def test_a_client_may_only_ask_for_what_fits_a_reply(tmp_path: Path) -> None:
+async def test_a_request_whose_reply_does_not_fit_is_refused(tmp_path: Path) -> None:
     async with together(tmp_path) as (client, made):
         (send, *_) = client._pbft.submit(tuple(entry(n).encode() for n in range(257)))
         client._pbft._outstanding.clear()
@@ -119,7 +119,7 @@ async def test_validators_do_not_query_each_other(tmp_path: Path) -> None:
         assert made[0]._identify(b"a stranger's key") is None
 
 
-async def test_who_moves_is_found_again(tmp_path: Path) -> None:
+async def test_a_validator_with_a_new_address_is_found_again(tmp_path: Path) -> None:
     async with together(tmp_path) as (client, made):
         file = client._connections._home.folder / provisioning.NETWORK_FILE
         for nonsense in ("not an address book", '{"0": "nowhere"}', '{"0": ":1"}'):
@@ -136,7 +136,7 @@ async def test_who_moves_is_found_again(tmp_path: Path) -> None:
         assert list((await client.submit([entry(1).encode()])).indices) == [0]
 
 
-async def test_a_validator_ends_politely_when_it_is_told_to(tmp_path: Path) -> None:
+async def test_a_validator_stops_on_sigterm(tmp_path: Path) -> None:
     provisioning.init(tmp_path, [f"127.0.0.1:{port}" for port in free_ports(4)])
     ready = asyncio.Event()
     running = asyncio.create_task(main._run(provisioning.validator_home(tmp_path, 0), ready.set))
@@ -165,7 +165,7 @@ async def test_frames_come_out_as_they_went_in() -> None:
 @pytest.mark.parametrize(
     "data", [bytes(4), (FRAME_BYTES_MAX + 2).to_bytes(4, "big"), b"\x00\x00\x00\x01?"]
 )
-async def test_what_is_no_frame_is_refused_before_it_is_read(data: bytes) -> None:
+async def test_an_invalid_frame_is_refused_before_it_is_read(data: bytes) -> None:
     with pytest.raises(BadFrame):
         await read(data)
 

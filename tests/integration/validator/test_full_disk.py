@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 ROOM_BYTES = 600_000  # no file may grow beyond this: the kernel refuses, SQLite says so
 
 
-async def test_a_validator_whose_disk_is_full_stops_and_comes_back_with_room(
+async def test_a_validator_stops_on_a_full_disk_and_returns_when_there_is_space(
     cluster: ValidatorCluster,
 ) -> None:
     cluster.start()
@@ -29,8 +29,8 @@ async def test_a_validator_whose_disk_is_full_stops_and_comes_back_with_room(
         cluster.start([3])
 
         async def level() -> bool:
-            told = await client.statuses()
-            return len({one.height for one in told.values()}) == 1 and len(told) == 4
+            statuses = await client.statuses()
+            return len({one.height for one in statuses.values()}) == 1 and len(statuses) == 4
 
         await until(level, "level again")
     assert b"Error" in (cluster.home(3) / "errors.log").read_bytes()

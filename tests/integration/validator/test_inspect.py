@@ -44,7 +44,7 @@ def change(folder: Path, statement: str, *values: Any, replica: int = 2) -> None
     connection.close()
 
 
-def test_a_sound_ledger_has_no_findings(folder: Path) -> None:
+def test_an_intact_ledger_has_no_findings(folder: Path) -> None:
     report = inspect.audit(folder)
     assert report.findings == []
     assert [len(replica.blocks) for replica in report.replicas] == [7, 7, 7, 6]
@@ -183,7 +183,7 @@ def test_a_replica_that_was_rewritten_throughout_is_not_like_the_others(folder: 
     assert report.findings == ["replica 1: block 1 is not what the others have"]
 
 
-def test_a_file_that_is_gone_or_no_database_is_a_finding(folder: Path) -> None:
+def test_a_missing_or_invalid_file_is_a_finding(folder: Path) -> None:
     provisioning.validator_home(folder, 0).joinpath(provisioning.CHAIN_FILE).unlink()
     provisioning.validator_home(folder, 1).joinpath(provisioning.CHAIN_FILE).write_bytes(
         b"?" * 9000

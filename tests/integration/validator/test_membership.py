@@ -78,7 +78,7 @@ def addition(cluster: ValidatorCluster) -> MembershipPlan:
 
 
 async def killed_meanwhile(
-    cluster: ValidatorCluster, plan: MembershipPlan, victim: int, monkeypatch: pytest.MonkeyPatch
+    cluster: ValidatorCluster, plan: MembershipPlan, process: int, monkeypatch: pytest.MonkeyPatch
 ) -> Configuration:
     """The change, with a validator killed in the moment that it is proposed."""
     proposed, send = asyncio.Event(), LedgerClient.propose
@@ -90,18 +90,18 @@ async def killed_meanwhile(
     monkeypatch.setattr(LedgerClient, "propose", propose)
     changing = asyncio.create_task(change(cluster, plan))
     await proposed.wait()
-    cluster.kill(victim)
-    await asyncio.to_thread(cluster.start, [victim])
+    cluster.kill(process)
+    await asyncio.to_thread(cluster.start, [process])
     monkeypatch.undo()
     return await changing
 
 
 async def level(client: LedgerClient, *replicas: int) -> bool:
     """They all follow the newest set, none more than a moment behind."""
-    told = await client.statuses()
-    heights = [standing.height for standing in told.values()]
-    current = all(s.epoch == client.configuration.epoch for s in told.values())
-    return set(told) == set(replicas) and current and max(heights) - min(heights) < 64
+    statuses = await client.statuses()
+    heights = [status.height for status in statuses.values()]
+    current = all(s.epoch == client.configuration.epoch for s in statuses.values())
+    return set(statuses) == set(replicas) and current and max(heights) - min(heights) < 64
 
 
 @pytest.mark.slow
@@ -163,11 +163,11 @@ def _old_keys_count_no_longer(cluster: ValidatorCluster, receipt: Receipt) -> No
 
 
 async def _is_a_stranger(cluster: ValidatorCluster, old: int) -> None:
-    """It is told how the validators changed, and nothing else."""
+    """It gets the epoch links and nothing else."""
     context = transport.client_context(cluster.home(old))
-    told = await _say(cluster, context, transport.hello(0))
-    assert told is not None
-    assert told[0] is FrameKind.LINKS
+    frame = await _say(cluster, context, transport.hello(0))
+    assert frame is not None
+    assert frame[0] is FrameKind.LINKS
     assert (
         await _say(cluster, context, transport.pack(FrameKind.QUERY, b'{"id":1,"ask":"status"}'))
         is None
@@ -187,7 +187,7 @@ async def _say(
 
 
 @pytest.mark.slow
-async def test_four_validators_become_seven_and_bear_two_faults(
+async def test_four_validators_become_seven_and_tolerate_two_faults(
     short_interval_cluster: ValidatorCluster,
 ) -> None:
     short_interval_cluster.start()

@@ -11,7 +11,9 @@ from tests.support.validator_cluster import ValidatorCluster
 
 
 @pytest.mark.slow
-async def test_every_growth_is_checked_and_a_lost_quorum_is_told(cluster: ValidatorCluster) -> None:
+async def test_every_new_block_is_checked_and_a_lost_quorum_is_reported(
+    cluster: ValidatorCluster,
+) -> None:
     cluster.start()
     async with cluster.client() as client:
         looks = watch.follow(client, pause_seconds=0.05)
@@ -32,7 +34,7 @@ async def test_every_growth_is_checked_and_a_lost_quorum_is_told(cluster: Valida
         await looks.aclose()
 
 
-async def test_a_chain_that_contradicts_itself_is_broken() -> None:
+async def test_a_chain_that_contradicts_itself_is_reported() -> None:
     one, other = MemoryChain(), MemoryChain()
     for number in range(4):
         one.grow(entry(number))

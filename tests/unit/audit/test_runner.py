@@ -61,7 +61,7 @@ def test_not_made_is_no_success_and_a_broken_promise_outweighs_it(
     assert report.exit_code == report.to_json()["exit_code"] == code
 
 
-async def test_a_finding_that_does_not_last_is_none(run: Run) -> None:
+async def test_a_finding_that_does_not_persist_is_dropped(run: Run) -> None:
     passing = Failed("all", ("seat F7", "seat F8"))
     (result,) = (await run([passing, BAD, Failed("all", ("seat G1",))])).results
     assert isinstance(result.outcome, Passed)
@@ -70,7 +70,7 @@ async def test_a_finding_that_does_not_last_is_none(run: Run) -> None:
     assert (await run([BAD, GOOD])).exit_code == 0
 
 
-async def test_a_shop_that_stands_still_is_looked_at_once(run: Run) -> None:
+async def test_a_stopped_shop_is_checked_once(run: Run) -> None:
     assert (await run([BAD], is_running=False)).exit_code == 1
     assert (await run([AWAY], settled=True, is_running=False)).exit_code == 3
     (result,) = (await run([LATE], settled=True, is_running=False)).results

@@ -26,7 +26,7 @@ def batches(*sizes: int) -> list[Batch]:
         ([9, 2, 8, 1], [[9], [2, 8], [1]]),
     ],
 )
-def test_batches_share_a_request_and_none_is_torn(sizes: list[int], parts: list[list[int]]) -> None:
+def test_batches_share_a_request_and_stay_whole(sizes: list[int], parts: list[list[int]]) -> None:
     made = batches(*sizes)
     found = grouped(made, 10)
     assert [[len(batch.event_ids) for batch in part] for part in found] == parts

@@ -58,10 +58,10 @@ def told(block: BlockProof, **changes: Any) -> dict[str, Any]:
     return {"header": block.header.to_json()} | hashes | changes
 
 
-def test_what_does_not_lead_to_the_header_is_no_block() -> None:
+def test_peaks_and_leaves_that_do_not_match_the_header_are_refused() -> None:
     _, block = grown(5, 3)
     assert block_proof.from_json(told(block)) == block
-    lies = (
+    wrong_answers = (
         {"leaves": "00" * 96},
         {"leaves": "00" * 32 * 9},
         {"leaves": "00" * 31},
@@ -69,9 +69,9 @@ def test_what_does_not_lead_to_the_header_is_no_block() -> None:
         {"peaks": 7},
         {"header": None},
     )
-    for lie in lies:
+    for wrong in wrong_answers:
         with pytest.raises(InvalidDocument):
-            block_proof.from_json(told(block, **lie))
+            block_proof.from_json(told(block, **wrong))
 
 
 # from the validators
@@ -103,7 +103,7 @@ def answers(client: LedgerClient, monkeypatch: pytest.MonkeyPatch, *said: Any) -
     return asked
 
 
-async def test_one_validator_is_asked_and_believed_for_what_a_quorum_signed(
+async def test_one_validators_block_proof_is_enough_with_a_quorum_of_attestations(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain, block = grown(5, 3)
@@ -113,7 +113,9 @@ async def test_one_validator_is_asked_and_believed_for_what_a_quorum_signed(
     assert (found, sorted(certificate.signatures), asked) == (block, [1, 2, 3], [1])
 
 
-async def test_a_liar_is_passed_over(client: LedgerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wrong_block_proof_is_skipped(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chain, block = grown(5, 3)
     _, older = grown(0, 5)
     client.epochs = Epochs(chain.genesis)
@@ -125,7 +127,7 @@ async def test_a_liar_is_passed_over(client: LedgerClient, monkeypatch: pytest.M
         await certify_block(client, appended(chain, block, 0, 1, 2))
 
 
-async def test_missing_signatures_are_asked_for(
+async def test_missing_attestations_are_queried(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain, block = grown(5, 3)
@@ -138,15 +140,15 @@ async def test_missing_signatures_are_asked_for(
         return block.header, chain.certify(block.header)
 
     monkeypatch.setattr(client, "certify", certify)
-    lie = {"header": forged.to_json(), "peaks": "", "leaves": ""}
-    lie["peaks"] = merkle_log.leaf_hash(entry(1).encode()).hex()
-    lie["leaves"] = merkle_log.leaf_hash(entry(2).encode()).hex()
-    answers(client, monkeypatch, lie, *[told(block)] * 3)
+    wrong = {"header": forged.to_json(), "peaks": "", "leaves": ""}
+    wrong["peaks"] = merkle_log.leaf_hash(entry(1).encode()).hex()
+    wrong["leaves"] = merkle_log.leaf_hash(entry(2).encode()).hex()
+    answers(client, monkeypatch, wrong, *[told(block)] * 3)
     found, certificate = await certify_block(client, appended(chain, block, 0, 1))
     assert (found, sorted(certificate.signatures)) == (block, [0, 1, 2])
 
 
-async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
+async def test_a_receipt_of_a_later_epoch_has_the_links(
     client: LedgerClient,
 ) -> None:
     """Which is kept, so that no validator needs to be there to say it again."""
@@ -169,6 +171,6 @@ async def test_a_receipt_of_a_later_set_carries_how_the_validators_changed(
     home.store_links(client._folder / "elsewhere", chain.links)  # a folder that cannot be written
 
 
-async def test_signatures_of_an_unknown_set_are_asked_for_again(client: LedgerClient) -> None:
+async def test_attestations_of_an_unknown_set_are_queried_again(client: LedgerClient) -> None:
     chain, block = grown(5, 3)
     assert _certificate(client, block.header, chain.certify(block.header).signatures) is None

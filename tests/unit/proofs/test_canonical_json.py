@@ -31,7 +31,7 @@ def test_what_is_dumped_is_loaded_again(value: Any) -> None:
 
 @settings(deadline=None)
 @given(VALUES)
-def test_no_other_spelling_is_loaded(value: Any) -> None:
+def test_json_that_is_not_canonical_is_not_loaded(value: Any) -> None:
     for other in (json.dumps(value, indent=1), json.dumps(value) + " "):
         if other.encode() != canonical_json.dump(value):
             with pytest.raises(NotCanonical):
@@ -45,7 +45,7 @@ def test_members_are_sorted_by_their_utf_16_code_units() -> None:
     assert list(found) == ["\r", "1", "\u0080", "\u00f6", "\u20ac", "\U0001f600", "\ufb33"]
 
 
-def test_control_characters_are_spelled_as_javascript_spells_them() -> None:
+def test_control_characters_are_escaped_as_in_javascript() -> None:
     """The example of RFC 8785, section 3.2.2."""
     text = "\u20ac$\u000f\u000aA'\u0042\u0022\u005c\\\"/"
     assert canonical_json.dump(text) == '"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"'.encode()
@@ -78,6 +78,6 @@ def test_everything_else_is_refused(data: bytes, why: str) -> None:
         canonical_json.load(data)
 
 
-def test_fractions_have_no_place_in_the_ledger() -> None:
+def test_fractions_are_refused() -> None:
     with pytest.raises(NotCanonical, match="not a whole number"):
         canonical_json.dump({"price": 9.5})

@@ -86,12 +86,12 @@ def test_a_list_that_is_not_the_list_is_refused(entries: Sequence[IndexedEntry])
 
 
 def test_with_a_map_that_nobody_signed_everything_could_be_claimed() -> None:
-    """The control: what refuses the lies above is the signed root alone."""
+    """The control: what refuses the wrong_answers above is the signed root alone."""
     smaller = MemoryChain(genesis=CHAIN.genesis)
     smaller.grow(*(one for at, one in enumerate(CHAIN.entries) if at != ALL[-1].index))
-    lie = forged(smaller.completeness(BOOKING).entries, proof=smaller.completeness(BOOKING).proof)
+    wrong = forged(smaller.completeness(BOOKING).entries, proof=smaller.completeness(BOOKING).proof)
     with pytest.raises(InvalidDocument, match="not all, or not only"):
-        completeness.verify(lie)
+        completeness.verify(wrong)
     header = GOOD.header
     values = {name: getattr(header, name) for name in BlockHeader.__dataclass_fields__}
     unsigned = BlockHeader(**values | {"map_root": smaller.blocks[-1].map_root})
@@ -208,7 +208,7 @@ def test_the_command_verifies_all_entries_of_a_booking(tmp_path: Path) -> None:
     assert judge(tmp_path, DATA[:-9])[0] == 1
 
 
-def test_two_maps_at_one_height_prove_who_lied(tmp_path: Path) -> None:
+def test_two_maps_at_one_height_prove_who_signed_both(tmp_path: Path) -> None:
     """Shown to one asker without an entry and to another with it, and both times signed."""
     here, there = MemoryChain(), MemoryChain()
     for made in (here, there):

@@ -47,7 +47,7 @@ def test_an_event_becomes_an_entry_with_its_facts() -> None:
     }
 
 
-def test_a_booking_is_known_by_the_name_its_hold_had() -> None:
+def test_the_subject_of_a_payment_is_its_hold() -> None:
     booked = BookingConfirmed(
         event_id=UUID(int=9),
         occurred_at=PAID.occurred_at,
@@ -119,20 +119,20 @@ ValueUpdate = Callable[[dict[str, Any]], Any]
     ],
     ids=map(str, count()),
 )
-def test_what_is_no_entry_is_refused(change: ValueUpdate, why: str) -> None:
+def test_an_invalid_entry_is_refused(change: ValueUpdate, why: str) -> None:
     value = entry(1).to_json()
     change(value)
     with pytest.raises(BadEntry, match=why):
         entries.decode(canonical_json.dump(value))
 
 
-def test_bytes_that_are_no_json_are_no_entry() -> None:
+def test_bytes_that_are_not_json_are_refused() -> None:
     for data in (b"", b"[]", b"{", b"\xff", entry(1).encode().replace(b"2401", b"2401.0")):
         with pytest.raises(BadEntry):
             entries.decode(data)
 
 
-def test_another_spelling_is_no_entry() -> None:
+def test_json_that_is_not_canonical_is_refused() -> None:
     data = entry(1).encode()
     for other in (data + b" ", data.replace(b"EUR", b"\\u0045UR"), data.replace(b",", b", ", 1)):
         with pytest.raises(BadEntry, match="not canonical"):
@@ -154,14 +154,14 @@ FACTS = st.dictionaries(
 
 @settings(deadline=None)
 @given(FACTS)
-def test_the_fast_encoder_spells_as_the_canonical_one(facts: dict[str, Any]) -> None:
+def test_the_fast_encoder_equals_the_canonical_one(facts: dict[str, Any]) -> None:
     made = msgspec.structs.replace(entry(1), facts=facts)
     assert made.encode() == canonical_json.dump(made.to_json())
     assert entries.decode(made.encode()) == made
 
 
 @given(st.text(min_size=1))
-def test_a_commitment_is_over_the_canonical_spelling(value: str) -> None:
+def test_a_commitment_covers_canonical_json(value: str) -> None:
     opened = canonical_json.dump({"customer_id": value})
     expected = hashlib.sha256(entries.COMMITMENT_DOMAIN + SALT + opened).hexdigest()
     assert entries.commitment(SALT, "customer_id", value) == expected

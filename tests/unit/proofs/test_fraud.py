@@ -1,4 +1,4 @@
-"""Fraud: when more lie than may, two receipts prove it to anyone."""
+"""Fraud: when more wrong than may, two receipts prove it to anyone."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def forked(mine: int, theirs: int, *, alike: int = 1) -> tuple[Receipt, Receipt]
     return made[0].receipt(0, (0, 1, 2)), made[1].receipt(0, (1, 2, 3))
 
 
-def test_two_roots_at_one_size_prove_who_lied() -> None:
+def test_two_roots_at_one_size_prove_who_signed_both() -> None:
     found = fraud.find(*forked(2, 2))
     assert found is not None
     assert found.what == "two logs of 3 entries with different roots"
@@ -91,7 +91,7 @@ def test_a_proof_of_fraud_is_a_file_that_verifies(tmp_path: Path) -> None:
     )
 
 
-def test_an_honest_ledger_cannot_be_accused(tmp_path: Path) -> None:
+def test_consistent_receipts_are_no_fraud(tmp_path: Path) -> None:
     made = MemoryChain()
     made.grow(entry(1))
     one = made.receipt(0).to_json()

@@ -126,7 +126,7 @@ def test_every_entry_is_proven_as_the_rfc_says(place: tuple[int, int]) -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 70).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n))))
-def test_every_tree_is_proven_to_begin_the_later_ones(sizes: tuple[int, int]) -> None:
+def test_every_tree_is_proven_a_prefix_of_later_ones(sizes: tuple[int, int]) -> None:
     first, second = sizes
     hashes, grown = leaves(second), Grown(leaves(75))
     proof = merkle_log.consistency(first, second, grown.nodes)
@@ -200,7 +200,7 @@ def test_the_empty_tree_begins_every_tree_and_a_tree_begins_itself() -> None:
         merkle_log.verify_consistency(3, 3, root, root, [root])
 
 
-def test_there_is_no_proof_for_what_is_not_there() -> None:
+def test_there_is_no_proof_for_an_absent_entry() -> None:
     with pytest.raises(BadProof, match="a tree of 3 has no entry 3"):
         merkle_log.root_from_inclusion(bytes(32), 3, 3, [])
 

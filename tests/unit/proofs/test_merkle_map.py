@@ -107,12 +107,12 @@ def test_what_is_there_and_what_is_not_can_be_proved(held: dict[bytes, bytes], k
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=30), KEYS, VALUES)
-def test_a_proof_proves_nothing_else(held: dict[bytes, bytes], key: bytes, lie: bytes) -> None:
+def test_a_proof_proves_nothing_else(held: dict[bytes, bytes], key: bytes, wrong: bytes) -> None:
     made = Map()
     made.put(dict(held))
     value, proof = merkle_map.find(made.load, key)
-    assume(lie != value)
-    for claimed in (lie, None if value else lie):
+    assume(wrong != value)
+    for claimed in (wrong, None if value else wrong):
         assert leads(key, claimed, MapProof(proof.path)) != made.root
         assert leads(key, claimed, proof) != made.root
 
@@ -143,7 +143,7 @@ def test_an_altered_byte_of_a_proof_leads_elsewhere(
     assert leads(key, value, MapProof([*proof.path, others], proof.other)) != made.root
 
 
-def test_the_leaf_in_the_way_must_be_in_the_way() -> None:
+def test_the_other_leaf_must_be_at_the_place_of_the_key() -> None:
     made = Map()
     made.put({hashed(1): bytes(32)})
     absent = next(hashed(n) for n in range(2, 99) if hashed(n).hex()[0] == hashed(1).hex()[0])
@@ -174,7 +174,7 @@ def test_changes_of_a_batch_share_what_is_above_them() -> None:
     assert len(made.asked) < 1 + 16 + 2 * 100
 
 
-def test_a_node_made_and_given_up_in_one_batch_was_never_there() -> None:
+def test_a_node_made_and_removed_in_one_batch_is_not_stored() -> None:
     stays, comes = bytes.fromhex("ab" * 32), bytes.fromhex("ac" * 32)
     held = Map()
     held.put({stays: b"1"})

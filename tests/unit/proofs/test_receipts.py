@@ -28,7 +28,7 @@ def test_every_entry_has_a_receipt_that_verifies(index: int) -> None:
     assert receipts.verify(receipt.encode(), receipt.genesis).entry == entry(index)
 
 
-def test_a_surplus_signature_is_welcome_if_it_is_good() -> None:
+def test_a_surplus_signature_is_accepted_if_it_is_valid() -> None:
     receipt = chain().receipt(0, signers=(0, 1, 2, 3))
     assert len(receipts.verify(receipt.encode()).certificate.signatures) == 4
 
@@ -161,7 +161,7 @@ def test_signatures_are_the_same_every_time_and_in_the_lower_half() -> None:
         assert int.from_bytes(keys.sign(key, payload)[32:], "big") <= keys.ORDER // 2
 
 
-def test_what_a_validator_signs_can_be_spelled_by_hand() -> None:
+def test_the_signed_bytes_can_be_built_by_hand() -> None:
     """As the page in the browser and `docs/ledger.md` do it: a domain, then MessagePack."""
     header = GOOD.header
     body = canonical_json.dump(header.to_json())
@@ -213,13 +213,13 @@ def test_receipts_follow_the_validators_from_set_to_set() -> None:
     receipts.verify(made.receipt(5, signers=(5, 6, 7)).encode(), founders())
 
 
-def test_who_has_left_signs_no_more() -> None:
+def test_a_former_validators_signature_does_not_count() -> None:
     made = reformed()
     with pytest.raises(InvalidDocument, match=r"signatures\[0\].replica: 0 is no validator"):
         receipts.verify(made.receipt(0, signers=(0, 1, 2)).encode())
 
 
-def test_a_set_that_its_elders_did_not_sign_is_refused() -> None:
+def test_a_set_that_the_previous_one_did_not_sign_is_refused() -> None:
     made = chain(4)
     made.elect((4, 5, 6, 7), signers=(4, 5, 6))
     made.grow(entry(100))
@@ -227,7 +227,7 @@ def test_a_set_that_its_elders_did_not_sign_is_refused() -> None:
         receipts.verify(made.receipt(0, signers=(4, 5, 6)).encode())
 
 
-def test_a_link_left_out_or_repeated_is_missed() -> None:
+def test_a_missing_or_repeated_link_is_refused() -> None:
     receipt = reformed().receipt(0, signers=(2, 3, 4))
     for links in ([], [*receipt.links, *receipt.links]):
         with pytest.raises(InvalidDocument):
@@ -270,13 +270,13 @@ def test_a_file_that_cannot_be_read_is_not_called_invalid(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("data", [b"", b"not json", b"[]", b"x" * 3_000_000, b"\xff"])
-def test_a_file_that_is_no_receipt_is_invalid(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_a_receipt_is_invalid(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(InvalidDocument):
         proof_files.verify_file(write(tmp_path / "file", data))
 
 
 @pytest.mark.parametrize("data", [b"{}", b"no", b'{"format":"cinesync-genesis/1"}'])
-def test_a_file_that_is_no_genesis_is_invalid(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_a_genesis_is_invalid(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(InvalidDocument, match="genesis"):
         proof_files.load_genesis(write(tmp_path / "genesis", data))
 
@@ -299,7 +299,7 @@ def test_a_receipt_goes_out_as_a_transparency_log_proof() -> None:
     assert note.endswith("\n")
 
 
-def test_a_certificate_without_signatures_is_shaped_but_proves_nothing() -> None:
+def test_a_certificate_without_signatures_proves_nothing() -> None:
     forged: Receipt = replaced(GOOD, certificate=HeaderCertificate(0, {}))
     with pytest.raises(InvalidDocument, match="0 of the 3"):
         receipts.verify(forged.encode())

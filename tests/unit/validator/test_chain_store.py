@@ -117,7 +117,7 @@ def test_only_entries_are_valid_operations(ledger: LedgerStateMachine) -> None:
 
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.data())
-def test_what_is_cut_off_and_applied_again_is_the_same(
+def test_truncated_blocks_applied_again_are_the_same(
     tmp_path_factory: pytest.TempPathFactory, sizes: Sequence[int], data: st.DataObject
 ) -> None:
     made = LedgerStateMachine(
@@ -149,7 +149,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_state_is_rebuilt_from_the_chunks_of_others(
+def test_a_state_is_rebuilt_from_chunks_of_peers(
     ledger: LedgerStateMachine, other: LedgerStateMachine
 ) -> None:
     for number in range(0, 30, 3):
@@ -172,7 +172,7 @@ def test_a_state_is_rebuilt_from_the_chunks_of_others(
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_chunk_that_does_not_belong_is_refused(
+def test_a_chunk_of_another_state_is_refused(
     ledger: LedgerStateMachine, other: LedgerStateMachine
 ) -> None:
     for number in range(20):
@@ -193,7 +193,7 @@ def test_a_chunk_that_does_not_belong_is_refused(
     assert ledger.chunk(20, -1) is None
 
 
-def test_a_chain_that_begins_anew_keeps_what_it_had(ledger: LedgerStateMachine) -> None:
+def test_a_reset_sets_the_old_chain_aside(ledger: LedgerStateMachine) -> None:
     """After its journal was lost: nobody else may have it."""
     grow(ledger, 1, 2)
     had = head(ledger)
@@ -226,7 +226,7 @@ def test_the_records_of_a_stream_come_back() -> None:
 # the journal
 
 
-def test_a_journal_remembers_what_was_written_in_order(tmp_path: Path) -> None:
+def test_a_journal_returns_its_records_in_order(tmp_path: Path) -> None:
     journal, records = open_journal(tmp_path / "journal")
     assert records == []
     journal.write([b"1", b"2"], replace=False)
@@ -295,7 +295,7 @@ def test_a_journal_on_a_full_disk_is_not_taken_for_a_damaged_one(tmp_path: Path)
 
 
 @pytest.mark.parametrize("room_bytes", [0, 1 << 12, 1 << 14])
-def test_a_chain_that_there_is_no_room_for_is_not_there(tmp_path: Path, room_bytes: int) -> None:
+def test_a_chain_is_created_whole_or_not_at_all(tmp_path: Path, room_bytes: int) -> None:
     """Neither empty nor with half of its tables, for whoever reads it meanwhile."""
     path = tmp_path / "chain.sqlite"
     assert open_cramped(path, room_bytes).startswith("sqlite3.OperationalError")
@@ -316,7 +316,7 @@ def test_a_block_that_cannot_be_stored_leaves_the_chain_as_it_was(
     assert ledger.chain.headers(0, 10) == kept
 
 
-def test_what_is_not_there_is_not_found(ledger: LedgerStateMachine) -> None:
+def test_absent_rows_are_not_found(ledger: LedgerStateMachine) -> None:
     assert ledger.chain.header(1) is None
     assert ledger.chain.entries_of_block(1) == []
     assert ledger.chain.entry(entry(1).event_id) is None
@@ -445,7 +445,7 @@ def test_chunks_hashed_as_they_grow_are_those_of_the_stream(ledger: LedgerStateM
     assert ledger.chain.chunk_hashes(ledger.chain.stream_end) == read_again(ledger.chain)
 
 
-def test_a_header_is_spelled_as_the_canonical_encoder_does(ledger: LedgerStateMachine) -> None:
+def test_a_header_is_canonical_json(ledger: LedgerStateMachine) -> None:
     grow(ledger, 1, 2)
     assert head(ledger).encoded == canonical_json.dump(head(ledger).to_json())
 
@@ -467,7 +467,7 @@ def test_an_altered_map_makes_a_header_that_nobody_else_has(
     assert head(ledger).hash != head(other).hash
 
 
-def test_a_state_whose_map_is_not_that_of_its_header_is_not_taken(
+def test_a_state_whose_map_does_not_match_its_header_is_refused(
     ledger: LedgerStateMachine, other: LedgerStateMachine
 ) -> None:
     ledger.chain.map.replace({entry(5).booking_id: bytes([1] * 32)})

@@ -1,4 +1,4 @@
-"""A client among validators of whom one lies: it is not believed, and nothing breaks."""
+"""A client among validators of whom one wrong_answers: it is not believed, and nothing breaks."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from cinesync.validator.network.client import LedgerClient
 from cinesync.validator.network.query_client import NoQuorum, _attests
 from tests.support.ledger_chains import MemoryChain, entry
 
-STANDING = {
+STATUS = {
     "replica": 1,
     "epoch": 0,
     "view": 3,
@@ -29,7 +29,16 @@ STANDING = {
     "size": 9,
 }
 HALF = {"index": 0, "entry": "\ud800"}  # half a pair is no text
-LIES: list[Any] = [None, 7, 1.5, "no", [], {}, {"height": "high"}, STANDING | {"height": 10**12}]
+WRONG_ANSWERS: list[Any] = [
+    None,
+    7,
+    1.5,
+    "no",
+    [],
+    {},
+    {"height": "high"},
+    STATUS | {"height": 10**12},
+]
 
 
 @pytest.fixture
@@ -51,21 +60,21 @@ def say(client: LedgerClient, monkeypatch: pytest.MonkeyPatch, *answers: Any) ->
     monkeypatch.setattr(client, "query", query)
 
 
-@pytest.mark.parametrize("at", range(len(LIES)))
-async def test_one_liar_cannot_move_the_height(
+@pytest.mark.parametrize("at", range(len(WRONG_ANSWERS)))
+async def test_one_byzantine_validator_cannot_move_the_height(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    say(client, monkeypatch, STANDING, LIES[at], STANDING, STANDING)
+    say(client, monkeypatch, STATUS, WRONG_ANSWERS[at], STATUS, STATUS)
     assert await queries.LedgerQueries(client).height() == 7
-    assert await client.query_agreed("status") == STANDING
+    assert await client.query_agreed("status") == STATUS
     await client._find_primary()
     assert client._primary == 3
 
 
-async def test_too_few_answers_are_no_answer(
+async def test_too_few_equal_answers_are_no_answer(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    say(client, monkeypatch, STANDING, "lie", 5, None)
+    say(client, monkeypatch, STATUS, "wrong", 5, None)
     assert await client.query_agreed("status") is None
     with pytest.raises(ValidatorsAway):
         await queries.LedgerQueries(client).height()
@@ -73,21 +82,21 @@ async def test_too_few_answers_are_no_answer(
     assert client._primary is None
 
 
-async def test_lies_about_entries_and_proofs_are_no_receipt(
+async def test_wrong_entries_and_paths_make_no_receipt(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = MemoryChain()
     header = made.grow(entry(1))
     certificate = made.certify(header, (0, 1, 2, 3))
-    lies = [{"index": 0, "entry": 7}, {"index": -1, "entry": "{}"}, "no", {"index": 0}]
-    say(client, monkeypatch, *lies)
+    wrong_answers = [{"index": 0, "entry": 7}, {"index": -1, "entry": "{}"}, "no", {"index": 0}]
+    say(client, monkeypatch, *wrong_answers)
     with pytest.raises(NoQuorum, match="no validator proves event"):
         await client.receipts(header, certificate, [entry(1).event_id])
     with pytest.raises(NoQuorum, match="that 1 begins 1"):
         await client.consistency(header, header)
 
 
-async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
+async def test_wrong_or_old_answers_make_no_completeness_proof(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cinesync.validator.network.query_client.CERTIFY_TRIES_MAX", 1)
@@ -105,8 +114,8 @@ async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
     path = [[node.hex() or None for node in level] for level in proof.path]
     told = {"height": 1, "path": path, "other": None}
     listed = [{"index": 0, "height": 1, "entry": entry(1).encode().decode()}]
-    lies = [told | {"entries": some} for some in ([], [{"index": 0, "entry": 7}], [HALF])]
-    say(client, monkeypatch, *lies, "no")
+    wrong_answers = [told | {"entries": some} for some in ([], [{"index": 0, "entry": 7}], [HALF])]
+    say(client, monkeypatch, *wrong_answers, "no")
     with pytest.raises(NoQuorum, match="no validator proves the entries"):
         await certify.prove_completeness(client, entry(1).booking_id, 1, known)
     say(client, monkeypatch, *([told | {"entries": listed}] * 4))
@@ -114,7 +123,7 @@ async def test_lies_and_old_news_are_no_proof_that_nothing_is_missing(
         await certify.prove_completeness(client, entry(1).booking_id, 2, known)
 
 
-async def test_lies_about_signatures_make_no_certificate(
+async def test_wrong_signatures_make_no_certificate(
     client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cinesync.validator.network.query_client.CERTIFY_TRIES_MAX", 1)
@@ -126,7 +135,7 @@ async def test_lies_about_signatures_make_no_certificate(
         assert not _attests(client.configuration, MemoryChain().grow(entry(1)), 0, word)
 
 
-async def test_what_was_given_up_does_not_stand_in_the_way(client: LedgerClient) -> None:
+async def test_dropped_requests_do_not_use_the_window(client: LedgerClient) -> None:
     for _ in range(CLIENT_WINDOW):
         client._pbft.submit((entry(1).encode(),))
     assert client._pbft.window_left == 0
