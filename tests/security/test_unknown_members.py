@@ -46,7 +46,7 @@ def apis() -> list[Api]:
     booking = MagicMock()
     desk = payment_routes.PaymentContext(ANYTHING, ANYTHING, "")
     return [
-        Api("auth", [auth_router(ANYTHING, ANYTHING, ANYTHING, ANYTHING, ANYTHING)]),
+        Api("auth", [auth_router(*[ANYTHING] * 6)]),
         Api("movies", [movies_routes.router(ANYTHING)]),
         Api("booking", booking_routes.routers(booking), booking_routes.fast_paths(booking)),
         Api("payment", payment_routes.routes(desk), payment_fast_paths(desk)),

@@ -1,5 +1,6 @@
-"""Who somebody is: accounts, guests, sign-in, sessions, and the keys that sign access tokens.
+"""Accounts, guests, sign-in, sessions, and the keys that sign access tokens.
 
-Owns customers_local, customer_emails, sessions, sign_in_failures, signing_keys.
-Emits customer.registered. Consumes nothing.
+Owns customers_local, customer_emails, sessions, revocations, sign_in_failures, sign_in_links,
+throttled_actions, signing_keys. Emits customer.registered, customer.erased, link.requested.
+Consumes the last two itself: it mails links, and deletes the mails of erased customers.
 """

@@ -1,5 +1,7 @@
-"""What the audit log says of accounts and sessions. Names, e-mails and phones never stand in it:
-it is kept when an account is erased."""
+"""Audit log entries about accounts and sessions.
+
+They never contain a name, an e-mail or a phone, because they stay when an account is erased.
+"""
 
 from dataclasses import replace
 from uuid import UUID
@@ -31,7 +33,7 @@ def signed_out(customer: Customer, session_id: UUID, address: str) -> Entry:
 
 
 def refresh_reused(customer: Customer, session_id: UUID, address: str) -> Entry:
-    """A refresh token came twice: the owner or a thief, nobody can tell which."""
+    """A refresh token was used twice: by the owner or a thief, nobody can tell which."""
     return Entry(
         actor=Actor("unknown", None, address),
         action=AuthAuditAction.REFRESH_REUSED,
@@ -43,7 +45,7 @@ def refresh_reused(customer: Customer, session_id: UUID, address: str) -> Entry:
 
 
 def sign_in_failed(attempt: Attempt, known: Credentials | None) -> Entry:
-    """Of an e-mail that has no account only a keyed hash: people type passwords there."""
+    """An unknown e-mail is logged as a keyed hash: people type passwords into that field."""
     return Entry(
         actor=Actor("unknown", None, attempt.address),
         action=AuthAuditAction.SIGN_IN_FAILED,
@@ -55,12 +57,12 @@ def sign_in_failed(attempt: Attempt, known: Credentials | None) -> Entry:
 
 
 def password_changed(customer: Customer, address: str) -> Entry:
-    """By its owner, who knew the old one."""
+    """The owner changed the password, and knew the current one."""
     return of_owner(AuthAuditAction.PASSWORD_CHANGED, customer, address)
 
 
 def of_owner(action: AuthAuditAction, customer: Customer, address: str) -> Entry:
-    """What an account's owner did to it."""
+    """An action of an account's owner."""
     return Entry(
         actor=Actor(customer.role, customer.customer_id, address),
         action=action,
@@ -70,7 +72,7 @@ def of_owner(action: AuthAuditAction, customer: Customer, address: str) -> Entry
 
 
 def by_operator(action: AuthAuditAction, customer_id: UUID) -> Entry:
-    """What somebody at the machine's command line did to an account, or its own start."""
+    """An action from the command line, or at a start."""
     return Entry(actor=OPERATOR, action=action, object_kind="account", object_id=customer_id)
 
 

@@ -1,4 +1,4 @@
-"""What an account is, what may be typed into it, and how long sessions and keys live. Pure."""
+"""Accounts, valid input, and the lifetimes of sessions and keys. Pure."""
 
 import math
 import re
@@ -26,7 +26,7 @@ AccountRole = Literal["customer", "guest", "staff", "manager", "auditor"]
 
 
 class AuthAuditAction(StrEnum):
-    """What the audit log of this service tells of."""
+    """The actions in this service's audit log."""
 
     ACCOUNT_REGISTERED = "account.registered"
     SIGNED_IN = "session.signed_in"
@@ -63,31 +63,31 @@ class EmailTaken(AuthError):
 
 
 class LinkSpent(AuthError):
-    """This link was used already, or it is too old; please ask for a new one."""
+    """This link was used already, or it is too old; please request a new one."""
 
     status = 401
 
 
 class UnfinishedMatters(AuthError):
-    """You still hold seats, have tickets for a show to come, or have money on its way."""
+    """You hold seats, have tickets for a future show, or have a payment or refund in progress."""
 
     status = 409
 
     def __init__(self, items: Sequence[Mapping[str, object]]) -> None:
         super().__init__(
-            "Cancel what you do not need, or wait until it is over; then you can be forgotten.",
+            "Cancel what you do not need, or wait until it is over; then erase your account.",
             unfinished=list(items),
         )
 
 
 class ForeignOrigin(AuthError):
-    """Another site's page sent this; it is not done."""
+    """A page of another site sent this request; it was refused."""
 
     status = 403
 
 
 class InvalidFields(Invalid):
-    """Some fields are not as they should be."""
+    """Some fields are not valid."""
 
     def __init__(self, errors: dict[str, str]) -> None:
         detail = "; ".join(f"{name}: {what}" for name, what in errors.items())
@@ -104,13 +104,13 @@ class Email:
 
     @property
     def spelling(self) -> str:
-        """What was `norm` once; accounts whose `norm` another one has are still found by it."""
+        """The `norm` of versions before migration 0003; some accounts are still found by it."""
         return unicodedata.normalize("NFKC", self.address.lower())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
-    """An account, or a guest's stand-in for one (no password)."""
+    """An account, or a guest: a customer without a password."""
 
     customer_id: UUID
     region: str
@@ -123,7 +123,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCustomer:
-    """A checked application for an account; a guest has no password."""
+    """A customer to add; a guest has no password."""
 
     customer_id: UUID
     region: str
@@ -136,21 +136,21 @@ class NewCustomer:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What sign-in needs to know about an account."""
+    """What sign-in reads of an account."""
 
     customer: Customer
     password_hash: str | None = field(repr=False)
 
 
-# --- What may be typed ------------------------------------------------------------------------
+# --- Input ------------------------------------------------------------------------------------
 
 
 def fold_email(text: str) -> Email:
-    """One mailbox, one `norm`: NFKC, trimmed, case folded, its domain in ASCII (RFC 5890).
+    """One mailbox has one `norm`: NFKC, trimmed, case folded, its domain in ASCII (RFC 5890).
 
-    NFKC first, because it turns look-alikes (full-width letters, a no-break space) into what they
-    look like; checked after it, so that nothing forbidden can appear through it. Raises ValueError
-    saying what is right.
+    NFKC comes first, because it replaces look-alikes (full-width letters, a no-break space); the
+    checks come after it, so that it cannot produce anything forbidden. Raises ValueError with an
+    example of valid input.
     """
     address = unicodedata.normalize("NFKC", text).strip()
     shown_local, at, shown_domain = address.rpartition("@")
@@ -172,13 +172,16 @@ def fold_email(text: str) -> Email:
 
 
 def _fold_local(local: str) -> str:
-    """As Unicode's NFKC_Casefold: nothing invisible may part two names that look the same."""
+    """Unicode's NFKC_Casefold: names that look the same must not differ by invisible signs."""
     visible = _INVISIBLE.sub("", local)
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold())
 
 
 def _ascii_domain(domain: str) -> str:
-    """`bücher.example` and `xn--bcher-kva.example` are one name; also one that no longer may be."""
+    """`bücher.example` and `xn--bcher-kva.example` are one name.
+
+    So are the two forms of names that IDNA 2008 no longer permits: browsers still follow them.
+    """
     try:
         return idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:
@@ -224,7 +227,7 @@ def fold_name(text: str) -> str:
     return name
 
 
-# Zero-width joiners are part of Persian and Indic names; the other format characters only deceive.
+# Zero-width joiners are part of Persian and Indic names; other format characters only deceive.
 _JOINERS = frozenset("\u200c\u200d")
 
 
@@ -252,13 +255,13 @@ T = TypeVar("T")
 
 
 class Fields:
-    """Checks each field, so that one answer names everything that is wrong."""
+    """Checks each field, so that one response names all wrong fields."""
 
     def __init__(self) -> None:
         self.errors: dict[str, str] = {}
 
     def check(self, name: str, rule: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `rule` makes of it; after a failure, nothing that `raise_if_wrong` lets be used."""
+        """The result of `rule`. Unusable after a failure; `raise_if_wrong` raises then."""
         try:
             return rule(*args, **kwargs)
         except ValueError as error:
@@ -271,15 +274,15 @@ class Fields:
             raise InvalidFields(self.errors)
 
 
-# --- Failures and how many are let pass -------------------------------------------------------
+# --- Limits -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Somebody tries a password; `account_key` hides the e-mail they typed.
+    """An attempt to sign in or up. `account_key` is a keyed hash of the typed e-mail.
 
-    `device` is one that this account's owner has signed in on before: its attempts are counted
-    by themselves, so that strangers' attempts cannot lock the owner out.
+    `device` is a browser in which this account's owner has signed in before. Its failures count
+    separately, so that strangers' failures cannot lock the owner out.
     """
 
     account_key: str | None
@@ -288,13 +291,13 @@ class Attempt:
 
     @property
     def source(self) -> str:
-        """What the failures are counted by."""
+        """The device or address that failures count against."""
         return f"device {self.device}" if self.device else self.address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureLimits:
-    """How many failures within `window` close the door to more attempts."""
+    """How many failures within `window` are allowed before attempts are refused."""
 
     per_account: int
     per_address: int
@@ -302,14 +305,14 @@ class FailureLimits:
 
 
 class LinkPurpose(StrEnum):
-    """What a mailed link is asked for; whoever reads the mail may do either."""
+    """The page that a mailed link leads to. The code permits both."""
 
     SIGN_IN = "sign_in"
     ERASE = "erase"
 
 
 class ThrottledAction(StrEnum):
-    """What is counted although it succeeds."""
+    """Actions that count against a limit although they succeed."""
 
     SIGN_UP = "sign_up"
     LINK = "link"
@@ -317,7 +320,7 @@ class ThrottledAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionLimits:
-    """How many within `window` are let pass."""
+    """How many actions within `window` are allowed."""
 
     per_address: int
     per_account: int
@@ -330,12 +333,12 @@ def refuse_if_throttled(wait: timedelta | None) -> None:
         raise TooMany(retry_after_seconds=max(1, math.ceil(wait.total_seconds())))
 
 
-# --- Sessions: a refresh token is good once ---------------------------------------------------
+# --- Sessions: a refresh token is valid once --------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSession:
-    """A family of refresh tokens. `is_alive` and `just_rotated` by the database's clock."""
+    """A family of refresh tokens. The database's clock decides `is_alive` and `just_rotated`."""
 
     session_id: UUID
     customer_id: UUID
@@ -344,35 +347,36 @@ class AuthSession:
     just_rotated: bool
 
 
-class Step(Enum):
-    """What a presented refresh token is answered with."""
+class RefreshDecision(Enum):
+    """The response to a refresh token."""
 
     ROTATE = "the next token"
-    REPEAT = "the current token once more: the answer that carried it was lost"
-    REVOKE = "nothing; the family ends, for two parties hold its tokens"
-    REFUSE = "nothing; the family has ended"
+    REPEAT = "the current token again: the response that carried it was lost"
+    REVOKE = "an error; the session ends, because two parties have its tokens"
+    REFUSE = "an error; the session has ended"
 
 
-def step(session: AuthSession, generation: int) -> Step:
-    """The rule of rotation (RFC 9700 section 4.14.2).
+def decide_refresh(session: AuthSession, generation: int) -> RefreshDecision:
+    """Refresh token rotation (RFC 9700 section 4.14.2).
 
-    Repeating is safe because it hands out the same token, never a second branch, and only until
-    that token is used: whoever comes later with either of them is found out.
+    A token may be sent again for a short time, because a response can get lost. That is safe: the
+    response holds the same successor, never a second one, and only until the successor is used. A
+    thief and the owner cannot both continue, because the later one presents an old token.
     """
     if not session.is_alive:
-        return Step.REFUSE
+        return RefreshDecision.REFUSE
     if generation == session.generation:
-        return Step.ROTATE
+        return RefreshDecision.ROTATE
     if generation == session.generation - 1 and session.just_rotated:
-        return Step.REPEAT
-    return Step.REVOKE
+        return RefreshDecision.REPEAT
+    return RefreshDecision.REVOKE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRules:
-    """A session ends `idle_max` after its last use and `age_max` after its first, at the latest.
+    """A session ends `idle_max` after its last use, and `age_max` after its first at the latest.
 
-    `grace`: how long an answer counts as lost and is given again.
+    `grace` is the time in which the previous refresh token may be sent again.
     """
 
     idle_max: timedelta
@@ -387,7 +391,7 @@ CLOCK_SKEW = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyWindow:
-    """When the `number`-th key signs, and until when its tokens can be valid."""
+    """When the `number`-th key signs, and when its last token expires."""
 
     number: int
     signs_from: datetime
@@ -397,7 +401,7 @@ class KeyWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRules:
-    """A key signs for `lifetime`, and is published `ahead` so that every cache knows it by then."""
+    """A key signs for `lifetime`; it is published `ahead` of that, so that caches have it."""
 
     lifetime: timedelta
     ahead: timedelta
@@ -407,10 +411,10 @@ class KeyRules:
 def plan_key(
     all_keys: Sequence[KeyWindow], own: Sequence[KeyWindow], now: datetime, rules: KeyRules
 ) -> KeyWindow | None:
-    """The window of the key that should be made now, if any.
+    """The window of the key to make now, if one is due.
 
-    `own` are those whose private half this process can open. Number and window follow from the
-    rows, so that two processes plan the same key and the primary key lets one of them make it.
+    `own` are the keys whose private half this process can decrypt. Number and window follow from
+    the rows: two processes plan the same key, and the primary key lets one of them insert it.
     """
     runs_until = max((key.signs_until for key in own), default=now)
     if runs_until > now + rules.ahead:
@@ -429,6 +433,6 @@ W = TypeVar("W", bound=KeyWindow)
 
 
 def signing_key(own: Sequence[W], now: datetime) -> W | None:
-    """The newest key whose time has come."""
-    ripe = [key for key in own if key.signs_from - CLOCK_SKEW <= now < key.signs_until]
-    return max(ripe, key=lambda key: key.signs_from, default=None)
+    """The newest key that may sign now."""
+    ready = [key for key in own if key.signs_from - CLOCK_SKEW <= now < key.signs_until]
+    return max(ready, key=lambda key: key.signs_from, default=None)

@@ -3,19 +3,19 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from litestar import Request, Response, Router, get, post, put
+from litestar import Response, Router, get, post, put
 from litestar.connection import ASGIConnection
 from litestar.datastructures import CacheControlHeader, Cookie
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
-from cinesync.auth.authenticator import Authenticator, Grant, ProfileChange
-from cinesync.auth.model import (
-    Customer,
-    ForeignOrigin,
-)
-from cinesync.auth.published_revocations import PublishedRevocations
+from cinesync.auth.authentication.accounts import Accounts, ProfileChange
+from cinesync.auth.authentication.authenticator import Authenticator, Grant
+from cinesync.auth.credentials.signing_keys import SigningKeys
+from cinesync.auth.links.sign_in_links import SignInLinks
+from cinesync.auth.model import Customer, ForeignOrigin
+from cinesync.auth.revocations.published import PublishedRevocations
 from cinesync.auth.schemas import (
     GuestRequest,
     LinkRequest,
@@ -26,10 +26,8 @@ from cinesync.auth.schemas import (
     SignInRequest,
     TokenResponse,
 )
-from cinesync.auth.sign_in_links import SignInLinks
-from cinesync.auth.signing_keys import SigningKeys
 from cinesync.chassis.http.etags import matches
-from cinesync.chassis.http.security.access_tokens import Caller
+from cinesync.chassis.http.parameters import AnyRequest, SignedInCaller
 from cinesync.chassis.http.security.authentication import optional_caller, remember_token
 from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.problems import Unauthorized, Unavailable
@@ -38,8 +36,7 @@ REFRESH_COOKIE = "cinesync_refresh"
 DEVICE_COOKIE = "cinesync_device"
 PATH = "/api/auth"
 JWKS_SECONDS = 300
-AnyRequest = Request[Any, Any, Any]
-TheCaller = NamedDependency[Caller]
+TheAccounts = NamedDependency[Accounts]
 TheAuthenticator = NamedDependency[Authenticator]
 TheSigningKeys = NamedDependency[SigningKeys]
 TheRevocations = NamedDependency[PublishedRevocations]
@@ -49,7 +46,7 @@ NO_STORE = {"Cache-Control": "no-store"}  # RFC 6749 section 5.1
 
 
 class TokenResponder:
-    """Turns a grant into a response with cookies; knows the client's address."""
+    """Makes responses with tokens and cookies, and finds the client's address."""
 
     def __init__(
         self,
@@ -65,11 +62,11 @@ class TokenResponder:
         self._device_seconds = device_seconds
 
     def address(self, request: AnyRequest) -> str:
-        """Where the request really comes from."""
+        """The client's address, behind trusted proxies too."""
         return self._addresses.of(request.scope)
 
     def cookie(self, refresh_token: str | None) -> Cookie:
-        """None deletes it."""
+        """The cookie of a refresh token; None deletes it."""
         return Cookie(
             key=REFRESH_COOKIE,
             value=refresh_token or "",
@@ -81,7 +78,7 @@ class TokenResponder:
         )
 
     def device_cookie(self, device: str) -> Cookie:
-        """Outlives the session: it says that this browser is known, and opens nothing."""
+        """Outlives the session: it marks the browser as known, and gives no access."""
         return Cookie(
             key=DEVICE_COOKIE,
             value=device,
@@ -92,9 +89,10 @@ class TokenResponder:
             samesite="lax",
         )
 
-    def answer(self, request: AnyRequest, grant: Grant) -> Response[TokenResponse]:
-        """The access token for the page, the refresh token for the browser alone. What is made
-        here need not be verified here.
+    def respond(self, request: AnyRequest, grant: Grant) -> Response[TokenResponse]:
+        """The access token in the body, the refresh token in a cookie that scripts cannot read.
+
+        This process need not verify the access token that it has just signed.
         """
         remember_token(request, grant.access)
         body = TokenResponse(grant.access.token, int(grant.lifetime.total_seconds()))
@@ -109,10 +107,10 @@ TheTokenResponder = NamedDependency[TokenResponder]
 async def refuse_foreign_pages(
     connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
 ) -> None:
-    """Against request forgery, SameSite aside: a browser says which site's page is asking.
+    """Refuse cross-site request forgery, as SameSite cookies do in most browsers.
 
-    Programs say nothing and are let through; they carry no one else's cookies.
-    Raises ForeignOrigin.
+    A browser names the site whose page sends the request. Other programs do not, and pass: they
+    send nobody else's cookies. Raises ForeignOrigin.
     """
     if connection.scope.get("method") in SAFE_METHODS:
         return
@@ -129,12 +127,12 @@ async def refuse_foreign_pages(
 @post("/register", status_code=201)
 async def register(
     data: JSONBody[RegisterRequest],
-    authenticator: TheAuthenticator,
+    accounts: TheAccounts,
     responder: TheTokenResponder,
     request: AnyRequest,
 ) -> Profile:
     """Open an account."""
-    customer = await authenticator.register(
+    customer = await accounts.register(
         data.email, data.password, data.name, data.phone or "", responder.address(request)
     )
     return _profile(customer)
@@ -152,14 +150,14 @@ async def login(
     grant = await authenticator.sign_in(
         data.email, data.password, responder.address(request), device
     )
-    return responder.answer(request, grant)
+    return responder.respond(request, grant)
 
 
 @post("/links", status_code=202)
 async def request_link(
     data: JSONBody[LinkRequest], links: TheLinks, responder: TheTokenResponder, request: AnyRequest
 ) -> Response[None]:
-    """Have a sign-in link mailed, good once. The answer is the same for an unknown e-mail."""
+    """Have a sign-in link mailed, valid once. An unknown e-mail gets the same response."""
     await links.request(data.email, data.purpose, responder.address(request))
     return Response(None, headers=NO_STORE)
 
@@ -171,7 +169,7 @@ async def use_link(
     """Sign in with the code of a mailed link, and set a new password if there is one."""
     device = request.cookies.get(DEVICE_COOKIE)
     grant = await links.use(data.code, data.password, responder.address(request), device)
-    return responder.answer(request, grant)
+    return responder.respond(request, grant)
 
 
 @post("/guest", status_code=200)
@@ -181,8 +179,8 @@ async def guest(
     responder: TheTokenResponder,
     request: AnyRequest,
 ) -> Response[TokenResponse]:
-    """Buy without an account: a token good for one purchase."""
-    return responder.answer(request, await authenticator.admit_guest(data.email))
+    """Buy without an account: a token valid for one purchase."""
+    return responder.respond(request, await authenticator.admit_guest(data.email))
 
 
 @post("/refresh", status_code=200)
@@ -190,7 +188,7 @@ async def refresh(
     authenticator: TheAuthenticator, responder: TheTokenResponder, request: AnyRequest
 ) -> Response[TokenResponse]:
     """Exchange the refresh cookie for a new access token and a new cookie."""
-    return responder.answer(
+    return responder.respond(
         request,
         await authenticator.refresh(
             request.cookies.get(REFRESH_COOKIE), responder.address(request)
@@ -202,8 +200,7 @@ async def refresh(
 async def logout(
     authenticator: TheAuthenticator, responder: TheTokenResponder, request: AnyRequest
 ) -> Response[None]:
-    """Sign out: ends the session of the refresh cookie and of the access token, whichever is
-    there. Always works."""
+    """Sign out: ends the sessions of the refresh cookie and of the access token. Never fails."""
     try:
         caller = await optional_caller(request)
     except (Unauthorized, Unavailable):
@@ -215,27 +212,28 @@ async def logout(
 
 
 @get("/me")
-async def get_me(caller: TheCaller, authenticator: TheAuthenticator) -> Response[Profile]:
+async def get_me(caller: SignedInCaller, accounts: TheAccounts) -> Response[Profile]:
     """Your account."""
-    return Response(_profile(await authenticator.profile(caller)), headers=NO_STORE)
+    return Response(_profile(await accounts.profile(caller.customer_id)), headers=NO_STORE)
 
 
 @put("/me")
 async def put_me(
     data: JSONBody[ProfileUpdate],
-    caller: TheCaller,
-    authenticator: TheAuthenticator,
+    caller: SignedInCaller,
+    accounts: TheAccounts,
     responder: TheTokenResponder,
     request: AnyRequest,
 ) -> Response[Profile]:
-    """Change your name and phone, and your password; that ends all other sessions."""
+    """Change your name and phone. A new password ends all other sessions."""
     change = ProfileChange(
         name=data.name,
         phone=data.phone or "",
         password=data.password,
         current_password=data.current_password or "",
     )
-    customer, token = await authenticator.update_profile(caller, change, responder.address(request))
+    address = responder.address(request)
+    customer, token = await accounts.update_profile(caller.customer_id, change, address)
     cookies = [responder.cookie(token)] if token else []
     return Response(_profile(customer), headers=NO_STORE, cookies=cookies)
 
@@ -245,14 +243,14 @@ async def put_me(
     cache_control=CacheControlHeader(max_age=JWKS_SECONDS, public=True),
 )
 async def jwks(signing_keys: TheSigningKeys) -> dict[str, Any]:
-    """The keys that access tokens are verified with."""
+    """The public keys that verify access tokens."""
     return await signing_keys.jwks()
 
 
 @get("/revocations")
 async def get_revocations(request: AnyRequest, revocations: TheRevocations) -> Response[Any]:
-    """Sessions that ended while their access tokens may still be good, by id, with the Unix time
-    until which a token may name them. Services refuse such tokens."""
+    """Sessions that ended while their access tokens are still valid, by id, with the Unix time at
+    which the last such token expires. Services refuse these tokens."""
     body, tag = await revocations.body()
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if matches(tag, request.headers.get("if-none-match", "")):
@@ -272,13 +270,14 @@ def _profile(customer: Customer) -> Profile:
 
 
 def auth_router(
+    accounts: Accounts,
     authenticator: Authenticator,
     links: SignInLinks,
     signing_keys: SigningKeys,
     responder: TokenResponder,
     revocations: PublishedRevocations,
 ) -> Router:
-    """Everything under /api/auth."""
+    """The routes under /api/auth, without those of personal data."""
     return Router(
         path=PATH,
         route_handlers=[
@@ -296,6 +295,7 @@ def auth_router(
         ],
         guards=[refuse_foreign_pages],
         dependencies={
+            "accounts": Provide(lambda: accounts, sync_to_thread=False),
             "authenticator": Provide(lambda: authenticator, sync_to_thread=False),
             "links": Provide(lambda: links, sync_to_thread=False),
             "signing_keys": Provide(lambda: signing_keys, sync_to_thread=False),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.auth.codes import CODE_LENGTH_MAX
+from cinesync.auth.credentials.codes import CODE_LENGTH_MAX
 from cinesync.auth.model import AccountRole, LinkPurpose
 
 EmailText = Annotated[str, msgspec.Meta(description="One address, like name@example.org")]
@@ -16,7 +16,7 @@ PhoneText = Annotated[str, msgspec.Meta(description="6 to 15 digits, with a lead
 
 
 class RegisterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An application for an account."""
+    """A new account."""
 
     email: EmailText
     password: PasswordText
@@ -25,14 +25,14 @@ class RegisterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who claims to be whom."""
+    """The credentials of an account."""
 
     email: EmailText
     password: PasswordText
 
 
 class GuestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a guest's tickets go."""
+    """The e-mail that a guest's tickets are sent to."""
 
     email: EmailText
 
@@ -47,14 +47,14 @@ class ProfileUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose link is wanted, and whether the mail leads to signing in or to erasing everything."""
+    """A link for the owner of the e-mail: to sign in, or to erase all their data."""
 
     email: EmailText
     purpose: LinkPurpose = LinkPurpose.SIGN_IN
 
 
 class LinkUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The code of a mailed link; `password` is a new one, which ends all other sessions."""
+    """The code of a mailed link. `password` sets a new one and ends all other sessions."""
 
     code: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_LENGTH_MAX)]
     password: PasswordText | None = None
@@ -80,7 +80,7 @@ class TokenResponse(msgspec.Struct, frozen=True):
 
 
 class EraseWithPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who asks shows again that the account is theirs."""
+    """The account's password, once more."""
 
     password: PasswordText
 

@@ -1,10 +1,11 @@
-"""The auth service's commands and questions; each runs in its caller's transaction."""
+"""The auth service's commands; each runs in its caller's transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from cinesync.auth import action_store, audit_entries, revocation_store, store
+from cinesync.auth import audit_entries, store, throttled_action_store
+from cinesync.auth.credentials.secret_box import RefreshToken
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,
@@ -14,13 +15,13 @@ from cinesync.auth.model import (
     EmailTaken,
     FailureLimits,
     NewCustomer,
+    RefreshDecision,
     SessionRules,
-    Step,
     ThrottledAction,
+    decide_refresh,
     refuse_if_throttled,
-    step,
 )
-from cinesync.auth.secret_box import RefreshToken
+from cinesync.auth.revocations import store as revocation_store
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR, Actor
 from cinesync.chassis.database import Transaction
@@ -31,9 +32,9 @@ from cinesync.contracts.auth import CustomerRegistered
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """What became of a session: `customer` and `generation` only for a token that was good."""
+    """The result of presenting a refresh token; `customer` is None when it was not valid."""
 
-    step: Step
+    decision: RefreshDecision
     customer: Customer | None = None
     generation: int = 0
 
@@ -56,53 +57,48 @@ async def register(tx: Transaction, customer: NewCustomer, by: Actor) -> Custome
 
 
 async def sign_up(tx: Transaction, customer: NewCustomer, by: Actor, attempt: Attempt) -> Customer:
-    """A new account that counts against the address it was opened from. Raises EmailTaken."""
+    """A new account, which counts against its client's address. Raises EmailTaken."""
     registered = await register(tx, customer, by)
-    await action_store.insert(tx, clock.new_id(), ThrottledAction.SIGN_UP, attempt)
+    await throttled_action_store.insert(tx, clock.new_id(), ThrottledAction.SIGN_UP, attempt)
     return registered
 
 
 async def admit_sign_up(
     tx: Transaction, attempt: Attempt, failures: FailureLimits, sign_ups: ActionLimits
 ) -> None:
-    """Raises TooMany when this address has failed, or has opened accounts, too often lately."""
-    await admit(tx, attempt, failures)
+    """Raises TooMany when this address has failed or opened accounts too often lately."""
+    await _refuse_throttled_address(tx, attempt, failures)
     action, most, window = ThrottledAction.SIGN_UP, sign_ups.per_address, sign_ups.window
-    refuse_if_throttled(await action_store.address_wait(tx, action, attempt.address, most, window))
+    refuse_if_throttled(
+        await throttled_action_store.address_wait(tx, action, attempt.address, most, window)
+    )
 
 
 async def ensure_account(tx: Transaction, customer: NewCustomer) -> Customer:
-    """The account with this e-mail, made if missing.
+    """The account with this e-mail, added if missing.
 
-    An existing one keeps its role and password: whoever registered a demo address first must not
-    become a manager by it.
+    An existing one keeps its role and password: a customer who registered a demo's e-mail first
+    must not become a manager.
     """
     known = await store.find_credentials(tx, customer.email)
     return known.customer if known else await register(tx, customer, OPERATOR)
 
 
 async def admit_guests(tx: Transaction, guests: Sequence[NewCustomer]) -> list[Customer]:
-    """People who buy once. No e-mail is claimed: it may well be an account's."""
+    """Add guests, in one batch. Their e-mails stay free: an account may have the same one."""
     admitted = await store.insert_customers(tx, guests)
     return [admitted[guest.customer_id] for guest in guests]
-
-
-async def admit(tx: Transaction, attempt: Attempt, limits: FailureLimits) -> None:
-    """Raises TooMany when this address has failed too often lately."""
-    refuse_if_throttled(
-        await store.address_wait(tx, attempt.source, limits.per_address, limits.window)
-    )
 
 
 async def admit_sign_in(
     tx: Transaction, attempt: Attempt, email: Email, limits: FailureLimits
 ) -> Credentials | None:
-    """What to check the password against. Raises TooMany for the address or the account.
+    """The credentials to verify a password against; None: no account has this e-mail.
 
-    Where the account's owner signed in lately, and on a device that they signed in on, only
-    failures from there count: strangers who guess elsewhere cannot lock them out.
+    On a known device, and at an address from which the owner signed in lately, only failures from
+    there count: strangers who guess elsewhere cannot lock the owner out. Raises TooMany.
     """
-    await admit(tx, attempt, limits)
+    await _refuse_throttled_address(tx, attempt, limits)
     most, window = limits.per_account, limits.window
     is_known = attempt.device is not None
     wait = await store.account_wait(tx, attempt, most, window, only_here=is_known)
@@ -112,27 +108,35 @@ async def admit_sign_in(
     return await store.find_credentials(tx, email)
 
 
-async def note_failure(tx: Transaction, attempt: Attempt) -> None:
-    """It counts against the account and the address until it leaves the window."""
+async def _refuse_throttled_address(
+    tx: Transaction, attempt: Attempt, limits: FailureLimits
+) -> None:
+    refuse_if_throttled(
+        await store.address_wait(tx, attempt.source, limits.per_address, limits.window)
+    )
+
+
+async def record_failure(tx: Transaction, attempt: Attempt) -> None:
+    """Count a failure against the account and the address."""
     await store.insert_failure(tx, clock.new_id(), attempt)
 
 
 async def fail_sign_in(tx: Transaction, attempt: Attempt, known: Credentials | None) -> None:
-    """A password was wrong, or there was no such account."""
-    await note_failure(tx, attempt)
+    """Record that a password was wrong, or that no account has the e-mail."""
+    await record_failure(tx, attempt)
     await audit_log.append(tx, [audit_entries.sign_in_failed(attempt, known)])
 
 
 async def open_session(
-    tx: Transaction, session_id: UUID, proven: Credentials, attempt: Attempt, rules: SessionRules
+    tx: Transaction, session_id: UUID, verified: Credentials, attempt: Attempt, rules: SessionRules
 ) -> RefreshToken | None:
-    """The first token of a new family; the owner's own mistakes are forgotten.
+    """The first refresh token of a new session; deletes the owner's own failures.
 
-    None: the password was changed after it was verified, and this session would outlive that.
+    None: the password was changed after it was verified, so the session must not begin.
     """
-    customer_id = proven.customer.customer_id
+    customer_id = verified.customer.customer_id
     known = await store.find_credentials_by_id(tx, customer_id)
-    if known is None or known.password_hash != proven.password_hash:
+    if known is None or known.password_hash != verified.password_hash:
         return None
     await store.forgive(tx, attempt)
     await store.insert_session(tx, session_id, customer_id, attempt.address, rules.idle_max)
@@ -144,28 +148,28 @@ async def open_session(
 async def continue_session(
     tx: Transaction, token: RefreshToken, rules: SessionRules, address: str
 ) -> Continuation:
-    """Use a refresh token once; what it meets is `model.step`'s to say."""
+    """Present a refresh token; `decide_refresh` says what happens."""
     session = await store.find_session(tx, token.session_id, rules.grace)
     if session is None:
-        return Continuation(Step.REFUSE)
-    next_step = step(session, token.generation)
+        return Continuation(RefreshDecision.REFUSE)
+    decision = decide_refresh(session, token.generation)
     owner = await store.find_credentials_by_id(tx, session.customer_id)
-    if next_step is Step.REFUSE or owner is None:
-        return Continuation(Step.REFUSE)
-    if next_step is Step.REVOKE:
+    if decision is RefreshDecision.REFUSE or owner is None:
+        return Continuation(RefreshDecision.REFUSE)
+    if decision is RefreshDecision.REVOKE:
         await revocation_store.revoke_session(tx, session.session_id)
         entry = audit_entries.refresh_reused(owner.customer, session.session_id, address)
         await audit_log.append(tx, [entry])
-        return Continuation(next_step)
-    if next_step is Step.REPEAT:
-        return Continuation(next_step, owner.customer, session.generation)
+        return Continuation(decision)
+    if decision is RefreshDecision.REPEAT:
+        return Continuation(decision, owner.customer, session.generation)
     if not await store.rotate_session(tx, session, rules.idle_max, rules.age_max):
-        return Continuation(Step.REFUSE)
-    return Continuation(next_step, owner.customer, session.generation + 1)
+        return Continuation(RefreshDecision.REFUSE)
+    return Continuation(decision, owner.customer, session.generation + 1)
 
 
 async def end_session(tx: Transaction, session_id: UUID, address: str) -> None:
-    """Sign out: any token of the family ends it."""
+    """Sign out: any refresh token of the session ends it."""
     customer_id = await revocation_store.revoke_session(tx, session_id)
     owner = customer_id and await store.find_credentials_by_id(tx, customer_id)
     if owner:
@@ -177,7 +181,7 @@ async def get_credentials(tx: Transaction, customer_id: UUID) -> Credentials:
     """Raises NotFound."""
     known = await store.find_credentials_by_id(tx, customer_id)
     if known is None:
-        raise NotFound("This account is gone.")
+        raise NotFound("This account does not exist any more.")
     return known
 
 
@@ -187,17 +191,17 @@ async def update_profile(
     """Raises NotFound."""
     customer = await store.update_customer(tx, customer_id, name, phone)
     if customer is None:
-        raise NotFound("This account is gone.")
+        raise NotFound("This account does not exist any more.")
     return customer
 
 
 async def change_password(
-    tx: Transaction, proven: Credentials, new_hash: str, address: str
+    tx: Transaction, verified: Credentials, new_hash: str, address: str
 ) -> bool:
-    """Ends every session: whoever else had one has none. False: it was changed meanwhile."""
-    customer = proven.customer
+    """Also ends every session. False: the password was changed after it was verified."""
+    customer = verified.customer
     if not await store.replace_password_hash(
-        tx, customer.customer_id, proven.password_hash or "", new_hash
+        tx, customer.customer_id, verified.password_hash or "", new_hash
     ):
         return False
     await revocation_store.revoke_sessions_of(tx, customer.customer_id)

@@ -1,11 +1,13 @@
-"""Commands over accounts that need no sign-in: those of the command line and of a demo's start."""
+"""Staff accounts and demo accounts: commands for operators, who need no sign-in."""
 
 import asyncio
 from collections.abc import Mapping
 from functools import partial
 from uuid import UUID
 
-from cinesync.auth import audit_entries, revocation_store, service, staff_store
+from cinesync.auth import audit_entries, service, staff_store
+from cinesync.auth.credentials.password_rules import fold_password
+from cinesync.auth.credentials.passwords import HashCost, argon2id
 from cinesync.auth.model import (
     AccountRole,
     AuthAuditAction,
@@ -16,8 +18,7 @@ from cinesync.auth.model import (
     fold_email,
     fold_name,
 )
-from cinesync.auth.password_rules import fold_password
-from cinesync.auth.passwords import HashCost, argon2id
+from cinesync.auth.revocations import store as revocation_store
 from cinesync.auth.staff_store import StaffAccount
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import OPERATOR
@@ -26,8 +27,8 @@ from cinesync.chassis.problems import NotFound
 
 DEFAULT_REGION = "local"
 STAFF_ROLES: tuple[AccountRole, ...] = ("staff", "manager", "auditor")
-# Every shop had accounts with this password once.
-PUBLISHED_PASSWORD = "popcorn-and-a-movie"  # noqa: S105 known to everybody: that is the point
+# Demo accounts of early versions have this password, and everybody can read it here.
+PUBLISHED_PASSWORD = "popcorn-and-a-movie"  # noqa: S105 published on purpose
 DEMO_ROLES: Mapping[str, AccountRole] = {
     "demo@cinesync.example": "customer",
     "staff@cinesync.example": "staff",
@@ -37,34 +38,34 @@ DEMO_ROLES: Mapping[str, AccountRole] = {
 
 
 class NoSuchStaff(NotFound):
-    """No member of staff has this e-mail; `cinesync staff list` shows who has one."""
+    """No staff account has this e-mail; `cinesync staff list` shows all of them."""
 
 
 async def add(
     db: Database, email: str, role: AccountRole, name: str, password: str, shop_name: str
 ) -> StaffAccount:
-    """A new member of staff. Raises InvalidFields, EmailTaken saying whose the e-mail is."""
+    """A new staff account. Raises InvalidFields, EmailTaken with the role of the account."""
     fields = Fields()
     folded = fields.check("email", fold_email, email)
     folded_name = fields.check("name", fold_name, name)
     folded_password = fields.check("password", fold_password, password, folded, shop_name)
     fields.raise_if_wrong()
     password_hash = await asyncio.to_thread(_hash, folded_password)
-    await db.run(_add, _newcomer(folded, role, folded_name, password_hash))
+    await db.run(_add, _new_customer(folded, role, folded_name, password_hash))
     account = await db.run_one(staff_store.find, folded)
-    assert account is not None, "it was made"
+    assert account is not None, "_add has just committed it"
     return account
 
 
 async def disable(db: Database, email: str) -> StaffAccount:
-    """Nobody signs in as them any more, and their sessions end. Raises NoSuchStaff."""
+    """Remove the password and end all sessions. Raises NoSuchStaff."""
     account = await _find_staff(db, email)
     await db.run(_disable, account.customer_id)
     return account
 
 
 async def reset(db: Database, email: str, password: str, shop_name: str) -> StaffAccount:
-    """A new password; their sessions end, and a disabled account works again.
+    """A new password, which ends all sessions and enables a disabled account.
 
     Raises InvalidFields, NoSuchStaff.
     """
@@ -78,14 +79,14 @@ async def reset(db: Database, email: str, password: str, shop_name: str) -> Staf
 
 
 async def list_all(db: Database) -> list[StaffAccount]:
-    """Everybody on the staff, disabled ones too."""
+    """All staff accounts, disabled ones too."""
     return await db.run_one(staff_store.list_staff)
 
 
 async def seed_demo(db: Database, accounts: Mapping[str, str]) -> None:
-    """Somebody to sign in as in each role: `accounts` has passwords by e-mail.
+    """Add an account of each role; `accounts` has passwords by e-mail.
 
-    An account that exists stays as it is, unless its password was taken away from it.
+    An existing account stays as it is, unless it has no password.
     """
     for address, password in accounts.items():
         email, role = fold_email(address), DEMO_ROLES[address]
@@ -93,14 +94,14 @@ async def seed_demo(db: Database, accounts: Mapping[str, str]) -> None:
         if known is None:
             name = f"{address.partition('@')[0].title()} Account"
             password_hash = await asyncio.to_thread(_hash, password)
-            await db.run(service.ensure_account, _newcomer(email, role, name, password_hash))
+            await db.run(service.ensure_account, _new_customer(email, role, name, password_hash))
         elif known.role == role and not known.has_password and not known.is_disabled:
             password_hash = await asyncio.to_thread(_hash, password)
             await db.run(_set_password, known.customer_id, password_hash)
 
 
 async def disable_demo(db: Database) -> list[StaffAccount]:
-    """The demo's accounts, whoever knows their passwords; those that were disabled now."""
+    """Disable all demo accounts; the result is those that were enabled before."""
     found = [await db.run_one(staff_store.find, fold_email(email)) for email in DEMO_ROLES]
     disabled = [
         account
@@ -113,7 +114,7 @@ async def disable_demo(db: Database) -> list[StaffAccount]:
 
 
 async def retire_published_password(db: Database) -> list[str]:
-    """Take the password that stood in our documentation from the accounts that still have it."""
+    """Remove the published password from demo accounts that still have it; their e-mails."""
     scheme = argon2id(HashCost())
     retired = []
     for address in DEMO_ROLES:
@@ -160,7 +161,7 @@ async def _set_password(tx: Transaction, customer_id: UUID, password_hash: str |
     await audit_log.append(tx, [audit_entries.by_operator(action, customer_id)])
 
 
-def _newcomer(email: Email, role: AccountRole, name: str, password_hash: str) -> NewCustomer:
+def _new_customer(email: Email, role: AccountRole, name: str, password_hash: str) -> NewCustomer:
     return NewCustomer(
         customer_id=clock.new_id(),
         region=DEFAULT_REGION,

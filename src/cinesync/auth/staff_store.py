@@ -14,7 +14,7 @@ from cinesync.chassis.database import Row, Transaction, compiled
 
 @dataclass(frozen=True, slots=True)
 class StaffAccount:
-    """An account as those see it who administer it."""
+    """An account as operators see it."""
 
     customer_id: UUID
     email: str
@@ -49,7 +49,7 @@ FIND = compiled(
 
 
 async def find(tx: Transaction, email: Email) -> StaffAccount | None:
-    """The account with this e-mail, whatever its role and state."""
+    """The account with this e-mail, of any role, disabled or not."""
     values = {"email_norm": email.norm, "spelling": email.spelling}
     row = (await tx.execute(FIND, values)).one_or_none()
     return None if row is None else _account(row)
@@ -63,7 +63,7 @@ LIST_STAFF = compiled(
 
 
 async def list_staff(tx: Transaction) -> list[StaffAccount]:
-    """All who may do more than customers, by role and e-mail."""
+    """All staff accounts, by role and e-mail."""
     return [_account(row) for row in await tx.execute(LIST_STAFF)]
 
 
@@ -75,7 +75,7 @@ FIND_PASSWORD_HASH = compiled(
 
 
 async def find_password_hash(tx: Transaction, customer_id: UUID) -> str | None:
-    """Of an account in whichever state; None: it has none."""
+    """The hash of an account, disabled or not; None: it has none."""
     hashed: str | None = (
         await tx.execute(FIND_PASSWORD_HASH, {"customer_id": customer_id})
     ).scalar()
@@ -90,7 +90,7 @@ SET_PASSWORD = compiled(
 
 
 async def set_password(tx: Transaction, customer_id: UUID, password_hash: str | None) -> None:
-    """Whatever it was before; None: nobody gets in by a password. The account is enabled."""
+    """Set the hash and enable the account; with None, no password is valid."""
     await tx.execute(SET_PASSWORD, {"customer_id": customer_id, "password_hash": password_hash})
 
 
@@ -102,7 +102,7 @@ DISABLE = compiled(
 
 
 async def disable(tx: Transaction, customer_id: UUID) -> None:
-    """Nobody gets in any more; what the account did stays."""
+    """Disable the account and remove its password; its history stays."""
     await tx.execute(DISABLE, {"customer_id": customer_id})
 
 

@@ -1,4 +1,4 @@
-"""Statements over the auth tables; one function, one question."""
+"""Statements over accounts, sessions and failures."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -54,7 +54,7 @@ CLAIM_EMAIL = compiled(
 
 
 async def claim_email(tx: Transaction, customer: NewCustomer) -> bool:
-    """Whether the e-mail was free; the primary key decides between two at once."""
+    """Whether the e-mail was free; the primary key decides between concurrent claims."""
     values = {
         "email_norm": customer.email.norm,
         "region": customer.region,
@@ -93,7 +93,7 @@ INSERT_CUSTOMERS = compiled(
 async def insert_customers(
     tx: Transaction, customers: Sequence[NewCustomer]
 ) -> dict[UUID, Customer]:
-    """New rows; what they say now."""
+    """Insert customers; the new rows, by id."""
     ordered = sorted(customers, key=lambda customer: (customer.region, customer.customer_id))
     rows = [
         (
@@ -130,7 +130,7 @@ FIND_CREDENTIALS = compiled(
 async def find_credentials(tx: Transaction, email: Email) -> Credentials | None:
     """The account with this e-mail, unless it is disabled; guests have none.
 
-    Two accounts from before all spellings were one are told apart by the spelling.
+    Before migration 0003, one mailbox could have two accounts; the exact spelling comes first.
     """
     row = (await tx.execute(FIND_CREDENTIALS, _names(email))).one_or_none()
     return None if row is None else Credentials(_customer(row), row.password_hash)
@@ -146,7 +146,7 @@ FIND_CREDENTIALS_BY_ID = compiled(
 
 
 async def find_credentials_by_id(tx: Transaction, customer_id: UUID) -> Credentials | None:
-    """The account or guest with this id, in whichever region, unless it is disabled or erased."""
+    """The account or guest with this id, in any region, unless it is disabled or erased."""
     row = (await tx.execute(FIND_CREDENTIALS_BY_ID, {"customer_id": customer_id})).one_or_none()
     return None if row is None else Credentials(_customer(row), row.password_hash)
 
@@ -162,7 +162,7 @@ UPDATE_CUSTOMER = compiled(
 async def update_customer(
     tx: Transaction, customer_id: UUID, name: str, phone: str | None
 ) -> Customer | None:
-    """What the row says now, or None when there is none."""
+    """The new row; None: there is none."""
     values = {"customer_id": customer_id, "name": name, "phone": phone}
     row = (await tx.execute(UPDATE_CUSTOMER, values)).one_or_none()
     return None if row is None else _customer(row)
@@ -181,7 +181,7 @@ REPLACE_PASSWORD_HASH = compiled(
 async def replace_password_hash(
     tx: Transaction, customer_id: UUID, old_hash: str, new_hash: str
 ) -> bool:
-    """False: somebody else replaced it first."""
+    """False: the hash is not `old_hash` any more."""
     values = {"customer_id": customer_id, "old_hash": old_hash, "new_hash": new_hash}
     return (await tx.execute(REPLACE_PASSWORD_HASH, values)).rowcount == 1
 
@@ -217,7 +217,7 @@ INSERT_SESSION = compiled(
 async def insert_session(
     tx: Transaction, session_id: UUID, customer_id: UUID, address: str, idle_max: timedelta
 ) -> None:
-    """A new family, at generation 1."""
+    """A new session, at generation 1."""
     values = {
         "session_id": session_id,
         "customer_id": customer_id,
@@ -241,7 +241,7 @@ FIND_SESSION = compiled(
 
 
 async def find_session(tx: Transaction, session_id: UUID, grace: timedelta) -> AuthSession | None:
-    """The family, judged by the database's clock."""
+    """The session; the database's clock decides whether it is alive."""
     values = {"session_id": session_id, "grace": grace}
     row = (await tx.execute(FIND_SESSION, values)).one_or_none()
     if row is None:
@@ -276,7 +276,7 @@ ROTATE_SESSION = compiled(
 async def rotate_session(
     tx: Transaction, session: AuthSession, idle_max: timedelta, age_max: timedelta
 ) -> bool:
-    """Move a living family on by one; False when another request did, which the caller retries."""
+    """Go on to the next generation; False: another request did so first."""
     values = {
         "session_id": session.session_id,
         "generation": session.generation,
@@ -301,7 +301,7 @@ HAS_SIGNED_IN_FROM = compiled(
 
 
 async def has_signed_in_from(tx: Transaction, email: Email, address: str) -> bool:
-    """Whether this account's owner was here lately; signing out does not change that."""
+    """Whether a session from this address has not expired; one that was signed out counts."""
     values = {**_names(email), "address": address}
     return (await tx.execute(HAS_SIGNED_IN_FROM, values)).first() is not None
 
@@ -317,8 +317,8 @@ FIND_EXPIRED_SESSIONS = compiled(
 async def find_expired_sessions(
     tx: Transaction, after: UUID, limit: int
 ) -> tuple[UUID | None, list[UUID]]:
-    """A stretch of the table in key order: where it ended (None: at the end), and the expired."""
-    return _stretch(
+    """A batch of rows in key order: its last id (None: no more), and the expired ones."""
+    return _batch(
         (await tx.execute(FIND_EXPIRED_SESSIONS, {"after": after, "limit": limit})).all(), limit
     )
 
@@ -331,7 +331,7 @@ DELETE_SESSIONS = compiled(
 
 
 async def delete_sessions(tx: Transaction, session_ids: Sequence[UUID]) -> None:
-    """Those that are still expired; one may have been rotated meanwhile."""
+    """Delete those that are still expired; one may have been rotated meanwhile."""
     await tx.execute(DELETE_SESSIONS, {"session_ids": list(session_ids)})
 
 
@@ -344,7 +344,7 @@ INSERT_FAILURE = compiled(
 
 
 async def insert_failure(tx: Transaction, failure_id: UUID, attempt: Attempt) -> None:
-    """One more."""
+    """Count a failure."""
     values = {
         "failure_id": failure_id,
         "account_key": attempt.account_key,
@@ -377,9 +377,9 @@ ACCOUNT_WAIT = compiled(
 async def account_wait(
     tx: Transaction, attempt: Attempt, failures_max: int, window: timedelta, *, only_here: bool
 ) -> timedelta | None:
-    """How long until fewer than `failures_max` failures lie in the window; None: no wait.
+    """How long until the window has fewer than `failures_max` failures; None: no wait.
 
-    `only_here` counts those from the attempt's own address or device alone.
+    With `only_here`, only failures from the attempt's own address or device count.
     """
     values = {
         "account_key": attempt.account_key,
@@ -410,7 +410,7 @@ FORGIVE = compiled(
 
 
 async def forgive(tx: Transaction, attempt: Attempt) -> None:
-    """Forget the failures of this account from this address or device: its owner mistyped."""
+    """Delete the failures of this account from this address or device: its owner mistyped."""
     await tx.execute(FORGIVE, {"account_key": attempt.account_key, "address": attempt.source})
 
 
@@ -425,9 +425,9 @@ FIND_OLD_FAILURES = compiled(
 async def find_old_failures(
     tx: Transaction, after: UUID, limit: int, window: timedelta
 ) -> tuple[UUID | None, list[UUID]]:
-    """A stretch of the table in key order: where it ended (None: at the end), and the old ones."""
+    """A batch of rows in key order: its last id (None: no more), and the old ones."""
     values = {"after": after, "limit": limit, "window": window}
-    return _stretch((await tx.execute(FIND_OLD_FAILURES, values)).all(), limit)
+    return _batch((await tx.execute(FIND_OLD_FAILURES, values)).all(), limit)
 
 
 DELETE_FAILURES = compiled(
@@ -436,10 +436,10 @@ DELETE_FAILURES = compiled(
 
 
 async def delete_failures(tx: Transaction, failure_ids: Sequence[UUID]) -> None:
-    """By id: a failure never becomes young again."""
+    """Delete by id: an old failure stays old."""
     await tx.execute(DELETE_FAILURES, {"failure_ids": list(failure_ids)})
 
 
-def _stretch(rows: Sequence[Row], limit: int) -> tuple[UUID | None, list[UUID]]:
+def _batch(rows: Sequence[Row], limit: int) -> tuple[UUID | None, list[UUID]]:
     reached = rows[-1][0] if len(rows) == limit else None
     return reached, [row[0] for row in rows if row.is_over]

@@ -68,7 +68,7 @@ sessions = Table(
     Index("sessions_by_customer", "customer_id"),
 )
 
-# Ended sessions whose access tokens may still be good; a guest's session is the guest's own id.
+# Ended sessions whose access tokens may still be valid; a guest's session id is the guest's id.
 revocations = Table(
     "revocations",
     metadata,
@@ -89,7 +89,7 @@ sign_in_failures = Table(
     Index("sign_in_failures_by_address", "address", "failed_at"),
 )
 
-# What was mailed to a customer to let them in once; who reads this table learns no code from it.
+# Links mailed to customers. The table has hashes of the codes, so reading it gives no access.
 sign_in_links = Table(
     "sign_in_links",
     metadata,
@@ -100,7 +100,7 @@ sign_in_links = Table(
     Index("sign_in_links_by_customer", "customer_id"),
 )
 
-# Sign-ups and links asked for: what succeeds is counted too. One row each, as with failures.
+# Sign-ups and requested links, which count although they succeed. One row each, as with failures.
 throttled_actions = Table(
     "throttled_actions",
     metadata,

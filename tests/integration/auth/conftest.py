@@ -1,4 +1,4 @@
-"""The auth service as it is wired in production, with cheap hashes, over a real database."""
+"""The auth service as in production, with cheap hashes, over a real database."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -11,9 +11,9 @@ from litestar import Router
 from sqlalchemy import text
 
 from cinesync.auth.app import Settings, create
-from cinesync.auth.authenticator import Authenticator
-from cinesync.auth.cleanup import Cleanup
-from cinesync.auth.signing_keys import SigningKeys
+from cinesync.auth.authentication.authenticator import Authenticator
+from cinesync.auth.credentials.signing_keys import SigningKeys
+from cinesync.auth.retention.cleanup import Cleanup
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.security.access_tokens import Verifier
@@ -30,7 +30,7 @@ CHEAP = {"HASH_MEMORY_KIB": "64", "HASH_ROUNDS": "1", "SECRET_KEY": SECRET}
 
 @dataclass
 class Auth:
-    """One process of the service, and a browser that keeps its cookies."""
+    """One process of the service, and a browser with its cookies."""
 
     service: Service
     browser: httpx.AsyncClient
@@ -97,8 +97,8 @@ class Auth:
 OpenAuth = Callable[..., Awaitable[Auth]]
 
 
-def _wire(service: Service, peer: str) -> Auth:
-    """The verifier reads the keys through the door, as other services do."""
+def _wire(service: Service, client_address: str) -> Auth:
+    """The verifier fetches the keys over HTTP, as other services do."""
     browser: httpx.AsyncClient
 
     async def fetch() -> dict[str, Any]:
@@ -107,21 +107,23 @@ def _wire(service: Service, peer: str) -> Auth:
 
     verifier = Verifier(fetch, service.revocations, pause_seconds=0)
     app: Any = service_app("auth", service.routes, verifier)
-    transport = httpx.ASGITransport(app, client=(peer, 50_000))
+    transport = httpx.ASGITransport(app, client=(client_address, 50_000))
     browser = httpx.AsyncClient(transport=transport, base_url="http://shop.example")
     return Auth(service, browser, verifier)
 
 
 @pytest.fixture
 async def open_auth(make_database: MakeDatabase) -> AsyncIterator[OpenAuth]:
-    """A process of the service; `beside` another: on the same database."""
+    """Opens processes of the service; `database_of` shares the database of another one."""
     async with AsyncExitStack() as stack:
 
-        async def make(*, beside: Auth | None = None, peer: str = "192.0.2.7", **env: str) -> Auth:
-            db = beside.db if beside else await make_database("auth")
+        async def make(
+            *, database_of: Auth | None = None, client_address: str = "192.0.2.7", **env: str
+        ) -> Auth:
+            db = database_of.db if database_of else await make_database("auth")
             url = db.url
             service = create(load(Settings, {**CHEAP, "DATABASE_URL": url, **env}))
-            auth = _wire(service, peer)
+            auth = _wire(service, client_address)
             stack.push_async_callback(service.database.close)
             for hook in service.close:
                 stack.push_async_callback(hook)

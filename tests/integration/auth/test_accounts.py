@@ -1,4 +1,4 @@
-"""Opening an account, signing in, and looking after it."""
+"""Registration, sign-in, profiles and guests."""
 
 import asyncio
 import itertools
@@ -6,8 +6,8 @@ import itertools
 import pytest
 
 from cinesync.auth import service
+from cinesync.auth.credentials.passwords import PasswordCheck
 from cinesync.auth.model import NewCustomer, fold_email
-from cinesync.auth.passwords import PasswordCheck
 from cinesync.chassis import clock
 from cinesync.chassis.problems import NotFound
 from tests.integration.auth.conftest import PASSWORD, Auth, OpenAuth
@@ -29,7 +29,7 @@ async def test_an_account_is_opened_and_its_owner_signs_in(auth: Auth) -> None:
     assert (await auth.me(body["access_token"])).json() == profile
 
 
-async def test_registering_tells_the_other_services_without_personal_data(auth: Auth) -> None:
+async def test_registering_emits_an_event_without_personal_data(auth: Auth) -> None:
     customer_id = (await auth.register("ada@example.org")).json()["customer_id"]
     [row] = await auth.query("SELECT name, body FROM outbox")
     assert row.name == "customer.registered"
@@ -46,9 +46,9 @@ async def test_one_email_has_one_account_however_it_is_written(auth: Auth) -> No
     assert await auth.count("customers_local") == 1
 
 
-async def test_of_many_who_register_one_email_at_once_one_gets_it(open_auth: OpenAuth) -> None:
+async def test_one_of_many_concurrent_registrations_gets_the_email(open_auth: OpenAuth) -> None:
     here = await open_auth()
-    there = await open_auth(beside=here)
+    there = await open_auth(database_of=here)
     answers = await asyncio.gather(
         *(process.register("ada@example.org") for process in (here, there) for _ in range(5))
     )
@@ -57,7 +57,7 @@ async def test_of_many_who_register_one_email_at_once_one_gets_it(open_auth: Ope
     assert await here.count("outbox") == 1
 
 
-async def test_without_the_primary_key_one_email_gets_many_accounts(
+async def test_without_the_primary_key_one_email_has_two_accounts(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def claim_nothing(*_: object) -> bool:
@@ -87,7 +87,7 @@ async def test_every_wrong_field_is_named_with_what_would_be_right(auth: Auth) -
     }
 
 
-async def test_no_text_whatever_breaks_us(auth: Auth) -> None:
+async def test_no_text_causes_a_server_error(auth: Auth) -> None:
     right = {"email": "a@example.org", "password": PASSWORD, "name": "A", "phone": ""}
     for field, poison in itertools.product(right, (r"\u0000", r"\ud800", r"\u202e", r"\u0000@a.b")):
         fields = {**right, field: poison + right[field]}
@@ -111,7 +111,7 @@ NO_REQUESTS = (
 )
 
 
-async def test_a_body_that_is_no_request_is_refused(auth: Auth) -> None:
+async def test_an_invalid_body_is_refused(auth: Auth) -> None:
     for path, body in itertools.product(("register", "login", "guest"), NO_REQUESTS):
         answer = await auth.browser.post(f"/api/auth/{path}", content=body)
         assert answer.status_code in {400, 422}, (path, body)
@@ -145,7 +145,7 @@ async def test_a_new_password_needs_the_current_one_and_ends_all_other_sessions(
 ) -> None:
     auth = await open_auth()
     await auth.register("ada@example.org")
-    thief = await open_auth(beside=auth)
+    thief = await open_auth(database_of=auth)
     await thief.login("ada@example.org")
     token = (await auth.login("ada@example.org")).json()["access_token"]
     change = {"name": "Ada", "password": "a better password"}
@@ -179,20 +179,20 @@ async def test_no_session_begins_with_a_password_changed_while_it_was_verified(
     verify = auth.authenticator._passwords.verify
     changes = [await auth.authenticator._passwords.hash("a better password")]
 
-    async def verify_then_lose_the_race(password: str, password_hash: str | None) -> PasswordCheck:
-        verdict = await verify(password, password_hash)
+    async def verify_then_change(password: str, password_hash: str | None) -> PasswordCheck:
+        check = await verify(password, password_hash)
         if changes:
             await auth.query(
                 "UPDATE customers_local SET password_hash = CAST(:h AS text)", h=changes.pop()
             )
-        return verdict
+        return check
 
-    monkeypatch.setattr(auth.authenticator._passwords, "verify", verify_then_lose_the_race)
+    monkeypatch.setattr(auth.authenticator._passwords, "verify", verify_then_change)
     assert (await auth.login("ada@example.org")).status_code == 401
     assert await auth.count("sessions") == 0
     changes.append(await auth.authenticator._passwords.hash("a better password"))
     renewed = await auth.login("ada@example.org", "a better password")
-    assert renewed.status_code == 200  # the same password under a new hash is proven again
+    assert renewed.status_code == 200  # the new hash of the same password is verified again
     assert await auth.count("sessions") == 1
 
 
@@ -213,14 +213,14 @@ async def test_a_guest_gets_a_token_of_their_own_and_claims_no_email(auth: Auth)
     assert await auth.count("outbox") == 1
 
 
-async def test_a_rush_of_guests_gets_one_token_each(auth: Auth) -> None:
+async def test_many_concurrent_guests_get_one_token_each(auth: Auth) -> None:
     rush = (auth.post("guest", {"email": f"g{n}@example.org"}) for n in range(50))
     tokens = [answer.json()["access_token"] for answer in await asyncio.gather(*rush)]
     profiles = [(await auth.me(token)).json() for token in tokens]
     assert [profile["email"] for profile in profiles] == [f"g{n}@example.org" for n in range(50)]
 
 
-async def test_a_token_of_an_account_that_is_gone_finds_nothing(auth: Auth) -> None:
+async def test_a_token_of_a_deleted_account_finds_nothing(auth: Auth) -> None:
     await auth.register("ada@example.org")
     token = (await auth.login("ada@example.org")).json()["access_token"]
     await auth.query("DELETE FROM customers_local")
@@ -231,7 +231,7 @@ async def test_a_token_of_an_account_that_is_gone_finds_nothing(auth: Auth) -> N
         await auth.db.run(service.update_profile, clock.new_id(), "Ada", None)
 
 
-async def test_the_seed_ensures_an_account_as_often_as_it_likes(auth: Auth) -> None:
+async def test_ensuring_an_account_again_changes_nothing(auth: Auth) -> None:
     def wanted(role: str) -> NewCustomer:
         return NewCustomer(
             customer_id=clock.new_id(),

@@ -1,4 +1,4 @@
-"""Who signed in or failed to, and from where, stands in the audit log."""
+"""The audit log of sign-ins, failures, sign-outs and changed passwords."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ async def entries(auth: Auth, **wanted: Any) -> list[EntryView]:
     return (await auth.db.run_one(audit_log.page, Filter(**wanted)))[::-1]
 
 
-async def test_a_session_is_told_from_sign_in_to_sign_out(auth: Auth) -> None:
+async def test_sign_in_and_sign_out_are_logged(auth: Auth) -> None:
     customer_id = (await auth.register(ADA)).json()["customer_id"]
     await auth.login(ADA)
     await auth.post("logout")
-    await auth.post("logout")  # it had ended
+    await auth.post("logout")  # has ended already
     found = await entries(auth)
     assert [one.action for one in found] == [
         "account.registered",
@@ -32,7 +32,7 @@ async def test_a_session_is_told_from_sign_in_to_sign_out(auth: Auth) -> None:
     assert found[1].object_id == found[2].object_id, "one session"
 
 
-async def test_a_failed_sign_in_tells_the_account_or_a_keyed_hash_never_what_was_typed(
+async def test_a_failed_sign_in_logs_the_account_or_a_keyed_hash_of_the_email(
     auth: Auth,
 ) -> None:
     customer_id = (await auth.register(ADA)).json()["customer_id"]
@@ -46,7 +46,7 @@ async def test_a_failed_sign_in_tells_the_account_or_a_keyed_hash_never_what_was
     assert "not the password" not in str(await auth.query("SELECT * FROM audit_log"))
 
 
-async def test_a_refresh_token_used_twice_is_told_with_its_session(open_auth: OpenAuth) -> None:
+async def test_a_refresh_token_used_twice_is_logged_with_its_session(open_auth: OpenAuth) -> None:
     auth = await open_auth(REFRESH_GRACE_SECONDS="1")
     customer_id = (await auth.register(ADA)).json()["customer_id"]
     await auth.login(ADA)
@@ -62,7 +62,7 @@ async def test_a_refresh_token_used_twice_is_told_with_its_session(open_auth: Op
     assert (reused.before or {})["customer_id"] == customer_id
 
 
-async def test_a_changed_password_is_told_without_it(auth: Auth) -> None:
+async def test_a_changed_password_is_logged_without_it(auth: Auth) -> None:
     await auth.register(ADA)
     token = (await auth.login(ADA)).json()["access_token"]
     changed = await auth.me(
@@ -72,13 +72,13 @@ async def test_a_changed_password_is_told_without_it(auth: Auth) -> None:
         current_password="popcorn-and-a-movie",
     )
     assert changed.status_code == 200, changed.text
-    [told] = await entries(auth, action="account.password_changed")
-    assert (told.object_kind, told.before, told.after) == ("account", None, None)
+    [entry] = await entries(auth, action="account.password_changed")
+    assert (entry.object_kind, entry.before, entry.after) == ("account", None, None)
     assert "another-secret" not in str(await auth.query("SELECT * FROM audit_log"))
 
 
 @pytest.mark.parametrize(("role", "status"), [("manager", 200), ("staff", 403)])
-async def test_managers_read_it_over_http(auth: Auth, role: str, status: int) -> None:
+async def test_managers_read_the_audit_log(auth: Auth, role: str, status: int) -> None:
     await auth.register(ADA)
     await auth.query("UPDATE customers_local SET role = :role", role=role)
     token = (await auth.login(ADA)).json()["access_token"]

@@ -1,11 +1,11 @@
-"""Settings, migrations, clean-up, and what the API says about itself."""
+"""Settings, clean-up, and the OpenAPI document."""
 
 import asyncio
 
 import pytest
 
-from cinesync.auth import cleanup
 from cinesync.auth.app import Settings, create
+from cinesync.auth.retention import cleanup
 from cinesync.chassis.settings import SettingsError, describe, load
 from tests.integration.auth.conftest import SECRET, Auth
 
@@ -24,7 +24,7 @@ def test_settings_out_of_range_are_named_all_at_once() -> None:
         assert name in str(caught.value)
 
 
-def test_every_setting_is_explained_and_none_is_shown() -> None:
+def test_every_setting_has_a_description_and_no_secret_is_shown() -> None:
     assert all(doc.doc for doc in describe(Settings))
     environ = {"DATABASE_URL": "postgresql://u:hidden@localhost/auth", "SECRET_KEY": SECRET}
     shown = repr(create(load(Settings, environ)))
@@ -32,10 +32,10 @@ def test_every_setting_is_explained_and_none_is_shown() -> None:
     assert "hidden" not in shown
 
 
-async def test_what_is_over_is_forgotten_stretch_by_stretch(
+async def test_expired_rows_are_deleted_in_batches(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleanup, "STRETCH_ROWS", 3)
+    monkeypatch.setattr(cleanup, "BATCH_ROWS", 3)
     await auth.register("ada@example.org")
     for _ in range(8):
         await auth.login("ada@example.org")
@@ -50,13 +50,13 @@ async def test_what_is_over_is_forgotten_stretch_by_stretch(
         " (SELECT failure_id FROM sign_in_failures ORDER BY failure_id ASC LIMIT 5)"
     )
     passed = asyncio.Event()
-    last = auth.cleanup.forget_failures
+    last = auth.cleanup.delete_failures
 
-    async def then_tell() -> None:
+    async def then_set() -> None:
         await last()
         passed.set()
 
-    monkeypatch.setattr(auth.cleanup, "forget_failures", then_tell)
+    monkeypatch.setattr(auth.cleanup, "delete_failures", then_set)
     loop = asyncio.create_task(auth.cleanup.run())
     await passed.wait()
     loop.cancel()

@@ -1,4 +1,4 @@
-"""One mailbox is one account, however its address is written; older accounts go on as before."""
+"""One mailbox has one account, in every form of its address; older accounts stay usable."""
 
 from importlib import import_module
 from typing import Any
@@ -29,8 +29,8 @@ async def test_every_form_of_an_address_is_one_account(auth: Auth, form: str) ->
     assert await auth.count("customers_local") == 1
 
 
-async def _before(auth: Auth, address: str, password: str = PASSWORD) -> None:
-    """An account as it was kept before: its norm is its spelling."""
+async def _add_unmigrated(auth: Auth, address: str, password: str = PASSWORD) -> None:
+    """An account from before migration 0003: its norm is its spelling."""
     answer = await auth.register("temporary@example.org", password=password)
     assert answer.status_code == 201
     spelling = fold_email(address).spelling
@@ -53,9 +53,9 @@ async def _migrate(auth: Auth) -> None:
         await plain.run_sync(upgrade)
 
 
-async def test_an_account_from_before_is_found_by_every_form(auth: Auth) -> None:
-    await _before(auth, FORMS[0])
-    await _before(auth, "plain@example.org")
+async def test_an_account_from_before_the_migration_is_found_by_every_form(auth: Auth) -> None:
+    await _add_unmigrated(auth, FORMS[0])
+    await _add_unmigrated(auth, "plain@example.org")
     await _migrate(auth)
     await _migrate(auth)
     for form in FORMS:
@@ -66,9 +66,9 @@ async def test_an_account_from_before_is_found_by_every_form(auth: Auth) -> None
     assert [row.email_norm for row in rows] == ["jürgen@xn--bcher-kva.example", "plain@example.org"]
 
 
-async def test_two_accounts_that_became_one_address_both_go_on(auth: Auth) -> None:
-    await _before(auth, "jürgen@bücher.example", "the password of the first")
-    await _before(auth, "jürgen@xn--bcher-kva.example", "the password of the second")
+async def test_two_accounts_with_one_new_norm_both_stay_usable(auth: Auth) -> None:
+    await _add_unmigrated(auth, "jürgen@bücher.example", "the password of the first")
+    await _add_unmigrated(auth, "jürgen@xn--bcher-kva.example", "the password of the second")
     await _migrate(auth)
     first = await auth.login("jürgen@bücher.example", "the password of the first")
     second = await auth.login("jürgen@xn--bcher-kva.example", "the password of the second")
@@ -77,8 +77,8 @@ async def test_two_accounts_that_became_one_address_both_go_on(auth: Auth) -> No
     assert await auth.count("customer_emails") == 2
 
 
-async def test_a_name_that_no_longer_may_be_registered_is_one_account_too(auth: Auth) -> None:
-    """Browsers still follow such links: both forms are in use."""
+async def test_a_domain_that_idna_2008_forbids_has_one_account_too(auth: Auth) -> None:
+    """Browsers still follow such names, so both forms are in use."""
     assert (await auth.register("ada@a--\u00fc.example")).status_code == 201
     assert (await auth.register("ada@xn--a---joa.example")).status_code == 409
     assert (await auth.login("ADA@XN--A---JOA.example")).status_code == 200

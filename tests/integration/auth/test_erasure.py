@@ -1,4 +1,4 @@
-"""All that is kept of a customer: theirs to read, and gone when they say so."""
+"""Customers read all data about them, and erase it."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import httpx
 import pytest
 from litestar import Router
 
-from cinesync.auth.erasure import Erasure
+from cinesync.auth.personal_data.erasure import Erasure
 from cinesync.chassis import clock
 from cinesync.chassis.http.client import HttpResponse, NoResponse
 from tests.integration.auth.conftest import PASSWORD, Auth, OpenAuth
@@ -20,8 +20,8 @@ ADA = "ada@example.org"
 
 
 @dataclass
-class Others:
-    """What booking and payment would answer, and who they were asked about."""
+class OtherServices:
+    """The responses of booking and payment, and the requests that they got."""
 
     items: list[dict[str, Any]] = field(default_factory=list)
     status: int = 200
@@ -30,23 +30,23 @@ class Others:
 
     async def call(self, _method: str, path: str, *, headers: Mapping[str, str]) -> HttpResponse:
         if self.away:
-            raise NoResponse("nobody answers")
+            raise NoResponse("the service is down")
         self.asked.append((path, headers["authorization"].removeprefix("Bearer ")))
         return HttpResponse(self.status, json.dumps({"items": self.items}).encode())
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Has no connections."""
 
 
-def _others(auth: Auth) -> Others:
-    """From now on they are asked instead of the network."""
+def _stub_other_services(auth: Auth) -> OtherServices:
+    """Replace the HTTP client of the other services."""
     router = auth.service.routes[1]
     assert isinstance(router, Router)
     erasure = router.dependencies["erasure"].dependency()  # type: ignore[union-attr]
     assert isinstance(erasure, Erasure)
-    others = Others()
-    erasure._others = others  # type: ignore[assignment]
-    return others
+    other_services = OtherServices()
+    erasure._other_services = other_services  # type: ignore[assignment]
+    return other_services
 
 
 async def _token(auth: Auth, email: str = ADA) -> str:
@@ -73,7 +73,7 @@ async def _everything(auth: Auth) -> str:
     return "\n".join(rows)
 
 
-async def test_customers_read_all_that_is_kept_of_them(auth: Auth) -> None:
+async def test_customers_read_all_data_about_them(auth: Auth) -> None:
     token = await _token(auth)
     await auth.login(ADA, "a wrong guess")
     headers = {"Authorization": f"Bearer {token}"}
@@ -88,18 +88,18 @@ async def test_customers_read_all_that_is_kept_of_them(auth: Auth) -> None:
     assert (await auth.browser.get("/api/auth/me/data")).status_code == 401
 
 
-async def test_an_erased_account_leaves_no_name_address_or_way_in(
+async def test_an_erased_account_leaves_no_personal_data_and_no_access(
     open_auth: OpenAuth, tmp_path: Path
 ) -> None:
     auth = await open_auth(MAIL_SPOOL=str(tmp_path), SHOP_URL="http://kino.example")
-    others, token = _others(auth), await _token(auth)
+    other_services, token = _stub_other_services(auth), await _token(auth)
     await auth.register("bea@example.org", name="Bea")
     await auth.login("bea@example.org")
     await auth.login(ADA)
     await auth.login(ADA, "a wrong guess")
     await auth.post("links", {"email": ADA})
     assert (await _erase(auth, token)).status_code == 204
-    assert [path for path, _ in others.asked] == [
+    assert [path for path, _ in other_services.asked] == [
         "/api/booking/me/unfinished",
         "/api/payment/me/unfinished",
     ]
@@ -116,8 +116,8 @@ async def test_an_erased_account_leaves_no_name_address_or_way_in(
     assert (await auth.register(ADA)).status_code == 201, "the e-mail is free again"
 
 
-async def test_only_who_knows_the_password_erases_an_account(auth: Auth) -> None:
-    _others(auth)
+async def test_erasing_an_account_needs_its_password(auth: Auth) -> None:
+    _stub_other_services(auth)
     token = await _token(auth)
     assert (await _erase(auth, token, "a wrong guess")).status_code == 401
     assert (await auth.post("me/erase", {"password": PASSWORD})).status_code == 401
@@ -125,47 +125,47 @@ async def test_only_who_knows_the_password_erases_an_account(auth: Auth) -> None
     assert await auth.count("sign_in_failures") == 1
 
 
-async def test_nobody_is_erased_while_something_is_unfinished(auth: Auth) -> None:
-    others, token = _others(auth), await _token(auth)
-    others.items = [{"kind": "booking", "booking_id": str(clock.new_id())}]
+async def test_a_customer_with_unfinished_matters_is_not_erased(auth: Auth) -> None:
+    other_services, token = _stub_other_services(auth), await _token(auth)
+    other_services.items = [{"kind": "booking", "booking_id": str(clock.new_id())}]
     answer = await _erase(auth, token)
     assert answer.status_code == 409
-    assert answer.json()["unfinished"] == others.items * 2
+    assert answer.json()["unfinished"] == other_services.items * 2
     assert (await auth.login(ADA)).status_code == 200
-    others.items = []
+    other_services.items = []
     assert (await _erase(auth, token)).status_code == 204
 
 
 @pytest.mark.parametrize("trouble", [{"away": True}, {"status": 503}, {"status": 401}])
-async def test_nobody_is_erased_when_the_others_cannot_be_asked(
+async def test_nobody_is_erased_while_another_service_is_down(
     auth: Auth, trouble: dict[str, Any]
 ) -> None:
-    others, token = _others(auth), await _token(auth)
+    other_services, token = _stub_other_services(auth), await _token(auth)
     for name, value in trouble.items():
-        setattr(others, name, value)
+        setattr(other_services, name, value)
     answer = await _erase(auth, token)
     assert answer.status_code == 503
     assert "nothing was erased" in answer.json()["title"]
     assert (await auth.login(ADA)).status_code == 200
 
 
-async def test_a_mailed_link_erases_the_account_and_every_purchase_as_a_guest(
+async def test_a_mailed_link_erases_the_account_and_its_guests(
     open_auth: OpenAuth, tmp_path: Path
 ) -> None:
     auth = await open_auth(MAIL_SPOOL=str(tmp_path), SHOP_URL="https://kino.example")
-    others = _others(auth)
+    other_services = _stub_other_services(auth)
     for email in (ADA, "ADA@example.org", "bea@example.org"):
         await auth.post("guest", {"email": email})
     await _token(auth)
     await auth.post("links", {"email": ADA, "purpose": "erase"})
     [code] = await _mailed(auth, tmp_path, page="/account/erase")
-    others.items = [{"kind": "hold"}]
+    other_services.items = [{"kind": "hold"}]
     assert (await auth.post("links/erase", {"code": code})).status_code == 409
-    others.items = []
-    others.asked.clear()
+    other_services.items = []
+    other_services.asked.clear()
     assert (await auth.post("links/erase", {"code": code})).status_code == 204
-    asked = {(await auth.verifier.verify(token)).role for _, token in others.asked}
-    assert (len(others.asked), asked) == (6, {"customer", "guest"})
+    asked = {(await auth.verifier.verify(token)).role for _, token in other_services.asked}
+    assert (len(other_services.asked), asked) == (6, {"customer", "guest"})
     assert (await auth.post("links/erase", {"code": code})).status_code == 401
     left = await auth.query("SELECT email FROM customers_local WHERE erased_at IS NULL")
     assert [row.email for row in left] == ["bea@example.org"]
@@ -173,9 +173,11 @@ async def test_a_mailed_link_erases_the_account_and_every_purchase_as_a_guest(
     assert events.count("customer.erased") == 3
 
 
-async def test_mails_that_still_lie_there_go_too(open_auth: OpenAuth, tmp_path: Path) -> None:
+async def test_unsent_mails_of_an_erased_customer_are_deleted(
+    open_auth: OpenAuth, tmp_path: Path
+) -> None:
     auth = await open_auth(MAIL_SPOOL=str(tmp_path), SHOP_URL="https://kino.example")
-    _others(auth)
+    _stub_other_services(auth)
     token = await _token(auth)
     await auth.post("links", {"email": ADA})
     assert len(await _mailed(auth, tmp_path, keep=True)) == 1
@@ -183,8 +185,8 @@ async def test_mails_that_still_lie_there_go_too(open_auth: OpenAuth, tmp_path: 
     assert await _mailed(auth, tmp_path) == []
 
 
-async def test_guests_need_their_mail_and_staff_their_employer(auth: Auth) -> None:
-    _others(auth)
+async def test_guests_erase_by_a_link_and_staff_not_at_all(auth: Auth) -> None:
+    _stub_other_services(auth)
     guest = (await auth.post("guest", {"email": ADA})).json()["access_token"]
     assert (await _erase(auth, guest)).status_code == 403
     await _token(auth)
@@ -195,7 +197,7 @@ async def test_guests_need_their_mail_and_staff_their_employer(auth: Auth) -> No
 
 
 async def test_an_erasure_is_in_the_audit_log_without_a_name(auth: Auth) -> None:
-    _others(auth)
+    _stub_other_services(auth)
     await _erase(auth, await _token(auth))
     [row] = await auth.query(
         "SELECT CAST(t AS text) AS line FROM audit_log AS t WHERE action = 'account.erased'"

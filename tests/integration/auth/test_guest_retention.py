@@ -1,4 +1,4 @@
-"""Guests who bought nothing are deleted when they come of age; everybody else stays."""
+"""Guests who bought nothing are deleted after the retention period; all other customers stay."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -8,9 +8,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from cinesync.auth import guest_retention
 from cinesync.auth.app import Settings, create
-from cinesync.auth.guest_retention import GuestRetention
+from cinesync.auth.retention import guest_retention
+from cinesync.auth.retention.guest_retention import GuestRetention
 from cinesync.booking.context import BookingContext
 from cinesync.booking.model import Terms
 from cinesync.booking.routes import routers
@@ -25,7 +25,7 @@ from tests.support.booking import CLIENTS, BookingHarness, scheduled
 
 
 class Booking:
-    """Booking's own API in this process, in the place of a connection to it."""
+    """An HTTP client that calls booking's API in this process."""
 
     def __init__(self, harness: BookingHarness, auth: Auth) -> None:  # noqa: F811
         context = BookingContext(
@@ -85,32 +85,32 @@ async def test_only_guests_who_bought_nothing_are_deleted(
     cancelled = await harness.hold(show, "C1", "C2", customer_id=canceller)
     await harness.pay(cancelled)
     await harness.cancel(cancelled)
-    await retention(auth, booking, days=-1).forget_guests()
+    await retention(auth, booking, days=-1).delete_guests()
     assert await customers(auth) == {account, buyer, canceller}
     assert idle not in await customers(auth)
 
 
-async def test_a_young_guest_stays(auth: Auth, booking: Booking) -> None:
+async def test_a_recent_guest_stays(auth: Auth, booking: Booking) -> None:
     guest = await a_guest(auth)
-    await retention(auth, booking, days=1).forget_guests()
+    await retention(auth, booking, days=1).delete_guests()
     assert await customers(auth) == {guest}
     assert booking.asked == 0
 
 
-async def test_nobody_is_deleted_while_booking_is_away_and_all_are_afterwards(
+async def test_no_guest_is_deleted_while_booking_is_down_and_all_are_afterwards(
     auth: Auth, booking: Booking
 ) -> None:
     guest = await a_guest(auth)
     guests = retention(auth, booking, days=-1)
     booking.is_away = True
-    await guests.forget_guests()
+    await guests.delete_guests()
     assert await customers(auth) == {guest}
     booking.is_away = False
-    await guests.forget_guests()
+    await guests.delete_guests()
     assert await customers(auth) == set()
 
 
-async def test_a_pass_goes_on_where_the_last_one_ended(
+async def test_a_pass_continues_where_the_last_one_ended(
     auth: Auth,
     booking: Booking,
     harness: BookingHarness,  # noqa: F811
@@ -120,7 +120,7 @@ async def test_a_pass_goes_on_where_the_last_one_ended(
     for seat in "AB":
         buyer = await a_guest(auth)
         await harness.pay(await harness.hold(show, f"{seat}1", f"{seat}2", customer_id=buyer))
-        await guests.forget_guests()
+        await guests.delete_guests()
     assert booking.asked == 2
     assert len(await customers(auth)) == 2
 
@@ -135,7 +135,7 @@ async def test_customers_cannot_ask_who_bought_something(auth: Auth, booking: Bo
     assert (await booking.http.post(guest_retention.PATH, json=body)).status_code == 401
 
 
-async def test_an_answer_that_says_nothing_deletes_nobody(auth: Auth) -> None:
+async def test_an_invalid_response_of_booking_deletes_nobody(auth: Auth) -> None:
     class Strange:
         async def call(self, *_: object, **__: object) -> HttpResponse:
             return HttpResponse(200, b"[]")
@@ -143,11 +143,11 @@ async def test_an_answer_that_says_nothing_deletes_nobody(auth: Auth) -> None:
     guest = await a_guest(auth)
     await GuestRetention(
         auth.db, auth.signing_keys, cast("HttpClient", Strange()), timedelta(days=-1)
-    ).forget_guests()
+    ).delete_guests()
     assert await customers(auth) == {guest}
 
 
-async def test_the_upkeep_deletes_guests_when_it_knows_whom_to_ask(auth: Auth) -> None:
+async def test_the_cleanup_deletes_guests_when_booking_is_configured(auth: Auth) -> None:
     environ = {"DATABASE_URL": auth.db.url}
     environ |= {"SECRET_KEY": SECRET, "BOOKING_URL": "http://127.0.0.1:9"}
     for changes, is_there in (
@@ -163,7 +163,7 @@ async def test_the_upkeep_deletes_guests_when_it_knows_whom_to_ask(auth: Auth) -
         await service.database.close()
 
 
-def test_guests_who_still_buy_cannot_be_old_enough() -> None:
+def test_the_retention_of_guests_is_longer_than_their_tokens() -> None:
     environ = {"DATABASE_URL": "postgresql://localhost/x", "SECRET_KEY": SECRET}
     with pytest.raises(SettingsError, match="GUEST_RETENTION_DAYS"):
         create(load(Settings, environ | {"GUEST_RETENTION_DAYS": "1", "GUEST_SECONDS": "86400"}))

@@ -1,4 +1,4 @@
-"""The owner gets in by e-mail, or on a device of theirs, whatever strangers try."""
+"""Owners sign in by a mailed link, or on a known device, whatever strangers try."""
 
 import email
 import email.policy
@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cinesync.auth import link_store
+from cinesync.auth.links import store as link_store
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.bus import EmbeddedBus
 from cinesync.chassis.messaging.inbox import Inbox
@@ -24,7 +24,7 @@ NEW_PASSWORD = "a quite new passphrase"
 
 
 async def _deliver(auth: Auth) -> None:
-    """What the process's relay does."""
+    """Deliver events, as the relay of the process does."""
     bus = EmbeddedBus()
     for event_type, handler in auth.service.handlers.items():
         bus.subscribe(Inbox("auth", event_type, handler, auth.db))
@@ -38,7 +38,7 @@ async def _deliver(auth: Auth) -> None:
 async def _mailed(
     auth: Auth, spool: Path, *, page: str = "/sign-in/link", keep: bool = False
 ) -> list[str]:
-    """The codes in the mails that were written since."""
+    """The codes in the mails that have been written since the last call."""
     await _deliver(auth)
     return _read(spool, page, keep=keep)
 
@@ -63,13 +63,13 @@ async def _open(open_auth: OpenAuth, spool: Path, **env: str) -> Auth:
 
 
 async def _lock(auth: Auth) -> None:
-    """Strangers try until nobody gets in by the password any more."""
+    """Strangers guess until the right password is refused too."""
     for n in range(4):
         await auth.login(ADA, f"wrong guess {n}")
     assert (await auth.login(ADA)).status_code == 429
 
 
-async def test_an_owner_who_is_locked_out_by_strangers_gets_in_by_a_link(
+async def test_an_owner_locked_out_by_strangers_signs_in_by_a_link(
     open_auth: OpenAuth, tmp_path: Path
 ) -> None:
     auth = await _open(open_auth, tmp_path)
@@ -84,7 +84,7 @@ async def test_an_owner_who_is_locked_out_by_strangers_gets_in_by_a_link(
     assert (await auth.post("links/use", {"code": code})).status_code == 401
 
 
-async def test_a_link_is_good_once_and_not_for_ever(open_auth: OpenAuth, tmp_path: Path) -> None:
+async def test_a_link_works_once_and_expires(open_auth: OpenAuth, tmp_path: Path) -> None:
     auth = await _open(open_auth, tmp_path)
     await auth.register(ADA)
     await auth.post("links", {"email": ADA})
@@ -97,7 +97,7 @@ async def test_a_link_is_good_once_and_not_for_ever(open_auth: OpenAuth, tmp_pat
     assert await auth.count("sign_in_links") == 0
 
 
-async def test_who_reads_the_database_learns_no_code(open_auth: OpenAuth, tmp_path: Path) -> None:
+async def test_the_database_contains_no_code(open_auth: OpenAuth, tmp_path: Path) -> None:
     auth = await _open(open_auth, tmp_path)
     await auth.register(ADA)
     await auth.post("links", {"email": ADA})
@@ -145,21 +145,19 @@ async def test_an_unknown_email_gets_the_same_answer_and_no_mail(
     assert (await auth.post("links", {"email": "nobody"})).status_code == 422
 
 
-async def test_nobodys_mailbox_is_flooded(open_auth: OpenAuth, tmp_path: Path) -> None:
+async def test_mails_to_one_account_are_limited(open_auth: OpenAuth, tmp_path: Path) -> None:
     auth = await _open(open_auth, tmp_path, LINKS_PER_ACCOUNT_MAX="2", LINKS_PER_ADDRESS_MAX="4")
     await auth.register(ADA)
     answers = [(await auth.post("links", {"email": ADA})).status_code for _ in range(6)]
     assert answers == [202] * 4 + [429] * 2
     assert len(await _mailed(auth, tmp_path)) == 2
     await auth.query("UPDATE throttled_actions SET acted_at = now() - interval '1 hour'")
-    await auth.cleanup.forget_actions()
+    await auth.cleanup.delete_actions()
     assert await auth.count("throttled_actions") == 0
     assert (await auth.post("links", {"email": ADA})).status_code == 202
 
 
-async def test_a_guest_who_lost_their_token_gets_a_new_one(
-    open_auth: OpenAuth, tmp_path: Path
-) -> None:
+async def test_a_guest_gets_a_new_token_by_a_link(open_auth: OpenAuth, tmp_path: Path) -> None:
     auth = await _open(open_auth, tmp_path)
     first = (await auth.post("guest", {"email": ADA})).json()["access_token"]
     await auth.post("links", {"email": ADA})
@@ -175,7 +173,7 @@ async def test_a_guest_who_lost_their_token_gets_a_new_one(
     assert (await auth.verifier.verify(renewed.json()["access_token"])).role == "guest"
 
 
-async def test_without_a_spool_a_link_goes_nowhere_and_stops_nothing(auth: Auth) -> None:
+async def test_without_a_spool_a_link_is_dropped_and_blocks_nothing(auth: Auth) -> None:
     await auth.register(ADA)
     assert (await auth.post("links", {"email": ADA})).status_code == 202
     await _deliver(auth)
@@ -183,7 +181,7 @@ async def test_without_a_spool_a_link_goes_nowhere_and_stops_nothing(auth: Auth)
     assert await auth.count("dead_letters") == 0
 
 
-async def test_who_is_gone_gets_no_mail(open_auth: OpenAuth, tmp_path: Path) -> None:
+async def test_a_disabled_account_gets_no_mail(open_auth: OpenAuth, tmp_path: Path) -> None:
     auth = await _open(open_auth, tmp_path)
     await auth.register(ADA)
     await auth.post("links", {"email": ADA})
@@ -194,7 +192,7 @@ async def test_who_is_gone_gets_no_mail(open_auth: OpenAuth, tmp_path: Path) -> 
 # --- Known devices ----------------------------------------------------------------------------
 
 
-async def test_strangers_cannot_lock_an_owner_out_of_a_device_of_theirs(
+async def test_strangers_cannot_lock_an_owner_out_of_a_known_device(
     open_auth: OpenAuth,
 ) -> None:
     auth = await open_auth(**LIMITS)
@@ -202,8 +200,8 @@ async def test_strangers_cannot_lock_an_owner_out_of_a_device_of_theirs(
     await auth.login(ADA)
     device = auth.browser.cookies["cinesync_device"]
     auth.forget_cookies()
-    cafe = await open_auth(beside=auth, peer="203.0.113.5", **LIMITS)
-    await _lock(cafe)  # the owner sits in the same café
+    cafe = await open_auth(database_of=auth, client_address="203.0.113.5", **LIMITS)
+    await _lock(cafe)  # from the address that the owner uses too
     for n in range(6):
         await cafe.login(f"somebody{n}@example.org", "wrong guess")
     assert (await cafe.login(ADA)).status_code == 429
@@ -211,7 +209,7 @@ async def test_strangers_cannot_lock_an_owner_out_of_a_device_of_theirs(
     assert (await cafe.login(ADA, headers=headers)).status_code == 200
 
 
-async def test_a_known_device_is_no_licence_to_guess(open_auth: OpenAuth) -> None:
+async def test_failures_on_a_known_device_count_too(open_auth: OpenAuth) -> None:
     auth = await open_auth(**LIMITS)
     await auth.register(ADA)
     await auth.login(ADA)
@@ -220,30 +218,30 @@ async def test_a_known_device_is_no_licence_to_guess(open_auth: OpenAuth) -> Non
     assert (await auth.login(ADA)).status_code == 429
 
 
-@pytest.mark.parametrize("spoil", ["another account's", "made up", "cut", "old", "nonsense"])
-async def test_only_the_accounts_own_young_device_counts(open_auth: OpenAuth, spoil: str) -> None:
-    days = "1" if spoil == "old" else "400"
+@pytest.mark.parametrize("change", ["another account's", "made up", "cut", "old", "nonsense"])
+async def test_only_a_recent_device_of_the_account_counts(open_auth: OpenAuth, change: str) -> None:
+    days = "1" if change == "old" else "400"
     auth = await open_auth(**LIMITS, DEVICE_DAYS=days)
     await auth.register(ADA)
     await auth.register("bea@example.org")
-    await auth.login("bea@example.org" if spoil == "another account's" else ADA)
+    await auth.login("bea@example.org" if change == "another account's" else ADA)
     device = auth.browser.cookies["cinesync_device"]
     device_id, since, mac = device.split(".")
-    spoiled = {
+    changed = {
         "another account's": device,
         "made up": f"{device_id}.{int(since) + 1}.{mac}",
         "cut": device[:-1],
         "old": device,
         "nonsense": "ü",
-    }[spoil]
+    }[change]
     auth.forget_cookies()
-    if spoil == "old":
-        auth = await open_auth(beside=auth, **LIMITS, DEVICE_DAYS=days)
+    if change == "old":
+        auth = await open_auth(database_of=auth, **LIMITS, DEVICE_DAYS=days)
         auth.authenticator._rules = replace(auth.authenticator._rules, device_lifetime=timedelta(0))
-    stranger = await open_auth(beside=auth, peer="198.51.100.4", **LIMITS)
+    stranger = await open_auth(database_of=auth, client_address="198.51.100.4", **LIMITS)
     for n in range(6):
         await stranger.login(f"somebody{n}@example.org", "wrong guess")
     auth.forget_cookies()
-    headers = {"Cookie": f"cinesync_device={spoiled}".encode()}
+    headers = {"Cookie": f"cinesync_device={changed}".encode()}
     await _lock(auth)
     assert (await auth.login(ADA, headers=headers)).status_code == 429

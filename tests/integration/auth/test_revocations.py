@@ -1,10 +1,12 @@
-"""What ends a session ends its access tokens too, in the auth process at once."""
+"""Ending a session ends its access tokens, in the auth process at once."""
 
 from uuid import UUID
 
 import pytest
 
-from cinesync.auth import published_revocations, revocation_store, staff
+from cinesync.auth import staff
+from cinesync.auth.revocations import published
+from cinesync.auth.revocations import store as revocation_store
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.http.security.revocations import PATH, RevocationList, Revocations
@@ -22,14 +24,14 @@ async def signed_in(auth: Auth) -> str:
 
 
 async def listed(auth: Auth) -> list[str]:
-    """The sessions in the list that others read."""
-    told = (await auth.browser.get(PATH)).json()
-    return sorted({**told["sessions"], **told["guests"]})
+    """The sessions in the published list."""
+    listed = (await auth.browser.get(PATH)).json()
+    return sorted({**listed["sessions"], **listed["guests"]})
 
 
 @pytest.fixture(autouse=True)
 def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(published_revocations, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(published, "FRESH_SECONDS", 0.0)
 
 
 async def test_signing_out_ends_the_access_token_too(auth: Auth) -> None:
@@ -42,7 +44,9 @@ async def test_signing_out_ends_the_access_token_too(auth: Auth) -> None:
     assert await listed(auth) == [str(session_id)]
 
 
-async def test_without_the_list_it_lives_on(auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_list_an_access_token_stays_valid(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = await signed_in(auth)
     monkeypatch.setattr(Revocations, "has", lambda *_, **__: False)
     await auth.post("logout")
@@ -59,7 +63,7 @@ async def test_signing_out_with_the_access_token_alone_ends_the_session(auth: Au
     assert (await auth.post("refresh", headers=stolen)).status_code == 401
 
 
-async def test_a_guest_who_signs_out_has_no_token_left(auth: Auth) -> None:
+async def test_signing_out_ends_a_guests_token(auth: Auth) -> None:
     token = (await auth.post("guest", {"email": ADA})).json()["access_token"]
     other = (await auth.post("guest", {"email": ADA})).json()["access_token"]
     await auth.post("logout", headers={"Authorization": f"Bearer {token}"})
@@ -90,71 +94,73 @@ async def test_a_refresh_token_used_twice_ends_the_access_tokens_of_both(auth: A
     assert (await auth.me(latest)).status_code == 401
 
 
-async def test_another_process_of_the_service_tells_the_same_list_with_the_same_tag(
+async def test_another_process_publishes_the_same_list_with_the_same_etag(
     auth: Auth, open_auth: OpenAuth
 ) -> None:
-    beside = await open_auth(beside=auth)
+    other = await open_auth(database_of=auth)
     token = await signed_in(auth)
-    before = await beside.browser.get(PATH)
+    before = await other.browser.get(PATH)
     unchanged = await auth.browser.get(PATH, headers={"If-None-Match": before.headers["etag"]})
     assert unchanged.status_code == 304
     await auth.post("logout")
-    changed = await beside.browser.get(PATH, headers={"If-None-Match": before.headers["etag"]})
+    changed = await other.browser.get(PATH, headers={"If-None-Match": before.headers["etag"]})
     assert changed.status_code == 200
-    assert (await beside.me(token)).status_code == 401
+    assert (await other.me(token)).status_code == 401
 
 
-async def test_a_crowd_of_guests_pushes_no_session_out_of_the_list(
+async def test_many_guests_push_no_session_out_of_the_list(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(published_revocations, "GUESTS_MAX", 2)
+    monkeypatch.setattr(published, "GUESTS_MAX", 2)
     token = await signed_in(auth)
     guests = [(await auth.post("guest", {"email": ADA})).json()["access_token"] for _ in range(4)]
     await auth.post("logout")
     for guest in guests:
         await auth.post("logout", headers={"Authorization": f"Bearer {guest}"})
-    told = (await auth.browser.get(PATH)).json()
-    assert (len(told["sessions"]), len(told["guests"]), told["not_before"]) == (1, 2, 0)
+    listed = (await auth.browser.get(PATH)).json()
+    assert (len(listed["sessions"]), len(listed["guests"]), listed["not_before"]) == (1, 2, 0)
     assert (await auth.me(token)).status_code == 401
 
 
-async def test_more_sessions_than_the_list_holds_refuse_what_was_issued_before(
+async def test_when_the_list_is_full_tokens_issued_before_are_refused(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(published_revocations, "SESSIONS_MAX", 1)
+    monkeypatch.setattr(published, "SESSIONS_MAX", 1)
     await auth.register(ADA)
     tokens = []
     for _ in range(3):
         tokens.append((await auth.login(ADA)).json()["access_token"])
         await auth.post("logout")
-    told = (await auth.browser.get(PATH)).json()
-    assert len(told["sessions"]) == 1
-    assert told["not_before"] > 0
+    listed = (await auth.browser.get(PATH)).json()
+    assert len(listed["sessions"]) == 1
+    assert listed["not_before"] > 0
     fresh = Revocations()
-    fresh.merge(RevocationList(told["sessions"], {}, told["not_before"]))
+    fresh.merge(RevocationList(listed["sessions"], {}, listed["not_before"]))
     for token in tokens:
         caller = await Verifier(auth.signing_keys.jwks).verify(token)
         assert fresh.has(caller.session_id, caller.issued_at, is_guest=False)
 
 
-async def test_the_list_forgets_what_no_token_can_name_any_more(auth: Auth) -> None:
+async def test_a_session_leaves_the_list_when_its_last_token_expires(auth: Auth) -> None:
     async def end(tx: Transaction) -> None:
         await revocation_store.revoke_sessions_of(tx, UUID(int=1))
 
-    await auth.db.run(end)  # nobody's
+    await auth.db.run(end)  # of no session
     await signed_in(auth)
     await auth.post("logout")
     assert len(await listed(auth)) == 1
     await auth.query("UPDATE revocations SET revoked_at = now() - interval '1 hour'")
     assert await listed(auth) == []
-    assert await auth.count("revocations") == 1, "a guest's token would live for two hours"
+    assert await auth.count("revocations") == 1, "a guest's token is valid for two hours"
     await auth.query("UPDATE revocations SET revoked_at = now() - interval '3 hours'")
-    await auth.db.run_one(revocation_store.delete_old_revocations, auth.cleanup._windows.tokens)
+    await auth.db.run_one(revocation_store.delete_old_revocations, auth.cleanup._periods.tokens)
     assert await auth.count("revocations") == 0
 
 
 @pytest.mark.parametrize("how", ["disabled", "given a new password"])
-async def test_a_member_of_staff_whose_access_is_taken_is_out(auth: Auth, how: str) -> None:
+async def test_disabling_or_resetting_a_staff_account_ends_its_sessions(
+    auth: Auth, how: str
+) -> None:
     await staff.add(auth.db, ADA, "manager", "Ada", PASSWORD, "CineSync")
     token = (await auth.login(ADA)).json()["access_token"]
     assert (await auth.me(token)).status_code == 200
@@ -162,5 +168,5 @@ async def test_a_member_of_staff_whose_access_is_taken_is_out(auth: Auth, how: s
         await staff.disable(auth.db, ADA)
     else:
         await staff.reset(auth.db, ADA, NEW, "CineSync")
-    await auth.browser.get(PATH)  # as every process does
+    await auth.browser.get(PATH)  # as every process polls it
     assert (await auth.me(token)).status_code == 401

@@ -1,12 +1,12 @@
-"""Refresh tokens: rotation, reuse, lost answers, sign-out, and pages of other sites."""
+"""Refresh tokens: rotation, reuse, lost responses, sign-out, and cross-site requests."""
 
 import asyncio
 from uuid import UUID
 
 import pytest
 
-from cinesync.auth.model import Step
-from cinesync.auth.secret_box import RefreshToken, SecretBox
+from cinesync.auth.credentials.secret_box import RefreshToken, SecretBox
+from cinesync.auth.model import RefreshDecision
 from tests.integration.auth.conftest import SECRET, Auth, OpenAuth
 
 FOREIGN = {"Origin": "https://evil.example"}
@@ -34,7 +34,7 @@ async def test_the_refresh_cookie_is_for_the_browser_and_this_service_alone(
     assert {"httponly", "samesite=lax", "path=/api/auth", "max-age=2592000"} <= set(flags)
     assert "secure" not in flags
     assert plain.cookie not in answer.text
-    behind_tls = await open_auth(beside=plain, SHOP_URL="https://shop.example")
+    behind_tls = await open_auth(database_of=plain, SHOP_URL="https://shop.example")
     answer = await behind_tls.login("ada@example.org")
     assert "secure" in answer.headers["set-cookie"].lower().split("; ")
 
@@ -61,27 +61,27 @@ async def test_a_stolen_token_used_twice_ends_the_session_for_both(open_auth: Op
     assert (await auth.login("ada@example.org")).status_code == 200
 
 
-async def test_without_the_rule_of_rotation_a_thief_goes_on_for_ever(
+async def test_without_rotation_a_thief_continues_the_session(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stolen = await _signed_in(auth)
     await auth.post("refresh")
     await auth.post("refresh")
-    monkeypatch.setattr("cinesync.auth.service.step", lambda *_: Step.ROTATE)
+    monkeypatch.setattr("cinesync.auth.service.decide_refresh", lambda *_: RefreshDecision.ROTATE)
     assert await _refresh_with(auth, stolen) == 200
 
 
-async def test_a_lost_answer_is_given_again_and_opens_no_second_branch(auth: Auth) -> None:
+async def test_a_lost_response_is_repeated_with_the_same_token(auth: Auth) -> None:
     first = await _signed_in(auth)
     await auth.post("refresh")
     second = auth.cookie
-    assert await _refresh_with(auth, first) == 200  # its answer was lost: here it is again
+    assert await _refresh_with(auth, first) == 200  # its response was lost, so it is repeated
     assert auth.cookie == second
     await auth.post("refresh")
-    assert await _refresh_with(auth, first) == 401  # its successor was used: this is another party
+    assert await _refresh_with(auth, first) == 401  # its successor was used by another party
 
 
-async def test_a_lost_answer_is_not_given_again_later(auth: Auth) -> None:
+async def test_a_lost_response_is_not_repeated_after_the_grace_time(auth: Auth) -> None:
     first = await _signed_in(auth)
     await auth.post("refresh")
     await auth.query("UPDATE sessions SET rotated_at = rotated_at - interval '11 seconds'")
@@ -90,10 +90,10 @@ async def test_a_lost_answer_is_not_given_again_later(auth: Auth) -> None:
     assert row.revoked_at is not None
 
 
-async def test_tabs_that_refresh_at_once_all_go_on_with_one_token(open_auth: OpenAuth) -> None:
+async def test_tabs_that_refresh_at_once_all_get_the_same_token(open_auth: OpenAuth) -> None:
     here = await open_auth()
     cookie = await _signed_in(here)
-    tabs = [here, await open_auth(beside=here), await open_auth(beside=here)]
+    tabs = [here, await open_auth(database_of=here), await open_auth(database_of=here)]
     assert await asyncio.gather(*(_refresh_with(tab, cookie) for tab in tabs)) == [200] * 3
     assert len({tab.cookie for tab in tabs}) == 1
     [row] = await here.query("SELECT generation FROM sessions")
@@ -126,7 +126,7 @@ async def test_signing_out_ends_the_session_and_the_cookie(auth: Auth) -> None:
     assert (await auth.post("logout")).status_code == 204
 
 
-async def test_a_token_that_is_none_of_ours_is_refused(auth: Auth) -> None:
+async def test_a_forged_refresh_token_is_refused(auth: Auth) -> None:
     cookie = await _signed_in(auth)
     other_secret = SecretBox(SECRET + "!")
     [row] = await auth.query("SELECT session_id FROM sessions")
@@ -152,7 +152,7 @@ async def test_a_token_that_is_none_of_ours_is_refused(auth: Auth) -> None:
     assert answer.json()["type"] == "/problems/session-over"
 
 
-async def test_a_token_that_another_request_moved_on_meanwhile_gets_nothing(
+async def test_a_token_that_another_request_rotated_meanwhile_is_refused(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lost(*_: object) -> bool:
@@ -163,7 +163,7 @@ async def test_a_token_that_another_request_moved_on_meanwhile_gets_nothing(
     assert (await auth.post("refresh")).status_code == 401
 
 
-async def test_the_database_holds_nothing_that_could_be_presented(auth: Auth) -> None:
+async def test_the_database_contains_no_refresh_token(auth: Auth) -> None:
     cookie = await _signed_in(auth)
     [row] = await auth.query("SELECT session_id, address, generation FROM sessions")
     assert cookie[-43:] not in str(row)
@@ -189,8 +189,8 @@ async def test_without_the_guard_another_sites_page_could_refresh(
 ) -> None:
     await _signed_in(auth)
     monkeypatch.setattr("cinesync.auth.routes.refuse_foreign_pages", lambda *_: None)
-    open_door = await open_auth(beside=auth)
-    answer = await open_door.post(
+    unguarded = await open_auth(database_of=auth)
+    answer = await unguarded.post(
         "refresh", headers={**FOREIGN, "Cookie": f"cinesync_refresh={auth.cookie}"}
     )
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""Who works at a shop, and the demo's accounts: made, disabled, with passwords of their own."""
+"""Accounts of staff and of a demo: added, disabled, with new passwords."""
 
 import json
 from pathlib import Path
@@ -42,13 +42,13 @@ async def test_a_wrong_field_of_new_staff_is_named(auth: Auth) -> None:
         await staff.add(auth.db, "grace@example.org", "manager", "Grace", "my Odeon Palace", SHOP)
 
 
-async def test_an_email_that_has_an_account_is_told_with_its_role(auth: Auth) -> None:
+async def test_a_taken_email_is_refused_with_the_role_of_its_account(auth: Auth) -> None:
     await auth.register("ada@example.org")
     with pytest.raises(EmailTaken, match="has an account with the role customer already"):
         await _add(auth, "ADA@example.org")
 
 
-async def test_who_is_disabled_is_out_at_once_and_back_after_a_reset(auth: Auth) -> None:
+async def test_disabling_ends_access_at_once_and_a_reset_restores_it(auth: Auth) -> None:
     await _add(auth)
     assert (await auth.login("grace@example.org", PASSWORD)).status_code == 200
     await staff.disable(auth.db, "grace@example.org")
@@ -72,7 +72,7 @@ async def test_only_staff_is_disabled_or_gets_a_new_password(auth: Auth, email: 
         await staff.reset(auth.db, email, PASSWORD, SHOP)
 
 
-async def test_what_is_done_to_staff_is_in_the_audit_log(auth: Auth) -> None:
+async def test_changes_of_staff_accounts_are_in_the_audit_log(auth: Auth) -> None:
     await _add(auth)
     await staff.disable(auth.db, "grace@example.org")
     await staff.reset(auth.db, "grace@example.org", "a quite new passphrase", SHOP)
@@ -81,7 +81,7 @@ async def test_what_is_done_to_staff_is_in_the_audit_log(auth: Auth) -> None:
     assert [tuple(row) for row in rows] == [(action, "operator") for action in actions]
 
 
-async def test_a_demo_has_somebody_to_sign_in_as_in_each_role(auth: Auth) -> None:
+async def test_a_demo_has_an_account_of_each_role(auth: Auth) -> None:
     await staff.seed_demo(auth.db, DEMO)
     await staff.seed_demo(auth.db, DEMO)
     for email, role in DEMO_ROLES.items():
@@ -90,7 +90,7 @@ async def test_a_demo_has_somebody_to_sign_in_as_in_each_role(auth: Auth) -> Non
     assert await auth.count("customers_local") == len(DEMO_ROLES)
 
 
-async def test_the_published_password_of_an_older_shop_opens_nothing_after_a_start(
+async def test_the_published_password_is_removed_from_demo_accounts(
     auth: Auth,
 ) -> None:
     await staff.seed_demo(auth.db, dict.fromkeys(DEMO, PUBLISHED_PASSWORD))
@@ -104,14 +104,14 @@ async def test_the_published_password_of_an_older_shop_opens_nothing_after_a_sta
     assert await _role(auth, "manager@cinesync.example", DEMO["manager@cinesync.example"])
 
 
-async def test_a_password_that_somebody_chose_for_a_demo_account_stays(auth: Auth) -> None:
+async def test_a_new_password_of_a_demo_account_stays(auth: Auth) -> None:
     await staff.seed_demo(auth.db, DEMO)
     await staff.reset(auth.db, "manager@cinesync.example", PASSWORD, SHOP)
     await staff.seed_demo(auth.db, DEMO)
     assert await _role(auth, "manager@cinesync.example", PASSWORD) == "manager"
 
 
-async def test_a_demo_that_is_disabled_stays_so(auth: Auth) -> None:
+async def test_disabled_demo_accounts_stay_disabled(auth: Auth) -> None:
     await auth.register("staff@cinesync.example")
     await staff.seed_demo(auth.db, DEMO)
     disabled = await staff.disable_demo(auth.db)
@@ -128,7 +128,7 @@ def test_the_demos_passwords_are_read_from_their_file(tmp_path: Path) -> None:
     assert app.demo_accounts({}) == app.demo_accounts(environ) == {}
     file.write_text(json.dumps({"chain": True, "accounts": DEMO}))
     assert app.demo_accounts(environ) == DEMO
-    for spoiled in ("{", "[]", '{"accounts": {"boss@cinesync.example": "x"}}'):
-        file.write_text(spoiled)
+    for changed in ("{", "[]", '{"accounts": {"boss@cinesync.example": "x"}}'):
+        file.write_text(changed)
         with pytest.raises(SettingsError, match="DEMO_ACCOUNTS"):
             app.demo_accounts(environ)

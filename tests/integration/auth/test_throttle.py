@@ -1,11 +1,11 @@
-"""Guessing: what failures cost, what successes do not, and what restarts do not change."""
+"""Limits of sign-ins and sign-ups, per account, address and process."""
 
 import asyncio
 import threading
 
 import pytest
 
-from cinesync.auth.authenticator import SIGN_UPS_AT_ONCE_MAX
+from cinesync.auth.authentication.accounts import SIGN_UPS_AT_ONCE_MAX
 from cinesync.chassis.http.security.signed_client_address import VISITOR_HEADER, AddressSigner
 from tests.integration.auth.conftest import PASSWORD, SECRET, Auth, OpenAuth
 
@@ -43,11 +43,11 @@ async def test_the_wait_is_until_the_oldest_of_the_counted_failures_leaves_the_w
 async def test_a_restart_and_another_process_know_the_failures(open_auth: OpenAuth) -> None:
     before = await open_auth(**LIMITS)
     await _guess(before, "ada@example.org", 3)
-    after = await open_auth(beside=before, peer="192.0.2.99", **LIMITS)
+    after = await open_auth(database_of=before, client_address="192.0.2.99", **LIMITS)
     assert (await after.login("ada@example.org")).status_code == 429
 
 
-async def test_an_unknown_email_gets_the_very_same_answers(open_auth: OpenAuth) -> None:
+async def test_an_unknown_email_gets_the_same_responses(open_auth: OpenAuth) -> None:
     auth = await open_auth(**ACCOUNT_LIMIT)
     await auth.register("known@example.org")
     for n in range(5):
@@ -77,7 +77,7 @@ async def test_an_unknown_email_costs_the_same_hash(
     assert verified[0] == verified[1]  # the same algorithm at the same cost
 
 
-async def test_nobodys_password_opens_nothing(auth: Auth) -> None:
+async def test_the_dummy_password_is_refused(auth: Auth) -> None:
     assert (await auth.login("unknown@example.org", "nobody's password")).status_code == 401
 
 
@@ -87,11 +87,11 @@ async def test_an_address_that_tries_many_accounts_waits(open_auth: OpenAuth) ->
     answers = [(await auth.login(f"a{n}@example.org")).status_code for n in range(8)]
     assert answers == [401] * 6 + [429] * 2
     assert (await auth.login("ada@example.org")).status_code == 429
-    elsewhere = await open_auth(beside=auth, peer="198.51.100.4", **LIMITS)
+    elsewhere = await open_auth(database_of=auth, client_address="198.51.100.4", **LIMITS)
     assert (await elsewhere.login("ada@example.org")).status_code == 200
 
 
-async def test_asking_which_emails_have_accounts_is_throttled(open_auth: OpenAuth) -> None:
+async def test_probing_which_emails_have_accounts_is_throttled(open_auth: OpenAuth) -> None:
     auth = await open_auth(**LIMITS)
     await auth.register("ada@example.org")
     answers = [(await auth.register("ada@example.org")).status_code for _ in range(8)]
@@ -99,12 +99,12 @@ async def test_asking_which_emails_have_accounts_is_throttled(open_auth: OpenAut
     assert (await auth.register("new@example.org")).status_code == 429
 
 
-async def test_asking_about_an_email_does_not_lock_its_owner_out(open_auth: OpenAuth) -> None:
+async def test_probing_an_email_does_not_lock_its_owner_out(open_auth: OpenAuth) -> None:
     auth = await open_auth(**LIMITS)
     await auth.register("ada@example.org")
     for _ in range(6):
         await auth.register("ada@example.org")
-    elsewhere = await open_auth(beside=auth, peer="198.51.100.4", **LIMITS)
+    elsewhere = await open_auth(database_of=auth, client_address="198.51.100.4", **LIMITS)
     assert (await elsewhere.login("ada@example.org")).status_code == 200
 
 
@@ -119,7 +119,7 @@ async def test_a_school_class_registers_and_signs_in_from_one_address(auth: Auth
     assert await auth.count("sign_in_failures") == 0
 
 
-async def test_an_owner_who_mistypes_is_forgiven_on_success(open_auth: OpenAuth) -> None:
+async def test_a_success_deletes_the_owners_failures(open_auth: OpenAuth) -> None:
     auth = await open_auth(**LIMITS)
     await auth.register("ada@example.org")
     for _ in range(4):
@@ -127,12 +127,12 @@ async def test_an_owner_who_mistypes_is_forgiven_on_success(open_auth: OpenAuth)
         assert (await auth.login("ada@example.org")).status_code == 200
 
 
-async def test_a_success_here_does_not_forgive_the_guesses_from_elsewhere(
+async def test_a_success_does_not_delete_failures_from_elsewhere(
     open_auth: OpenAuth,
 ) -> None:
     auth = await open_auth(**LIMITS)
     await auth.register("ada@example.org")
-    elsewhere = await open_auth(beside=auth, peer="198.51.100.4", **LIMITS)
+    elsewhere = await open_auth(database_of=auth, client_address="198.51.100.4", **LIMITS)
     assert await _guess(elsewhere, "ada@example.org", 2) == [401, 401]
     assert (await auth.login("ada@example.org")).status_code == 200
     assert await _guess(elsewhere, "ada@example.org", 2) == [401, 429]
@@ -144,15 +144,20 @@ async def test_strangers_cannot_lock_an_owner_out_of_where_they_signed_in_before
     home = await open_auth(**LIMITS)
     await home.register("ada@example.org")
     await home.login("ada@example.org")
-    stranger = await open_auth(beside=home, peer="198.51.100.4", **LIMITS)
+    stranger = await open_auth(database_of=home, client_address="198.51.100.4", **LIMITS)
     assert await _guess(stranger, "ada@example.org", 4) == [401, 401, 401, 429]
     assert (await home.login("ada@example.org")).status_code == 200
-    assert await _guess(home, "ada@example.org", 4) == [401, 401, 401, 429]  # no licence to guess
-    cafe = await open_auth(beside=home, peer="203.0.113.5", **LIMITS)
+    assert await _guess(home, "ada@example.org", 4) == [
+        401,
+        401,
+        401,
+        429,
+    ]  # they count too
+    cafe = await open_auth(database_of=home, client_address="203.0.113.5", **LIMITS)
     assert (await cafe.login("ada@example.org")).status_code == 429
 
 
-async def test_guesses_made_side_by_side_are_bounded_too(open_auth: OpenAuth) -> None:
+async def test_parallel_guesses_are_limited_too(open_auth: OpenAuth) -> None:
     auth = await open_auth(**ACCOUNT_LIMIT)
     await auth.register("ada@example.org")
     answers = await asyncio.gather(
@@ -161,18 +166,18 @@ async def test_guesses_made_side_by_side_are_bounded_too(open_auth: OpenAuth) ->
     assert sum(answer.status_code == 401 for answer in answers) <= 3 + 2
 
 
-async def test_without_the_gate_they_are_not(
+async def test_without_the_concurrency_limit_parallel_guesses_are_not_limited(
     open_auth: OpenAuth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auth = await open_auth(**ACCOUNT_LIMIT)
-    monkeypatch.setattr(auth.authenticator._accounts, "_width", 1_000)
+    monkeypatch.setattr(auth.authenticator._account_limit, "_width", 1_000)
     answers = await asyncio.gather(
         *(auth.login("ada@example.org", f"wrong guess {n}") for n in range(40))
     )
     assert sum(answer.status_code == 401 for answer in answers) > 5
 
 
-async def test_a_made_up_forwarding_header_does_not_get_around_the_address(
+async def test_a_forged_forwarding_header_does_not_change_the_address(
     open_auth: OpenAuth,
 ) -> None:
     auth = await open_auth(**LIMITS)
@@ -183,7 +188,7 @@ async def test_a_made_up_forwarding_header_does_not_get_around_the_address(
     assert (await auth.login("b@example.org", headers=headers)).status_code == 429
 
 
-async def test_behind_our_proxy_each_client_is_counted_alone(open_auth: OpenAuth) -> None:
+async def test_behind_a_trusted_proxy_each_client_counts_separately(open_auth: OpenAuth) -> None:
     auth = await open_auth(**LIMITS, TRUSTED_PROXIES="192.0.2.0/24")
     guilty = {"X-Forwarded-For": "6.6.6.6, 203.0.113.1"}
     for n in range(6):
@@ -193,7 +198,7 @@ async def test_behind_our_proxy_each_client_is_counted_alone(open_auth: OpenAuth
     assert (await auth.login("b@example.org", headers=innocent)).status_code == 401
 
 
-async def test_the_storefront_states_its_visitors_addresses_and_nobody_else_can(
+async def test_only_the_storefront_can_state_its_visitors_addresses(
     open_auth: OpenAuth,
 ) -> None:
     auth = await open_auth(**LIMITS)
@@ -220,7 +225,7 @@ async def test_the_storefront_states_its_visitors_addresses_and_nobody_else_can(
         assert await attempt(forged_value) == 429, forged_value
 
 
-async def test_failures_do_not_keep_what_was_typed(auth: Auth) -> None:
+async def test_failures_do_not_store_what_was_typed(auth: Auth) -> None:
     await auth.login("oops.my.password@example.org", PASSWORD)
     [row] = await auth.query("SELECT account_key, address FROM sign_in_failures")
     assert "oops" not in str(row)
@@ -241,21 +246,21 @@ async def test_more_sign_ins_than_can_be_hashed_are_refused_at_once(open_auth: O
     )
 
 
-async def test_a_flood_is_refused_before_it_fills_the_memory(
+async def test_too_many_attempts_at_once_are_refused(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cinesync.auth.authenticator.INSIDE_MAX", 3)
+    monkeypatch.setattr("cinesync.auth.authentication.concurrency_limit.ADMITTED_MAX", 3)
     answers = await asyncio.gather(*(auth.login("ada@example.org") for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [401] * 3 + [503] * 7
     assert (await auth.login("ada@example.org")).status_code == 401
 
 
-async def test_a_hash_made_at_a_lower_cost_is_renewed_at_the_next_sign_in(
+async def test_a_hash_of_lower_cost_is_renewed_at_the_next_sign_in(
     open_auth: OpenAuth,
 ) -> None:
     cheap = await open_auth()
     await cheap.register("ada@example.org")
-    dearer = await open_auth(beside=cheap, HASH_MEMORY_KIB="128")
+    dearer = await open_auth(database_of=cheap, HASH_MEMORY_KIB="128")
     assert (await dearer.login("ada@example.org")).status_code == 200
     [row] = await cheap.query("SELECT password_hash FROM customers_local")
     assert "m=128" in row.password_hash
@@ -273,20 +278,21 @@ async def test_a_password_of_any_length_is_answered(auth: Auth) -> None:
 async def test_one_address_opens_no_more_accounts_than_a_school_class_needs(
     open_auth: OpenAuth,
 ) -> None:
-    auth = await open_auth(SIGN_UPS_PER_ADDRESS_MAX="5")
+    limit = {"SIGN_UPS_PER_ADDRESS_MAX": "5"}
+    auth = await open_auth(**limit)
     emails = [f"bot{n}@example.org" for n in range(20)]
     answers = await asyncio.gather(*(auth.register(email) for email in emails))
     assert await auth.count("customers_local") < 5 + SIGN_UPS_AT_ONCE_MAX
     [refused, *_] = [answer for answer in answers if answer.status_code == 429]
     assert 0 < int(refused.headers["retry-after"]) <= 600
-    elsewhere = await open_auth(beside=auth, peer="198.51.100.4", SIGN_UPS_PER_ADDRESS_MAX="5")
+    elsewhere = await open_auth(database_of=auth, client_address="198.51.100.4", **limit)
     assert (await elsewhere.register("ada@example.org")).status_code == 201
     await auth.query("UPDATE throttled_actions SET acted_at = now() - interval '10 minutes'")
     assert (await auth.register("late@example.org")).status_code == 201
 
 
-async def test_a_rush_of_sign_ups_leaves_sign_ins_their_hashes(open_auth: OpenAuth) -> None:
-    """Every thread for sign-ups is taken, and their queue is full."""
+async def test_many_sign_ups_do_not_delay_sign_ins(open_auth: OpenAuth) -> None:
+    """All threads for sign-ups are busy, and their queue is full."""
     auth = await open_auth(SIGN_UP_HASHES_WAITING_MAX="2")
     await auth.register("ada@example.org")
     passwords, free = auth.authenticator._passwords, threading.Event()

@@ -1,4 +1,4 @@
-"""Access tokens, the keys that sign them, and what attackers try with both."""
+"""Access tokens and the keys that sign them, and attacks on both."""
 
 import asyncio
 import base64
@@ -13,9 +13,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from cinesync.auth.credentials.secret_box import NotDecryptable, SecretBox
+from cinesync.auth.credentials.signing_keys import NoSigningKey, SigningKeys
 from cinesync.auth.model import KeyRules
-from cinesync.auth.secret_box import NotDecryptable, SecretBox
-from cinesync.auth.signing_keys import NoSigningKey, SigningKeys
 from cinesync.chassis import clock
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.problems import Unauthorized
@@ -48,7 +48,7 @@ async def _shift_keys(auth: Auth, days: int) -> None:
     )
 
 
-async def test_a_token_says_what_others_need_and_no_more(auth: Auth) -> None:
+async def test_a_token_has_the_claims_that_services_need_and_no_more(auth: Auth) -> None:
     token = await _token(auth)
     header, claims = _part(token, 0), _part(token, 1)
     assert (header["alg"], header["typ"]) == ("ES256", "at+jwt")
@@ -68,10 +68,10 @@ async def test_a_token_says_what_others_need_and_no_more(auth: Auth) -> None:
     assert _part(again, 1)["jti"] != claims["jti"]
 
 
-async def test_a_token_is_not_verified_where_it_was_made(
+async def test_a_token_is_not_verified_in_the_process_that_signed_it(
     auth: Auth, open_auth: OpenAuth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = await open_auth(beside=auth)
+    other = await open_auth(database_of=auth)
     first = await _token(auth)
     for one in (auth, other):
         await one.verifier.verify(first)  # fetches the keys
@@ -100,7 +100,7 @@ def _text(raw: bytes) -> str:
 
 
 def _hs256(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
-    """By hand, because honest libraries refuse to use a public key as a shared secret."""
+    """Signed here, because libraries refuse a public key as a shared secret."""
     signed = _join({**header, "alg": "HS256"}, claims)
     return f"{signed}.{_text(hmac.digest(secret, signed.encode(), 'sha256'))}"
 
@@ -147,7 +147,7 @@ async def test_an_expired_token_is_refused(auth: Auth, monkeypatch: pytest.Monke
 
 async def test_processes_that_start_at_once_agree_on_one_key(open_auth: OpenAuth) -> None:
     first = await open_auth()
-    processes = [first, *[await open_auth(beside=first) for _ in range(4)]]
+    processes = [first, *[await open_auth(database_of=first) for _ in range(4)]]
     answers = await asyncio.gather(*(process.browser.get(JWKS) for process in processes))
     assert len({answer.text for answer in answers}) == 1
     assert await first.count("signing_keys") == 1
@@ -158,7 +158,7 @@ async def test_a_token_of_one_process_passes_in_another_and_after_a_restart(
 ) -> None:
     here = await open_auth()
     token = await _token(here)
-    there = await open_auth(beside=here)
+    there = await open_auth(database_of=here)
     assert (await there.me(token)).status_code == 200
 
 
@@ -181,7 +181,7 @@ async def test_a_key_is_published_before_it_signs_and_after_it_signed(auth: Auth
     assert (await auth.me(new)).status_code == 200
 
 
-async def test_a_key_whose_tokens_are_all_over_is_forgotten(auth: Auth) -> None:
+async def test_a_key_is_deleted_when_its_last_token_has_expired(auth: Auth) -> None:
     token = await _token(auth)
     await _shift_keys(auth, 40)
     await auth.signing_keys.refresh()
@@ -190,7 +190,7 @@ async def test_a_key_whose_tokens_are_all_over_is_forgotten(auth: Auth) -> None:
     assert await auth.count("signing_keys") == 1
 
 
-async def test_the_ring_looks_by_itself(auth: Auth) -> None:
+async def test_the_background_loop_makes_a_key(auth: Auth) -> None:
     loop = asyncio.create_task(auth.signing_keys.run())
     while not await auth.count("signing_keys"):  # noqa: ASYNC110 the database has no event to wait for
         await asyncio.sleep(0.02)
@@ -199,7 +199,7 @@ async def test_the_ring_looks_by_itself(auth: Auth) -> None:
 
 async def test_processes_that_rotate_at_once_agree_on_the_next_key(open_auth: OpenAuth) -> None:
     first = await open_auth()
-    processes = [first, *[await open_auth(beside=first) for _ in range(3)]]
+    processes = [first, *[await open_auth(database_of=first) for _ in range(3)]]
     await first.browser.get(JWKS)
     await _shift_keys(first, 28)
     await asyncio.gather(*(process.signing_keys.refresh() for process in processes))
@@ -212,7 +212,7 @@ async def test_with_another_secret_the_old_keys_verify_and_a_new_one_signs(
     before = await open_auth()
     old = await _token(before)
     after = await open_auth(
-        beside=before, SECRET_KEY="quite another secret, as long as it has to be"
+        database_of=before, SECRET_KEY="quite another secret, as long as it has to be"
     )
     new = (await after.login("ada@example.org")).json()["access_token"]
     assert _part(new, 0)["kid"] != _part(old, 0)["kid"]
@@ -220,7 +220,7 @@ async def test_with_another_secret_the_old_keys_verify_and_a_new_one_signs(
     assert (await after.me(new)).status_code == 200
 
 
-async def test_private_keys_are_sealed_in_the_database(auth: Auth) -> None:
+async def test_private_keys_are_encrypted_in_the_database(auth: Auth) -> None:
     await auth.browser.get(JWKS)
     [row] = await auth.query("SELECT public_jwk, sealed_private FROM signing_keys")
     assert b'"d"' not in row.sealed_private
@@ -228,7 +228,7 @@ async def test_private_keys_are_sealed_in_the_database(auth: Auth) -> None:
     assert "d" in private
 
 
-def test_a_seal_opens_only_with_its_secret_its_label_and_whole() -> None:
+def test_decryption_needs_the_secret_the_label_and_unchanged_bytes() -> None:
     secret_box = SecretBox(SECRET)
     sealed = secret_box.seal(b"private", "label")
     assert secret_box.open(sealed, "label") == b"private"
@@ -243,7 +243,7 @@ def test_a_seal_opens_only_with_its_secret_its_label_and_whole() -> None:
             other.open(data, label)
 
 
-async def test_a_process_that_lost_its_database_does_not_sign_beyond_its_keys(
+async def test_a_process_without_a_current_key_does_not_sign(
     auth: Auth,
 ) -> None:
     signing_keys = SigningKeys(auth.db, SecretBox(SECRET), RULES)
@@ -256,7 +256,7 @@ async def test_a_process_that_lost_its_database_does_not_sign_beyond_its_keys(
         await signing_keys.sign(customer_id, "customer", MINUTE, UUID(int=9), UUID(int=8))
 
 
-async def test_tokens_of_one_email_carry_one_key_that_does_not_tell_it(auth: Auth) -> None:
+async def test_tokens_of_one_email_have_one_email_key_that_does_not_reveal_it(auth: Auth) -> None:
     await auth.register("ada@example.org")
     answers = [
         await auth.login("ada@example.org"),
@@ -268,7 +268,7 @@ async def test_tokens_of_one_email_carry_one_key_that_does_not_tell_it(auth: Aut
     other = await auth.post("guest", {"email": "grace@example.org"})
     assert key is not None
     assert key != (await auth.verifier.verify(other.json()["access_token"])).email_key
-    # As other processes, which did not make the token, read it.
+    # As a process reads it that did not sign the token.
     elsewhere = await auth.verifier._verify(signed[0].token)
     assert elsewhere.email_key == key
     assert key != UUID(bytes=hashlib.sha256(b"ada@example.org").digest()[:16])

@@ -1,4 +1,4 @@
-"""The pure rules: what may be typed, waits, sessions and key windows."""
+"""The pure rules: input, waits, sessions and key windows."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -15,18 +15,18 @@ from cinesync.auth.model import (
     InvalidFields,
     KeyRules,
     KeyWindow,
-    Step,
+    RefreshDecision,
+    decide_refresh,
     fold_email,
     fold_name,
     fold_phone,
     plan_key,
     refuse_if_throttled,
     signing_key,
-    step,
 )
 from cinesync.chassis.problems import TooMany
 
-# A busy machine is no failure.
+# A busy machine must not fail a test.
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -91,7 +91,7 @@ def test_a_decomposed_letter_is_the_composed_one() -> None:
         "a@" + "b." * 130 + "org",
     ],
 )
-def test_what_is_no_email_is_refused(typed: str) -> None:
+def test_an_invalid_email_is_refused(typed: str) -> None:
     with pytest.raises(ValueError, match="one address"):
         fold_email(typed)
 
@@ -111,14 +111,14 @@ def test_folding_an_email_again_changes_nothing(typed: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["李", "Ada", "O’Neil-Smith Jr.", "می\u200cخواهم", "X Æ A-12"])
-def test_a_name_is_what_its_bearer_says(name: str) -> None:
+def test_names_of_any_script_are_valid(name: str) -> None:
     assert fold_name(f" {name}\t") == name
 
 
 @pytest.mark.parametrize(
     "name", ["", "  ", "\u200d", "...", "a\x00", "a\nb", "a\u202eb", "a" * 101]
 )
-def test_what_is_no_name_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="1 to 100 letters"):
         fold_name(name)
 
@@ -139,14 +139,14 @@ def test_a_name_that_passes_can_be_stored(name: str) -> None:
     ("typed", "phone"),
     [("+44 (20) 7946-0000", "+442079460000"), ("089/123.456", "089123456"), (" ", None)],
 )
-def test_a_phone_is_kept_as_digits(typed: str, phone: str | None) -> None:
+def test_a_phone_is_stored_as_digits(typed: str, phone: str | None) -> None:
     assert fold_phone(typed) == phone
 
 
 @pytest.mark.parametrize(
     "typed", ["12345", "1" * 16, "++123456", "12a456", "१२३४५६७", "1\x002345678"]
 )
-def test_what_is_no_phone_is_refused(typed: str) -> None:
+def test_an_invalid_phone_is_refused(typed: str) -> None:
     with pytest.raises(ValueError, match="6 to 15 digits"):
         fold_phone(typed)
 
@@ -165,12 +165,12 @@ def test_all_wrong_fields_are_named_at_once() -> None:
 # --- Waits -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("wait_seconds", "told"), [(8.2, 9), (3, 3), (0, 1)])
-def test_a_wait_is_told_in_whole_seconds(wait_seconds: float, told: int) -> None:
+@pytest.mark.parametrize(("wait_seconds", "seconds"), [(8.2, 9), (3, 3), (0, 1)])
+def test_a_wait_is_rounded_up_to_whole_seconds(wait_seconds: float, seconds: int) -> None:
     refuse_if_throttled(None)
     with pytest.raises(TooMany) as caught:
         refuse_if_throttled(timedelta(seconds=wait_seconds))
-    assert caught.value.members == {"retry_after_seconds": told}
+    assert caught.value.members == {"retry_after_seconds": seconds}
 
 
 # --- Sessions ---------------------------------------------------------------------------------
@@ -189,18 +189,20 @@ def _session(generation: int, *, is_alive: bool = True, just_rotated: bool = Fal
 @pytest.mark.parametrize(
     ("session", "generation", "answer"),
     [
-        (_session(5), 5, Step.ROTATE),
-        (_session(5, just_rotated=True), 5, Step.ROTATE),
-        (_session(5, just_rotated=True), 4, Step.REPEAT),
-        (_session(5), 4, Step.REVOKE),
-        (_session(5, just_rotated=True), 3, Step.REVOKE),
-        (_session(5), 6, Step.REVOKE),
-        (_session(5, is_alive=False), 5, Step.REFUSE),
-        (_session(5, is_alive=False, just_rotated=True), 4, Step.REFUSE),
+        (_session(5), 5, RefreshDecision.ROTATE),
+        (_session(5, just_rotated=True), 5, RefreshDecision.ROTATE),
+        (_session(5, just_rotated=True), 4, RefreshDecision.REPEAT),
+        (_session(5), 4, RefreshDecision.REVOKE),
+        (_session(5, just_rotated=True), 3, RefreshDecision.REVOKE),
+        (_session(5), 6, RefreshDecision.REVOKE),
+        (_session(5, is_alive=False), 5, RefreshDecision.REFUSE),
+        (_session(5, is_alive=False, just_rotated=True), 4, RefreshDecision.REFUSE),
     ],
 )
-def test_a_refresh_token_is_good_once(session: AuthSession, generation: int, answer: Step) -> None:
-    assert step(session, generation) is answer
+def test_a_refresh_token_is_valid_once(
+    session: AuthSession, generation: int, answer: RefreshDecision
+) -> None:
+    assert decide_refresh(session, generation) is answer
 
 
 TURNS = st.lists(st.tuples(st.sampled_from(["owner", "thief"]), st.booleans()), max_size=30)
@@ -208,21 +210,21 @@ TURNS = st.lists(st.tuples(st.sampled_from(["owner", "thief"]), st.booleans()), 
 
 @relaxed
 @given(TURNS)
-def test_a_thief_and_an_owner_never_hold_two_living_tokens(turns: list[tuple[str, bool]]) -> None:
-    """Both hold generation 1. Only the latest token moves on; an overtaken one ends it all."""
+def test_a_thief_and_an_owner_never_have_two_valid_tokens(turns: list[tuple[str, bool]]) -> None:
+    """Both have generation 1. Only the latest token is rotated; an older one ends the session."""
     generation, is_alive = 1, True
     held = {"owner": 1, "thief": 1}
     for who, just_rotated in turns:
         session = _session(generation, is_alive=is_alive, just_rotated=just_rotated)
-        answer = step(session, held[who])
+        answer = decide_refresh(session, held[who])
         behind = generation - held[who]
         if not is_alive:
-            assert answer is Step.REFUSE
+            assert answer is RefreshDecision.REFUSE
         elif behind > 1 or (behind == 1 and not just_rotated):
-            assert answer is Step.REVOKE
-        is_alive = is_alive and answer is not Step.REVOKE
-        generation += answer is Step.ROTATE
-        if answer in {Step.ROTATE, Step.REPEAT}:
+            assert answer is RefreshDecision.REVOKE
+        is_alive = is_alive and answer is not RefreshDecision.REVOKE
+        generation += answer is RefreshDecision.ROTATE
+        if answer in {RefreshDecision.ROTATE, RefreshDecision.REPEAT}:
             held[who] = generation
 
 
@@ -251,21 +253,21 @@ def test_the_next_key_is_made_ahead_and_takes_over_where_the_last_one_ends() -> 
     assert plan_key([first, second], [first, second], NOON + 28 * DAY, RULES) is None
 
 
-def test_after_a_long_stop_a_new_key_signs_at_once() -> None:
+def test_after_a_long_pause_a_new_key_signs_at_once() -> None:
     first = _window(1, NOON)
     assert plan_key([first], [first], NOON + 90 * DAY, RULES) == _window(2, NOON + 90 * DAY)
 
 
-def test_a_key_sealed_by_another_secret_does_not_keep_us_from_signing() -> None:
+def test_a_key_of_another_secret_is_replaced_by_a_new_one() -> None:
     foreign = _window(7, NOON)
     assert plan_key([foreign], [], NOON + DAY, RULES) == _window(8, NOON + DAY)
 
 
-def test_the_newest_ripe_key_signs() -> None:
+def test_the_newest_key_that_may_sign_signs() -> None:
     first, second = _window(1, NOON), _window(2, NOON + 30 * DAY)
     both = [first, second]
     assert signing_key(both, NOON + DAY) is first
-    assert signing_key(both, NOON - timedelta(seconds=30)) is first  # our clock is a little late
+    assert signing_key(both, NOON - timedelta(seconds=30)) is first  # our clock may be slow
     assert signing_key(both, NOON + 31 * DAY) is second
     assert signing_key(both, NOON + 61 * DAY) is None
     assert signing_key([], NOON) is None
@@ -273,7 +275,7 @@ def test_the_newest_ripe_key_signs() -> None:
 
 @relaxed
 @given(st.lists(st.integers(min_value=1, max_value=100 * 24), max_size=20))
-def test_whenever_we_look_there_is_a_key_and_every_token_outlives_no_key(hours: list[int]) -> None:
+def test_there_is_always_a_key_and_no_token_outlives_its_key(hours: list[int]) -> None:
     now, keys = NOON, list[KeyWindow]()
     for pause in hours:
         now += timedelta(hours=pause)

@@ -1,4 +1,4 @@
-"""Everything that SECRET_KEY protects: private keys at rest, refresh tokens, typed e-mails."""
+"""What SECRET_KEY protects: private keys at rest, refresh tokens, devices, e-mails in logs."""
 
 import base64
 import hmac
@@ -21,12 +21,12 @@ TOKEN_LENGTH = 75  # base64url of the three parts, unpadded
 
 
 class NotDecryptable(Exception):
-    """This was sealed under another SECRET_KEY, for another purpose, or was changed."""
+    """Encrypted under another SECRET_KEY or label, or changed since."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """One of a family; a higher `generation` replaces all lower ones."""
+    """A token of a session; a higher `generation` replaces all lower ones."""
 
     session_id: UUID
     generation: int
@@ -34,7 +34,7 @@ class RefreshToken:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A browser that an account's owner has signed in on. `since_seconds`: since 1970."""
+    """A browser in which an account's owner has signed in. `since_seconds` is Unix time."""
 
     device_id: UUID
     since_seconds: int
@@ -52,24 +52,24 @@ class SecretBox:
         self._email_key = _derive(secret, b"cinesync auth 1: e-mail addresses in tokens")
 
     def seal(self, plain: bytes, label: str) -> bytes:
-        """AES-256-GCM, its nonce in front; opens only under the same `label`."""
+        """Encrypt with AES-256-GCM; the nonce comes first, `label` is authenticated."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._seal.encrypt(nonce, plain, label.encode())
 
     def open(self, sealed: bytes, label: str) -> bytes:
-        """Raises SealBroken."""
+        """Decrypt. Raises NotDecryptable."""
         try:
             return self._seal.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], label.encode())
         except (InvalidTag, ValueError) as error:
             raise NotDecryptable(label) from error
 
     def refresh_text(self, token: RefreshToken) -> str:
-        """The token as a cookie. Always the same for the same token; the database holds no copy."""
+        """The token as a cookie. One token has one text; the database has no copy of it."""
         body = token.session_id.bytes + token.generation.to_bytes(GENERATION_BYTES)
         return base64.urlsafe_b64encode(body + self._refresh_mac(body)).rstrip(b"=").decode()
 
     def read_refresh(self, text: str) -> RefreshToken | None:
-        """None when it is not one of ours."""
+        """None: this secret did not make it."""
         if len(text) != TOKEN_LENGTH or not text.isascii():
             return None
         try:
@@ -82,12 +82,12 @@ class SecretBox:
         return RefreshToken(UUID(bytes=body[:ID_BYTES]), int.from_bytes(body[ID_BYTES:]))
 
     def device_text(self, account_key: str, device: Device) -> str:
-        """A known device as a cookie: whose account was opened on it, and since when."""
+        """A known device as a cookie, valid for one account."""
         body = f"{device.device_id.hex}.{device.since_seconds}"
         return f"{body}.{self._device_mac(account_key, body)}"
 
     def read_device(self, text: str, account_key: str) -> Device | None:
-        """None when it is not one of ours, or is another account's."""
+        """None: this secret did not make it, or not for this account."""
         body, _, mac = text.rpartition(".")
         if not text.isascii() or not hmac.compare_digest(mac, self._device_mac(account_key, body)):
             return None
@@ -95,11 +95,11 @@ class SecretBox:
         return Device(UUID(hex=device_id), int(since))
 
     def account_key(self, email_norm: str) -> str:
-        """Stands for an e-mail in the failures: people type passwords into the wrong field."""
+        """Replaces the e-mail in stored failures: people type passwords into the wrong field."""
         return hmac.digest(self._account_key, email_norm.encode(), "sha256")[:ID_BYTES].hex()
 
     def email_key(self, email_norm: str) -> UUID:
-        """Stands for an e-mail address in tokens, so that others can count by it."""
+        """Replaces the e-mail in access tokens; other services count by it."""
         return id_of(hmac.digest(self._email_key, email_norm.encode(), "sha256")[:ID_BYTES])
 
     def _device_mac(self, account_key: str, body: str) -> str:

@@ -1,10 +1,10 @@
-"""Which passwords are refused when they are set: what stands on every list, and what others know.
+"""Which new passwords are refused: leaked ones, and those with the e-mail or the shop's name.
 
-The lists are zxcvbn's, of leaked passwords and of the words and names in them, by how often they
-occur; a text stands only in the list where it ranks highest, so they are taken together. What
-zxcvbn knows by rule and leaves out (repetitions, runs of the alphabet and the keyboard) is refused
-here by rule. Its estimate of strength is not used: it takes up to a second for a password that is
-made to be hard for it.
+The lists are zxcvbn's: leaked passwords, and the words and names in them, by frequency. A text is
+only in the list where it ranks highest, so the lists are used together. They leave out what zxcvbn
+finds by rule (repetitions, runs of the alphabet and the keyboard); this module has such rules too.
+zxcvbn's estimate of strength is not used: an attacker can choose a password for which it takes a
+second.
 """
 
 import re
@@ -15,7 +15,7 @@ from functools import cache
 from cinesync.auth.model import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, Email
 
 COMMON_BASES_MAX = 10_000
-ADDED_MAX = 6  # digits and signs around a common word: `Summer2024!`
+ADDED_MAX = 6  # digits and symbols around a common word: `Summer2024!`
 NAME_LENGTH_MIN = 4  # shorter ones are part of too many words
 UNIT_LENGTH_MAX = 3
 RUNS = (
@@ -39,11 +39,11 @@ def fold_password(password: str, email: Email | None = None, shop_name: str = ""
         raise ValueError(f"{PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters")
     lowered = folded.casefold().strip()
     if email is not None and _holds_one_of(lowered, _names_of(email)):
-        raise ValueError("something other than your e-mail; it is the first thing to be tried")
+        raise ValueError("something other than your e-mail; attackers try it first")
     if _holds_one_of(lowered, {_compact(shop_name), PRODUCT_NAME}):
         raise ValueError("something without the name of this shop")
     if _is_common(lowered):
-        raise ValueError("something harder to guess; this one is on every list")
+        raise ValueError("something harder to guess; this one is in lists of leaked passwords")
     return folded
 
 
@@ -73,7 +73,7 @@ def _is_run(lowered: str) -> bool:
 
 
 def _names_of(email: Email) -> set[str]:
-    """The local part without its sign or number, and the domain's labels without the last."""
+    """The local part, also without its tag and number, and the domain's labels but the last."""
     local, _, domain = email.norm.rpartition("@")
     shown = email.address.rpartition("@")[2].casefold()
     labels = {*domain.split(".")[:-1], *shown.split(".")[:-1]}
@@ -93,8 +93,8 @@ def _compact(text: str) -> str:
 
 @cache
 def _common() -> tuple[Set[str], Set[str]]:
-    """All that are known, and those common enough to be refused with additions."""
-    # Loaded when the first password is set: few processes ever set one.
+    """All listed passwords, and the words that are refused with additions too."""
+    # Loaded when the first password is set; few processes ever set one.
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415
 
     known = FREQUENCY_LISTS.values()

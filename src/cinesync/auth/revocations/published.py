@@ -1,6 +1,6 @@
-"""The list of ended sessions as this auth process tells it: to others over HTTP, to itself at once.
+"""Publishes the list of ended sessions: to other services over HTTP, to this process directly.
 
-Everybody may read it: it holds random session ids, which open nothing.
+The list is public: it holds random session ids, which give no access.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
-from cinesync.auth import revocation_store
+from cinesync.auth.revocations import store as revocation_store
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.client import NoResponse
@@ -21,12 +21,12 @@ from cinesync.chassis.http.security.revocations import (
 )
 from cinesync.chassis.problems import Unavailable
 
-FRESH_SECONDS = 0.5  # however many processes ask, the database is asked so seldom
+FRESH_SECONDS = 0.5  # the database is queried once in this time, however many processes poll
 CLOCK_SKEW = timedelta(minutes=1)
 
 
 class PublishedRevocations:
-    """One per process; `revocations` is what the process itself refuses by."""
+    """One per process; `revocations` is the list by which this process refuses tokens."""
 
     def __init__(
         self,
@@ -43,15 +43,15 @@ class PublishedRevocations:
         self._reading = asyncio.Lock()
         self._body = b""
         self._etag = ""
-        revocations.follow(self._ask)
+        revocations.follow(self._poll)
 
     @property
     def lifetime_max(self) -> timedelta:
-        """When nothing can depend on an entry any more."""
+        """The time after which no token of a session is valid any more."""
         return max(self._access_lifetime, self._guest_lifetime)
 
     async def refresh(self) -> None:
-        """A session of ours has just ended: refuse its tokens here from now on."""
+        """Read the list now, because this process has just ended a session."""
         async with self._reading:
             await self._read()
 
@@ -62,7 +62,7 @@ class PublishedRevocations:
                 await self._read()
         return self._body, self._etag
 
-    async def _ask(self, _etag: str) -> tuple[str, RevocationList | None]:
+    async def _poll(self, _etag: str) -> tuple[str, RevocationList | None]:
         try:
             await self.refresh()
         except Unavailable as error:
@@ -71,11 +71,11 @@ class PublishedRevocations:
 
     async def _read(self) -> None:
         started = clock.monotonic_seconds()
-        told = await self._db.read(self._list)
+        revocations = await self._db.read(self._list)
         self._read_at = started
-        self._body = msgspec.json.encode(told)
+        self._body = msgspec.json.encode(revocations)
         self._etag = etag_of(self._body)
-        self._revocations.merge(told)
+        self._revocations.merge(revocations)
 
     async def _list(self, tx: Transaction) -> RevocationList:
         sessions = await revocation_store.list_revocations(
@@ -84,10 +84,10 @@ class PublishedRevocations:
         guests = await revocation_store.list_revocations(
             tx, self._guest_lifetime, GUESTS_MAX, is_guest=True
         )
-        kept, left_out = sessions[:SESSIONS_MAX], sessions[SESSIONS_MAX:]
+        listed, left_out = sessions[:SESSIONS_MAX], sessions[SESSIONS_MAX:]
         return RevocationList(
-            sessions={str(session_id): until for session_id, _, until in kept},
+            sessions={str(session_id): until for session_id, _, until in listed},
             guests={str(session_id): until for session_id, _, until in guests},
-            # Tokens of those left out were issued before they ended.
+            # Tokens of the sessions left out were issued before these ended.
             not_before=left_out[0][1] + 1 if left_out else 0,
         )

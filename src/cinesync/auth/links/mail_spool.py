@@ -1,7 +1,7 @@
-"""Mails that auth has to send, as files in a folder, until a notification service sends them.
+"""Writes mails as files into a folder; a mail program or a person takes them from there.
 
-One file for each event, named by its customer and its id: what is delivered twice is written once.
-A mail program that watches the folder, or a person who reads it, brings them on.
+Each event has one file, named by customer and event id, so an event that is delivered twice is
+written once.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ from email.message import EmailMessage
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from cinesync.auth import link_store, store
-from cinesync.auth.codes import hash_code, new_code
+from cinesync.auth import store
+from cinesync.auth.credentials.codes import hash_code, new_code
+from cinesync.auth.links import store as link_store
 from cinesync.auth.model import LinkPurpose
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database import Transaction
@@ -23,12 +24,12 @@ log = telemetry.get_logger(__name__)
 
 PAGES = {
     LinkPurpose.SIGN_IN: ("/sign-in/link", "to sign in"),
-    LinkPurpose.ERASE: ("/account/erase", "to erase everything that it keeps of you"),
+    LinkPurpose.ERASE: ("/account/erase", "to erase all data that it stores about you"),
 }
 
 
 class MailSpool:
-    """Where mails go; without a folder they go nowhere, and the log says so."""
+    """Writes mails into a folder; without one, it drops them and logs a warning."""
 
     def __init__(
         self, folder: str, shop_name: str, shop_url: str, link_lifetime: timedelta
@@ -39,9 +40,9 @@ class MailSpool:
         self._shop_url = shop_url.rstrip("/")
 
     async def send_links(self, tx: Transaction, events: Sequence[LinkRequested]) -> None:
-        """Write a mail with a new code for each; who is gone meanwhile gets none.
+        """Write a mail with a new code for each event; erased customers get none.
 
-        Tried again, it replaces the mail: the code of the first try was rolled back with it.
+        A retry replaces the mail, because the code of the first try was rolled back.
         """
         for event in events:
             known = await store.find_credentials_by_id(tx, event.customer_id)
@@ -58,7 +59,7 @@ class MailSpool:
             log.info("mail.spooled", mail=path.name, customer_id=str(event.customer_id))
 
     async def forget(self, _tx: Transaction, events: Sequence[CustomerErased]) -> None:
-        """Delete what still lies there for these customers."""
+        """Delete the mails of erased customers."""
         if self._folder is not None:
             names = [f"{event.customer_id}.*" for event in events]
             await asyncio.to_thread(_delete, self._folder, names)
@@ -72,9 +73,9 @@ class MailSpool:
         mail["Date"] = clock.now()
         path, what = PAGES[LinkPurpose(purpose)]
         mail.set_content(
-            f"Somebody, we hope it was you, asked {self._shop_name} for a link {what}:\n\n"
+            f"You, or somebody else, asked {self._shop_name} for a link {what}:\n\n"
             f"{self._shop_url}{path}?{urlencode({'code': code})}\n\n"
-            f"It is good once, for {self._link_lifetime // timedelta(minutes=1)} minutes. If it was"
+            f"It works once, for {self._link_lifetime // timedelta(minutes=1)} minutes. If it was"
             " not you, do nothing:\nnobody can use it without this mail.\n"
         )
         return mail
@@ -86,7 +87,7 @@ def _delete(folder: Path, names: Sequence[str]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, for the owner of the process."""
+    """Write a whole file or none, readable by this process's user only."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

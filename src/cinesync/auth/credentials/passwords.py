@@ -1,7 +1,7 @@
-"""Argon2id off the event loop: a few threads, bounded queues, equal work for every guess.
+"""Argon2id hashes outside the event loop: a few threads, bounded queues, equal work for any guess.
 
-Verifying and making hashes have threads and queues of their own: whoever opens very many accounts
-waits for others who do, and never stands before those who sign in.
+Verifying and making hashes have separate threads and queues, so that many sign-ups delay other
+sign-ups, but never sign-ins.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ T = TypeVar("T")
 
 
 class HashersBusy(Unavailable):
-    """Very many people are signing in or up at this moment; please try again in a few seconds."""
+    """Too many people are signing in or up right now; please try again in a few seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashCost:
-    """OWASP's second Argon2id setting: as strong as more memory, and fits beside a database."""
+    """OWASP's second Argon2id setting: as strong as the first, with less memory."""
 
     memory_kib: int = 19_456
     rounds: int = 2
@@ -43,20 +43,20 @@ class HashCost:
 
 @dataclass(frozen=True, slots=True)
 class PasswordCheck:
-    """`better_hash`: what to store instead, when the old one was made at a lower cost."""
+    """`better_hash` replaces a stored hash that was made at a lower cost."""
 
     is_right: bool
     better_hash: str | None = None
 
 
 def argon2id(cost: HashCost) -> PasswordHash:
-    """The scheme at a cost."""
+    """The hash scheme at a cost."""
     hasher = Argon2Hasher(time_cost=cost.rounds, memory_cost=cost.memory_kib, parallelism=1)
     return PasswordHash((hasher,))
 
 
 class HashQueue:
-    """Some threads, and how many may wait for them: more are refused at once."""
+    """Threads with a bounded queue; what exceeds it is refused at once."""
 
     def __init__(self, name: str, *, threads: int, waiting_max: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"argon2 {name}")
@@ -78,7 +78,7 @@ class HashQueue:
             self._gauge.dec()
 
     def close(self) -> None:
-        """Let the running ones finish."""
+        """Cancel what waits; running hashes finish."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -89,17 +89,17 @@ class Passwords:
         self._scheme = argon2id(cost)
         self._verifying = verifying
         self._hashing = hashing
-        # Verified against when there is no account, so that it costs the same as a wrong guess.
-        self._nobodys_hash = self._scheme.hash("nobody's password")
+        # Verified against when no account exists, so that it takes as long as a wrong password.
+        self._dummy_hash = self._scheme.hash("nobody's password")
 
     async def hash(self, password: str) -> str:
         """Raises HashersBusy."""
         return await self._hashing.run(lambda: self._scheme.hash(password))
 
     async def verify(self, password: str, password_hash: str | None) -> PasswordCheck:
-        """Without a hash the same work is done and the answer is no. Raises HashersBusy."""
+        """Without a hash the same work is done, and the password is wrong. Raises HashersBusy."""
         folded = unicodedata.normalize("NFKC", password)
-        stored = password_hash or self._nobodys_hash
+        stored = password_hash or self._dummy_hash
         is_right, better_hash = await self._verifying.run(
             lambda: self._scheme.verify_and_update(folded, stored)
         )
@@ -108,6 +108,6 @@ class Passwords:
         return PasswordCheck(is_right, better_hash)
 
     async def close(self) -> None:
-        """Let the running ones finish."""
+        """Cancel what waits; running hashes finish."""
         self._verifying.close()
         self._hashing.close()

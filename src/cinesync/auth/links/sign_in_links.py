@@ -1,29 +1,33 @@
-"""Signing in by e-mail: new passwords are hashed here, between transactions."""
+"""Signs customers in by a mailed link; a new password is hashed between transactions."""
 
 from dataclasses import dataclass
 
-from cinesync.auth import link_service
-from cinesync.auth.authenticator import Authenticator, Grant
-from cinesync.auth.codes import hash_code
+from cinesync.auth.authentication.authenticator import SIGN_INS, Authenticator, Grant
+from cinesync.auth.credentials.codes import hash_code
+from cinesync.auth.credentials.password_rules import fold_password
+from cinesync.auth.credentials.passwords import Passwords
+from cinesync.auth.credentials.secret_box import SecretBox
+from cinesync.auth.links import service as link_service
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,
     Fields,
     InvalidFields,
     LinkPurpose,
+    SessionRules,
     fold_email,
 )
-from cinesync.auth.password_rules import fold_password
-from cinesync.auth.passwords import Passwords
-from cinesync.auth.secret_box import SecretBox
+from cinesync.auth.revocations.published import PublishedRevocations
+from cinesync.chassis import clock
 from cinesync.chassis.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRules:
-    """How many may be asked for, and what a new password must not contain."""
+    """How many links may be requested, the sessions they open, and the shop's name."""
 
     limits: ActionLimits
+    sessions: SessionRules
     shop_name: str
 
 
@@ -37,15 +41,17 @@ class SignInLinks:
         passwords: Passwords,
         authenticator: Authenticator,
         rules: LinkRules,
+        revocations: PublishedRevocations,
     ) -> None:
         self._db = db
         self._secret_box = secret_box
         self._passwords = passwords
         self._authenticator = authenticator
         self._rules = rules
+        self._revocations = revocations
 
     async def request(self, email: str, purpose: LinkPurpose, address: str) -> None:
-        """Mails a link to whoever owns the e-mail. Raises InvalidFields, TooMany."""
+        """Mail a link to the owner of the e-mail. Raises InvalidFields, TooMany."""
         fields = Fields()
         folded = fields.check("email", fold_email, email)
         fields.raise_if_wrong()
@@ -53,9 +59,12 @@ class SignInLinks:
         await self._db.run(link_service.request, folded, purpose, attempt, self._rules.limits)
 
     async def use(self, code: str, password: str | None, address: str, device: str | None) -> Grant:
-        """Raises LinkSpent, and for a new password InvalidFields, HashersBusy."""
+        """Open a session, and set a new password if there is one.
+
+        Raises LinkSpent, and for a new password InvalidFields, HashersBusy.
+        """
         code_hash = hash_code(code)
-        known = await self._db.read(link_service.owner, code_hash)
+        known = await self._db.read(link_service.get_owner, code_hash)
         new_hash = None
         if password is not None:
             if known.customer.role == "guest":
@@ -65,5 +74,10 @@ class SignInLinks:
             folded = fields.check("password", fold_password, password, email, self._rules.shop_name)
             fields.raise_if_wrong()
             new_hash = await self._passwords.hash(folded)
-        customer, token = await self._authenticator.use_link(code_hash, new_hash, address)
-        return await self._authenticator.let_in(customer, token, device)
+        customer, token = await self._db.run(
+            link_service.use, code_hash, new_hash, clock.new_id(), address, self._rules.sessions
+        )
+        if new_hash is not None:
+            await self._revocations.refresh()
+        SIGN_INS.labels("let in by link").inc()
+        return await self._authenticator.grant_session(customer, token, device)

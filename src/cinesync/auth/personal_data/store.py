@@ -1,4 +1,4 @@
-"""Statements over what auth knows of one customer: to show it, and to forget it."""
+"""Statements over all data of one customer: to show it, and to erase it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,7 +40,7 @@ ACCOUNT = compiled(
 
 
 async def account(tx: Transaction, customer_id: UUID) -> dict[str, Any] | None:
-    """The account, without what opens it."""
+    """The account, without its password hash."""
     row = (await tx.execute(ACCOUNT, {"customer_id": customer_id})).one_or_none()
     return None if row is None else dict(row)
 
@@ -61,7 +61,7 @@ SESSIONS = compiled(
 
 
 async def sessions(tx: Transaction, customer_id: UUID) -> list[dict[str, Any]]:
-    """Where they signed in, the latest first."""
+    """The sessions, the latest first."""
     return [dict(row) for row in await tx.execute(SESSIONS, {"customer_id": customer_id})]
 
 
@@ -74,7 +74,7 @@ FAILURES = compiled(
 
 
 async def failures(tx: Transaction, account_key: str) -> list[dict[str, Any]]:
-    """Who tried their password in vain, the latest first."""
+    """The failed sign-ins, the latest first."""
     return [dict(row) for row in await tx.execute(FAILURES, {"account_key": account_key})]
 
 
@@ -86,7 +86,7 @@ LINKS = compiled(
 
 
 async def links(tx: Transaction, customer_id: UUID) -> list[dict[str, Any]]:
-    """What was mailed to them and can still be used."""
+    """The links that can still be used."""
     return [dict(row) for row in await tx.execute(LINKS, {"customer_id": customer_id})]
 
 
@@ -106,7 +106,7 @@ AUDIT_ENTRIES_OF = compiled(
 
 
 async def audit_entries_of(tx: Transaction, customer_id: UUID) -> list[dict[str, Any]]:
-    """What the audit log has of them, the latest first."""
+    """The customer's own entries in the audit log, the latest first."""
     rows = await tx.execute(AUDIT_ENTRIES_OF, {"customer_id": customer_id})
     return [dict(row) for row in rows]
 
@@ -126,7 +126,7 @@ GUESTS_WITH = compiled(
 
 
 async def guests_with(tx: Transaction, email: Email, limit: int) -> list[UUID]:
-    """Who bought with this e-mail and without an account, the oldest first."""
+    """The guests with this e-mail, the oldest first."""
     values = {"email_norm": email.norm, "spelling": email.spelling, "limit": limit}
     return [row.customer_id for row in await tx.execute(GUESTS_WITH, values)]
 
@@ -151,12 +151,12 @@ ANONYMISE = compiled(
 
 
 async def anonymise(tx: Transaction, customer_ids: Sequence[UUID]) -> list[UUID]:
-    """Ids and dates stay, for the books; those that were not erased before."""
+    """Erase the rows but for ids and dates; the ids of those that were not erased before."""
     rows = await tx.execute(ANONYMISE, {"customer_ids": sorted(customer_ids)})
     return sorted(row.customer_id for row in rows)
 
 
-# Everything else that says where they were, or how to reach them.
+# Rows elsewhere with an e-mail, an address or an account key.
 TRACES_BY_ID = tuple(
     compiled(delete(table).where(any_of(table.c.customer_id, "customer_ids")))
     for table in (customer_emails, tables.sessions, sign_in_links)

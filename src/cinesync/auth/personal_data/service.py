@@ -1,11 +1,14 @@
-"""Commands that show a customer's data and erase it, each in its caller's transaction."""
+"""Reads a customer's data and erases it, each in its caller's transaction."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from cinesync.auth import audit_entries, erasure_store, link_store, revocation_store
+from cinesync.auth import audit_entries
+from cinesync.auth.links import store as link_store
 from cinesync.auth.model import AuthAuditAction, Customer, LinkSpent
+from cinesync.auth.personal_data import store as erasure_store
+from cinesync.auth.revocations import store as revocation_store
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
@@ -14,10 +17,10 @@ from cinesync.contracts.auth import CustomerErased
 
 
 async def data_of(tx: Transaction, customer_id: UUID, account_key: str) -> dict[str, Any]:
-    """All that auth keeps of a customer. Raises NotFound."""
+    """All data that auth stores about a customer. Raises NotFound."""
     account = await erasure_store.account(tx, customer_id)
     if account is None:
-        raise NotFound("This account is gone.")
+        raise NotFound("This account does not exist any more.")
     return {
         "account": account,
         "sessions": await erasure_store.sessions(tx, customer_id),
@@ -27,12 +30,6 @@ async def data_of(tx: Transaction, customer_id: UUID, account_key: str) -> dict[
     }
 
 
-async def use_link(tx: Transaction, code_hash: bytes) -> None:
-    """The mail has done its work. Raises LinkSpent when it had before."""
-    if await link_store.use(tx, code_hash) is None:
-        raise LinkSpent
-
-
 async def erase(
     tx: Transaction,
     customers: Sequence[Customer],
@@ -40,22 +37,26 @@ async def erase(
     address: str,
     code_hash: bytes | None,
 ) -> None:
-    """Forget these persons, who are one, here, and tell the others to. Raises LinkSpent."""
-    if code_hash is not None:
-        await use_link(tx, code_hash)
+    """Erase an account and guests of one person, and have the other services do so.
+
+    `code_hash` is that of the mailed link, if there is one. Raises LinkSpent.
+    """
+    if code_hash is not None and await link_store.use(tx, code_hash) is None:
+        raise LinkSpent
     customer_ids = [customer.customer_id for customer in customers]
     for customer_id in customer_ids:
         await revocation_store.revoke_sessions_of(tx, customer_id)
     erased = set(await erasure_store.anonymise(tx, customer_ids))
     await erasure_store.delete_traces(tx, customer_ids, account_key)
-    gone = [customer for customer in customers if customer.customer_id in erased]
+    newly_erased = [customer for customer in customers if customer.customer_id in erased]
+    action = AuthAuditAction.ACCOUNT_ERASED
     await audit_log.append(
-        tx, [audit_entries.of_owner(AuthAuditAction.ACCOUNT_ERASED, one, address) for one in gone]
+        tx, [audit_entries.of_owner(action, customer, address) for customer in newly_erased]
     )
     events = [
         CustomerErased(
-            event_id=clock.new_id(), occurred_at=clock.now(), customer_id=one.customer_id
+            event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer.customer_id
         )
-        for one in gone
+        for customer in newly_erased
     ]
     await outbox.append(tx, events)

@@ -1,4 +1,4 @@
-"""Statements about guests: customers without a password, who buy once."""
+"""Statements over guests: customers without a password."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -22,7 +22,7 @@ FIND_GUESTS = compiled(
 async def find_guests(
     tx: Transaction, after: UUID, before: UUID, limit: int
 ) -> tuple[UUID | None, list[UUID]]:
-    """A stretch of customers in key order: where it ended (None: at `before`), and its guests."""
+    """A batch of customers in key order: its last id (None: no more), and its guests."""
     values = {"after": after, "before": before, "limit": limit}
     rows = (await tx.execute(FIND_GUESTS, values)).all()
     reached = rows[-1].customer_id if rows else None
@@ -37,5 +37,5 @@ DELETE_GUESTS = compiled(
 
 
 async def delete_guests(tx: Transaction, customer_ids: Sequence[UUID]) -> None:
-    """Never an account, whatever the ids say."""
+    """Delete guests; ids of accounts are ignored."""
     await tx.execute(DELETE_GUESTS, {"customer_ids": list(customer_ids)})

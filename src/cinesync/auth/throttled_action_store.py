@@ -1,4 +1,4 @@
-"""Statements over what is counted although it succeeds: sign-ups, and links that were asked for."""
+"""Statements over actions that count against a limit: sign-ups and requested links."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,7 +20,7 @@ INSERT = compiled(
 async def insert(
     tx: Transaction, action_id: UUID, action: ThrottledAction, attempt: Attempt
 ) -> None:
-    """One more."""
+    """Count an action."""
     values = {
         "action_id": action_id,
         "action": action,
@@ -46,7 +46,7 @@ ADDRESS_WAIT = compiled(
 async def address_wait(
     tx: Transaction, action: ThrottledAction, address: str, actions_max: int, window: timedelta
 ) -> timedelta | None:
-    """How long until fewer than `actions_max` from here lie in the window; None: no wait."""
+    """How long until the window has fewer than `actions_max` from this address; None: no wait."""
     values = {"address": address, "action": action, "others": actions_max - 1, "window": window}
     return (await tx.execute(ADDRESS_WAIT, values)).scalar_one_or_none()
 
@@ -63,7 +63,7 @@ COUNT_FOR_ACCOUNT = compiled(
 async def count_for_account(
     tx: Transaction, action: ThrottledAction, account_key: str, window: timedelta
 ) -> int:
-    """How many lie in the window, wherever they came from."""
+    """How many the window has for an account, from all addresses."""
     values = {"account_key": account_key, "action": action, "window": window}
     return int((await tx.execute(COUNT_FOR_ACCOUNT, values)).one().actions)
 
@@ -84,7 +84,7 @@ FIND_OLD = compiled(
 async def find_old(
     tx: Transaction, after: UUID, limit: int, window: timedelta
 ) -> tuple[UUID | None, list[UUID]]:
-    """A stretch of the table in key order: where it ended (None: at the end), and the old ones."""
+    """A batch of rows in key order: its last id (None: no more), and the old ones."""
     rows = (await tx.execute(FIND_OLD, {"after": after, "limit": limit, "window": window})).all()
     reached = rows[-1].action_id if len(rows) == limit else None
     return reached, [row.action_id for row in rows if row.is_over]
@@ -96,5 +96,5 @@ DELETE = compiled(
 
 
 async def delete(tx: Transaction, action_ids: Sequence[UUID]) -> None:
-    """By id: what is old never becomes young again."""
+    """Delete by id: an old action stays old."""
     await tx.execute(DELETE, {"action_ids": list(action_ids)})

@@ -1,4 +1,4 @@
-"""Statements over the links that let a customer in once; only hashes of their codes are kept."""
+"""Statements over sign-in links; the table has hashes of their codes only."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -19,28 +19,28 @@ INSERT = compiled(
 
 
 async def insert(tx: Transaction, code_hash: bytes, customer_id: UUID, lifetime: timedelta) -> None:
-    """A link that can be used from now on."""
+    """A new link."""
     values = {"code_hash": code_hash, "customer_id": customer_id, "lifetime": lifetime}
     await tx.execute(INSERT, values)
 
 
-_IS_GOOD = (sign_in_links.c.code_hash == bindparam("code_hash")) & (
+_IS_USABLE = (sign_in_links.c.code_hash == bindparam("code_hash")) & (
     sign_in_links.c.expires_at > func.now()
 )
-FIND = compiled(select(sign_in_links.c.customer_id).where(_IS_GOOD))
+FIND = compiled(select(sign_in_links.c.customer_id).where(_IS_USABLE))
 
 
 async def find(tx: Transaction, code_hash: bytes) -> UUID | None:
-    """Whose it is, while it can be used."""
+    """The owner of a link that can still be used."""
     owner: UUID | None = (await tx.execute(FIND, {"code_hash": code_hash})).scalar()
     return owner
 
 
-USE = compiled(delete(sign_in_links).where(_IS_GOOD).returning(sign_in_links.c.customer_id))
+USE = compiled(delete(sign_in_links).where(_IS_USABLE).returning(sign_in_links.c.customer_id))
 
 
 async def use(tx: Transaction, code_hash: bytes) -> UUID | None:
-    """Whose it was; it cannot be used again. None: it was used before, or is too old."""
+    """Use up a link, and return its owner. None: it was used before, or is too old."""
     owner: UUID | None = (await tx.execute(USE, {"code_hash": code_hash})).scalar()
     return owner
 
@@ -59,7 +59,7 @@ DELETE_EXPIRED = compiled(delete(sign_in_links).where(sign_in_links.c.expires_at
 
 
 async def delete_expired(tx: Transaction) -> None:
-    """They are few: a handful for each account and hour."""
+    """All that are too old. They are few: the limits bound them per account and hour."""
     await tx.execute(DELETE_EXPIRED)
 
 

@@ -1,4 +1,4 @@
-"""The keys that sign access tokens: one for all processes, rotated, published ahead of use."""
+"""The keys that sign access tokens: shared by all processes, rotated, published before use."""
 
 import asyncio
 import json
@@ -10,9 +10,9 @@ from uuid import UUID
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from cinesync.auth import key_store
+from cinesync.auth.credentials import key_store
+from cinesync.auth.credentials.secret_box import NotDecryptable, SecretBox
 from cinesync.auth.model import AccountRole, KeyRules, KeyWindow, plan_key, signing_key
-from cinesync.auth.secret_box import NotDecryptable, SecretBox
 from cinesync.chassis import background, clock, telemetry
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.security.access_tokens import ALGORITHM, ISSUER, TOKEN_TYPE, Caller
@@ -21,11 +21,11 @@ from cinesync.chassis.problems import Unavailable
 log = telemetry.get_logger(__name__)
 
 CURVE = "P-256"
-LOOK_SECONDS = 60.0
+REFRESH_SECONDS = 60.0
 
 
 class NoSigningKey(Unavailable):
-    """We cannot sign anybody in right now; please try again in a moment."""
+    """We cannot sign anybody in right now; please try again in a few seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class OwnKey(KeyWindow):
 
 
 class SigningKeys:
-    """This process's view of the keys, looked up again every minute."""
+    """This process's copy of the keys, refreshed every minute."""
 
     def __init__(self, db: Database, secret_box: SecretBox, rules: KeyRules) -> None:
         self._db = db
@@ -45,17 +45,17 @@ class SigningKeys:
         self._rules = rules
         self._own: list[OwnKey] = []
         self._jwks: dict[str, Any] | None = None
-        self._looking = asyncio.Lock()
+        self._loading = asyncio.Lock()
 
     async def run(self) -> None:
-        """Look for new keys, and make the next one in time, until cancelled."""
+        """Read the keys again and again, and make the next one in time, until cancelled."""
         while True:
             await self.refresh()
             background.succeeded()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        """Read the keys; make one if its time has come."""
+        """Read the keys; make one if it is due."""
         rows, now = await self._db.read(_load)
         own = self._open(rows)
         if plan_key(rows, own, now, self._rules) is not None:
@@ -67,7 +67,7 @@ class SigningKeys:
     async def jwks(self) -> dict[str, Any]:
         """The public halves of all keys whose tokens can still be valid (RFC 7517)."""
         if self._jwks is None:
-            await self._first_look()
+            await self._load_once()
         assert self._jwks is not None
         return self._jwks
 
@@ -79,9 +79,9 @@ class SigningKeys:
         email_key: UUID,
         session_id: UUID,
     ) -> Caller:
-        """An access token (RFC 9068), and whose it is. Raises NoSigningKey."""
+        """An access token (RFC 9068) and its claims. Raises NoSigningKey."""
         if self._jwks is None:
-            await self._first_look()
+            await self._load_once()
         now = clock.now()
         own = signing_key(self._own, now)
         if own is None:
@@ -102,8 +102,8 @@ class SigningKeys:
         token = jwt.encode(header, claims, own.key, algorithms=[ALGORITHM])
         return Caller(customer_id, role, expires_at, token, email_key, str(session_id), issued_at)
 
-    async def _first_look(self) -> None:
-        async with self._looking:
+    async def _load_once(self) -> None:
+        async with self._loading:
             if self._jwks is None:
                 await self.refresh()
 
@@ -129,7 +129,7 @@ class SigningKeys:
         return await key_store.list_keys(tx)
 
     def _seal(self, window: KeyWindow, key: ECKey) -> key_store.KeyRow:
-        """The public half is the seal's label: neither can be swapped for another key's."""
+        """The public half is the label: neither half can be replaced by another key's."""
         public = {
             **key.as_dict(private=False),
             "kid": key.thumbprint(),

@@ -1,8 +1,8 @@
-"""Deletes guests who bought nothing: their e-mail is kept for no longer than it may be needed.
+"""Deletes guests who bought nothing, because their e-mail is not needed any more.
 
-Ids rise with time (ADR 16), so guests come of age in the order of their ids: each pass goes on
-from where the last one ended, and none reads the young. Booking says who bought something; those
-stay. After a restart the first pass asks about them once more.
+Ids rise with time (ADR 16), so guests reach the retention period in the order of their ids: each
+pass continues where the last one ended, and none reads younger guests. Guests who bought something
+according to booking stay. After a restart the first pass begins with the first guest again.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.auth import guest_store
-from cinesync.auth.signing_keys import SigningKeys
+from cinesync.auth.credentials.signing_keys import SigningKeys
+from cinesync.auth.retention import store as guest_store
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.database import Database
 from cinesync.chassis.http.client import HttpClient, NoResponse
@@ -23,20 +23,20 @@ from cinesync.chassis.http.security.access_tokens import SERVICE_ROLE
 PATH: Final = "/api/booking/customers/buyers"
 BATCH_MAX: Final = 500
 TOKEN_LIFETIME: Final = timedelta(minutes=1)
-MYSELF: Final = UUID(int=0)  # no customer
+NO_CUSTOMER: Final = UUID(int=0)  # the token is this service's own
 TIMEOUT_SECONDS: Final = 10.0
 
 log = telemetry.get_logger(__name__)
 
 
-class BuyersResponse(msgspec.Struct, frozen=True):
-    """Those of the customers asked about who bought something."""
+class _Buyers(msgspec.Struct, frozen=True):
+    """Booking's response: the customers of the request who bought something."""
 
     customer_ids: list[UUID]
 
 
 class GuestRetention:
-    """Any number of processes may do this side by side."""
+    """Any number of processes may run it at the same time."""
 
     def __init__(
         self, db: Database, signing_keys: SigningKeys, booking: HttpClient, retention: timedelta
@@ -47,20 +47,20 @@ class GuestRetention:
         self._retention = retention
         self._reached = UUID(int=0)
 
-    async def forget_guests(self) -> None:
-        """All that have come of age; later, when booking does not answer."""
+    async def delete_guests(self) -> None:
+        """Delete all that are due; none while booking does not respond."""
         try:
-            while await self._forget_some():
+            while await self._delete_batch():
                 pass
-        except NoResponse as away:
-            log.warning("guests.kept", reason=str(away))
+        except NoResponse as error:
+            log.warning("guests.not_deleted", reason=str(error))
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection to booking."""
         await self._booking.close()
 
-    async def _forget_some(self) -> bool:
-        """Whether there may be more. Raises NoResponse."""
+    async def _delete_batch(self) -> bool:
+        """Whether there may be more guests to delete. Raises NoResponse."""
         before = clock.first_id_of(clock.now() - self._retention)
         reached, guests = await self._db.read(
             guest_store.find_guests, self._reached, before, BATCH_MAX
@@ -78,17 +78,21 @@ class GuestRetention:
 
     async def _buyers(self, guests: Sequence[UUID]) -> list[UUID]:
         token = await self._signing_keys.sign(
-            MYSELF, SERVICE_ROLE, TOKEN_LIFETIME, email_key=MYSELF, session_id=MYSELF
+            NO_CUSTOMER,
+            SERVICE_ROLE,
+            TOKEN_LIFETIME,
+            email_key=NO_CUSTOMER,
+            session_id=NO_CUSTOMER,
         )
-        answer = await self._booking.call(
+        response = await self._booking.call(
             "POST",
             PATH,
             body={"customer_ids": guests},
             headers={"Authorization": f"Bearer {token.token}"},
         )
-        if answer.status != HTTPStatus.OK:
-            raise NoResponse(f"booking answered {answer.status}")
+        if response.status != HTTPStatus.OK:
+            raise NoResponse(f"booking responded with status {response.status}")
         try:
-            return msgspec.json.decode(answer.body, type=BuyersResponse).customer_ids
+            return msgspec.json.decode(response.body, type=_Buyers).customer_ids
         except msgspec.MsgspecError as error:
-            raise NoResponse("booking gave an answer that says nothing of buyers") from error
+            raise NoResponse("booking's response is not a list of buyers") from error

@@ -1,4 +1,4 @@
-"""Statements over ended sessions whose access tokens may still be good."""
+"""Statements over ended sessions whose access tokens may still be valid."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -21,8 +21,10 @@ REVOKE_SESSION = text(
 
 
 async def revoke_session(tx: Transaction, session_id: UUID) -> UUID | None:
-    """End a family, and whose it was; None: it had ended. Its row stays until it would have
-    expired."""
+    """End a session and return its customer; None: it had ended before.
+
+    Its row stays until the session would have expired.
+    """
     rows = await tx.execute(REVOKE_SESSION, {"session_id": session_id})
     customer_id: UUID | None = rows.scalar_one_or_none()
     return customer_id
@@ -41,7 +43,7 @@ REVOKE_SESSIONS_OF = text(
 
 
 async def revoke_sessions_of(tx: Transaction, customer_id: UUID) -> None:
-    """End every family of a customer, or the one token of a guest."""
+    """End all sessions of a customer, or the one token of a guest."""
     await tx.execute(REVOKE_SESSIONS_OF, {"customer_id": customer_id})
 
 
@@ -66,7 +68,7 @@ LIST_REVOCATIONS = compiled(
 async def list_revocations(
     tx: Transaction, lifetime: timedelta, limit: int, *, is_guest: bool
 ) -> list[tuple[UUID, int, int]]:
-    """Session, when it ended, until when a token may name it (Unix seconds); the newest first."""
+    """Session, its end, and when its last token expires (Unix seconds); the newest first."""
     values = {"lifetime": lifetime, "is_guest": is_guest, "limit": limit}
     return [
         (row.session_id, row.ended_at, row.until)
@@ -82,5 +84,5 @@ DELETE_OLD_REVOCATIONS = compiled(
 
 
 async def delete_old_revocations(tx: Transaction, lifetime: timedelta) -> None:
-    """Those whose last token has expired; `lifetime` is the longest of any token."""
+    """Delete those whose last token has expired; `lifetime` is the longest of any token."""
     await tx.execute(DELETE_OLD_REVOCATIONS, {"lifetime": lifetime})

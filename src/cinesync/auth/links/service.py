@@ -1,20 +1,15 @@
-"""Commands of the links that let a customer in once, each in its caller's transaction.
+"""Commands over sign-in links, each in its caller's transaction.
 
-A link is mailed to the address of the account, so whoever uses it reads the owner's mail: enough to
-get past strangers' failed attempts, and to set a new password. An e-mail without an account gets a
-link to its latest purchase as a guest. The answer to a request never tells which of them it was.
+A link is mailed to the account's e-mail, so its user reads the owner's mail. That is enough to sign
+in despite strangers' failed attempts, and to set a new password. An e-mail without an account gets
+a link to its latest guest purchase. The response to a request does not say which of them it was.
 """
 
 from uuid import UUID
 
-from cinesync.auth import (
-    action_store,
-    audit_entries,
-    link_store,
-    revocation_store,
-    staff_store,
-    store,
-)
+from cinesync.auth import audit_entries, staff_store, store, throttled_action_store
+from cinesync.auth.credentials.secret_box import RefreshToken
+from cinesync.auth.links import store as link_store
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,
@@ -28,7 +23,7 @@ from cinesync.auth.model import (
     ThrottledAction,
     refuse_if_throttled,
 )
-from cinesync.auth.secret_box import RefreshToken
+from cinesync.auth.revocations import store as revocation_store
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
@@ -38,33 +33,34 @@ from cinesync.contracts.auth import LinkRequested
 async def request(
     tx: Transaction, email: Email, purpose: LinkPurpose, attempt: Attempt, limits: ActionLimits
 ) -> None:
-    """Have a link mailed, if there is somebody to mail it to.
+    """Have a link mailed, if a customer has this e-mail.
 
-    Raises TooMany for an address that asks for very many. An account that has had enough gets no
-    more, in silence: strangers may ask for it, and learn nothing.
+    Raises TooMany for an address that requests too many. An account that reached its limit gets no
+    mail, without an error: strangers may request links for it, and must not learn anything.
     """
     action, window = ThrottledAction.LINK, limits.window
     refuse_if_throttled(
-        await action_store.address_wait(tx, action, attempt.address, limits.per_address, window)
+        await throttled_action_store.address_wait(
+            tx, action, attempt.address, limits.per_address, window
+        )
     )
-    asked = await action_store.count_for_account(tx, action, attempt.account_key or "", window)
-    await action_store.insert(tx, clock.new_id(), action, attempt)
+    requested = await throttled_action_store.count_for_account(
+        tx, action, attempt.account_key or "", window
+    )
+    await throttled_action_store.insert(tx, clock.new_id(), action, attempt)
     known = await store.find_credentials(tx, email)
     customer_id = known.customer.customer_id if known else await link_store.find_guest(tx, email)
-    if customer_id is not None and asked < limits.per_account:
-        await order(tx, customer_id, purpose)
-
-
-async def order(tx: Transaction, customer_id: UUID, purpose: LinkPurpose) -> None:
-    """Have a link mailed to a customer. The code is made where the mail is: nowhere else is it."""
+    if customer_id is None or requested >= limits.per_account:
+        return
+    # Without the code: the handler makes it, so that only the mail contains it.
     event = LinkRequested(
         event_id=clock.new_id(), occurred_at=clock.now(), customer_id=customer_id, purpose=purpose
     )
     await outbox.append(tx, [event])
 
 
-async def owner(tx: Transaction, code_hash: bytes) -> Credentials:
-    """Whose link it is; it can still be used. Raises LinkSpent."""
+async def get_owner(tx: Transaction, code_hash: bytes) -> Credentials:
+    """The customer of a link that can still be used. Raises LinkSpent."""
     customer_id = await link_store.find(tx, code_hash)
     known = await store.find_credentials_by_id(tx, customer_id) if customer_id else None
     if known is None:
@@ -80,10 +76,7 @@ async def use(
     address: str,
     rules: SessionRules,
 ) -> tuple[Customer, RefreshToken]:
-    """Sign the owner in, once, with a new password if there is one.
-
-    Raises LinkSpent.
-    """
+    """Open a session for the owner, once, and set `new_hash` if there is one. Raises LinkSpent."""
     customer_id = await link_store.use(tx, code_hash)
     known = await store.find_credentials_by_id(tx, customer_id) if customer_id else None
     if known is None or customer_id is None:

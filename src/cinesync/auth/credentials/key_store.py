@@ -13,7 +13,7 @@ from cinesync.chassis.database import Transaction, compiled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRow(KeyWindow):
-    """A signing key at rest."""
+    """A signing key as stored, its private half encrypted."""
 
     public_jwk: str
     sealed_private: bytes = field(repr=False)
@@ -56,7 +56,7 @@ INSERT_KEY = compiled(
 
 
 async def insert_key(tx: Transaction, key: KeyRow) -> None:
-    """Unless another process made the key of that number first."""
+    """Insert a key, unless another process inserted that number first."""
     values = {
         "number": key.number,
         "public_jwk": key.public_jwk,
@@ -72,5 +72,5 @@ DELETE_KEYS = compiled(delete(signing_keys).where(signing_keys.c.verifies_until 
 
 
 async def delete_keys(tx: Transaction) -> None:
-    """Keys of which no token can be valid any more."""
+    """Delete keys whose tokens have all expired."""
     await tx.execute(DELETE_KEYS)

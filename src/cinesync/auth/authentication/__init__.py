@@ -1,0 +1,1 @@
+"""Registering, signing in and refreshing: hashes between transactions."""

@@ -1,0 +1,1 @@
+"""Passwords, secrets, signing keys and one-time codes."""

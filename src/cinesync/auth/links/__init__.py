@@ -1,0 +1,1 @@
+"""Sign-in links: requested, mailed, used once."""

@@ -1,0 +1,1 @@
+"""A customer's own data: shown to them, and erased on request."""

@@ -1,0 +1,1 @@
+"""Deletes rows that have expired, and guests who bought nothing."""

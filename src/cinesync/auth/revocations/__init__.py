@@ -1,0 +1,1 @@
+"""Sessions that ended while their access tokens are still valid."""
