@@ -13,7 +13,7 @@ import uvloop
 
 from cinesync.bootstrap import serve
 from cinesync.chassis import telemetry
-from tests.integration.chassis.toy.child import PATIENCE_SECONDS, free_port
+from tests.integration.chassis.toy.child import WAIT_SECONDS_MAX, free_port
 from tests.support.places import ROOT
 
 SECRET = "a secret that only these tests know"
@@ -56,13 +56,13 @@ class Served:
     def stop(self) -> None:
         """At once."""
         self.process.kill()
-        self.process.wait(PATIENCE_SECONDS)
+        self.process.wait(WAIT_SECONDS_MAX)
         if self.process.stdout is not None:
             self.process.stdout.close()
 
     def client(self) -> httpx.Client:
         """A browser of its own."""
-        return httpx.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
+        return httpx.Client(base_url=self.url, timeout=WAIT_SECONDS_MAX)
 
 
 if __name__ == "__main__":

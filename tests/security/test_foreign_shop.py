@@ -10,7 +10,7 @@ import pytest
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
 from tests.integration.chassis.conftest import rabbitmq
-from tests.integration.chassis.toy.child import PATIENCE_SECONDS, free_port
+from tests.integration.chassis.toy.child import WAIT_SECONDS_MAX, free_port
 from tests.support.rabbitmq_server import RabbitMqServer
 
 __all__ = ["rabbitmq"]
@@ -46,13 +46,13 @@ async def test_a_foreign_shop_is_refused_in_one_line_and_one_with_a_name_of_its_
         assert first.stdout.readline(), (tmp_path / "first.log").read_text()
         foreign = serve(urls[1], rabbitmq, tmp_path / "foreign.log", SHOP_ID="odeon")
         running.append(foreign)
-        assert foreign.wait(PATIENCE_SECONDS) == 2
+        assert foreign.wait(WAIT_SECONDS_MAX) == 2
         last = (tmp_path / "foreign.log").read_text().strip().splitlines()[-1]
         assert "cinema.events.odeon is another shop" in last
         assert "a SHOP_ID or a RABBITMQ_EXCHANGE of its own" in last
         nameless = serve(urls[1], rabbitmq, tmp_path / "nameless.log", SHOP_ID="")
         running.append(nameless)
-        assert nameless.wait(PATIENCE_SECONDS) == 2
+        assert nameless.wait(WAIT_SECONDS_MAX) == 2
         assert "SHOP_ID is not set" in (tmp_path / "nameless.log").read_text()
         own = serve(urls[1], rabbitmq, tmp_path / "own.log", SHOP_ID="rex")
         running.append(own)
@@ -61,6 +61,6 @@ async def test_a_foreign_shop_is_refused_in_one_line_and_one_with_a_name_of_its_
     finally:
         for process in running:
             process.kill()
-            process.wait(PATIENCE_SECONDS)
+            process.wait(WAIT_SECONDS_MAX)
             if process.stdout is not None:
                 process.stdout.close()

@@ -1,4 +1,4 @@
-"""The audit trail: written with the change, told after it, read page by page, free of secrets."""
+"""The audit trail: written with the change, logged after it, read page by page, free of secrets."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -115,8 +115,8 @@ async def test_whatever_fails_there_is_one_entry_and_one_line_of_it(
     assert plan.has_fired
     plan.arm(None)
     [row] = await everything(db)
-    told = [line["entry_id"] for line in lines() if line["event"] == "audit.recorded"]
-    assert told == [str(row.entry_id)]
+    logged = [line["entry_id"] for line in lines() if line["event"] == "audit.recorded"]
+    assert logged == [str(row.entry_id)]
 
 
 @pytest.mark.parametrize(
@@ -133,15 +133,15 @@ def test_secrets_are_refused_however_deep_they_lie(name: str) -> None:
 @pytest.fixture
 async def client(db: Database, make_client: MakeClient) -> httpx.AsyncClient:
     first = clock.now() - timedelta(days=1)
-    moments = [first, first + timedelta(hours=1), first + timedelta(hours=2)]
+    times = [first, first + timedelta(hours=1), first + timedelta(hours=2)]
     entries = [
         entry(
             number,
             Did.CANCELLED if number == 2 else Did.MOVED,
-            occurred_at=moment,
-            entry_id=UUID(int=(int(moment.timestamp() * 1000) << 80) + number),
+            occurred_at=time,
+            entry_id=UUID(int=(int(time.timestamp() * 1000) << 80) + number),
         )
-        for number, moment in enumerate(moments, 1)
+        for number, time in enumerate(times, 1)
     ]
     by_itself = Entry(actor=SYSTEM, action=Did.MOVED, object_kind="hall", object_id="1")
     await db.run(audit_log.append, [*entries, by_itself])

@@ -168,7 +168,7 @@ class Deaf:
         self.head = b""
         self.over = asyncio.Event()
 
-    async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.head = await reader.readuntil(b"\r\n\r\n")
         await reader.read()
         writer.transport.abort()
@@ -177,7 +177,7 @@ class Deaf:
 
 async def test_a_call_waits_no_longer_than_its_request_has_and_says_so() -> None:
     deaf = Deaf()
-    server = await asyncio.start_server(deaf.hear, "127.0.0.1", 0)
+    server = await asyncio.start_server(deaf.accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     peer = HttpClient(f"http://127.0.0.1:{port}", 60.0)
     deadline.carry(clock.monotonic_seconds() + 0.3)

@@ -1,4 +1,4 @@
-"""Processes start, tell the truth about themselves, survive kills, and stop without losses."""
+"""Processes start, report their health, survive kills, and stop without losses."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ from cinesync.chassis.process import Process, ProcessSettings, Service
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase
 from tests.integration.chassis.toy.app import Toy, build, count_notes, readings, take_note
-from tests.integration.chassis.toy.child import PATIENCE_SECONDS, Child, free_port
+from tests.integration.chassis.toy.child import WAIT_SECONDS_MAX, Child, free_port
 
 Start = Callable[..., Child]
 
@@ -66,14 +66,14 @@ def take(child: Child, words: str = "hi") -> UUID:
 
 
 async def until_read(db: Database, note_id: UUID) -> list[str]:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
         while not (readers := await db.read(readings, note_id)):  # noqa: ASYNC110 another process
             await asyncio.sleep(0.02)
     return readers
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
         while not condition():  # noqa: ASYNC110 another process
             await asyncio.sleep(0.02)
 
@@ -81,8 +81,8 @@ async def until(condition: Callable[[], bool]) -> None:
 # Inside one process
 
 
-class Inside:
-    """A process within this one, asked through its ASGI door."""
+class LocalProcess:
+    """A process within this one, called through ASGI."""
 
     def __init__(self, process: Process, toy: Toy) -> None:
         self.process = process
@@ -98,50 +98,52 @@ class Inside:
         return answer.status_code, troubles
 
 
-def inside(db: Database, **settings: object) -> Inside:
+def make_local(db: Database, **settings: object) -> LocalProcess:
     chosen = ProcessSettings(**{"port": free_port(), **settings})  # type: ignore[arg-type]
     built, toy = build(db, "inside")
-    return Inside(Process([built], chosen), toy)
+    return LocalProcess(Process([built], chosen), toy)
 
 
 @pytest.fixture
-async def house(db: Database) -> AsyncIterator[Inside]:
-    """Not running: only its door is used."""
-    house = inside(db)
-    yield house
-    await house.http.aclose()
+async def local(db: Database) -> AsyncIterator[LocalProcess]:
+    """A process that does not run: tests call its ASGI app."""
+    local = make_local(db)
+    yield local
+    await local.http.aclose()
 
 
-async def test_ready_is_ready(house: Inside) -> None:
-    assert await house.troubles() == (200, {})
-    assert (await house.http.get("/health/live")).json() == {"status": "live"}
+async def test_ready_is_ready(local: LocalProcess) -> None:
+    assert await local.troubles() == (200, {})
+    assert (await local.http.get("/health/live")).json() == {"status": "live"}
 
 
-async def test_a_database_that_is_not_migrated_is_not_ready(house: Inside, db: Database) -> None:
+async def test_a_database_that_is_not_migrated_is_not_ready(
+    local: LocalProcess, db: Database
+) -> None:
     async def forget(tx: Transaction) -> None:
         await tx.execute(text("DROP TABLE alembic_version"))
 
     await db.run(forget)
-    assert await house.troubles() == (503, {"toy": "its database is not migrated"})
+    assert await local.troubles() == (503, {"toy": "its database is not migrated"})
 
 
 async def test_a_database_that_is_away_is_not_ready_but_the_process_lives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(health_api, "READY_CHECK_SECONDS", 0.2)
-    house = inside(open_database("postgresql://nobody@/nothing?host=/no/such/folder"))
-    status, troubles = await house.troubles()
+    local = make_local(open_database("postgresql://nobody@/nothing?host=/no/such/folder"))
+    status, troubles = await local.troubles()
     assert status == 503
     assert troubles["toy"].startswith("its database does not answer")
-    assert (await house.http.get("/health/live")).status_code == 200
-    await house.http.aclose()
+    assert (await local.http.get("/health/live")).status_code == 200
+    await local.http.aclose()
 
 
-async def test_a_bus_that_is_away_is_told_but_keeps_nobody_from_selling(
-    house: Inside, monkeypatch: pytest.MonkeyPatch
+async def test_a_bus_that_is_away_degrades_a_process_that_goes_on_selling(
+    local: LocalProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EmbeddedBus, "trouble", lambda _: "the message broker does not answer")
-    answer = await house.http.get("/health/ready")
+    answer = await local.http.get("/health/ready")
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "degraded",
@@ -149,14 +151,14 @@ async def test_a_bus_that_is_away_is_told_but_keeps_nobody_from_selling(
     }
 
 
-async def test_what_is_degraded_is_told_and_what_cannot_be_finished_is_not_begun(
-    house: Inside,
+async def test_ready_reports_what_is_degraded_and_what_closes_intakes(
+    local: LocalProcess,
 ) -> None:
-    house.process._health.degraded = {"disk": "only 400 MB are free"}
-    answer = await house.http.get("/health/ready")
+    local.process._health.degraded = {"disk": "only 400 MB are free"}
+    answer = await local.http.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-    house.process._health.closed = {"toy.relay": "no success for 61 s"}
-    answer = await house.http.get("/health/ready")
+    local.process._health.closed = {"toy.relay": "no success for 61 s"}
+    answer = await local.http.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json() == {
         "status": "not ready",
@@ -164,7 +166,7 @@ async def test_what_is_degraded_is_told_and_what_cannot_be_finished_is_not_begun
     }
 
 
-async def test_what_cannot_be_told_yet_does_not_keep_a_process_from_starting(
+async def test_a_process_starts_while_its_events_cannot_be_published(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(_bus: EmbeddedBus, _messages: Sequence[Message]) -> set[UUID]:
@@ -172,42 +174,40 @@ async def test_what_cannot_be_told_yet_does_not_keep_a_process_from_starting(
 
     monkeypatch.setattr(EmbeddedBus, "publish", away)
     await db.run(take_note, clock.new_id(), "before the start")
-    house = inside(db)
+    local = make_local(db)
     started: list[str] = []
 
     def on_ready() -> None:
         started.append("ready")
         os.kill(os.getpid(), signal.SIGTERM)
 
-    await house.process.run(nothing, on_ready)
+    await local.process.run(nothing, on_ready)
     assert started == ["ready"]
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/api", "/api/", "/api/none/x", "/health", "/healthy", "//x"]
 )
-async def test_where_nothing_is_the_door_answers_with_a_traced_problem(
-    house: Inside, path: str
-) -> None:
-    answer = await house.http.get(path)
+async def test_an_unknown_path_gets_a_problem_with_a_trace(local: LocalProcess, path: str) -> None:
+    answer = await local.http.get(path)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert len(answer.headers["x-trace-id"]) == 32
 
 
-async def test_pages_get_what_is_no_api(db: Database) -> None:
+async def test_pages_get_every_path_outside_the_apis(db: Database) -> None:
     async def pages(scope: object, receive: object, send: Callable[..., object]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[misc]
         await send({"type": "http.response.body", "body": b"a page"})  # type: ignore[misc]
 
     built, toy = build(db, "inside")
-    house = Inside(Process([built], ProcessSettings(), pages=pages), toy)
+    local = LocalProcess(Process([built], ProcessSettings(), pages=pages), toy)
     for path in ("/", "/movies/7", "/apiary", "//api/toy"):
-        assert (await house.http.get(path)).text == "a page"
+        assert (await local.http.get(path)).text == "a page"
     for path in ("/api/none", "/api", "/health/none"):
-        assert (await house.http.get(path)).status_code == 404
-    assert (await house.http.get("/health/live")).json() == {"status": "live"}
-    await house.http.aclose()
+        assert (await local.http.get(path)).status_code == 404
+    assert (await local.http.get("/health/live")).json() == {"status": "live"}
+    await local.http.aclose()
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ async def test_pages_get_what_is_no_api(db: Database) -> None:
         ("127.0.0.1", {"Forwarded": "for=192.0.2.7"}, 404),
     ],
 )
-async def test_metrics_behind_a_public_door_are_told_on_its_own_machine_only(
+async def test_a_public_process_shows_metrics_to_its_own_machine_only(
     db: Database, client: str, headers: Mapping[str, str], status: int
 ) -> None:
     async def pages(*_: object) -> None:
@@ -235,16 +235,16 @@ async def test_metrics_behind_a_public_door_are_told_on_its_own_machine_only(
 
 
 async def test_two_processes_without_a_name_do_not_own_the_same_lease(db: Database) -> None:
-    names = {inside(db).process._name for _ in range(2)}
+    names = {make_local(db).process._name for _ in range(2)}
     assert len(names) == 2
-    assert inside(db, instance="mine").process._name == "mine"
+    assert make_local(db, instance="mine").process._name == "mine"
 
 
 async def nothing() -> None:
     """Nothing to prepare."""
 
 
-async def test_a_process_runs_until_told_to_stop_and_closes_everything_once(db: Database) -> None:
+async def test_a_process_runs_until_a_signal_and_closes_everything_once(db: Database) -> None:
     closed: list[str] = []
 
     async def close() -> None:
@@ -259,10 +259,10 @@ async def test_a_process_runs_until_told_to_stop_and_closes_everything_once(db: 
     assert closed == ["closed"]
     assert toy.over.is_set()
     assert toy.beats > 0
-    assert await lease.held(db, "relay", "somebody else"), "it handed its lease back"
+    assert await lease.held(db, "relay", "somebody else"), "it released its lease"
 
 
-async def test_a_taken_port_is_said_and_not_shared(db: Database) -> None:
+async def test_a_taken_port_is_an_error_and_not_shared(db: Database) -> None:
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         built, _ = build(open_database(db.url), "inside")
         process = Process([built], ProcessSettings(port=somebody.getsockname()[1]))
@@ -293,7 +293,7 @@ async def test_a_start_that_fails_is_raised_and_everything_closed(db: Database) 
         await process.run(fail, lambda: pytest.fail("it is not ready"))
 
 
-async def test_while_it_waits_for_its_database_a_process_says_503(db: Database) -> None:
+async def test_a_process_that_waits_for_its_database_answers_503(db: Database) -> None:
     """As one does that is started again while PostgreSQL is away."""
     seen: dict[str, httpx.Response] = {}
     started: list[str] = []
@@ -319,14 +319,14 @@ async def test_while_it_waits_for_its_database_a_process_says_503(db: Database) 
     assert seen["/api/toy/beats"].json()["type"] == "/problems/starting"
 
 
-async def test_told_to_stop_while_starting_it_does_not_start(db: Database) -> None:
+async def test_a_signal_while_it_starts_stops_a_process(db: Database) -> None:
     async def stop() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.sleep(PATIENCE_SECONDS)
+        await asyncio.sleep(WAIT_SECONDS_MAX)
 
     built, _ = build(open_database(db.url), "inside")
     process = Process([built], ProcessSettings(port=free_port()))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
         await process.run(stop, lambda: pytest.fail("it is not ready"))
 
 
@@ -379,11 +379,11 @@ async def test_a_process_serves_reads_its_own_events_and_restarts_its_loops(
 
 
 @pytest.mark.slow
-async def test_raw_http_that_is_strange_is_answered_and_survived(start: Start) -> None:
+async def test_malformed_http_is_answered_and_survived(start: Start) -> None:
     child = start()
 
     def ask(raw: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", child.port), PATIENCE_SECONDS) as wire:
+        with socket.create_connection(("127.0.0.1", child.port), WAIT_SECONDS_MAX) as wire:
             wire.sendall(raw)
             return wire.recv(100)
 
@@ -406,7 +406,7 @@ async def test_a_stop_finishes_a_slow_request_and_ends_an_endless_one(start: Sta
     answers: dict[str, httpx.Response] = {}
 
     def ask(path: str) -> None:
-        with httpx.Client(base_url=child.http.base_url, timeout=PATIENCE_SECONDS) as client:
+        with httpx.Client(base_url=child.http.base_url, timeout=WAIT_SECONDS_MAX) as client:
             answers[path] = client.get(path)
 
     with child.http.stream("GET", "/api/toy/stream") as stream:
@@ -419,32 +419,32 @@ async def test_a_stop_finishes_a_slow_request_and_ends_an_endless_one(start: Sta
         assert b"".join(chunks) == b"ended"
     slow.join()
     assert answers["/api/toy/slow"].json() == {"answer": "late, but here"}
-    assert child.process.wait(PATIENCE_SECONDS) == 0
+    assert child.process.wait(WAIT_SECONDS_MAX) == 0
 
 
 @pytest.mark.slow
-async def test_told_to_stop_it_serves_on_until_balancers_have_noticed(start: Start) -> None:
+async def test_a_draining_process_serves_until_balancers_have_noticed(start: Start) -> None:
     child = start(DRAIN_SECONDS="600")
     child.process.send_signal(signal.SIGTERM)
     await until(lambda: child.http.get("/health/ready").status_code == 503)
-    take(child, "who comes all the same is served")
+    take(child, "a late request is served")
     child.process.send_signal(signal.SIGINT)
-    assert child.process.wait(PATIENCE_SECONDS) == 0
+    assert child.process.wait(WAIT_SECONDS_MAX) == 0
 
 
 @pytest.mark.slow
 async def test_what_was_committed_before_a_kill_is_relayed_after_the_restart(
     start: Start, db: Database
 ) -> None:
-    child = start(MOOD="die")
+    child = start(KILL_READER="yes")
     # The note is committed; its first reader is killed, and the answer may be lost with it.
     with pytest.raises((httpx.HTTPError, AssertionError)):  # noqa: PT012 one of these many is lost
         for _ in range(1000):
             take(child)
-    assert child.process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+    assert child.process.wait(WAIT_SECONDS_MAX) == -signal.SIGKILL
     assert await db.read(count_notes) > 0
     child.kill()
-    child.start(MOOD="well")
+    child.start(KILL_READER="no")
     child.until_ready()
 
     async def unread(tx: Transaction) -> int:
@@ -454,7 +454,7 @@ async def test_what_was_committed_before_a_kill_is_relayed_after_the_restart(
         )
         return int((await tx.execute(statement)).scalar_one())
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
         while await db.read(unread):  # noqa: ASYNC110 another process
             await asyncio.sleep(0.02)
 

@@ -1,4 +1,4 @@
-"""Background loops: whatever ends them, they are begun again, and silence is told."""
+"""Background loops are restarted after any end, and reported when they do not succeed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,7 +10,7 @@ from cinesync.chassis import background
 from cinesync.chassis.background import Loop, Loops
 from cinesync.chassis.backoff import Backoff
 
-PATIENCE_SECONDS = 30
+WAIT_SECONDS_MAX = 30
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ async def loops(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Loops]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
         while not condition():  # noqa: ASYNC110 other tasks
             await asyncio.sleep(0.01)
 
@@ -98,7 +98,7 @@ async def test_a_loop_that_ends_by_itself_is_given_the_time(loops: Loops) -> Non
     loops.start(Loop("test.finishes", finish, ends_by_itself=True))
     await asyncio.sleep(0)
     stopping.set()
-    await loops.close(seconds=PATIENCE_SECONDS)
+    await loops.close(seconds=WAIT_SECONDS_MAX)
     assert finished.is_set()
 
 

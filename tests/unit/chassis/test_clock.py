@@ -48,8 +48,8 @@ def test_a_forked_process_draws_others() -> None:
         os.write(theirs, clock.new_id().bytes)
         os._exit(0)
     os.waitpid(child, 0)
-    with os.fdopen(ours, "rb") as told:
-        drawn = uuid.UUID(bytes=told.read(16))
+    with os.fdopen(ours, "rb") as received:
+        drawn = uuid.UUID(bytes=received.read(16))
     os.close(theirs)
     assert drawn.int & (1 << 62) - 1 != clock.new_id().int & (1 << 62) - 1
 

@@ -93,7 +93,9 @@ async def test_a_disk_without_room_is_told_and_a_full_one_closes_the_intake(
     assert one.degraded == degraded
 
 
-def test_a_disk_that_cannot_be_asked_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_whose_free_space_cannot_be_read_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refuse(_: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 

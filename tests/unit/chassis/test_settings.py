@@ -17,7 +17,7 @@ class Cinema:
     screens: Annotated[int, "how many"] = 3
     ratio: float = 1.85
     open_late: Annotated[bool, "after midnight"] = False
-    motto: Annotated[str | None, "over the door"] = None
+    motto: Annotated[str | None, "on the sign"] = None
 
 
 def test_fields_are_read_from_variables_of_their_name() -> None:
@@ -105,5 +105,5 @@ def test_settings_are_listed_for_people() -> None:
         ("SCREENS", "a whole number", "3", "how many"),
         ("RATIO", "a number", "1.85", ""),
         ("OPEN_LATE", "true or false", "False", "after midnight"),
-        ("MOTTO", "a text", "None", "over the door"),
+        ("MOTTO", "a text", "None", "on the sign"),
     ]

@@ -1,4 +1,4 @@
-"""What every service answers over HTTP, however it is asked."""
+"""Responses that every service gives over HTTP."""
 
 import base64
 import json
@@ -84,7 +84,7 @@ async def fail(how: FromPath[str]) -> dict[str, str]:
         "taken": SeatTaken("F7 is gone.", seats=["F7"]),
         "often": TooMany(retry_after_seconds=17),
         "crash": RuntimeError("the password is popcorn"),
-        "inside": HTTPException(status_code=500, detail="the password is popcorn"),
+        "internal": HTTPException(status_code=500, detail="the password is popcorn"),
     }
     raise failures[how]
 
@@ -141,7 +141,7 @@ async def test_who_asks_too_often_is_told_when_to_come_back(http: httpx.AsyncCli
     assert answer.headers["retry-after"] == "17"
 
 
-@pytest.mark.parametrize("how", ["crash", "inside"])
+@pytest.mark.parametrize("how", ["crash", "internal"])
 async def test_a_crash_tells_the_client_nothing_but_its_trace(
     http: httpx.AsyncClient, how: str
 ) -> None:

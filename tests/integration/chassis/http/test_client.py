@@ -13,14 +13,14 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def echo(request: web.Request) -> web.Response:
-    """What was asked."""
-    heard = {
+    """The request, as JSON."""
+    received = {
         "query": dict(request.query),
         "key": request.headers.get("key"),
         "trace": request.headers.get("traceparent"),
         "body": await request.json() if request.can_read_body else None,
     }
-    return web.json_response(heard, status=201)
+    return web.json_response(received, status=201)
 
 
 async def slow(_request: web.Request) -> web.Response:

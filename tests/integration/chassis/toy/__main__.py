@@ -12,11 +12,11 @@ from tests.integration.chassis.toy.app import build
 
 
 async def main() -> None:
-    """Serve until told to stop; say so when it can be used."""
+    """Serve until a signal; print a line when it is ready."""
     environ = os.environ  # noqa: TID251 the one reader of this process
     chosen = settings.load(ProcessSettings, environ)
     db = open_database(environ["DATABASE_URL"])
-    service, _ = build(db, chosen.instance, mood=environ.get("MOOD", "well"))
+    service, _ = build(db, chosen.instance, kills_reader=environ.get("KILL_READER") == "yes")
 
     async def prepare() -> None:
         """Nothing to fill."""

@@ -29,7 +29,7 @@ MIGRATIONS = "tests.integration.chassis.toy.migrations"
 
 
 class NoteTaken(Event, frozen=True, kw_only=True, tag="note.taken"):
-    """Somebody left a note."""
+    """A note was taken."""
 
     note_id: UUID
     words: str
@@ -42,7 +42,7 @@ class TakeNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Noted(msgspec.Struct, frozen=True):
-    """A note that is safe."""
+    """A note that is committed."""
 
     note_id: UUID
 
@@ -77,12 +77,12 @@ async def count_notes(tx: Transaction) -> int:
 
 @dataclass
 class Toy:
-    """The service with its switches."""
+    """The state of the service."""
 
     db: Database
     reader: str
-    # "die": a reader is killed by the first note, after it was committed.
-    mood: str = "well"
+    # Whether the first note kills its reader, after the note was committed.
+    kills_reader: bool = False
     beats: int = 0
     slow: int = 0
 
@@ -92,7 +92,7 @@ class Toy:
 
     async def read_notes(self, tx: Transaction, events: Sequence[NoteTaken]) -> None:
         """The consumer of note.taken."""
-        if self.mood == "die":
+        if self.kills_reader:
             os.kill(os.getpid(), signal.SIGKILL)
         for event in events:
             await tx.execute(
@@ -107,12 +107,12 @@ class Toy:
                 },
             )
 
-    async def stumble(self) -> None:
+    async def crash_often(self) -> None:
         """A background loop that crashes now and then."""
         self.beats += 1
         await asyncio.sleep(0.001)
         if self.beats % 2:
-            raise RuntimeError("stumbled")
+            raise RuntimeError("crashed")
 
     async def end_streams(self) -> None:
         """The drain hook."""
@@ -130,18 +130,18 @@ def build(
     db: Database,
     reader: str,
     *,
-    mood: str = "well",
+    kills_reader: bool = False,
     close: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> tuple[Service, Toy]:
-    """The service and its insides."""
-    toy = Toy(db, reader, mood)
+    """The service and its state."""
+    toy = Toy(db, reader, kills_reader)
     service = Service(
         name="toy",
         database=db,
         routes=_routes(toy),
         migrations=MIGRATIONS,
         handlers={NoteTaken: toy.read_notes},
-        background=[toy.stumble],
+        background=[toy.crash_often],
         drain=[toy.end_streams],
         close=close,
     )

@@ -1,4 +1,4 @@
-"""Starts, asks, stops and kills the toy service as a real process."""
+"""Starts, calls, stops and kills the toy service as a real process."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ import httpx
 
 from tests.support.places import ROOT
 
-PATIENCE_SECONDS = 60
+WAIT_SECONDS_MAX = 60
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
+    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -27,7 +27,7 @@ class Child:
     def __init__(self, database_url: str, log: Path, instance: str = "a", **environ: str) -> None:
         self.port = free_port()
         self.log = log
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE_SECONDS)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=WAIT_SECONDS_MAX)
         self._environ = {
             **os.environ,  # noqa: TID251 a child inherits
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
@@ -61,11 +61,11 @@ class Child:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE_SECONDS)
+        return self.process.wait(WAIT_SECONDS_MAX)
 
     def kill(self) -> None:
         """SIGKILL, if it still runs."""
         self.process.kill()
-        self.process.wait(PATIENCE_SECONDS)
+        self.process.wait(WAIT_SECONDS_MAX)
         if self.process.stdout is not None:
             self.process.stdout.close()

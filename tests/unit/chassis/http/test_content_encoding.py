@@ -40,6 +40,6 @@ def test_it_is_compressed_once() -> None:
 
 def test_a_header_of_any_length_is_not_kept() -> None:
     """A thousand of them would fill the memory."""
-    kept = accepts_gzip.cache_info().currsize
+    cached = accepts_gzip.cache_info().currsize
     assert SharedBody(b"seat").encoded("gzip," + "x" * HEADER_CHARS_MAX) == (b"seat", [VARY])
-    assert accepts_gzip.cache_info().currsize == kept
+    assert accepts_gzip.cache_info().currsize == cached

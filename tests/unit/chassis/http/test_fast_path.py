@@ -133,7 +133,7 @@ class Client:
 
     def __init__(self) -> None:
         self.got: list[bytes] = []
-        self.heard = asyncio.Event()
+        self.received = asyncio.Event()
         self.leave = asyncio.Event()
 
     async def receive(self) -> Any:
@@ -142,7 +142,7 @@ class Client:
 
     async def send(self, message: Any) -> None:
         self.got.append(message.get("body", b""))
-        self.heard.set()
+        self.received.set()
 
 
 class Source:
@@ -172,8 +172,8 @@ async def test_a_stream_ends_when_the_client_leaves(verifier: Verifier) -> None:
     scope = {"type": "http", "method": "GET", "path": "/parts", "headers": []}
     serving = asyncio.create_task(app(scope, client.receive, client.send))
     while b"first" not in client.got:
-        await client.heard.wait()
-        client.heard.clear()
+        await client.received.wait()
+        client.received.clear()
     client.leave.set()
     await serving
     assert source.closed

@@ -31,18 +31,18 @@ CUSTOMER = UUID(int=7)
 
 
 class Issuer:
-    """The keys an auth service publishes, and how often it was asked."""
+    """The keys an auth service publishes, and how often it was requested."""
 
     def __init__(self, *kids: str) -> None:
         self.keys = {kid: ECKey.generate_key("P-256", {"kid": kid}) for kid in kids}
         self.foreign: list[dict[str, Any]] = []
-        self.asked = 0
+        self.requests = 0
         self.failure: Exception | None = None
         self.answers = asyncio.Event()
         self.answers.set()
 
     async def fetch(self) -> dict[str, Any]:
-        self.asked += 1
+        self.requests += 1
         await self.answers.wait()
         await asyncio.sleep(0)
         if self.failure is not None:
@@ -110,7 +110,7 @@ async def test_a_withdrawn_key_stops_working_also_when_every_token_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _, verifier, theirs = await withdrawn()
-    await verifier.verify(theirs)  # the issuer is not asked each time
+    await verifier.verify(theirs)  # the issuer gets no request each time
     monkeypatch.setattr(access_tokens, "KEYS_SECONDS_MAX", -1.0)
     with pytest.raises(Unauthorized):
         await verifier.verify(theirs)
@@ -230,7 +230,7 @@ async def test_while_old_keys_are_looked_at_again_one_waits_and_nobody_is_verifi
     assert not first.done()
     issuer.answers.set()
     assert await first is caller
-    assert issuer.asked == 2
+    assert issuer.requests == 2
 
 
 async def test_a_new_key_is_fetched_when_a_token_names_it() -> None:
@@ -247,7 +247,7 @@ async def test_made_up_key_ids_do_not_hammer_the_issuer() -> None:
     forged = [Issuer(f"made up {n}").sign(f"made up {n}") for n in range(20)]
     answers = await asyncio.gather(*(verifier.verify(t) for t in forged), return_exceptions=True)
     assert all(isinstance(answer, Unauthorized) for answer in answers)
-    assert issuer.asked == 1
+    assert issuer.requests == 1
 
 
 async def test_without_the_pause_each_made_up_key_id_would_ask_the_issuer() -> None:
@@ -257,7 +257,7 @@ async def test_without_the_pause_each_made_up_key_id_would_ask_the_issuer() -> N
     for n in range(5):
         with pytest.raises(Unauthorized):
             await verifier.verify(Issuer(f"made up {n}").sign(f"made up {n}"))
-    assert issuer.asked == 1 + 5
+    assert issuer.requests == 1 + 5
 
 
 async def test_a_withdrawn_key_stops_working_cached_tokens_too(
@@ -284,7 +284,7 @@ async def test_while_the_issuer_is_away_nobody_is_told_that_a_good_token_is_bad(
         with pytest.raises(JwksUnavailable) as caught:
             await verifier.verify(issuer.sign("k"))
     assert caught.value.members == {"retry_after_seconds": 2}
-    assert issuer.asked == 1, "an outage is not made worse by asking for each request"
+    assert issuer.requests == 1, "an outage is not made worse by asking for each request"
 
 
 async def test_known_keys_go_on_working_while_the_issuer_is_away(
@@ -296,7 +296,7 @@ async def test_known_keys_go_on_working_while_the_issuer_is_away(
     issuer.failure = NoResponse("away")
     monkeypatch.setattr(access_tokens, "KEYS_SECONDS_MAX", -1.0)
     assert (await verifier.verify(issuer.sign("k", role="staff"))).customer_id == CUSTOMER
-    assert issuer.asked == 2
+    assert issuer.requests == 2
 
 
 async def test_keys_of_other_kinds_do_not_spoil_ours() -> None:

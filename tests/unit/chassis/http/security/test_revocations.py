@@ -1,4 +1,4 @@
-"""Ended sessions: heard, kept until their tokens have expired, and bounded."""
+"""Ended sessions: fetched, stored until their tokens have expired, and bounded."""
 
 import asyncio
 from typing import Any
@@ -29,15 +29,15 @@ NOW = 2_000_000_000
 
 
 class Auth:
-    """The auth service's list, and how often it was asked."""
+    """The auth service's list, and how often it was requested."""
 
     def __init__(self, **listed: Any) -> None:
         self.list = RevocationList(**{"sessions": {}, "guests": {}, **listed})
         self.is_away = False
-        self.asked = 0
+        self.requests = 0
 
     async def __call__(self, etag: str) -> tuple[str, RevocationList | None]:
-        self.asked += 1
+        self.requests += 1
         await asyncio.sleep(0)
         if self.is_away:
             raise NoResponse("away")
@@ -69,7 +69,7 @@ async def test_nobody_is_let_in_before_the_list_is_known() -> None:
     for _ in range(3):
         with pytest.raises(JwksUnavailable):
             await verifier.verify(token)
-    assert auth.asked == 1, "who is away is not asked again by every request"
+    assert auth.requests == 1, "an outage does not get a call for every request"
     auth.is_away = False
     ended._tried_at -= revocations.FIRST_PAUSE_SECONDS
     with pytest.raises(SessionEnded):
@@ -80,7 +80,7 @@ async def test_requests_that_come_at_once_wait_for_one_answer() -> None:
     auth, ended = Auth(), Revocations()
     ended.follow(auth)
     await asyncio.gather(*(ended.load_first() for _ in range(20)))
-    assert auth.asked == 1
+    assert auth.requests == 1
     assert ended.is_known
 
 
@@ -129,7 +129,7 @@ async def test_it_is_heard_again_and_again_and_an_outage_does_not_end_that(
     auth.is_away = True
     task = asyncio.create_task(ended.run())
     async with asyncio.timeout(30):
-        while auth.asked < 3:  # noqa: ASYNC110 the loop under test is what is waited for
+        while auth.requests < 3:  # noqa: ASYNC110 the loop under test is what is waited for
             await asyncio.sleep(0.001)
         auth.is_away = False
         while not ended.is_known:  # noqa: ASYNC110

@@ -23,7 +23,7 @@ HOST = (b"host", b"localhost")
 
 
 class Seen:
-    """An app that keeps what it is given, and waits while it is told to."""
+    """An app that stores its requests, and waits while it is blocked."""
 
     def __init__(self) -> None:
         self.scopes: list[Any] = []
@@ -224,12 +224,12 @@ def test_every_refusal_is_a_sentence_without_markup() -> None:
 
 
 def test_the_kernel_ends_what_nobody_reads() -> None:
-    with listen("127.0.0.1", 0) as door, socket.create_connection(door.getsockname()):
-        accepted, _ = door.accept()
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
 
 
 def test_a_port_is_not_shared() -> None:
-    with listen("127.0.0.1", 0) as door, pytest.raises(OSError, match="in use"):
-        listen(*door.getsockname())
+    with listen("127.0.0.1", 0) as listening, pytest.raises(OSError, match="in use"):
+        listen(*listening.getsockname())
