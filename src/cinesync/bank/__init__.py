@@ -1,1 +1,1 @@
-"""A fake bank for the sandbox provider: a process of its own with durable books and faults."""
+"""The sandbox's bank: a process with durable charges, test cards and injected faults."""

@@ -15,8 +15,8 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from cinesync.bank import routes
-from cinesync.bank.fast_path import fast_paths
 from cinesync.bank.model import BankError, ChargeRequest
+from cinesync.bank.schemas import BODY_BYTES_MAX
 from cinesync.bank.store import BankStore, ChargeResult, Delays
 from cinesync.bank.webhooks import WebhookSender
 from cinesync.chassis import gc_tuning
@@ -45,7 +45,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the bank listens and keeps its books, whom it notifies, and how slow it may be.
+    """Where the bank listens and stores its data, where it sends webhooks, and its delays.
 
     `webhook_url` is the shop's `/api/payment/webhooks/sandbox`; `secret` signs webhooks and is
     the shop's API key; `public_url` is what card holders' browsers reach (default: host and port).
@@ -65,7 +65,7 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Kill -9 is fine too: the books are on disk."""
+    """Serve until SIGTERM or SIGINT. Kill -9 loses nothing: every commit is on disk."""
     gc_tuning.collect_seldom()
     uvloop.run(serve(settings))
 
@@ -91,42 +91,42 @@ async def serve(settings: Settings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class BankProcess:
-    """The bank, wired. `closing` ends the answers that hang."""
+    """The bank. `closing` ends withheld responses."""
 
     app: ASGIApp
-    books: BankStore
+    store: BankStore
     sender: WebhookSender
     closing: asyncio.Event
 
     async def close(self) -> None:
-        """Close its connections and its books."""
+        """Close its connections and its store."""
         await self.sender.close()
-        self.books.close()
+        self.store.close()
 
 
 def create(settings: Settings) -> BankProcess:
-    """The bank on its books, which are opened; it does not serve yet."""
-    books = BankStore(settings.data, settings.delays)
+    """The bank with an open store, not serving yet."""
+    store = BankStore(settings.data, settings.delays)
     sender = WebhookSender(
-        books,
+        store,
         HttpClient(settings.webhook_url, settings.webhook_timeout_seconds),
         settings.secret,
         Backoff(settings.webhook_retry_seconds, WEBHOOK_RETRY_SECONDS_MAX),
     )
     closing = asyncio.Event()
-    return BankProcess(_create_app(settings, books, sender, closing), books, sender, closing)
+    return BankProcess(_create_app(settings, store, sender, closing), store, sender, closing)
 
 
 def _create_app(
-    settings: Settings, books: BankStore, sender: WebhookSender, closing: asyncio.Event
+    settings: Settings, store: BankStore, sender: WebhookSender, closing: asyncio.Event
 ) -> ASGIApp:
-    async def take(orders: Sequence[ChargeRequest]) -> Sequence[ChargeResult | Exception]:
-        return await asyncio.to_thread(books.charge, orders)
+    async def charge(requests: Sequence[ChargeRequest]) -> Sequence[ChargeResult | Exception]:
+        return await asyncio.to_thread(store.charge, requests)
 
-    bank = routes.Bank(
-        books=books,
+    context = routes.BankContext(
+        store=store,
         sender=sender,
-        charges=Batcher("bank charges", take),
+        charges=Batcher("bank charges", charge),
         secret=settings.secret,
         public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
         hang_seconds=settings.hang_seconds,
@@ -134,21 +134,21 @@ def _create_app(
     )
     app = Litestar(
         route_handlers=routes.routers(),
-        dependencies={"bank": Provide(lambda: bank, sync_to_thread=False)},
+        dependencies={"context": Provide(lambda: context, sync_to_thread=False)},
         before_request=strict_bodies.refuse_needless,
         exception_handlers={
             BankError: routes.explain,
             UnknownMember: routes.explain_body,
             NoBodyTaken: routes.explain_body,
         },
-        state=State({"bank": bank}),
+        state=State({"context": context}),
         openapi_config=None,
-        request_max_body_size=routes.BODY_BYTES_MAX,
+        request_max_body_size=BODY_BYTES_MAX,
     )
     strict_bodies.check(app)
-    return SecurityHeaders(FastPaths(fast_paths(bank), Verifier(_no_keys), app))
+    return SecurityHeaders(FastPaths(routes.fast_paths(context), Verifier(_no_keys), app))
 
 
 async def _no_keys() -> dict[str, Any]:
-    """The bank is shown a secret, no customer's token."""
+    """Shops authenticate with the secret, not with access tokens."""
     return {"keys": []}

@@ -1,4 +1,4 @@
-"""What a card token does, the states of a charge, and how a webhook is signed: pure."""
+"""Test cards and their behaviour, the states of a charge, the signature of webhooks. Pure."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ WEBHOOK_ATTEMPTS_MAX: Final = 200
 
 
 class BankChargeState(StrEnum):
-    """Where a charge is. Captured, declined and cancelled are final."""
+    """The state of a charge. Captured, declined and cancelled are final."""
 
     PENDING = "pending"
     ACTION = "requires_confirmation"
@@ -73,14 +73,14 @@ class NotAllowed(BankError):
 
 @dataclass(frozen=True, slots=True)
 class CardBehaviour:
-    """What happens to a card: its first state, and which faults go with it."""
+    """What a test card does: the first state of its charge, and injected faults."""
 
     state: BankChargeState
     decline_code: str | None = None
     copies: int = 1
     by_webhook: bool = False
     webhook_first: bool = False
-    answer_hangs: bool = False
+    withholds_response: bool = False
 
 
 BEHAVIOURS: Final = {
@@ -90,7 +90,7 @@ BEHAVIOURS: Final = {
         BankChargeState.DECLINED, decline_code="insufficient_funds"
     ),
     "tok_3ds": CardBehaviour(BankChargeState.ACTION),
-    "tok_timeout_then_success": CardBehaviour(BankChargeState.CAPTURED, answer_hangs=True),
+    "tok_timeout_then_success": CardBehaviour(BankChargeState.CAPTURED, withholds_response=True),
     "tok_success_twice": CardBehaviour(BankChargeState.CAPTURED, copies=2, by_webhook=True),
     "tok_webhook_first": CardBehaviour(
         BankChargeState.CAPTURED, by_webhook=True, webhook_first=True
@@ -111,7 +111,7 @@ def behaviour_of(token: str) -> CardBehaviour:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRequest:
-    """A shop asks for money. `reference` is its idempotency key and its own name for the charge."""
+    """A request to charge a card. `reference` is the shop's idempotency key and id."""
 
     reference: str
     amount_cents: int
@@ -122,7 +122,7 @@ class ChargeRequest:
 
 @dataclass(frozen=True, slots=True)
 class BankCharge:
-    """One taking of money from a card; a faulty card may be charged twice for one order."""
+    """A charge; a faulty card may be charged twice for one request."""
 
     charge_id: str
     reference: str
@@ -133,14 +133,14 @@ class BankCharge:
     return_url: str = ""
 
     def after(self, step: str) -> "BankCharge":
-        """The charge one step further, or itself when that step is not open to it."""
+        """The charge in its next state, or unchanged if the table has no such step."""
         state = NEXT.get((self.state, step), self.state)
         return replace(self, state=state)
 
 
 @dataclass(frozen=True, slots=True)
 class RefundOrder:
-    """A shop gives money back. `refund_id` is its idempotency key."""
+    """A request to refund a charge. `refund_id` is the shop's idempotency key."""
 
     refund_id: str
     charge_id: str

@@ -1,4 +1,4 @@
-"""The bank's HTTP door: charges, refunds, the statement, and the page that confirms a card."""
+"""The bank's HTTP routes: charges, refunds, the statement, and the page that confirms a card."""
 
 import asyncio
 import hmac
@@ -27,7 +27,6 @@ from litestar.response import Redirect
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from cinesync.bank.model import (
-    AMOUNT_CENTS_MAX,
     STATEMENT_LINES_MAX,
     BankCharge,
     BankChargeState,
@@ -38,48 +37,34 @@ from cinesync.bank.model import (
     StatementEntry,
     behaviour_of,
 )
+from cinesync.bank.schemas import (
+    BODY_BYTES_MAX,
+    KEY_CHARS_MAX,
+    BankRefundBody,
+    ChargeBody,
+    ChargesView,
+    ChargeView,
+    StatementView,
+)
 from cinesync.bank.store import BankStore, ChargeResult
 from cinesync.bank.webhooks import WebhookSender
 from cinesync.chassis.batcher import Batcher
+from cinesync.chassis.http.fast_path import FastPath, FastRequest, FastResponse, json_response
 from cinesync.chassis.http.security.client_address import is_local
 from cinesync.chassis.http.strict_bodies import NoBodyTaken, UnknownMember
-from cinesync.chassis.money import decimals, plain
+from cinesync.chassis.money import plain
 
-Cents = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_CENTS_MAX)]
-BankReference = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-BODY_BYTES_MAX = 16_384
-KEY_CHARS_MAX = 100
 IdempotencyKeyHeader = Annotated[
     str, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=KEY_CHARS_MAX)
 ]
-
-
-class ChargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a shop sends to take money."""
-
-    amount_cents: Cents
-    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
-    token: BankReference
-    return_url: Annotated[str, msgspec.Meta(max_length=500)] = ""
-
-    def __post_init__(self) -> None:
-        """Raises UnknownCurrency."""
-        decimals(self.currency)
-
-
-class BankRefundBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a shop sends to give money back."""
-
-    refund_id: BankReference
-    charge_id: BankReference
-    amount_cents: Cents
+CHARGE = msgspec.json.Decoder(ChargeBody)
 
 
 @dataclass(frozen=True, slots=True)
-class Bank:
+class BankContext:
     """What the handlers work with."""
 
-    books: BankStore
+    store: BankStore
     sender: WebhookSender
     charges: Batcher[ChargeRequest, ChargeResult]
     secret: str
@@ -87,90 +72,105 @@ class Bank:
     hang_seconds: float
     closing: asyncio.Event
 
-    async def never_answer(self) -> None:
-        """Longer than any client waits, but not beyond closing time."""
+    async def withhold_response(self) -> None:
+        """Wait longer than any client does, but not when the bank is closing."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self.hang_seconds):
                 await self.closing.wait()
 
-    def view(self, charge: BankCharge) -> dict[str, Any]:
-        """The charge as JSON."""
-        waits = charge.state is BankChargeState.ACTION
-        confirm_url = f"{self.public_url}/confirm/{charge.charge_id}" if waits else None
-        found: dict[str, Any] = msgspec.to_builtins(charge)
-        return found | {"confirm_url": confirm_url}
+    def view(self, charge: BankCharge) -> ChargeView:
+        """The charge as the shop sees it."""
+        return ChargeView.of(charge, self.public_url)
 
 
-TheBank = NamedDependency[Bank]
+TheBankContext = NamedDependency[BankContext]
 
 
 @post("/charges")
 async def charge(
-    data: JSONBody[ChargeBody], key: IdempotencyKeyHeader, bank: TheBank
-) -> dict[str, Any]:
-    """Take money. The key is the shop's own name for the payment: `reference` from then on."""
-    return await charged(bank, data, key)
+    data: JSONBody[ChargeBody], key: IdempotencyKeyHeader, context: TheBankContext
+) -> ChargeView:
+    """Charge a card. The key, the shop's own id of the payment, becomes the `reference`."""
+    return await _charge(context, data, key)
 
 
-async def charged(bank: Bank, body: ChargeBody, key: str) -> dict[str, Any]:
-    """The charge as JSON. Raises BankError."""
-    plan = behaviour_of(body.token)
-    order = ChargeRequest(key, body.amount_cents, body.currency, body.token, body.return_url)
-    taken = await bank.charges.submit(order)
-    if plan.webhook_first:
-        await bank.sender.deliver_of(taken.charge.charge_id)
-    if plan.answer_hangs and taken.is_new:
-        await bank.never_answer()
-    return bank.view(taken.charge)
+def fast_paths(context: BankContext) -> Sequence[FastPath]:
+    """`charge` without the framework: every purchase needs it (ADR 13)."""
+
+    async def fast_charge(request: FastRequest) -> FastResponse | None:
+        """None leaves the request to `charge`, which explains errors."""
+        key = request.header(b"idempotency-key") or ""
+        body = request.json(CHARGE)
+        if body is None or len(request.body) > BODY_BYTES_MAX or not 0 < len(key) <= KEY_CHARS_MAX:
+            return None
+        try:
+            check_key(context, request.header(b"authorization") or "")
+            return json_response(201, await _charge(context, body, key))
+        except Exception:  # noqa: BLE001 `charge` fails again: the key is the same
+            return None
+
+    return [FastPath("POST", "/charges", fast_charge)]
+
+
+async def _charge(context: BankContext, body: ChargeBody, key: str) -> ChargeView:
+    """Raises BankError."""
+    behaviour = behaviour_of(body.token)
+    request = ChargeRequest(key, body.amount_cents, body.currency, body.token, body.return_url)
+    result = await context.charges.submit(request)
+    if behaviour.webhook_first:
+        await context.sender.deliver_of(result.charge.charge_id)
+    if behaviour.withholds_response and result.is_new:
+        await context.withhold_response()
+    return context.view(result.charge)
 
 
 @get("/charges")
-async def charges(reference: FromQuery[str], bank: TheBank) -> dict[str, Any]:
-    """Every charge made under a reference; empty when the bank never heard of it."""
-    found = await asyncio.to_thread(bank.books.charges, reference)
-    return {"items": [bank.view(one) for one in found]}
+async def charges(reference: FromQuery[str], context: TheBankContext) -> ChargesView:
+    """Every charge with a reference; empty if the bank does not know it."""
+    found = await asyncio.to_thread(context.store.charges, reference)
+    return ChargesView([context.view(one) for one in found])
 
 
 @post("/charges/{charge_id:str}/cancel", status_code=200)
-async def cancel(charge_id: FromPath[str], bank: TheBank) -> dict[str, Any]:
-    """Give up a charge that waits for its card holder; the answer tells how it stands now."""
-    return bank.view(await asyncio.to_thread(bank.books.step, charge_id, "cancel"))
+async def cancel(charge_id: FromPath[str], context: TheBankContext) -> ChargeView:
+    """Cancel a charge that waits for its card holder; returns its state now."""
+    return context.view(await asyncio.to_thread(context.store.step, charge_id, "cancel"))
 
 
 @post("/refunds")
-async def refund(data: JSONBody[BankRefundBody], bank: TheBank) -> StatementEntry:
-    """Give money back; the same refund_id does it once."""
+async def refund(data: JSONBody[BankRefundBody], context: TheBankContext) -> StatementEntry:
+    """Refund a charge, once for each `refund_id`."""
     order = RefundOrder(data.refund_id, data.charge_id, data.amount_cents)
-    return await asyncio.to_thread(bank.books.refund, order)
+    return await asyncio.to_thread(context.store.refund, order)
 
 
 @get("/statement")
 async def statement(
-    bank: TheBank,
+    context: TheBankContext,
     after: Annotated[int, QueryParameter(ge=0)] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=STATEMENT_LINES_MAX)] = STATEMENT_LINES_MAX,
-) -> dict[str, Any]:
-    """All money in and out, in order; `next` is the `after` of the following page."""
-    lines = await asyncio.to_thread(bank.books.statement, after, limit)
-    return {"items": lines, "next": lines[-1].seq if len(lines) == limit else None}
+) -> StatementView:
+    """All captures and refunds, in order."""
+    lines = await asyncio.to_thread(context.store.statement, after, limit)
+    return StatementView(lines, lines[-1].seq if len(lines) == limit else None)
 
 
 @get("/confirm/{charge_id:str}", media_type=MediaType.HTML)
-async def confirm_page(charge_id: FromPath[str], bank: TheBank) -> str:
-    """Where a card holder says yes or no (3-D Secure)."""
-    found = await asyncio.to_thread(bank.books.find, charge_id)
+async def confirm_page(charge_id: FromPath[str], context: TheBankContext) -> str:
+    """Where a card holder confirms or declines (3-D Secure)."""
+    found = await asyncio.to_thread(context.store.find, charge_id)
     return _page(found)
 
 
 @post("/confirm/{charge_id:str}", status_code=200)
 async def confirm(
     charge_id: FromPath[str],
-    bank: TheBank,
+    context: TheBankContext,
     data: URLEncodedBody[dict[str, str]],
 ) -> Response[str]:
     """The card holder's answer: `answer` is `yes` or anything else."""
     step = "capture" if data.get("answer") == "yes" else "decline"
-    decided = await asyncio.to_thread(bank.books.step, charge_id, step)
+    decided = await asyncio.to_thread(context.store.step, charge_id, step)
     if decided.return_url:
         return Redirect(decided.return_url, status_code=303)
     return Response(_page(decided), media_type=MediaType.HTML)
@@ -178,7 +178,7 @@ async def confirm(
 
 @get("/health/live", sync_to_thread=False)
 def live() -> dict[str, str]:
-    """The bank is open."""
+    """The bank serves."""
     return {"status": "ok"}
 
 
@@ -205,17 +205,17 @@ def _page(found: BankCharge) -> str:
     )
 
 
-async def check_key(
+async def guard_key(
     connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
 ) -> None:
-    """As `check`."""
-    check(connection.app.state.bank, connection.headers.get("authorization", ""))
+    """`check_key` as a guard."""
+    check_key(connection.app.state.context, connection.headers.get("authorization", ""))
 
 
-def check(bank: Bank, authorization: str) -> None:
-    """A shop proves itself with the secret it shares with the bank. Raises NotAllowed."""
-    shown, expected = authorization.encode(), f"Bearer {bank.secret}".encode()
-    if not hmac.compare_digest(shown, expected):  # of texts, it takes ASCII only
+def check_key(context: BankContext, authorization: str) -> None:
+    """A shop authenticates with the secret that it shares with the bank. Raises NotAllowed."""
+    expected = f"Bearer {context.secret}".encode()
+    if not hmac.compare_digest(authorization.encode(), expected):  # as bytes: str is ASCII only
         raise NotAllowed
 
 
@@ -232,14 +232,14 @@ def explain(_request: Request[Any, Any, Any], error: BankError) -> Response[dict
 def explain_body(
     _request: Request[Any, Any, Any], problem: UnknownMember | NoBodyTaken
 ) -> Response[dict[str, str]]:
-    """The same for a body with more in it than is asked for."""
-    told = {"code": type(problem).__name__, "title": problem.title(), "detail": problem.detail}
-    return Response(told, status_code=problem.status)
+    """The same for a body with unknown members, or a body that the route does not take."""
+    body = {"code": type(problem).__name__, "title": problem.title(), "detail": problem.detail}
+    return Response(body, status_code=problem.status)
 
 
 def routers() -> Sequence[Router]:
-    """The shop's side behind the key, the card holder's side open."""
+    """The shop's routes need the key, the card holder's do not."""
     private = Router(
-        "/", route_handlers=[charge, charges, cancel, refund, statement], guards=[check_key]
+        "/", route_handlers=[charge, charges, cancel, refund, statement], guards=[guard_key]
     )
     return [private, Router("/", route_handlers=[confirm_page, confirm, live, metrics])]

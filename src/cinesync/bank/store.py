@@ -1,4 +1,4 @@
-"""The bank's books: SQLite, fsynced at every commit, so that kill -9 loses nothing."""
+"""The bank's database: SQLite, fsynced at every commit, so that kill -9 loses nothing."""
 
 import sqlite3
 import threading
@@ -62,7 +62,7 @@ class Delays:
 
 @dataclass(frozen=True, slots=True)
 class ChargeResult:
-    """A charge, and whether this order made it or an earlier one with the same key."""
+    """A charge, and whether this request made it or an earlier one with the same key."""
 
     charge: BankCharge
     is_new: bool
@@ -70,7 +70,7 @@ class ChargeResult:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A notice that the shop has not acknowledged yet."""
+    """A webhook that the shop has not acknowledged yet."""
 
     event_id: str
     body: bytes
@@ -103,13 +103,13 @@ class BankStore:
                 raise
             self._connection.execute("COMMIT")
 
-    def charge(self, orders: Sequence[ChargeRequest]) -> list[ChargeResult | BankError]:
-        """Takes money for many orders with one fsync; a repeated order gets its first answer."""
+    def charge(self, requests: Sequence[ChargeRequest]) -> list[ChargeResult | BankError]:
+        """Charges for many requests with one fsync; a repeated request gets the same charge."""
         with self._transaction() as connection:
-            return [_charge(connection, order, self._delays) for order in orders]
+            return [_charge(connection, request, self._delays) for request in requests]
 
     def charges(self, reference: str) -> list[BankCharge]:
-        """All that was done under a reference, the oldest first."""
+        """All charges with a reference, the oldest first."""
         with self._lock:
             return _charges(self._connection, reference)
 
@@ -124,8 +124,8 @@ class BankStore:
             charge = _find(connection, charge_id)
             return _step(connection, charge, step, self._delays)
 
-    def settle_due(self) -> int:
-        """Captures late charges whose time has come, cancels those nobody confirmed."""
+    def process_due(self) -> int:
+        """Captures late charges, cancels those that nobody confirmed. Returns how many were due."""
         with self._transaction() as connection:
             due = _due(connection)
             for charge in due:
@@ -134,7 +134,7 @@ class BankStore:
             return len(due)
 
     def refund(self, order: RefundOrder) -> StatementEntry:
-        """Raises UnknownCharge, KeyReused, RefundTooLarge."""
+        """Raises UnknownCharge, BankKeyReused, RefundTooLarge."""
         with self._transaction() as connection:
             return _refund(connection, order)
 
@@ -149,7 +149,7 @@ class BankStore:
             return [StatementEntry(*row) for row in rows]
 
     def webhooks_due(self, limit: int) -> list[Webhook]:
-        """Notices to send now, the most overdue first."""
+        """Webhooks to send now, the most overdue first."""
         with self._lock:
             rows = self._connection.execute(
                 "SELECT event_id, body, attempts FROM webhooks WHERE due_at <= ? AND attempts < ?"
@@ -159,7 +159,7 @@ class BankStore:
             return [Webhook(*row) for row in rows]
 
     def webhooks_of(self, charge_id: str) -> list[Webhook]:
-        """Notices about one charge, due or not."""
+        """Webhooks about one charge, due or not."""
         with self._lock:
             rows = self._connection.execute(
                 "SELECT event_id, body, attempts FROM webhooks WHERE event_id = ?",
@@ -168,12 +168,12 @@ class BankStore:
             return [Webhook(*row) for row in rows]
 
     def webhook_delivered(self, event_id: str) -> None:
-        """The shop has acknowledged; the notice is forgotten."""
+        """Delete a webhook that the shop has acknowledged."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM webhooks WHERE event_id = ?", (event_id,))
 
     def webhook_failed(self, event_id: str, wait_seconds: float) -> None:
-        """The notice stays and is tried again later."""
+        """Schedule the next attempt."""
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE webhooks SET attempts = attempts + 1, due_at = ? WHERE event_id = ?",
@@ -222,42 +222,44 @@ def _as_charge(row: tuple[str, str, int, str, str, str | None, str]) -> BankChar
 
 
 def _charge(
-    connection: sqlite3.Connection, order: ChargeRequest, delays: Delays
+    connection: sqlite3.Connection, request: ChargeRequest, delays: Delays
 ) -> ChargeResult | BankError:
     earlier = connection.execute(
         "SELECT amount_cents, currency, token FROM charges WHERE reference = ? AND copy = 0",
-        (order.reference,),
+        (request.reference,),
     ).fetchone()
     if earlier is not None:
-        same = earlier == (order.amount_cents, order.currency, order.token)
+        same = earlier == (request.amount_cents, request.currency, request.token)
         return (
-            ChargeResult(_charges(connection, order.reference)[0], is_new=False)
+            ChargeResult(_charges(connection, request.reference)[0], is_new=False)
             if same
             else BankKeyReused()
         )
     try:
-        plan = behaviour_of(order.token)
+        behaviour = behaviour_of(request.token)
     except BankError as error:
         return error
-    copies = [_open(connection, order, plan, copy, delays) for copy in range(plan.copies)]
+    copies = [
+        _open(connection, request, behaviour, copy, delays) for copy in range(behaviour.copies)
+    ]
     return ChargeResult(copies[0], is_new=True)
 
 
 def _open(
     connection: sqlite3.Connection,
-    order: ChargeRequest,
-    plan: CardBehaviour,
+    request: ChargeRequest,
+    behaviour: CardBehaviour,
     copy: int,
     delays: Delays,
 ) -> BankCharge:
     charge = BankCharge(
         _new_charge_id(),
-        order.reference,
-        order.amount_cents,
-        order.currency,
-        plan.state,
-        plan.decline_code,
-        order.return_url,
+        request.reference,
+        request.amount_cents,
+        request.currency,
+        behaviour.state,
+        behaviour.decline_code,
+        request.return_url,
     )
     connection.execute(
         "INSERT INTO charges (charge_id, reference, copy, token, amount_cents, currency, state,"
@@ -266,18 +268,18 @@ def _open(
             charge.charge_id,
             charge.reference,
             copy,
-            order.token,
+            request.token,
             charge.amount_cents,
             charge.currency,
             charge.state,
             charge.decline_code,
             charge.return_url,
-            _due_at(plan.state, delays),
+            _due_at(behaviour.state, delays),
         ),
     )
     if charge.state is BankChargeState.CAPTURED:
         _write_line(connection, "capture", charge.charge_id, charge, charge.amount_cents)
-    if plan.by_webhook:
+    if behaviour.by_webhook:
         _notify(connection, charge, delays)
     return charge
 
@@ -352,7 +354,7 @@ def _write_line(
 
 
 def _notify(connection: sqlite3.Connection, charge: BankCharge, delays: Delays) -> None:
-    """One notice per charge: each charge is told of once, when it is decided."""
+    """Queues the only webhook of a charge, when it is decided."""
     body = msgspec.json.encode(
         {"event_id": f"evt_{charge.charge_id}", "type": f"charge.{charge.state}", "charge": charge}
     )

@@ -1,4 +1,4 @@
-"""Sends notices to the shop from the durable queue, until each is acknowledged."""
+"""Sends webhooks to the shop from a durable queue, until each is acknowledged."""
 
 import asyncio
 
@@ -13,39 +13,39 @@ HTTP_OK = range(200, 300)
 
 
 class WebhookSender:
-    """Delivers at least once: a notice leaves the queue only after a 2xx answer."""
+    """Delivers at least once: a webhook leaves the queue only after a 2xx response."""
 
-    def __init__(self, books: BankStore, shop: HttpClient, secret: str, backoff: Backoff) -> None:
-        self._books = books
+    def __init__(self, store: BankStore, shop: HttpClient, secret: str, backoff: Backoff) -> None:
+        self._store = store
         self._shop = shop
         self._secret = secret
         self._backoff = backoff
 
     async def run(self, poll_seconds: float) -> None:
-        """Until cancelled; also moves the charges whose time has come."""
+        """Until cancelled; also processes due charges."""
         while True:
-            await asyncio.to_thread(self._books.settle_due)
-            due = await asyncio.to_thread(self._books.webhooks_due, BATCH_MAX)
+            await asyncio.to_thread(self._store.process_due)
+            due = await asyncio.to_thread(self._store.webhooks_due, BATCH_MAX)
             await asyncio.gather(*(self.deliver(webhook) for webhook in due))
             background.succeeded()
             if len(due) < BATCH_MAX:
                 await asyncio.sleep(poll_seconds)
 
     async def deliver(self, webhook: Webhook) -> None:
-        """Signed afresh at every attempt, because the receiver refuses old signatures."""
+        """Sign at every attempt: the shop refuses old signatures."""
         if await self._post(webhook.body):
-            await asyncio.to_thread(self._books.webhook_delivered, webhook.event_id)
+            await asyncio.to_thread(self._store.webhook_delivered, webhook.event_id)
         else:
             wait_seconds = self._backoff.pause_seconds(webhook.attempts + 1)
-            await asyncio.to_thread(self._books.webhook_failed, webhook.event_id, wait_seconds)
+            await asyncio.to_thread(self._store.webhook_failed, webhook.event_id, wait_seconds)
 
     async def close(self) -> None:
         """Close its connections to the shop."""
         await self._shop.close()
 
     async def deliver_of(self, charge_id: str) -> None:
-        """Tells of one charge at once, before the shop has its answer."""
-        for webhook in await asyncio.to_thread(self._books.webhooks_of, charge_id):
+        """Send the webhook of one charge at once, before the shop has its response."""
+        for webhook in await asyncio.to_thread(self._store.webhooks_of, charge_id):
             await self.deliver(webhook)
 
     async def _post(self, body: bytes) -> bool:

@@ -208,12 +208,12 @@ async def test_an_unconfirmed_charge_ends_by_itself(tmp_path: Path, prefix: str)
     order = ChargeRequest(prefix, 1200, "EUR", "tok_3ds")
     (taken,) = books.charge([order])
     assert isinstance(taken, ChargeResult)
-    assert books.settle_due() == 1
+    assert books.process_due() == 1
     assert books.find(taken.charge.charge_id).state is BankChargeState.CANCELLED
     books.close()
 
 
-async def test_the_bank_stops_cleanly_even_while_an_answer_hangs(
+async def test_the_bank_stops_cleanly_even_while_an_withholds_response(
     own_bank_client: BankClient, prefix: str
 ) -> None:
     async with own_bank_client.client() as client:

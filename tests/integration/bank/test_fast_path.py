@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from cinesync.bank.routes import BODY_BYTES_MAX
+from cinesync.bank.schemas import BODY_BYTES_MAX
 from tests.integration.bank.conftest import Shop
 from tests.support.bank import BankClient
 

@@ -60,6 +60,6 @@ async def test_what_moved_after_the_point_is_cut_and_nothing_else(
     assert lines == [("capture", strange_charge), ("capture", known_charge), ("refund", asked)]
     assert [len(again.charges(one)) for one in (strange, known, after, late)] == [1, 1, 0, 0]
     assert again.webhooks_of(late_charge) == []
-    assert again.settle_due() == 0, "the late charge is never captured"
+    assert again.process_due() == 0, "the late charge is never captured"
     again.close()
     assert await bank.cut(file, started_at, Ours(known), Ours(asked)) == (0, 0)
