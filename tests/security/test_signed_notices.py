@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.payment.gateways import PaymentGateway, read_notice
+from cinesync.payment.gateways import PaymentGateway, read_webhook
 from cinesync.payment.gateways.sandbox import SandboxGateway
 from cinesync.payment.gateways.stripe import StripeGateway
 from cinesync.payment.model import BadNotice, BadSignature
@@ -44,7 +44,7 @@ def intent(**odd: Any) -> Any:
 def test_the_whole_ones_are_read() -> None:
     for gateway, notice in ((SANDBOX, charge()), (STRIPE, intent())):
         body = json.dumps(notice).encode()
-        assert read_notice(gateway, body, signed(gateway, body)) is not None
+        assert read_webhook(gateway, body, signed(gateway, body)) is not None
 
 
 ODD_CHARGES = [
@@ -87,7 +87,7 @@ ODD_BODIES = [b"", b"null", b"[]", b"7", b'"x"', b"{}", b"\xff", b"{", b"[" * 60
 def test_what_is_malformed_is_refused_or_ignored(gateway: PaymentGateway, body: bytes) -> None:
     notice = None
     with suppress(BadNotice, BadSignature):
-        notice = read_notice(gateway, body, signed(gateway, body))
+        notice = read_webhook(gateway, body, signed(gateway, body))
     assert notice is None or b"\\u0000" not in msgspec.json.encode(notice)
 
 
@@ -95,7 +95,7 @@ def test_what_is_malformed_is_refused_or_ignored(gateway: PaymentGateway, body: 
 @pytest.mark.parametrize("at", ["now", "-1", "1e9", "9" * 400, "9" * 5_000, "\uff11\uff12", "\xe9"])
 def test_a_time_that_is_none_is_refused(gateway: PaymentGateway, at: str) -> None:
     with pytest.raises((BadNotice, BadSignature)):
-        read_notice(gateway, b"{}", signed(gateway, b"{}", at))
+        read_webhook(gateway, b"{}", signed(gateway, b"{}", at))
 
 
 @pytest.mark.parametrize("gateway", [SANDBOX, STRIPE])
@@ -103,4 +103,4 @@ def test_a_signature_in_another_alphabet_is_refused(gateway: PaymentGateway) -> 
     [(name, right)] = signed(gateway, b"{}").items()
     for wrong in (right[:-1] + "\xe9", "\xe9", "", "t=,v1=", "v1=a"):
         with pytest.raises((BadNotice, BadSignature)):
-            read_notice(gateway, b"{}", {name: wrong})
+            read_webhook(gateway, b"{}", {name: wrong})

@@ -24,7 +24,9 @@ from cinesync.chassis.http.strict_bodies import LenientBody
 from cinesync.ledger import routes as ledger_routes
 from cinesync.movies import routes as movies_routes
 from cinesync.payment import routes as payment_routes
-from cinesync.payment.fast_path import fast_paths as payment_fast_paths
+from cinesync.payment.context import PaymentContext
+from cinesync.payment.staff_routes import staff_router as payment_staff_router
+from cinesync.payment.webhook_routes import webhook_router
 from tests.conftest import MakeClient, Sign
 
 ANYTHING = cast(Any, None)  # nothing behind the body is reached
@@ -44,12 +46,20 @@ class Api(NamedTuple):
 
 def apis() -> list[Api]:
     booking = MagicMock()
-    desk = payment_routes.PaymentContext(ANYTHING, ANYTHING, "")
+    payment = PaymentContext(ANYTHING, ANYTHING, "")
     return [
         Api("auth", [auth_router(*[ANYTHING] * 6)]),
         Api("movies", [movies_routes.router(ANYTHING)]),
         Api("booking", booking_routes.routers(booking), booking_routes.fast_paths(booking)),
-        Api("payment", payment_routes.routes(desk), payment_fast_paths(desk)),
+        Api(
+            "payment",
+            [
+                payment_routes.router(payment),
+                payment_staff_router(payment),
+                webhook_router(payment),
+            ],
+            payment_routes.fast_paths(payment),
+        ),
         Api("ledger", ledger_routes.routes(ANYTHING)),
     ]
 

@@ -10,7 +10,11 @@ from sqlalchemy import ARRAY, BigInteger, Uuid
 from cinesync.audit.results import FINDINGS_MAX, CheckOutcome, Findings, ReportProgress
 from cinesync.audit.sources import AuditSources, pages
 from cinesync.chassis.database import Transaction, text
-from cinesync.payment.reconciliation import PaymentTotals, contradictions, money_by_payment
+from cinesync.payment.reconciliation.audit_store import (
+    PaymentTotals,
+    contradictions,
+    money_by_payment,
+)
 
 BOOKED_FOR = text(
     "SELECT booking_id, payment_id, currency, total_cents - refund_cents AS cents"

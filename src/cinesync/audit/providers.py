@@ -8,7 +8,7 @@ from cinesync.audit.results import CheckOutcome, Failed, NotMade, Passed, Report
 from cinesync.audit.sources import AuditSources
 from cinesync.chassis.database import Transaction, text
 from cinesync.payment.gateways import GatewayAway, GatewayRefused, PaymentGateway
-from cinesync.payment.statement_reconciliation import reconcile
+from cinesync.payment.reconciliation.provider_statement import reconcile
 
 NO_MONEY: Final = "no provider moved any money"
 

@@ -1,10 +1,12 @@
-"""The payment room: takes money for holds, gives it back, and can prove both.
+"""The payment service: takes payments for holds, and refunds them.
 
-Owns payments, captures, refunds, disputes and provider events. Emits payment.success,
-payment.failed, payment.refunded, payment.refund.failed and payment.disputed; consumes
-booking.refused, booking.cancelled and booking.reduced (money goes back).
+It owns payments, captures, refunds, disputes and provider events. It emits payment.success,
+payment.failed, payment.refunded, payment.refund.failed and payment.disputed; it consumes
+booking.refused, booking.cancelled, booking.reduced (refunds) and customer.erased.
 
-Money is conserved by three rules. A payment is written as `pending` before its provider hears of
-it, so none is forgotten. A capture is written once, under the provider's own id for it. Each
-capture either is the one its payment succeeded with or is surplus, and surplus goes back.
+Three rules keep captures, refunds and bookings equal:
+
+1. A payment is written as `pending` before its provider learns of it, so that none is forgotten.
+2. A capture is written once, under the provider's id of its charge.
+3. A capture either pays its payment or is surplus, and surplus is refunded.
 """

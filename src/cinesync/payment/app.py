@@ -13,11 +13,10 @@ from cinesync.chassis.http.client import HttpClient
 from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.process import Service
 from cinesync.chassis.settings import Secret
-from cinesync.payment import routes
-from cinesync.payment.attention import attention_routes
+from cinesync.payment.context import PaymentContext
 from cinesync.payment.event_handlers import HANDLERS
-from cinesync.payment.fast_path import fast_paths
 from cinesync.payment.gateways import PaymentGateway
+from cinesync.payment.gateways.health import PROBE_SECONDS, ProviderHealth
 from cinesync.payment.gateways.sandbox import SANDBOX, SandboxGateway
 from cinesync.payment.gateways.stripe import open_stripe
 from cinesync.payment.hold_client import HoldClient
@@ -25,9 +24,11 @@ from cinesync.payment.metrics import measures
 from cinesync.payment.model import PaymentLimits, RetryPolicy
 from cinesync.payment.payment_processor import PaymentProcessor
 from cinesync.payment.personal_data import personal_data_router
-from cinesync.payment.provider_catch_up import ProviderCatchUp
-from cinesync.payment.provider_health import PROBE_SECONDS, ProviderHealth
-from cinesync.payment.reconciler import Reconciler
+from cinesync.payment.reconciliation.catch_up import ProviderCatchUp
+from cinesync.payment.reconciliation.reconciler import Reconciler
+from cinesync.payment.routes import fast_paths, router
+from cinesync.payment.staff_routes import staff_router
+from cinesync.payment.webhook_routes import webhook_router
 
 # https://docs.stripe.com/keys and https://docs.stripe.com/webhooks
 STRIPE_API_KEY = Secret(bytes_min=0, prefixes=("sk_test_", "sk_live_", "rk_test_", "rk_live_"))
@@ -71,23 +72,27 @@ class Settings:
     payment_failure_window_seconds: Annotated[float, "how long a failed payment counts"] = 600.0
     provider_timeout_seconds: Annotated[float, "how long a provider may take to answer"] = 6.0
     booking_timeout_seconds: Annotated[float, "how long booking may take to answer"] = 5.0
-    payment_first_check_seconds: Annotated[float, "a pending payment is asked about after"] = 3.0
-    payment_retry_seconds: Annotated[float, "and again, each pause longer by"] = 2.0
+    payment_first_check_seconds: Annotated[
+        float, "a pending payment is polled for after so long"
+    ] = 3.0
+    payment_retry_seconds: Annotated[float, "and again, each pause longer by so much"] = 2.0
     payment_ask_before_seconds: Annotated[float, "and this long before its hold expires"] = 15.0
     payment_cancel_after_seconds: Annotated[
-        float, "an unconfirmed card is given up this long after the hold's end"
+        float, "an unconfirmed charge is cancelled this long after the hold's end"
     ] = 60.0
     payment_absent_after_seconds: Annotated[
-        float, "a payment its provider never heard of fails at this age"
+        float, "a payment that its provider does not know fails at this age"
     ] = 12.0
     refund_retry_seconds: Annotated[
-        float, "a refund that was not made waits, each time twice as long, an hour at most"
+        float, "pause before a refund is retried, each time twice as long, an hour at most"
     ] = 10.0
-    refund_attempts_max: Annotated[int, "after so many it is left to people"] = 12
+    refund_attempts_max: Annotated[int, "after so many a refund needs a person's attention"] = 12
     payment_catch_up_seconds: Annotated[
-        float, "how often the provider's list of notices is read for those that never came"
+        float, "how often the provider's list of events is read for webhooks that never arrived"
     ] = 600.0
-    payment_poll_seconds: Annotated[float, "how often the sweep looks"] = 0.5
+    payment_poll_seconds: Annotated[
+        float, "how often the reconciler looks for due payments and refunds"
+    ] = 0.5
 
     def __post_init__(self) -> None:
         self._check_secrets()
@@ -99,7 +104,7 @@ class Settings:
             )
 
     def _check_secrets(self) -> None:
-        """A provider without its secret would believe notices that anybody can make."""
+        """Without its secret, a gateway would accept webhooks that anybody can forge."""
         if self.bank_url and not self.bank_secret:
             raise chassis_settings.SettingsError(
                 "BANK_SECRET is not set; with BANK_URL the shop and the bank must share it"
@@ -124,7 +129,7 @@ class Settings:
         )
 
     def retry_policy(self) -> RetryPolicy:
-        """The sweep's timing."""
+        """When the reconciler polls."""
         return RetryPolicy(
             first_check_seconds=self.payment_first_check_seconds,
             retry_seconds=self.payment_retry_seconds,
@@ -144,7 +149,7 @@ def create(settings: Settings) -> Service:
     processor = PaymentProcessor(
         db, gateways, holds, settings.retry_policy(), settings.limits(), intake
     )
-    sweeps = [
+    reconcilers = [
         Reconciler(
             db=db,
             gateway=gateway,
@@ -164,13 +169,14 @@ def create(settings: Settings) -> Service:
     addresses = ClientAddresses(
         settings.trusted_proxies, settings.secret_key, key=settings.visitor_key
     )
-    context = routes.PaymentContext(db, processor, settings.shop_url, addresses)
+    context = PaymentContext(db, processor, settings.shop_url, addresses)
     return Service(
         name="payment",
         database=db,
         routes=[
-            *routes.routes(context),
-            *attention_routes(db),
+            router(context),
+            webhook_router(context),
+            staff_router(context),
             personal_data_router(db),
             audit_log_route("payment", db),
         ],
@@ -180,7 +186,7 @@ def create(settings: Settings) -> Service:
         background=[
             *(
                 Loop(f"payment.sweep.{reconciler.gateway.name}", reconciler.run)
-                for reconciler in sweeps
+                for reconciler in reconcilers
             ),
             *(
                 Loop(f"payment.catch_up.{one.gateway.name}", one.run, pause_seconds)
@@ -197,9 +203,9 @@ def create(settings: Settings) -> Service:
 
 
 def build_gateways(settings: Settings) -> dict[str, PaymentGateway]:
-    """The providers that are configured, by name: with a real one there is no sandbox.
+    """The configured providers, by name.
 
-    The sandbox's cards are known to all: beside a real provider they would be free tickets.
+    No sandbox beside a real provider: everybody knows its cards, and would get free tickets.
     """
     gateways: list[PaymentGateway] = []
     if settings.bank_url and not settings.stripe_secret_key:

@@ -1,15 +1,16 @@
-"""The bus door: what makes this room give money back, and whom it must forget."""
+"""Events that payment consumes: bookings to refund, customers to anonymize."""
 
 from typing import Final
 
 from cinesync.chassis.messaging.inbox import Handlers
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.booking import BookingCancelled, BookingReduced, BookingRefused
-from cinesync.payment import personal_data, service
+from cinesync.payment import service
+from cinesync.payment.refunds import service as refund_service
 
 HANDLERS: Final[Handlers] = {
-    CustomerErased: personal_data.forget_customers,
-    BookingRefused: service.refund_refused,
-    BookingCancelled: service.refund_cancelled,
-    BookingReduced: service.refund_cancelled,
+    CustomerErased: service.anonymize_payments,
+    BookingRefused: refund_service.refund_bookings,
+    BookingCancelled: refund_service.refund_bookings,
+    BookingReduced: refund_service.refund_bookings,
 }

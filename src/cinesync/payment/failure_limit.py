@@ -1,6 +1,6 @@
-"""Limits how many payments fail from one address: people who try stolen cards fail often.
+"""Limits how many payments fail from one address: whoever tries stolen cards fails often.
 
-Counts in this process only, so that a payment costs no look-up: N replicas allow N times as many.
+Counts in this process only, so that a payment costs no query: N replicas allow N times as many.
 """
 
 from collections import deque
@@ -34,8 +34,8 @@ class FailureLimit:
         if seconds > 0:
             raise TooManyFailures(retry_after_seconds=int(seconds) + 1)
 
-    def note(self, address: str) -> None:
-        """A payment from there failed."""
+    def record(self, address: str) -> None:
+        """A payment from this address failed."""
         latest = self._failures.get(address)
         if latest is None:
             latest = self._failures[address] = deque(maxlen=self._limits.failures_per_address)

@@ -1,4 +1,4 @@
-"""Asks the booking service what holds cost; prices never come from the client."""
+"""Reads holds and their prices from the booking service; prices never come from the client."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,13 +15,13 @@ from cinesync.payment.model import AlreadyPaid, BookingAway, Hold, HoldNotPayabl
 
 PATH: Final = "/api/booking/holds/read"
 BATCH_MAX: Final = 50
-AT_ONCE: Final = 4  # they read, and do not meet
+AT_ONCE: Final = 4  # reads do not conflict
 PAYABLE: Final = "held"
 PAID: Final = "confirmed"
 
 
 class HoldQuery(msgspec.Struct, frozen=True):
-    """One customer's own hold, asked for with the customer's own access token."""
+    """One hold, read with its customer's own access token."""
 
     hold_id: UUID
     token: str
@@ -45,35 +45,37 @@ class _Items(msgspec.Struct, frozen=True):
 
 
 class HoldClient:
-    """Payments that begin together ask together."""
+    """Reads the holds of payments that start together in one request."""
 
     def __init__(self, booking: HttpClient) -> None:
         self._booking = booking
-        self._questions = Batcher("payment.holds", self._ask, batch_max=BATCH_MAX, at_once=AT_ONCE)
+        self._queries = Batcher(
+            "payment.holds", self._read_batch, batch_max=BATCH_MAX, at_once=AT_ONCE
+        )
 
     async def read(self, hold_id: UUID, token: str) -> Hold:
         """Raises UnknownHold, HoldNotPayable, Unauthorized, Forbidden, BookingAway."""
-        return await self._questions.submit(HoldQuery(hold_id, token))
+        return await self._queries.submit(HoldQuery(hold_id, token))
 
     async def close(self) -> None:
-        """Finish what is asked, and hang up."""
-        await self._questions.close()
+        """Finish running requests, and close the connections."""
+        await self._queries.close()
         await self._booking.close()
 
-    async def _ask(self, questions: Sequence[HoldQuery]) -> Sequence[Hold | Exception]:
+    async def _read_batch(self, queries: Sequence[HoldQuery]) -> Sequence[Hold | Exception]:
         try:
-            answer = await self._booking.call("POST", PATH, body={"items": questions})
+            response = await self._booking.call("POST", PATH, body={"items": queries})
         except NoResponse as error:
             raise BookingAway(retry_after_seconds=2) from error
-        return [_hold(item) for item in _items(answer, len(questions))]
+        return [_hold(item) for item in _items(response, len(queries))]
 
 
-def _items(answer: HttpResponse, count: int) -> list[_Item]:
-    """Raises BookingAway for anything but `count` answers."""
-    if answer.status != HTTPStatus.OK:
+def _items(response: HttpResponse, count: int) -> list[_Item]:
+    """Raises BookingAway for anything but `count` items."""
+    if response.status != HTTPStatus.OK:
         raise BookingAway(retry_after_seconds=2)
     try:
-        items = msgspec.json.decode(answer.body, type=_Items).items
+        items = msgspec.json.decode(response.body, type=_Items).items
     except msgspec.MsgspecError as error:
         raise BookingAway(retry_after_seconds=2) from error
     if len(items) != count:

@@ -1,4 +1,4 @@
-"""What a payment is, how its state moves, and which money has to go back: pure."""
+"""Payments: their states, the decision on what a provider reports, and what to refund. Pure."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -14,17 +14,17 @@ from msgspec.structs import replace
 from cinesync.chassis.problems import Problem, TooMany, Unavailable
 
 KEY_LENGTH_MAX: Final = 255
-FREE: Final = "free"  # the provider of payments of nothing
+FREE: Final = "free"  # the provider of payments of 0
 
 
 class PaymentAuditAction(StrEnum):
-    """What the audit log of this service tells of."""
+    """What this service writes to the audit log."""
 
     REFUND_RETRIED = "refund.retried"
 
 
 class PaymentStatus(StrEnum):
-    """How far a payment is."""
+    """The state of a payment."""
 
     PENDING = "pending"
     SUCCESS = "success"
@@ -34,7 +34,7 @@ class PaymentStatus(StrEnum):
 
 
 class PaymentCause(StrEnum):
-    """What moves a payment. A refund that fails after it was made comes back."""
+    """What changes the state. The money of a refund that fails after it was done is ours again."""
 
     CAPTURED = "captured"
     DECLINED = "declined"
@@ -65,9 +65,9 @@ NEXT: Final = {
 
 
 class RefundStatus(StrEnum):
-    """How far a refund is. `failed` is the provider's word; `needs_attention` is that we gave up.
+    """The state of a refund. `failed`: at the provider; `needs_attention`: we gave up.
 
-    `cancelled` need not be made any more: other money went back in its place.
+    `cancelled`: another refund covers it.
     """
 
     PENDING = "pending"
@@ -147,11 +147,11 @@ class BookingAway(Unavailable):
 
 
 class BadSignature(PaymentError):
-    """This notice is not signed by the provider, or it is too old."""
+    """This webhook is not signed by the provider, or it is too old."""
 
 
 class BadNotice(PaymentError):
-    """This notice is signed, but it is not as the provider documents it."""
+    """This webhook is signed, but it is not as the provider documents it."""
 
 
 class UnknownRefund(PaymentError):
@@ -161,23 +161,23 @@ class UnknownRefund(PaymentError):
 
 
 class NothingToRetry(PaymentError):
-    """This refund is not waiting for anybody: only one that failed can be tried again."""
+    """Only a refund that failed or was given up can be retried."""
 
     status = 409
 
 
-class Unsettled(PaymentError):
-    """A refund was asked for before its payment was decided."""
+class PaymentUndecided(PaymentError):
+    """A payment cannot be refunded before it is decided."""
 
     status = 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When the sweep asks about a pending payment, in seconds.
+    """When the reconciler polls the provider for a pending payment, in seconds.
 
     First after `first_check`, then with pauses that grow by `retry` each time; also `ask_before`
-    its hold expires. A charge that waits for its card holder is given up `cancel_after` the end
+    its hold expires. A charge that waits for its card holder is cancelled `cancel_after` the end
     of the hold.
     """
 
@@ -197,7 +197,7 @@ class PaymentLimits:
 
 
 class ChargeState(StrEnum):
-    """What a provider says of one charge."""
+    """The state of a charge, as its provider reports it."""
 
     WAITING = "waiting"
     CAPTURED = "captured"
@@ -205,7 +205,7 @@ class ChargeState(StrEnum):
 
 
 class ProviderCharge(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's taking of money. `charge_id` is the provider's name for it."""
+    """A charge, as its provider reports it. `charge_id` is the provider's id."""
 
     charge_id: str
     state: ChargeState
@@ -216,7 +216,7 @@ class ProviderCharge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became known of a payment: its charges, or that there is none and why."""
+    """What a provider reports of a payment: its charges, or that there is none and why."""
 
     provider: str
     payment_id: UUID
@@ -225,15 +225,15 @@ class ProviderReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderEvent:
-    """A provider's notice. `provider_event_id` makes its repetitions harmless."""
+class ChargeEvent:
+    """A provider's event about a charge. `provider_event_id` makes repetitions harmless."""
 
     provider_event_id: str
     report: ProviderReport
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """The seats to be paid for, as the booking service prices them."""
+    """The seats to pay for, as the booking service prices them."""
 
     hold_id: UUID
     total_cents: int
@@ -242,7 +242,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StartPayment(msgspec.Struct, frozen=True, kw_only=True):
-    """A customer wants to pay. `fingerprint` tells two uses of one key apart."""
+    """The command to start a payment. `fingerprint` distinguishes two uses of one key."""
 
     payment_id: UUID
     customer_id: UUID
@@ -262,8 +262,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """A row of table `payments`.
 
     `charge_id` is the charge it waits for or succeeded with. `refund_asked_cents` counts all
-    refunds begun, `refunded_cents` those done. While it `occupies_hold`, the database lets no
-    other payment for that hold begin.
+    requested refunds, `refunded_cents` those done. While it `occupies_hold`, the database refuses
+    another payment for that hold.
     """
 
     payment_id: UUID
@@ -286,26 +286,26 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     occupies_hold: bool = True
 
     def after(self, cause: PaymentCause) -> "Payment":
-        """The payment one step on, or itself when the step is not open: what is decided stays."""
+        """The payment in its next state, or unchanged if the table has no such step."""
         return replace(self, status=NEXT.get((self.status, cause), self.status))
 
     def with_refund_done(self, amount_cents: int) -> "Payment":
-        """Counts money that went back."""
+        """Counts a refund that is done."""
         refunded_cents = self.refunded_cents + amount_cents
-        assert refunded_cents <= self.amount_cents, "no more goes back than came in"
+        assert refunded_cents <= self.amount_cents, "no more is refunded than was captured"
         whole = refunded_cents == self.amount_cents
         moved = self.after(PaymentCause.REFUNDED_WHOLE if whole else PaymentCause.REFUNDED_IN_PART)
         occupies = moved.occupies_hold and not whole
         return replace(moved, refunded_cents=refunded_cents, occupies_hold=occupies)
 
-    def with_refunds_asked(self, asked_cents: int) -> "Payment":
-        """Counts refunds that are to be made, or no longer."""
-        return replace(self, refund_asked_cents=asked_cents)
+    def with_refunds_requested(self, requested_cents: int) -> "Payment":
+        """With this sum of requested refunds."""
+        return replace(self, refund_asked_cents=requested_cents)
 
     def with_refund_failed(self, amount_cents: int) -> "Payment":
-        """Counts money that went back and came to us again."""
+        """Counts a refund that failed after it was done."""
         refunded_cents = self.refunded_cents - amount_cents
-        assert refunded_cents >= 0, "only what went back can come again"
+        assert refunded_cents >= 0, "only a done refund fails after it was done"
         cause = (
             PaymentCause.REFUND_FAILED_IN_PART
             if refunded_cents
@@ -316,10 +316,10 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Money on its way back. `source` names what asked for it and is unique: once each.
+    """A row of table `refunds`. `source` names what requested it: one refund for each.
 
-    `surplus` money was taken beyond what its payment is for; it does not change the payment.
-    `unasked_cents` of it nobody here had asked for: it was given back at the provider.
+    `surplus`: it refunds a capture that its payment does not need, and does not change the payment.
+    `unasked_cents` of it were requested at the provider, not by us.
     """
 
     refund_id: UUID
@@ -340,7 +340,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRequest:
-    """Someone wants a payment's money back."""
+    """The request to refund a payment."""
 
     source: str
     payment_id: UUID
@@ -349,7 +349,7 @@ class RefundRequest:
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """A payment after a report, and the money that this report brought to light."""
+    """A payment after a report, and the captures that were not known before."""
 
     payment: Payment
     captures: Sequence[ProviderCharge]
@@ -357,10 +357,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def decide(payment: Payment, known: Collection[str], report: ProviderReport) -> Decision:
-    """Fold a report in, in whatever order and however often reports come.
+    """Apply a report. Reports come in any order, and repeatedly.
 
     The first capture of the right amount decides a pending payment; every other capture,
-    also of a payment that failed before, is surplus. `known` are the captures seen before.
+    also of a payment that failed before, is surplus. `known` are the captures recorded before.
     """
     captures: list[ProviderCharge] = []
     surplus: list[ProviderCharge] = []
@@ -388,7 +388,7 @@ def _without_capture(payment: Payment, report: ProviderReport) -> Payment:
     waiting = [charge for charge in report.charges if charge.state is ChargeState.WAITING]
     if waiting:
         charge = waiting[0]
-        # Late news of the same charge may not know yet where its holder has to go.
+        # An older report of the same charge may lack the URL.
         known_url = payment.confirm_url if payment.charge_id == charge.charge_id else ""
         return replace(
             payment, charge_id=charge.charge_id, confirm_url=charge.confirm_url or known_url
@@ -405,41 +405,41 @@ def _without_capture(payment: Payment, report: ProviderReport) -> Payment:
     )
 
 
-def refusal_of(open_payment: Payment) -> Problem:
-    """What to tell who wants to pay for a hold that this payment occupies."""
-    known = {"payment_id": open_payment.payment_id}
-    if open_payment.status is PaymentStatus.PENDING:
-        return PaymentUnderway(**known)
-    if open_payment.status is PaymentStatus.FAILED:
+def refusal_of(occupying: Payment) -> Problem:
+    """Why another payment for the hold of this one is refused."""
+    members = {"payment_id": occupying.payment_id}
+    if occupying.status is PaymentStatus.PENDING:
+        return PaymentUnderway(**members)
+    if occupying.status is PaymentStatus.FAILED:
         return TooManyAttempts()
-    return AlreadyPaid(**known, booking_id=open_payment.hold_id)
+    return AlreadyPaid(**members, booking_id=occupying.hold_id)
 
 
-def refund_for(payment: Payment, ask: RefundRequest, refund_id: UUID) -> Refund | None:
-    """The refund an ask comes to: never more than is left; None when nothing is.
+def refund_for(payment: Payment, request: RefundRequest, refund_id: UUID) -> Refund | None:
+    """The refund for a request, at most what is left to refund; None when nothing is left.
 
-    Raises Unsettled while the payment is undecided.
+    Raises PaymentUndecided.
     """
     if payment.status is PaymentStatus.PENDING:
-        raise Unsettled(payment_id=payment.payment_id)
+        raise PaymentUndecided(payment_id=payment.payment_id)
     left_cents = payment.amount_cents - payment.refund_asked_cents
-    amount_cents = min(ask.amount_cents, left_cents)
+    amount_cents = min(request.amount_cents, left_cents)
     if payment.status is PaymentStatus.FAILED or amount_cents <= 0:
         return None
     return Refund(
         refund_id=refund_id,
-        source=ask.source,
+        source=request.source,
         payment_id=payment.payment_id,
         provider=payment.provider,
         charge_id=payment.charge_id,
         amount_cents=amount_cents,
         currency=payment.currency,
-        reason=ask.reason,
+        reason=request.reason,
     )
 
 
 def surplus_refund(payment: Payment, charge: ProviderCharge, refund_id: UUID) -> Refund:
-    """Gives a capture back that its payment did not need."""
+    """The refund of a capture that its payment does not need."""
     late = payment.status is PaymentStatus.FAILED
     return Refund(
         refund_id=refund_id,
@@ -455,7 +455,7 @@ def surplus_refund(payment: Payment, charge: ProviderCharge, refund_id: UUID) ->
 
 
 def fingerprint(*parts: str) -> str:
-    """A digest of a request, so that its key's reuse for another request is seen."""
+    """A digest of a request, to detect that its key is reused for another one."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{len(part)}:{part}".encode())

@@ -1,4 +1,8 @@
-"""Takes a payment: hold, pending row, provider, decision. Two transactions, both in batches."""
+"""Takes payments: read the hold, write a pending row, charge at the provider, decide.
+
+Writing and deciding are two transactions, each shared by the payments that arrive together. The
+provider is never called inside one.
+"""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -11,18 +15,19 @@ from cinesync.chassis.database import Database
 from cinesync.chassis.health import Intake
 from cinesync.chassis.http.security.client_address import UNKNOWN
 from cinesync.chassis.problems import Problem
-from cinesync.payment import refund_service, service, store
+from cinesync.payment import service, store
 from cinesync.payment.failure_limit import FailureLimit
 from cinesync.payment.gateways import (
     ChargeOrder,
     GatewayAway,
     GatewayRefused,
     PaymentGateway,
-    ProviderNotice,
+    ProviderEvent,
 )
 from cinesync.payment.hold_client import HoldClient
 from cinesync.payment.model import (
     FREE,
+    ChargeEvent,
     ChargeState,
     Hold,
     KeyReused,
@@ -31,7 +36,6 @@ from cinesync.payment.model import (
     PaymentStatus,
     PaymentUnderway,
     ProviderCharge,
-    ProviderEvent,
     ProviderReport,
     RetryPolicy,
     StartPayment,
@@ -40,13 +44,14 @@ from cinesync.payment.model import (
     UnknownProvider,
     fingerprint,
 )
-from cinesync.payment.refund_model import ProviderDispute, ProviderRefund
+from cinesync.payment.refunds import service as refund_service
+from cinesync.payment.refunds.model import ProviderDispute, ProviderRefund
 
 log = telemetry.get_logger(__name__)
 
 
 class PaymentRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a customer asks for. `bearer` is the access token they showed."""
+    """A customer's request to pay. `bearer` is their access token."""
 
     customer_id: UUID
     bearer: str
@@ -83,71 +88,74 @@ class PaymentProcessor:
         self._db = db
         self._gateways = gateways
         self._holds = holds
-        self._patience = retry_policy
+        self._retry_policy = retry_policy
         self._intake = intake or Intake()
         self._limits = limits
         self._failures = FailureLimit(limits)
-        self._begins = Batcher("payment begin", self._begin_batch)
-        self._reports = Batcher("payment settle", self._settle_batch)
+        self._starts = Batcher("payment begin", self._start_batch)
+        self._reports = Batcher("payment settle", self._decide_batch)
         self._events = Batcher("payment webhooks", self._receive_batch)
 
-    async def pay(self, order: PaymentRequest) -> Payment:
-        """The payment, decided or still pending; the same one for a repeated order.
+    async def pay(self, request: PaymentRequest) -> Payment:
+        """The payment, decided or still pending; the same one for a repeated request.
 
         Raises KeyReused, UnknownProvider, TokenMissing, AlreadyPaid, PaymentUnderway,
-        TooManyAttempts, TooManyFailures, NotTaking, and what Holds.read raises.
+        TooManyAttempts, TooManyFailures, NotTaking, and what HoldClient.read raises.
         """
-        gateway = self.gateway(order.provider) if order.provider else self._default
-        self._failures.check(order.address)
+        gateway = self.gateway(request.provider) if request.provider else self._default
+        self._failures.check(request.address)
         try:
-            hold = await self._holds.read(order.hold_id, order.bearer)
+            hold = await self._holds.read(request.hold_id, request.bearer)
             self._intake.check()
         except Problem:
-            # A repeated order is answered even when its hold is paid, gone or out of reach.
-            earlier = await self._db.run_one(store.payments_by_keys, [order.key])
-            if order.key not in earlier:
+            # A repeated request gets its payment even if its hold is paid, gone or unreadable.
+            earlier = await self._db.run_one(store.payments_by_keys, [request.key])
+            if request.key not in earlier:
                 raise
-            return _repeated(earlier[order.key], order)
-        begin = StartPayment(
+            return _repeated(earlier[request.key], request)
+        command = StartPayment(
             payment_id=clock.new_id(),
-            customer_id=order.customer_id,
-            idempotency_key=order.idempotency_key,
-            fingerprint=order.fingerprint,
+            customer_id=request.customer_id,
+            idempotency_key=request.idempotency_key,
+            fingerprint=request.fingerprint,
             hold=hold,
-            provider=_provider(gateway, order, hold),
+            provider=_provider(gateway, request, hold),
             trace=telemetry.current_trace(),
         )
-        payment = await self._begin(begin)
+        payment = await self._start(command)
         if payment.status is not PaymentStatus.PENDING or gateway is None:
             return payment
-        # A repetition asks the provider too: whoever began may have been killed before it did,
-        # and under the payment's id the provider charges once.
-        payment = await self._charge(gateway, payment, order)
+        # A repetition charges too: the process that started the payment may have been killed before
+        # it did. The provider charges once for a payment id.
+        payment = await self._charge(gateway, payment, request)
         if payment.status is PaymentStatus.FAILED:
-            self._failures.note(order.address)
+            self._failures.record(request.address)
         return payment
 
     @property
     def provider(self) -> str:
-        """Whom this shop takes money through; empty when nobody is set up."""
+        """The default payment provider; empty if none is configured."""
         return self._default.name if self._default else ""
 
     @property
     def _default(self) -> PaymentGateway | None:
-        """The provider of who names none."""
+        """For requests that name no provider."""
         return next(iter(self._gateways.values()), None)
 
-    async def _begin(self, begin: StartPayment) -> Payment:
-        """Raises PaymentUnderway, unless the other one waits for its card holder, who is here."""
-        try:
-            return await self._begins.submit(begin)
-        except PaymentUnderway as underway:
-            if not await self._give_up(underway.members["payment_id"]):
-                raise
-        return await self._begins.submit(begin)
+    async def _start(self, command: StartPayment) -> Payment:
+        """Cancels an unconfirmed payment for the same hold: its card holder starts anew.
 
-    async def _give_up(self, payment_id: UUID) -> bool:
-        """Cancels a payment that its card holder has not confirmed; whether it was one."""
+        Raises PaymentUnderway for another one that is pending.
+        """
+        try:
+            return await self._starts.submit(command)
+        except PaymentUnderway as underway:
+            if not await self._cancel_unconfirmed(underway.members["payment_id"]):
+                raise
+        return await self._starts.submit(command)
+
+    async def _cancel_unconfirmed(self, payment_id: UUID) -> bool:
+        """Whether the payment waited for its card holder, and is decided now."""
         payment = await self._db.run_one(store.find_payment, payment_id)
         if (
             payment is None
@@ -164,9 +172,9 @@ class PaymentProcessor:
         try:
             charge = await self.gateway(payment.provider).cancel(waiting)
         except (GatewayAway, GatewayRefused, UnknownProvider) as error:
-            log.warning("payment.not_given_up", payment_id=str(payment_id), why=str(error))
+            log.warning("payment.not_cancelled", payment_id=str(payment_id), why=str(error))
             return False
-        await self.settle(_report(payment, charges=[charge]))
+        await self.decide(_report(payment, charges=[charge]))
         return True
 
     def gateway(self, provider: str) -> PaymentGateway:
@@ -175,57 +183,55 @@ class PaymentProcessor:
             raise UnknownProvider(f"Choose one of {', '.join(sorted(self._gateways))}.")
         return self._gateways[provider]
 
-    async def settle(self, report: ProviderReport) -> Payment:
-        """What a provider said, written down. Raises UnknownPayment."""
+    async def decide(self, report: ProviderReport) -> Payment:
+        """Apply what a provider reports. Raises UnknownPayment."""
         return await self._reports.submit(report)
 
-    async def receive(self, notice: ProviderNotice) -> None:
-        """A provider's notice, written down once. Raises UnknownPayment."""
-        match notice:
-            case ProviderEvent():
-                await self._events.submit(notice)
+    async def receive(self, event: ProviderEvent) -> None:
+        """Apply a provider's event, once. Raises UnknownPayment."""
+        match event:
+            case ChargeEvent():
+                await self._events.submit(event)
             case ProviderRefund():
-                if not await self._db.run(refund_service.take_refunds, [notice]):
+                if not await self._db.run(refund_service.apply_refunds, [event]):
                     raise UnknownPayment
             case ProviderDispute():
-                await self._db.run(refund_service.take_dispute, notice)
+                await self._db.run(refund_service.apply_dispute, event)
 
     async def close(self) -> None:
-        """Finish what is running."""
-        for batcher in (self._begins, self._reports, self._events):
+        """Finish running batches."""
+        for batcher in (self._starts, self._reports, self._events):
             await batcher.close()
 
     async def _charge(
-        self, gateway: PaymentGateway, payment: Payment, order: PaymentRequest
+        self, gateway: PaymentGateway, payment: Payment, request: PaymentRequest
     ) -> Payment:
-        asked = ChargeOrder(
+        order = ChargeOrder(
             payment_id=payment.payment_id,
             amount_cents=payment.amount_cents,
             currency=payment.currency,
-            token=order.token,
-            return_url=order.return_url,
+            token=request.token,
+            return_url=request.return_url,
         )
         try:
-            charge = await gateway.charge(asked)
+            charge = await gateway.charge(order)
         except GatewayAway as error:
-            # It may have captured: pending, until the provider tells or the sweep asks.
+            # It may have captured: pending until a webhook or the reconciler decides.
             log.warning("payment.unanswered", payment_id=str(payment.payment_id), why=str(error))
             return payment
         except GatewayRefused as refusal:
-            return await self.settle(_report(payment, absent_reason=str(refusal)))
-        return await self.settle(_report(payment, charges=[charge]))
+            return await self.decide(_report(payment, absent_reason=str(refusal)))
+        return await self.decide(_report(payment, charges=[charge]))
 
-    async def _begin_batch(self, begins: Sequence[StartPayment]) -> Sequence[Payment | Exception]:
-        return await self._db.run(service.begin_payments, begins, self._patience)
+    async def _start_batch(self, commands: Sequence[StartPayment]) -> Sequence[Payment | Exception]:
+        return await self._db.run(service.start_payments, commands, self._retry_policy)
 
-    async def _settle_batch(
+    async def _decide_batch(
         self, reports: Sequence[ProviderReport]
     ) -> Sequence[Payment | Exception]:
         return await self._db.run(service.decide_payments, reports, self._limits)
 
-    async def _receive_batch(
-        self, events: Sequence[ProviderEvent]
-    ) -> Sequence[Payment | Exception]:
+    async def _receive_batch(self, events: Sequence[ChargeEvent]) -> Sequence[Payment | Exception]:
         return await self._db.run(service.receive_events, events, self._limits)
 
 
@@ -240,18 +246,18 @@ def _report(
     )
 
 
-def _provider(gateway: PaymentGateway | None, order: PaymentRequest, hold: Hold) -> str:
-    """Who takes the money: nobody when there is none to take. Raises as Cashier.pay."""
+def _provider(gateway: PaymentGateway | None, request: PaymentRequest, hold: Hold) -> str:
+    """Raises UnknownProvider, TokenMissing."""
     if not hold.total_cents:
         return FREE
     if gateway is None:
         raise UnknownProvider("No payment provider is set up.")
-    if not order.token:
+    if not request.token:
         raise TokenMissing
     return gateway.name
 
 
-def _repeated(payment: Payment, order: PaymentRequest) -> Payment:
-    if payment.fingerprint != order.fingerprint:
+def _repeated(payment: Payment, request: PaymentRequest) -> Payment:
+    if payment.fingerprint != request.fingerprint:
         raise KeyReused(payment_id=str(payment.payment_id))
     return payment

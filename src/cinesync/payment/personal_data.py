@@ -1,17 +1,11 @@
-"""What payment keeps of a customer: all of it for themselves, and forgotten when they are erased.
+"""A customer's own data: all that payment stores of them, and what still prevents erasure."""
 
-A payment stays in the books with its sums and its provider's ids. Its owner becomes an id that is
-made for it and is nobody's, another one for each payment.
-"""
-
-from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
 
-from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.cursor import Page
 from cinesync.chassis.http.parameters import PAGE_ITEMS_MAX, After, Limit, SignedInCaller
@@ -21,12 +15,11 @@ from cinesync.chassis.http.personal_data import (
     export_response,
     unfinished_response,
 )
-from cinesync.contracts.auth import CustomerErased
 from cinesync.payment import personal_data_store as store
-from cinesync.payment.personal_data_store import Unfinished
+from cinesync.payment.schemas import Unfinished
 
-# Until booking has made a booking of what was just taken, or refused it.
-SETTLING_SECONDS: Final = 60
+# Booking needs some time to confirm or refuse the booking of a payment that succeeded.
+BOOKING_SECONDS: Final = 60
 
 TheDatabase = NamedDependency[Database]
 
@@ -38,7 +31,7 @@ async def data(
     after: After = None,
     limit: Limit = PAGE_ITEMS_MAX,
 ) -> Response[Page[dict[str, Any]]]:
-    """All that payment keeps of you, by page: payments, captures, refunds, disputes; no cards."""
+    """All that payment stores of you, by page: payments, captures, refunds, disputes; no cards."""
     found = await database.read(_page, caller.customer_id, after_id(after), limit)
     return export_response(*found)
 
@@ -49,25 +42,18 @@ async def unfinished(
 ) -> Response[UnfinishedView[Unfinished]]:
     """Your payments that are not decided, and your refunds that are not done."""
     found = await database.read(
-        store.unfinished, caller.customer_id, SETTLING_SECONDS, PAGE_ITEMS_MAX
+        store.unfinished, caller.customer_id, BOOKING_SECONDS, PAGE_ITEMS_MAX
     )
     return unfinished_response(found)
 
 
 def personal_data_router(database: Database) -> Router:
-    """Both under /api/payment/me."""
+    """Routes under /api/payment/me."""
     return Router(
         "/api/payment",
         route_handlers=[data, unfinished],
         dependencies={"database": Provide(lambda: database, sync_to_thread=False)},
     )
-
-
-async def forget_customers(tx: Transaction, erased: Sequence[CustomerErased]) -> None:
-    """Nobody can tell any more who paid; the money stays."""
-    owned = await store.owned_by(tx, [event.customer_id for event in erased])
-    if owned:
-        await store.anonymize(tx, owned, [clock.new_id() for _ in owned])
 
 
 async def _page(

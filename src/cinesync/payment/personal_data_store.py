@@ -1,110 +1,202 @@
-"""Statements over what payment knows of one customer: to show it, and to forget whose it was."""
+"""Statements over one customer's data: to show it, and to anonymize it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from cinesync.chassis.database import Transaction, text
+from sqlalchemy import (
+    BigInteger,
+    Interval,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
+
+from cinesync.chassis.database import Transaction, compiled
+from cinesync.chassis.database.bulk import any_of, batch, matches
+from cinesync.payment.schemas import Unfinished
+from cinesync.payment.tables import captures, disputes, payments, refunds
+
+PAYMENTS_PAGE: Final = compiled(
+    select(
+        payments.c.payment_id,
+        payments.c.hold_id,
+        payments.c.provider,
+        payments.c.charge_id,
+        payments.c.amount_cents,
+        payments.c.currency,
+        payments.c.status,
+        payments.c.failure_reason,
+        payments.c.refund_asked_cents,
+        payments.c.refunded_cents,
+        payments.c.idempotency_key,
+        payments.c.created_at,
+        payments.c.settled_at,
+    )
+    .where(
+        payments.c.customer_id == bindparam("customer_id"),
+        payments.c.payment_id > bindparam("after"),
+    )
+    .order_by(payments.c.payment_id.asc())
+    .limit(bindparam("limit", type_=BigInteger))
+)
 
 
 async def payments_page(
     tx: Transaction, customer_id: UUID, after: UUID, limit: int
 ) -> list[dict[str, Any]]:
-    """All that is kept of a customer's payments, by id."""
-    statement = text(
-        "SELECT payment_id, hold_id, provider, charge_id, amount_cents, currency, status,"
-        " failure_reason, refund_asked_cents, refunded_cents, idempotency_key, created_at,"
-        " settled_at FROM payments WHERE customer_id = CAST(:customer_id AS uuid)"
-        " AND payment_id > CAST(:after AS uuid)"
-        " ORDER BY payment_id ASC LIMIT CAST(:limit AS bigint)"
-    )
+    """A customer's payments, by id."""
     values = {"customer_id": customer_id, "after": after, "limit": limit}
-    return [dict(row) for row in await tx.execute(statement, values)]
+    return [dict(row) for row in await tx.execute(PAYMENTS_PAGE, values)]
+
+
+CAPTURES: Final = compiled(
+    select(
+        captures.c.payment_id,
+        captures.c.provider,
+        captures.c.charge_id,
+        captures.c.amount_cents,
+        captures.c.currency,
+        captures.c.surplus,
+        captures.c.captured_at,
+    )
+    .where(any_of(captures.c.payment_id, "payment_ids"))
+    .order_by(captures.c.captured_at.asc(), captures.c.charge_id.asc())
+)
 
 
 async def captures_of(tx: Transaction, payment_ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    """Money that was taken for these."""
-    statement = text(
-        "SELECT payment_id, provider, charge_id, amount_cents, currency, surplus, captured_at"
-        " FROM captures WHERE payment_id = ANY(CAST(:payment_ids AS uuid[]))"
-        " ORDER BY captured_at ASC, charge_id ASC"
+    """Captures of these payments."""
+    return [dict(row) for row in await tx.execute(CAPTURES, {"payment_ids": list(payment_ids)})]
+
+
+REFUNDS: Final = compiled(
+    select(
+        refunds.c.payment_id,
+        refunds.c.refund_id,
+        refunds.c.provider,
+        refunds.c.charge_id,
+        refunds.c.amount_cents,
+        refunds.c.currency,
+        refunds.c.reason,
+        refunds.c.surplus,
+        refunds.c.status,
+        refunds.c.created_at,
+        refunds.c.done_at,
     )
-    rows = await tx.execute(statement, {"payment_ids": list(payment_ids)})
-    return [dict(row) for row in rows]
+    .where(any_of(refunds.c.payment_id, "payment_ids"))
+    .order_by(refunds.c.created_at.asc(), refunds.c.refund_id.asc())
+)
 
 
 async def refunds_of(tx: Transaction, payment_ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    """Money that went back, or is to."""
-    statement = text(
-        "SELECT payment_id, refund_id, provider, charge_id, amount_cents, currency, reason,"
-        " surplus, status, created_at, done_at FROM refunds"
-        " WHERE payment_id = ANY(CAST(:payment_ids AS uuid[]))"
-        " ORDER BY created_at ASC, refund_id ASC"
+    """Refunds of these payments, done or not."""
+    return [dict(row) for row in await tx.execute(REFUNDS, {"payment_ids": list(payment_ids)})]
+
+
+DISPUTES: Final = compiled(
+    select(
+        disputes.c.payment_id,
+        disputes.c.dispute_id,
+        disputes.c.provider,
+        disputes.c.charge_id,
+        disputes.c.amount_cents,
+        disputes.c.currency,
+        disputes.c.status,
+        disputes.c.reason,
+        disputes.c.created_at,
     )
-    rows = await tx.execute(statement, {"payment_ids": list(payment_ids)})
-    return [dict(row) for row in rows]
+    .where(any_of(disputes.c.payment_id, "payment_ids"))
+    .order_by(disputes.c.created_at.asc(), disputes.c.dispute_id.asc())
+)
 
 
 async def disputes_of(tx: Transaction, payment_ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    """What their card's bank was asked to take back."""
-    statement = text(
-        "SELECT payment_id, dispute_id, provider, charge_id, amount_cents, currency, status,"
-        " reason, created_at FROM disputes WHERE payment_id = ANY(CAST(:payment_ids AS uuid[]))"
-        " ORDER BY created_at ASC, dispute_id ASC"
+    """Disputes of these payments."""
+    return [dict(row) for row in await tx.execute(DISPUTES, {"payment_ids": list(payment_ids)})]
+
+
+_OWNER: Final = payments.c.customer_id == bindparam("customer_id")
+_UNFINISHED: Final = union_all(
+    select(
+        literal("payment").label("kind"),
+        payments.c.payment_id,
+        payments.c.amount_cents,
+        payments.c.currency,
+    ).where(
+        _OWNER,
+        or_(
+            payments.c.status == "pending",
+            (payments.c.status == "success")
+            & (payments.c.settled_at > func.now() - bindparam("booking_time", type_=Interval)),
+        ),
+    ),
+    select(literal("refund"), refunds.c.payment_id, refunds.c.amount_cents, refunds.c.currency)
+    .join_from(refunds, payments, payments.c.payment_id == refunds.c.payment_id)
+    .where(_OWNER, refunds.c.status.not_in(("done", "cancelled"))),
+    select(literal("dispute"), disputes.c.payment_id, disputes.c.amount_cents, disputes.c.currency)
+    .join_from(disputes, payments, payments.c.payment_id == disputes.c.payment_id)
+    .where(_OWNER, disputes.c.status.in_(("inquiry", "open"))),
+).subquery("unfinished")
+UNFINISHED: Final = compiled(
+    select(
+        _UNFINISHED.c.kind,
+        _UNFINISHED.c.payment_id,
+        _UNFINISHED.c.amount_cents,
+        _UNFINISHED.c.currency,
     )
-    rows = await tx.execute(statement, {"payment_ids": list(payment_ids)})
-    return [dict(row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """Money whose way is not decided: "payment", "refund" or "dispute"."""
-
-    kind: str
-    payment_id: UUID
-    amount_cents: int
-    currency: str
+    .order_by(_UNFINISHED.c.payment_id.asc(), _UNFINISHED.c.kind.asc())
+    .limit(bindparam("limit", type_=BigInteger))
+)
 
 
 async def unfinished(
-    tx: Transaction, customer_id: UUID, settling_seconds: int, limit: int
+    tx: Transaction, customer_id: UUID, booking_seconds: int, limit: int
 ) -> list[Unfinished]:
-    """Payments that are pending or were taken a moment ago, refunds that are not done, disputes."""
-    statement = text(
-        "SELECT 'payment' AS kind, payment_id, amount_cents, currency FROM payments"
-        " WHERE customer_id = CAST(:customer_id AS uuid) AND (status = 'pending'"
-        " OR status = 'success' AND settled_at > now() - CAST(:seconds AS bigint)"
-        " * interval '1 second')"
-        " UNION ALL SELECT 'refund' AS kind, r.payment_id, r.amount_cents, r.currency"
-        " FROM refunds AS r JOIN payments AS p ON p.payment_id = r.payment_id"
-        " WHERE p.customer_id = CAST(:customer_id AS uuid)"
-        " AND r.status NOT IN ('done', 'cancelled')"
-        " UNION ALL SELECT 'dispute' AS kind, d.payment_id, d.amount_cents, d.currency"
-        " FROM disputes AS d JOIN payments AS p ON p.payment_id = d.payment_id"
-        " WHERE p.customer_id = CAST(:customer_id AS uuid) AND d.status IN ('inquiry', 'open')"
-        " ORDER BY payment_id ASC, kind ASC LIMIT CAST(:limit AS bigint)"
-    )
-    values = {"customer_id": customer_id, "seconds": settling_seconds, "limit": limit}
-    return [Unfinished(*row) for row in await tx.execute(statement, values)]
+    """Payments that are pending or succeeded less than `booking_seconds` ago, refunds that are not
+    done, undecided disputes."""
+    values = {
+        "customer_id": customer_id,
+        "booking_time": timedelta(seconds=booking_seconds),
+        "limit": limit,
+    }
+    return [Unfinished(*row) for row in await tx.execute(UNFINISHED, values)]
 
 
-async def owned_by(tx: Transaction, customer_ids: Sequence[UUID]) -> list[UUID]:
-    """Their payments. One that is pending is left: what it becomes has to find its owner."""
-    statement = text(
-        "SELECT payment_id FROM payments WHERE customer_id = ANY(CAST(:customer_ids AS uuid[]))"
-        " AND status <> 'pending' ORDER BY payment_id ASC"
-    )
-    rows = await tx.execute(statement, {"customer_ids": sorted(customer_ids)})
+DECIDED: Final = compiled(
+    select(payments.c.payment_id)
+    .where(any_of(payments.c.customer_id, "customer_ids"), payments.c.status != "pending")
+    .order_by(payments.c.payment_id.asc())
+)
+
+
+async def decided_payments(tx: Transaction, customer_ids: Sequence[UUID]) -> list[UUID]:
+    """The payments of these customers. A pending one still needs its customer."""
+    rows = await tx.execute(DECIDED, {"customer_ids": sorted(customer_ids)})
     return [row.payment_id for row in rows]
 
 
-async def anonymize(tx: Transaction, payment_ids: Sequence[UUID], nobody: Sequence[UUID]) -> None:
-    """Each gets an owner of its own, whom nobody is; what its payer chose and saw is gone."""
-    statement = text(
-        "UPDATE payments SET customer_id = t.nobody, idempotency_key = CAST(t.payment_id AS text),"
-        " fingerprint = '', confirm_url = '', trace = ''"
-        " FROM unnest(CAST(:payment_ids AS uuid[]), CAST(:nobody AS uuid[]))"
-        " AS t(payment_id, nobody) WHERE payments.payment_id = t.payment_id"
+OWNERS: Final = batch("owners", payments.c.payment_id, payments.c.customer_id)
+ANONYMIZE: Final = compiled(
+    update(payments)
+    .values(
+        customer_id=OWNERS.c.customer_id,
+        idempotency_key=cast(OWNERS.c.payment_id, Text),
+        fingerprint="",
+        confirm_url="",
+        trace="",
     )
-    await tx.execute(statement, {"payment_ids": list(payment_ids), "nobody": list(nobody)})
+    .where(matches(payments, OWNERS))
+)
+
+
+async def anonymize(tx: Transaction, owners: Sequence[tuple[UUID, UUID]]) -> None:
+    """Give each payment a new customer id, and delete what its customer chose or saw."""
+    await tx.execute(ANONYMIZE, {"owners": owners})

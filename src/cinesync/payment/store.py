@@ -10,12 +10,15 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    Float,
     Interval,
     Select,
     Text,
     and_,
     bindparam,
     case,
+    cast,
+    extract,
     func,
     or_,
     select,
@@ -351,6 +354,25 @@ IS_ANYTHING_DUE: Final = compiled(
 async def is_anything_due(tx: Transaction, provider: str) -> bool:
     """Whether there is anything to claim; this costs less than a claim."""
     return bool((await tx.execute(IS_ANYTHING_DUE, {"provider": provider})).scalar_one())
+
+
+PENDING: Final = compiled(
+    select(
+        payments.c.currency,
+        func.count().label("count"),
+        cast(func.sum(payments.c.amount_cents), BigInteger).label("total_cents"),
+        cast(extract("epoch", func.now() - func.min(payments.c.created_at)), Float).label(
+            "oldest_seconds"
+        ),
+    )
+    .where(_IS_PENDING)
+    .group_by(payments.c.currency)
+)
+
+
+async def pending_payments(tx: Transaction) -> list[tuple[str, int, int, float]]:
+    """Currency, count, sum and age of the oldest in seconds."""
+    return [(*row[:3], max(row.oldest_seconds, 0.0)) for row in await tx.execute(PENDING)]
 
 
 _OVERDUE: Final = payments.alias("overdue")

@@ -18,7 +18,7 @@ from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.booking import BookingConfirmed, BookingReduced
 from cinesync.contracts.payment import PaymentDisputed, PaymentRefundFailed, PaymentSuccess
 from cinesync.ledger.service import record
-from cinesync.payment import refund_store
+from cinesync.payment.refunds import store as refund_store
 from cinesync.pbft.messages import Request
 from cinesync.proofs import entries, genesis
 from cinesync.validator import provisioning
@@ -265,9 +265,9 @@ class AuditFixture:
                 ),
                 key | {"id": dispute_id},
             )
-            await refund_store.keep_failures(tx, [failed])
+            await refund_store.insert_failures(tx, [failed])
             for state in states:
-                await refund_store.keep_dispute_change(tx, state)
+                await refund_store.insert_dispute_change(tx, state)
 
         await self.databases["payment"].run(keep)
         return [failed, *states]

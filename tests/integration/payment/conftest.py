@@ -1,4 +1,4 @@
-"""A payment service in process, on real PostgreSQL, beside the real bank; holds are scripted."""
+"""A payment service in process, with real PostgreSQL, the real bank, and scripted holds."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -14,26 +14,28 @@ import httpx
 import msgspec
 import pytest
 import structlog
+from litestar.types import ControllerRouterHandler
 from sqlalchemy import text
 
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
-from cinesync.payment import reconciliation, routes
-from cinesync.payment.fast_path import fast_paths
+from cinesync.payment import routes, staff_routes, webhook_routes
+from cinesync.payment.context import PaymentContext
 from cinesync.payment.gateways import PaymentGateway
 from cinesync.payment.gateways.sandbox import SandboxGateway
 from cinesync.payment.hold_client import HoldClient
 from cinesync.payment.model import RetryPolicy
 from cinesync.payment.payment_processor import PaymentProcessor
-from cinesync.payment.reconciler import Reconciler
-from cinesync.payment.statement_reconciliation import reconcile
+from cinesync.payment.reconciliation import audit_store
+from cinesync.payment.reconciliation.provider_statement import reconcile
+from cinesync.payment.reconciliation.reconciler import Reconciler
 from tests.conftest import MakeClient, MakeDatabase, Sign
 from tests.support.bank import SECRET, BankClient, listening, serving_here
 
 T = TypeVar("T")
 
-PATIENCE = RetryPolicy(
+RETRY_POLICY = RetryPolicy(
     first_check_seconds=0.0, retry_seconds=0.0, ask_before_seconds=1.0, cancel_after_seconds=0.0
 )
 TIMEOUT_SECONDS = 1.0
@@ -42,7 +44,7 @@ HOLDS_PATH = "/api/booking/holds/read"
 
 @dataclass
 class HoldsApi:
-    """What the booking service would answer, and how often it was asked."""
+    """A scripted booking service, which records the access tokens that it gets."""
 
     http_status: int = 200
     answers_max: int = 100
@@ -58,8 +60,8 @@ class HoldsApi:
         assert path == HOLDS_PATH
         if self.away:
             raise NoResponse("booking is down")
-        self.tokens += [question.token for question in body["items"]]
-        items = [self._item(question.hold_id) for question in body["items"]][: self.answers_max]
+        self.tokens += [query.token for query in body["items"]]
+        items = [self._item(query.hold_id) for query in body["items"]][: self.answers_max]
         return HttpResponse(self.http_status, msgspec.json.encode({"items": items}))
 
     async def close(self) -> None:
@@ -92,12 +94,12 @@ class PaymentHarness:
     sign: Sign
     customer_id: UUID
     webhooks_open: bool = True
-    notices: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+    webhooks: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
 
     async def pay(
         self, token: str = "tok_approve", key: str | None = None, **body: str
     ) -> httpx.Response:
-        """POST /payments; a hold and a key of their own unless given."""
+        """POST /payments; with a new hold and a new key by default."""
         content = {"hold_id": str(clock.new_id()), "provider": "sandbox", "token": token, **body}
         headers = self.signed() | {"idempotency-key": key or str(clock.new_id())}
         return await self.client.post("/api/payment/payments", json=content, headers=headers)
@@ -115,13 +117,13 @@ class PaymentHarness:
         return found
 
     async def receive_webhook(self, headers: Mapping[str, str], body: bytes) -> int:
-        """The bank's notice, passed to the webhook if that is open."""
-        self.notices.append((headers, body))
+        """Record a webhook of the bank, and pass it on if `webhooks_open`. Returns the status."""
+        self.webhooks.append((headers, body))
         if not self.webhooks_open:
             return 503
-        return (await self.post_notice(headers, body)).status_code
+        return (await self.post_webhook(headers, body)).status_code
 
-    async def post_notice(
+    async def post_webhook(
         self, headers: Mapping[str, str], body: bytes, provider: str = "sandbox"
     ) -> httpx.Response:
         """POST /webhooks/{provider}."""
@@ -136,8 +138,8 @@ class PaymentHarness:
         payment = await self.payment(payment_id)
         return payment if payment["status"] == status else None
 
-    async def give_back_all(self) -> None:
-        """Works until no refund is due."""
+    async def refund_all(self) -> None:
+        """Requests refunds until none is due."""
         while await self.reconciler.refund_once():
             pass
 
@@ -148,7 +150,7 @@ class PaymentHarness:
         return [event for event in events if event["name"].startswith(name)]
 
     async def select(self, statement: str, **values: Any) -> list[Any]:
-        """Look into the database."""
+        """Read the database."""
 
         async def query(tx: Transaction) -> list[Any]:
             return list(await tx.execute(text(statement), values))
@@ -156,7 +158,7 @@ class PaymentHarness:
         return await self.db.read(query)
 
     async def change(self, statement: str, **values: Any) -> None:
-        """Tamper with the database."""
+        """Change the database behind the service's back."""
 
         async def command(tx: Transaction) -> None:
             await tx.execute(text(statement), values)
@@ -169,23 +171,24 @@ class PaymentHarness:
             await connection.execute(ddl)
 
     async def charges(self, payment_id: str) -> list[dict[str, Any]]:
-        """What the bank did for a payment."""
+        """The bank's charges for a payment."""
         answer = await self.bank.get("/charges", params={"reference": payment_id})
         items: list[dict[str, Any]] = answer.json()["items"]
         return items
 
-    async def assert_books_are_whole(self) -> None:
-        """I2 as far as this room sees it: nothing contradicts, and the bank says the same."""
-        assert await self.db.read(reconciliation.contradictions, 10) == []
-        ours = {str(row.payment_id) for row in await self.select("SELECT payment_id FROM payments")}
+    async def assert_money_is_conserved(self) -> None:
+        """I2 in this service: no payment contradicts itself, and the bank's statement agrees."""
+        assert await self.db.read(audit_store.contradictions, 10) == []
+        rows = await self.select("SELECT payment_id FROM payments")
+        ours = [str(row.payment_id) for row in rows]
         result = await reconcile(self.db, self.gateway)
-        # The bank serves other tests too; only what concerns our payments counts.
+        # The bank serves other tests too; only the payments of this one count.
         assert [t for t in result.troubles if any(name in t for name in ours)] == []
         assert [t for t in result.troubles if "of our" in t] == []
 
 
 async def eventually(check: Callable[[], Awaitable[T | None]], what: str) -> T:
-    """The first answer that is not None."""
+    """The first result that is not None."""
     try:
         async with asyncio.timeout(15):
             while (found := await check()) is None:  # noqa: ASYNC110 it is a test
@@ -197,7 +200,7 @@ async def eventually(check: Callable[[], Awaitable[T | None]], what: str) -> T:
 
 @pytest.fixture(scope="session", autouse=True)
 def _plain_logs() -> None:
-    """A crash that a test provokes need not be drawn in a box."""
+    """JSON lines instead of drawings of tracebacks."""
     structlog.configure(
         processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -270,32 +273,41 @@ async def build_beside(make_client: MakeClient, sign: Sign) -> AsyncIterator[Bui
         yield build
 
 
-def open_holds(context: HoldsApi) -> HoldClient:
-    """The service's side of `desk`."""
-    return HoldClient(cast("HttpClient", context))
+def open_holds(api: HoldsApi) -> HoldClient:
+    """The client of a scripted API."""
+    return HoldClient(cast("HttpClient", api))
+
+
+def payment_routers(context: PaymentContext) -> list[ControllerRouterHandler]:
+    """Every route of the service, except those of all services."""
+    return [
+        routes.router(context),
+        webhook_routes.webhook_router(context),
+        staff_routes.staff_router(context),
+    ]
 
 
 def build_harness(
     db: Database, bank_client: BankClient, make_client: MakeClient, sign: Sign, holds: HoldsApi
 ) -> PaymentHarness:
-    """One process's worth of wiring; several may share a database."""
+    """One process of the service; several may share a database."""
     bank = bank_client.client()
     bank.timeout = httpx.Timeout(TIMEOUT_SECONDS)
     key = {"authorization": f"Bearer {SECRET}"}
     gateway = SandboxGateway(
         HttpClient(bank_client.url, TIMEOUT_SECONDS, key), SECRET, absent_after_seconds=0.0
     )
-    processor = PaymentProcessor(db, {"sandbox": gateway}, open_holds(holds), PATIENCE)
+    processor = PaymentProcessor(db, {"sandbox": gateway}, open_holds(holds), RETRY_POLICY)
     reconciler = Reconciler(
         db=db,
         gateway=gateway,
         processor=processor,
-        retry_policy=PATIENCE,
+        retry_policy=RETRY_POLICY,
         refund_retry_seconds=0.0,
         poll_seconds=0.01,
     )
-    context = routes.PaymentContext(db, processor, "http://shop")
-    client = make_client("payment", list(routes.routes(context)), fast_paths(context))
+    context = PaymentContext(db, processor, "http://shop")
+    client = make_client("payment", payment_routers(context), routes.fast_paths(context))
     return PaymentHarness(
         db, holds, bank, gateway, processor, reconciler, client, sign, clock.new_id()
     )

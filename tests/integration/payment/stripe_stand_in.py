@@ -184,7 +184,7 @@ class StripeStandIn:
         since = int(query["created[gte]"])
         return [event for event in reversed(self.events) if event["created"] >= since]
 
-    def give_back_by_hand(self, name: str, amount: int) -> dict[str, Any]:
+    def refund_in_dashboard(self, name: str, amount: int) -> dict[str, Any]:
         """What staff do in the dashboard."""
         return self._made(self.intents[name], amount, {})
 

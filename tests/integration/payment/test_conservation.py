@@ -13,8 +13,9 @@ import pytest
 from cinesync.bank.model import BEHAVIOURS
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
-from cinesync.payment import reconciliation, service
-from cinesync.payment.statement_reconciliation import reconcile
+from cinesync.payment.reconciliation import audit_store
+from cinesync.payment.reconciliation.provider_statement import reconcile
+from cinesync.payment.refunds import service as refund_service
 from tests.integration.payment.conftest import BuildBeside, MakeHarness, PaymentHarness, eventually
 from tests.support.bank import BankClient
 
@@ -77,21 +78,23 @@ async def test_money_is_conserved_under_all_faults_at_once(
     harness = await make_harness(bank_client_without_webhooks)
     other = build_beside(harness, bank_client_without_webhooks)
     harness.holds.expires_in_seconds = 2.0
-    receive_webhook = harness.post_notice
+    receive_webhook = harness.post_webhook
 
     async def hard_of_hearing(headers: Mapping[str, str], body: bytes, **_: Any) -> httpx.Response:
         if chance.random() < 0.5:
             return httpx.Response(503)
         return await receive_webhook(headers, body)
 
-    monkeypatch.setattr(harness, "post_notice", hard_of_hearing)
+    monkeypatch.setattr(harness, "post_webhook", hard_of_hearing)
     sweeps = [asyncio.create_task(one.reconciler.run()) for one in (harness, other)]
     await shop_around(harness, chance)
     await eventually(lambda: all_decided(harness), "every payment is decided")
     paid = await harness.select("SELECT payment_id, hold_id FROM payments WHERE status = 'success'")
     refusals = [refusal(payment, chance.choice([1, 1000, 2400, 9999])) for payment in paid]
-    await harness.db.run(service.refund_refused, refusals)
-    await harness.db.run(service.refund_refused, chance.sample(refusals, len(refusals) // 2))
+    await harness.db.run(refund_service.refund_bookings, refusals)
+    await harness.db.run(
+        refund_service.refund_bookings, chance.sample(refusals, len(refusals) // 2)
+    )
     await eventually(lambda: all_told(harness), "the bank's books and ours agree")
     await eventually(lambda: all_decided(harness), "every refund is done")
     for reconciler in sweeps:
@@ -101,10 +104,10 @@ async def test_money_is_conserved_under_all_faults_at_once(
 
 
 async def assert_conserved(harness: PaymentHarness) -> None:
-    assert await harness.db.read(reconciliation.contradictions, 10) == []
+    assert await harness.db.read(audit_store.contradictions, 10) == []
     result = await reconcile(harness.db, harness.gateway)
     assert (result.troubles, result.in_flight) == ([], [])
-    money = await harness.db.read(reconciliation.money_by_payment, None, 1000)
+    money = await harness.db.read(audit_store.money_by_payment, None, 1000)
     assert sum(line.captured_cents for line in money) == result.captured_cents["EUR"]
     assert sum(line.refunded_cents for line in money) == result.refunded_cents["EUR"]
     assert all(0 <= line.retained_cents <= 2400 for line in money)

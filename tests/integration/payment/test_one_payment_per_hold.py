@@ -22,7 +22,8 @@ from cinesync.payment.model import (
     TooManyFailures,
 )
 from cinesync.payment.payment_processor import PaymentProcessor, PaymentRequest
-from tests.integration.payment.conftest import PATIENCE, BuildBeside, PaymentHarness, open_holds
+from cinesync.payment.refunds import service as refund_service
+from tests.integration.payment.conftest import RETRY_POLICY, BuildBeside, PaymentHarness, open_holds
 from tests.support.bank import BankClient
 
 
@@ -48,7 +49,7 @@ async def test_twenty_payments_at_once_capture_once(
     assert set(counted) <= {"success", "/problems/payment-underway", "/problems/already-paid"}
     assert await captured(harness) == 1
     assert await harness.select("SELECT refund_id FROM refunds") == []
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_without_the_guard_of_the_hold_many_are_captured(harness: PaymentHarness) -> None:
@@ -75,14 +76,14 @@ async def test_who_comes_while_a_payment_is_undecided_is_told_so(harness: Paymen
     second = await harness.pay(hold_id=first["hold_id"])
     assert (second.status_code, second.json()["type"]) == (409, "/problems/payment-underway")
     assert second.json()["payment_id"] == first["payment_id"]
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     assert (await harness.pay(hold_id=first["hold_id"])).json()["status"] == "success"
 
 
 async def test_after_a_declined_card_another_may_be_tried(harness: PaymentHarness) -> None:
     declined = (await harness.pay("tok_decline")).json()
     assert (await harness.pay(hold_id=declined["hold_id"])).json()["status"] == "success"
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_another_card_takes_the_place_of_one_that_waits_for_its_holder(
@@ -119,11 +120,11 @@ async def test_money_that_went_back_leaves_the_hold_free(harness: PaymentHarness
         currency="EUR",
         reason="released_show",
     )
-    await harness.db.run(service.refund_refused, [refusal])
+    await harness.db.run(refund_service.refund_bookings, [refusal])
     assert (await harness.pay(hold_id=paid["hold_id"])).status_code == 409
-    await harness.give_back_all()
+    await harness.refund_all()
     assert (await harness.pay(hold_id=paid["hold_id"])).json()["status"] == "success"
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_hold_takes_only_so_many_failures(harness: PaymentHarness) -> None:
@@ -135,7 +136,7 @@ async def test_a_hold_takes_only_so_many_failures(harness: PaymentHarness) -> No
     assert (await harness.pay("tok_approve", hold_id=hold_id)).status_code == 429
     assert await captured(harness) == 0
     assert (await harness.pay()).json()["status"] == "success", "another hold is another matter"
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_repeated_key_is_answered_also_when_the_hold_takes_no_more(
@@ -150,7 +151,7 @@ async def test_a_repeated_key_is_answered_also_when_the_hold_takes_no_more(
 async def test_an_address_fails_only_so_often(harness: PaymentHarness) -> None:
     limits = PaymentLimits(failures_per_address=3)
     harness.processor = PaymentProcessor(
-        harness.db, {"sandbox": harness.gateway}, open_holds(harness.holds), PATIENCE, limits
+        harness.db, {"sandbox": harness.gateway}, open_holds(harness.holds), RETRY_POLICY, limits
     )
     for _ in range(3):
         await harness.processor.pay(order_of(harness, "tok_decline", "192.0.2.1"))
@@ -181,7 +182,7 @@ def test_failures_are_forgotten_after_their_window() -> None:
     )
     for moment[0] in (0.0, 50.0):
         limit.check("192.0.2.1")
-        limit.note("192.0.2.1")
+        limit.record("192.0.2.1")
     with pytest.raises(TooManyFailures) as refusal:
         limit.check("192.0.2.1")
     assert refusal.value.members == {"retry_after_seconds": 11}
@@ -206,7 +207,7 @@ def begin_of(
 async def test_a_batch_decides_in_the_order_of_arrival(harness: PaymentHarness) -> None:
     hold = Hold(hold_id=clock.new_id(), total_cents=2400, currency="EUR", expires_at=clock.now())
     first, second = begin_of(harness, hold, "b"), begin_of(harness, hold, "a")
-    begun = await harness.db.run(service.begin_payments, [first, second, first], PATIENCE)
+    begun = await harness.db.run(service.start_payments, [first, second, first], RETRY_POLICY)
     assert isinstance(begun[0], Payment)
     assert begun[0] == begun[2]
     assert begun[0].payment_id == first.payment_id
@@ -225,7 +226,7 @@ async def test_a_repetition_in_a_batch_does_not_take_the_others_turn(
         expires_at=clock.now(),
     )
     old, new = begin_of(harness, hold, "old"), begin_of(harness, hold, "new")
-    begun = await harness.db.run(service.begin_payments, [old, new], PATIENCE)
+    begun = await harness.db.run(service.start_payments, [old, new], RETRY_POLICY)
     assert isinstance(begun[0], Exception), "another fingerprint"
     assert isinstance(begun[1], Payment)
     assert begun[1].payment_id == new.payment_id
@@ -244,7 +245,7 @@ async def test_a_new_payment_is_one_statement(
 
     monkeypatch.setattr(Transaction, "execute", counted)
     hold = Hold(hold_id=clock.new_id(), total_cents=2400, currency="EUR", expires_at=clock.now())
-    await harness.db.run(service.begin_payments, [begin_of(harness, hold, "k")], PATIENCE)
+    await harness.db.run(service.start_payments, [begin_of(harness, hold, "k")], RETRY_POLICY)
     assert executed == [store.INSERT]
 
 
@@ -271,7 +272,7 @@ async def test_what_costs_nothing_is_confirmed_without_a_provider(
     (event,) = await harness.events()
     assert (event["name"], event["amount_cents"]) == ("payment.success", 0)
     assert (await harness.pay(hold_id=hold_id)).json()["type"] == "/problems/already-paid"
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_nobody_gets_a_priced_seat_for_free(harness: PaymentHarness) -> None:

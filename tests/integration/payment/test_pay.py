@@ -29,7 +29,7 @@ async def test_an_approved_card_pays_at_once(harness: PaymentHarness) -> None:
     (event,) = await harness.events()
     assert (event["name"], event["payment_id"]) == ("payment.success", payment["payment_id"])
     assert (event["hold_id"], event["amount_cents"]) == (payment["hold_id"], 2400)
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ async def test_a_refused_card_is_decided_too(
     assert (answer.json()["status"], answer.json()["failure_reason"]) == ("failed", reason)
     (event,) = await harness.events()
     assert (event["name"], event["reason"]) == ("payment.failed", reason)
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_card_that_wants_confirmation_sends_its_holder_there(
@@ -61,7 +61,7 @@ async def test_a_card_that_wants_confirmation_sends_its_holder_there(
     assert back.headers["location"] == "http://shop/checkout/done"
     paid = await harness.settled(payment["payment_id"], "success")
     assert paid["confirm_url"] is None
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_holder_who_says_no_has_not_paid(harness: PaymentHarness) -> None:
@@ -74,17 +74,17 @@ async def test_a_holder_who_says_no_has_not_paid(harness: PaymentHarness) -> Non
 async def test_a_lost_answer_is_found_by_the_sweep(harness: PaymentHarness) -> None:
     answer = await harness.pay("tok_timeout_then_success")
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     assert (await harness.payment(answer.json()["payment_id"]))["status"] == "success"
     assert len(await harness.events("payment.success")) == 1
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_money_taken_twice_is_given_back_once(harness: PaymentHarness) -> None:
     payment_id = (await harness.pay("tok_success_twice")).json()["payment_id"]
     await till_heard(harness, 2)
     (refund,) = await harness.select("SELECT charge_id FROM refunds WHERE surplus")
-    await harness.give_back_all()
+    await harness.refund_all()
     taken = {charge["charge_id"] for charge in await harness.charges(payment_id)}
     assert len(taken) == 2
     assert refund.charge_id in taken
@@ -92,7 +92,7 @@ async def test_money_taken_twice_is_given_back_once(harness: PaymentHarness) -> 
     assert (payment["status"], payment["refunded_cents"]) == ("success", 0)
     (event,) = await harness.events("payment.refunded")
     assert (event["amount_cents"], event["reason"]) == (2400, "captured_twice")
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def till_heard(harness: PaymentHarness, count: int) -> None:
@@ -110,14 +110,14 @@ async def test_a_notice_that_comes_before_the_answer_decides_once(harness: Payme
     assert (answer.status_code, answer.json()["status"]) == (201, "success")
     assert len(await harness.select("SELECT provider_event_id FROM provider_events")) == 1
     assert len(await harness.events("payment.success")) == 1
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_late_success_comes_by_webhook(harness: PaymentHarness) -> None:
     payment = (await harness.pay("tok_late")).json()
     assert payment["status"] == "pending"
     await harness.settled(payment["payment_id"], "success")
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_late_success_is_seen_when_asked_if_webhooks_are_lost(
@@ -125,11 +125,11 @@ async def test_a_late_success_is_seen_when_asked_if_webhooks_are_lost(
 ) -> None:
     harness.webhooks_open = False
     payment = (await harness.pay("tok_late")).json()
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     assert (await harness.payment(payment["payment_id"]))["status"] == "pending"
 
     async def swept() -> bool | None:
-        await harness.reconciler.ask_once()
+        await harness.reconciler.poll_once()
         return (await harness.payment(payment["payment_id"]))["status"] == "success" or None
 
     await eventually(swept, "the sweep sees it")
@@ -138,10 +138,10 @@ async def test_a_late_success_is_seen_when_asked_if_webhooks_are_lost(
 async def test_a_broken_bank_charges_nothing_and_the_sweep_says_so(harness: PaymentHarness) -> None:
     answer = await harness.pay("tok_down")
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     payment = await harness.payment(answer.json()["payment_id"])
     assert (payment["status"], payment["failure_reason"]) == ("failed", "not_charged")
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_key_is_required(harness: PaymentHarness) -> None:
@@ -204,7 +204,7 @@ async def test_a_race_of_one_key_charges_once(
     (payment_id,) = {answer.json()["payment_id"] for answer in answers}
     assert len(await harness.charges(payment_id)) == 1
     assert len(await harness.events("payment.success")) == 1
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_without_the_key_guard_the_race_charges_more_than_once(
@@ -338,7 +338,7 @@ async def test_many_payments_share_transactions(harness: PaymentHarness) -> None
     keys = await harness.select("SELECT run_key FROM run_keys")
     assert len(keys) < 120
     assert len(await harness.events("payment.success")) == 60
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_bank_away_leaves_payments_pending_until_it_is_back(
@@ -349,13 +349,13 @@ async def test_a_bank_away_leaves_payments_pending_until_it_is_back(
     own_bank_client.kill()
     pending = (await harness.pay()).json()
     assert pending["status"] == "pending"
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     assert (await harness.payment(pending["payment_id"]))["status"] == "pending"
     await asyncio.to_thread(own_bank_client.open)
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     assert (await harness.payment(pending["payment_id"]))["status"] == "failed"
     assert (await harness.payment(paid))["status"] == "success"
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_no_payment_is_begun_that_could_not_be_confirmed(harness: PaymentHarness) -> None:
@@ -370,4 +370,4 @@ async def test_no_payment_is_begun_that_could_not_be_confirmed(harness: PaymentH
     harness.processor._intake.trouble = None
     assert (await harness.pay("tok_approve", key="second")).status_code == 201
     assert earlier.status_code == 201
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()

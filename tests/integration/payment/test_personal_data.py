@@ -9,7 +9,8 @@ from cinesync.chassis import clock
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.booking import BookingCancelled
 from cinesync.payment import service
-from cinesync.payment.personal_data import forget_customers, personal_data_router
+from cinesync.payment.personal_data import personal_data_router
+from cinesync.payment.refunds import service as refund_service
 from tests.conftest import MakeClient
 from tests.integration.payment.conftest import PaymentHarness
 
@@ -47,7 +48,7 @@ async def _cancel(harness: PaymentHarness, payment: dict[str, Any]) -> None:
         currency="EUR",
         reason="customer",
     )
-    await harness.db.run(service.refund_cancelled, [event])
+    await harness.db.run(refund_service.refund_bookings, [event])
 
 
 async def test_customers_get_their_payments_with_what_became_of_them(
@@ -81,7 +82,7 @@ async def test_money_on_its_way_is_named_until_it_has_arrived(
     assert await _items(http, "unfinished") == []
     await _cancel(harness, paid)
     assert [one["kind"] for one in await _items(http, "unfinished")] == ["refund"]
-    await harness.give_back_all()
+    await harness.refund_all()
     assert await _items(http, "unfinished") == []
     await harness.change(
         "INSERT INTO disputes (dispute_id, payment_id, provider, provider_dispute_id, charge_id,"
@@ -103,8 +104,8 @@ async def test_an_erased_customers_payments_stay_and_are_nobodys(
     customer_id = harness.customer_id
     harness.customer_id = clock.new_id()
     await harness.pay()
-    await harness.db.run(forget_customers, [_erased(customer_id)])
-    await harness.db.run(forget_customers, [_erased(customer_id)])
+    await harness.db.run(service.anonymize_payments, [_erased(customer_id)])
+    await harness.db.run(service.anonymize_payments, [_erased(customer_id)])
     rows = {str(row.payment_id): row for row in await harness.select(PAYMENTS)}
     gone = [rows[one["payment_id"]] for one in (first, second)]
     assert len({row.customer_id for row in gone} - {customer_id}) == len(gone)
@@ -112,4 +113,4 @@ async def test_an_erased_customers_payments_stay_and_are_nobodys(
     assert [row.amount_cents for row in gone] == [first["amount_cents"], second["amount_cents"]]
     if rows[pending["payment_id"]].status == "pending":
         assert rows[pending["payment_id"]].customer_id == customer_id
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()

@@ -22,7 +22,7 @@ BEGINNING = re.compile(
 STATEMENT = re.compile(rf"\s*{BEGINNING.pattern}\s")
 # The fake bank is somebody else's computer, and keeps its books in SQLite; so does each validator.
 SQLITE = re.compile(
-    r"(^|/)(bank/.*|audit/entry_index|payment/statement_index|backup/.*|validator/.*)\.py$"
+    r"(^|/)(bank/.*|audit/entry_index|payment/reconciliation/statement_index|backup/.*|validator/.*)\.py$"
 )
 # What stands for an interpolated part, so that the statement around it can be parsed.
 HOLE = "put_together_at_run_time"

@@ -135,7 +135,7 @@ def test_nothing_goes_back_for_a_failed_payment() -> None:
 
 
 def test_a_refund_of_an_undecided_payment_has_to_wait() -> None:
-    with pytest.raises(model.Unsettled):
+    with pytest.raises(model.PaymentUndecided):
         refund_for(PAYMENT, ask(1000), REFUND_ID)
 
 

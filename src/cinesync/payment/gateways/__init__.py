@@ -1,4 +1,4 @@
-"""What a payment provider is to us. Never called inside a transaction."""
+"""The interface to payment providers. Never call one inside a transaction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from uuid import UUID
 
 import msgspec
 
-from cinesync.payment.model import BadNotice, Payment, ProviderCharge, ProviderEvent, Refund
-from cinesync.payment.refund_model import ProviderDispute, ProviderRefund
+from cinesync.payment.model import BadNotice, ChargeEvent, Payment, ProviderCharge, Refund
+from cinesync.payment.refunds.model import ProviderDispute, ProviderRefund
 
-ProviderNotice = ProviderEvent | ProviderRefund | ProviderDispute
+ProviderEvent = ChargeEvent | ProviderRefund | ProviderDispute
 
-NUMBERS = range(-(2**63), 2**63)  # what a column of ours takes
+NUMBERS = range(-(2**63), 2**63)  # of a BIGINT column
 TEXT_CHARS_MAX = 2_000
-# What reading JSON of another shape, or a header of another alphabet, ends in.
+# Raised on JSON of another shape, and on a header that is not ASCII.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 class GatewayAway(Exception):
-    """No clear answer: what was asked for may or may not have happened. Ask again later."""
+    """No clear response: the operation may or may not have happened. Retry later."""
 
 
 class GatewayRefused(Exception):
-    """A clear no: nothing happened, and nothing will."""
+    """A clear refusal: nothing happened, and nothing will."""
 
 
 class ChargeOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Money to take. `payment_id` is the provider's idempotency key."""
+    """The order to charge a card. `payment_id` is the provider's idempotency key."""
 
     payment_id: UUID
     amount_cents: int
@@ -39,7 +39,7 @@ class ChargeOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineKind(StrEnum):
-    """Money that a provider moved, and how it came again."""
+    """A movement of money, and its reversal."""
 
     CAPTURE = "capture"
     REFUND = "refund"
@@ -50,7 +50,7 @@ class LineKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StatementLine:
-    """One movement. `entry_id` is the provider's name of the charge, refund or dispute.
+    """One movement. `entry_id` is the provider's id of the charge, refund or dispute.
 
     `reference` is our payment and `our_id` our refund, as far as the provider has them.
     """
@@ -73,28 +73,31 @@ class PaymentGateway(Protocol):
 
     @property
     def absent_after_seconds(self) -> float:
-        """How old a payment must be before "never heard of it" is believed."""
+        """The age from which a payment that the provider does not know was never charged."""
 
     async def charge(self, order: ChargeOrder) -> ProviderCharge:
-        """Take money, once per payment. Raises GatewayRefused."""
+        """Charge a card, once per payment. Raises GatewayRefused."""
 
     async def find(self, payment: Payment) -> list[ProviderCharge]:
-        """Every charge made for a payment; empty when the provider knows of none."""
+        """Every charge made for a payment; empty if the provider knows none."""
 
     async def cancel(self, charge: ProviderCharge) -> ProviderCharge:
-        """Give up a waiting charge if that is still possible; how it stands now."""
+        """Cancel a waiting charge if that is still possible; its state now."""
 
     async def refund(self, refund: Refund) -> ProviderRefund:
-        """Give money back, once per refund; how it stands now. Raises GatewayRefused."""
+        """Request a refund, once per refund id; its state now. Raises GatewayRefused."""
 
     async def find_refund(self, refund: Refund) -> ProviderRefund:
-        """How a refund stands that it accepted before. Raises GatewayRefused."""
+        """The state of a refund that it accepted before. Raises GatewayRefused."""
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderNotice | None:
-        """A notice that matters to us, or None. Raises BadSignature, BadNotice."""
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent | None:
+        """The event, or None for one that concerns nothing of ours.
 
-    async def notices(self, since: datetime, after: str) -> tuple[list[ProviderNotice], str]:
-        """A page of what it had to tell since then, heard or not, and where the next begins."""
+        Raises BadSignature, BadNotice.
+        """
+
+    async def events(self, since: datetime, after: str) -> tuple[list[ProviderEvent], str]:
+        """A page of its events since then, the newest first, and where the next page begins."""
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
         """A page of all money moved and where the next page begins ("" at the end)."""
@@ -103,20 +106,23 @@ class PaymentGateway(Protocol):
         """Returns when it answers. Raises GatewayRefused."""
 
     async def close(self) -> None:
-        """Give its connections back."""
+        """Close its connections."""
 
 
-def read_notice(
+def read_webhook(
     gateway: PaymentGateway, body: bytes, headers: Mapping[str, str]
-) -> ProviderNotice | None:
-    """As `Gateway.read_webhook`, whatever its sender, or who knows the key, has put into it."""
+) -> ProviderEvent | None:
+    """As `PaymentGateway.read_webhook`, for a body of any content, also one that is signed.
+
+    Raises BadSignature, BadNotice.
+    """
     try:
-        notice = gateway.read_webhook(body, headers)
+        event = gateway.read_webhook(body, headers)
     except MALFORMED as error:
         raise BadNotice from error
-    if notice is not None and not _is_storable(msgspec.to_builtins(notice)):
+    if event is not None and not _is_storable(msgspec.to_builtins(event)):
         raise BadNotice
-    return notice
+    return event
 
 
 def _is_storable(value: Any) -> bool:

@@ -17,20 +17,20 @@ from cinesync.payment.gateways import (
     GatewayAway,
     GatewayRefused,
     LineKind,
-    ProviderNotice,
+    ProviderEvent,
     StatementLine,
 )
 from cinesync.payment.model import (
     BadNotice,
     BadSignature,
+    ChargeEvent,
     ChargeState,
     Payment,
     ProviderCharge,
-    ProviderEvent,
     ProviderReport,
     Refund,
 )
-from cinesync.payment.refund_model import ProviderRefund, RefundCause
+from cinesync.payment.refunds.model import ProviderRefund, RefundCause
 
 SANDBOX: Final = "sandbox"
 SIGNATURE_HEADER: Final = "bank-signature"
@@ -56,14 +56,14 @@ class _Charge(msgspec.Struct, frozen=True):
     confirm_url: str | None = None
 
 
-class _Notice(msgspec.Struct, frozen=True):
+class _Event(msgspec.Struct, frozen=True):
     event_id: str
     charge: _Charge
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxGateway:
-    """Speaks to `cinesync bank`; the peer carries its address, key and timeout."""
+    """Talks to `cinesync bank`, whose address, key and timeout `bank` has."""
 
     bank: HttpClient
     secret: str
@@ -82,8 +82,8 @@ class SandboxGateway:
 
     async def find(self, payment: Payment) -> list[ProviderCharge]:
         params = {"reference": str(payment.payment_id)}
-        answer = await self._call("GET", "/charges", params=params)
-        return [_charge(item) for item in answer["items"]]
+        response = await self._call("GET", "/charges", params=params)
+        return [_charge(item) for item in response["items"]]
 
     async def cancel(self, charge: ProviderCharge) -> ProviderCharge:
         return _charge(await self._call("POST", f"/charges/{charge.charge_id}/cancel"))
@@ -106,29 +106,29 @@ class SandboxGateway:
         )
 
     async def find_refund(self, refund: Refund) -> ProviderRefund:
-        return await self.refund(refund)  # it is made at once, and under its id once
+        return await self.refund(refund)  # idempotent, and done at once
 
-    async def notices(self, since: datetime, after: str) -> tuple[list[ProviderNotice], str]:  # noqa: ARG002
-        """The bank repeats a notice until it is heard, and makes no refunds of its own."""
+    async def events(self, since: datetime, after: str) -> tuple[list[ProviderEvent], str]:  # noqa: ARG002
+        """None: the bank repeats a webhook until we acknowledge it, and has no dashboard."""
         return [], ""
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent | None:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ChargeEvent | None:
         signature = headers.get(SIGNATURE_HEADER, "")
         check_signature(self.secret, signature, body, clock.now().timestamp())
         try:
-            notice = msgspec.json.decode(body, type=_Notice)
-            payment_id = UUID(notice.charge.reference)
+            event = msgspec.json.decode(body, type=_Event)
+            payment_id = UUID(event.charge.reference)
         except ValueError:
             return None
         try:
-            charge = _charge(msgspec.structs.asdict(notice.charge))
+            charge = _charge(msgspec.structs.asdict(event.charge))
         except KeyError as error:
             raise BadNotice from error
         report = ProviderReport(provider=self.name, payment_id=payment_id, charges=[charge])
-        return ProviderEvent(provider_event_id=notice.event_id, report=report)
+        return ChargeEvent(provider_event_id=event.event_id, report=report)
 
     async def statement(self, after: str) -> tuple[list[StatementLine], str]:
-        answer = await self._call("GET", "/statement", params={"after": after or "0"})
+        response = await self._call("GET", "/statement", params={"after": after or "0"})
         lines = [
             StatementLine(
                 LineKind(line["kind"]),
@@ -139,9 +139,9 @@ class SandboxGateway:
                 line["currency"],
                 line["entry_id"] if line["kind"] == LineKind.REFUND else "",
             )
-            for line in answer["items"]
+            for line in response["items"]
         ]
-        return lines, str(answer["next"] or "")
+        return lines, str(response["next"] or "")
 
     async def ping(self) -> None:
         await self._call("GET", "/health/live")
@@ -151,14 +151,14 @@ class SandboxGateway:
 
     async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
-            answer = await self.bank.call(method, path, **options)
-            body: dict[str, Any] = answer.json() or {}
+            response = await self.bank.call(method, path, **options)
+            body: dict[str, Any] = response.json() or {}
         except NoResponse as error:
             raise GatewayAway(str(error)) from error
-        if answer.status in REFUSALS:
-            raise GatewayRefused(str(body.get("code", answer.status)))
-        if answer.status not in SUCCESSES:
-            raise GatewayAway(f"{answer.status} {body}")
+        if response.status in REFUSALS:
+            raise GatewayRefused(str(body.get("code", response.status)))
+        if response.status not in SUCCESSES:
+            raise GatewayAway(f"{response.status} {body}")
         return body
 
 
@@ -185,4 +185,4 @@ def check_signature(secret: str, signature: str, body: bytes, now_seconds: float
     if not time_text.isascii() or not time_text.isdecimal():
         raise BadSignature
     if abs(now_seconds - int(time_text)) > SIGNATURE_AGE_SECONDS_MAX:
-        raise BadSignature("the notice is too old")
+        raise BadSignature("the webhook is too old")

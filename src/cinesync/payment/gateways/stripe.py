@@ -14,7 +14,7 @@ from cinesync.payment.gateways import (
     ChargeOrder,
     GatewayAway,
     GatewayRefused,
-    ProviderNotice,
+    ProviderEvent,
     StatementLine,
 )
 from cinesync.payment.gateways.stripe_amounts import to_stripe
@@ -22,8 +22,8 @@ from cinesync.payment.gateways.stripe_lifecycle import (
     REFUND_CAUSES,
     SUBSCRIBED_EVENTS,
     charge_of,
+    event_of,
     line_of,
-    notice_of,
 )
 from cinesync.payment.model import (
     BadNotice,
@@ -33,13 +33,12 @@ from cinesync.payment.model import (
     ProviderCharge,
     Refund,
 )
-from cinesync.payment.refund_model import ProviderRefund, RefundCause
+from cinesync.payment.refunds.model import ProviderRefund, RefundCause
 
 log = telemetry.get_logger(__name__)
 
-# Its search index lags behind by up to a minute.
-CALL_SECONDS_MAX: Final = 60.0  # beside the client's own timeouts, which are of its reads
-ABSENT_AFTER_SECONDS: Final = 180.0
+CALL_SECONDS_MAX: Final = 60.0  # the client's own timeouts limit single reads
+ABSENT_AFTER_SECONDS: Final = 180.0  # its search index lags by up to a minute
 PAGE_MAX: Final = 100
 
 
@@ -52,14 +51,14 @@ def open_stripe(
         secret_key,
         base_addresses={"api": api_url or stripe.DEFAULT_API_BASE},
         http_client=http,
-        max_network_retries=0,  # the sweep repeats; a customer waits for this call
+        max_network_retries=0,  # the reconciler retries; a customer waits for this call
     )
     return StripeGateway(client, http, webhook_secret)
 
 
 @dataclass(frozen=True, slots=True)
 class StripeGateway:
-    """Idempotency keys are our payment and refund ids; `metadata` carries them back to us."""
+    """Idempotency keys are our payment and refund ids; `metadata` has them too."""
 
     client: stripe.StripeClient
     http: stripe.HTTPXClient
@@ -102,7 +101,7 @@ class StripeGateway:
             try:
                 intent = await self.client.v1.payment_intents.cancel_async(charge.charge_id)
             except stripe.InvalidRequestError:
-                # Too late: it was decided meanwhile.
+                # Too late: it is decided.
                 intent = await self.client.v1.payment_intents.retrieve_async(charge.charge_id)
             return charge_of(intent.to_dict())
 
@@ -116,22 +115,22 @@ class StripeGateway:
                 },
                 {"idempotency_key": str(refund.refund_id)},
             )
-        return _told(made.to_dict(), refund, self.name)
+        return _report(made.to_dict(), refund, self.name)
 
     async def find_refund(self, refund: Refund) -> ProviderRefund:
         async with _translated():
             found = await self.client.v1.refunds.retrieve_async(refund.provider_refund_id)
-        return _told(found.to_dict(), refund, self.name)
+        return _report(found.to_dict(), refund, self.name)
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderNotice | None:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent | None:
         signature = headers.get("stripe-signature", "")
         try:
             event = stripe.Webhook.construct_event(body, signature, self.webhook_secret)
         except (ValueError, stripe.SignatureVerificationError) as error:
             raise BadSignature from error
-        return notice_of(event.to_dict(), self.name)
+        return event_of(event.to_dict(), self.name)
 
-    async def notices(self, since: datetime, after: str) -> tuple[list[ProviderNotice], str]:
+    async def events(self, since: datetime, after: str) -> tuple[list[ProviderEvent], str]:
         """Stripe keeps its events for 30 days."""
         page: dict[str, Any] = {
             "types": list(SUBSCRIBED_EVENTS),
@@ -139,12 +138,12 @@ class StripeGateway:
             "limit": PAGE_MAX,
         }
         async with _translated():
-            events = await self.client.v1.events.list_async(
+            listed = await self.client.v1.events.list_async(
                 page | ({"starting_after": after} if after else {})  # type: ignore[arg-type]
             )
-        told = [_notice(event.to_dict(), self.name) for event in events.data]
-        found = [notice for notice in told if notice is not None]
-        return found, events.data[-1].id if events.has_more else ""
+        read = [_event(event.to_dict(), self.name) for event in listed.data]
+        events = [event for event in read if event is not None]
+        return events, listed.data[-1].id if listed.has_more else ""
 
     async def ping(self) -> None:
         async with _translated():
@@ -167,12 +166,12 @@ class StripeGateway:
 
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
-    """Stripe's errors as ours: refused when nothing can have happened, away when it may have."""
+    """Stripe's errors as ours: refused if nothing can have happened, away if it may have."""
     try:
         async with asyncio.timeout(deadline.remaining(CALL_SECONDS_MAX)):
             yield
     except TimeoutError as error:
-        raise GatewayAway("no answer before the request's deadline") from error
+        raise GatewayAway("no response before the request's deadline") from error
     except stripe.CardError:
         raise
     except stripe.InvalidRequestError as error:
@@ -181,8 +180,8 @@ async def _translated() -> AsyncIterator[None]:
         raise GatewayAway(repr(error)) from error
 
 
-def _told(refund: Mapping[str, Any], ours: Refund, provider: str) -> ProviderRefund:
-    """What Stripe says of a refund that we know."""
+def _report(refund: Mapping[str, Any], ours: Refund, provider: str) -> ProviderRefund:
+    """Stripe's report of a refund that we requested."""
     cause = REFUND_CAUSES.get(refund["status"], RefundCause.ACCEPTED)
     return ProviderRefund(
         provider=provider,
@@ -196,18 +195,18 @@ def _told(refund: Mapping[str, Any], ours: Refund, provider: str) -> ProviderRef
     )
 
 
-def _notice(event: Mapping[str, Any], provider: str) -> ProviderNotice | None:
+def _event(event: Mapping[str, Any], provider: str) -> ProviderEvent | None:
     try:
-        return notice_of(event, provider)
+        return event_of(event, provider)
     except BadNotice:
         log.warning("stripe.bad_event", event_id=event.get("id"))
         return None
 
 
 def _declined(error: stripe.CardError, order: ChargeOrder) -> ProviderCharge:
-    """A refused card comes as an error that carries the intent."""
-    answer: dict[str, Any] = error.json_body if isinstance(error.json_body, dict) else {}
-    body = answer.get("error", {})
+    """Stripe refuses a card by an error that has the PaymentIntent."""
+    content: dict[str, Any] = error.json_body if isinstance(error.json_body, dict) else {}
+    body = content.get("error", {})
     return ProviderCharge(
         charge_id=body.get("payment_intent", {}).get("id", ""),
         state=ChargeState.DECLINED,

@@ -4,13 +4,13 @@ A PaymentIntent is created in `requires_payment_method` and comes back there whe
 refused; only `last_payment_error` tells the two apart. Both `succeeded` and `canceled` are final.
 https://docs.stripe.com/payments/paymentintents/lifecycle, https://docs.stripe.com/api/events/types
 
-An event carries its object as it stood when the event was made, and Stripe promises neither order
-nor single delivery. So an event is judged by what it carries, and what it carries only moves a
-payment forward. `payment_intent.created` is made before the card is tried: it decides nothing.
+An event has its object in the state at the time of the event. Stripe guarantees neither order nor
+single delivery. So the object decides, not the type of the event, and it only moves a payment
+forward. Stripe sends `payment_intent.created` before it tries the card: that decides nothing.
 
 A refund may stay `pending` for days, and one that `succeeded` may still fail: the bank returns it.
-A dispute begins as an inquiry (`warning_…`) that takes no money, or takes it at once; whoever wins
-keeps it. https://docs.stripe.com/refunds, https://docs.stripe.com/api/disputes/object
+A dispute begins as an inquiry (`warning_…`), which withdraws no money, or withdraws it at once;
+the winner keeps it. https://docs.stripe.com/refunds, https://docs.stripe.com/api/disputes/object
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from typing import Any, Final
 from uuid import UUID
 
 from cinesync.chassis.money import UnknownCurrency
-from cinesync.payment.gateways import LineKind, ProviderNotice, StatementLine
+from cinesync.payment.gateways import LineKind, ProviderEvent, StatementLine
 from cinesync.payment.gateways.stripe_amounts import from_stripe
 from cinesync.payment.model import (
     BadNotice,
+    ChargeEvent,
     ChargeState,
     ProviderCharge,
-    ProviderEvent,
     ProviderReport,
 )
-from cinesync.payment.refund_model import (
+from cinesync.payment.refunds.model import (
     DisputeStatus,
     ProviderDispute,
     ProviderRefund,
@@ -113,7 +113,7 @@ SUBSCRIBED_EVENTS: Final = (
 
 
 def charge_of(intent: Mapping[str, Any]) -> ProviderCharge:
-    """A PaymentIntent as our charge. A status that Stripe adds one day decides nothing."""
+    """A PaymentIntent as our charge. A status that we do not know decides nothing."""
     status = intent["status"]
     state = INTENT_STATES.get(status, _WAITING)
     error = intent.get("last_payment_error") or {}
@@ -133,7 +133,7 @@ def charge_of(intent: Mapping[str, Any]) -> ProviderCharge:
 
 
 def refund_of(refund: Mapping[str, Any], provider: str) -> ProviderRefund | None:
-    """A Refund as our notice; None for one that belongs to no PaymentIntent."""
+    """A Refund as our report; None for one that belongs to no PaymentIntent."""
     cause = REFUND_CAUSES.get(refund["status"] or "")
     intent = id_of(refund.get("payment_intent"))
     if cause is None or not intent:
@@ -151,7 +151,7 @@ def refund_of(refund: Mapping[str, Any], provider: str) -> ProviderRefund | None
 
 
 def dispute_of(dispute: Mapping[str, Any], provider: str) -> ProviderDispute | None:
-    """A Dispute as our notice; None for one that belongs to no PaymentIntent."""
+    """A Dispute as our report; None for one that belongs to no PaymentIntent."""
     status = DISPUTE_STATES.get(dispute["status"])
     intent = id_of(dispute.get("payment_intent"))
     if status is None or not intent:
@@ -169,8 +169,8 @@ def dispute_of(dispute: Mapping[str, Any], provider: str) -> ProviderDispute | N
     )
 
 
-def notice_of(event: Mapping[str, Any], provider: str) -> ProviderNotice | None:
-    """An event as what it says to us, or None. Raises BadNotice."""
+def event_of(event: Mapping[str, Any], provider: str) -> ProviderEvent | None:
+    """An event as ours, or None if it decides nothing. Raises BadNotice."""
     kind = event.get("type")
     try:
         thing = event["data"]["object"]
@@ -184,9 +184,9 @@ def notice_of(event: Mapping[str, Any], provider: str) -> ProviderNotice | None:
         report = ProviderReport(
             provider=provider, payment_id=payment_id, charges=[charge_of(thing)]
         )
-        return ProviderEvent(provider_event_id=event["id"], report=report)
+        return ChargeEvent(provider_event_id=event["id"], report=report)
     except UnknownCurrency:
-        return None  # we charge in none that ISO does not know
+        return None  # we charge in ISO currencies only
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadNotice from error
 
@@ -202,8 +202,8 @@ def line_of(transaction: Mapping[str, Any]) -> StatementLine | None:
         return None
     kind = LINE_KINDS.get(transaction["type"])
     if kind is None and source.get("object") == "dispute":
-        is_back = transaction["amount"] > 0
-        kind = LineKind.DISPUTE_REVERSED if is_back else LineKind.DISPUTE
+        is_reversal = transaction["amount"] > 0
+        kind = LineKind.DISPUTE_REVERSED if is_reversal else LineKind.DISPUTE
     if kind is None:
         return None
     intent = id_of(source.get("payment_intent"))
@@ -211,7 +211,7 @@ def line_of(transaction: Mapping[str, Any]) -> StatementLine | None:
     try:
         amount_cents = _amount(source, amount)
     except UnknownCurrency:
-        return None  # not ours: we charge in none that ISO does not know
+        return None  # not ours: we charge in ISO currencies only
     metadata = source.get("metadata") or {}
     return StatementLine(
         kind,
@@ -225,7 +225,7 @@ def line_of(transaction: Mapping[str, Any]) -> StatementLine | None:
 
 
 def id_of(expandable: Any) -> str:
-    """The id of what Stripe gives as an id or as a whole object."""
+    """The id of what Stripe sends as an id or as a whole object."""
     if isinstance(expandable, Mapping):
         return str(expandable.get("id") or "")
     return str(expandable or "")
@@ -236,7 +236,7 @@ def _amount(thing: Mapping[str, Any], name: str) -> int:
 
 
 def payment_id_of(thing: Mapping[str, Any]) -> UUID | None:
-    """The payment that an object's metadata names; None for another system's object."""
+    """The payment that an object's metadata has; None for another system's object."""
     return _uuid(thing, "payment_id")
 
 

@@ -1,4 +1,4 @@
-"""Sees to it that Stripe tells the shop what it has to know: one endpoint, with our events."""
+"""Registers the shop's webhook endpoint at Stripe, with the events that we need."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DESCRIPTION: Final = "CineSync: payments, refunds and disputes"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint at Stripe. Its `secret` is shown once, when it is made."""
+    """A webhook endpoint at Stripe. Stripe shows its `secret` once, at its creation."""
 
     endpoint_id: str
     url: str
@@ -24,21 +24,21 @@ class Endpoint:
 async def ensure_endpoint(
     client: stripe.StripeClient, url: str, *, renew: bool, api_version: str = stripe.api_version
 ) -> Endpoint:
-    """The endpoint for `url`, made or brought up to date. With `renew` a new one takes its place,
-    which has a new secret; the old one goes only when the new one is there.
+    """The endpoint for `url`, created or updated. `renew` replaces it by a new one with a new
+    secret, and deletes the old one once the new one exists.
 
     Raises stripe.StripeError.
     """
     known = [one async for one in _endpoints(client) if one.url == url]
     if known and not renew:
-        wanted: dict[str, Any] = {"enabled_events": list(SUBSCRIBED_EVENTS), "disabled": False}
-        kept = await client.v1.webhook_endpoints.update_async(known[0].id, wanted)  # type: ignore[arg-type]  # a TypedDict there
-        return Endpoint(kept.id, url, None)
+        update: dict[str, Any] = {"enabled_events": list(SUBSCRIBED_EVENTS), "disabled": False}
+        updated = await client.v1.webhook_endpoints.update_async(known[0].id, update)  # type: ignore[arg-type]  # a TypedDict there
+        return Endpoint(updated.id, url, None)
     new: dict[str, Any] = {
         "url": url,
         "enabled_events": list(SUBSCRIBED_EVENTS),
         "description": DESCRIPTION,
-        # Events are as the SDK knows them, whatever the account's own version is.
+        # The SDK's version, whatever the account's default is.
         "api_version": api_version,
     }
     made = await client.v1.webhook_endpoints.create_async(new)  # type: ignore[arg-type]  # the same

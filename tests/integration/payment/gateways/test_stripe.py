@@ -12,23 +12,28 @@ from typing import Any
 import pytest
 
 from cinesync.chassis import clock
-from cinesync.payment import routes
+from cinesync.payment.context import PaymentContext
 from cinesync.payment.gateways import ChargeOrder, GatewayAway, GatewayRefused
 from cinesync.payment.gateways.stripe import StripeGateway, open_stripe
 from cinesync.payment.model import (
     BadNotice,
     BadSignature,
+    ChargeEvent,
     ChargeState,
     Payment,
     PaymentStatus,
     ProviderCharge,
-    ProviderEvent,
     Refund,
 )
 from cinesync.payment.payment_processor import PaymentProcessor
 from cinesync.supervisor.ports import free_port
 from tests.conftest import MakeClient
-from tests.integration.payment.conftest import PATIENCE, PaymentHarness, open_holds
+from tests.integration.payment.conftest import (
+    RETRY_POLICY,
+    PaymentHarness,
+    open_holds,
+    payment_routers,
+)
 from tests.integration.payment.stripe_stand_in import (
     WEBHOOK_SECRET,
     StripeStandIn,
@@ -169,7 +174,7 @@ async def test_webhooks_carry_stripes_own_signature(
     intent = stand_in.intents[charge.charge_id]
     headers, body = signed("payment_intent.succeeded", intent)
     event = gateway.read_webhook(body, headers)
-    assert isinstance(event, ProviderEvent)
+    assert isinstance(event, ChargeEvent)
     assert event.report.payment_id == asked.payment_id
     assert event.report.charges == [charge]
     for forged_headers, forged_body in (
@@ -196,17 +201,17 @@ async def test_a_purchase_through_stripe_settles_by_webhook(
     make_client: MakeClient,
 ) -> None:
     processor = PaymentProcessor(
-        harness.db, {"stripe": gateway}, open_holds(harness.holds), PATIENCE
+        harness.db, {"stripe": gateway}, open_holds(harness.holds), RETRY_POLICY
     )
     harness.client = make_client(
-        "payment", list(routes.routes(routes.PaymentContext(harness.db, processor, "")))
+        "payment", payment_routers(PaymentContext(harness.db, processor, ""))
     )
     answer = await harness.pay("pm_card_slow", provider="stripe")
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
     (name,) = stand_in.intents
-    notice = signed("payment_intent.succeeded", stand_in.capture(name))
+    webhook = signed("payment_intent.succeeded", stand_in.capture(name))
     for _ in range(2):
-        assert (await harness.post_notice(*notice, provider="stripe")).status_code == 204
+        assert (await harness.post_webhook(*webhook, provider="stripe")).status_code == 204
     assert (await harness.payment(answer.json()["payment_id"]))["status"] == "success"
     assert len(await harness.events("payment.success")) == 1
     await processor.close()
@@ -219,20 +224,20 @@ async def test_created_decides_nothing_and_success_after_it_is_no_surplus(
     make_client: MakeClient,
 ) -> None:
     processor = PaymentProcessor(
-        harness.db, {"stripe": gateway}, open_holds(harness.holds), PATIENCE
+        harness.db, {"stripe": gateway}, open_holds(harness.holds), RETRY_POLICY
     )
     harness.client = make_client(
-        "payment", list(routes.routes(routes.PaymentContext(harness.db, processor, "")))
+        "payment", payment_routers(PaymentContext(harness.db, processor, ""))
     )
     payment_id = (await harness.pay("pm_card_slow", provider="stripe")).json()["payment_id"]
     (name,) = stand_in.intents
     as_created = stand_in.intents[name] | {"status": "requires_payment_method"}
     for event_type in ("payment_intent.created", "payment_intent.requires_action"):
-        notice = signed(event_type, as_created)
-        assert (await harness.post_notice(*notice, provider="stripe")).status_code == 204
+        webhook = signed(event_type, as_created)
+        assert (await harness.post_webhook(*webhook, provider="stripe")).status_code == 204
     assert (await harness.payment(payment_id))["status"] == "pending"
-    notice = signed("payment_intent.succeeded", stand_in.capture(name))
-    await harness.post_notice(*notice, provider="stripe")
+    webhook = signed("payment_intent.succeeded", stand_in.capture(name))
+    await harness.post_webhook(*webhook, provider="stripe")
     assert (await harness.payment(payment_id))["status"] == "success"
     assert await harness.select("SELECT refund_id FROM refunds") == []
     await processor.close()
@@ -248,10 +253,10 @@ async def test_another_systems_events_are_acknowledged(
     metadata: dict[str, str],
 ) -> None:
     processor = PaymentProcessor(
-        harness.db, {"stripe": gateway}, open_holds(harness.holds), PATIENCE
+        harness.db, {"stripe": gateway}, open_holds(harness.holds), RETRY_POLICY
     )
     harness.client = make_client(
-        "payment", list(routes.routes(routes.PaymentContext(harness.db, processor, "")))
+        "payment", payment_routers(PaymentContext(harness.db, processor, ""))
     )
     intent = {
         "id": "pi_foreign",
@@ -261,8 +266,8 @@ async def test_another_systems_events_are_acknowledged(
         "status": "succeeded",
         "metadata": metadata,
     }
-    notice = signed("payment_intent.succeeded", intent)
-    assert (await harness.post_notice(*notice, provider="stripe")).status_code == 204
+    webhook = signed("payment_intent.succeeded", intent)
+    assert (await harness.post_webhook(*webhook, provider="stripe")).status_code == 204
     assert await harness.select("SELECT charge_id FROM captures") == []
     await processor.close()
 
@@ -302,7 +307,7 @@ async def test_stripes_own_mock_understands_our_requests(stripe_mock: str) -> No
     await gateway.cancel(charge)
     made = await gateway.refund(replace(refund_of(charge), amount_cents=1))
     await gateway.find_refund(replace(refund_of(charge), provider_refund_id="re_1"))
-    await gateway.notices(datetime(2026, 1, 1, tzinfo=UTC), "")
+    await gateway.events(datetime(2026, 1, 1, tzinfo=UTC), "")
     assert made.provider_refund_id.startswith("re_")
     await gateway.statement("")
     await gateway.statement("txn_1")

@@ -10,7 +10,7 @@ from cinesync.chassis import clock
 from cinesync.payment import store
 from cinesync.payment.model import RetryPolicy
 from cinesync.payment.payment_processor import PaymentProcessor
-from tests.integration.payment.conftest import PATIENCE, PaymentHarness, eventually
+from tests.integration.payment.conftest import RETRY_POLICY, PaymentHarness, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +33,9 @@ async def test_a_kill_between_pending_and_the_provider_ends_as_failed(
         patch.setattr(type(harness.gateway), "charge", killed)
         assert (await harness.pay()).status_code == 500
     payment_id = await only_payment(harness)
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     assert (await harness.payment(payment_id))["failure_reason"] == "not_charged"
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_customer_who_repeats_after_that_kill_pays_after_all(
@@ -49,7 +49,7 @@ async def test_a_customer_who_repeats_after_that_kill_pays_after_all(
     answer = await harness.pay(key="k", hold_id=hold_id)
     assert (answer.status_code, answer.json()["payment_id"]) == (201, payment_id)
     assert answer.json()["status"] == "success"
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 @pytest.mark.parametrize("who_asks", ["customer", "sweep"])
@@ -58,17 +58,17 @@ async def test_a_kill_between_the_provider_and_the_decision_ends_as_success(
 ) -> None:
     hold_id = str(clock.new_id())
     with monkeypatch.context() as patch:
-        patch.setattr(PaymentProcessor, "settle", killed)
+        patch.setattr(PaymentProcessor, "decide", killed)
         assert (await harness.pay(key="k", hold_id=hold_id)).status_code == 500
     payment_id = await only_payment(harness)
     assert len(await harness.charges(payment_id)) == 1
     if who_asks == "customer":
         await harness.pay(key="k", hold_id=hold_id)
     else:
-        await harness.reconciler.ask_once()
+        await harness.reconciler.poll_once()
     assert (await harness.payment(payment_id))["status"] == "success"
     assert len(await harness.charges(payment_id)) == 1
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_payment_is_on_record_before_the_provider_hears_of_it(
@@ -87,41 +87,41 @@ async def test_a_payment_is_on_record_before_the_provider_hears_of_it(
 
 async def test_an_absent_charge_is_not_believed_too_early(harness: PaymentHarness) -> None:
     payment_id = (await harness.pay("tok_down")).json()["payment_id"]
-    overdue = await harness.db.run(store.claim_overdue, "sandbox", PATIENCE, 60.0, 10)
+    overdue = await harness.db.run(store.claim_overdue, "sandbox", RETRY_POLICY, 60.0, 10)
     assert [(str(one.payment.payment_id), one.absence_counts) for one in overdue] == [
         (payment_id, False)
     ]
-    overdue = await harness.db.run(store.claim_overdue, "sandbox", PATIENCE, 0.0, 10)
+    overdue = await harness.db.run(store.claim_overdue, "sandbox", RETRY_POLICY, 0.0, 10)
     assert [one.absence_counts for one in overdue] == [True]
 
 
 async def test_nobody_waits_for_a_card_holder_for_ever(harness: PaymentHarness) -> None:
     harness.holds.expires_in_seconds = 0.0
     payment = (await harness.pay("tok_3ds")).json()
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     failed = await harness.payment(payment["payment_id"])
     assert (failed["status"], failed["failure_reason"]) == ("failed", "confirmation_cancelled")
     assert (await harness.bank.post(payment["confirm_url"], data={"answer": "yes"})).is_success
     assert [charge["state"] for charge in await harness.charges(payment["payment_id"])] == [
         "cancelled"
     ]
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_a_holder_has_until_the_end_of_the_hold(harness: PaymentHarness) -> None:
     payment = (await harness.pay("tok_3ds")).json()
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     assert (await harness.payment(payment["payment_id"]))["status"] == "pending"
     await harness.bank.post(payment["confirm_url"], data={"answer": "yes"})
-    await harness.reconciler.ask_once()
+    await harness.reconciler.poll_once()
     assert (await harness.payment(payment["payment_id"]))["status"] == "success"
 
 
-async def test_the_sweep_asks_first_shortly_before_the_hold_expires(
+async def test_the_reconciler_polls_first_shortly_before_the_hold_expires(
     harness: PaymentHarness,
 ) -> None:
     slow = RetryPolicy(first_check_seconds=300.0, retry_seconds=300.0, ask_before_seconds=15.0)
-    harness.processor._patience = slow
+    harness.processor._retry_policy = slow
     harness.holds.expires_in_seconds = 120.0
     await harness.pay("tok_3ds")
     (row,) = await harness.select("SELECT hold_expires_at - next_check_at AS before FROM payments")
@@ -159,7 +159,7 @@ async def test_several_sweepers_never_ask_about_one_payment_together(
 
 async def test_a_sweep_takes_no_more_than_it_can_chew(harness: PaymentHarness) -> None:
     await asyncio.gather(*(harness.pay("tok_down") for _ in range(25)))
-    assert [await harness.reconciler.ask_once(), await harness.reconciler.ask_once()] == [20, 5]
+    assert [await harness.reconciler.poll_once(), await harness.reconciler.poll_once()] == [20, 5]
 
 
 async def test_the_sweep_runs_by_itself(harness: PaymentHarness) -> None:
@@ -172,7 +172,7 @@ async def test_the_sweep_runs_by_itself(harness: PaymentHarness) -> None:
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()
 
 
 async def test_two_who_decide_at_once_decide_once(harness: PaymentHarness) -> None:
@@ -183,8 +183,8 @@ async def test_two_who_decide_at_once_decide_once(harness: PaymentHarness) -> No
         return (await harness.charges(payment_id))[0]["state"] == "captured" or None
 
     await eventually(captured, "the bank captures")
-    askers: list[Callable[[], Awaitable[int]]] = [harness.reconciler.ask_once] * 5
+    askers: list[Callable[[], Awaitable[int]]] = [harness.reconciler.poll_once] * 5
     await asyncio.gather(*(ask() for ask in askers))
     await harness.settled(payment_id, "success")
     assert len(await harness.events("payment.success")) == 1
-    await harness.assert_books_are_whole()
+    await harness.assert_money_is_conserved()

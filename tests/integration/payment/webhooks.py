@@ -1,4 +1,4 @@
-"""Notices as the bank would send them, signed well or badly."""
+"""Webhooks as the bank would send them, signed well or badly."""
 
 from uuid import UUID
 
@@ -8,10 +8,10 @@ from cinesync.bank.model import sign
 from cinesync.chassis import clock
 from tests.support.bank import SECRET
 
-ProviderNotice = tuple[dict[str, str], bytes]
+SignedWebhook = tuple[dict[str, str], bytes]
 
 
-def notice(
+def webhook(
     payment_id: UUID | str,
     charge_id: str = "ch_1",
     state: str = "captured",
@@ -20,8 +20,8 @@ def notice(
     amount_cents: int = 2400,
     secret: str = SECRET,
     age_seconds: int = 0,
-) -> ProviderNotice:
-    """Headers and body. The bank's own code signs, so that both sides agree on how."""
+) -> SignedWebhook:
+    """Headers and body, signed by the bank's own code."""
     charge = {
         "charge_id": charge_id,
         "reference": str(payment_id),

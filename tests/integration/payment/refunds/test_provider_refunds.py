@@ -1,4 +1,4 @@
-"""Refunds and disputes at Stripe: slow, failed, made by hand, lost; and what staff see of them."""
+"""Refunds and disputes at Stripe: slow, failed, from the dashboard, lost; and the staff API."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,14 +10,20 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingCancelled
-from cinesync.payment import reconciliation, routes, service
-from cinesync.payment.attention import attention_routes
+from cinesync.payment.context import PaymentContext
 from cinesync.payment.gateways.stripe import StripeGateway, open_stripe
 from cinesync.payment.payment_processor import PaymentProcessor
-from cinesync.payment.provider_catch_up import ProviderCatchUp
-from cinesync.payment.reconciler import Reconciler
+from cinesync.payment.reconciliation import audit_store
+from cinesync.payment.reconciliation.catch_up import ProviderCatchUp
+from cinesync.payment.reconciliation.reconciler import Reconciler
+from cinesync.payment.refunds import service as refund_service
 from tests.conftest import MakeClient
-from tests.integration.payment.conftest import PATIENCE, PaymentHarness, open_holds
+from tests.integration.payment.conftest import (
+    RETRY_POLICY,
+    PaymentHarness,
+    open_holds,
+    payment_routers,
+)
 from tests.integration.payment.stripe_stand_in import (
     WEBHOOK_SECRET,
     StripeStandIn,
@@ -47,12 +53,12 @@ class StripeShop:
         return payment, list(self.stripe.intents)[-1]
 
     async def receive_webhook(self, event_type: str, thing: dict[str, Any]) -> None:
-        notice = signed(event_type, thing)
-        answer = await self.harness.post_notice(*notice, provider="stripe")
+        webhook = signed(event_type, thing)
+        answer = await self.harness.post_webhook(*webhook, provider="stripe")
         assert answer.status_code == 204, answer.text
 
     async def cancel(self, payment: dict[str, Any], cents: int = 2400) -> None:
-        """Booking asks for money back."""
+        """Booking cancels a booking."""
         event = BookingCancelled(
             event_id=clock.new_id(),
             occurred_at=clock.now(),
@@ -66,7 +72,7 @@ class StripeShop:
             currency="EUR",
             reason="customer",
         )
-        await self.harness.db.run(service.refund_cancelled, [event])
+        await self.harness.db.run(refund_service.refund_bookings, [event])
 
     async def statuses(self) -> list[str]:
         rows = await self.harness.select(
@@ -88,8 +94,7 @@ class StripeShop:
         return await self.harness.client.post(path, headers=self.harness.signed(role))
 
     async def assert_sound(self) -> None:
-        args = (10, UUID(int=0), UUID(int=(1 << 128) - 1))
-        assert await self.harness.db.read(reconciliation.contradictions, *args) == []
+        assert await self.harness.db.read(audit_store.contradictions, 10) == []
 
 
 @pytest.fixture
@@ -97,16 +102,15 @@ async def shop(harness: PaymentHarness, make_client: MakeClient) -> AsyncIterato
     async with stripe_stand_in() as stand_in:
         gateway = open_stripe("sk_test_1", WEBHOOK_SECRET, api_url=stand_in.url, timeout_seconds=5)
         processor = PaymentProcessor(
-            harness.db, {"stripe": gateway}, open_holds(harness.holds), PATIENCE
+            harness.db, {"stripe": gateway}, open_holds(harness.holds), RETRY_POLICY
         )
-        context = routes.PaymentContext(harness.db, processor, "")
-        handlers = [*routes.routes(context), *attention_routes(harness.db)]
-        harness.client = make_client("payment", handlers)
+        context = PaymentContext(harness.db, processor, "")
+        harness.client = make_client("payment", payment_routers(context))
         reconciler = Reconciler(
             db=harness.db,
             gateway=gateway,
             processor=processor,
-            retry_policy=PATIENCE,
+            retry_policy=RETRY_POLICY,
             refund_retry_seconds=10.0,
             poll_seconds=0.01,
             refund_attempts_max=3,
@@ -134,7 +138,7 @@ async def test_a_refund_that_stripe_has_under_way_is_not_done_yet(shop: StripeSh
     await shop.assert_sound()
 
 
-async def test_a_refund_whose_notice_never_comes_is_asked_about(shop: StripeShop) -> None:
+async def test_a_refund_whose_webhook_never_arrives_is_polled_for(shop: StripeShop) -> None:
     payment, _ = await shop.paid()
     await shop.cancel(payment)
     shop.stripe.refund_status = "pending"
@@ -144,7 +148,7 @@ async def test_a_refund_whose_notice_never_comes_is_asked_about(shop: StripeShop
     await shop.soon()
     await shop.reconciler.refund_once()
     assert await shop.statuses() == ["done"]
-    assert len(shop.stripe.refunds) == 1, "asked about, not made again"
+    assert len(shop.stripe.refunds) == 1, "polled for, not requested again"
 
 
 @pytest.mark.parametrize("status", ["failed", "canceled"])
@@ -244,9 +248,9 @@ async def test_pauses_between_attempts_double(shop: StripeShop) -> None:
 
 async def test_a_refund_made_in_the_dashboard_is_taken_over(shop: StripeShop) -> None:
     payment, intent = await shop.paid()
-    by_hand = shop.stripe.give_back_by_hand(intent, 2400)
+    from_dashboard = shop.stripe.refund_in_dashboard(intent, 2400)
     for _ in range(2):
-        await shop.receive_webhook("refund.created", by_hand)
+        await shop.receive_webhook("refund.created", from_dashboard)
     assert (await shop.harness.payment(payment["payment_id"]))["status"] == "refunded"
     (event,) = await shop.harness.events("payment.refunded")
     assert (event["amount_cents"], event["unasked_cents"], event["reason"]) == (
@@ -265,11 +269,11 @@ async def test_a_refund_by_hand_ends_our_own_attempts(shop: StripeShop) -> None:
     """As it was, ours was refused and tried again for ever."""
     payment, intent = await shop.paid()
     await shop.cancel(payment)
-    by_hand = shop.stripe.give_back_by_hand(intent, 2400)
+    from_dashboard = shop.stripe.refund_in_dashboard(intent, 2400)
     await shop.reconciler.refund_once()
     (refund,) = await shop.harness.select("SELECT status, last_error FROM refunds")
     assert (refund.status, refund.last_error) == ("pending", "charge_already_refunded")
-    await shop.receive_webhook("refund.created", by_hand)
+    await shop.receive_webhook("refund.created", from_dashboard)
     assert sorted(await shop.statuses()) == ["cancelled", "done"]
     await shop.soon()
     assert await shop.reconciler.refund_once() == 0
@@ -280,7 +284,7 @@ async def test_a_refund_by_hand_ends_our_own_attempts(shop: StripeShop) -> None:
 
 async def test_a_part_given_back_by_hand_is_recorded(shop: StripeShop) -> None:
     payment, intent = await shop.paid()
-    await shop.receive_webhook("refund.created", shop.stripe.give_back_by_hand(intent, 1000))
+    await shop.receive_webhook("refund.created", shop.stripe.refund_in_dashboard(intent, 1000))
     found = await shop.harness.payment(payment["payment_id"])
     assert (found["status"], found["refunded_cents"]) == ("partially_refunded", 1000)
     await shop.cancel(payment)
@@ -290,7 +294,9 @@ async def test_a_part_given_back_by_hand_is_recorded(shop: StripeShop) -> None:
     await shop.assert_sound()
 
 
-async def test_a_dispute_is_told_and_when_lost_the_money_is_gone(shop: StripeShop) -> None:
+async def test_a_dispute_is_published_and_a_lost_one_is_a_refund(
+    shop: StripeShop,
+) -> None:
     payment, intent = await shop.paid()
     for event_type, status in (
         ("charge.dispute.created", "warning_needs_response"),
@@ -348,19 +354,19 @@ async def test_refunds_and_disputes_of_another_system_are_passed_over(shop: Stri
     assert await shop.harness.select("SELECT dispute_id FROM disputes") == []
 
 
-async def test_notices_that_never_came_are_read_from_stripes_list(shop: StripeShop) -> None:
+async def test_webhooks_that_never_arrived_are_read_from_stripes_list(shop: StripeShop) -> None:
     payment, intent = await shop.paid()
-    by_hand = shop.stripe.give_back_by_hand(intent, 1000)
+    from_dashboard = shop.stripe.refund_in_dashboard(intent, 1000)
     shop.stripe.events = [
-        an_event("refund.created", by_hand),
-        an_event("refund.created", by_hand | {"payment_intent": "pi_foreign", "id": "re_x"}),
+        an_event("refund.created", from_dashboard),
+        an_event("refund.created", from_dashboard | {"payment_intent": "pi_foreign", "id": "re_x"}),
         an_event("charge.dispute.created", shop.stripe.dispute(intent, "needs_response")),
         an_event("refund.created", {"id": "re_broken"}),
     ]
-    assert await shop.catch_up.look() == 3
+    assert await shop.catch_up.read() == 3
     assert (await shop.harness.payment(payment["payment_id"]))["refunded_cents"] == 1000
     assert len((await shop.attention()).json()["items"]) == 1
-    assert await shop.catch_up.look() == 3, "those of the last half hour are read again"
+    assert await shop.catch_up.read() == 3, "those of the last half hour are read again"
     assert len(await shop.harness.events("payment.refunded")) == 1
     await shop.assert_sound()
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace as altered
 
 from cinesync.chassis import clock
 from cinesync.payment.model import Payment, PaymentStatus, Refund, RefundStatus
-from cinesync.payment.refund_model import (
+from cinesync.payment.refunds.model import (
     DISPUTE_NEXT,
     REFUND_NEXT,
     Dispute,
@@ -22,7 +22,7 @@ from cinesync.payment.refund_model import (
     ProviderDispute,
     ProviderRefund,
     RefundCause,
-    dispute_after,
+    changes_dispute,
     loss_of,
 )
 
@@ -73,11 +73,11 @@ def books(*refunds: Refund) -> PaymentRefunds:
     return PaymentRefunds(altered(PAID, refund_asked_cents=asked), list(refunds))
 
 
-def fold(
+def apply(
     returns: PaymentRefunds, *notices: ProviderRefund, surplus: bool = False
 ) -> PaymentRefunds:
     for notice in notices:
-        returns.fold(notice, [clock.new_id(), clock.new_id()], surplus=surplus)
+        returns.apply(notice, [clock.new_id(), clock.new_id()], surplus=surplus)
     return returns
 
 
@@ -114,16 +114,16 @@ def test_every_order_of_a_refunds_life_ends_alike(
     for order in itertools.permutations(life):
         refund = ours()
         notices = [told(cause, refund_id=refund.refund_id) for cause in (*order, *order)]
-        returns = fold(books(refund), *notices)
+        returns = apply(books(refund), *notices)
         assert [one.status for one in returns.refunds] == [end], order
         assert_sound(returns)
 
 
 def test_a_refund_that_fails_after_it_was_made_is_owed_again() -> None:
     refund = ours()
-    returns = fold(books(refund), told(refund_id=refund.refund_id))
+    returns = apply(books(refund), told(refund_id=refund.refund_id))
     assert returns.payment.status is PaymentStatus.REFUNDED
-    fold(returns, told(FAILED, refund_id=refund.refund_id, error="lost_or_stolen_card"))
+    apply(returns, told(FAILED, refund_id=refund.refund_id, error="lost_or_stolen_card"))
     assert (returns.payment.status, returns.payment.refunded_cents) == (PaymentStatus.SUCCESS, 0)
     [(failed, was_done)] = returns.failed
     assert (failed.last_error, was_done) == ("lost_or_stolen_card", True)
@@ -133,12 +133,12 @@ def test_a_refund_that_fails_after_it_was_made_is_owed_again() -> None:
 def test_without_the_table_late_news_of_success_would_count_a_failed_refund() -> None:
     assert (RefundStatus.FAILED, SUCCEEDED) not in REFUND_NEXT
     refund = ours(status=RefundStatus.FAILED)
-    returns = fold(books(refund), told(refund_id=refund.refund_id))
+    returns = apply(books(refund), told(refund_id=refund.refund_id))
     assert returns.done == []
 
 
 def test_a_refund_by_hand_covers_the_one_that_was_asked_for() -> None:
-    returns = fold(books(ours()), told())
+    returns = apply(books(ours()), told())
     assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.DONE, 2400)]
     [done] = returns.done
     assert (done.unasked_cents, done.reason) == (0, "customer")
@@ -147,13 +147,13 @@ def test_a_refund_by_hand_covers_the_one_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize("status", [RefundStatus.NEEDS_ATTENTION, RefundStatus.FAILED])
 def test_a_refund_by_hand_covers_also_what_waits_for_people(status: RefundStatus) -> None:
-    returns = fold(books(ours(status=status)), told())
+    returns = apply(books(ours(status=status)), told())
     assert returns.refunds[0].status is RefundStatus.CANCELLED
     assert_sound(returns)
 
 
 def test_a_refund_by_hand_that_covers_a_part_leaves_the_rest_to_be_made() -> None:
-    returns = fold(books(ours(2000)), told(cents=500))
+    returns = apply(books(ours(2000)), told(cents=500))
     assert sorted(by_status(returns)) == [
         (RefundStatus.CANCELLED, 2000),
         (RefundStatus.DONE, 500),
@@ -164,7 +164,7 @@ def test_a_refund_by_hand_that_covers_a_part_leaves_the_rest_to_be_made() -> Non
 
 
 def test_a_refund_by_hand_that_nobody_asked_for_is_told_as_such() -> None:
-    returns = fold(books(), told(cents=1000))
+    returns = apply(books(), told(cents=1000))
     [done] = returns.done
     assert (done.unasked_cents, done.reason, done.surplus) == (1000, "provider", False)
     assert returns.payment.status is PaymentStatus.PARTIALLY_REFUNDED
@@ -172,28 +172,28 @@ def test_a_refund_by_hand_that_nobody_asked_for_is_told_as_such() -> None:
 
 
 def test_a_refund_by_hand_that_is_under_way_counts_when_it_is_done() -> None:
-    returns = fold(books(), told(ACCEPTED, 1000))
+    returns = apply(books(), told(ACCEPTED, 1000))
     assert (returns.done, returns.payment.refunded_cents) == ([], 0)
-    fold(returns, told(SUCCEEDED, 1000))
+    apply(returns, told(SUCCEEDED, 1000))
     assert [refund.unasked_cents for refund in returns.done] == [1000]
     assert_sound(returns)
 
 
 def test_a_refund_by_hand_that_failed_at_once_is_nothing() -> None:
-    assert fold(books(), told(FAILED)).refunds == []
+    assert apply(books(), told(FAILED)).refunds == []
 
 
 def test_a_surplus_capture_given_back_by_hand_does_not_change_the_payment() -> None:
     refund = replace(ours(), surplus=True)
-    returns = fold(PaymentRefunds(PAID, [refund]), told(), surplus=True)
+    returns = apply(PaymentRefunds(PAID, [refund]), told(), surplus=True)
     assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.DONE, 2400)]
     assert (returns.payment, returns.done[0].surplus) == (PAID, True)
 
 
 def test_a_failed_refund_is_tried_again_as_a_new_one() -> None:
     refund = ours()
-    returns = fold(books(refund), told(refund_id=refund.refund_id))
-    fold(returns, told(FAILED, refund_id=refund.refund_id))
+    returns = apply(books(refund), told(refund_id=refund.refund_id))
+    apply(returns, told(FAILED, refund_id=refund.refund_id))
     returns.retry(returns.refunds[0], UUID(int=7))
     assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.PENDING, 2400)]
     assert returns.refunds[1].refund_id == UUID(int=7)
@@ -211,9 +211,9 @@ def test_a_refund_that_was_given_up_is_tried_again_under_its_own_key() -> None:
 
 
 def test_what_was_unasked_is_told_once_also_when_it_is_tried_again() -> None:
-    returns = fold(books(), told(SUCCEEDED, 1000), told(FAILED, 1000))
+    returns = apply(books(), told(SUCCEEDED, 1000), told(FAILED, 1000))
     returns.retry(returns.refunds[0], UUID(int=7))
-    fold(returns, told(SUCCEEDED, 1000, "re_2", refund_id=UUID(int=7)))
+    apply(returns, told(SUCCEEDED, 1000, "re_2", refund_id=UUID(int=7)))
     assert [refund.unasked_cents for refund in returns.done] == [1000, 0]
     assert_sound(returns)
 
@@ -228,20 +228,20 @@ def test_money_is_conserved_whatever_comes(data: st.DataObject) -> None:
         for refund in refunds
         for cause in (ACCEPTED, SUCCEEDED, FAILED)
     ]
-    by_hand = [
+    from_dashboard = [
         told(cause, cents, name)
         for name, cents in (("re_a", 500), ("re_b", 2400))
         for cause in (ACCEPTED, SUCCEEDED, FAILED)
     ]
     returns = books(*refunds)
-    for notice in data.draw(st.lists(st.sampled_from(by_us + by_hand), max_size=15)):
-        fold(returns, notice)
+    for notice in data.draw(st.lists(st.sampled_from(by_us + from_dashboard), max_size=15)):
+        apply(returns, notice)
         assert_sound(returns)
 
 
 def test_a_refund_that_was_under_way_when_another_covered_it_counts_too() -> None:
     refund = ours(1000)
-    returns = fold(books(refund), told(cents=500), told(cents=1000, refund_id=refund.refund_id))
+    returns = apply(books(refund), told(cents=500), told(cents=1000, refund_id=refund.refund_id))
     assert by_status(returns) == [
         (RefundStatus.DONE, 1000),
         (RefundStatus.CANCELLED, 500),
@@ -272,15 +272,15 @@ def test_the_books_come_to_what_the_provider_gave_back(data: st.DataObject) -> N
         else:
             make(f"re_hand_{len(made)}", data.draw(st.integers(1, 1500)))
         for notice in data.draw(st.lists(st.sampled_from(notices), max_size=3)) if notices else ():
-            fold(returns, notice)
+            apply(returns, notice)
             assert_sound(returns)
-    fold(returns, *data.draw(st.permutations(notices)))
+    apply(returns, *data.draw(st.permutations(notices)))
     while waiting := [one for one in returns.refunds if one.status is RefundStatus.PENDING]:
         refund = waiting[0]
         name = f"re_{refund.source}"
         make(name, refund.amount_cents, refund_id=refund.refund_id)
         assert name in made, "the provider refuses nothing that is still owed"
-        fold(returns, notices[-1])
+        apply(returns, notices[-1])
         assert_sound(returns)
     assert returns.payment.refunded_cents == sum(made.values()) >= 1900
     assert sum(refund.unasked_cents for refund in returns.done) == sum(made.values()) - 1900
@@ -313,7 +313,7 @@ def test_every_order_of_a_dispute_ends_alike(life: list[DisputeStatus]) -> None:
         known: Dispute | None = None
         for status in (*order, *order):
             notice = dispute(status)
-            if dispute_after(known, notice):
+            if changes_dispute(known, notice):
                 known = Dispute(
                     dispute_id=UUID(int=1),
                     payment_id=PAID.payment_id,
@@ -342,8 +342,8 @@ def test_what_ended_never_moves() -> None:
 
 def test_a_lost_dispute_is_money_given_back_and_never_more_than_is_left() -> None:
     refund = ours(1000)
-    returns = fold(books(refund), told(cents=1000, refund_id=refund.refund_id))
-    fold(returns, loss_of(dispute(DisputeStatus.LOST)))
+    returns = apply(books(refund), told(cents=1000, refund_id=refund.refund_id))
+    apply(returns, loss_of(dispute(DisputeStatus.LOST)))
     lost = returns.done[-1]
     assert (lost.amount_cents, lost.reason, lost.unasked_cents) == (1400, "dispute_lost", 1400)
     assert returns.payment.status is PaymentStatus.REFUNDED

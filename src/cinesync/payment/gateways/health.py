@@ -1,4 +1,4 @@
-"""Asks each payment provider now and then whether it answers, for health and metrics."""
+"""Checks periodically that each payment provider answers, for health and metrics."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ UP = Gauge("cinesync_provider_up", "1 while the payment provider answers.", ["pr
 
 
 class ProviderHealth:
-    """One provider's. A shop goes on without it: payments stay pending until it is back."""
+    """One provider's. Without it the shop works, but payments stay pending."""
 
     def __init__(self, gateway: PaymentGateway) -> None:
         self.name = gateway.name
@@ -28,7 +28,7 @@ class ProviderHealth:
             await asyncio.sleep(PROBE_SECONDS)
 
     async def probe(self) -> None:
-        """Ask once."""
+        """Check once."""
         try:
             await self._gateway.ping()
         except (GatewayAway, GatewayRefused) as error:
@@ -38,5 +38,5 @@ class ProviderHealth:
         UP.labels(self.name).set(self._trouble is None)
 
     def trouble(self) -> str | None:
-        """What was found last."""
+        """The result of the last check."""
         return self._trouble

@@ -1,9 +1,11 @@
-"""How refunds and disputes move, in whatever order and however often providers tell of them. Pure.
+"""Refunds and disputes: their states, and what a provider's reports change. Pure.
 
-A refund is ours (booking asked for it, or money was surplus) or was made at the provider, by staff
-in its dashboard. One that was made there first covers refunds of ours that are not made yet: what
-staff gave back by hand is not given back again. What it goes beyond them is `unasked`, and booking
-learns of it. A dispute that is lost is money given back at the provider, too.
+Providers report in any order, and repeatedly: a step that the table does not have changes nothing.
+
+A refund is requested by us (for booking, or because a capture is surplus) or at the provider, by
+staff in its dashboard. A refund from the dashboard first covers refunds of ours that are not made
+yet, so that the customer is not refunded twice. The part beyond them is `unasked_cents`, which
+booking learns from the event. A lost dispute is a refund at the provider, too.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ PENDING, SUBMITTED, DONE, FAILED, NEEDS_ATTENTION, CANCELLED = RefundStatus
 
 
 class RefundCause(StrEnum):
-    """What moves a refund: a provider's word, our giving up, a person, or other money."""
+    """What changes the state: a report, our giving up, a retry, or a refund that covers it."""
 
     ACCEPTED = "accepted"
     SUCCEEDED = "succeeded"
@@ -29,8 +31,8 @@ class RefundCause(StrEnum):
     COVERED = "covered"
 
 
-# A failed refund stays failed at its provider: late news of its success is old news. Trying again
-# makes a new one.
+# A failed refund stays failed at its provider: a report of its success is older. A retry makes a
+# new refund.
 REFUND_NEXT: Final = {
     (PENDING, RefundCause.ACCEPTED): SUBMITTED,
     (PENDING, RefundCause.SUCCEEDED): DONE,
@@ -52,9 +54,9 @@ NOT_MADE: Final = frozenset({PENDING, NEEDS_ATTENTION, FAILED})
 
 
 class DisputeStatus(StrEnum):
-    """A card holder's bank asks (`inquiry`), or has taken the money until it is decided (`open`).
+    """The bank inquires (`inquiry`), or has withdrawn the money until it is decided (`open`).
 
-    `closed` ended as an inquiry; `prevented` was settled before it became a dispute.
+    `closed` ended as an inquiry; `prevented` was resolved before it became a dispute.
     """
 
     INQUIRY = "inquiry"
@@ -65,7 +67,7 @@ class DisputeStatus(StrEnum):
     PREVENTED = "prevented"
 
 
-# From, to. What ended stays ended: older news comes late.
+# From, to. A final state stays: a later report of another state is older.
 DISPUTE_NEXT: Final = frozenset(
     {
         (DisputeStatus.INQUIRY, DisputeStatus.OPEN),
@@ -83,7 +85,7 @@ UNDECIDED: Final = frozenset({DisputeStatus.INQUIRY, DisputeStatus.OPEN})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRefund:
-    """What a provider says of one refund. `refund_id` is ours when we asked for it."""
+    """A refund, as its provider reports it. `refund_id` is ours if we requested it."""
 
     provider: str
     provider_refund_id: str
@@ -98,7 +100,7 @@ class ProviderRefund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderDispute:
-    """What a provider says of one dispute. Evidence is taken until `due_at`."""
+    """A dispute, as its provider reports it. Evidence is accepted until `due_at`."""
 
     provider: str
     provider_dispute_id: str
@@ -128,9 +130,10 @@ class Dispute:
 
 @dataclass(slots=True)
 class PaymentRefunds:
-    """A payment with its refunds, as notices leave them, and what is to be written and told.
+    """A payment with its refunds, and what reports changed: rows to write, events to publish.
 
-    `was_done` of `failed` says whether the money had gone back before.
+    `changed` and `made` are rows to update and to insert. `failed` says of each refund whether it
+    was done before.
     """
 
     payment: Payment
@@ -140,29 +143,29 @@ class PaymentRefunds:
     done: list[Refund] = field(default_factory=list)
     failed: list[tuple[Refund, bool]] = field(default_factory=list)
 
-    def fold(self, notice: ProviderRefund, new_ids: Sequence[UUID], *, surplus: bool) -> None:
-        """Take a notice in. `new_ids` name what it may need: two refunds."""
-        known = self.known(notice)
-        if known is not None and _was_made_after_all(known, notice):
-            self._revive(known, notice, new_ids[1])
+    def apply(self, report: ProviderRefund, new_ids: Sequence[UUID], *, surplus: bool) -> None:
+        """Apply a report. `new_ids` are two refund ids, which it may need."""
+        known = self.known(report)
+        if known is not None and _was_made_after_all(known, report):
+            self._revive(known, report, new_ids[1])
         elif known is not None:
-            self.move(known, notice.cause, notice.error, notice.provider_refund_id)
-        elif notice.cause is not RefundCause.FAILED:
-            self._take_over(notice, new_ids, surplus=surplus)
+            self.move(known, report.cause, report.error, report.provider_refund_id)
+        elif report.cause is not RefundCause.FAILED:
+            self._add_from_provider(report, new_ids, surplus=surplus)
 
-    def known(self, notice: ProviderRefund) -> Refund | None:
-        """The refund that a notice speaks of."""
+    def known(self, report: ProviderRefund) -> Refund | None:
+        """The refund that is reported."""
         for refund in self.refunds:
-            if refund.refund_id == notice.refund_id:
+            if refund.refund_id == report.refund_id:
                 return refund
-            if notice.provider_refund_id == refund.provider_refund_id != "":
+            if report.provider_refund_id == refund.provider_refund_id != "":
                 return refund
         return None
 
     def move(
         self, refund: Refund, cause: RefundCause, error: str = "", provider_refund_id: str = ""
     ) -> None:
-        """One step in the table, with what it does to the payment; no step: nothing."""
+        """One step in the table, and its effect on the payment."""
         status = REFUND_NEXT.get((refund.status, cause))
         if status is None:
             return
@@ -173,7 +176,7 @@ class PaymentRefunds:
             was_done=refund.was_done or status is DONE,
             provider_refund_id=provider_refund_id or refund.provider_refund_id,
         )
-        self._keep(moved)
+        self._replace(moved)
         if status is DONE:
             self._count_done(moved)
         elif status is FAILED:
@@ -182,10 +185,10 @@ class PaymentRefunds:
                 self.payment = self.payment.with_refund_failed(refund.amount_cents)
             self.failed.append((moved, was_done))
         elif status is CANCELLED and not refund.surplus:
-            self._ask(-refund.amount_cents)
+            self._request(-refund.amount_cents)
 
     def retry(self, refund: Refund, refund_id: UUID) -> None:
-        """A person wants it tried again: a failed one as a new one, under a new key."""
+        """Retry a refund: a failed one as a new refund, under a new key."""
         was_failed = refund.status is FAILED
         self.move(refund, RefundCause.RETRIED)
         if was_failed:
@@ -204,75 +207,77 @@ class PaymentRefunds:
 
     @property
     def left_cents(self) -> int:
-        """What may still go back beyond that which has gone or is on its way at the provider."""
-        gone = sum(
+        """What is left to refund after refunds that are done or submitted."""
+        refunded = sum(
             refund.amount_cents
             for refund in self.refunds
             if not refund.surplus and refund.status in {SUBMITTED, DONE}
         )
-        return self.payment.amount_cents - gone
+        return self.payment.amount_cents - refunded
 
-    def _take_over(self, notice: ProviderRefund, new_ids: Sequence[UUID], *, surplus: bool) -> None:
-        """A refund that was made at the provider."""
-        amount_cents = notice.amount_cents
+    def _add_from_provider(
+        self, report: ProviderRefund, new_ids: Sequence[UUID], *, surplus: bool
+    ) -> None:
+        """A refund that was requested at the provider."""
+        amount_cents = report.amount_cents
         if not surplus:
             amount_cents = min(amount_cents, self.left_cents)
         if amount_cents <= 0:
             return
-        uncovered_cents, reasons = self._cover(notice, amount_cents, new_ids[1], surplus=surplus)
+        uncovered_cents, reasons = self._cover(report, amount_cents, new_ids[1], surplus=surplus)
         refund = Refund(
             refund_id=new_ids[0],
-            source=f"provider:{notice.provider}:{notice.provider_refund_id}",
+            source=f"provider:{report.provider}:{report.provider_refund_id}",
             payment_id=self.payment.payment_id,
-            provider=notice.provider,
-            charge_id=notice.charge_id,
+            provider=report.provider,
+            charge_id=report.charge_id,
             amount_cents=amount_cents,
-            currency=notice.currency,
-            reason=notice.reason if uncovered_cents or not reasons else reasons[0],
+            currency=report.currency,
+            reason=report.reason if uncovered_cents or not reasons else reasons[0],
             surplus=surplus,
-            status=REFUND_NEXT[PENDING, notice.cause],
-            provider_refund_id=notice.provider_refund_id,
+            status=REFUND_NEXT[PENDING, report.cause],
+            provider_refund_id=report.provider_refund_id,
             unasked_cents=0 if surplus else uncovered_cents,
-            was_done=notice.cause is RefundCause.SUCCEEDED,
+            was_done=report.cause is RefundCause.SUCCEEDED,
         )
         self._make(refund)
         if refund.status is DONE:
             self._count_done(refund)
 
-    def _revive(self, refund: Refund, notice: ProviderRefund, rest_id: UUID) -> None:
-        """A refund of ours that need not be made was under way already: it covers others."""
+    def _revive(self, refund: Refund, report: ProviderRefund, rest_id: UUID) -> None:
+        """A refund of ours was cancelled as covered, but was made after all: it covers others."""
         if not refund.surplus and self.left_cents < refund.amount_cents:
             return
         uncovered_cents, _ = self._cover(
-            notice, refund.amount_cents, rest_id, surplus=refund.surplus
+            report, refund.amount_cents, rest_id, surplus=refund.surplus
         )
-        status = REFUND_NEXT[PENDING, notice.cause]
+        status = REFUND_NEXT[PENDING, report.cause]
         revived = replace(
             refund,
             status=status,
-            provider_refund_id=notice.provider_refund_id,
+            provider_refund_id=report.provider_refund_id,
             unasked_cents=0 if refund.surplus else uncovered_cents,
             last_error="",
             was_done=status is DONE,
         )
-        self._keep(revived)
+        self._replace(revived)
         if not refund.surplus:
-            self._ask(refund.amount_cents)
+            self._request(refund.amount_cents)
         if status is DONE:
             self._count_done(revived)
 
     def _cover(
-        self, notice: ProviderRefund, amount_cents: int, rest_id: UUID, *, surplus: bool
+        self, report: ProviderRefund, amount_cents: int, rest_id: UUID, *, surplus: bool
     ) -> tuple[int, list[str]]:
-        """Our refunds of that charge need not be made as far as the money goes: what of it is
-        left, and why the others had been asked for."""
+        """Cancel refunds of ours, for the same charge, that this one covers. Returns the cents that
+        cover none, and the reasons of the covered ones."""
         reasons: list[str] = []
         waiting = [
             refund
             for refund in self.refunds
             if refund.status in NOT_MADE
             and refund.surplus is surplus
-            and refund.charge_id == notice.charge_id
+            and refund.charge_id == report.charge_id
         ]
         for refund in waiting:
             if not amount_cents:
@@ -280,7 +285,7 @@ class PaymentRefunds:
             covered_cents = min(amount_cents, refund.amount_cents)
             amount_cents -= covered_cents
             reasons.append(refund.reason)
-            self.move(refund, RefundCause.COVERED, f"covered by {notice.provider_refund_id}")
+            self.move(refund, RefundCause.COVERED, f"covered by {report.provider_refund_id}")
             if covered_cents < refund.amount_cents:
                 self._make(
                     replace(
@@ -302,44 +307,44 @@ class PaymentRefunds:
             self.payment = self.payment.with_refund_done(refund.amount_cents)
         self.done.append(refund)
 
-    def _ask(self, amount_cents: int) -> None:
-        asked_cents = self.payment.refund_asked_cents + amount_cents
-        self.payment = self.payment.with_refunds_asked(asked_cents)
+    def _request(self, amount_cents: int) -> None:
+        requested_cents = self.payment.refund_asked_cents + amount_cents
+        self.payment = self.payment.with_refunds_requested(requested_cents)
 
     def _make(self, refund: Refund) -> None:
         self.refunds.append(refund)
         self.made[refund.refund_id] = refund
         if not refund.surplus:
-            self._ask(refund.amount_cents)
+            self._request(refund.amount_cents)
 
-    def _keep(self, moved: Refund) -> None:
+    def _replace(self, moved: Refund) -> None:
         self.refunds = [moved if r.refund_id == moved.refund_id else r for r in self.refunds]
-        where = self.made if moved.refund_id in self.made else self.changed
-        where[moved.refund_id] = moved
+        rows = self.made if moved.refund_id in self.made else self.changed
+        rows[moved.refund_id] = moved
 
 
-def _was_made_after_all(refund: Refund, notice: ProviderRefund) -> bool:
-    """One that failed and was tried again has the provider's name: that is old news."""
+def _was_made_after_all(refund: Refund, report: ProviderRefund) -> bool:
+    """One that failed and was retried has the provider's id: this report is older."""
     return (
         refund.status is CANCELLED
         and not refund.provider_refund_id
-        and notice.cause is not RefundCause.FAILED
+        and report.cause is not RefundCause.FAILED
     )
 
 
-def dispute_after(known: Dispute | None, notice: ProviderDispute) -> bool:
-    """Whether a notice of a dispute changes it."""
-    return known is None or (known.status, notice.status) in DISPUTE_NEXT
+def changes_dispute(known: Dispute | None, report: ProviderDispute) -> bool:
+    """Whether a report changes the dispute."""
+    return known is None or (known.status, report.status) in DISPUTE_NEXT
 
 
-def loss_of(notice: ProviderDispute) -> ProviderRefund:
-    """A lost dispute is money that went back."""
+def loss_of(report: ProviderDispute) -> ProviderRefund:
+    """A lost dispute, as a refund."""
     return ProviderRefund(
-        provider=notice.provider,
-        provider_refund_id=notice.provider_dispute_id,
-        charge_id=notice.charge_id,
-        amount_cents=notice.amount_cents,
-        currency=notice.currency,
+        provider=report.provider,
+        provider_refund_id=report.provider_dispute_id,
+        charge_id=report.charge_id,
+        amount_cents=report.amount_cents,
+        currency=report.currency,
         cause=RefundCause.SUCCEEDED,
         reason="dispute_lost",
     )

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from cinesync.payment import statement_reconciliation
 from cinesync.payment.gateways import LineKind
 from cinesync.payment.gateways.stripe_lifecycle import line_of
-from cinesync.payment.statement_reconciliation import Reconciliation, reconcile
-from tests.integration.payment import test_provider_refunds
-from tests.integration.payment.test_provider_refunds import StripeShop
+from cinesync.payment.reconciliation import provider_statement, statement_store
+from cinesync.payment.reconciliation.provider_statement import Reconciliation, reconcile
+from tests.integration.payment.refunds import test_provider_refunds
+from tests.integration.payment.refunds.test_provider_refunds import StripeShop
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 shop = test_provider_refunds.shop
@@ -18,7 +18,7 @@ shop = test_provider_refunds.shop
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cinesync.payment.gateways.stripe.PAGE_MAX", 2)
-    monkeypatch.setattr(statement_reconciliation, "PAGE", 2)
+    monkeypatch.setattr(statement_store, "PAGE_ROWS", 2)
 
 
 async def compared(shop: StripeShop) -> Reconciliation:
@@ -37,7 +37,7 @@ async def test_whole_books_agree_whatever_happened_to_the_money(shop: StripeShop
     await refunded(shop)
     # Given back by hand.
     _, intent = await shop.paid()
-    await shop.receive_webhook("refund.created", shop.stripe.give_back_by_hand(intent, 500))
+    await shop.receive_webhook("refund.created", shop.stripe.refund_in_dashboard(intent, 500))
     # A refund that a bank returned.
     await refunded(shop, 700)
     name = list(shop.stripe.refunds)[-1]
@@ -50,7 +50,7 @@ async def test_whole_books_agree_whatever_happened_to_the_money(shop: StripeShop
         )
         await shop.receive_webhook("charge.dispute.closed", shop.stripe.dispute(intent, ending))
     _, intent = await shop.paid()
-    unheard = shop.stripe.give_back_by_hand(intent, 100)
+    unheard = shop.stripe.refund_in_dashboard(intent, 100)
     shop.stripe.move_refund(unheard["id"], "failed")
     result = await compared(shop)
     assert (result.troubles, result.in_flight) == ([], [])
@@ -157,7 +157,7 @@ async def test_refunds_from_before_their_provider_names_were_kept_agree(shop: St
 async def test_all_differences_are_counted_and_the_first_are_told(
     shop: StripeShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statement_reconciliation, "TROUBLES_MAX", 2)
+    monkeypatch.setattr(provider_statement, "TROUBLES_MAX", 2)
     for _ in range(5):
         await shop.paid()
     await shop.harness.change("UPDATE captures SET amount_cents = 1")

@@ -6,10 +6,11 @@ import pytest
 
 from cinesync.chassis import clock
 from cinesync.contracts.booking import BookingRefused
-from cinesync.payment import reconciliation, service, statement_reconciliation
-from cinesync.payment.statement_reconciliation import Reconciliation, reconcile
+from cinesync.payment.reconciliation import audit_store, provider_statement
+from cinesync.payment.reconciliation.provider_statement import Reconciliation, reconcile
+from cinesync.payment.refunds import service as refund_service
 from tests.integration.payment.conftest import MakeHarness, PaymentHarness
-from tests.integration.payment.notices import notice
+from tests.integration.payment.webhooks import webhook
 from tests.support.bank import BankClient
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ async def refuse(harness: PaymentHarness, payment: dict[str, str], cents: int = 
         currency="EUR",
         reason="seats_gone",
     )
-    await harness.db.run(service.refund_refused, [event])
+    await harness.db.run(refund_service.refund_bookings, [event])
 
 
 async def test_our_books_agree_with_the_banks(
@@ -48,7 +49,7 @@ async def test_our_books_agree_with_the_banks(
         last = (await own_harness.pay(token)).json()
         if token == "tok_approve":
             await refuse(own_harness, last, cents=400)
-    await own_harness.give_back_all()
+    await own_harness.refund_all()
     assert await reconciled(own_harness) == Reconciliation(
         captured_cents={"EUR": 4800}, refunded_cents={"EUR": 800}
     )
@@ -60,13 +61,13 @@ async def test_money_on_its_way_is_no_trouble(
     await own_harness.pay("tok_timeout_then_success")
     result = await reconciled(own_harness)
     assert (len(result.in_flight), result.troubles) == (1, [])
-    await own_harness.reconciler.ask_once()
+    await own_harness.reconciler.poll_once()
     assert (await reconciled(own_harness)).in_flight == []
 
 
 async def test_a_refund_not_yet_counted_is_in_flight(own_harness: PaymentHarness) -> None:
     await refuse(own_harness, (await own_harness.pay()).json())
-    await own_harness.give_back_all()
+    await own_harness.refund_all()
     await own_harness.change("UPDATE refunds SET status = 'pending'")
     result = await reconciled(own_harness)
     assert (len(result.in_flight), result.troubles) == (1, [])
@@ -93,7 +94,7 @@ async def test_every_difference_is_found(
 async def test_a_thousand_troubles_are_not_all_told(
     own_harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statement_reconciliation, "TROUBLES_MAX", 2)
+    monkeypatch.setattr(provider_statement, "TROUBLES_MAX", 2)
     for _ in range(4):
         await own_harness.pay()
     await own_harness.change("UPDATE captures SET amount_cents = 1")
@@ -105,10 +106,10 @@ async def test_each_payments_money_adds_up(harness: PaymentHarness) -> None:
     partly = (await harness.pay()).json()
     failed = (await harness.pay("tok_decline")).json()
     doubled = (await harness.pay("tok_down")).json()
-    await harness.post_notice(*notice(doubled["payment_id"], f"ch_{doubled['payment_id']}"))
-    await harness.post_notice(*notice(doubled["payment_id"], f"ch2_{doubled['payment_id']}"))
+    await harness.post_webhook(*webhook(doubled["payment_id"], f"ch_{doubled['payment_id']}"))
+    await harness.post_webhook(*webhook(doubled["payment_id"], f"ch2_{doubled['payment_id']}"))
     await refuse(harness, partly, cents=1000)
-    lines = await harness.db.read(reconciliation.money_by_payment, None, 100)
+    lines = await harness.db.read(audit_store.money_by_payment, None, 100)
     seen = {
         str(line.payment_id): (line.captured_cents, line.refund_pending_cents, line.retained_cents)
         for line in lines
@@ -121,7 +122,7 @@ async def test_each_payments_money_adds_up(harness: PaymentHarness) -> None:
     }
     pages = []
     after = None
-    while page := await harness.db.read(reconciliation.money_by_payment, after, 3):
+    while page := await harness.db.read(audit_store.money_by_payment, after, 3):
         pages += page
         after = page[-1].payment_id
     assert pages == lines
@@ -143,8 +144,8 @@ async def test_each_payments_money_adds_up(harness: PaymentHarness) -> None:
 async def test_every_contradiction_is_found(harness: PaymentHarness, damage: str) -> None:
     payment = (await harness.pay()).json()
     await refuse(harness, payment, cents=1000)
-    await harness.give_back_all()
-    assert await harness.db.read(reconciliation.contradictions, 10) == []
+    await harness.refund_all()
+    assert await harness.db.read(audit_store.contradictions, 10) == []
     await harness.change(damage)
-    (found,) = await harness.db.read(reconciliation.contradictions, 10)
+    (found,) = await harness.db.read(audit_store.contradictions, 10)
     assert payment["payment_id"] in found

@@ -1,11 +1,11 @@
-"""Nothing stays undecided: asks providers about pending payments, and gives money back."""
+"""Polls a provider for pending payments, and requests the refunds that are due."""
 
 import asyncio
 from dataclasses import dataclass
 
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.database import Database
-from cinesync.payment import refund_service, refund_store, store
+from cinesync.payment import store
 from cinesync.payment.gateways import GatewayAway, GatewayRefused, PaymentGateway
 from cinesync.payment.model import (
     ChargeState,
@@ -16,7 +16,9 @@ from cinesync.payment.model import (
     RetryPolicy,
 )
 from cinesync.payment.payment_processor import PaymentProcessor
-from cinesync.payment.refund_model import ProviderRefund
+from cinesync.payment.refunds import service as refund_service
+from cinesync.payment.refunds import store as refund_store
+from cinesync.payment.refunds.model import ProviderRefund
 
 log = telemetry.get_logger(__name__)
 
@@ -26,7 +28,7 @@ REFUND_RETRY_SECONDS_MAX = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """One provider's sweep. Any number of processes may run it: claims are conditional updates."""
+    """One provider's. Any number of processes may run it: claims are conditional updates."""
 
     db: Database
     gateway: PaymentGateway
@@ -40,15 +42,15 @@ class Reconciler:
         """Until cancelled."""
         while True:
             if await self.db.run_one(store.is_anything_due, self.gateway.name):
-                await self.ask_once()
+                await self.poll_once()
                 await self.refund_once()
                 background.succeeded()
             else:
                 background.succeeded()
                 await asyncio.sleep(self.poll_seconds)
 
-    async def ask_once(self) -> int:
-        """Asks about overdue payments, as many at once as a provider should bear; how many."""
+    async def poll_once(self) -> int:
+        """Polls for overdue payments, BATCH_MAX at a time. Returns how many."""
         overdue = await self.db.run(
             store.claim_overdue,
             self.gateway.name,
@@ -56,11 +58,11 @@ class Reconciler:
             self.gateway.absent_after_seconds,
             BATCH_MAX,
         )
-        await asyncio.gather(*(self._ask(one) for one in overdue))
+        await asyncio.gather(*(self._poll(one) for one in overdue))
         return len(overdue)
 
     async def refund_once(self) -> int:
-        """Makes the refunds that are due, and asks about those under way; how many were tried."""
+        """Requests the refunds that are due, and polls for submitted ones. Returns how many."""
         refunds = await self.db.run(
             refund_store.claim_refunds,
             self.gateway.name,
@@ -68,25 +70,25 @@ class Reconciler:
             REFUND_RETRY_SECONDS_MAX,
             BATCH_MAX,
         )
-        answers = await asyncio.gather(*(self._give_back(refund) for refund in refunds))
-        told = [answer for answer in answers if isinstance(answer, ProviderRefund)]
-        if told:
-            await self.db.run(refund_service.take_refunds, told)
+        results = await asyncio.gather(*(self._refund(refund) for refund in refunds))
+        reports = [result for result in results if isinstance(result, ProviderRefund)]
+        if reports:
+            await self.db.run(refund_service.apply_refunds, reports)
         errors = {
-            refund.refund_id: answer
-            for refund, answer in zip(refunds, answers, strict=True)
-            if isinstance(answer, str)
+            refund.refund_id: result
+            for refund, result in zip(refunds, results, strict=True)
+            if isinstance(result, str)
         }
         if errors:
-            await self.db.run(refund_service.give_up_refunds, errors, self.refund_attempts_max)
+            await self.db.run(refund_service.record_errors, errors, self.refund_attempts_max)
         return len(refunds)
 
-    async def _ask(self, overdue: store.Overdue) -> None:
+    async def _poll(self, overdue: store.Overdue) -> None:
         payment = overdue.payment
         try:
             charges = await self.gateway.find(payment)
             if overdue.hold_is_over:
-                charges = [await self._give_up(charge) for charge in charges]
+                charges = [await self._cancel(charge) for charge in charges]
         except (GatewayAway, GatewayRefused) as error:
             log.warning("payment.unanswered", payment_id=str(payment.payment_id), why=str(error))
             return
@@ -97,17 +99,16 @@ class Reconciler:
                 charges=charges,
                 absent_reason="not_charged",
             )
-            await self.processor.settle(report)
+            await self.processor.decide(report)
 
-    async def _give_up(self, charge: ProviderCharge) -> ProviderCharge:
+    async def _cancel(self, charge: ProviderCharge) -> ProviderCharge:
         waits = charge.state is ChargeState.WAITING
         return await self.gateway.cancel(charge) if waits else charge
 
-    async def _give_back(self, refund: Refund) -> ProviderRefund | str:
-        """What the provider says, or why it says nothing."""
-        is_under_way = refund.status is RefundStatus.SUBMITTED
+    async def _refund(self, refund: Refund) -> ProviderRefund | str:
+        """The provider's report, or an error."""
         try:
-            if is_under_way:
+            if refund.status is RefundStatus.SUBMITTED:
                 return await self.gateway.find_refund(refund)
             return await self.gateway.refund(refund)
         except (GatewayAway, GatewayRefused) as error:

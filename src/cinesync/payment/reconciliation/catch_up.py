@@ -1,8 +1,8 @@
-"""Reads again what a provider had to tell: notices that never arrived, and those that came early.
+"""Reads a provider's list of events, for webhooks that never arrived or arrived too early.
 
-A refund or a dispute that staff made at the provider is told by its notice alone, and we cannot ask
-about what we do not know. So its list of notices is read now and then, further back at the start.
-Reading one twice changes nothing.
+Only a webhook reports a refund or a dispute that began at the provider: we cannot poll for what we
+do not know. So the list of events is read periodically, further back at the start. An event that is
+received twice changes nothing.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from cinesync.payment.payment_processor import PaymentProcessor
 
 log = telemetry.get_logger(__name__)
 
-FIRST_LOOK_BACK: Final = timedelta(days=7)
-OVERLAP: Final = timedelta(minutes=30)  # of one look with the one before
+FIRST_PERIOD: Final = timedelta(days=7)
+OVERLAP: Final = timedelta(minutes=30)  # of one reading with the one before
 
 
 @dataclass(slots=True)
@@ -28,33 +28,33 @@ class ProviderCatchUp:
     gateway: PaymentGateway
     processor: PaymentProcessor
     pause_seconds: float
-    looked_at: datetime | None = None
+    read_at: datetime | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.read()
             except (GatewayAway, GatewayRefused) as error:
                 log.warning("catch_up.unanswered", provider=self.gateway.name, why=str(error))
             background.succeeded()
             await asyncio.sleep(self.pause_seconds)
 
-    async def look(self) -> int:
-        """Reads all pages since the last look; how many notices there were."""
+    async def read(self) -> int:
+        """Reads all pages since the last reading. Returns the number of events."""
         begun_at = clock.now()
-        since = self.looked_at - OVERLAP if self.looked_at else begun_at - FIRST_LOOK_BACK
+        since = self.read_at - OVERLAP if self.read_at else begun_at - FIRST_PERIOD
         count = 0
         after = ""
         while True:
-            notices, after = await self.gateway.notices(since, after)
-            for notice in reversed(notices):  # a page has its newest first
+            events, after = await self.gateway.events(since, after)
+            for event in reversed(events):  # a page has its newest first
                 count += 1
                 try:
-                    await self.processor.receive(notice)
+                    await self.processor.receive(event)
                 except UnknownPayment:
-                    continue  # another system's
+                    continue  # of another system
             if not after:
                 break
-        self.looked_at = begun_at
+        self.read_at = begun_at
         return count

@@ -1,0 +1,1 @@
+"""Refunds and disputes: their rules, commands and statements."""
