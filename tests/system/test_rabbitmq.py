@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cinesync.contracts import CONSUMERS
 from tests.support.rabbitmq_server import RabbitMqServer
 from tests.support.shop import RunningShop
 from tests.system.test_crash import assert_books_are_whole, buy
@@ -42,7 +43,7 @@ def test_a_killed_broker_loses_no_purchase(shop: RunningShop, broker: RabbitMqSe
 
 @pytest.mark.parametrize(
     ("moment", "command"),
-    [("before", "mark_sent"), ("before", "_handle_fresh"), ("after", "_handle_fresh")],
+    [("before", "mark_sent"), ("before", "_apply"), ("after", "_apply")],
 )
 def test_a_kill_between_commit_publish_and_ack_loses_nothing(
     shop: RunningShop, moment: str, command: str
@@ -54,3 +55,9 @@ def test_a_kill_between_commit_publish_and_ack_loses_nothing(
     assert shop.fault_happened()
     assert client.confirmed(booking_id)["status"] == "confirmed"
     assert_books_are_whole(shop)
+
+
+def test_migrate_declares_the_queues_that_are_missing(shop: RunningShop) -> None:
+    done = shop.cinesync("migrate")
+    count = sum(len(services) for services in CONSUMERS.values())
+    assert f"RabbitMQ: {count} queues" in done.stdout, done.stderr

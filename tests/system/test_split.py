@@ -251,7 +251,7 @@ def test_a_restart_under_load_fails_no_request(split: RunningSplitShop) -> None:
         for service in ("booking", "web"):
             done = split.cinesync("restart", service, "--data", str(split.data_folder.path))
             assert done.returncode == 0, done.stderr
-            assert f"{service} is new" in done.stdout
+            assert f"{service} is restarted" in done.stdout
         crowd.go_on()
     after = [child.pid for child in split.supervisor.replica_sets["booking"].replicas]
     assert not set(before) & set(after)

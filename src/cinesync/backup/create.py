@@ -1,8 +1,9 @@
 """`cinesync backup create`: a hot backup of one point in time."""
 
+import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -85,11 +86,8 @@ def _fill(data_folder: DataFolder, folder: Path, progress: ReportProgress) -> Ma
 def _check_free_space(data_folder: DataFolder, target: Path) -> None:
     """Raises BackupFailed when the disk is too small."""
     above = next(path for path in target.parents if path.exists())
-    needed = sum(
-        path.stat().st_size
-        for part in ("postgres/data", "ledger/validator-0", BANK)
-        for path in _files(data_folder.path / part)
-    )
+    parts = ("postgres/data", "ledger/validator-0", BANK)
+    needed = sum(_size(data_folder.path / part) for part in parts)
     free = shutil.disk_usage(above).free
     if free < needed:
         raise BackupFailed(
@@ -97,8 +95,14 @@ def _check_free_space(data_folder: DataFolder, target: Path) -> None:
         )
 
 
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+def _size(path: Path) -> int:
+    """The bytes of a file, or of all in a folder. A running server deletes some meanwhile."""
+    in_folder = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    total = 0
+    for file in in_folder or [path]:
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
 
 
 def _copy_files(data_folder: DataFolder, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cinesync.backup import manifest, sqlite_copy, verify
+from cinesync.backup import create, manifest, sqlite_copy, verify
 from cinesync.backup.manifest import BackupFailed, Manifest
 
 
@@ -131,3 +131,10 @@ def test_what_cannot_be_copied_is_said(tmp_path: Path) -> None:
     with pytest.raises(BackupFailed, match="cannot be copied"):
         sqlite_copy.copy(tmp_path / "text", tmp_path / "copy")
     assert sqlite_copy.integrity(tmp_path / "text") != "ok"
+
+
+def test_a_file_that_vanishes_after_it_was_listed_is_not_counted(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"123")
+    (tmp_path / "vanished").symlink_to(tmp_path / "nothing")
+    assert create._size(tmp_path) == create._size(tmp_path / "kept") == 3
+    assert create._size(tmp_path / "nothing") == 0
