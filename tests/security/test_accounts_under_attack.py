@@ -44,14 +44,14 @@ def _login(shop: RunningShop, email: str, password: str = PASSWORD) -> httpx.Res
     return httpx.post(f"{shop.url}/api/auth/login", json=body, timeout=60)
 
 
-def test_notorious_passwords_open_no_account(attacked: RunningShop) -> None:
+def test_common_passwords_are_refused(attacked: RunningShop) -> None:
     words = NOTORIOUS.split()
     assert len(words) == 32
     answers = {word: _register(attacked, "ada@example.org", word).status_code for word in words}
     assert {word for word, status in answers.items() if status != 422} == set()
 
 
-def test_an_owner_whom_strangers_locked_out_gets_in_by_mail(attacked: RunningShop) -> None:
+def test_an_owner_who_is_locked_out_signs_in_by_mail(attacked: RunningShop) -> None:
     email = f"{uuid4()}@example.org"
     customer_id = _register(attacked, email).json()["customer_id"]
     while _login(attacked, email, "a wrong guess").status_code == 401:

@@ -50,7 +50,7 @@ def _publish(folder: Path) -> None:
     (folder / demo.DEMO_FILE).unlink()
 
 
-def test_a_shop_of_before_has_new_passwords_after_its_next_start(filled: Path) -> None:
+def test_a_shop_of_an_earlier_version_gets_new_passwords_at_its_next_start(filled: Path) -> None:
     shop = RunningShop(filled)
     _publish(shop.data_folder.path)
     shop.start()

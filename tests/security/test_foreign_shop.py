@@ -35,7 +35,7 @@ def serve(
         )
 
 
-async def test_a_foreign_shop_is_refused_in_one_line_and_one_with_a_name_of_its_own_is_not(
+async def test_another_shop_of_the_same_name_is_refused_in_one_line(
     make_database: MakeDatabase, postgres: Postgres, rabbitmq: RabbitMqServer, tmp_path: Path
 ) -> None:
     urls = [(await make_database("movies")).url for _ in "ab"]

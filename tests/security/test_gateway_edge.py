@@ -105,7 +105,7 @@ def test_there_is_one_host_and_it_is_ours(shop: RunningShop, hosts: list[str], s
     assert exchange(shop.port, request("/sign-in", host=None, headers=given)).status == status
 
 
-def test_what_a_visitor_says_of_its_way_here_is_not_believed(shop: RunningShop) -> None:
+def test_forwarded_headers_of_a_visitor_are_ignored(shop: RunningShop) -> None:
     """Caddy replaces X-Forwarded-Proto; X_Forwarded_Proto it passes on, and we drop."""
     for name in ("X-Forwarded-Proto", "X_Forwarded_Proto", "X_Forwarded-Proto"):
         headers = exchange(shop.port, request("/sign-in", headers=[(name, "https")])).headers

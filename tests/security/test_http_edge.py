@@ -207,7 +207,7 @@ def test_broken_chunks_are_the_clients_fault(shop: Served, path: str, chunk: byt
     assert shop.tracebacks() == []
 
 
-def test_who_leaves_in_the_middle_leaves_no_traceback(shop: Served, bank: Served) -> None:
+def test_an_aborted_request_leaves_no_traceback(shop: Served, bank: Served) -> None:
     for server, path in ((shop, "/sign-in"), (shop, "/api/x"), (bank, "/charges")):
         for _ in range(5):
             with connect(server.port) as line:
@@ -276,7 +276,7 @@ def _is_ended(line: socket.socket) -> bool:
         return True
 
 
-def test_with_few_open_files_there_are_fewer_connections_and_nobody_waits_in_vain(
+def test_with_few_open_files_there_are_fewer_connections_and_none_hangs(
     tmp_path: Path,
 ) -> None:
     with (
@@ -306,7 +306,7 @@ def test_more_connections_than_open_files_are_refused_at_start(tmp_path: Path) -
 # What an answer says of itself
 
 
-def test_every_answer_keeps_to_itself(shop: Served, bank: Served) -> None:
+def test_every_response_has_its_security_headers(shop: Served, bank: Served) -> None:
     asked = [(shop, "/api/none"), (shop, "/health/live"), (shop, "/%00"), (shop, "/sign-in")]
     asked += [(bank, "/health/live"), (bank, "/charges"), (bank, "/none")]
     for server, path in asked:

@@ -22,7 +22,7 @@ def test_no_file_of_a_running_shop_is_anybody_elses(shop: RunningShop) -> None:
     assert readable_by_others(shop.data_folder.path) == []
 
 
-def test_the_bank_and_the_validators_are_told_no_secret_of_the_shop(shop: RunningShop) -> None:
+def test_the_bank_and_the_validators_get_no_secret_of_the_shop(shop: RunningShop) -> None:
     assert shop.supervisor.bank is not None
     secrets = {name for name in NEEDED_BY if shop.supervisor.environ.get(name)}
     assert {"SECRET_KEY", "BANK_SECRET", *DATABASE_URLS.values()} <= secrets
@@ -38,7 +38,7 @@ def test_the_shop_knows_no_superuser(shop: RunningShop) -> None:
     assert password not in "".join(known.values())
 
 
-async def test_each_service_is_let_into_its_own_database_alone(shop: RunningShop) -> None:
+async def test_each_service_may_enter_only_its_own_database(shop: RunningShop) -> None:
     for service in SERVICES:
         url = shop.supervisor.environ[DATABASE_URLS[service]]
         own = await asyncpg.connect(url)
@@ -58,7 +58,7 @@ async def test_each_service_is_let_into_its_own_database_alone(shop: RunningShop
 
 @pytest.mark.parametrize("service", ["auth", "movies", "booking", "payment"])
 @pytest.mark.parametrize("statement", ["UPDATE audit_log SET reason = ''", "DELETE FROM audit_log"])
-async def test_no_service_can_change_what_its_audit_log_tells(
+async def test_no_service_can_change_its_audit_log(
     shop: RunningShop, service: str, statement: str
 ) -> None:
     connection = await asyncpg.connect(shop.supervisor.environ[DATABASE_URLS[service]])

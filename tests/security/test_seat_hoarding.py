@@ -71,7 +71,7 @@ async def test_one_address_holds_a_third_of_a_show_at_most(
     assert await hoard(http, show, sign, **{VISITOR_HEADER: made_up}) == (0, {409, 429})
 
 
-async def test_the_storefronts_visitors_are_told_apart(
+async def test_visitors_behind_the_storefront_are_distinguished(
     http: httpx.AsyncClient, show: ShowScheduled, sign: Sign
 ) -> None:
     await hoard(http, show, sign)

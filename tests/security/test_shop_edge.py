@@ -143,7 +143,7 @@ def test_a_signed_notice_that_is_malformed_is_no_fault(shop: RunningShop) -> Non
     assert faults(shop) == []
 
 
-def test_private_answers_are_kept_by_nobody_and_public_ones_as_they_say(shop: RunningShop) -> None:
+def test_private_responses_are_not_cacheable_and_public_ones_are(shop: RunningShop) -> None:
     client = shop.client().sign_in_as_guest()
     mine = {"Authorization": f"Bearer {client.token}"}
     show_id = client.a_show()["show_id"]

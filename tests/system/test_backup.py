@@ -144,7 +144,7 @@ def test_the_restored_shop_is_audited_and_sells_on(restored: Restored) -> None:
     assert "every promise holds" in wait_for(audited, "every check is passed, once more")
 
 
-def test_old_receipts_verify_for_ever_and_new_ones_contradict_none(
+def test_old_receipts_still_verify_and_new_ones_contradict_none(
     restored: Restored, tmp_path: Path
 ) -> None:
     """Also those that the original shop gave after the backup, at heights that come again."""
@@ -190,7 +190,7 @@ def test_what_was_sold_before_the_point_has_a_receipt_in_the_new_ledger_too(
         assert _verify(new, restored.genesis, tmp_path).returncode == 0
 
 
-def test_what_proves_the_earlier_ledger_is_kept(restored: Restored) -> None:
+def test_the_proofs_of_the_earlier_ledger_are_archived(restored: Restored) -> None:
     with closing(sqlite3.connect(restored.earlier / "certificates.sqlite")) as kept:
         (count,) = kept.execute("SELECT count(*) FROM certificates").fetchone()
         (header, certificate) = kept.execute(
@@ -201,7 +201,9 @@ def test_what_proves_the_earlier_ledger_is_kept(restored: Restored) -> None:
     assert json.loads(certificate)
 
 
-def test_a_backup_and_a_restored_folder_are_their_owners_alone(restored: Restored) -> None:
+def test_a_backup_and_a_restored_folder_are_readable_by_their_owner_only(
+    restored: Restored,
+) -> None:
     for path in [restored.backup, *restored.backup.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
     kept = [*restored.again.folder.glob("*.secret"), *restored.earlier.rglob("*")]

@@ -56,7 +56,7 @@ def test_an_audit_for_programs_is_one_document(cinesync: Cinesync) -> None:
     assert [check["outcome"] for check in report["checks"]] == ["passed"] * 5
 
 
-def test_books_that_cannot_be_read_are_told_in_one_line(
+def test_unreadable_databases_are_reported_in_one_line(
     shop: RunningShop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A server without a shop's databases."""
@@ -234,7 +234,7 @@ def test_every_setting_is_listed_and_in_the_example() -> None:
     assert example == (Path(__file__).parents[2] / ".env.example").read_text()
 
 
-def test_help_says_what_each_command_does() -> None:
+def test_help_describes_each_command() -> None:
     text = CliRunner().invoke(main, ["--help"]).output
     for command in (
         "up",
@@ -273,7 +273,7 @@ def test_help_says_what_each_command_does() -> None:
         ["bank", "--port=1", "--data=/nonexistent/x", "--webhook-url=x"],
     ],
 )
-def test_what_is_asked_wrongly_is_refused_in_one_line_with_exit_code_2(
+def test_a_usage_error_is_one_line_and_exit_code_2(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["cinesync", *arguments])
@@ -296,7 +296,7 @@ def test_what_is_asked_wrongly_is_refused_in_one_line_with_exit_code_2(
     ids=["away", "all away", "misspelt", "prefer"],
 )
 @pytest.mark.parametrize("command", [["audit"], ["queues", "dead"], ["seed"], ["staff", "list"]])
-def test_a_database_that_is_away_or_wrongly_named_is_told_in_one_line(
+def test_an_unreachable_database_is_reported_in_one_line(
     url: str,
     said: str,
     command: list[str],
@@ -338,7 +338,7 @@ def test_staff_is_added_listed_and_disabled_and_no_password_is_an_argument(
     assert shop.client().call("POST", "/api/auth/login", json=body).status_code == 401
 
 
-def test_a_piped_password_that_is_weak_is_refused(shop: RunningShop) -> None:
+def test_a_weak_piped_password_is_refused(shop: RunningShop) -> None:
     arguments = [
         "staff",
         "add",

@@ -45,7 +45,7 @@ def _kill_primary(shop: RunningShop) -> bool:
     return True
 
 
-def test_nobody_waits_for_a_ledger_without_a_quorum(killable_shop: RunningShop) -> None:
+def test_a_ledger_without_a_quorum_delays_no_purchase(killable_shop: RunningShop) -> None:
     client = killable_shop.client().sign_up()
     show_id = client.a_show(9)["show_id"]
     with frozen(killable_shop, 2, 3):

@@ -83,7 +83,7 @@ def test_a_shop_counts_its_holds_money_validators_and_loops(shop: RunningShop) -
 
 @pytest.mark.slow
 @pytest.mark.no_cover
-def test_the_bank_and_the_supervisor_tell_of_themselves(shop: RunningShop) -> None:
+def test_the_bank_and_the_supervisor_export_metrics(shop: RunningShop) -> None:
     bank = shop.supervisor.environ["BANK_URL"]
     assert value(metrics(bank), 'cinesync_loop_alive{loop="bank.webhooks"}') == 1
     proxied = httpx.get(f"{bank}/metrics", headers={"X-Forwarded-For": "192.0.2.7"})

@@ -93,7 +93,7 @@ def test_the_same_key_pays_once(client: Client, show_id: str) -> None:
     client.confirmed(hold["hold_id"])
 
 
-def test_a_second_payment_of_one_hold_is_given_back(client: Client, show_id: str) -> None:
+def test_a_second_payment_of_one_hold_is_refunded(client: Client, show_id: str) -> None:
     hold = client.hold_best(show_id, 1)
     headers = {"Authorization": f"Bearer {client.token}"}
     body = {"hold_id": hold["hold_id"], "provider": "sandbox", "token": "tok_approve"}
@@ -129,7 +129,7 @@ def test_late_money_gets_the_same_seats_when_they_are_free(client: Client, show_
     assert sorted(booking["seats"]) == sorted(hold["seats"])
 
 
-def test_late_money_goes_back_by_itself_when_the_seats_are_gone(
+def test_a_late_payment_is_refunded_when_the_seats_are_sold(
     shop: RunningShop, client: Client, show_id: str
 ) -> None:
     hold = client.hold_best(show_id, 1)
@@ -185,7 +185,7 @@ def give_back(client: Client, booking_id: str, seat: str) -> list[str]:
 
 
 @pytest.mark.parametrize("rest_too", [False, True])
-def test_seats_given_back_one_by_one_are_refunded_part_by_part(
+def test_seats_cancelled_one_by_one_are_refunded_one_by_one(
     client: Client, *, rest_too: bool
 ) -> None:
     hold = hold_four(client, 3)
@@ -240,7 +240,7 @@ def test_one_request_gives_a_whole_show_back_and_takes_it_off_the_programme(
 
 
 @pytest.mark.parametrize("how", ["show cancelled", "show given back", "customer"])
-def test_what_is_left_of_a_part_goes_back_with_the_end_of_the_booking(
+def test_a_cancellation_refunds_what_a_reduction_left(
     shop: RunningShop, client: Client, how: str
 ) -> None:
     hold = hold_four(client, 10)

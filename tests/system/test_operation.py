@@ -97,7 +97,7 @@ async def test_a_database_killed_during_queries_comes_back_each_time(up: UpProce
     assert bought(up)
 
 
-def test_a_database_that_cannot_start_is_waited_for_and_the_shop_says_503(up: UpProcess) -> None:
+def test_a_shop_whose_database_cannot_start_responds_503(up: UpProcess) -> None:
     broken = data(up) / "postgresql.auto.conf"
     whole = broken.read_text()
     broken.write_text("no such setting\n")
@@ -115,7 +115,7 @@ def test_a_database_that_cannot_start_is_waited_for_and_the_shop_says_503(up: Up
     assert bought(up)
 
 
-def test_a_frozen_database_is_told_in_time_and_used_again(up: UpProcess) -> None:
+def test_a_frozen_database_is_reported_in_time_and_used_again(up: UpProcess) -> None:
     """SIGSTOP: nobody refuses anything, and nobody answers."""
     frozen = processes_in(data(up))
     for process in frozen:

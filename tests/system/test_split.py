@@ -116,7 +116,7 @@ def test_a_whole_purchase_over_tls_and_http_2(split: RunningSplitShop) -> None:
     )
 
 
-def test_each_process_is_told_no_secret_that_is_not_its_own(split: RunningSplitShop) -> None:
+def test_each_process_gets_only_its_own_secrets(split: RunningSplitShop) -> None:
     stack = split.supervisor
     secrets = {name for name in NEEDED_BY if stack.environ.get(name)}
     for service, pool in stack.replica_sets.items():
@@ -163,7 +163,7 @@ def test_a_rush_on_two_replicas_sells_each_seat_once(split: RunningSplitShop) ->
     assert outcome.refused == 2 * SEATS
 
 
-def test_late_money_gets_back_the_seats_or_goes_back_by_itself(split: RunningSplitShop) -> None:
+def test_a_late_payment_gets_its_seats_or_is_refunded(split: RunningSplitShop) -> None:
     client, other = split.client().sign_up(), split.client().sign_up()
     show_id = client.a_show(5)["show_id"]
     # In this order: what could be had first can be had again, and leaves no single seat.
@@ -279,7 +279,7 @@ def test_a_restart_whose_new_process_does_not_start_leaves_the_old_one_serving(
     assert split.client().a_show()
 
 
-def test_the_command_goes_on_where_the_shop_was_and_stops_cleanly(split: RunningSplitShop) -> None:
+def test_the_command_continues_an_existing_shop_and_stops_cleanly(split: RunningSplitShop) -> None:
     client = split.client().sign_up()
     booking_id = buy(client, client.a_show(8)["show_id"])
     split.halt()

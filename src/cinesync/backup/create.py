@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cinesync.backup import manifest, sqlite_copy
-from cinesync.backup.manifest import BackupFailed, Manifest, ReportProgress
+from cinesync.backup.manifest import BackupFailed, ByteProgress, Manifest
 from cinesync.chassis import clock, durable
 from cinesync.pbft.messages import encode
 from cinesync.proofs import entries, genesis
@@ -32,7 +32,7 @@ LINKS: Final = "ledger/links"
 HEAD: Final = "SELECT header FROM blocks ORDER BY height DESC LIMIT 1"
 
 
-def create(data_folder: DataFolder, target: Path, progress: ReportProgress) -> Manifest:
+def create(data_folder: DataFolder, target: Path, progress: ByteProgress) -> Manifest:
     """Create a backup in a new or empty folder, which gets its name when it is complete.
 
     The shop's PostgreSQL must be running. Raises BackupFailed, PostgresFailed, OSError.
@@ -47,7 +47,7 @@ def create(data_folder: DataFolder, target: Path, progress: ReportProgress) -> M
         return _fill(data_folder, folder, progress)
 
 
-def _fill(data_folder: DataFolder, folder: Path, progress: ReportProgress) -> Manifest:
+def _fill(data_folder: DataFolder, folder: Path, progress: ByteProgress) -> Manifest:
     started_at = entries.microseconds(clock.now())
     server = postgres_of(data_folder)
     (folder / "postgres").mkdir(mode=0o700)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from cinesync.backup.manifest import ReportProgress
+from cinesync.backup.manifest import ByteProgress
 from cinesync.bootstrap import SERVICES
 from cinesync.chassis import clock
 from cinesync.chassis.database.identity import ID_ROW, OLDER_ROW
@@ -74,7 +74,7 @@ async def become_another_shop(server: Postgres) -> None:
             )
 
 
-async def forget_earlier_ledger(server: Postgres, archive: Path, progress: ReportProgress) -> int:
+async def forget_earlier_ledger(server: Postgres, archive: Path, progress: ByteProgress) -> int:
     """Archive what proves the earlier ledger, and mark all entries to be submitted again.
 
     Returns their number.
@@ -96,7 +96,7 @@ async def _archive(
     ledger: DatabaseConnection,
     file: sqlite3.Connection,
     archived: tuple[str, str, str],
-    progress: ReportProgress,
+    progress: ByteProgress,
 ) -> None:
     table, ddl, rows = archived
     file.execute(ddl)

@@ -12,7 +12,7 @@ FILE: Final = "manifest.json"
 BLOCK_BYTES: Final = 1024 * 1024
 
 # Arguments: the current step, its bytes so far, and their total (0: unknown).
-ReportProgress: TypeAlias = Callable[[str, int, int], None]
+ByteProgress: TypeAlias = Callable[[str, int, int], None]
 
 
 class BackupFailed(Exception):
@@ -76,7 +76,7 @@ def stored_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def describe(folder: Path, progress: ReportProgress) -> dict[str, StoredFile]:
+def describe(folder: Path, progress: ByteProgress) -> dict[str, StoredFile]:
     """Describe every file. Raises BackupFailed for a symbolic link."""
     paths = list(stored_files(folder))
     for path in paths:

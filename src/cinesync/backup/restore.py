@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cinesync.backup import bank, create, databases, manifest, verify
-from cinesync.backup.manifest import BackupFailed, Manifest, ReportProgress
+from cinesync.backup.manifest import BackupFailed, ByteProgress, Manifest
 from cinesync.chassis import durable
 from cinesync.proofs import genesis
 from cinesync.proofs.epochs import Epochs
@@ -37,7 +37,7 @@ class Restored:
     refunds_cut: int
 
 
-def restore(backup: Path, target: Path, progress: ReportProgress) -> Restored:
+def restore(backup: Path, target: Path, progress: ByteProgress) -> Restored:
     """Restore to a new or empty folder, which gets its name when it is complete.
 
     Raises BackupFailed, PostgresFailed, OSError.
@@ -66,7 +66,7 @@ def _check_free_space(contents: Manifest, target: Path) -> None:
         )
 
 
-def _fill(backup: Path, contents: Manifest, folder: Path, progress: ReportProgress) -> Restored:
+def _fill(backup: Path, contents: Manifest, folder: Path, progress: ByteProgress) -> Restored:
     _copy(backup, contents, folder, progress)
     earlier = _set_aside_ledger(folder)
     secret = (folder / "shop.secret").read_text()
@@ -93,7 +93,7 @@ def _validators_of(earlier: Path) -> int:
     return epochs.newest.size
 
 
-def _copy(backup: Path, contents: Manifest, folder: Path, progress: ReportProgress) -> None:
+def _copy(backup: Path, contents: Manifest, folder: Path, progress: ByteProgress) -> None:
     """Copy all files, readable by their owner only; PostgreSQL's belong to its user."""
     shutil.copytree(
         backup,
@@ -108,7 +108,7 @@ def _copy(backup: Path, contents: Manifest, folder: Path, progress: ReportProgre
 class _CountingCopy:
     """Copies a file, and reports the progress of the whole."""
 
-    def __init__(self, total: int, progress: ReportProgress) -> None:
+    def __init__(self, total: int, progress: ByteProgress) -> None:
         self._total = total
         self._done = 0
         self._progress = progress
@@ -136,7 +136,7 @@ class _DatabaseWork:
     folder: Path
     earlier: Path
     contents: Manifest
-    progress: ReportProgress
+    progress: ByteProgress
 
     async def run(self) -> tuple[int, int, int, int]:
         archive = self.earlier / CERTIFICATES

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cinesync.backup import create, manifest, sqlite_copy
-from cinesync.backup.manifest import Manifest, ReportProgress
+from cinesync.backup.manifest import ByteProgress, Manifest
 from cinesync.proofs import genesis
 from cinesync.proofs.strict_json import InvalidDocument
 from cinesync.supervisor.postgres import PostgresFailed
@@ -15,7 +15,7 @@ from cinesync.validator.inspection.inspect import Altered
 from cinesync.validator.storage.schema import OldFormat
 
 
-def verify(folder: Path, progress: ReportProgress) -> tuple[Manifest, list[str]]:
+def verify(folder: Path, progress: ByteProgress) -> tuple[Manifest, list[str]]:
     """The manifest and all findings. Raises BackupFailed when there is no backup."""
     contents = manifest.read(folder)
     findings = list(file_findings(folder, contents, progress))
@@ -26,7 +26,7 @@ def verify(folder: Path, progress: ReportProgress) -> tuple[Manifest, list[str]]
     return contents, findings
 
 
-def file_findings(folder: Path, contents: Manifest, progress: ReportProgress) -> Iterator[str]:
+def file_findings(folder: Path, contents: Manifest, progress: ByteProgress) -> Iterator[str]:
     """Files that are missing, altered, or not in the manifest."""
     there = {str(path.relative_to(folder)): path for path in manifest.stored_files(folder)}
     for name in sorted(there.keys() - contents.files.keys()):

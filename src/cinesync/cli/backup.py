@@ -24,7 +24,7 @@ from cinesync.supervisor.errors import StartFailed
 from cinesync.supervisor.postgres import PostgresFailed
 
 if TYPE_CHECKING:
-    from cinesync.backup.manifest import Manifest, ReportProgress
+    from cinesync.backup.manifest import ByteProgress, Manifest
 
 backup_type = click.Path(path_type=Path, file_okay=False)
 
@@ -115,7 +115,7 @@ def _one_line() -> Iterator[None]:
 
 
 @contextmanager
-def _bar() -> Iterator["ReportProgress"]:
+def _bar() -> Iterator["ByteProgress"]:
     """A progress bar on stderr."""
     columns = (
         TextColumn("{task.description}"),

@@ -19,7 +19,7 @@ ANSWER_SECONDS_MAX = 600.0
 
 # A command runs in steps: each yields a progress text, or None to wait for the next tick.
 Steps = Iterator[str | None]
-Command = Callable[[str, str], Steps]
+SupervisorCommand = Callable[[str, str], Steps]
 
 
 class CommandFailed(Exception):
@@ -29,7 +29,7 @@ class CommandFailed(Exception):
 class ControlSocket:
     """The supervisor's end. Its loop calls `tick`, which never waits for long."""
 
-    def __init__(self, folder: Path, command: Command) -> None:
+    def __init__(self, folder: Path, command: SupervisorCommand) -> None:
         self.path = _socket_path(folder)
         self._command = command
         self._steps: Steps = iter(())

@@ -85,7 +85,7 @@ async def test_only_what_a_consumer_never_had_is_sent_again(
     assert await databases.send_undelivered_again(SERVER) == 0
 
 
-async def test_the_earlier_ledger_is_kept_in_a_file_and_everything_submitted_once_more(
+async def test_the_earlier_ledger_is_archived_and_all_entries_are_submitted_again(
     shop: dict[str, Database], tmp_path: Path
 ) -> None:
     ledger, events = shop["ledger"], [paid(clock.new_id()) for _ in range(3)]

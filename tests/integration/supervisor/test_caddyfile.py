@@ -178,7 +178,7 @@ def test_the_example_to_run_by_hand_is_what_the_code_makes(tmp_path: Path) -> No
     assert formatted.stdout == made
 
 
-def test_only_a_public_name_is_kept_to_https_by_browsers() -> None:
+def test_hsts_is_sent_for_public_names_only() -> None:
     public = GatewayConfig(["shop.example"], 443, "127.0.0.1:1", EXAMPLE.replicas, "acme")
     assert "-Strict-Transport-Security" in caddyfile(EXAMPLE)
     assert "Strict-Transport-Security" not in caddyfile(public)
@@ -196,7 +196,7 @@ def raw(port: int, path: str, host: str = "") -> int:
     return status
 
 
-def test_the_inner_side_is_not_to_be_seen_outside_and_strangers_names_are_refused(
+def test_internal_paths_are_hidden_and_foreign_host_names_are_refused(
     house: House,
 ) -> None:
     paths = ["/metrics", "/metrics/", "/health/ready", "/health", "/internal/x"]
@@ -215,7 +215,7 @@ def test_the_inner_side_is_not_to_be_seen_outside_and_strangers_names_are_refuse
 
 
 @pytest.mark.parametrize("tls", ["off", "internal"])
-def test_the_gateway_listens_where_it_is_told_and_nowhere_else(tls: Tls, tmp_path: Path) -> None:
+def test_the_gateway_listens_on_its_address_only(tls: Tls, tmp_path: Path) -> None:
     house = House(tmp_path, tls)
     try:
         found = {(str(one.host), one.port) for one in listening([house.caddy.pid])}
@@ -224,7 +224,7 @@ def test_the_gateway_listens_where_it_is_told_and_nowhere_else(tls: Tls, tmp_pat
     assert found == {("127.0.0.1", house.port), ("127.0.0.1", house.inner_port)}
 
 
-def test_answers_are_guarded_and_callers_are_who_they_are(house: House) -> None:
+def test_responses_have_security_headers_and_client_addresses_are_true(house: House) -> None:
     answer = house.http.get(
         "/api/booking/x", headers={"X-Forwarded-For": "203.0.113.9", "Traceparent": "00-a-b-01"}
     )
@@ -246,7 +246,7 @@ def test_a_body_that_is_too_long_is_refused_before_anybody_reads_it(house: House
     assert "text/html" in page.headers["content-type"]
 
 
-def test_all_replicas_that_are_ready_are_asked_and_no_other(house: House) -> None:
+def test_requests_go_to_all_ready_replicas_and_no_other(house: House) -> None:
     wait_for(lambda: house.names() == {"one", "two"}, "both are asked")
     house.one.is_ready = False
     wait_for(lambda: house.names() == {"two"}, "the unready one is left out")
@@ -258,7 +258,7 @@ def test_all_replicas_that_are_ready_are_asked_and_no_other(house: House) -> Non
     assert house.names() == {"one", "two"}, "nobody notices"
 
 
-def test_what_did_not_reach_a_replica_goes_to_another_even_a_purchase(house: House) -> None:
+def test_a_request_that_reached_no_replica_is_sent_to_another(house: House) -> None:
     wait_for(lambda: house.names() == {"one", "two"}, "both are asked")
     house.one.end()
     answers = [house.http.post("/api/booking/x", content=b"x") for _ in range(6)]
@@ -267,7 +267,7 @@ def test_what_did_not_reach_a_replica_goes_to_another_even_a_purchase(house: Hou
 
 
 @pytest.mark.parametrize(("method", "again"), [("POST", False), ("GET", True)])
-def test_what_may_have_been_done_is_asked_again_only_when_it_is_safe(
+def test_only_safe_requests_are_repeated(
     house: House,
     method: str,
     again: bool,  # noqa: FBT001 a table of cases
@@ -289,7 +289,7 @@ def test_events_are_passed_on_as_they_come(house: House) -> None:
         assert [line for line in lines if line] == ["data: second"]
 
 
-def test_a_shop_that_is_away_is_waited_for(house: House) -> None:
+def test_requests_wait_for_a_service_that_restarts(house: House) -> None:
     for server in (house.one, house.two):
         server.end()
     back: list[Server] = []

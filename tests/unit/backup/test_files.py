@@ -89,7 +89,7 @@ def test_what_is_no_manifest_is_refused(folder: Path, text: str | None, said: st
         manifest.read(folder)
 
 
-def test_a_file_is_copied_as_of_one_moment_while_it_grows(tmp_path: Path) -> None:
+def test_a_growing_file_is_copied_consistently(tmp_path: Path) -> None:
     """Each transaction writes two rows: a copy has both or none."""
     source, over = tmp_path / "source.sqlite", threading.Event()
     with closing(sqlite3.connect(source)) as connection, connection:
@@ -124,7 +124,7 @@ def test_a_file_is_copied_as_of_one_moment_while_it_grows(tmp_path: Path) -> Non
     assert not list(tmp_path.glob("copy-*-wal"))
 
 
-def test_what_cannot_be_copied_is_said(tmp_path: Path) -> None:
+def test_a_failed_copy_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BackupFailed, match="is missing"):
         sqlite_copy.copy(tmp_path / "nowhere", tmp_path / "copy")
     (tmp_path / "text").write_text("no database at all" * 100)

@@ -16,7 +16,7 @@ WITH_TLS = Exposure(ListenAddress("0.0.0.0", 8000), has_tls=True)
 BEHIND_PROXY = Exposure(ListenAddress("127.0.0.1", 8000), behind_proxy=True)
 
 
-def test_a_first_start_on_loopback_makes_a_demo_with_passwords_of_its_own(tmp_path: Path) -> None:
+def test_a_first_start_on_loopback_is_a_demo_with_random_passwords(tmp_path: Path) -> None:
     made = decide(tmp_path, HERE)
     assert made.chain
     assert set(made.accounts) == set(DEMO_ROLES) == set(demo.EMAILS)
@@ -46,7 +46,7 @@ def test_demo_accounts_are_refused_where_others_reach_them(
     assert decide(tmp_path, HERE) == Demo(chain=True)
 
 
-def test_a_demo_that_is_asked_for_has_films_everywhere_and_accounts_here_only(
+def test_the_demo_option_adds_films_everywhere_and_accounts_on_loopback_only(
     tmp_path: Path,
 ) -> None:
     asked = Exposure(WITH_TLS.address, demo=True, has_tls=True)
@@ -70,7 +70,7 @@ def test_loopback_is_this_machine(tmp_path: Path, host: str) -> None:
     assert decide(tmp_path, Exposure(ListenAddress(host, 8000))).chain
 
 
-def test_a_spoiled_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / demo.DEMO_FILE).write_text("{}")
     with pytest.raises(StartFailed, match="cannot be read"):
         decide(tmp_path, HERE)

@@ -54,7 +54,7 @@ def test_the_bank_and_the_validators_get_what_is_theirs() -> None:
 
 
 @pytest.mark.parametrize("part", [*SERVICES, "web"])
-def test_every_secret_setting_is_listed_with_who_reads_it(part: str) -> None:
+def test_every_secret_setting_is_listed_with_its_readers(part: str) -> None:
     hints = get_type_hints(import_module(f"cinesync.{part}.app").Settings, include_extras=True)
     for name, hint in hints.items():
         if any(isinstance(note, Secret) for note in getattr(hint, "__metadata__", ())):

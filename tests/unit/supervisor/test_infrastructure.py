@@ -14,7 +14,7 @@ def built(tmp_path: Path, **environ: str) -> Infrastructure:
     return Infrastructure(DataFolder(tmp_path), ListenAddress("127.0.0.1", 1).url, environ)
 
 
-def test_a_setting_that_up_does_not_use_is_told(tmp_path: Path) -> None:
+def test_an_ignored_setting_is_reported(tmp_path: Path) -> None:
     ignored = built(tmp_path, DATABASE_URL="postgresql://mine/db", LOG_LEVEL="DEBUG").ignored
     assert ignored == ["DATABASE_URL"]
     said: list[str] = []
@@ -23,14 +23,14 @@ def test_a_setting_that_up_does_not_use_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["", None])
-def test_nothing_is_told_of_what_is_not_set(tmp_path: Path, value: str | None) -> None:
+def test_unset_settings_are_not_reported(tmp_path: Path, value: str | None) -> None:
     environ = {} if value is None else {"DATABASE_URL": value, "SECRET_KEY": value}
     said: list[str] = []
     announce_ignored(built(tmp_path, **environ).ignored, said.append)
     assert said == []
 
 
-def test_what_is_said_is_kept_and_a_terminal_that_is_gone_ends_nothing(tmp_path: Path) -> None:
+def test_messages_are_logged_and_a_closed_terminal_is_no_error(tmp_path: Path) -> None:
     def gone(_: str) -> None:
         raise BrokenPipeError
 
@@ -41,8 +41,6 @@ def test_what_is_said_is_kept_and_a_terminal_that_is_gone_ends_nothing(tmp_path:
 
 
 @pytest.mark.parametrize("name", ["LOG_BYTES_MAX", "LOG_FILES_MAX", "SUPERVISOR_METRICS_PORT"])
-def test_a_wrong_setting_of_the_supervisor_is_refused_in_a_sentence(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_wrong_supervisor_setting_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(StartFailed, match=name):
         built(tmp_path, **{name: "many"})

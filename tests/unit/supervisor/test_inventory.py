@@ -50,7 +50,7 @@ def test_a_whole_folder_and_an_empty_one_fit(data_folder: DataFolder, tmp_path: 
         ("ledger/client-ledger", "a new ledger would not know what was sold"),
     ],
 )
-def test_what_is_missing_keeps_the_shop_from_starting(
+def test_a_missing_part_prevents_the_start(
     data_folder: DataFolder, part: str, said: str, *, has_notes: bool
 ) -> None:
     path = data_folder.path / part
@@ -75,7 +75,7 @@ def _sell(data_folder: DataFolder) -> None:
 
 
 @pytest.mark.parametrize("has_notes", [True, False], ids=["recorded", "of an earlier version"])
-def test_missing_databases_are_not_made_anew_beside_books_that_know_sales(
+def test_missing_databases_are_not_recreated_beside_a_bank_with_sales(
     data_folder: DataFolder, *, has_notes: bool
 ) -> None:
     _sell(data_folder)
@@ -156,7 +156,7 @@ def test_whether_events_go_through_a_broker_is_known_when_the_shop_is_stopped(
     assert not data_folder.inventory.has_broker
 
 
-def test_notes_that_cannot_be_read_are_no_reason_to_begin_anew(data_folder: DataFolder) -> None:
+def test_an_unreadable_inventory_prevents_the_start(data_folder: DataFolder) -> None:
     (data_folder.path / FILE).write_text("{")
     with pytest.raises(StartFailed, match="cannot be read"):
         data_folder.inventory.check()

@@ -48,7 +48,7 @@ def run(log: LogFile, program: str) -> list[str]:
     return heard
 
 
-def test_a_log_is_rotated_by_size_and_the_oldest_goes(log: LogFile) -> None:
+def test_a_log_rotates_by_size_and_the_oldest_is_deleted(log: LogFile) -> None:
     for number in range(60):
         log.write(numbered(number))
     names = sorted(path.name for path in log.path.parent.iterdir())
@@ -74,7 +74,7 @@ def test_a_line_without_a_time_is_as_old_as_its_file(log: LogFile) -> None:
     assert log.path.with_name("a.log.1").read_text() == "no json\n"
 
 
-def test_a_log_that_was_moved_away_is_begun_anew_when_told(log: LogFile) -> None:
+def test_a_moved_log_is_reopened(log: LogFile) -> None:
     log.write(b'{"n": 1}\n')
     log.path.rename(log.path.with_name("mine"))
     log.write(b'{"n": 2}\n')
@@ -94,7 +94,7 @@ def test_a_log_that_cannot_be_written_loses_lines_and_raises_nothing(tmp_path: P
     log.close()
 
 
-def test_after_a_torn_line_the_next_begins_anew(
+def test_after_a_partial_line_the_next_starts_a_new_line(
     log: LogFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = os.write
@@ -106,7 +106,7 @@ def test_after_a_torn_line_the_next_begins_anew(
     assert log.lines_lost == 1
 
 
-def test_whatever_a_process_writes_is_kept_as_json(log: LogFile) -> None:
+def test_all_output_of_a_process_is_logged_as_json(log: LogFile) -> None:
     heard = run(
         log,
         "import sys\n"
@@ -143,7 +143,7 @@ def test_a_process_whose_log_is_on_a_full_disk_runs_to_its_end(tmp_path: Path) -
     assert log.lines_lost >= 20_000
 
 
-def test_a_line_without_an_end_is_kept_in_parts(log: LogFile) -> None:
+def test_an_endless_line_is_logged_in_parts(log: LogFile) -> None:
     run(LogFile(log.path, LogRetention()), "print('x' * 300_000)")
     assert sum(line["text"].count("x") for line in lines(log.path)) == 300_000
 
@@ -158,12 +158,12 @@ def test_a_line_without_an_end_is_kept_in_parts(log: LogFile) -> None:
         ("[1]\n", "[1]"),
     ],
 )
-def test_last_words(tmp_path: Path, text: str, words: str) -> None:
+def test_last_output(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "log").write_text(text)
     assert last_output(tmp_path / "log") == words
     assert last_output(tmp_path / "none") == "it ended without output"
 
 
-def test_a_retention_that_keeps_nothing_is_refused() -> None:
+def test_a_retention_without_files_is_refused() -> None:
     with pytest.raises(SettingsError, match="positive"):
         LogRetention(log_files_max=0)

@@ -45,7 +45,7 @@ def test_an_existing_folder_is_mended_at_start(open_to_all: Path) -> None:
     assert mode(Path("/etc/hostname")) == before, "where a link leads is not ours"
 
 
-def test_what_is_made_while_the_shop_runs_is_its_owners_alone(tmp_path: Path) -> None:
+def test_new_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     before = os.umask(0o022)
     os.umask(before)
     data_folder = DataFolder(tmp_path / "shop")
@@ -69,7 +69,7 @@ def test_without_that_others_would_read_it(tmp_path: Path) -> None:
     assert (mode(tmp_path / "open"), mode(tmp_path / "closed")) == (0o644, 0o600)
 
 
-def test_a_part_that_is_run_by_hand_writes_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_manually_started_process_creates_files_for_its_owner_only(tmp_path: Path) -> None:
     books = tmp_path / "books.sqlite"
     with (tmp_path / "bank.log").open("wb") as log:
         bank = subprocess.Popen(

@@ -39,8 +39,8 @@ from cinesync.chassis.problems import Unavailable
 log = telemetry.get_logger(__name__)
 
 # A handler gets only events that it has not committed yet, in the order of their arrival.
-Handler = Callable[[Transaction, Sequence[Any]], Awaitable[object]]
-Handlers = Mapping[type[Event], Handler]
+EventHandler = Callable[[Transaction, Sequence[Any]], Awaitable[object]]
+Handlers = Mapping[type[Event], EventHandler]
 
 INSERT_NEW = compiled(
     insert_from(inbox, batch("events", inbox.c.event_id), queue=bindparam("queue"))
@@ -81,7 +81,7 @@ class Inbox:
 
     service: str
     event_type: type[Event]
-    handler: Handler
+    handler: EventHandler
     db: Database
 
     @property

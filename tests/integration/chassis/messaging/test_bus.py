@@ -91,7 +91,7 @@ async def test_what_waited_is_handled_in_batches_up_to_the_prefetch(services: Tw
     assert max(sizes) <= (120 if services.broker is None else 40)
 
 
-async def test_a_poison_message_dies_alone_and_its_batch_mates_pass(services: TwoServices) -> None:
+async def test_a_poison_message_fails_alone(services: TwoServices) -> None:
     services.relay(await services.open_bus())
     good = [paid(n) for n in range(20)]
     bad = paid(-1)
@@ -162,7 +162,9 @@ async def test_an_unreadable_message_is_a_dead_letter(services: TwoServices) -> 
     await services.wait_until_handled([event])
 
 
-async def test_listeners_hear_in_every_process_and_break_nothing(services: TwoServices) -> None:
+async def test_listeners_run_in_every_process_and_their_errors_stop_nothing(
+    services: TwoServices,
+) -> None:
     heard: list[tuple[str, int]] = []
 
     def listener(ear: str, events: Sequence[Seen]) -> None:

@@ -49,7 +49,7 @@ async def test_consumers_do_not_wait_for_each_other(services: TwoServices) -> No
     assert await services.effects() == [event.event_id] * 2
 
 
-async def test_one_whose_database_is_away_does_not_break_off_the_other(
+async def test_an_unavailable_database_of_one_consumer_does_not_stop_the_other(
     services: TwoServices,
 ) -> None:
     bus, failed = services.make_bus(), asyncio.Event()

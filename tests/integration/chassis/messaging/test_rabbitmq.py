@@ -15,7 +15,7 @@ from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.rabbitmq import consumer as consumers_module
 from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
-from cinesync.chassis.messaging.rabbitmq.connection import Connection
+from cinesync.chassis.messaging.rabbitmq.connection import AmqpConnection
 from cinesync.chassis.messaging.rabbitmq.consumer import Consumer, Subscription
 from cinesync.chassis.messaging.rabbitmq.declaration import Declaration
 from cinesync.chassis.messaging.rabbitmq.publisher import BrokerUnavailable, Publisher
@@ -178,7 +178,7 @@ async def test_a_topology_that_is_there_is_not_declared_again(
 async def test_a_publisher_that_cannot_open_closes_its_channels(
     services: TwoServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(self: Declaration, connection: Connection) -> None:
+    async def refuse(self: Declaration, connection: AmqpConnection) -> None:
         raise OSError
 
     bus = await publisher_bus(services)

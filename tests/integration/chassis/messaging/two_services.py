@@ -21,7 +21,7 @@ from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.bus import Bus, EmbeddedBus
 from cinesync.chassis.messaging.dead_letters import DatabaseDeadLetters, DeadLetters
 from cinesync.chassis.messaging.event import Event, Message, encode
-from cinesync.chassis.messaging.inbox import Handler, Inbox
+from cinesync.chassis.messaging.inbox import EventHandler, Inbox
 from cinesync.chassis.messaging.outbox import Relay
 from cinesync.chassis.messaging.rabbitmq.bus import RabbitMqBus
 from cinesync.chassis.messaging.rabbitmq.dead_letters import BrokerDeadLetters
@@ -133,11 +133,11 @@ class TwoServices:
             consumers=consumers,
         )
 
-    def inbox(self, handler: Handler = record, *, service: str | None = None) -> Inbox:
+    def inbox(self, handler: EventHandler = record, *, service: str | None = None) -> Inbox:
         """The consumer's inbox, or that of another `service` on the same database."""
         return Inbox(service or self.consumer_name, Paid, handler, self.consumer_db)
 
-    async def open_bus(self, handler: Handler = record, *, prefetch: int = 100) -> Bus:
+    async def open_bus(self, handler: EventHandler = record, *, prefetch: int = 100) -> Bus:
         """A running bus that delivers to the consumer; closed at the end of the test."""
         bus = self.make_bus(prefetch=prefetch)
         bus.subscribe(self.inbox(handler))

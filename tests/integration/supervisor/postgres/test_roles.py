@@ -60,7 +60,7 @@ async def test_a_service_owns_its_database_and_is_refused_in_every_other(running
             await ask(url, forbidden)
 
 
-async def test_nobody_gets_in_without_a_password_the_superuser_neither(running: Postgres) -> None:
+async def test_every_role_needs_a_password(running: Postgres) -> None:
     for url in (running.url(), running.service_url("cinesync_auth")):
         user = url.partition("//")[2].partition(":")[0]
         place = url.rpartition("@")[2]
@@ -130,7 +130,7 @@ def test_a_statement_that_fails_stops_the_start_and_is_done_again(tmp_path: Path
     assert not Roles(tmp_path, "another", DATABASES).exist()
 
 
-def test_roles_that_cannot_be_made_are_told_by_the_server(
+def test_roles_that_cannot_be_created_are_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -141,7 +141,7 @@ def test_roles_that_cannot_be_made_are_told_by_the_server(
         server(folder).start()
 
 
-async def test_a_base_backup_shows_the_password_to_nobody_and_is_a_cluster_with_its_roles(
+async def test_a_base_backup_hides_the_password_and_has_all_roles(
     running: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await ask(running.service_url("cinesync_auth"), "CREATE TABLE kept AS SELECT 7 AS a")

@@ -51,7 +51,7 @@ def until_gone(pid: int) -> None:
     wait_for(partial(is_gone, pid), f"process {pid} ends")
 
 
-async def test_a_server_keeps_what_was_committed_over_stop_and_kill(tmp_path: Path) -> None:
+async def test_commits_survive_stop_and_kill(tmp_path: Path) -> None:
     server = Postgres(tmp_path / "pg")
     server.start()
     try:
@@ -103,7 +103,7 @@ async def test_the_server_ends_with_its_parent_even_when_that_is_killed(prepared
     until_gone(pid)
 
 
-async def test_a_server_that_nobody_owns_any_more_is_stopped_first(prepared: Path) -> None:
+async def test_an_orphaned_server_is_stopped_first(prepared: Path) -> None:
     orphan, server = Postgres(prepared, durable=False), Postgres(prepared, durable=False)
     orphan.start()
     assert orphan.pid is not None
@@ -116,7 +116,7 @@ async def test_a_server_that_nobody_owns_any_more_is_stopped_first(prepared: Pat
         orphan.stop()
 
 
-async def test_a_stranger_with_the_old_servers_process_id_is_left_alone(prepared: Path) -> None:
+async def test_another_process_with_the_old_process_id_is_not_killed(prepared: Path) -> None:
     stranger = subprocess.Popen(  # noqa: ASYNC220 nothing else runs
         ["sleep", "600"], user=(prepared / "data").owner()
     )
@@ -136,7 +136,7 @@ async def test_a_stranger_with_the_old_servers_process_id_is_left_alone(prepared
 
 @pytest.mark.parametrize("left", ["", "nonsense\n", "999999999\n"])
 @pytest.mark.parametrize("name", ["data/postmaster.pid", "socket/.s.PGSQL.5432.lock"])
-async def test_a_lock_file_of_nobody_is_cleared_away(prepared: Path, name: str, left: str) -> None:
+async def test_a_stale_lock_file_is_removed(prepared: Path, name: str, left: str) -> None:
     """As one that was written to a full disk: PostgreSQL would refuse to start for ever."""
     (prepared / name).write_text(left)
     server = Postgres(prepared, durable=False)
@@ -147,7 +147,7 @@ async def test_a_lock_file_of_nobody_is_cleared_away(prepared: Path, name: str, 
         server.stop()
 
 
-async def test_a_socket_lock_with_a_living_strangers_number_is_cleared_away(prepared: Path) -> None:
+async def test_a_socket_lock_with_the_id_of_another_process_is_removed(prepared: Path) -> None:
     stranger = subprocess.Popen(  # noqa: ASYNC220 nothing else runs
         ["sleep", "600"], user=(prepared / "data").owner()
     )
@@ -238,7 +238,7 @@ def test_a_configuration_is_whole_or_the_old_one(
     assert file.read_text() == before
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_failed_start_has_a_reason(tmp_path: Path) -> None:
     server = Postgres(tmp_path, durable=False)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "PG_VERSION").write_text("7")
@@ -250,7 +250,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert not server.is_running()
 
 
-async def test_a_killed_server_is_said_to_be_killed_and_no_older_error_is_blamed(
+async def test_the_reason_of_a_kill_is_the_kill_and_no_older_error(
     prepared: Path,
 ) -> None:
     server = Postgres(prepared, durable=False)
@@ -268,7 +268,7 @@ async def test_a_killed_server_is_said_to_be_killed_and_no_older_error_is_blamed
         server.stop()
 
 
-async def test_a_cause_is_not_looked_for_before_the_last_start(prepared: Path) -> None:
+async def test_the_reason_is_from_the_last_start(prepared: Path) -> None:
     server = Postgres(prepared, durable=False)
     try:
         server.start()
@@ -298,16 +298,14 @@ def test_a_fatal_error_is_the_cause_rather_than_what_came_after(status: int, rea
     assert exit_reason.exit_reason([*lines], status) == reason
 
 
-def test_a_folder_that_cannot_be_initialised_says_why(tmp_path: Path) -> None:
+def test_a_failed_initdb_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "somebody's file").touch()
     with pytest.raises(PostgresFailed, match="not a complete PostgreSQL cluster"):
         Postgres(tmp_path).start()
 
 
-def test_a_server_that_never_gets_ready_is_not_waited_for_for_ever(
-    prepared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_wait_for_a_server_has_a_limit(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "START_SECONDS_MAX", 0.0)
     server = Postgres(prepared, durable=False)
     with pytest.raises(PostgresFailed, match="not ready after 0 s"):
@@ -315,7 +313,7 @@ def test_a_server_that_never_gets_ready_is_not_waited_for_for_ever(
     server.stop()
 
 
-def test_a_server_that_hears_nothing_is_ended_all_the_same(
+def test_a_server_that_ignores_signals_is_killed(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Postgres(prepared, durable=False)
@@ -345,7 +343,7 @@ def test_a_path_that_cannot_hold_a_socket_gets_one_elsewhere(tmp_path: Path, nam
     assert server._socket != Postgres(tmp_path / f"{name}2")._socket
 
 
-def test_a_socket_folder_that_somebody_else_made_is_refused(
+def test_a_socket_folder_of_another_user_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Postgres(tmp_path)
@@ -380,7 +378,7 @@ def test_as_root_a_system_user_is_made_when_there_is_none(
     assert made[0][-1] == system_user.SYSTEM_USER
 
 
-def test_two_who_start_at_once_make_one_system_user_and_wait_for_it(
+def test_simultaneous_starts_create_one_system_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`useradd` writes several files: who looks between them finds half a user."""

@@ -31,7 +31,7 @@ def until_ready(watch: PostgresWatch, server: Postgres, said: list[str]) -> None
 
 
 @pytest.mark.slow
-def test_a_killed_server_is_started_again_each_time_and_told(server: Postgres) -> None:
+def test_a_killed_server_is_restarted_each_time_and_reported(server: Postgres) -> None:
     watch, said = PostgresWatch(server), list[str]()
     try:
         until_ready(watch, server, said)
@@ -74,7 +74,7 @@ def test_a_start_that_fails_is_tried_again_with_growing_pauses(
     assert said[4:] == ["PostgreSQL is running again"]
 
 
-def test_between_two_tries_nobody_waits(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_never_waits(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "BACKOFF", Backoff(1000.0, 1000.0))
     tries: list[str] = []
 

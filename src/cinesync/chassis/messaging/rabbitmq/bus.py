@@ -15,7 +15,7 @@ from cinesync.chassis.database.identity import DatabaseId
 from cinesync.chassis.messaging.bus import DELIVERIES_MAX, Listener
 from cinesync.chassis.messaging.event import Event, Message, decode
 from cinesync.chassis.messaging.inbox import Inbox
-from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, Connection
+from cinesync.chassis.messaging.rabbitmq.connection import RPC_SECONDS_MAX, AmqpConnection
 from cinesync.chassis.messaging.rabbitmq.consumer import (
     WATCHDOG_SECONDS,
     Consumer,
@@ -58,8 +58,8 @@ class RabbitMqBus:
         self._ownership = Ownership(self._topology)
         self._prefetch = prefetch
         self._deliveries_max = deliveries_max
-        self._publishing = Connection(url, "cinesync publisher")
-        self._consuming = Connection(url, "cinesync consumer")
+        self._publishing = AmqpConnection(url, "cinesync publisher")
+        self._consuming = AmqpConnection(url, "cinesync consumer")
         names_by_consumer = {c: name for name, some in (consumers or {}).items() for c in some}
         self._declaration = Declaration(self._topology, self._ownership, names_by_consumer)
         self._publisher = Publisher(

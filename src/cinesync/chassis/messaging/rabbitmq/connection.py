@@ -5,8 +5,8 @@ Theory of operation
 aio-pika's robust connection restores channels and consumers in the background. While it does, a
 publish may hang and a consumer may be forgotten. Here nothing is restored (ADR 7):
 
-- Whoever needs a channel asks `Connection.channel()`, which opens the connection if it is closed,
-  and raises what the network raises. The caller sees the failure and tries again by itself.
+- Code that needs a channel calls `AmqpConnection.channel()`. It opens the connection if it is
+  closed, and raises what the network raises. The caller sees the failure and tries again itself.
 - A process has two connections: a broker short of memory or disk stops reading from connections
   that publish, and must not stop the consumers' acknowledgements with them.
 - The publisher (publisher.py) holds one channel with confirms. A publish without a confirm in time
@@ -35,7 +35,7 @@ RPC_SECONDS_MAX = 10.0
 CLOSE_SECONDS_MAX = 5.0
 
 
-class Connection:
+class AmqpConnection:
     """One AMQP connection, opened when it is needed and anew after it broke."""
 
     def __init__(self, url: str, name: str) -> None:
@@ -47,7 +47,7 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the broker answered when it was last heard of."""
+        """Whether the connection was open when it was last used."""
         return self._connection is not None and self._connection.connected.is_set()
 
     async def open(self) -> AbstractConnection:

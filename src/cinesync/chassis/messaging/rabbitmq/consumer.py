@@ -16,7 +16,7 @@ from cinesync.chassis.messaging.event import Message
 from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.chassis.messaging.rabbitmq.connection import (
     RPC_SECONDS_MAX,
-    Connection,
+    AmqpConnection,
     close_channel,
 )
 from cinesync.chassis.messaging.rabbitmq.publisher import Publisher
@@ -42,7 +42,7 @@ class Subscription:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: AmqpConnection,
         name: str,
         open_queue: OpenQueue,
         handle: HandleBatch,

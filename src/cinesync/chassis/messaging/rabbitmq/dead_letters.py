@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from cinesync.chassis.messaging.dead_letters import LETTERS_MAX, DeadLetter
 from cinesync.chassis.messaging.rabbitmq.connection import (
     RPC_SECONDS_MAX,
-    Connection,
+    AmqpConnection,
     close_channel,
 )
 from cinesync.chassis.messaging.rabbitmq.topology import EXCHANGE, Topology, persistent
@@ -21,7 +21,7 @@ class BrokerDeadLetters:
     """Reads dead letters by consuming and returning them."""
 
     def __init__(self, url: str, *, exchange: str = EXCHANGE, shop: str = "") -> None:
-        self._connection = Connection(url, "cinesync queues")
+        self._connection = AmqpConnection(url, "cinesync queues")
         self._topology = Topology(exchange, shop)
 
     async def waiting(self, queues: Sequence[str]) -> list[DeadLetter]:

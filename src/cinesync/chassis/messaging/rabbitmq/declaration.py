@@ -33,7 +33,7 @@ from aiormq.exceptions import ChannelLockedResource
 from cinesync.chassis import telemetry
 from cinesync.chassis.messaging.rabbitmq.connection import (
     RPC_SECONDS_MAX,
-    Connection,
+    AmqpConnection,
     close_channel,
 )
 from cinesync.chassis.messaging.rabbitmq.ownership import Ownership
@@ -57,9 +57,9 @@ class Declaration:
         self.bindings = dict(bindings)
         self._lock = asyncio.Lock()
         # How often each connection had been opened when the topology was last seen there.
-        self._seen: dict[Connection, int] = {}
+        self._seen: dict[AmqpConnection, int] = {}
 
-    async def ensure(self, connection: Connection) -> None:
+    async def ensure(self, connection: AmqpConnection) -> None:
         """Run the step, unless it has run since `connection` was opened.
 
         Raises ForeignQueues, and what the network raises.
@@ -80,7 +80,7 @@ class Declaration:
         """Run the step again: something of it is gone."""
         self._seen.clear()
 
-    async def _missing(self, connection: Connection) -> list[str]:
+    async def _missing(self, connection: AmqpConnection) -> list[str]:
         """The consumers whose queue, dead-letter queue or mark is not there."""
         missing = []
         channel = await connection.channel()
@@ -103,7 +103,7 @@ class Declaration:
             await channel.declare_queue(name, passive=True, timeout=RPC_SECONDS_MAX)
         await channel.declare_exchange(_mark(queue), passive=True, timeout=RPC_SECONDS_MAX)
 
-    async def _declare(self, connection: Connection, consumers: Sequence[str]) -> None:
+    async def _declare(self, connection: AmqpConnection, consumers: Sequence[str]) -> None:
         queues = [self._topology.queue(consumer) for consumer in consumers]
         log.info("topology.declaring", queues=queues)
         channel = await connection.channel()
@@ -125,7 +125,7 @@ class Declaration:
         await asyncio.sleep(NEW_QUEUE_SECONDS)
 
     @asynccontextmanager
-    async def _alone(self, connection: Connection) -> AsyncIterator[None]:
+    async def _alone(self, connection: AmqpConnection) -> AsyncIterator[None]:
         """Hold the lock: while it is held, no other process declares."""
         channel = await self._locked(connection)
         try:
@@ -135,7 +135,7 @@ class Declaration:
                 await channel.queue_delete(self._topology.lock_queue, timeout=RPC_SECONDS_MAX)
             await close_channel(channel)
 
-    async def _locked(self, connection: Connection) -> AbstractChannel:
+    async def _locked(self, connection: AmqpConnection) -> AbstractChannel:
         is_waiting = False
         while True:
             channel = await connection.channel()

@@ -19,7 +19,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.messaging.rabbitmq.connection import (
     RPC_SECONDS_MAX,
-    Connection,
+    AmqpConnection,
     close_channel,
 )
 from cinesync.chassis.messaging.rabbitmq.consumer import HandleBatch
@@ -39,7 +39,7 @@ class LegacyQueue:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: AmqpConnection,
         queue: str,
         handle: HandleBatch,
         dead_letter: MoveToDeadLetters,

@@ -19,7 +19,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.messaging.rabbitmq.connection import (
     RPC_SECONDS_MAX,
-    Connection,
+    AmqpConnection,
     close_channel,
 )
 from cinesync.chassis.messaging.rabbitmq.topology import Topology, persistent
@@ -49,7 +49,7 @@ class Ownership:
     owners: dict[str, str] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
 
-    async def check(self, connection: Connection) -> None:
+    async def check(self, connection: AmqpConnection) -> None:
         """Raises ForeignQueues, and what the network raises."""
         for service, database_id in self.owners.items():
             if service in self._checked:
@@ -66,7 +66,7 @@ class Ownership:
             self._checked.add(service)
 
 
-async def _oldest_id(connection: Connection, name: str, database_id: str) -> str:
+async def _oldest_id(connection: AmqpConnection, name: str, database_id: str) -> str:
     """The oldest id in the queue; ours if there was none."""
     async with asyncio.timeout(RPC_SECONDS_MAX):
         while True:

@@ -14,7 +14,7 @@ from aio_pika.exceptions import DeliveryError, PublishError
 
 from cinesync.chassis import clock, telemetry
 from cinesync.chassis.messaging.event import Message
-from cinesync.chassis.messaging.rabbitmq.connection import Connection, close_channel
+from cinesync.chassis.messaging.rabbitmq.connection import AmqpConnection, close_channel
 from cinesync.chassis.messaging.rabbitmq.declaration import Declaration
 from cinesync.chassis.messaging.rabbitmq.ownership import ForeignQueues
 from cinesync.chassis.messaging.rabbitmq.topology import Topology, delivery_count, persistent
@@ -49,7 +49,7 @@ class Publisher:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: AmqpConnection,
         topology: Topology,
         declaration: Declaration,
         *,
