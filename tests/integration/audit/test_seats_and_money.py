@@ -58,7 +58,7 @@ async def test_a_seat_that_is_sold_twice_names_both_bookings(audited: AuditFixtu
     outcome = await audited.outcome(seats.check)
     assert isinstance(outcome, Failed)
     one, other = sorted((first.booking_id, second.booking_id))
-    both = f"audited to more than one booking (bookings {one}, {other})"
+    both = f"sold to more than one booking (bookings {one}, {other})"
     assert f"{first.show_id} seat F0: {both}" in outcome.findings
 
 
