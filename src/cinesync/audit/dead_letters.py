@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Final
 
-from cinesync.audit.results import CheckOutcome, Findings, NotMade, ReportProgress
+from cinesync.audit.results import CheckOutcome, Findings, NotMade, ReportRowsRead
 from cinesync.audit.sources import AuditSources
 from cinesync.chassis.database import Transaction, text
 from cinesync.chassis.messaging.dead_letters import LETTERS_MAX
@@ -14,7 +14,7 @@ COUNTS = text(
 )
 
 
-async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+async def check(sources: AuditSources, progress: ReportRowsRead) -> CheckOutcome:
     """Count the dead letters of every queue, in the databases and in the broker."""
     findings = Findings()
     for name, db in sources.databases.items():

@@ -25,7 +25,7 @@ from sqlalchemy import ARRAY, BigInteger, DateTime, Text, Uuid
 from cinesync.audit.dead_letters import SET_URL
 from cinesync.audit.entry_index import LAST, EntryIndex, EntryLocation, FoundEntry
 from cinesync.audit.expected_entries import BY_NAME, KINDS, EntryKind, ExpectedEntry
-from cinesync.audit.results import CheckOutcome, Failed, Findings, NotMade, ReportProgress
+from cinesync.audit.results import CheckOutcome, Failed, Findings, NotMade, ReportRowsRead
 from cinesync.audit.sources import PAGE, AuditSources, pages
 from cinesync.chassis import clock
 from cinesync.chassis.database import Transaction, text
@@ -144,7 +144,7 @@ class Comparison:
         )
 
 
-async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+async def check(sources: AuditSources, progress: ReportRowsRead) -> CheckOutcome:
     """Compare rows and entries in both directions."""
     if sources.ledger is None:
         return NotMade("the validators are not on this machine; run it where one of them is")
@@ -159,7 +159,7 @@ async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome
 
 
 async def _check(
-    sources: AuditSources, folder: Path, index: EntryIndex, progress: ReportProgress
+    sources: AuditSources, folder: Path, index: EntryIndex, progress: ReportRowsRead
 ) -> CheckOutcome:
     log = await _load(sources, folder, index, progress)
     now = clock.now()
@@ -192,7 +192,7 @@ async def _outcome(sources: AuditSources, log: LogRead, compared: Comparison) ->
 
 
 async def _load(
-    sources: AuditSources, folder: Path, index: EntryIndex, progress: ReportProgress
+    sources: AuditSources, folder: Path, index: EntryIndex, progress: ReportRowsRead
 ) -> LogRead:
     """Index everything in the chain or on its way there.
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Uuid
 
-from cinesync.audit.results import FINDINGS_MAX, CheckOutcome, Findings, ReportProgress
+from cinesync.audit.results import FINDINGS_MAX, CheckOutcome, Findings, ReportRowsRead
 from cinesync.audit.sources import AuditSources, pages
 from cinesync.chassis.database import Transaction, text
 from cinesync.payment.reconciliation.audit_store import (
@@ -62,7 +62,7 @@ class Booked:
     cents: int
 
 
-async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+async def check(sources: AuditSources, progress: ReportRowsRead) -> CheckOutcome:
     """No payment is booked or refunded for more than was captured; every booking has a payment."""
     findings, sums, read = Findings(), defaultdict[str, Sums](Sums), 0
     after = UUID(int=0)
@@ -107,7 +107,7 @@ def _add_up(money: PaymentTotals, booked: Booked | None, sums: Sums, findings: F
 
 
 async def _check_bookings(
-    sources: AuditSources, findings: Findings, progress: ReportProgress
+    sources: AuditSources, findings: Findings, progress: ReportRowsRead
 ) -> None:
     """Every paid booking has a payment that exists and was made for it."""
     read = 0

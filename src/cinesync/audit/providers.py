@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Text
 
-from cinesync.audit.results import CheckOutcome, Failed, NotMade, Passed, ReportProgress
+from cinesync.audit.results import CheckOutcome, Failed, NotMade, Passed, ReportRowsRead
 from cinesync.audit.sources import AuditSources
 from cinesync.chassis.database import Transaction, text
 from cinesync.payment.gateways import GatewayAway, GatewayRefused, PaymentGateway
@@ -18,7 +18,7 @@ NEXT_PROVIDER = text(
 )
 
 
-async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+async def check(sources: AuditSources, progress: ReportRowsRead) -> CheckOutcome:
     """Compare with every provider that is configured, or that captures name."""
     used = await sources.payment.read(_providers)
     names = sorted({*used, *sources.gateways})
@@ -26,7 +26,7 @@ async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome
     return _together(outcomes) if outcomes else Passed(NO_MONEY)
 
 
-async def _compare(name: str, sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+async def _compare(name: str, sources: AuditSources, progress: ReportRowsRead) -> CheckOutcome:
     gateway = sources.gateways.get(name)
     if gateway is None:
         return NotMade(f"{name} is not configured here, but payments have captures by it")
@@ -37,7 +37,7 @@ async def _compare(name: str, sources: AuditSources, progress: ReportProgress) -
 
 
 async def _reconcile(
-    gateway: PaymentGateway, sources: AuditSources, progress: ReportProgress
+    gateway: PaymentGateway, sources: AuditSources, progress: ReportRowsRead
 ) -> CheckOutcome:
     compared = await reconcile(sources.payment, gateway, progress)
     figures = {"captured": compared.captured_cents, "refunded": compared.refunded_cents}

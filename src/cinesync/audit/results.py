@@ -41,7 +41,7 @@ class NotMade:
 CheckOutcome: TypeAlias = Passed | Failed | NotMade
 
 # Called with the number of rows that a check has read so far.
-ReportProgress: TypeAlias = Callable[[int], None]
+ReportRowsRead: TypeAlias = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class AuditCheck:
 
     promise: str
     name: str
-    run: Callable[[AuditSources, ReportProgress], Awaitable[CheckOutcome]]
+    run: Callable[[AuditSources, ReportRowsRead], Awaitable[CheckOutcome]]
 
 
 @dataclass(frozen=True, slots=True)

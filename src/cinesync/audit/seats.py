@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid
 
-from cinesync.audit.results import CheckOutcome, Findings, ReportProgress
+from cinesync.audit.results import CheckOutcome, Findings, ReportRowsRead
 from cinesync.audit.sources import PAGE, AuditSources, pages
 from cinesync.chassis.database import Database, Transaction, text
 
@@ -97,7 +97,7 @@ FIRST: Final = SeatKey("", UUID(int=0), "")
 _priced: Final = msgspec.json.Decoder(list[Priced])
 
 
-async def check(sources: AuditSources, progress: ReportProgress) -> CheckOutcome:
+async def check(sources: AuditSources, progress: ReportRowsRead) -> CheckOutcome:
     """Every confirmed booking has its seats and its price; every booked seat has a booking."""
     findings = Findings()
     read = 0
@@ -160,7 +160,7 @@ async def _confirmed_of(tx: Transaction, booking_ids: Sequence[UUID]) -> set[UUI
     return {row.booking_id for row in rows}
 
 
-async def _check_marks(booking: Database, findings: Findings, progress: ReportProgress) -> int:
+async def _check_marks(booking: Database, findings: Findings, progress: ReportRowsRead) -> int:
     """Check every row of booking_seats; the number of booked seats."""
     after, seats = FIRST, 0
     while page := await booking.read(_marks, after, PAGE):

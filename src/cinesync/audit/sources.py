@@ -24,8 +24,8 @@ class AuditSettings:
     audit_overdue_seconds: Annotated[
         float, "what is older than this and still not in the ledger is no longer on its way"
     ] = OVERDUE_SECONDS
-    shop_has_broker: Annotated[bool, "told by commands: whether events go through RabbitMQ"] = False
-    shop_is_running: Annotated[bool, "told by commands: whether what waits can still arrive"] = True
+    shop_has_broker: Annotated[bool, "set by commands: whether events go through RabbitMQ"] = False
+    shop_is_running: Annotated[bool, "set by commands: whether what waits can still arrive"] = True
 
 
 class Broker(Protocol):

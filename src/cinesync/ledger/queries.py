@@ -59,7 +59,7 @@ class LedgerQueries:
 
     async def height(self) -> int:
         """The highest height that f + 1 validators report: an honest one has it."""
-        heights = sorted(reported.height for reported in (await self._client.statuses()).values())
+        heights = sorted(one.height for one in (await self._client.statuses()).values())
         if len(heights) < self._client.configuration.weak_quorum:
             raise ValidatorsAway
         return heights[-self._client.configuration.weak_quorum]

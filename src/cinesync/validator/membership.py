@@ -156,9 +156,9 @@ def _require_operator(client: LedgerClient) -> None:
 async def _wait_for_newest_epoch(client: LedgerClient) -> None:
     """Wait until a quorum of the newest known epoch reports that epoch."""
     while True:
-        told = (await client.statuses()).values()
+        statuses = (await client.statuses()).values()
         newest = client.configuration
-        if sum(standing.epoch == newest.epoch for standing in told) >= newest.quorum:
+        if sum(status.epoch == newest.epoch for status in statuses) >= newest.quorum:
             return
         await asyncio.sleep(POLL_SECONDS)
 

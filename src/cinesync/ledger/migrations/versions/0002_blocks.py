@@ -1,4 +1,4 @@
-"""Receipts are put together from their block; only those that cannot be are kept whole."""
+"""Receipts are made from their block; only those that cannot be are stored whole."""
 
 from alembic import op
 

@@ -5,7 +5,7 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-# Receipts that were kept whole know the block of submissions that do not.
+# Receipts that are stored whole have the block of submissions that do not.
 BATCHES = """
 INSERT INTO batches (batch_id, event_ids, recorded_at, height)
 SELECT s.event_id, ARRAY[s.event_id], s.submitted_at,
