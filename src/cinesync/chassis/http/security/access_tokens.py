@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
-from cachetools import LRUCache
+from cachetools import FIFOCache
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
@@ -97,14 +97,16 @@ class Verifier:
         self._tried_at = -math.inf
         self._fetched_at = -math.inf
         self._fetching = asyncio.Lock()
-        self._cache: LRUCache[str, Caller] = LRUCache(CACHE_MAX)
+        # In the order of their arrival: counting uses would take each request 300 ns.
+        self._cache: FIFOCache[str, Caller] = FIFOCache(CACHE_MAX)
 
     async def verify(self, token: str) -> Caller:
         """Raises Unauthorized for a token that is not valid, JwksUnavailable without keys."""
         if _age(self._fetched_at) > KEYS_SECONDS_MAX and not self._fetching.locked():
             await self._fetch()  # one request waits for it; others use the present keys
-        caller = self._cache.get(token)
-        if caller is None:
+        try:
+            caller = self._cache[token]
+        except KeyError:
             caller = await self._verify(token)
             self.remember(caller)
         if caller.expires_at <= clock.now().timestamp():
