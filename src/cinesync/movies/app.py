@@ -18,7 +18,7 @@ class Settings:
 
     database_url: Annotated[str, "PostgreSQL or CockroachDB, the service's own database"]
     booking_url: Annotated[
-        str, "where the booking service counts seats left; empty: those not sold are told"
+        str, "base URL of the booking service, which counts seats left; empty: none is used"
     ] = ""
 
 
@@ -26,12 +26,12 @@ def create(settings: Settings) -> Service:
     """The service, not started."""
     db = open_database(settings.database_url, application="cinesync-movies")
     booking = HttpClient(settings.booking_url, TIMEOUT_SECONDS) if settings.booking_url else None
-    left = SeatsLeft(booking)
+    seats_left = SeatsLeft(booking)
     return Service(
         name="movies",
         database=db,
-        routes=[router(db, left), audit_log_route("movies", db)],
+        routes=[router(db, seats_left), audit_log_route("movies", db)],
         migrations="cinesync.movies.migrations",
         handlers=HANDLERS,
-        close=[left.close],
+        close=[seats_left.close],
     )

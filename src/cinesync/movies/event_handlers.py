@@ -1,4 +1,4 @@
-"""Bookings change how many seats are left, and a show given back is over."""
+"""Bookings change how many seats are left; a refunded show is cancelled."""
 
 from cinesync.chassis.messaging.inbox import Handlers
 from cinesync.contracts.booking import (

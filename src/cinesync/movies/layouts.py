@@ -1,4 +1,11 @@
-"""Floor plans become layouts: every seat with its label, neighbours and place. Pure."""
+"""Converts a floor plan, drawn with letters, to a layout: seats with labels and places. Pure.
+
+The drawing shows the auditorium from above, the screen on top:
+
+f front · s standard · p premium · b balcony · l sofa · v VIP recliner · W wheelchair place · C the
+companion seat beside it · a space is an aisle or a pillar · ' is the half-width table or armrest
+between two pairs · a line starts a row; an empty line is a crossing aisle.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +15,6 @@ from uuid import UUID, uuid5
 import msgspec
 
 from cinesync.contracts.movies import Layout, LayoutSeat
-from cinesync.movies.demo.floor_plans import FLOOR_PLANS, FloorPlan
 
 SEATS_MAX = 1_000
 HALF = "'"
@@ -17,35 +23,45 @@ _KINDS = {"W": "wheelchair", "C": "companion", "v": "recliner", "l": "recliner"}
 _NAMESPACE = UUID("5b0c2f52-6b0e-4c39-9f0e-6a4c6f4f7f1d")
 
 
-class PlanUnclear(ValueError):
-    """A drawing with a letter nobody knows, or a place without its companion."""
+class InvalidFloorPlan(ValueError):
+    """A drawing with an unknown letter, or a wheelchair place without its companion seat."""
+
+
+@dataclass(frozen=True, slots=True)
+class FloorPlan:
+    """A drawing, and the geometry that letters cannot show.
+
+    `curve` is how many seat pitches the ends of a row are nearer to the screen than its middle,
+    `pitch` the width of a seat, `depth` the distance of rows; `place_zone` is the price zone of
+    wheelchair places and their companion seats.
+    """
+
+    rows: str
+    curve: float = 0.0
+    pitch: float = 1.0
+    depth: float = 1.2
+    place_zone: str = "standard"
 
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """A letter of a drawing. `at` is in seat widths from the left, `run` counts gaps before it."""
+    """A seat's letter. `at` is in seat widths from the left, `run` counts the gaps before it."""
 
     letter: str
     at: float
     run: int
 
 
-def layout(plan_name: str, *, mirrored: bool = False) -> Layout:
-    """The layout of a plan; a mirrored one serves the room on the other side of the corridor."""
-    return drawn(FLOOR_PLANS[plan_name], mirrored=mirrored)
+def layout_of(plan: FloorPlan, *, mirrored: bool = False) -> Layout:
+    """The layout of a floor plan. Its id follows from the seats: equal seats, equal id.
 
-
-def drawn(plan: FloorPlan, *, mirrored: bool = False) -> Layout:
-    """The layout that a plan draws. Its id is of its content: other seats, other id."""
+    Raises InvalidFloorPlan.
+    """
     seats = tuple(_seats(plan, mirrored=mirrored))
     if not 0 < len(seats) <= SEATS_MAX:
-        raise PlanUnclear(f"{len(seats)} seats; a room has 1 to {SEATS_MAX}")
-    return Layout(layout_id=layout_id(seats), seats=seats)
-
-
-def layout_id(seats: Sequence[LayoutSeat]) -> UUID:
-    """The same seats have the same id everywhere and for ever."""
-    return uuid5(_NAMESPACE, msgspec.json.encode(seats).decode())
+        raise InvalidFloorPlan(f"{len(seats)} seats; an auditorium has 1 to {SEATS_MAX}")
+    layout_id = uuid5(_NAMESPACE, msgspec.json.encode(seats).decode())
+    return Layout(layout_id=layout_id, seats=seats)
 
 
 def _seats(plan: FloorPlan, *, mirrored: bool) -> Iterator[LayoutSeat]:
@@ -58,7 +74,7 @@ def _seats(plan: FloorPlan, *, mirrored: bool) -> Iterator[LayoutSeat]:
             continue
         placed = [_mirror(spot, left, right) for spot in reversed(spots)] if mirrored else spots
         for seat in _row(_row_name(row_index), placed, plan):
-            yield _bent(seat, depth_index, plan, left, right)
+            yield _curved(seat, depth_index, plan, left, right)
         row_index += 1
 
 
@@ -70,7 +86,7 @@ def _spots(line: str) -> Iterator[_Spot]:
             in_gap = True
             continue
         if letter not in _ZONES and letter not in _KINDS:
-            raise PlanUnclear(f"{letter!r} is no seat")
+            raise InvalidFloorPlan(f"{letter!r} is no seat")
         run += in_gap
         in_gap = False
         yield _Spot(letter, at, run)
@@ -111,7 +127,7 @@ def _row(row: str, spots: Sequence[_Spot], plan: FloorPlan) -> Iterator[LayoutSe
 
 
 def _companions(row: str, spots: Sequence[_Spot]) -> dict[int, str]:
-    """For the number of each companion seat the label of its wheelchair place, its neighbour."""
+    """The label of the wheelchair place beside each companion seat, by the seat's number."""
     places: dict[int, str] = {}
     taken: set[int] = set()
     for number, (one, other) in enumerate(pairwise(spots), 1):
@@ -120,14 +136,16 @@ def _companions(row: str, spots: Sequence[_Spot]) -> dict[int, str]:
             places[pair["C"]] = f"{row}{pair['W']}"
             taken.update(pair.values())
     if len(taken) != sum(spot.letter in "WC" for spot in spots):
-        raise PlanUnclear(f"row {row}: a wheelchair place and its companion seat go side by side")
+        raise InvalidFloorPlan(
+            f"row {row}: a wheelchair place and its companion seat go side by side"
+        )
     return places
 
 
-def _bent(
+def _curved(
     seat: LayoutSeat, depth_index: int, plan: FloorPlan, left: float, right: float
 ) -> LayoutSeat:
-    """In seat pitches from the left corner; the ends of a curved row are nearer to the screen."""
+    """The seat in pitches from the front left corner; a curved row's ends are nearer to it."""
     half_width = max((right - left) / 2, 1.0)
     off_centre = (seat.x - left - half_width) / half_width
     y = depth_index * plan.depth + plan.curve * (1.0 - off_centre**2)

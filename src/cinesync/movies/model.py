@@ -1,4 +1,4 @@
-"""Films, rooms and shows: types, state table, rules and problems."""
+"""Films, theaters and shows: types, state table, rules and errors. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from cinesync.chassis import money
 from cinesync.chassis.problems import Problem
-from cinesync.movies.text import identity, normal
+from cinesync.movies.text import identity, search_form
 
 TYPES = ("film", "live", "concert")
 FORMATS = ("2D", "3D", "IMAX", "Atmos")
@@ -26,29 +26,29 @@ PRICE_CENTS_MAX = 1_000_000_000  # minor units: Rp 50,000.00 is 5,000,000 of the
 
 
 class MoviesError(Problem):
-    """The programme cannot do this."""
+    """The movies service cannot do this."""
 
 
 class NoSuchMovie(MoviesError):
-    """There is no film by that id."""
+    """There is no film with that id."""
 
     status: ClassVar[int] = 404
 
 
 class NoSuchTheater(MoviesError):
-    """There is no theater by that id."""
+    """There is no theater with that id."""
 
     status: ClassVar[int] = 404
 
 
 class NoSuchAuditorium(MoviesError):
-    """There is no auditorium by that id."""
+    """There is no auditorium with that id."""
 
     status: ClassVar[int] = 404
 
 
 class NoSuchShow(MoviesError):
-    """There is no show by that id."""
+    """There is no show with that id."""
 
     status: ClassVar[int] = 404
 
@@ -72,21 +72,21 @@ class ShowUnfit(MoviesError):
 
 
 class ShowStatus(StrEnum):
-    """Where a show stands."""
+    """The states of a show."""
 
     SCHEDULED = "scheduled"
     CANCELLED = "cancelled"
 
 
 class ShowTransition(StrEnum):
-    """What a manager does to a show."""
+    """What changes a show."""
 
     EDIT = "edit"
     CANCEL = "cancel"
 
 
 class MoviesAuditAction(StrEnum):
-    """What the audit log of this service tells of."""
+    """The actions in this service's audit log."""
 
     SHOW_SCHEDULED = "show.scheduled"
     SHOW_MOVED = "show.moved"
@@ -103,16 +103,16 @@ NEXT: Mapping[tuple[ShowStatus, ShowTransition], ShowStatus] = {
 }
 
 
-def after(status: ShowStatus, change: ShowTransition) -> ShowStatus:
-    """The state a change leads to. Raises ShowOver."""
+def next_status(status: ShowStatus, transition: ShowTransition) -> ShowStatus:
+    """The state that a transition leads to. Raises ShowOver."""
     try:
-        return NEXT[status, change]
+        return NEXT[status, transition]
     except KeyError:
         raise ShowOver(f"The show is {status} already.") from None
 
 
 class Daypart(StrEnum):
-    """The part of a day that a price card prices."""
+    """A part of the day; a price card has prices for each."""
 
     MORNING = "morning"
     AFTERNOON = "afternoon"
@@ -121,7 +121,7 @@ class Daypart(StrEnum):
 
 
 def daypart(local: datetime) -> Daypart:
-    """Which part of the day a local start time falls in; after midnight is still late."""
+    """The part of the day of a local start time; after midnight is still late."""
     if local.hour < 5 or local.hour >= 22:  # noqa: PLR2004 hours read as hours
         return Daypart.LATE
     if local.hour < 12:  # noqa: PLR2004
@@ -129,11 +129,15 @@ def daypart(local: datetime) -> Daypart:
     return Daypart.AFTERNOON if local.hour < 17 else Daypart.EVENING  # noqa: PLR2004
 
 
+TitleKey = tuple[str, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movie:
-    """A film as it is told. None: the source did not say; the catalogue has defaults for two.
+    """A film as a source describes it. None: the source has no value.
 
-    `imdb_tenths` is 0 to 100, `tomatoes_percent` 0 to 100.
+    A film is stored with defaults for `type` and `language`. `imdb_tenths` and `tomatoes_percent`
+    are 0 to 100.
     """
 
     title: str
@@ -151,28 +155,28 @@ class Movie:
     imdb_tenths: int | None = None
     imdb_votes: int | None = None
 
-    def key(self) -> tuple[str, int]:
-        """What makes two records the same film: its title, and year (0 when unknown)."""
+    def key(self) -> TitleKey:
+        """Two records are the same film if title and year are equal; an unknown year is 0."""
         return identity(self.title), self.release_date.year if self.release_date else 0
 
     def search_text(self) -> str:
-        """What a search looks through; the title without spaces too, for `spiderman`.
+        """The text that a search reads; the title without spaces too, for `spiderman`.
 
-        A title without letters, such as `$`, stands there as it is.
+        A title without letters, such as `$`, is in it unchanged.
         """
-        words = normal(f"{self.title} {self.director or ''}")
-        return f"{words} {normal(self.title).replace(' ', '') or identity(self.title)}"
+        words = search_form(f"{self.title} {self.director or ''}")
+        return f"{words} {search_form(self.title).replace(' ', '') or identity(self.title)}"
 
 
-def merged(known: Movie, told: Movie) -> Movie:
-    """What is known after a source told more: it overrides, but silence erases nothing."""
-    said = {f.name: getattr(told, f.name) for f in fields(Movie)}
-    return replace(known, **{name: value for name, value in said.items() if value is not None})
+def merge(known: Movie, update: Movie) -> Movie:
+    """The known values, overridden by those of `update` that are not None."""
+    values = {f.name: getattr(update, f.name) for f in fields(Movie)}
+    return replace(known, **{name: value for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Theater:
-    """A site of the chain. `time_zone` is an IANA name, `currency` ISO 4217."""
+    """A theater. `time_zone` is an IANA name, `currency` ISO 4217."""
 
     theater_id: UUID
     region: str
@@ -183,14 +187,14 @@ class Theater:
     time_zone: str
     currency: str
 
-    def local(self, moment: datetime) -> datetime:
-        """A moment as the clocks in the theater show it."""
-        return moment.astimezone(ZoneInfo(self.time_zone))
+    def local(self, instant: datetime) -> datetime:
+        """The theater's local time."""
+        return instant.astimezone(ZoneInfo(self.time_zone))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auditorium:
-    """A screen of a theater."""
+    """An auditorium of a theater."""
 
     auditorium_id: UUID
     region: str
@@ -205,8 +209,8 @@ class Auditorium:
 class Show:
     """A film in an auditorium at a time. Times are UTC.
 
-    `ends_at` is when the film ends, `free_at` when the room is clean again. `announced_at` is when
-    it was to start at first, of a show that was moved.
+    `ends_at` is when the film ends, `free_at` when the auditorium is clean again. `announced_at` is
+    the first start time of a show that was moved.
     """
 
     show_id: UUID
@@ -231,8 +235,8 @@ class Show:
     announced_at: datetime | None = None
     sales_close_minutes: int | None = None
 
-    def spoken(self) -> str:
-        """Language and subtitles in one word or two, for a ticket."""
+    def language_label(self) -> str:
+        """Language and subtitles as a ticket shows them."""
         return f"{self.language} (subtitles {self.subtitles})" if self.subtitles else self.language
 
 
@@ -250,7 +254,7 @@ LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
 
 
 class ChangeTheater(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Begin the business day at another time: shows before it belong to the day before."""
+    """Change when the business day starts: earlier shows belong to the day before."""
 
     day_starts: Annotated[
         str, Meta(pattern=r"^(0\d|1[01]):[0-5]\d$|^12:00$", description="00:00 to 12:00")
@@ -258,7 +262,7 @@ class ChangeTheater(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def day_starts_minutes(self) -> int:
-        """After midnight."""
+        """Minutes after midnight."""
         hours, _, minutes = self.day_starts.partition(":")
         return int(hours) * 60 + int(minutes)
 
@@ -267,7 +271,7 @@ SalesClose = Annotated[int, Meta(ge=-SALES_CLOSE_MINUTES_MAX, le=SALES_CLOSE_MIN
 
 
 class ScheduleShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Plan a film in a room. What is left out follows from film, room and price card."""
+    """Plan a film in an auditorium. Missing members follow from film, auditorium and price card."""
 
     movie_id: UUID
     auditorium_id: UUID
@@ -280,8 +284,10 @@ class ScheduleShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ChangeShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Move a show, or change the prices of some zones, or when its sale closes: so many minutes
-    after the start, or before it. What is left out stays."""
+    """Move a show, change prices of some zones, or change when its sale closes.
+
+    `sales_close_minutes` counts from the start; it is negative before it. Missing members stay.
+    """
 
     starts_at: OffsetDatetime | None = None
     prices_cents: PricesCents | None = None
@@ -296,22 +302,22 @@ class CancelShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """A time during which an auditorium is taken; the end is free again."""
+    """A time in which an auditorium is taken. It is free again at `free_at`."""
 
     starts_at: datetime
     free_at: datetime
 
     def overlaps(self, other: "TimeRange") -> bool:
-        """Whether some moment belongs to both."""
+        """Whether the two have time in common."""
         return self.starts_at < other.free_at and other.starts_at < self.free_at
 
 
-def ends_at(starts_at: datetime, running_minutes: int) -> datetime:
-    """When the film is over: trailers first."""
+def film_end(starts_at: datetime, running_minutes: int) -> datetime:
+    """When the film ends; trailers come first."""
     return starts_at + TRAILERS + timedelta(minutes=running_minutes)
 
 
-def priced(
+def price_zones(
     card: Mapping[str, int],
     overrides: Mapping[str, int] | None,
     zones: Iterable[str],
@@ -319,21 +325,22 @@ def priced(
 ) -> dict[str, int]:
     """The price of each zone in minor units.
 
-    Raises ShowUnfit for zones the room has not, and for prices that no card can pay.
+    Raises ShowUnfit for zones that the auditorium does not have, for zones without a price, and for
+    prices that no card can pay.
     """
-    wanted = sorted(set(zones))
-    unknown = sorted(set(overrides or ()) - set(wanted))
+    existing = sorted(set(zones))
+    unknown = sorted(set(overrides or ()) - set(existing))
     if unknown:
         raise ShowUnfit(
-            f"This room has no zone {', '.join(unknown)}; it has {', '.join(wanted)}.",
+            f"This auditorium has no zone {', '.join(unknown)}; it has {', '.join(existing)}.",
             field="prices_cents",
         )
     _refuse_unpayable(overrides or {}, currency)
-    prices = {zone: card[zone] for zone in wanted if zone in card} | dict(overrides or {})
-    missing = [zone for zone in wanted if zone not in prices]
+    prices = {zone: card[zone] for zone in existing if zone in card} | dict(overrides or {})
+    missing = [zone for zone in existing if zone not in prices]
     if missing:
         raise ShowUnfit(
-            f"The price card has no price for {', '.join(missing)}; give it in prices_cents.",
+            f"The price card has no price for {', '.join(missing)}; set it in prices_cents.",
             field="prices_cents",
         )
     return prices

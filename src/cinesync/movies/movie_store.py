@@ -1,4 +1,4 @@
-"""Statements over films: what importing and planning read and write."""
+"""Statements over films that commands read and write."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,87 +14,68 @@ from cinesync.chassis.database import (
     insert_from,
     matches,
 )
-from cinesync.movies.demo.programme import ProgrammeFilm
-from cinesync.movies.model import Movie
+from cinesync.movies.model import Movie, TitleKey
 from cinesync.movies.tables import events
 
 DEFAULT_TYPE = "film"
 DEFAULT_LANGUAGE = "en"
-TitleKey = tuple[str, int]
 
 _KEYS = batch("keys", events.c.title_key, events.c.release_year)
-_HAS_KEY = (events.c.title_key == _KEYS.c.title_key) & (
+HAS_KEY = (events.c.title_key == _KEYS.c.title_key) & (
     events.c.release_year == _KEYS.c.release_year
 )
 _NAMES = tuple(Movie.__dataclass_fields__)
-KNOWN = compiled(
+FIND_MOVIES = compiled(
     select(
         events.c.movie_id,
         events.c.title_key,
         events.c.release_year,
         *(events.c[name] for name in _NAMES if name != "release_year"),
-    ).where(_HAS_KEY)
+    ).where(HAS_KEY)
 )
 
 
-async def known(tx: Transaction, keys: Sequence[TitleKey]) -> dict[TitleKey, tuple[UUID, Movie]]:
-    """The films that are there already, by what identifies a film."""
-    found = await tx.execute(KNOWN, {"keys": keys})
+async def find_movies(
+    tx: Transaction, keys: Sequence[TitleKey]
+) -> dict[TitleKey, tuple[UUID, Movie]]:
+    """The films with these keys, with their ids."""
+    found = await tx.execute(FIND_MOVIES, {"keys": keys})
     return {(row.title_key, row.release_year): (row.movie_id, _movie(row)) for row in found}
 
 
 _MOVIES = batch("movies", *events.c)
-ADD = compiled(insert_from(events, _MOVIES))
+INSERT_MOVIES = compiled(insert_from(events, _MOVIES))
 
 
-async def add(tx: Transaction, movies: Mapping[UUID, Movie]) -> None:
-    """New films."""
+async def insert_movies(tx: Transaction, movies: Mapping[UUID, Movie]) -> None:
+    """Insert films, by id."""
     if movies:
-        await tx.execute(ADD, {"movies": _rows(movies)})
+        await tx.execute(INSERT_MOVIES, {"movies": _rows(movies)})
 
 
-SAVE = compiled(
+UPDATE_MOVIES = compiled(
     update(events)
     .values({column: _MOVIES.c[column.name] for column in events.c if not column.primary_key})
     .where(matches(events, _MOVIES))
 )
 
 
-async def save(tx: Transaction, movies: Mapping[UUID, Movie]) -> None:
-    """Films of which more is known now."""
+async def update_movies(tx: Transaction, movies: Mapping[UUID, Movie]) -> None:
+    """Replace the values of films, by id."""
     if movies:
-        await tx.execute(SAVE, {"movies": _rows(movies)})
+        await tx.execute(UPDATE_MOVIES, {"movies": _rows(movies)})
 
 
-FILMS = compiled(
-    select(
-        events.c.movie_id,
-        events.c.title,
-        events.c.running_minutes,
-        events.c.popularity,
-        events.c.certificate,
-        events.c.language,
-        events.c.type,
-    ).where(_HAS_KEY, events.c.running_minutes.is_not(None))
-)
-
-
-async def films(tx: Transaction, keys: Sequence[TitleKey]) -> list[ProgrammeFilm]:
-    """Those of the films that can be planned: their running time is known."""
-    found = await tx.execute(FILMS, {"keys": keys})
-    return [ProgrammeFilm(**row) for row in found]
-
-
-FILM = compiled(
+FIND_MOVIE = compiled(
     select(events.c.title, events.c.language, events.c.running_minutes).where(
         events.c.movie_id == bindparam("movie_id")
     )
 )
 
 
-async def film(tx: Transaction, movie_id: UUID) -> Row | None:
+async def find_movie(tx: Transaction, movie_id: UUID) -> Row | None:
     """Title, language and running time of a film."""
-    return (await tx.execute(FILM, {"movie_id": movie_id})).first()
+    return (await tx.execute(FIND_MOVIE, {"movie_id": movie_id})).first()
 
 
 def _rows(movies: Mapping[UUID, Movie]) -> list[dict[str, Any]]:

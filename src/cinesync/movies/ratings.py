@@ -1,10 +1,10 @@
-"""The ratings of films by the boards whose words the importer understands. Pure."""
+"""Certificates of films, by rating board, and their other spellings. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-# By board, mildest first; the first is the shipped films'. One text may be of several boards.
+# By board, mildest first; the first board rated the shipped films. Boards share some texts.
 BOARDS: Final[Mapping[str, Sequence[str]]] = {
     "MPA (United States)": ("G", "PG", "PG-13", "R", "NC-17", "Not Rated"),
     "BBFC (United Kingdom)": ("U", "PG", "12A", "12", "15", "18", "R18"),
@@ -20,7 +20,7 @@ CERTIFICATES: Final = tuple(dict.fromkeys(text for texts in BOARDS.values() for 
 
 
 def _bare(text: str) -> str:
-    """Without what people write differently: case, spaces, hyphens. A sign before it counts."""
+    """Without case, spaces and hyphens, which people write differently; a first sign stays."""
     folded = text.strip().casefold().replace("−", "-").replace("–", "-")
     return folded[:1] + re.sub(r"[^\w+/]|_", "", folded[1:])
 
@@ -46,5 +46,5 @@ _KNOWN: Final = {_bare(text): text for text in reversed(CERTIFICATES)} | _OTHER_
 
 
 def certificate(text: str) -> str | None:
-    """The rating as its board spells it: `pg 13` is PG-13, `fsk12` FSK 12; None if unknown."""
+    """The certificate in its board's spelling: `pg 13` is PG-13, `fsk12` FSK 12; None: unknown."""
     return _KNOWN.get(_bare(text))

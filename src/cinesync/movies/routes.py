@@ -1,4 +1,4 @@
-"""The HTTP door: browsing for everybody, programming for managers."""
+"""HTTP routes: films, theaters and shows for everybody; scheduling for managers."""
 
 import re
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ from cinesync.chassis.http.parameters import (
 )
 from cinesync.chassis.http.security.access_tokens import require
 from cinesync.chassis.problems import Invalid
-from cinesync.movies import list_store, service
-from cinesync.movies.list_store import MovieFilter, ShowFilter
+from cinesync.movies import catalog_store, service
+from cinesync.movies.catalog_store import MovieFilter, ShowFilter
 from cinesync.movies.model import (
     TYPES,
     CancelShow,
@@ -52,57 +52,59 @@ from cinesync.movies.schemas import (
     TheaterView,
 )
 from cinesync.movies.seats_left import SeatsLeft
-from cinesync.movies.text import identity, normal
+from cinesync.movies.text import identity, search_form
 
 T = TypeVar("T")
-Db = NamedDependency[Database]
+InjectedDatabase = NamedDependency[Database]
 
 
-class Shows(NamedTuple):
-    """Where shows are read, and who knows how many of their seats are left.
+class ShowSources(NamedTuple):
+    """The database of shows, and booking's counts of their seats.
 
-    One dependency: two would be run in a task group.
+    It is one dependency, because Litestar starts a task group for two.
     """
 
     db: Database
-    left: SeatsLeft
+    seats_left: SeatsLeft
 
 
-TheShows = NamedDependency[Shows]
+InjectedShowSources = NamedDependency[ShowSources]
 
 WORDS_MAX = 10
-CATALOGUE_SECONDS = 30  # how long a browser or a proxy may show films and theaters unasked
-SHOWS_SECONDS = 2  # seats left change, and trail sales by moments anyway
+CATALOG_SECONDS = 30  # how long a browser or a proxy may cache films and theaters
+SHOWS_SECONDS = 2  # and shows, whose seats left change with each sale
 
-Day = Annotated[
+DateFilter = Annotated[
     str | None,
     QueryParameter(max_length=40, description="2026-11-21, in the theater's own calendar"),
 ]
-ShowLimit = Annotated[int, limit_up_to(200)]
 
 
 @get("/movies")
 async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, bound by name
     request: AnyRequest,
-    db: Db,
+    db: InjectedDatabase,
     type: TextFilter = None,  # noqa: A002 the contract's name
     language: TextFilter = None,
     certificate: TextFilter = None,
     genre: TextFilter = None,
     q: TextFilter = None,
     city: TextFilter = None,
-    date: Day = None,
+    date: DateFilter = None,
     showing: FromQuery[bool] = False,  # noqa: FBT002 a query parameter
     after: After = None,
     limit: Limit = 24,
 ) -> Response[Page[MovieView]]:
-    """Films, best known first. `q` looks for words of title and director; city, date and
-    `showing` keep those with a show that can still be bought."""
+    """Films, the best known first.
+
+    `q` finds words of title and director. City, date and `showing` need a show that has not
+    started.
+    """
     popularity, movie_id = decode_cursor(after, integer, UUID) or (None, None)
-    wanted = MovieFilter(
-        type=_one_of("type", type, TYPES),
+    where = MovieFilter(
+        type=_choice("type", type, TYPES),
         language=_language(language),
-        certificate=_one_of("certificate", certificate, CERTIFICATES),
+        certificate=_choice("certificate", certificate, CERTIFICATES),
         genre=plain_text("genre", genre),
         words=_words(q),
         city_key=_city_key(city),
@@ -112,96 +114,102 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
         after_id=movie_id,
         limit=limit + 1,
     )
-    found = await db.run_one(list_store.movies, wanted)
+    found = await db.run_one(catalog_store.movies, where)
     page = page_of(found, limit, lambda movie: (movie.popularity, movie.movie_id))
-    return fresh(request, page, CATALOGUE_SECONDS)
+    return cacheable(request, page, CATALOG_SECONDS)
 
 
 @get("/movies/{movie_id:uuid}")
-async def get_movie(request: AnyRequest, db: Db, movie_id: FromPath[UUID]) -> Response[MovieView]:
+async def get_movie(
+    request: AnyRequest, db: InjectedDatabase, movie_id: FromPath[UUID]
+) -> Response[MovieView]:
     """One film."""
-    movie = await db.run_one(list_store.movie, movie_id)
+    movie = await db.run_one(catalog_store.movie, movie_id)
     if movie is None:
         raise NoSuchMovie(movie_id=str(movie_id))
-    return fresh(request, movie, CATALOGUE_SECONDS)
+    return cacheable(request, movie, CATALOG_SECONDS)
 
 
 @get("/filters")
-async def get_filters(request: AnyRequest, db: Db) -> Response[FilterOptions]:
-    """What the filters of films can be set to."""
+async def get_filters(request: AnyRequest, db: InjectedDatabase) -> Response[FilterOptions]:
+    """The values that the filters of films accept."""
     filters = FilterOptions(
         types=TYPES,
-        certificates=await db.run_one(list_store.certificates),
-        genres=await db.run_one(list_store.genres),
-        languages=await db.run_one(list_store.languages),
+        certificates=await db.run_one(catalog_store.certificates),
+        genres=await db.run_one(catalog_store.genres),
+        languages=await db.run_one(catalog_store.languages),
     )
-    return fresh(request, filters, CATALOGUE_SECONDS)
+    return cacheable(request, filters, CATALOG_SECONDS)
 
 
 @get("/theaters")
 async def list_theaters(
-    request: AnyRequest, db: Db, city: TextFilter = None, after: After = None, limit: Limit = 50
+    request: AnyRequest,
+    db: InjectedDatabase,
+    city: TextFilter = None,
+    after: After = None,
+    limit: Limit = 50,
 ) -> Response[Page[TheaterView]]:
     """Theaters by city and name."""
     last_seen = decode_cursor(after, str, str, UUID)
-    found = await db.run_one(list_store.theaters, _city_key(city), last_seen, limit + 1)
-    page = page_of(found, limit, lambda one: (one.city, one.name, one.theater_id))
-    return fresh(request, page, CATALOGUE_SECONDS)
+    found = await db.run_one(catalog_store.theaters, _city_key(city), last_seen, limit + 1)
+    page = page_of(found, limit, lambda theater: (theater.city, theater.name, theater.theater_id))
+    return cacheable(request, page, CATALOG_SECONDS)
 
 
 @get("/theaters/{theater_id:uuid}")
 async def get_theater(
-    request: AnyRequest, db: Db, theater_id: FromPath[UUID]
+    request: AnyRequest, db: InjectedDatabase, theater_id: FromPath[UUID]
 ) -> Response[TheaterPage]:
     """A theater and its auditoriums."""
-    theater = await db.run_one(list_store.theater, theater_id)
+    theater = await db.run_one(catalog_store.theater, theater_id)
     if theater is None:
         raise NoSuchTheater(theater_id=str(theater_id))
-    rooms = await db.run_one(list_store.auditoriums, theater_id)
+    auditoriums = await db.run_one(catalog_store.auditoriums, theater_id)
     fields = {name: getattr(theater, name) for name in TheaterView.__dataclass_fields__}
-    return fresh(request, TheaterPage(**fields, auditoriums=rooms), CATALOGUE_SECONDS)
+    return cacheable(request, TheaterPage(**fields, auditoriums=auditoriums), CATALOG_SECONDS)
 
 
 @patch("/theaters/{theater_id:uuid}")
 async def change_theater(
     request: AnyRequest,
-    db: Db,
+    db: InjectedDatabase,
     caller: SignedInCaller,
     theater_id: FromPath[UUID],
     data: JSONBody[ChangeTheater],
 ) -> TheaterView:
-    """Begin the business day at another time; for managers."""
+    """Change when the business day starts; for managers."""
     require(caller, "manager")
     await db.run(service.change_theater, theater_id, data, actor_of(request, caller))
-    theater = await db.run_one(list_store.theater, theater_id)
+    theater = await db.run_one(catalog_store.theater, theater_id)
     if theater is None:
         raise NoSuchTheater(theater_id=str(theater_id))
     return theater
 
 
 @get("/cities")
-async def list_cities(request: AnyRequest, db: Db) -> Response[Page[CityView]]:
+async def list_cities(request: AnyRequest, db: InjectedDatabase) -> Response[Page[CityView]]:
     """Every city with a theater, on one page."""
-    return fresh(request, Page(await db.run_one(list_store.cities), None), CATALOGUE_SECONDS)
+    return cacheable(request, Page(await db.run_one(catalog_store.cities), None), CATALOG_SECONDS)
 
 
 @get("/shows")
 async def list_shows(
     request: AnyRequest,
-    shows: TheShows,
+    sources: InjectedShowSources,
     movie_id: FromQuery[UUID | None] = None,
     theater_id: FromQuery[UUID | None] = None,
     city: TextFilter = None,
-    date: Day = None,
+    date: DateFilter = None,
     after: After = None,
-    limit: ShowLimit = 100,
+    limit: Annotated[int, limit_up_to(200)] = 100,
 ) -> Response[Page[ShowView]]:
     """Shows that have not started, the next one first.
 
-    `date` is the theater's business day: a show at 00:30 belongs to the evening before.
+    `date` is the theater's business day: a show at 00:30 belongs to the day before.
     """
     starts_at, show_id = decode_cursor(after, instant, UUID) or (None, None)
-    wanted = ShowFilter(
+    where = ShowFilter(
         movie_id=movie_id,
         theater_id=theater_id,
         city_key=_city_key(city),
@@ -210,37 +218,38 @@ async def list_shows(
         after_id=show_id,
         limit=limit + 1,
     )
-    found = await shows.db.run_one(list_store.shows, wanted)
+    found = await sources.db.run_one(catalog_store.shows, where)
     page = page_of(found, limit, lambda show: (show.starts_at, show.show_id))
-    return fresh(request, Page(await shows.left.told(page.items), page.next), SHOWS_SECONDS)
+    shows = await sources.seats_left.add_to(page.items)
+    return cacheable(request, Page(shows, page.next), SHOWS_SECONDS)
 
 
 @get("/days")
 async def list_days(
     request: AnyRequest,
-    db: Db,
+    db: InjectedDatabase,
     movie_id: FromQuery[UUID | None] = None,
     theater_id: FromQuery[UUID | None] = None,
     city: TextFilter = None,
 ) -> Response[DaysView]:
-    """The days with shows that have not started, however far ahead they are announced."""
-    wanted = ShowFilter(movie_id=movie_id, theater_id=theater_id, city_key=_city_key(city))
-    days = DaysView(items=await db.read(list_store.days, wanted))
-    return fresh(request, days, CATALOGUE_SECONDS)
+    """The days with shows that have not started."""
+    where = ShowFilter(movie_id=movie_id, theater_id=theater_id, city_key=_city_key(city))
+    days = DaysView(items=await db.read(catalog_store.days, where))
+    return cacheable(request, days, CATALOG_SECONDS)
 
 
 @get("/shows/{show_id:uuid}")
 async def get_show(
-    request: AnyRequest, shows: TheShows, show_id: FromPath[UUID]
+    request: AnyRequest, sources: InjectedShowSources, show_id: FromPath[UUID]
 ) -> Response[ShowView]:
     """One show, started or cancelled ones too."""
-    [show] = await shows.left.told([await _show(shows.db, show_id)])
-    return fresh(request, show, SHOWS_SECONDS)
+    [show] = await sources.seats_left.add_to([await _show(sources.db, show_id)])
+    return cacheable(request, show, SHOWS_SECONDS)
 
 
 @post("/shows")
 async def schedule_show(
-    request: AnyRequest, db: Db, caller: SignedInCaller, data: JSONBody[ScheduleShow]
+    request: AnyRequest, db: InjectedDatabase, caller: SignedInCaller, data: JSONBody[ScheduleShow]
 ) -> ShowView:
     """Plan a show; for managers. Refused when the auditorium is taken at that time."""
     require(caller, "manager")
@@ -251,12 +260,12 @@ async def schedule_show(
 @patch("/shows/{show_id:uuid}")
 async def change_show(
     request: AnyRequest,
-    db: Db,
+    db: InjectedDatabase,
     caller: SignedInCaller,
     show_id: FromPath[UUID],
     data: JSONBody[ChangeShow],
 ) -> ShowView:
-    """Move a show or change prices of zones; for managers."""
+    """Move a show, or change its prices or when its sale closes; for managers."""
     require(caller, "manager")
     await db.run(service.change_show, show_id, data, actor_of(request, caller))
     return await _show(db, show_id)
@@ -265,7 +274,7 @@ async def change_show(
 @post("/shows/{show_id:uuid}/cancel", status_code=200)
 async def cancel_show(
     request: AnyRequest,
-    db: Db,
+    db: InjectedDatabase,
     caller: SignedInCaller,
     show_id: FromPath[UUID],
     data: JSONBody[CancelShow],
@@ -293,22 +302,22 @@ HANDLERS = (
 )
 
 
-def router(db: Database, left: SeatsLeft | None = None) -> Router:
-    """Every route of the service, over its database; `left` knows which seats can be bought."""
-    shows = Shows(db, left or SeatsLeft())
+def router(db: Database, seats_left: SeatsLeft | None = None) -> Router:
+    """All routes; without `seats_left`, shows have the count of seats that are not sold."""
+    sources = ShowSources(db, seats_left or SeatsLeft())
     return Router(
         path="/api/movies",
         route_handlers=HANDLERS,
         guards=[refuse_unknown_query],
         dependencies={
             "db": Provide(lambda: db, sync_to_thread=False),
-            "shows": Provide(lambda: shows, sync_to_thread=False),
+            "sources": Provide(lambda: sources, sync_to_thread=False),
         },
     )
 
 
-def fresh(request: AnyRequest, content: T, seconds: int) -> Response[T]:
-    """The content with its ETag, or 304 when the client has it already (RFC 9110, 13.1.2)."""
+def cacheable(request: AnyRequest, content: T, seconds: int) -> Response[T]:
+    """The content with its ETag, or 304 if the client has it already (RFC 9110, 13.1.2)."""
     body = msgspec.json.encode(content)
     tag = etag_of(body)
     headers: Mapping[str, str] = {"ETag": tag, "Cache-Control": f"public, max-age={seconds}"}
@@ -318,13 +327,13 @@ def fresh(request: AnyRequest, content: T, seconds: int) -> Response[T]:
 
 
 async def _show(db: Database, show_id: UUID) -> ShowView:
-    show = await db.run_one(list_store.show, show_id)
+    show = await db.run_one(catalog_store.show, show_id)
     if show is None:
         raise NoSuchShow(show_id=str(show_id))
     return show
 
 
-def _one_of(field: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
+def _choice(field: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
     if not value:
         return None
     match = next((word for word in allowed if word.casefold() == value.casefold()), None)
@@ -340,13 +349,13 @@ def _language(value: str | None) -> str | None:
 
 
 def _words(q: str | None) -> list[str] | None:
-    """What to look for; signs alone are looked for as they are."""
-    asked = q or ""
-    return normal(asked).split()[:WORDS_MAX] or identity(asked).split()[:WORDS_MAX] or None
+    """The words to find; a text of symbols alone is searched unchanged."""
+    text = q or ""
+    return search_form(text).split()[:WORDS_MAX] or identity(text).split()[:WORDS_MAX] or None
 
 
 def _city_key(city: str | None) -> str | None:
-    return normal(city) if city else None
+    return search_form(city) if city else None
 
 
 def _day(value: str | None) -> Date | None:

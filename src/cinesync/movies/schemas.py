@@ -1,4 +1,4 @@
-"""What the API answers: films, theaters, rooms and shows as clients read them."""
+"""Response bodies of the movies service; the commands in `model` are its request bodies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class MovieView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TheaterView:
-    """A site of the chain. `time_zone` is an IANA name, `currency` ISO 4217.
+    """A theater. `time_zone` is an IANA name, `currency` ISO 4217.
 
-    A show before `day_starts` on the theater's clock belongs to the business day before.
+    A show that starts before `day_starts`, local time, belongs to the business day before.
     """
 
     theater_id: UUID
@@ -50,7 +50,7 @@ class TheaterView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditoriumView:
-    """A screen of a theater."""
+    """An auditorium of a theater."""
 
     auditorium_id: UUID
     name: str
@@ -61,7 +61,7 @@ class AuditoriumView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TheaterPage:
-    """A theater with its screens."""
+    """A theater with its auditoriums."""
 
     theater_id: UUID
     region: str
@@ -79,7 +79,7 @@ class TheaterPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterOptions:
-    """The values that the filters of films can take."""
+    """The values that the filters of films accept."""
 
     types: Sequence[str]
     certificates: Sequence[str]
@@ -89,7 +89,7 @@ class FilterOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CityView:
-    """A city with theaters of the chain."""
+    """A city with theaters."""
 
     city: str
     country: str
@@ -99,19 +99,18 @@ class CityView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaysView:
-    """The business days with a show that can still be bought, the next one first."""
+    """The business days with shows that have not started, the next one first."""
 
     items: Sequence[date]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowView:
-    """A show. `starts_at` and `ends_at` carry the theater's own offset from UTC.
+    """A show. `starts_at` and `ends_at` have the theater's offset from UTC.
 
-    `local_date` and `local_time` are what its wall calendar and clock show; `business_date` is the
-    day whose programme it is part of, the day before for a show after midnight; prices are in minor
-    units of `currency`, per zone. `seats_left` can be bought
-    now, by moments; `seats_held` are in baskets and may come free.
+    `local_date` and `local_time` are the theater's; `business_date` is the day that lists the show,
+    the day before for a show after midnight. Prices are in minor units of `currency`, per zone.
+    `seats_left` can be bought now; `seats_held` are on hold and may become free.
     """
 
     show_id: UUID

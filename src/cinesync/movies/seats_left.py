@@ -1,7 +1,7 @@
-"""The seats of shows that can be bought now: booking knows what is held, not only what is sold.
+"""How many seats of a show can be bought now, from booking, which knows the seats on hold too.
 
-Booking counts for all who ask within two seconds at once. While it does not answer, shows tell what
-is not sold, which movies knows itself, and booking is left alone for a few seconds.
+While booking does not respond, shows have the count of seats that are not sold, which movies knows
+itself, and booking gets no request for PAUSE_SECONDS.
 """
 
 import math
@@ -25,55 +25,55 @@ SHOWS_MAX: Final = 200
 log = telemetry.get_logger(__name__)
 
 
-class _Left(msgspec.Struct, frozen=True):
+class _Count(msgspec.Struct, frozen=True):
     show_id: UUID
     seats_left: int
     seats_held: int
 
 
-class _Items(msgspec.Struct, frozen=True):
-    items: list[_Left]
+class _Availability(msgspec.Struct, frozen=True):
+    items: list[_Count]
 
 
 class SeatsLeft:
-    """One per process; without `booking`, shows tell what is not sold."""
+    """One per process; without `booking`, shows keep the count of seats that are not sold."""
 
     def __init__(self, booking: HttpClient | None = None) -> None:
         self._booking = booking
-        self._ask_after_seconds = -math.inf
+        self._paused_until_seconds = -math.inf
 
-    async def told(self, shows: Sequence[ShowView]) -> list[ShowView]:
-        """The shows with what booking counted."""
-        asked = [str(show.show_id) for show in shows if show.status == "scheduled"][:SHOWS_MAX]
-        if self._booking is None or not asked:
+    async def add_to(self, shows: Sequence[ShowView]) -> list[ShowView]:
+        """The shows with booking's counts."""
+        show_ids = [str(show.show_id) for show in shows if show.status == "scheduled"][:SHOWS_MAX]
+        if self._booking is None or not show_ids:
             return list(shows)
-        if clock.monotonic_seconds() < self._ask_after_seconds:
+        if clock.monotonic_seconds() < self._paused_until_seconds:
             return list(shows)
         try:
-            counted = await self._counted(self._booking, asked)
-        except NoResponse as away:
-            log.warning("seats_left.unknown", reason=str(away))
-            self._ask_after_seconds = clock.monotonic_seconds() + PAUSE_SECONDS
+            counts = await self._fetch(self._booking, show_ids)
+        except NoResponse as error:
+            log.warning("seats_left.unknown", reason=str(error))
+            self._paused_until_seconds = clock.monotonic_seconds() + PAUSE_SECONDS
             return list(shows)
-        return [_with(show, counted.get(show.show_id)) for show in shows]
+        return [_with_count(show, counts.get(show.show_id)) for show in shows]
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection to booking."""
         if self._booking is not None:
             await self._booking.close()
 
-    async def _counted(self, booking: HttpClient, show_ids: Sequence[str]) -> dict[UUID, _Left]:
-        answer = await booking.call("GET", PATH, params={"show_ids": ",".join(show_ids)})
-        if answer.status != HTTPStatus.OK:
-            raise NoResponse(f"booking answered {answer.status}")
+    async def _fetch(self, booking: HttpClient, show_ids: Sequence[str]) -> dict[UUID, _Count]:
+        response = await booking.call("GET", PATH, params={"show_ids": ",".join(show_ids)})
+        if response.status != HTTPStatus.OK:
+            raise NoResponse(f"booking responded with status {response.status}")
         try:
-            items = msgspec.json.decode(answer.body, type=_Items).items
+            counts = msgspec.json.decode(response.body, type=_Availability).items
         except msgspec.MsgspecError as error:
-            raise NoResponse("booking gave an answer that counts nothing") from error
-        return {one.show_id: one for one in items}
+            raise NoResponse("booking's response has no counts") from error
+        return {count.show_id: count for count in counts}
 
 
-def _with(show: ShowView, counted: _Left | None) -> ShowView:
-    if counted is None:
+def _with_count(show: ShowView, count: _Count | None) -> ShowView:
+    if count is None:
         return show
-    return replace(show, seats_left=counted.seats_left, seats_held=counted.seats_held)
+    return replace(show, seats_left=count.seats_left, seats_held=count.seats_held)

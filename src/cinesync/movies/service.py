@@ -1,4 +1,4 @@
-"""The commands of the programme: films told, shows planned, moved and cancelled, seats counted."""
+"""Commands: import films; schedule, change and cancel shows; count seats."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,20 +39,20 @@ from cinesync.movies.model import (
     ShowUnfit,
     Theater,
     TimeRange,
-    after,
     daypart,
-    ends_at,
-    merged,
-    priced,
+    film_end,
+    merge,
+    next_status,
+    price_zones,
 )
-from cinesync.movies.store import AuditoriumRow, PriceCards
+from cinesync.movies.store import PriceCards, Venue
 
 PLAN_AHEAD_MAX = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True)
 class UpsertCounts:
-    """How many films a batch added, changed, and only repeated."""
+    """How many films of a batch were added, changed, and left unchanged."""
 
     added: int = 0
     changed: int = 0
@@ -60,17 +60,17 @@ class UpsertCounts:
 
 
 async def upsert_movies(tx: Transaction, movies: Sequence[Movie]) -> UpsertCounts:
-    """Add the films that are new and what is new about the others. Told twice changes nothing."""
+    """Add new films, and override values of existing ones. A second time changes nothing."""
     by_key = {movie.key(): movie for movie in movies}
-    known = await movie_store.known(tx, sorted(by_key))
+    known = await movie_store.find_movies(tx, sorted(by_key))
     new = {clock.new_id(): movie for key, movie in by_key.items() if key not in known}
     changed = {
-        movie_id: better
+        movie_id: updated
         for key, (movie_id, old) in known.items()
-        if (better := merged(old, by_key[key])) != old
+        if (updated := merge(old, by_key[key])) != old
     }
-    await movie_store.add(tx, new)
-    await movie_store.save(tx, changed)
+    await movie_store.insert_movies(tx, new)
+    await movie_store.update_movies(tx, changed)
     if new or changed:
         entry = audit_log.Entry(
             actor=OPERATOR,
@@ -83,74 +83,68 @@ async def upsert_movies(tx: Transaction, movies: Sequence[Movie]) -> UpsertCount
     return UpsertCounts(len(new), len(changed), len(known) - len(changed))
 
 
-async def introduce_movies(tx: Transaction, movies: Sequence[Movie]) -> int:
-    """Add the films that are new and fill the gaps of the others; how many were new."""
+async def add_missing_movies(tx: Transaction, movies: Sequence[Movie]) -> int:
+    """Add new films, and fill in missing values of existing ones; how many were new."""
     by_key = {movie.key(): movie for movie in movies}
-    known = await movie_store.known(tx, sorted(by_key))
+    known = await movie_store.find_movies(tx, sorted(by_key))
+    new = {clock.new_id(): movie for key, movie in by_key.items() if key not in known}
     filled = {
-        movie_id: fuller
+        movie_id: updated
         for key, (movie_id, old) in known.items()
-        if (fuller := merged(by_key[key], old)) != old
+        if (updated := merge(by_key[key], old)) != old
     }
-    await movie_store.add(tx, {clock.new_id(): m for key, m in by_key.items() if key not in known})
-    await movie_store.save(tx, filled)
-    return len(by_key) - len(known)
+    await movie_store.insert_movies(tx, new)
+    await movie_store.update_movies(tx, filled)
+    return len(new)
 
 
 async def schedule_show(tx: Transaction, command: ScheduleShow, by: Actor = SYSTEM) -> UUID:
     """Raises NoSuchMovie, NoSuchAuditorium, ShowOverlaps or ShowUnfit."""
-    film = await movie_store.film(tx, command.movie_id)
+    film = await movie_store.find_movie(tx, command.movie_id)
     if film is None:
         raise NoSuchMovie(movie_id=str(command.movie_id))
-    room = await _room(tx, command.auditorium_id)
-    await _refuse_odd_time(tx, command.starts_at)
+    venue = await _venue(tx, command.auditorium_id)
+    await _check_start(tx, command.starts_at)
     running_minutes = command.running_minutes or film["running_minutes"]
     if running_minutes is None:
         raise ShowUnfit(
-            f"{film['title']} has no running time; give running_minutes.", field="running_minutes"
+            f"{film['title']} has no running time; set running_minutes.", field="running_minutes"
         )
-    ends = ends_at(command.starts_at, running_minutes)
-    seats = await store.layouts(tx, {room.auditorium.layout_id})
-    planned = placed(
-        room,
-        TimeRange(command.starts_at, ends + CLEANING),
-        ends,
+    ends_at = film_end(command.starts_at, running_minutes)
+    layouts = await store.layouts(tx, {venue.auditorium.layout_id})
+    show = new_show(
+        venue,
+        TimeRange(command.starts_at, ends_at + CLEANING),
+        ends_at,
         command.movie_id,
         (command.language or film["language"], command.subtitles),
         zone_prices(
-            await store.price_cards(tx, room.theater),
-            room,
-            seats[room.auditorium.layout_id],
+            await store.price_cards(tx, venue.theater),
+            venue,
+            layouts[venue.auditorium.layout_id],
             command.starts_at,
             command.prices_cents,
         ),
     )
-    planned = replace(planned, sales_close_minutes=command.sales_close_minutes)
-    await _refuse_overlap(tx, room, planned)
-    await publish_shows(
-        tx,
-        [planned],
-        {room.auditorium.auditorium_id: room},
-        {command.movie_id: film["title"]},
-        seats,
-    )
-    after_it = _programme(planned) | {"prices_cents": planned.prices_cents}
-    await audit_log.append(
-        tx, [_entry(by, MoviesAuditAction.SHOW_SCHEDULED, planned, after=after_it)]
-    )
-    return planned.show_id
+    show = replace(show, sales_close_minutes=command.sales_close_minutes)
+    await _refuse_overlap(tx, venue, show)
+    titles = {command.movie_id: film["title"]}
+    await publish_shows(tx, [show], {show.auditorium_id: venue}, titles, layouts)
+    after = _schedule(show) | {"prices_cents": show.prices_cents}
+    await audit_log.append(tx, [_entry(by, MoviesAuditAction.SHOW_SCHEDULED, show, after=after)])
+    return show.show_id
 
 
-def placed(
-    room: AuditoriumRow,
+def new_show(
+    venue: Venue,
     taken: TimeRange,
-    ends: datetime,
+    ends_at: datetime,
     movie_id: UUID,
-    spoken: tuple[str, str | None],
+    languages: tuple[str, str | None],
     prices_cents: Mapping[str, int],
 ) -> Show:
-    """A new show in a room; `spoken` is language and subtitles."""
-    auditorium, theater = room.auditorium, room.theater
+    """A new show; `languages` are those of sound and subtitles."""
+    auditorium, theater = venue.auditorium, venue.theater
     return Show(
         show_id=clock.new_id(),
         region=theater.region,
@@ -159,12 +153,12 @@ def placed(
         auditorium_id=auditorium.auditorium_id,
         layout_id=auditorium.layout_id,
         starts_at=taken.starts_at,
-        ends_at=ends,
+        ends_at=ends_at,
         free_at=taken.free_at,
         local_date=theater.local(taken.starts_at).date(),
         format=auditorium.format,
-        language=spoken[0],
-        subtitles=spoken[1],
+        language=languages[0],
+        subtitles=languages[1],
         currency=theater.currency,
         prices_cents=prices_cents,
         seat_count=auditorium.seat_count,
@@ -173,62 +167,60 @@ def placed(
 
 def zone_prices(
     cards: PriceCards,
-    room: AuditoriumRow,
+    venue: Venue,
     layout: Layout,
     starts_at: datetime,
     overrides: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
-    """The price of each zone of a room at a time. Raises ShowUnfit."""
-    part = daypart(room.theater.local(starts_at))
-    card = cards.get((room.auditorium.format, part), {})
+    """The price of each zone of an auditorium at a time. Raises ShowUnfit."""
+    part = daypart(venue.theater.local(starts_at))
+    card = cards.get((venue.auditorium.format, part), {})
     zones = {seat.zone for seat in layout.seats}
-    return priced(card, overrides, zones, room.theater.currency)
+    return price_zones(card, overrides, zones, venue.theater.currency)
 
 
 async def publish_shows(
     tx: Transaction,
-    planned: Sequence[Show],
-    rooms: Mapping[UUID, AuditoriumRow],
+    shows: Sequence[Show],
+    venues: Mapping[UUID, Venue],
     titles: Mapping[UUID, str],
     layouts: Mapping[UUID, Layout],
 ) -> None:
-    """Keep the shows and tell the others; overlaps are the caller's to refuse."""
-    await store.add_shows(tx, planned)
-    moment = clock.now()
-    await outbox.append(
-        tx,
-        [
-            _scheduled(
-                show,
-                rooms[show.auditorium_id],
-                titles[show.movie_id],
-                layouts[show.layout_id],
-                moment,
-            )
-            for show in planned
-        ],
-    )
+    """Insert shows and emit their events. The caller has checked that they do not overlap."""
+    await store.add_shows(tx, shows)
+    now = clock.now()
+    events = [
+        _scheduled(
+            show,
+            venues[show.auditorium_id],
+            titles[show.movie_id],
+            layouts[show.layout_id],
+            now,
+        )
+        for show in shows
+    ]
+    await outbox.append(tx, events)
 
 
 def _scheduled(
-    show: Show, room: AuditoriumRow, title: str, layout: Layout, moment: datetime
+    show: Show, venue: Venue, title: str, layout: Layout, now: datetime
 ) -> ShowScheduled:
     return ShowScheduled(
         event_id=clock.new_id(),
-        occurred_at=moment,
+        occurred_at=now,
         show_id=show.show_id,
         region=show.region,
         movie_id=show.movie_id,
         movie_title=title,
         theater_id=show.theater_id,
-        theater_name=room.theater.name,
-        city=room.theater.city,
-        time_zone=room.theater.time_zone,
-        auditorium_name=room.auditorium.name,
+        theater_name=venue.theater.name,
+        city=venue.theater.city,
+        time_zone=venue.theater.time_zone,
+        auditorium_name=venue.auditorium.name,
         starts_at=show.starts_at,
         ends_at=show.ends_at,
         format=show.format,
-        language=show.spoken(),
+        language=show.language_label(),
         currency=show.currency,
         prices_cents=show.prices_cents,
         layout=layout,
@@ -239,16 +231,20 @@ def _scheduled(
 async def change_show(
     tx: Transaction, show_id: UUID, command: ChangeShow, by: Actor = SYSTEM
 ) -> None:
-    """Raises NoSuchShow, ShowOver, ShowOverlaps or ShowUnfit. Changing nothing tells nobody."""
+    """A change that changes nothing emits no event.
+
+    Raises NoSuchShow, ShowOver, ShowOverlaps or ShowUnfit.
+    """
     show = await _open_show(tx, show_id, ShowTransition.EDIT)
-    room = await _room(tx, show.auditorium_id)
+    venue = await _venue(tx, show.auditorium_id)
     changed = show
     if command.starts_at is not None and command.starts_at != show.starts_at:
-        await _refuse_odd_time(tx, command.starts_at)
-        changed = moved(show, command.starts_at, room.theater)
-        await _refuse_overlap(tx, room, changed)
+        await _check_start(tx, command.starts_at)
+        changed = move(show, command.starts_at, venue.theater)
+        await _refuse_overlap(tx, venue, changed)
     if command.prices_cents is not None:
-        prices = priced(show.prices_cents, command.prices_cents, show.prices_cents, show.currency)
+        old = show.prices_cents
+        prices = price_zones(old, command.prices_cents, old, show.currency)
         changed = replace(changed, prices_cents=prices)
     if command.sales_close_minutes is not None:
         changed = replace(changed, sales_close_minutes=command.sales_close_minutes)
@@ -257,8 +253,8 @@ async def change_show(
         await audit_log.append(tx, _changes(by, show, changed))
 
 
-def moved(show: Show, starts_at: datetime, theater: Theater) -> Show:
-    """The show at another time, as long as it was. It stays known when it was to start."""
+def move(show: Show, starts_at: datetime, theater: Theater) -> Show:
+    """The show at another time, of the same length. `announced_at` keeps its first start."""
     by = starts_at - show.starts_at
     announced_at = show.announced_at or show.starts_at
     return replace(
@@ -277,7 +273,7 @@ async def cancel_show(tx: Transaction, show_id: UUID, reason: str, by: Actor = S
 
 
 async def cancel_refunded(tx: Transaction, begun: Sequence[ShowRefundBegun]) -> None:
-    """A show that booking gives back is off the programme, also one that has started."""
+    """Cancel shows whose bookings are all refunded, also those that have started."""
     for event in begun:
         show = await store.show(tx, event.show_id)
         if show is not None and ShowStatus(show.status) is ShowStatus.SCHEDULED:
@@ -287,7 +283,7 @@ async def cancel_refunded(tx: Transaction, begun: Sequence[ShowRefundBegun]) -> 
 async def _cancel(tx: Transaction, show: Show, reason: str, by: Actor) -> None:
     cancelled = replace(
         show,
-        status=after(ShowStatus(show.status), ShowTransition.CANCEL),
+        status=next_status(ShowStatus(show.status), ShowTransition.CANCEL),
         cancel_reason=reason,
         revision=show.revision + 1,
     )
@@ -304,7 +300,7 @@ async def _cancel(tx: Transaction, show: Show, reason: str, by: Actor) -> None:
         by,
         MoviesAuditAction.SHOW_CANCELLED,
         show,
-        before={"status": show.status} | _programme(show),
+        before={"status": show.status} | _schedule(show),
         after={"status": cancelled.status},
         reason=reason,
     )
@@ -315,25 +311,22 @@ def _changes(by: Actor, old: Show, new: Show) -> list[audit_log.Entry]:
     """One entry for each kind of change."""
     entries = []
     if new.starts_at != old.starts_at:
-        before, after_it = _programme(old), _programme(new)
-        entries.append(_entry(by, MoviesAuditAction.SHOW_MOVED, old, before=before, after=after_it))
+        before, after = _schedule(old), _schedule(new)
+        entries.append(_entry(by, MoviesAuditAction.SHOW_MOVED, old, before=before, after=after))
     if new.prices_cents != old.prices_cents:
         before = {"prices_cents": old.prices_cents, "currency": old.currency}
-        after_it = {"prices_cents": new.prices_cents, "currency": new.currency}
-        entries.append(
-            _entry(by, MoviesAuditAction.PRICES_CHANGED, old, before=before, after=after_it)
-        )
+        after = {"prices_cents": new.prices_cents, "currency": new.currency}
+        action = MoviesAuditAction.PRICES_CHANGED
+        entries.append(_entry(by, action, old, before=before, after=after))
     if new.sales_close_minutes != old.sales_close_minutes:
         before = {"sales_close_minutes": old.sales_close_minutes}
-        after_it = {"sales_close_minutes": new.sales_close_minutes}
-        entries.append(
-            _entry(by, MoviesAuditAction.SALE_CHANGED, old, before=before, after=after_it)
-        )
+        after = {"sales_close_minutes": new.sales_close_minutes}
+        entries.append(_entry(by, MoviesAuditAction.SALE_CHANGED, old, before=before, after=after))
     return entries
 
 
-def _programme(show: Show) -> dict[str, Any]:
-    """What runs, where and when."""
+def _schedule(show: Show) -> dict[str, Any]:
+    """The film, the auditorium and the times of a show."""
     return {
         "movie_id": show.movie_id,
         "auditorium_id": show.auditorium_id,
@@ -365,7 +358,7 @@ def _entry(
 async def change_theater(
     tx: Transaction, theater_id: UUID, command: ChangeTheater, by: Actor = SYSTEM
 ) -> None:
-    """Raises NoSuchTheater. Changing nothing tells nobody."""
+    """A change that changes nothing is not logged. Raises NoSuchTheater."""
     before = await store.day_starts(tx, theater_id)
     if before is None:
         raise NoSuchTheater(theater_id=str(theater_id))
@@ -384,16 +377,16 @@ async def change_theater(
 
 
 async def count_booked(tx: Transaction, events: Sequence[BookingConfirmed]) -> None:
-    """Seats that are sold are no longer left."""
-    await store.move_seats(tx, _seats_by_show(events))
+    """Add to the seats that are taken."""
+    await store.add_seats_taken(tx, _seats_by_show(events))
 
 
 async def count_cancelled(
     tx: Transaction, events: Sequence[BookingCancelled] | Sequence[BookingReduced]
 ) -> None:
-    """Seats that were given back are left again, even if their booking is heard of later."""
-    moved_by = _seats_by_show(events)
-    await store.move_seats(tx, {key: -seats for key, seats in moved_by.items()})
+    """Subtract from the seats that are taken; the booking's own event may come later."""
+    cancelled = _seats_by_show(events)
+    await store.add_seats_taken(tx, {key: -seats for key, seats in cancelled.items()})
 
 
 def _seats_by_show(
@@ -405,24 +398,24 @@ def _seats_by_show(
     return seats
 
 
-async def _room(tx: Transaction, auditorium_id: UUID) -> AuditoriumRow:
-    rooms = await store.rooms(tx, auditorium_id, None)
-    if not rooms:
+async def _venue(tx: Transaction, auditorium_id: UUID) -> Venue:
+    venues = await store.venues(tx, auditorium_id, None)
+    if not venues:
         raise NoSuchAuditorium(auditorium_id=str(auditorium_id))
-    return rooms[0]
+    return venues[0]
 
 
-async def _open_show(tx: Transaction, show_id: UUID, change: ShowTransition) -> Show:
+async def _open_show(tx: Transaction, show_id: UUID, transition: ShowTransition) -> Show:
     show = await store.show(tx, show_id)
     if show is None:
         raise NoSuchShow(show_id=str(show_id))
-    after(ShowStatus(show.status), change)
+    next_status(ShowStatus(show.status), transition)
     if show.starts_at <= await store.database_now(tx):
         raise ShowOver("The show has started.")
     return show
 
 
-async def _refuse_odd_time(tx: Transaction, starts_at: datetime) -> None:
+async def _check_start(tx: Transaction, starts_at: datetime) -> None:
     now = await store.database_now(tx)
     if not now < starts_at <= now + PLAN_AHEAD_MAX:
         raise ShowUnfit(
@@ -432,15 +425,15 @@ async def _refuse_odd_time(tx: Transaction, starts_at: datetime) -> None:
         raise ShowUnfit("A show starts on a full minute.", field="starts_at")
 
 
-async def _refuse_overlap(tx: Transaction, room: AuditoriumRow, show: Show) -> None:
-    """Two transactions that both find the room free cannot both commit: they are serializable."""
-    wanted = TimeRange(show.starts_at, show.free_at)
-    if wanted.free_at - wanted.starts_at > SHOW_LENGTH_MAX:
+async def _refuse_overlap(tx: Transaction, venue: Venue, show: Show) -> None:
+    """Of two transactions that both find the time free, one fails: they are serializable."""
+    time_range = TimeRange(show.starts_at, show.free_at)
+    if time_range.free_at - time_range.starts_at > SHOW_LENGTH_MAX:
         raise ShowUnfit("A show takes at most 10 hours, cleaning included.", field="starts_at")
-    for other in await store.taken(tx, room.auditorium, wanted, show.show_id):
-        begins, ends = room.theater.local(other.starts_at), room.theater.local(other.free_at)
+    for other in await store.taken(tx, venue.auditorium, time_range, show.show_id):
+        begins, ends = venue.theater.local(other.starts_at), venue.theater.local(other.free_at)
         raise ShowOverlaps(
-            f"{room.auditorium.name} is taken from {begins:%H:%M} to {ends:%H:%M} on"
+            f"{venue.auditorium.name} is taken from {begins:%H:%M} to {ends:%H:%M} on"
             f" {begins:%Y-%m-%d}, local time, cleaning included.",
             taken_from=other.starts_at.isoformat(),
             free_at=other.free_at.isoformat(),

@@ -1,4 +1,4 @@
-"""Statements over theaters, rooms, shows and price cards; one question each."""
+"""Statements over shows, and what scheduling them needs: theaters, layouts and price cards."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -30,8 +30,8 @@ PriceCards = Mapping[tuple[str, Daypart], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class AuditoriumRow:
-    """An auditorium with the theater around it."""
+class Venue:
+    """An auditorium with its theater."""
 
     auditorium: Auditorium
     theater: Theater
@@ -41,12 +41,12 @@ NOW = compiled(select(func.now()))
 
 
 async def database_now(tx: Transaction) -> datetime:
-    """The clock that decides what is past."""
-    moment: datetime = (await tx.execute(NOW)).scalar_one()
-    return moment
+    """The transaction's time; the database's clock decides what is past."""
+    now: datetime = (await tx.execute(NOW)).scalar_one()
+    return now
 
 
-ROOMS = compiled(
+VENUES = compiled(
     select(
         auditoriums.c.auditorium_id,
         auditoriums.c.name,
@@ -72,12 +72,12 @@ ROOMS = compiled(
 )
 
 
-async def rooms(
+async def venues(
     tx: Transaction, auditorium_id: UUID | None, theater_id: UUID | None
-) -> list[AuditoriumRow]:
+) -> list[Venue]:
     """One auditorium, or all of a theater."""
-    found = await tx.execute(ROOMS, {"auditorium_id": auditorium_id, "theater_id": theater_id})
-    return [_room(row) for row in found]
+    found = await tx.execute(VENUES, {"auditorium_id": auditorium_id, "theater_id": theater_id})
+    return [_venue(row) for row in found]
 
 
 LAYOUTS = compiled(
@@ -88,7 +88,7 @@ LAYOUTS = compiled(
 
 
 async def layouts(tx: Transaction, layout_ids: Collection[UUID]) -> dict[UUID, Layout]:
-    """Every seat of some layouts, in the order it was drawn."""
+    """Layouts by id, their seats in the order of the drawing."""
     rows = await tx.execute(LAYOUTS, {"layout_ids": sorted(layout_ids)})
     found: defaultdict[UUID, list[LayoutSeat]] = defaultdict(list)
     for row in rows:
@@ -103,9 +103,9 @@ ADD_LAYOUTS = compiled(
 )
 
 
-async def add_layouts(tx: Transaction, drawn: Sequence[Layout]) -> None:
-    """The same seats have the same id: a layout that is there is this one."""
-    by_id = {layout.layout_id: layout for layout in drawn}
+async def add_layouts(tx: Transaction, new: Sequence[Layout]) -> None:
+    """Add layouts. An existing one with the same id has the same seats."""
+    by_id = {layout.layout_id: layout for layout in new}
     rows = [
         {
             "layout_id": layout_id,
@@ -167,28 +167,28 @@ TAKEN = compiled(
 
 
 async def taken(
-    tx: Transaction, room: Auditorium, wanted: TimeRange, but: UUID | None = None
+    tx: Transaction, auditorium: Auditorium, time_range: TimeRange, but: UUID | None = None
 ) -> list[TimeRange]:
-    """The shows of an auditorium that overlap a time, except the show `but`.
+    """The shows of an auditorium that overlap a time range, except the show `but`.
 
-    No show is longer than SHOW_LENGTH_MAX, so the look back, and what a serializable transaction
-    has to watch, is short.
+    No show is longer than SHOW_LENGTH_MAX, so few earlier shows are read, and the range that a
+    serializable transaction locks is short.
     """
     found = await tx.execute(
         TAKEN,
         {
-            "region": room.region,
-            "auditorium_id": room.auditorium_id,
-            "earliest": wanted.starts_at - SHOW_LENGTH_MAX,
-            "starts_at": wanted.starts_at,
-            "free_at": wanted.free_at,
+            "region": auditorium.region,
+            "auditorium_id": auditorium.auditorium_id,
+            "earliest": time_range.starts_at - SHOW_LENGTH_MAX,
+            "starts_at": time_range.starts_at,
+            "free_at": time_range.free_at,
             "but": but,
         },
     )
     return [TimeRange(row.starts_at, row.free_at) for row in found]
 
 
-TAKEN_IN = compiled(
+TAKEN_IN_THEATER = compiled(
     select(shows.c.auditorium_id, shows.c.starts_at, shows.c.free_at)
     .where(
         shows.c.region == bindparam("region"),
@@ -199,38 +199,38 @@ TAKEN_IN = compiled(
 )
 
 
-async def taken_in(
-    tx: Transaction, theater: Theater, wanted: TimeRange
+async def taken_in_theater(
+    tx: Transaction, theater: Theater, time_range: TimeRange
 ) -> dict[UUID, list[TimeRange]]:
-    """The shows of a theater that may overlap a time, by auditorium."""
+    """The shows of a theater that may overlap a time range, by auditorium."""
     values: dict[str, Any] = {"region": theater.region, "theater_id": theater.theater_id}
-    values |= {"earliest": wanted.starts_at - SHOW_LENGTH_MAX, "free_at": wanted.free_at}
+    values |= {"earliest": time_range.starts_at - SHOW_LENGTH_MAX, "free_at": time_range.free_at}
     found: defaultdict[UUID, list[TimeRange]] = defaultdict(list)
-    for row in await tx.execute(TAKEN_IN, values):
+    for row in await tx.execute(TAKEN_IN_THEATER, values):
         found[row.auditorium_id].append(TimeRange(row.starts_at, row.free_at))
     return found
 
 
 _NEW = tuple(c for c in shows.c if c.name not in {"seats_taken", "cancel_reason"})
-ADD_SHOWS = compiled(insert_from(shows, batch("planned", *_NEW)))
+ADD_SHOWS = compiled(insert_from(shows, batch("new", *_NEW)))
 
 
-async def add_shows(tx: Transaction, planned: Sequence[Show]) -> None:
-    """New shows, with no seat taken."""
-    if planned:
+async def add_shows(tx: Transaction, new: Sequence[Show]) -> None:
+    """Insert shows, with no seat taken."""
+    if new:
         rows = [
             {column.name: getattr(show, column.name) for column in _NEW}
             | {"prices_cents": _json(show.prices_cents)}
-            for show in planned
+            for show in new
         ]
-        await tx.execute(ADD_SHOWS, {"planned": rows})
+        await tx.execute(ADD_SHOWS, {"new": rows})
 
 
 SHOW = compiled(select(*_NEW).where(shows.c.show_id == bindparam("show_id")))
 
 
 async def show(tx: Transaction, show_id: UUID) -> Show | None:
-    """A show as it is kept."""
+    """One show."""
     row = (await tx.execute(SHOW, {"show_id": show_id})).first()
     return None if row is None else Show(**row)
 
@@ -258,25 +258,25 @@ SAVE_SHOW = compiled(
 
 
 async def save_show(tx: Transaction, changed: Show) -> bool:
-    """Write what may change, if nobody changed the revision before; whether it was written."""
+    """Write the next revision of a show; False: another transaction wrote it first."""
     values = {name: getattr(changed, name) for name in (*_CHANGEABLE, "region", "show_id")}
     values["prices_cents"] = _json(changed.prices_cents)
     return (await tx.execute(SAVE_SHOW, values)).rowcount == 1
 
 
-_MOVED = batch("moved", shows.c.region, shows.c.show_id, shows.c.seats_taken)
-MOVE_SEATS = compiled(
+_ADDED = batch("added", shows.c.region, shows.c.show_id, shows.c.seats_taken)
+ADD_SEATS_TAKEN = compiled(
     update(shows)
-    .values(seats_taken=shows.c.seats_taken + _MOVED.c.seats_taken)
-    .where(matches(shows, _MOVED))
+    .values(seats_taken=shows.c.seats_taken + _ADDED.c.seats_taken)
+    .where(matches(shows, _ADDED))
 )
 
 
-async def move_seats(tx: Transaction, moved: Mapping[tuple[str, UUID], int]) -> None:
-    """Add to the seats taken of each (region, show); additions may come in any order."""
-    keys = sorted(key for key, seats in moved.items() if seats)
+async def add_seats_taken(tx: Transaction, added: Mapping[tuple[str, UUID], int]) -> None:
+    """Add to the taken seats of each (region, show); the order of additions does not matter."""
+    keys = sorted(key for key, seats in added.items() if seats)
     if keys:
-        await tx.execute(MOVE_SEATS, {"moved": [(*key, moved[key]) for key in keys]})
+        await tx.execute(ADD_SEATS_TAKEN, {"added": [(*key, added[key]) for key in keys]})
 
 
 THEATER_LANGUAGE = compiled(
@@ -301,7 +301,7 @@ PROGRAMMED_UNTIL = compiled(
 
 
 async def programmed_until(tx: Transaction) -> dict[tuple[str, UUID], date | None]:
-    """For each theater (region, id) the last day whose shows were planned."""
+    """The last day with planned shows, by theater (region, id)."""
     found = await tx.execute(PROGRAMMED_UNTIL)
     return {(row.region, row.theater_id): row.programmed_until for row in found}
 
@@ -316,7 +316,7 @@ SET_PROGRAMMED_UNTIL = compiled(
 
 
 async def set_programmed_until(tx: Transaction, theater: Theater, last_day: date) -> None:
-    """The days up to `last_day` are planned now."""
+    """Record that the days up to `last_day` are planned."""
     keys = {"region": theater.region, "theater_id": theater.theater_id}
     await tx.execute(SET_PROGRAMMED_UNTIL, {"last_day": last_day, **keys})
 
@@ -340,7 +340,7 @@ SET_DAY_STARTS = compiled(
 
 
 async def set_day_starts(tx: Transaction, theater_id: UUID, minutes: int) -> None:
-    """Begin the theater's business day at another minute after midnight."""
+    """Set when the theater's business day begins, in minutes after midnight."""
     await tx.execute(SET_DAY_STARTS, {"minutes": minutes, "theater_id": theater_id})
 
 
@@ -362,8 +362,8 @@ def _seat(row: Row) -> LayoutSeat:
     )
 
 
-def _room(row: Row) -> AuditoriumRow:
-    return AuditoriumRow(
+def _venue(row: Row) -> Venue:
+    return Venue(
         Auditorium(
             auditorium_id=row.auditorium_id,
             region=row.region,

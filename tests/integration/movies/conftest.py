@@ -1,4 +1,4 @@
-"""A movies database, and one with the demo chain in it."""
+"""An empty movies database, and one with the demo chain."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from tests.conftest import MakeClient, MakeDatabase
 
 DAYS = 2
 
-# A busy machine is no failure.
+# A busy machine must not fail a test.
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 _numbers = itertools.count()
@@ -32,13 +32,13 @@ async def db(make_database: MakeDatabase) -> Database:
 
 @pytest.fixture(scope="session")
 def tomorrow() -> date:
-    """A day whose shows all lie ahead, in every time zone of the chain."""
+    """A day whose shows are all in the future, in every time zone of the chain."""
     return clock.now().date() + timedelta(days=2)
 
 
 @pytest.fixture(scope="session")
 def seeded() -> list[str]:
-    """The name of a database with the demo chain, once there is one."""
+    """The name of the database with the demo chain; empty until it is seeded."""
     return []
 
 
@@ -46,7 +46,7 @@ def seeded() -> list[str]:
 async def seeded_name(
     make_database: MakeDatabase, postgres: Postgres, seeded: list[str], tomorrow: date
 ) -> str:
-    """The database with the demo chain and two days of shows, seeded once, changed never."""
+    """The database with the demo chain and two days of shows, seeded once, never changed."""
     if not seeded:
         origin = await make_database("movies")
         await seed_chain(origin, tomorrow, days=DAYS)
@@ -58,7 +58,7 @@ async def seeded_name(
 
 @pytest.fixture
 async def chain(postgres: Postgres, seeded_name: str) -> AsyncIterator[Database]:
-    """A copy of the demo chain, to be changed."""
+    """A copy of the demo chain, for tests that change it."""
     name = f"chain_{next(_numbers)}"
     await _run(postgres, f"CREATE DATABASE {name} TEMPLATE {seeded_name}")
     db = open_database(postgres.url(name))
@@ -71,7 +71,7 @@ async def chain(postgres: Postgres, seeded_name: str) -> AsyncIterator[Database]
 async def client(
     postgres: Postgres, seeded_name: str, make_client: MakeClient
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The service's API over the demo chain, for reading."""
+    """The API over the demo chain, for tests that read."""
     db = open_database(postgres.url(seeded_name))
     yield make_client("movies", [router(db)])
     await db.close()
@@ -79,7 +79,7 @@ async def client(
 
 @pytest.fixture
 def own_client(chain: Database, make_client: MakeClient) -> httpx.AsyncClient:
-    """The service's API over a copy, for changing."""
+    """The API over a copy of the demo chain, for tests that change it."""
     return make_client("movies", [router(chain)])
 
 

@@ -1,4 +1,4 @@
-"""Bookings over the bus: counted once, however often they arrive."""
+"""Events of bookings are counted once, however often they are delivered."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ async def test_a_booking_delivered_again_and_again_counts_once(chain: Database) 
     assert await chain.read(_taken) == 2
 
 
-async def test_seats_given_back_one_by_one_are_left_again(chain: Database) -> None:
+async def test_seats_cancelled_one_by_one_are_left_again(chain: Database) -> None:
     booked = await _booking(chain)
     reduced = BookingReduced(
         event_id=clock.new_id(),

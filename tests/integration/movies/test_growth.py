@@ -1,4 +1,4 @@
-"""Two years of programme are listed as fast as two days: few of the shows are read."""
+"""Lists read few rows, however many shows there are."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date
@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from cinesync.chassis.database import Database, Transaction, text
-from cinesync.movies import list_store
-from cinesync.movies.list_store import MovieFilter, ShowFilter
+from cinesync.movies import catalog_store
+from cinesync.movies.catalog_store import MovieFilter, ShowFilter
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ async def many(chain: Database) -> Database:
 
 
 async def shows_read(tx: Transaction, ask: Ask) -> tuple[Any, float]:
-    """The answer, and what share of the shows' rows and keys was looked at for it."""
+    """The result, and the share of the shows' rows and index entries that were read for it."""
     answer = await ask(tx)
     statement = text(
         "SELECT sum(pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched("
@@ -51,8 +51,8 @@ async def shows_read(tx: Transaction, ask: Ask) -> tuple[Any, float]:
 
 
 async def test_languages_of_shows_are_found_without_reading_them(many: Database) -> None:
-    before, _ = await many.read(shows_read, list_store.languages)
-    answer, share = await many.read(shows_read, list_store.languages)
+    before, _ = await many.read(shows_read, catalog_store.languages)
+    answer, share = await many.read(shows_read, catalog_store.languages)
     assert answer == before == sorted(set(answer))
     assert share < READ_MAX_SHARE
 
@@ -62,7 +62,7 @@ async def test_the_next_shows_are_found_without_reading_all(
     many: Database, where: dict[str, Any], tomorrow: date
 ) -> None:
     wanted = ShowFilter(limit=5, **(where | ({"day": tomorrow} if "day" in where else {})))
-    found, share = await many.read(shows_read, lambda tx: list_store.shows(tx, wanted))
+    found, share = await many.read(shows_read, lambda tx: catalog_store.shows(tx, wanted))
     assert [show.starts_at for show in found] == sorted(show.starts_at for show in found)
     assert len(found) == wanted.limit
     assert share < READ_MAX_SHARE
@@ -72,7 +72,7 @@ async def test_films_of_a_day_are_found_without_reading_all_shows(
     many: Database, tomorrow: date
 ) -> None:
     wanted = MovieFilter(day=tomorrow)
-    found, share = await many.read(shows_read, lambda tx: list_store.movies(tx, wanted))
+    found, share = await many.read(shows_read, lambda tx: catalog_store.movies(tx, wanted))
     assert found
     assert share < READ_MAX_SHARE
 
@@ -82,23 +82,23 @@ async def test_films_in_a_language_are_found_without_reading_all_shows(
     many: Database, language: str
 ) -> None:
     wanted = MovieFilter(language=language)
-    found, share = await many.read(shows_read, lambda tx: list_store.movies(tx, wanted))
+    found, share = await many.read(shows_read, lambda tx: catalog_store.movies(tx, wanted))
     assert bool(found) is (language != "tlh")
     assert share < READ_MAX_SHARE
 
 
-async def test_only_languages_that_can_still_be_heard_are_listed(chain: Database) -> None:
-    """A language of films counts as well."""
+async def test_only_languages_of_future_shows_are_listed(chain: Database) -> None:
+    """Languages of films are listed too."""
     await chain.run(_speak, "tlh", "now() - interval '1 minute'", "scheduled")
-    assert "tlh" not in await chain.read(list_store.languages)
+    assert "tlh" not in await chain.read(catalog_store.languages)
     await chain.run(_speak, "tlh", "now() + interval '1 hour'", "cancelled")
-    assert "tlh" not in await chain.read(list_store.languages)
+    assert "tlh" not in await chain.read(catalog_store.languages)
     await chain.run(_speak, "tlh", "now() + interval '1 hour'", "scheduled")
-    assert "tlh" in await chain.read(list_store.languages)
+    assert "tlh" in await chain.read(catalog_store.languages)
 
 
 async def _speak(tx: Transaction, language: str, starts_at: str, status: str) -> None:
-    """One show is in that language, at that time."""
+    """Give one show that language, time and status."""
     await tx.execute(
         text(
             f"UPDATE shows SET language = CAST(:language AS text), starts_at = {starts_at},"
@@ -115,11 +115,12 @@ async def _speak(tx: Transaction, language: str, starts_at: str, status: str) ->
 async def test_a_day_is_that_of_the_theater_wherever_it_is(
     chain: Database, tomorrow: date, zone_hours: int, day_starts_minutes: int
 ) -> None:
-    """The first and the last minute of a business day, at the ends of the world; at a second at
-    which no other show begins."""
+    """The first and the last minute of a business day, in the first and the last time zone.
+
+    The seconds differ from those of all other shows."""
     values = {"day": tomorrow, "hours": zone_hours, "day_starts": day_starts_minutes}
     show_ids = await chain.run(_at_both_ends, values)
-    found = await chain.read(list_store.shows, ShowFilter(day=tomorrow, limit=5_000))
+    found = await chain.read(catalog_store.shows, ShowFilter(day=tomorrow, limit=5_000))
     assert show_ids <= {show.show_id for show in found}
 
 

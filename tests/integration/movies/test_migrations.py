@@ -1,4 +1,4 @@
-"""A catalogue of before is carried over."""
+"""Migration 0004 on a database with films."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,15 +20,15 @@ FILM = (
 
 @pytest.fixture
 async def db(postgres: Postgres) -> AsyncIterator[Database]:
-    """As it was when keys left signs out."""
-    opened = open_database(postgres.url("movies_of_before"))
+    """A database at migration 0002, whose title keys lack vowel signs."""
+    opened = open_database(postgres.url("movies_at_0002"))
     await migrations.create_if_missing(opened)
     await migrations.upgrade_to(opened.url, PACKAGE, "0002")
     yield opened
     await opened.close()
 
 
-async def test_films_of_before_get_keys_that_tell_them_apart(db: Database, tmp_path: Path) -> None:
+async def test_the_migration_gives_films_keys_that_differ(db: Database, tmp_path: Path) -> None:
     async def add(tx: Transaction) -> None:
         values = {"movie_id": clock.new_id(), "title": "मेला", "key": "मल"}
         await tx.execute(text(FILM), values)

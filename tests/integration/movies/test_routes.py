@@ -1,9 +1,9 @@
-"""The HTTP contract: browsing, filters, pages, caching, and the managers' side."""
+"""The HTTP contract: lists, filters, pages, caching, and the routes for managers."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4  # noqa: TID251 a stranger's id
+from uuid import UUID, uuid4  # noqa: TID251 an unknown id
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -69,7 +69,7 @@ async def test_films_are_filtered(
     assert {film[field] for film in films} == {value}
 
 
-async def test_search_takes_wildcards_for_nothing(client: httpx.AsyncClient) -> None:
+async def test_search_escapes_wildcards(client: httpx.AsyncClient) -> None:
     everything = len(await all_pages(client, "/movies"))
     for q in ("%", "_", "\\", "' OR 1=1 --", "$"):
         assert len(await all_pages(client, "/movies", q=q)) in {0, everything}
@@ -87,7 +87,7 @@ async def test_a_language_finds_films_made_in_it_or_shown_in_it(client: httpx.As
     assert {film["movie_id"] for film in french} == made | shown
 
 
-async def test_films_of_a_city_and_day_are_those_shown_there_then(
+async def test_films_of_a_city_and_day_are_those_with_shows_there(
     client: httpx.AsyncClient, tomorrow: date
 ) -> None:
     films = await all_pages(client, "/movies", city="paris", date=tomorrow.isoformat())
@@ -104,17 +104,17 @@ async def test_a_film_is_read_by_id(client: httpx.AsyncClient) -> None:
     assert film["release_date"] == "1939-08-25"
 
 
-async def test_theaters_are_found_by_city_and_have_rooms(client: httpx.AsyncClient) -> None:
+async def test_theaters_are_found_by_city_and_have_auditoriums(client: httpx.AsyncClient) -> None:
     theaters = await all_pages(client, "/theaters", limit=2)
     assert [t["city"] for t in theaters] == sorted(t["city"] for t in theaters)
     assert len(theaters) == 9
     london = await items(client, "/theaters", city="LONDON")
     assert [theater["name"] for theater in london] == ["Regent Arcadia", "Tannery Lane Pictures"]
     theater = await ok(client, f"/theaters/{london[0]['theater_id']}")
-    rooms = theater.pop("auditoriums")
+    auditoriums = theater.pop("auditoriums")
     assert theater == london[0]
-    assert len(rooms) == theater["auditorium_count"] == 4
-    assert sum(room["seat_count"] for room in rooms) == theater["seat_count"]
+    assert len(auditoriums) == theater["auditorium_count"] == 4
+    assert sum(auditorium["seat_count"] for auditorium in auditoriums) == theater["seat_count"]
 
 
 async def test_cities_and_filters_are_listed(client: httpx.AsyncClient) -> None:
@@ -163,7 +163,7 @@ async def test_shows_are_filtered_by_film_and_theater(client: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize("path", ["/movies", "/theaters", "/shows"])
-async def test_what_is_not_there_is_a_named_problem(client: httpx.AsyncClient, path: str) -> None:
+async def test_an_unknown_id_is_a_problem_with_a_type(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(f"{API}{path}/{uuid4()}")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
@@ -209,7 +209,7 @@ async def test_a_wrong_query_is_refused_naming_what_is_right(
     assert hint in answer.json()["detail"]
 
 
-async def test_empty_filters_of_a_form_mean_nothing(client: httpx.AsyncClient) -> None:
+async def test_empty_filters_are_ignored(client: httpx.AsyncClient) -> None:
     plain = await ok(client, "/movies")
     assert plain == await ok(
         client, "/movies", type="", language="", certificate="", genre="", q="", city="", date=""
@@ -217,9 +217,7 @@ async def test_empty_filters_of_a_form_mean_nothing(client: httpx.AsyncClient) -
 
 
 @pytest.mark.parametrize("path", ["/movies", "/theaters", "/cities", "/shows", "/filters"])
-async def test_what_a_client_has_already_is_not_sent_again(
-    client: httpx.AsyncClient, path: str
-) -> None:
+async def test_an_unchanged_response_is_304(client: httpx.AsyncClient, path: str) -> None:
     first = await client.get(f"{API}{path}")
     again = await client.get(f"{API}{path}", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -228,10 +226,10 @@ async def test_what_a_client_has_already_is_not_sent_again(
     assert other.content == first.content
 
 
-async def _room(client: httpx.AsyncClient) -> str:
+async def _auditorium_id(client: httpx.AsyncClient) -> str:
     theater = (await items(client, "/theaters", city="Boston"))[0]
-    rooms = (await ok(client, f"/theaters/{theater['theater_id']}"))["auditoriums"]
-    return str(rooms[0]["auditorium_id"])
+    auditoriums = (await ok(client, f"/theaters/{theater['theater_id']}"))["auditoriums"]
+    return str(auditoriums[0]["auditorium_id"])
 
 
 async def test_a_manager_plans_moves_and_cancels_a_show(
@@ -242,7 +240,7 @@ async def test_a_manager_plans_moves_and_cancels_a_show(
     day = tomorrow + timedelta(days=20)
     body = {
         "movie_id": (await items(client, "/movies", q="wizard oz"))[0]["movie_id"],
-        "auditorium_id": await _room(client),
+        "auditorium_id": await _auditorium_id(client),
         "starts_at": f"{day}T19:30:00-05:00",
     }
     made = await client.post(f"{API}/shows", json=body, headers=manager)
@@ -271,7 +269,7 @@ async def _plan(
 ) -> dict[str, Any]:
     body = {
         "movie_id": (await items(client, "/movies", q="wizard oz"))[0]["movie_id"],
-        "auditorium_id": await _room(client),
+        "auditorium_id": await _auditorium_id(client),
         "starts_at": starts_at,
     }
     made = await client.post(f"{API}/shows", json=body, headers=manager)
@@ -319,7 +317,7 @@ async def test_shows_announced_far_ahead_are_listed_by_day(
     assert (await ok(client, "/days", city="nowhere"))["items"] == []
 
 
-async def test_what_a_manager_does_to_a_show_stands_in_the_audit_log(
+async def test_changes_of_a_show_are_in_the_audit_log(
     chain: Database, make_client: MakeClient, sign: Sign, tomorrow: date
 ) -> None:
     client = make_client("movies", [router(chain), audit_log_route("movies", chain)])
@@ -328,7 +326,7 @@ async def test_what_a_manager_does_to_a_show_stands_in_the_audit_log(
     day = tomorrow + timedelta(days=20)
     body = {
         "movie_id": (await items(client, "/movies", q="wizard oz"))[0]["movie_id"],
-        "auditorium_id": await _room(client),
+        "auditorium_id": await _auditorium_id(client),
         "starts_at": f"{day}T19:30:00Z",
     }
     made = (await client.post(f"{API}/shows", json=body, headers=manager)).json()
@@ -369,7 +367,7 @@ async def test_what_a_manager_does_to_a_show_stands_in_the_audit_log(
     ],
     ids=["empty", "id", "no zone", "negative", "no price", "language", "minutes"],
 )
-async def test_a_wrong_show_is_refused(
+async def test_an_invalid_show_is_refused(
     client: httpx.AsyncClient, sign: Sign, body: dict[str, Any]
 ) -> None:
     right = {
@@ -383,7 +381,7 @@ async def test_a_wrong_show_is_refused(
     assert answer.status_code == 422, answer.text
 
 
-async def test_only_managers_plan(client: httpx.AsyncClient, sign: Sign) -> None:
+async def test_only_managers_change_shows(client: httpx.AsyncClient, sign: Sign) -> None:
     path = f"{API}/shows/{UUID(int=1)}/cancel"
     assert (await client.post(path, json={"reason": "x"})).status_code == 401
     customer = {"Authorization": f"Bearer {sign(uuid4(), 'customer')}"}
@@ -392,7 +390,7 @@ async def test_only_managers_plan(client: httpx.AsyncClient, sign: Sign) -> None
     assert (await client.post(path, json={"reason": "x"}, headers=manager)).status_code == 404
 
 
-async def test_the_contract_is_described(client: httpx.AsyncClient) -> None:
+async def test_the_openapi_document_describes_the_api(client: httpx.AsyncClient) -> None:
     spec = (await client.get(f"{API}/openapi.json")).json()
     assert spec["openapi"].startswith("3.1")
     page = spec["paths"][f"{API}/movies"]["get"]["responses"]["200"]["content"]["application/json"]

@@ -1,4 +1,4 @@
-"""Shows tell the seats that can be bought now, as booking counts them."""
+"""Shows have the seats that can be bought now, as booking counts them."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -17,7 +17,7 @@ from tests.conftest import MakeClient
 
 
 class Booking:
-    """What booking would count, and how often it was asked."""
+    """The HTTP client of booking, with counts to return; counts the requests."""
 
     def __init__(self) -> None:
         self.left = 7
@@ -39,7 +39,7 @@ class Booking:
         return HttpResponse(self.status, body)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Has no connections."""
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def shows(client: httpx.AsyncClient) -> list[dict[str, Any]]:
     return found
 
 
-async def test_shows_tell_what_booking_counted(client: httpx.AsyncClient, booking: Booking) -> None:
+async def test_shows_have_bookings_counts(client: httpx.AsyncClient, booking: Booking) -> None:
     listed = await shows(client)
     assert [(one["seats_left"], one["seats_held"]) for one in listed] == [(7, 3)] * 5
     assert booking.asked == 1
@@ -70,7 +70,7 @@ async def test_shows_tell_what_booking_counted(client: httpx.AsyncClient, bookin
 @pytest.mark.parametrize(
     "trouble", [{"is_away": True}, {"status": 503}, {"body": b"[]"}], ids=["away", "503", "strange"]
 )
-async def test_without_booking_shows_tell_what_is_not_sold(
+async def test_without_booking_shows_count_the_seats_not_sold(
     client: httpx.AsyncClient,
     booking: Booking,
     monkeypatch: pytest.MonkeyPatch,
@@ -81,7 +81,7 @@ async def test_without_booking_shows_tell_what_is_not_sold(
     for _ in range(2):
         listed = await shows(client)
         assert all(one["seats_left"] == one["seat_count"] for one in listed)
-    assert booking.asked == 1  # it is left alone for a while
+    assert booking.asked == 1  # no request during the pause
     monkeypatch.setattr(seats_left, "PAUSE_SECONDS", 0.0)
     booking.is_away, booking.status, booking.body = False, 200, None
     later = clock.monotonic_seconds() + 6
@@ -89,7 +89,7 @@ async def test_without_booking_shows_tell_what_is_not_sold(
     assert (await shows(client))[0]["seats_left"] == 7
 
 
-async def test_a_shop_without_booking_is_not_asked_for_one() -> None:
+async def test_seats_left_need_no_booking_service() -> None:
     left = SeatsLeft()
-    assert await left.told([]) == []
+    assert await left.add_to([]) == []
     await left.close()

@@ -1,4 +1,4 @@
-"""Managers plan, move and cancel shows; bookings are counted."""
+"""Managers schedule, move and cancel shows; bookings are counted."""
 
 import asyncio
 import random
@@ -15,8 +15,8 @@ from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.messaging.event import Event, decode
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, ShowRefundBegun
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
-from cinesync.movies import list_store, service, store
-from cinesync.movies.layouts import layout
+from cinesync.movies import catalog_store, service, store
+from cinesync.movies.demo.floor_plans import layout
 from cinesync.movies.model import (
     CancelShow,
     ChangeShow,
@@ -50,14 +50,14 @@ async def last_event(db: Database, kind: type[Event]) -> Any:
 
 
 async def view(db: Database, show_id: UUID) -> ShowView:
-    found = await db.read(list_store.show, show_id)
+    found = await db.read(catalog_store.show, show_id)
     assert found is not None
     return found
 
 
 @pytest.fixture
 async def plan(chain: Database, tomorrow: date) -> ScheduleShow:
-    """A show on a day that the seed has not planned."""
+    """A show on a day without other shows."""
     evening = datetime(tomorrow.year, tomorrow.month, tomorrow.day, 20, tzinfo=UTC)
     paris = "SELECT auditorium_id FROM auditoriums WHERE name = 'Salle Mistral'"
     wizard = "SELECT movie_id FROM events WHERE title = 'The Wizard of Oz'"
@@ -68,7 +68,7 @@ async def plan(chain: Database, tomorrow: date) -> ScheduleShow:
     )
 
 
-async def test_a_planned_show_is_told_with_all_a_seller_needs(
+async def test_a_new_show_is_announced_with_all_that_booking_needs(
     chain: Database, plan: ScheduleShow
 ) -> None:
     show_id = await chain.run(service.schedule_show, plan)
@@ -84,10 +84,12 @@ async def test_a_planned_show_is_told_with_all_a_seller_needs(
     assert event.prices_cents == show.prices_cents
     assert event.prices_cents.keys() == {seat.zone for seat in event.layout.seats}
     assert len(event.layout.seats) == show.seat_count == show.seats_left
-    kept = (await chain.read(store.layouts, {show.layout_id}))[show.layout_id]
-    assert event.layout.layout_id == kept.layout_id == show.layout_id
+    stored = (await chain.read(store.layouts, {show.layout_id}))[show.layout_id]
+    assert event.layout.layout_id == stored.layout_id == show.layout_id
     assert (
-        list(event.layout.seats) == list(kept.seats) == list(layout("balcony", mirrored=True).seats)
+        list(event.layout.seats)
+        == list(stored.seats)
+        == list(layout("balcony", mirrored=True).seats)
     )
     assert show.local_time == "21:00"
 
@@ -105,7 +107,7 @@ async def test_a_show_may_set_its_own_language_prices_and_length(
     assert event.language == "fr (subtitles ar)"
 
 
-async def test_a_show_needs_a_film_a_room_and_a_sensible_time(
+async def test_a_show_needs_a_film_an_auditorium_and_a_possible_time(
     chain: Database, plan: ScheduleShow
 ) -> None:
     nowhere = UUID(int=1)
@@ -125,17 +127,19 @@ async def test_a_show_needs_a_film_a_room_and_a_sensible_time(
             await chain.run(service.schedule_show, command)
 
 
-async def test_a_film_without_running_time_cannot_be_planned_blindly(
+async def test_a_film_without_running_time_needs_one_in_the_command(
     chain: Database, plan: ScheduleShow
 ) -> None:
-    await chain.run(service.introduce_movies, [Movie(title="Lost Reel")])
+    await chain.run(service.add_missing_movies, [Movie(title="Lost Reel")])
     lost = "SELECT movie_id FROM events WHERE title = 'Lost Reel'"
     command = msgspec.structs.replace(plan, movie_id=await chain.read(_first, lost))
-    with pytest.raises(ShowUnfit, match="give running_minutes"):
+    with pytest.raises(ShowUnfit, match="set running_minutes"):
         await chain.run(service.schedule_show, command)
 
 
-async def test_a_room_is_free_only_when_it_is_clean(chain: Database, plan: ScheduleShow) -> None:
+async def test_an_auditorium_is_taken_until_it_is_clean(
+    chain: Database, plan: ScheduleShow
+) -> None:
     await chain.run(service.schedule_show, plan)
     busy = timedelta(minutes=15 + 103 + 20)
     for offset in (timedelta(), busy - timedelta(minutes=1), -busy + timedelta(minutes=1)):
@@ -148,7 +152,7 @@ async def test_a_room_is_free_only_when_it_is_clean(chain: Database, plan: Sched
 
 
 async def _race(db: Database, plan: ScheduleShow) -> list[UUID]:
-    """Two managers want the room at overlapping times, at once."""
+    """Two managers schedule shows in one auditorium, at once and at overlapping times."""
     rivals = [plan, msgspec.structs.replace(plan, starts_at=plan.starts_at + timedelta(hours=1))]
     outcomes = await asyncio.gather(
         *(db.run(service.schedule_show, rival) for rival in rivals), return_exceptions=True
@@ -157,7 +161,7 @@ async def _race(db: Database, plan: ScheduleShow) -> list[UUID]:
     return [outcome for outcome in outcomes if isinstance(outcome, UUID)]
 
 
-async def test_two_managers_never_get_one_room_at_overlapping_times(
+async def test_two_managers_never_get_one_auditorium_at_overlapping_times(
     chain: Database, plan: ScheduleShow
 ) -> None:
     for day in range(5):
@@ -165,13 +169,13 @@ async def test_two_managers_never_get_one_room_at_overlapping_times(
         assert len(await _race(chain, msgspec.structs.replace(plan, starts_at=starts_at))) == 1
 
 
-async def test_without_serializable_transactions_two_managers_get_one_room(
+async def test_without_serializable_transactions_two_managers_get_one_auditorium(
     chain: Database,
     plan: ScheduleShow,
     monkeypatch: pytest.MonkeyPatch,
     cockroachdb_profile: Profile,
 ) -> None:
-    """The control: both look before either has committed, and a weaker isolation lets both in."""
+    """Both check before either has committed; a weaker isolation level commits both."""
     both_looked = asyncio.Barrier(2)
     look = store.taken
 
@@ -188,7 +192,7 @@ async def test_without_serializable_transactions_two_managers_get_one_room(
     cockroachdb_profile.broken.clear()
 
 
-async def test_a_moved_show_is_told_with_a_growing_revision(
+async def test_a_moved_show_is_announced_with_the_next_revision(
     chain: Database, plan: ScheduleShow
 ) -> None:
     show_id = await chain.run(service.schedule_show, plan)
@@ -205,7 +209,7 @@ async def test_a_moved_show_is_told_with_a_growing_revision(
     assert event.starts_at == later
 
 
-async def test_a_moved_show_stays_known_by_its_first_time_until_it_is_back(
+async def test_a_moved_show_has_its_first_time_until_it_is_back(
     chain: Database, plan: ScheduleShow
 ) -> None:
     show_id = await chain.run(service.schedule_show, plan)
@@ -231,7 +235,7 @@ async def test_a_show_may_close_its_sale_by_its_own_rule(
     assert entries[0].after == {"sales_close_minutes": 0}
 
 
-async def test_a_change_that_changes_nothing_tells_nobody(
+async def test_a_change_that_changes_nothing_emits_no_event(
     chain: Database, plan: ScheduleShow
 ) -> None:
     show_id = await chain.run(service.schedule_show, plan)
@@ -254,7 +258,7 @@ async def test_a_show_moves_within_its_own_time_but_not_into_another(
         await chain.run(service.change_show, show_id, ChangeShow(prices_cents={"vip": 1}))
 
 
-async def test_a_cancelled_show_is_told_once_and_its_time_is_free(
+async def test_a_cancelled_show_is_announced_once_and_its_time_is_free(
     chain: Database, plan: ScheduleShow
 ) -> None:
     show_id = await chain.run(service.schedule_show, plan)
@@ -287,7 +291,7 @@ async def test_a_show_that_has_started_stays_as_it_is(chain: Database, plan: Sch
 
 
 @pytest.mark.parametrize("starts_in_minutes", [-30, 30])
-async def test_a_show_that_is_given_back_is_cancelled_once_also_while_it_runs(
+async def test_a_refunded_show_is_cancelled_once_also_while_it_runs(
     chain: Database, plan: ScheduleShow, starts_in_minutes: int
 ) -> None:
     show_id = await chain.run(service.schedule_show, plan)
@@ -376,7 +380,7 @@ async def test_a_batch_counts_every_show_and_booking(chain: Database, plan: Sche
     assert (await view(chain, other.show_id)).seats_left == other.seat_count - 1
 
 
-async def test_a_cancellation_heard_of_before_its_booking_shows_no_extra_seats(
+async def test_a_cancellation_before_its_booking_adds_no_seats(
     chain: Database, plan: ScheduleShow
 ) -> None:
     show = await view(chain, await chain.run(service.schedule_show, plan))
@@ -399,25 +403,25 @@ async def _film(tx: Transaction, title: str) -> Any:
     return tuple(rows.one())
 
 
-async def test_a_film_has_a_type_and_a_language_even_if_nobody_said(db: Database) -> None:
+async def test_a_film_has_a_default_type_and_language(db: Database) -> None:
     assert await db.run(service.upsert_movies, [Movie(title="Wings")]) == service.UpsertCounts(
         added=1
     )
     assert await db.read(_film, "Wings") == ("film", "en", None, None)
 
 
-async def test_telling_overrides_but_silence_does_not(db: Database) -> None:
+async def test_an_import_overrides_values_but_missing_ones_do_not(db: Database) -> None:
     known = Movie(title="Wings", type="live", language="fr", running_minutes=144, certificate="G")
     await db.run(service.upsert_movies, [known])
-    told = [Movie(title="Wings", certificate="PG")]
-    assert await db.run(service.upsert_movies, told) == service.UpsertCounts(changed=1)
-    assert await db.run(service.upsert_movies, told) == service.UpsertCounts(unchanged=1)
+    update = [Movie(title="Wings", certificate="PG")]
+    assert await db.run(service.upsert_movies, update) == service.UpsertCounts(changed=1)
+    assert await db.run(service.upsert_movies, update) == service.UpsertCounts(unchanged=1)
     assert await db.read(_film, "Wings") == ("live", "fr", 144, "PG")
 
 
-async def test_introducing_fills_gaps_and_overrides_nothing(db: Database) -> None:
+async def test_adding_missing_films_fills_gaps_and_overrides_nothing(db: Database) -> None:
     await db.run(service.upsert_movies, [Movie(title="Wings", certificate="G")])
     shipped = [Movie(title="Wings", certificate="R", running_minutes=144), Movie(title="Sunrise")]
-    assert await db.run(service.introduce_movies, shipped) == 1
-    assert await db.run(service.introduce_movies, shipped) == 0
+    assert await db.run(service.add_missing_movies, shipped) == 1
+    assert await db.run(service.add_missing_movies, shipped) == 0
     assert await db.read(_film, "Wings") == ("film", "en", 144, "G")

@@ -16,23 +16,23 @@ from cinesync.movies.model import (
     ShowUnfit,
     Theater,
     TimeRange,
-    after,
     daypart,
-    ends_at,
-    merged,
-    priced,
+    film_end,
+    merge,
+    next_status,
+    price_zones,
 )
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def test_a_cancelled_show_stays_cancelled() -> None:
-    assert after(ShowStatus.SCHEDULED, ShowTransition.EDIT) is ShowStatus.SCHEDULED
-    assert after(ShowStatus.SCHEDULED, ShowTransition.CANCEL) is ShowStatus.CANCELLED
-    for change in ShowTransition:
-        assert (ShowStatus.CANCELLED, change) not in NEXT
+    assert next_status(ShowStatus.SCHEDULED, ShowTransition.EDIT) is ShowStatus.SCHEDULED
+    assert next_status(ShowStatus.SCHEDULED, ShowTransition.CANCEL) is ShowStatus.CANCELLED
+    for transition in ShowTransition:
+        assert (ShowStatus.CANCELLED, transition) not in NEXT
         with pytest.raises(ShowOver, match="cancelled already"):
-            after(ShowStatus.CANCELLED, change)
+            next_status(ShowStatus.CANCELLED, transition)
 
 
 @pytest.mark.parametrize(
@@ -78,15 +78,15 @@ def test_a_title_without_letters_is_found_as_it_is() -> None:
     assert Movie(title="$").search_text() == " $"
 
 
-def test_silence_erases_nothing() -> None:
+def test_missing_values_override_nothing() -> None:
     known = Movie(title="Wings", language="en", running_minutes=144, certificate="PG")
-    told = Movie(title="Wings", certificate="PG-13")
-    assert merged(known, told) == Movie(
+    update = Movie(title="Wings", certificate="PG-13")
+    assert merge(known, update) == Movie(
         title="Wings", language="en", running_minutes=144, certificate="PG-13"
     )
 
 
-def test_a_theater_has_its_own_clock() -> None:
+def test_a_theater_has_local_time() -> None:
     theater = Theater(
         theater_id=UUID(int=1),
         region="me",
@@ -100,7 +100,7 @@ def test_a_theater_has_its_own_clock() -> None:
     assert theater.local(NOON).hour == 16
 
 
-def test_subtitles_are_spoken_of() -> None:
+def test_a_language_label_has_the_subtitles() -> None:
     show = Show(
         show_id=UUID(int=1),
         region="me",
@@ -119,14 +119,16 @@ def test_subtitles_are_spoken_of() -> None:
         prices_cents={},
         seat_count=1,
     )
-    assert show.spoken() == "en (subtitles ar)"
+    assert show.language_label() == "en (subtitles ar)"
     assert (
-        Show(**{**{n: getattr(show, n) for n in Show.__slots__}, "subtitles": None}).spoken()
+        Show(
+            **{**{n: getattr(show, n) for n in Show.__slots__}, "subtitles": None}
+        ).language_label()
         == "en"
     )
 
 
-def test_intervals_touch_without_overlapping() -> None:
+def test_adjacent_time_ranges_do_not_overlap() -> None:
     hour = timedelta(hours=1)
     one = TimeRange(NOON, NOON + hour)
     assert not one.overlaps(TimeRange(NOON + hour, NOON + 2 * hour))
@@ -136,20 +138,23 @@ def test_intervals_touch_without_overlapping() -> None:
 
 
 def test_trailers_come_before_the_film() -> None:
-    assert ends_at(NOON, 90) == NOON + timedelta(minutes=105)
+    assert film_end(NOON, 90) == NOON + timedelta(minutes=105)
 
 
-def test_every_zone_of_a_room_has_a_price() -> None:
+def test_every_zone_of_an_auditorium_has_a_price() -> None:
     card = {"standard": 1000, "premium": 1500, "vip": 3000}
-    assert priced(card, None, ["standard", "premium"], "USD") == {"standard": 1000, "premium": 1500}
-    assert priced(card, {"standard": 1}, ["standard"], "USD") == {"standard": 1}
+    assert price_zones(card, None, ["standard", "premium"], "USD") == {
+        "standard": 1000,
+        "premium": 1500,
+    }
+    assert price_zones(card, {"standard": 1}, ["standard"], "USD") == {"standard": 1}
     with pytest.raises(ShowUnfit, match="no price for balcony"):
-        priced(card, None, ["balcony"], "USD")
+        price_zones(card, None, ["balcony"], "USD")
     with pytest.raises(ShowUnfit, match="no zone vip; it has standard"):
-        priced(card, {"vip": 1}, ["standard"], "USD")
+        price_zones(card, {"vip": 1}, ["standard"], "USD")
 
 
 def test_a_price_that_no_card_can_pay_is_refused() -> None:
-    assert priced({}, {"standard": 5_120}, ["standard"], "KWD") == {"standard": 5_120}
+    assert price_zones({}, {"standard": 5_120}, ["standard"], "KWD") == {"standard": 5_120}
     with pytest.raises(ShowUnfit, match=r"5\.124 KWD for standard .* multiples of 0\.010 KWD"):
-        priced({}, {"standard": 5_124}, ["standard"], "KWD")
+        price_zones({}, {"standard": 5_124}, ["standard"], "KWD")

@@ -1,10 +1,10 @@
-"""What files do to text is undone; what people wrote stays."""
+"""Damaged texts are repaired; correct texts stay."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinesync.movies.text import Misread, identity, normal, readable
+from cinesync.movies.text import Misread, identity, readable, search_form
 from tests.integration.movies.conftest import relaxed
 
 
@@ -18,7 +18,7 @@ from tests.integration.movies.conftest import relaxed
         ('Jeff ""King Jeff"" Hollins', 'Jeff "King Jeff" Hollins'),
     ],
 )
-def test_text_broken_by_files_reads_as_it_was_meant(broken: str, meant: str) -> None:
+def test_a_damaged_text_is_repaired(broken: str, meant: str) -> None:
     assert readable(broken) == meant
 
 
@@ -34,12 +34,12 @@ def test_text_broken_by_files_reads_as_it_was_meant(broken: str, meant: str) -> 
         ("Obsluhoval jsem anglickÈho kr·le", "Obsluhoval jsem anglického krále"),
     ],
 )
-def test_letters_read_as_mac_roman_are_read_again_when_asked(broken: str, meant: str) -> None:
+def test_letters_decoded_as_mac_roman_are_repaired_on_request(broken: str, meant: str) -> None:
     assert readable(broken) == broken
     assert readable(broken, Misread.MAC_ROMAN) == meant
 
 
-def test_a_text_that_is_right_as_it_stands_is_not_taken_for_mac_roman() -> None:
+def test_a_correct_text_is_not_taken_for_mac_roman() -> None:
     for right in ("WALL·E", "Nº 9", "À bout de souffle", "ÉCOLE", "28 Days Later…"):
         assert readable(right, Misread.MAC_ROMAN) == right
 
@@ -85,13 +85,13 @@ def test_a_text_that_is_right_as_it_stands_is_not_taken_for_mac_roman() -> None:
         "می\u200cخواهم",
     ],
 )
-def test_text_that_is_right_is_left_alone(text: str) -> None:
+def test_a_correct_text_stays(text: str) -> None:
     assert readable(text) == text
 
 
 @relaxed
 @given(st.text(max_size=80))
-def test_readable_text_is_one_clean_line(text: str) -> None:
+def test_a_readable_text_is_one_clean_line(text: str) -> None:
     result = readable(text)
     assert result == result.strip()
     assert "\n" not in result
@@ -100,25 +100,25 @@ def test_readable_text_is_one_clean_line(text: str) -> None:
 
 @relaxed
 @given(st.text(max_size=80))
-def test_normal_text_has_no_wildcards_and_stays_normal(text: str) -> None:
-    result = normal(text)
+def test_a_search_form_has_no_wildcards_and_is_idempotent(text: str) -> None:
+    result = search_form(text)
     assert not set(result) & set("%_\\\x00")
-    assert normal(result) == result
+    assert search_form(result) == result
 
 
-def test_texts_read_as_equal_are_equal() -> None:
-    assert normal("Ocean’s  ELEVEN") == normal("oceans eleven")
-    assert normal("Amélie & Co.") == "amelie and co"
+def test_texts_that_look_equal_have_one_search_form() -> None:
+    assert search_form("Ocean’s  ELEVEN") == search_form("oceans eleven")
+    assert search_form("Amélie & Co.") == "amelie and co"
 
 
-def test_search_folds_accents_and_vowel_points_but_no_letters() -> None:
-    assert normal("Pelé") == normal("pele")
-    assert normal("مُحَمَّد") == normal("محمد")
-    assert normal("मेला") != normal("माला")
-    assert normal("がん") != normal("かん")
+def test_search_forms_ignore_accents_and_vowel_points_but_no_letters() -> None:
+    assert search_form("Pelé") == search_form("pele")
+    assert search_form("مُحَمَّد") == search_form("محمد")
+    assert search_form("मेला") != search_form("माला")
+    assert search_form("がん") != search_form("かん")
 
 
 @relaxed
 @given(st.text(max_size=80))
-def test_an_identity_is_its_own(text: str) -> None:
+def test_an_identity_is_idempotent(text: str) -> None:
     assert identity(identity(text)) == identity(text)

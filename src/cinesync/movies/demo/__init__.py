@@ -1,1 +1,1 @@
-"""The demo cinema: theaters, floor plans, films, and two weeks of shows."""
+"""The demo chain: theaters, floor plans, films, and two weeks of shows."""

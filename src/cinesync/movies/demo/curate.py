@@ -1,8 +1,7 @@
 """Makes the shipped film list: `python -m cinesync.movies.demo.curate movies.json`.
 
-Cleans the list, keeps the best known films that a cinema can show, spread over genres, and lays
-`data/curation.json` over them: languages and corrections that the source lacks, and what is no
-film (concerts, broadcasts).
+Cleans the list, selects the best known films of each genre, and applies `data/curation.json`:
+languages and corrections that the source lacks, concerts and broadcasts.
 """
 
 import sys
@@ -16,19 +15,19 @@ import msgspec
 
 from cinesync.movies.importing.cleaning import Cleaned, RawRecord, clean
 from cinesync.movies.importing.record_reader import records
-from cinesync.movies.model import Movie, merged
+from cinesync.movies.model import Movie, merge
 from cinesync.movies.text import Misread
 
 FILMS_MAX = 140
 FILMS_PER_GENRE_MAX = 22
-NEWEST_YEAR = 2011  # of this list; see release.newest_year
+NEWEST_YEAR = 2011  # of this list; see release_dates.newest_year
 DATA = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True, slots=True)
 class Curation:
-    """What people know better than the list. `corrections` are by title, `also` are taken in any
-    case, `left_out` in none; `additions` are not in the list at all."""
+    """Manual changes to the list. `corrections` are by title; films in `also` are always selected,
+    those in `left_out` never; `additions` are not in the list."""
 
     corrections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     also: Sequence[str] = ()
@@ -38,8 +37,8 @@ class Curation:
 
 def curated(movies: Iterable[Movie], curation: Curation) -> list[Movie]:
     """The films to ship, best known first."""
-    better = [_corrected(movie, curation) for movie in movies]
-    usable = [m for m in better if m.title not in curation.left_out and _is_complete(m)]
+    corrected = [_corrected(movie, curation) for movie in movies]
+    usable = [m for m in corrected if m.title not in curation.left_out and _is_complete(m)]
     usable.sort(key=lambda movie: (-(movie.imdb_votes or 0), movie.title))
     also = [movie for movie in usable if movie.title in curation.also]
     per_genre: Counter[str | None] = Counter()
@@ -54,10 +53,10 @@ def curated(movies: Iterable[Movie], curation: Curation) -> list[Movie]:
 
 def _corrected(movie: Movie, curation: Curation) -> Movie:
     correction = curation.corrections.get(movie.title)
-    spoken = replace(movie, language="en", type=movie.type or "film")
+    with_defaults = replace(movie, language="en", type=movie.type or "film")
     if correction is None:
-        return spoken
-    return merged(spoken, msgspec.convert({"title": movie.title} | dict(correction), Movie))
+        return with_defaults
+    return merge(with_defaults, msgspec.convert({"title": movie.title} | dict(correction), Movie))
 
 
 def _is_complete(movie: Movie) -> bool:

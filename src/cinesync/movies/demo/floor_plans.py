@@ -1,27 +1,15 @@
-"""The floor plans of the chain's auditoriums, drawn as they look from above, screen on top.
+"""The floor plans of the demo chain's auditoriums; `layouts` explains the letters."""
 
-f front · s standard · p premium · b balcony · l sofa · v VIP recliner · W wheelchair place · C the
-companion seat beside it · a space is an aisle or a pillar · ' is the half-width table or armrest
-between two pairs · a line of its own starts a row; an empty line is a crossing aisle.
-"""
+from functools import cache
 
-from dataclasses import dataclass
+from cinesync.contracts.movies import Layout
+from cinesync.movies.layouts import FloorPlan, layout_of
 
 
-@dataclass(frozen=True, slots=True)
-class FloorPlan:
-    """A drawing and the geometry that letters cannot show.
-
-    `curve` is how many pitches the row's ends are nearer to the screen than its middle, `pitch`
-    the width of a seat, `depth` the distance of rows; `place_zone` prices wheelchair places and
-    their companions.
-    """
-
-    rows: str
-    curve: float = 0.0
-    pitch: float = 1.0
-    depth: float = 1.2
-    place_zone: str = "standard"
+@cache
+def layout(plan_name: str, mirrored: bool = False) -> Layout:  # noqa: FBT001, FBT002 a cache key
+    """The layout of a floor plan; a mirrored one is for the auditorium across the corridor."""
+    return layout_of(FLOOR_PLANS[plan_name], mirrored=mirrored)
 
 
 def _times(count: int, *rows: str) -> str:
@@ -142,7 +130,7 @@ FLOOR_PLANS: dict[str, FloorPlan] = {
         ),
         curve=1.5,
     ),
-    # A former shop: long, narrow, one aisle along the wall.
+    # A former shop: long and narrow, one aisle along the wall.
     "corridor": FloorPlan("\n".join(("ffff", "WCss", _times(9, "ssss"), "pppp", "pppp"))),
     # A wing of the building opens to the left behind the fifth row.
     "ell": FloorPlan(
@@ -186,7 +174,7 @@ FLOOR_PLANS: dict[str, FloorPlan] = {
         ),
         depth=1.3,
     ),
-    # Two pillars hold the house above.
+    # Two pillars support the building above.
     "pillars": FloorPlan(
         "\n".join(
             (
@@ -228,7 +216,7 @@ FLOOR_PLANS: dict[str, FloorPlan] = {
         curve=1.0,
         depth=1.6,
     ),
-    # Most rooms of a modern multiplex: side blocks of three.
+    # Typical of a modern multiplex: side blocks of three.
     "multiplex": FloorPlan(
         "\n".join(
             (

@@ -1,4 +1,4 @@
-"""The demo chain: three regions, six cities, nine theaters, thirty rooms. Names are invented."""
+"""The demo chain: three regions, six cities, nine theaters, thirty auditoriums; invented names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ PRICE_STEP_CENTS = 50
 
 @dataclass(frozen=True, slots=True)
 class DemoAuditorium:
-    """A room: its name, floor plan and what it can show."""
+    """An auditorium: its name, floor plan and format."""
 
     name: str
-    plan: str
+    floor_plan: str
     format: str = "2D"
     mirrored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoTheater:
-    """A site. `ticket_cents` is its price for a standard seat in the evening, in 2D."""
+    """A theater. `ticket_cents` is the price of a standard seat in the evening, in 2D."""
 
     region: str
     name: str
@@ -31,7 +31,7 @@ class DemoTheater:
     currency: str
     language: str
     ticket_cents: int
-    rooms: tuple[DemoAuditorium, ...]
+    auditoriums: tuple[DemoAuditorium, ...]
 
 
 THEATERS = (
@@ -45,7 +45,7 @@ THEATERS = (
         currency="USD",
         language="en",
         ticket_cents=1700,
-        rooms=(
+        auditoriums=(
             DemoAuditorium("Meridian IMAX", "imax_grand", "IMAX"),
             DemoAuditorium("Hall 2", "stadium", "Atmos"),
             DemoAuditorium("Hall 3", "multiplex", "3D"),
@@ -62,7 +62,7 @@ THEATERS = (
         currency="USD",
         language="en",
         ticket_cents=1500,
-        rooms=(
+        auditoriums=(
             DemoAuditorium("Furnace", "pillars"),
             DemoAuditorium("Kiln", "studio_corner"),
             DemoAuditorium("Rooftop", "rooftop"),
@@ -78,7 +78,7 @@ THEATERS = (
         currency="USD",
         language="en",
         ticket_cents=1450,
-        rooms=(
+        auditoriums=(
             DemoAuditorium("Screen 1", "classic_aisle", "Atmos"),
             DemoAuditorium("Screen 2", "fan"),
             DemoAuditorium("Screen 3", "corridor"),
@@ -94,7 +94,7 @@ THEATERS = (
         currency="GBP",
         language="en",
         ticket_cents=1400,
-        rooms=(
+        auditoriums=(
             DemoAuditorium("Arcadia IMAX", "imax_compact", "IMAX"),
             DemoAuditorium("The Grand", "balcony", "Atmos"),
             DemoAuditorium("The Studio", "studio_corner", mirrored=True),
@@ -111,7 +111,7 @@ THEATERS = (
         currency="GBP",
         language="en",
         ticket_cents=1200,
-        rooms=(
+        auditoriums=(
             DemoAuditorium("Screen 1", "brick"),
             DemoAuditorium("Screen 2", "diamond"),
             DemoAuditorium("Screen 3", "corridor", mirrored=True),
@@ -127,7 +127,7 @@ THEATERS = (
         currency="EUR",
         language="fr",
         ticket_cents=1250,
-        rooms=(
+        auditoriums=(
             DemoAuditorium("Salle Mistral", "balcony", "Atmos", mirrored=True),
             DemoAuditorium("Salle Aurore", "multiplex", "3D"),
             DemoAuditorium("Salle Équerre", "ell"),
@@ -144,7 +144,7 @@ THEATERS = (
         currency="USD",
         language="ar",
         ticket_cents=800,
-        rooms=(
+        auditoriums=(
             DemoAuditorium("Hall A", "fan", mirrored=True),
             DemoAuditorium("Hall B", "ell", mirrored=True),
             DemoAuditorium("Terrace", "rooftop", mirrored=True),
@@ -160,7 +160,7 @@ THEATERS = (
         currency="AED",
         language="ar",
         ticket_cents=4500,
-        rooms=(
+        auditoriums=(
             DemoAuditorium("Mirage IMAX", "imax_grand", "IMAX", mirrored=True),
             DemoAuditorium("Hall 2", "classic_aisle", "Atmos", mirrored=True),
             DemoAuditorium("Hall 3", "pillars", "3D"),
@@ -177,7 +177,7 @@ THEATERS = (
         currency="AED",
         language="ar",
         ticket_cents=3800,
-        rooms=(
+        auditoriums=(
             DemoAuditorium("Hall 1", "brick", mirrored=True),
             DemoAuditorium("Hall 2", "diamond"),
         ),
@@ -202,7 +202,7 @@ _FORMAT_PERCENT = {"2D": 100, "3D": 115, "Atmos": 110, "IMAX": 135}
 
 
 def price_card(ticket_cents: int) -> Mapping[tuple[str, Daypart, str], int]:
-    """Minor units for each (format, daypart, zone), rounded to what fits a price board."""
+    """Minor units for each (format, daypart, zone), rounded to PRICE_STEP_CENTS."""
     return {
         (film_format, part, zone): _rounded(
             ticket_cents
@@ -217,6 +217,6 @@ def price_card(ticket_cents: int) -> Mapping[tuple[str, Daypart, str], int]:
 
 
 def _rounded(cents_times_million: int) -> int:
-    """To the nearest step, in integers: three percentages are a millionth."""
+    """To the nearest step, in integers: a product of three percentages is in millionths."""
     step = PRICE_STEP_CENTS * 1_000_000
     return (cents_times_million + step // 2) // step * PRICE_STEP_CENTS

@@ -1,1 +1,1 @@
-"""Imports films from lists: reads records, cleans them, and writes what is new or changed."""
+"""Imports films from files: reads records, cleans them, and writes new and changed films."""

@@ -1,4 +1,4 @@
-"""A raw record of a film list becomes a Movie, or a rejection that says how to mend it."""
+"""Converts a record of a film list to a Movie, or to a rejection with the needed correction."""
 
 import math
 import re
@@ -38,7 +38,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """What a file holds at a line, as it is."""
+    """A record of a file, unchanged, and its line."""
 
     line: int
     fields: Mapping[str, object]
@@ -46,7 +46,7 @@ class RawRecord:
 
 @dataclass(frozen=True, slots=True)
 class FieldFault:
-    """What is wrong in one field, and what would be right."""
+    """What is wrong in a field, and how to correct it."""
 
     field: str
     wrong: str
@@ -58,7 +58,7 @@ class FieldFault:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A record that cannot be a film, with every reason."""
+    """A record that cannot be imported, with all reasons."""
 
     line: int
     faults: tuple[FieldFault, ...]
@@ -69,7 +69,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """A film, what had to be mended in its record, and what may be wrong and was left alone."""
+    """A film, the repairs of its record, and doubtful values that stay."""
 
     line: int
     movie: Movie
@@ -78,7 +78,7 @@ class Cleaned:
 
 
 class _Unusable(ValueError):
-    """A value that no rule can mend."""
+    """A value that no rule can repair."""
 
     def __init__(self, wrong: str, right: str) -> None:
         super().__init__(wrong)
@@ -87,7 +87,7 @@ class _Unusable(ValueError):
 
 
 class _Reader:
-    """Reads the fields of one record, gathering faults and repairs."""
+    """Reads the fields of one record, and collects faults and repairs."""
 
     def __init__(
         self, fields: Mapping[str, object], newest_year: int, misread: Misread | None
@@ -115,7 +115,7 @@ class _Reader:
 def clean(
     record: RawRecord, newest_year: int, misread: Misread | None = None
 ) -> Cleaned | Rejection:
-    """The film in a record. Years after `newest_year` were written with two digits once."""
+    """The film of a record. A year after `newest_year` has lost its century."""
     reader = _Reader(record.fields, newest_year, misread)
     title = reader.read(TITLE, partial(_title, misread=misread))
     if title is None and not reader.faults:
@@ -129,28 +129,28 @@ def clean(
 
 
 def _doubts(movie: Movie) -> Iterator[str]:
-    """Texts that look like Latin letters read as Mac Roman, and may be meant all the same."""
+    """Texts that may be Latin letters decoded as Mac Roman, or may be correct."""
     for field, text in ((TITLE, movie.title), ("Director", movie.director or "")):
         meant = without_mac_roman(text)
         if meant != text:
-            yield f"{field}: {shown(text)} is kept; it may be {shown(meant)}, read as Mac Roman"
+            yield f"{field}: {shown(text)} stays; it may be {shown(meant)}, read as Mac Roman"
 
 
 def duplicate(cleaned: Cleaned, first_line: int) -> Rejection:
-    """The rejection of a film that the same file gave before."""
+    """The rejection of a film that the file has twice."""
     year = cleaned.movie.release_date.year if cleaned.movie.release_date else "an unknown year"
     wrong = f"{shown(cleaned.movie.title)} of {year} is on line {first_line} already"
     return Rejection(cleaned.line, (FieldFault(TITLE, wrong, "keep one of the two"),))
 
 
 def not_a_record(line: int, value: object) -> Rejection:
-    """The rejection of what is not even an object with named fields."""
+    """The rejection of a value that is not an object."""
     wrong = f"{shown(value)} is not an object"
     return Rejection(line, (FieldFault("record", wrong, 'write one as {"Title": …}'),))
 
 
 def shown(value: object) -> str:
-    """A value as a report may quote it: on one line, and short."""
+    """A value as a report quotes it: on one line, and short."""
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[: SHOWN_CHARACTERS_MAX - 1]}…"
 
@@ -197,7 +197,7 @@ def _release_date(reader: _Reader) -> date | None:
 
 
 def _title(value: object, misread: Misread | None) -> str:
-    """Numbers are titles too: 300, 1941, 2012."""
+    """A title may be a number: 300, 1941, 2012."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _Unusable(f"{shown(value)} is not a text", "give the film's title")
     whole = isinstance(value, float) and value.is_integer()
@@ -208,7 +208,7 @@ def _title(value: object, misread: Misread | None) -> str:
 
 
 def _without_year(title: str, released: date | None) -> str:
-    """`King Kong (1933)` is called King Kong; its year is in the release date."""
+    """`King Kong (1933)` is King Kong, because the release date has the year."""
     match = _YEAR_LAST.fullmatch(title)
     if match and released and int(match[2]) == released.year:
         return match[1]
@@ -222,9 +222,9 @@ def _name(value: object, misread: Misread | None) -> str:
 
 
 def _legible(value: str, characters_max: int, misread: Misread | None) -> str:
-    """There are films named $ and …; a text of question marks only was letters once."""
+    """Films are named $ and …, but a text of question marks alone has lost its letters."""
     text = readable(value, misread)
-    if "\ufffd" in text or not any(map(_is_seen, text)):
+    if "\ufffd" in text or not any(map(_is_legible, text)):
         raise _Unusable(
             f"{shown(value)} cannot be read", "save the file as UTF-8 and write it again"
         )
@@ -233,7 +233,7 @@ def _legible(value: str, characters_max: int, misread: Misread | None) -> str:
     return text
 
 
-def _is_seen(char: str) -> bool:
+def _is_legible(char: str) -> bool:
     return char not in "?!-–—_." and unicodedata.category(char)[0] not in "CZ"
 
 

@@ -1,4 +1,4 @@
-"""`import movies FILE`: reads, cleans, and tells the catalogue, batch by batch."""
+"""`import movies FILE`: reads and cleans records, and writes films in batches."""
 
 import asyncio
 from collections import Counter
@@ -28,9 +28,9 @@ BATCH_MAX = 500
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of each record, while it happens; `on_progress` is called after each batch.
+    """Counts and messages of an import; `on_progress` is called after each batch.
 
-    `record_count` is that of the whole file; `repairs` and `doubts` are lines for people.
+    `record_count` is that of the whole file; `repairs` and `doubts` are lines to print.
     """
 
     on_progress: Callable[["ImportReport"], None] = lambda _report: None
@@ -45,7 +45,7 @@ class ImportReport:
 
     @property
     def accepted_count(self) -> int:
-        """Records that are films of the catalogue now."""
+        """Records whose films are stored now."""
         return self.added_count + self.changed_count + self.unchanged_count
 
     def lines(self, file_name: str) -> Iterator[str]:
@@ -55,7 +55,7 @@ class ImportReport:
                 yield f"{file_name}:{rejection.line}: {fault}"
 
     def title_repairs(self) -> list[str]:
-        """The lines of `repairs` that tell how a title was read."""
+        """The lines of `repairs` about titles."""
         return [repair for repair in self.repairs if f": {TITLE}: " in repair]
 
     def summary(self) -> str:
@@ -63,7 +63,7 @@ class ImportReport:
         return (
             f"{self.read_count} records: {self.accepted_count} accepted ({self.added_count} new,"
             f" {self.changed_count} changed, {self.unchanged_count} known), {len(self.repairs)}"
-            f" values mended, {len(self.rejections)} rejected."
+            f" values repaired, {len(self.rejections)} rejected."
         )
 
 
@@ -75,12 +75,12 @@ async def import_movies(
     encoding: str = UTF_8,
     misread: Misread | None = None,
 ) -> None:
-    """Fill `report`. A second import of the same file changes nothing.
+    """Import a file and fill `report`. A second import of the same file changes nothing.
 
-    `encoding` is that of the file's bytes; `misread` is what had happened to its letters before.
+    `encoding` is that of the file; `misread` is a wrong one in which its texts were decoded before.
 
-    The whole file is read once before anything is written: to see that it can be read, and which
-    years its films are of. Raises BrokenFile.
+    The whole file is read once before anything is written: to check that it can be read, and to
+    find the newest year of its films. Raises BrokenFile.
     """
     newest = await asyncio.to_thread(_newest_year, path, encoding, report)
     first_lines: dict[tuple[str, int], int] = {}
@@ -92,9 +92,9 @@ async def import_movies(
         if movie is not None:
             batch.append(movie)
         if len(batch) == BATCH_MAX:
-            await _tell(db, batch, report)
+            await _write(db, batch, report)
             batch = []
-    await _tell(db, batch, report)
+    await _write(db, batch, report)
 
 
 def _newest_year(path: Path, encoding: str, report: ImportReport) -> int:
@@ -123,9 +123,9 @@ def _accept(
     return None
 
 
-async def _tell(db: Database, batch: list[Movie], report: ImportReport) -> None:
-    told = await db.run(service.upsert_movies, batch)
-    report.added_count += told.added
-    report.changed_count += told.changed
-    report.unchanged_count += told.unchanged
+async def _write(db: Database, batch: list[Movie], report: ImportReport) -> None:
+    counts = await db.run(service.upsert_movies, batch)
+    report.added_count += counts.added
+    report.changed_count += counts.changed
+    report.unchanged_count += counts.unchanged
     report.on_progress(report)

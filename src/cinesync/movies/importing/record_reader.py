@@ -1,4 +1,4 @@
-"""Reads film lists record by record: a JSON array, JSON lines, or CSV; says where a file breaks."""
+"""Reads film lists record by record: a JSON array, JSON lines, or CSV."""
 
 import codecs
 import csv
@@ -26,16 +26,16 @@ _MARKED_NAMES = {UTF_8: "UTF-8", "utf-8-sig": "UTF-8"}
 
 
 class BrokenFile(Exception):
-    """The file cannot be read on; the message is `name:line: one sentence.`"""
+    """The rest of the file cannot be read; the message is `name:line: one sentence.`"""
 
     def __init__(self, path: Path, line: int, sentence: str) -> None:
         super().__init__(f"{path.name}:{line}: {sentence}")
 
 
 def records(path: Path, encoding: str = UTF_8) -> Iterator[RawRecord | Rejection]:
-    """Everything in the file, in its order, with lines. Raises BrokenFile.
+    """All records of the file, in order, with their lines. Raises BrokenFile.
 
-    A byte order mark of UTF-16 or UTF-8 counts for more than `encoding`.
+    A byte order mark of UTF-16 or UTF-8 overrides `encoding`.
     """
     try:
         read = _csv_records if path.suffix.lower() in {".csv", ".tsv"} else _json_records
@@ -48,7 +48,7 @@ def records(path: Path, encoding: str = UTF_8) -> Iterator[RawRecord | Rejection
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
-    """Decoded lines that end in a line feed, whatever ended them; a very long one in parts."""
+    """Decoded lines, with any line end as a line feed; a very long line in parts."""
     line = 1
     with path.open("rb") as file:
         encoding = _marked(file.peek(MARK_BYTES_MAX)) or encoding
@@ -67,7 +67,7 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
 
 
 def _marked(start: bytes) -> str | None:
-    """The encoding that a byte order mark tells (Unicode Standard, section 23.8)."""
+    """The encoding of a byte order mark (Unicode Standard, section 23.8)."""
     return next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
 
 
@@ -84,7 +84,7 @@ def _undecodable(
 
 
 class _JsonText:
-    """A window on the file that knows on which line it begins."""
+    """A buffered part of the file, with the line at which it begins."""
 
     def __init__(self, path: Path, encoding: str) -> None:
         self._path = path
@@ -95,16 +95,16 @@ class _JsonText:
         self.line = 1
 
     def skip(self, characters: str) -> str:
-        """Pass over these characters; the next other one, or nothing at the end."""
+        """Skip these characters; the next other one, or an empty text at the end."""
         while True:
             rest = self._buffer.lstrip(characters)
-            self._pass(len(self._buffer) - len(rest))
-            if rest or not self._more():
+            self._consume(len(self._buffer) - len(rest))
+            if rest or not self._read_line():
                 return rest[:1]
 
     def take(self, count: int) -> None:
-        """Pass over `count` characters."""
-        self._pass(count)
+        """Skip `count` characters."""
+        self._consume(count)
 
     def value(self) -> object:
         """The JSON value that begins here. Raises BrokenFile."""
@@ -112,15 +112,15 @@ class _JsonText:
             try:
                 value, length = self._decoder.raw_decode(self._buffer)
             except json.JSONDecodeError as error:
-                if self._is_partial(error) and self._more():
+                if self._is_partial(error) and self._read_line():
                     continue
                 where = self.line + self._buffer.count("\n", 0, error.pos)
                 raise BrokenFile(self._path, where, _sentence(error)) from error
             except RecursionError as error:
-                raise self.broken("Lists within lists too deep.") from error
+                raise self.broken("Lists are nested too deeply.") from error
             except ValueError as error:
                 raise self.broken("A number has too many digits.") from error
-            self._pass(length)
+            self._consume(length)
             return value
 
     def broken(self, sentence: str) -> BrokenFile:
@@ -128,17 +128,17 @@ class _JsonText:
         return BrokenFile(self._path, self.line, sentence)
 
     def _is_partial(self, error: json.JSONDecodeError) -> bool:
-        """Text that breaks off may go on in the next line; a text that is too long is broken."""
+        """Whether the next line may complete the value; a value that is too long is broken."""
         at_end = not self._buffer[error.pos :].strip() or "Unterminated" in error.msg
         near_end = len(self._buffer) - error.pos < len("\\u0000\\u0000")
         return (at_end or near_end) and len(self._buffer) < RECORD_CHARACTERS_MAX
 
-    def _more(self) -> bool:
+    def _read_line(self) -> bool:
         text = next(self._lines, None)
         self._buffer += text or ""
         return text is not None
 
-    def _pass(self, count: int) -> None:
+    def _consume(self, count: int) -> None:
         self.line += self._buffer.count("\n", 0, count)
         self._buffer = self._buffer[count:]
 
@@ -186,13 +186,13 @@ def _csv_records(path: Path, encoding: str) -> Iterator[RawRecord | Rejection]:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 yield _csv_record(line, names, cells)
-            line = lines_before + reader.line_num + 1  # the reader has not seen the header
+            line = lines_before + reader.line_num + 1  # csv.reader does not get the header
     except csv.Error as error:
         raise BrokenFile(path, line, f"This is not CSV: {error}.") from error
 
 
 def _csv_lines(path: Path, encoding: str) -> Iterator[str]:
-    """Whole lines: the reader counts them, and refuses those that are too long."""
+    """Whole lines: csv.reader counts them, and refuses those that are too long."""
     waiting = io.StringIO()
     for part in _lines(path, encoding):
         waiting.write(part)

@@ -1,4 +1,4 @@
-"""Release dates as film lists write them, lost centuries included."""
+"""Reads release dates in the formats of film lists, and repairs lost centuries."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _MONTHS = {
     )
 }
 _RIGHT = "write it as 1998-06-12"
-# The moment before the Unix epoch in America is what an empty date becomes in a bad export.
+# In America, a bad export writes an empty date as the evening before the Unix epoch.
 _EPOCH = date(1969, 12, 31)
 
 _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.?[ -](\d{1,2}),?[ -](\d{4}|\d\d)")
@@ -27,7 +27,7 @@ _STATED_YEAR = re.compile(r"(?<!\d)(\d{4})(?!\d)")
 
 
 class DateUnreadable(ValueError):
-    """A text that is no date; `why` continues a sentence that starts with the text."""
+    """Not a date; `why` continues a sentence that starts with the text."""
 
     def __init__(self, why: str, right: str = _RIGHT) -> None:
         super().__init__(why)
@@ -42,11 +42,10 @@ def stated_year(text: str) -> int | None:
 
 
 def newest_year(films_by_year: Mapping[int, int], this_year: int) -> int:
-    """The last year that this file's films can be of.
+    """The last year that is plausible for this file's films.
 
-    A file with films from after tomorrow has lost its centuries: 1933 became 33 and then 2033.
-    Then any late year is in doubt, and only those that a hundredth of all films attest (and one
-    after them) are taken as they stand.
+    A file with films of the far future has lost its centuries: 1933 became 33 and then 2033. Then
+    the last plausible year is one year after the latest that has at least a hundredth of the films.
     """
     latest = this_year + FUTURE_YEARS_MAX
     if all(year <= latest for year in films_by_year):
@@ -57,9 +56,9 @@ def newest_year(films_by_year: Mapping[int, int], this_year: int) -> int:
 
 
 def read_date(text: str, newest: int) -> tuple[date | None, str]:
-    """The date in a text, and how it was mended (empty: it was not). Raises DateUnreadable.
+    """The date in a text, and its repair (empty: none was needed). Raises DateUnreadable.
 
-    None is a date that the source did not know.
+    None: the source had no date.
     """
     year, month, day, repair = _parts(text.strip())
     if len(year) == 2:  # noqa: PLR2004 digits
@@ -104,7 +103,7 @@ def _month(name: str) -> int:
 
 
 def _month_and_day(first: int, second: int) -> tuple[int, int]:
-    """Which is which shows only when one cannot be a month."""
+    """Decided only if one of the two cannot be a month."""
     if first > 12 >= second:  # noqa: PLR2004 months
         return second, first
     if second > 12 >= first or first == second:  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""The demo chain: founded once, planned ahead at every start."""
+"""The demo chain: added once, planned ahead at every start."""
 
 from collections import Counter
 from datetime import date, timedelta
@@ -22,20 +22,22 @@ async def _count(db: Database, table: str) -> Any:
     return rows[0]["n"]
 
 
-async def test_the_chain_has_thirty_rooms_in_six_cities_of_three_regions(chain: Database) -> None:
+async def test_the_chain_has_three_regions_six_cities_and_thirty_auditoriums(
+    chain: Database,
+) -> None:
     theaters = await chain.read(_rows, "SELECT region, city, time_zone, currency FROM theaters")
-    rooms = await chain.read(_rows, "SELECT layout_id, seat_count FROM auditoriums")
+    auditoriums = await chain.read(_rows, "SELECT layout_id, seat_count FROM auditoriums")
     assert len({row["region"] for row in theaters}) == 3
     assert len({row["city"] for row in theaters}) == 6
     assert len(theaters) == 9
     assert len({row["currency"] for row in theaters}) == 4
-    assert len(rooms) == 30
-    assert len({row["layout_id"] for row in rooms}) >= 20
-    assert {450, 60} <= {row["seat_count"] for row in rooms}
-    assert all(len(theater.rooms) >= 2 for theater in THEATERS)
+    assert len(auditoriums) == 30
+    assert len({row["layout_id"] for row in auditoriums}) >= 20
+    assert {450, 60} <= {row["seat_count"] for row in auditoriums}
+    assert all(len(theater.auditoriums) >= 2 for theater in THEATERS)
 
 
-async def test_every_room_has_the_seats_of_its_layout(chain: Database) -> None:
+async def test_every_auditorium_has_the_seats_of_its_layout(chain: Database) -> None:
     wrong = await chain.read(
         _rows,
         "SELECT a.name FROM auditoriums AS a WHERE a.seat_count <>"
@@ -44,7 +46,7 @@ async def test_every_room_has_the_seats_of_its_layout(chain: Database) -> None:
     assert wrong == []
 
 
-async def test_two_weeks_of_shows_are_planned_in_every_room_without_overlap(
+async def test_two_weeks_of_shows_are_planned_in_every_auditorium_without_overlap(
     db: Database, tomorrow: date
 ) -> None:
     seeded = await seed_chain(db, tomorrow)
@@ -63,7 +65,7 @@ async def test_two_weeks_of_shows_are_planned_in_every_room_without_overlap(
         assert not is_same_room or one["free_at"] <= other["starts_at"]
 
 
-async def test_shows_have_something_for_every_filter(chain: Database) -> None:
+async def test_every_filter_finds_shows(chain: Database) -> None:
     shows = await chain.read(
         _rows,
         "SELECT DISTINCT s.language, s.subtitles, s.format, e.language AS made_in"
@@ -104,12 +106,12 @@ async def test_a_start_after_a_long_pause_plans_from_that_day(
     ]
 
 
-async def test_nothing_is_planned_in_the_past(db: Database, tomorrow: date) -> None:
+async def test_no_show_is_planned_in_the_past(db: Database, tomorrow: date) -> None:
     await seed_chain(db, tomorrow - timedelta(days=3), days=2)
     assert await _count(db, "shows WHERE starts_at <= now()") == 0
 
 
-async def test_what_managers_changed_stays(chain: Database, tomorrow: date) -> None:
+async def test_changes_of_managers_stay(chain: Database, tomorrow: date) -> None:
     async def change(tx: Transaction) -> None:
         await tx.execute(text("UPDATE events SET title = 'X' WHERE title = 'The Matrix'"))
         await tx.execute(text("UPDATE price_cards SET price_cents = 1"))
@@ -133,7 +135,7 @@ async def _forget_theater(tx: Transaction) -> None:
         )
 
 
-def test_price_cards_cost_more_for_more() -> None:
+def test_price_cards_have_higher_prices_for_better_seats() -> None:
     card = price_card(1000)
     assert card["2D", Daypart.EVENING, "standard"] == 1000
     assert card["IMAX", Daypart.EVENING, "standard"] > card["3D", Daypart.EVENING, "standard"]

@@ -1,4 +1,4 @@
-"""`import movies`: the real list, a messy one, and doing it twice."""
+"""`import movies`: a real list, a messy one, and repeated imports."""
 
 import csv
 import json
@@ -37,7 +37,8 @@ async def test_the_real_list_is_imported_but_for_two_records(db: Database, real_
     report = ImportReport(on_progress=lambda so_far: seen.append(so_far.read_count))
     await import_movies(db, real_list, report, misread=Misread.MAC_ROMAN)
     assert report.summary() == (
-        "3201 records: 3199 accepted (3199 new, 0 changed, 0 known), 68 values mended, 2 rejected."
+        "3201 records: 3199 accepted (3199 new, 0 changed, 0 known), 68 values repaired,"
+        " 2 rejected."
     )
     assert list(report.lines("movies.json")) == [
         "movies.json:1725: Title: 'Fantasia 2000' of 2000 is on line 340 already;"
@@ -54,7 +55,7 @@ async def test_the_real_list_is_imported_but_for_two_records(db: Database, real_
     assert max(year for _, year in films) == 2011
 
 
-def test_the_real_list_says_the_same_as_csv(real_list: Path, tmp_path: Path) -> None:
+def test_the_real_list_is_the_same_as_csv(real_list: Path, tmp_path: Path) -> None:
     raw = json.loads(real_list.read_bytes())
     path = tmp_path / "movies.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -78,7 +79,7 @@ async def test_a_second_import_changes_nothing(db: Database, real_list: Path) ->
     assert await db.read(_films) == before
 
 
-async def test_the_report_of_a_messy_list_is_as_agreed(db: Database) -> None:
+async def test_the_report_of_a_messy_list_is_as_recorded(db: Database) -> None:
     report = ImportReport()
     await import_movies(db, DATA / "messy.csv", report, misread=Misread.MAC_ROMAN)
     lines = [*report.lines("messy.csv"), *report.repairs, report.summary()]
@@ -100,7 +101,7 @@ async def test_a_corrected_record_changes_its_film_only(db: Database, tmp_path: 
     assert sorted(await db.read(minutes)) == [94, 144]
 
 
-async def test_a_broken_file_leaves_no_trace(db: Database, tmp_path: Path) -> None:
+async def test_a_broken_file_changes_nothing(db: Database, tmp_path: Path) -> None:
     path = tmp_path / "films.json"
     path.write_text('[{"Title": "Wings"},\n{"Title": oops}]')
     with pytest.raises(BrokenFile, match=r"films\.json:2: This is not JSON"):
@@ -108,10 +109,10 @@ async def test_a_broken_file_leaves_no_trace(db: Database, tmp_path: Path) -> No
     assert await db.read(_films) == {}
 
 
-async def test_a_batch_is_whole_or_absent(
+async def test_a_batch_is_written_whole_or_not_at_all(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second batch breaks in the database; the first one stays, nothing of the second does."""
+    """The import is interrupted after the first batch, and then repeated."""
     monkeypatch.setattr(importer, "BATCH_MAX", 2)
     path = tmp_path / "films.csv"
     path.write_text("Title\nA\nB\nC\nD\n")

@@ -1,4 +1,4 @@
-"""The shipped film list is what `curate` makes."""
+"""`curate` makes the shipped film list."""
 
 import lzma
 from datetime import date
@@ -43,7 +43,7 @@ def test_the_best_known_of_each_genre_are_chosen(monkeypatch: pytest.MonkeyPatch
 
 
 def test_corrections_complete_a_film() -> None:
-    told = Curation(corrections={"Drei": {"language": "de", "release_date": "2010-12-23"}})
-    better = curated([film("Drei", 1)], told)[0]
+    update = Curation(corrections={"Drei": {"language": "de", "release_date": "2010-12-23"}})
+    better = curated([film("Drei", 1)], update)[0]
     assert (better.language, better.release_date) == ("de", date(2010, 12, 23))
     assert better.running_minutes == 100

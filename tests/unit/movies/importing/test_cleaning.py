@@ -1,4 +1,4 @@
-"""Records of a messy list: mended or rejected, with reasons."""
+"""Records of a messy list are repaired or rejected, with reasons."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -98,7 +98,7 @@ def test_a_title_alone_is_enough() -> None:
         ("a\u2066b\u2069", "ab"),
     ],
 )
-def test_titles_are_mended(raw: object, title: str) -> None:
+def test_titles_are_repaired(raw: object, title: str) -> None:
     assert movie(Title=raw).title == title
 
 
@@ -163,13 +163,13 @@ def test_concerts_type_and_language_are_recognised() -> None:
         ({"MPAA Rating": "?!zz", "IMDB Votes": "many"}, " | IMDB Votes: 'many' is not a number"),
     ],
 )
-def test_a_rejection_names_field_fault_and_remedy(
+def test_a_rejection_names_field_fault_and_correction(
     fields: Mapping[str, object], reason: str
 ) -> None:
     assert reason in rejection(fields)
 
 
-def test_what_was_mended_is_told() -> None:
+def test_repairs_are_reported() -> None:
     result = clean(
         RawRecord(2, FULL | {"Title": "Barbarians, The", "Release Date": "1-Jun-39"}), 2011
     )
@@ -180,7 +180,7 @@ def test_what_was_mended_is_told() -> None:
     )
 
 
-def test_duplicates_and_strangers_are_rejected_with_their_line() -> None:
+def test_duplicates_and_non_objects_are_rejected_with_their_line() -> None:
     first = clean(RawRecord(9, FULL), 2011)
     assert isinstance(first, Cleaned)
     assert str(duplicate(first, 2)) == (
@@ -199,7 +199,7 @@ _values = st.one_of(
 
 @relaxed
 @given(st.dictionaries(st.sampled_from([*FULL, "Type", "Language"]), _values))
-def test_whatever_is_in_a_record_it_is_cleaned_or_rejected(fields: dict[str, object]) -> None:
+def test_any_record_is_cleaned_or_rejected(fields: dict[str, object]) -> None:
     result = clean(RawRecord(1, fields), 2011)
     if isinstance(result, Rejection):
         assert result.faults
@@ -215,7 +215,7 @@ def test_whatever_is_in_a_record_it_is_cleaned_or_rejected(fields: dict[str, obj
 
 @relaxed
 @given(st.dictionaries(st.sampled_from([*FULL]), _values))
-def test_cleaning_what_is_clean_changes_nothing(fields: dict[str, object]) -> None:
+def test_cleaning_clean_values_changes_nothing(fields: dict[str, object]) -> None:
     once = clean(RawRecord(1, FULL | fields), 2011)
     if isinstance(once, Rejection):
         return

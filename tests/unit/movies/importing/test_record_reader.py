@@ -1,4 +1,4 @@
-"""Files of films: what is read, and where a broken one is broken."""
+"""Reading files of films, and the reports of broken ones."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_an_empty_list_has_no_films(tmp_path: Path) -> None:
     assert titles(write(tmp_path, "b.json", "")) == []
 
 
-def test_what_is_no_object_is_rejected_alone(tmp_path: Path) -> None:
+def test_a_value_that_is_no_object_is_rejected_alone(tmp_path: Path) -> None:
     found = list(records(write(tmp_path, "a.json", '[\n3,\n{"Title": "A"}]')))
     assert isinstance(found[0], Rejection)
     assert isinstance(found[1], RawRecord)
@@ -63,14 +63,16 @@ def test_one_very_long_line_is_read(tmp_path: Path) -> None:
         (b"[[1]]", "a.json:1: A list inside the list"),
         (b'[\n{"Title": "Am\xe9lie"}]', "a.json:2: Byte 0xE9 is not UTF-8; save the file as UTF-8"),
         (b'[{"Title": "A"}]\xc3', "a.json:1: The file ends in the middle of a letter"),
-        (b'[{"a": ' + b"[" * 20_000 + b"]", "a.json:1: Lists within lists too deep"),
+        (b'[{"a": ' + b"[" * 20_000 + b"]", "a.json:1: Lists are nested too deeply"),
         (b'[{"a": ' + b"9" * 5_000 + b"}]", "a.json:1: A number has too many digits"),
         (b'[{"a": "' + b"x" * 70_000, "a.json:1: This is not JSON: unterminated string"),
         (b"\x00\x01", "a.json:1: This is not JSON"),
     ],
     ids=[str(number) for number in range(12)],
 )
-def test_a_broken_file_says_line_and_reason(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_broken_file_is_named_with_line_and_reason(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     with pytest.raises(BrokenFile) as broken:
         list(records(write(tmp_path, "a.json", content)))
     assert str(broken.value).startswith(message)
@@ -106,7 +108,9 @@ def test_a_csv_row_of_another_length_is_rejected_alone(tmp_path: Path) -> None:
     ],
     ids=["no title", "empty", "open quote", "long", "latin"],
 )
-def test_a_broken_csv_says_line_and_reason(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_broken_csv_is_named_with_line_and_reason(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     with pytest.raises(BrokenFile) as broken:
         list(records(write(tmp_path, "a.csv", content)))
     assert str(broken.value).startswith(message)
@@ -124,7 +128,7 @@ def test_too_many_records_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
-def test_lines_may_end_as_any_machine_ends_them(tmp_path: Path, end: str) -> None:
+def test_any_line_end_is_read(tmp_path: Path, end: str) -> None:
     table = end.join(("Title,Director", "A,B", "C,D", ""))
     assert titles(write(tmp_path, "a.csv", table)) == [(2, "A"), (3, "C")]
     records_ = end.join(("[", '{"Title": "A"},', '{"Title": "C"}]'))
@@ -138,7 +142,7 @@ def test_a_line_end_across_two_chunks_is_one(
     assert titles(write(tmp_path, "a.csv", "Title\r\nA\r\nB\r\n")) == [(2, "A"), (3, "B")]
 
 
-def test_a_spreadsheets_line_for_the_delimiter_is_understood(tmp_path: Path) -> None:
+def test_a_spreadsheets_delimiter_line_is_read(tmp_path: Path) -> None:
     table = "sep=;\r\nTitle;Director\r\nA, B;C\r\n"
     assert titles(write(tmp_path, "a.csv", table)) == [(3, "A, B")]
     with pytest.raises(BrokenFile, match=r"a\.csv:2: This line names the columns"):
@@ -153,7 +157,7 @@ def test_a_file_is_read_in_the_encoding_it_has(tmp_path: Path, encoding: str) ->
     assert item.fields["Title"] == "Amélie"
 
 
-def test_a_byte_order_mark_counts_for_more_than_what_was_said(tmp_path: Path) -> None:
+def test_a_byte_order_mark_overrides_the_encoding(tmp_path: Path) -> None:
     assert titles(write(tmp_path, "a.csv", "Title\nAmélie\n".encode("utf-16"))) == [(2, "Amélie")]
 
 

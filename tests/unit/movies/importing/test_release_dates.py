@@ -1,4 +1,4 @@
-"""Dates of films, with the centuries that files lost."""
+"""Release dates, also with lost centuries."""
 
 from datetime import date
 
@@ -55,17 +55,17 @@ def test_a_date_that_cannot_be_read_says_why(text: str, why: str) -> None:
         read_date(text, 2011)
 
 
-def test_a_file_with_films_from_the_far_future_has_lost_its_centuries() -> None:
+def test_a_file_with_films_of_the_far_future_has_lost_its_centuries() -> None:
     real = {1999: 176, 2010: 92, 2011: 2, 2016: 2, 2025: 2, 2033: 3, 2046: 2}
     assert newest_year(real, 2026) == 2011
 
 
-def test_a_file_of_plausible_years_is_taken_as_it_stands() -> None:
+def test_plausible_years_stay() -> None:
     assert newest_year({1999: 2, 2025: 1, 2027: 1}, 2026) == 2031
     assert newest_year({}, 2026) == 2031
 
 
-def test_a_file_of_impossible_years_only_is_read_as_up_to_now() -> None:
+def test_impossible_years_alone_are_read_as_past() -> None:
     assert newest_year({2046: 5}, 2026) == 2027
 
 
@@ -83,5 +83,5 @@ def test_every_date_survives_every_way_to_write_it(day: date) -> None:
 
 @relaxed
 @given(st.dates(date(1912, 1, 1), date(2011, 12, 31)))
-def test_two_digits_lose_no_date_of_a_hundred_years(day: date) -> None:
+def test_two_digit_years_are_read_within_a_hundred_years(day: date) -> None:
     assert read_date(day.strftime("%b %d %y"), 2011)[0] in {day, None}

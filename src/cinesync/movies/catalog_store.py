@@ -1,4 +1,4 @@
-"""The lists that clients read: films, theaters, cities and shows, page by page."""
+"""Statements behind the lists that clients read: films, theaters, cities and shows."""
 
 import re
 from collections.abc import Sequence
@@ -60,8 +60,8 @@ _SHOW = (
     " JOIN auditoriums AS a ON a.region = s.region AND a.auditorium_id = s.auditorium_id"
 )
 
-# A date begins up to 14 hours before that of UTC and ends up to 12 after it, and a business day
-# begins up to 12 hours later: indexes know moments.
+# The index is by UTC time. A local date begins up to 14 hours before that of UTC and ends up to 12
+# hours after it, and a business day begins up to 12 hours later.
 _ON_DAY = (
     f"(:day IS NULL OR ({_BUSINESS_DATE} = :day"
     " AND s.starts_at >= (:day - interval '14 hours') AT TIME ZONE 'UTC'"
@@ -77,28 +77,28 @@ _ON_SALE = (
     " AND (:after_id IS NULL OR (s.starts_at, s.show_id)"
     " > (:after_start, :after_id))"
 )
-_THERE = (
+_AT_THEATER = (
     "(:theater_id IS NULL OR t.theater_id = :theater_id)"
     " AND (:city_key IS NULL OR t.city_key = :city_key)"
 )
-# The next few of each theater, and of those the next few: however long the programme is.
+# The next shows of each theater, and of those the next: few rows, however many shows there are.
 _NEXT_OF_THEATERS = (
     "SELECT n.region, n.show_id, n.starts_at FROM theaters AS t CROSS JOIN LATERAL ("  # noqa: S608 constants
     "SELECT s.region, s.show_id, s.starts_at FROM shows AS s"
     f" WHERE s.region = t.region AND s.theater_id = t.theater_id AND {_ON_SALE}"
     " ORDER BY s.starts_at ASC, s.show_id ASC LIMIT :limit) AS n"
-    f" WHERE {_THERE}"
+    f" WHERE {_AT_THEATER}"
 )
 _NEXT_OF_MOVIE = (
     "SELECT s.region, s.show_id, s.starts_at FROM shows AS s"  # noqa: S608 constants
     " JOIN theaters AS t ON t.region = s.region AND t.theater_id = s.theater_id"
-    f" WHERE s.movie_id = :movie_id AND {_ON_SALE} AND {_THERE}"
+    f" WHERE s.movie_id = :movie_id AND {_ON_SALE} AND {_AT_THEATER}"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovieFilter:
-    """Which films; None lets all pass. `words` must all occur in title or director."""
+    """Which films; None means any. All `words` must be in title or director."""
 
     type: str | None = None
     language: str | None = None
@@ -144,22 +144,22 @@ MOVIES = text(
 )
 
 
-async def movies(tx: Transaction, wanted: MovieFilter) -> list[MovieView]:
-    """Best known first. City, date and `showing` ask for a show that can still be bought."""
+async def movies(tx: Transaction, where: MovieFilter) -> list[MovieView]:
+    """The best known first. City, date and `showing` need a show that has not started."""
     found = await tx.execute(
         MOVIES,
         {
-            "type": wanted.type,
-            "language": wanted.language,
-            "certificate": wanted.certificate,
-            "genre": wanted.genre,
-            "patterns": [_containing(word) for word in wanted.words] if wanted.words else None,
-            "on_sale": wanted.showing or wanted.city_key is not None or wanted.day is not None,
-            "city_key": wanted.city_key,
-            "day": wanted.day,
-            "after_popularity": wanted.after_popularity,
-            "after_id": wanted.after_id,
-            "limit": wanted.limit,
+            "type": where.type,
+            "language": where.language,
+            "certificate": where.certificate,
+            "genre": where.genre,
+            "patterns": [_like_pattern(word) for word in where.words] if where.words else None,
+            "on_sale": where.showing or where.city_key is not None or where.day is not None,
+            "city_key": where.city_key,
+            "day": where.day,
+            "after_popularity": where.after_popularity,
+            "after_id": where.after_id,
+            "limit": where.limit,
         },
     )
     return [_movie(row) for row in found]
@@ -196,7 +196,7 @@ CERTIFICATES_OF_FILMS = compiled(
 
 
 async def certificates(tx: Transaction) -> list[str]:
-    """Every rating that a film has, the boards' own order first."""
+    """Every certificate that a film has, in the order of the boards, then unknown ones."""
     found = set((await tx.execute(CERTIFICATES_OF_FILMS)).scalars())
     return [*(one for one in CERTIFICATES if one in found), *sorted(found.difference(CERTIFICATES))]
 
@@ -213,9 +213,9 @@ LANGUAGES = text(
 
 
 async def languages(tx: Transaction) -> list[str]:
-    """Every language in which a film was made or can be heard.
+    """Every language that a film was made in or a future show has.
 
-    From one language of shows to the next by their index: there are a dozen in any number of shows.
+    The recursion goes from one language to the next by index: any number of shows has few of them.
     """
     return list((await tx.execute(LANGUAGES)).scalars())
 
@@ -234,7 +234,7 @@ THEATERS = text(
 async def theaters(
     tx: Transaction, city_key: str | None, after: tuple[str, str, UUID] | None, limit: int
 ) -> list[TheaterView]:
-    """By city and name; `after` is the (city, name, id) of the last one seen."""
+    """By city and name; `after` is the (city, name, id) of the page before."""
     city, name, theater_id = after or (None, None, None)
     values = {"city_key": city_key, "city": city, "name": name, "theater_id": theater_id}
     found = await tx.execute(THEATERS, {**values, "limit": limit})
@@ -267,7 +267,7 @@ AUDITORIUMS = compiled(
 
 
 async def auditoriums(tx: Transaction, theater_id: UUID) -> list[AuditoriumView]:
-    """The screens of a theater, the biggest first."""
+    """The auditoriums of a theater, the biggest first."""
     found = await tx.execute(AUDITORIUMS, {"theater_id": theater_id})
     return [AuditoriumView(**row) for row in found]
 
@@ -287,7 +287,7 @@ async def cities(tx: Transaction) -> list[CityView]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowFilter:
-    """Which shows; None lets all pass. Days are the theater's business days."""
+    """Which shows; None means any. Days are the theater's business days."""
 
     movie_id: UUID | None = None
     theater_id: UUID | None = None
@@ -300,7 +300,7 @@ class ShowFilter:
 
 
 def _shows(following: str) -> Statement:
-    """The shows that `following` finds, with all that is shown of them."""
+    """The shows that the subquery `following` finds, with all their columns."""
     return text(
         f"WITH following AS ({following}"
         " ORDER BY starts_at ASC, show_id ASC LIMIT :limit)"
@@ -319,23 +319,23 @@ def _shows(following: str) -> Statement:
 SHOWS, SHOWS_OF_MOVIE = _shows(_NEXT_OF_THEATERS), _shows(_NEXT_OF_MOVIE)
 
 
-async def shows(tx: Transaction, wanted: ShowFilter) -> list[ShowView]:
-    """Those that have not started and are not cancelled, the next one first."""
-    statement = SHOWS if wanted.movie_id is None else SHOWS_OF_MOVIE
+async def shows(tx: Transaction, where: ShowFilter) -> list[ShowView]:
+    """Scheduled shows that have not started, the next one first."""
+    statement = SHOWS if where.movie_id is None else SHOWS_OF_MOVIE
     names = ShowFilter.__dataclass_fields__
-    found = await tx.execute(statement, {name: getattr(wanted, name) for name in names})
+    found = await tx.execute(statement, {name: getattr(where, name) for name in names})
     return [_show(row) for row in found]
 
 
-async def days(tx: Transaction, wanted: ShowFilter) -> list[date]:
+async def days(tx: Transaction, where: ShowFilter) -> list[date]:
     """The business days with a show that has not started, the next one first.
 
-    From one day to the next by the index: one statement a day, DAYS_MAX at most.
+    One statement per day finds the next day by index, DAYS_MAX times at most.
     """
     found: list[date] = []
     while len(found) < DAYS_MAX:
         after = found[-1] if found else None
-        following = await shows(tx, replace(wanted, after_day=after, limit=1))
+        following = await shows(tx, replace(where, after_day=after, limit=1))
         if not following:
             break
         found.append(following[0].business_date)
@@ -349,13 +349,13 @@ SHOW = text(
 
 
 async def show(tx: Transaction, show_id: UUID) -> ShowView | None:
-    """One show, whatever became of it."""
+    """One show, cancelled or started ones too."""
     row = (await tx.execute(SHOW, {"show_id": show_id})).first()
     return _show(row) if row else None
 
 
-def _containing(word: str) -> str:
-    """The pattern of LIKE for texts with this word; its wildcards are letters."""
+def _like_pattern(word: str) -> str:
+    """The pattern of LIKE for texts with this word; wildcards in it are escaped."""
     escaped = _WILDCARDS.sub(lambda sign: "\\" + sign[0], word)
     return f"%{escaped}%"
 
@@ -384,6 +384,6 @@ def _show(row: Row) -> ShowView:
         **values,
         local_time=values["starts_at"].strftime("%H:%M"),
         price_from_cents=min(values["prices_cents"].values()),
-        # A cancellation may arrive before the booking it undoes.
+        # A cancellation's event may come before that of its booking.
         seats_left=min(max(seats_left, 0), values["seat_count"]),
     )

@@ -1,4 +1,4 @@
-"""Statements that found the chain: theaters, rooms and price cards that are not there yet."""
+"""Statements of the demo: its theaters, auditoriums and price cards, and the films to plan."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -14,10 +14,12 @@ from cinesync.chassis.database import (
     compiled,
     insert_from,
 )
+from cinesync.movies.demo.programme import ProgrammeFilm
 from cinesync.movies.demo.theaters import DemoTheater
-from cinesync.movies.model import Auditorium, Daypart
-from cinesync.movies.tables import auditoriums, price_cards, theaters
-from cinesync.movies.text import normal
+from cinesync.movies.model import Auditorium, Daypart, TitleKey
+from cinesync.movies.movie_store import HAS_KEY
+from cinesync.movies.tables import auditoriums, events, price_cards, theaters
+from cinesync.movies.text import search_form
 
 _NAMES = ("region", "name", "city", "country", "address", "time_zone", "currency", "language")
 _theater = insert(theaters).values(binds("theater_id", "city_key", *_NAMES))
@@ -30,23 +32,23 @@ ADD_THEATER = compiled(
 
 
 async def add_theater(tx: Transaction, theater_id: UUID, plan: DemoTheater) -> UUID:
-    """The id of the theater of that name in that city, new or not."""
+    """The id of the theater with that name in that city, new or not."""
     values = {name: getattr(plan, name) for name in _NAMES}
-    values |= {"theater_id": theater_id, "city_key": normal(plan.city)}
+    values |= {"theater_id": theater_id, "city_key": search_form(plan.city)}
     found: UUID = (await tx.execute(ADD_THEATER, values)).scalar_one()
     return found
 
 
 ADD_AUDITORIUMS = compiled(
-    insert_from(auditoriums, batch("rooms", *auditoriums.c)).on_conflict_do_nothing(
+    insert_from(auditoriums, batch("auditoriums", *auditoriums.c)).on_conflict_do_nothing(
         index_elements=[auditoriums.c.region, auditoriums.c.theater_id, auditoriums.c.name]
     )
 )
 
 
-async def add_auditoriums(tx: Transaction, rooms: Sequence[Auditorium]) -> None:
-    """Rooms that are there keep the seats they have."""
-    await tx.execute(ADD_AUDITORIUMS, {"rooms": rooms})
+async def add_auditoriums(tx: Transaction, new: Sequence[Auditorium]) -> None:
+    """Add auditoriums; existing ones stay as they are."""
+    await tx.execute(ADD_AUDITORIUMS, {"auditoriums": new})
 
 
 ADD_PRICE_CARD = compiled(
@@ -67,18 +69,37 @@ ADD_PRICE_CARD = compiled(
 async def add_price_card(
     tx: Transaction, region: str, theater_id: UUID, card: Mapping[tuple[str, Daypart, str], int]
 ) -> None:
-    """Prices that a manager set stay."""
+    """Add prices; existing ones stay as they are."""
     prices = [(*key, card[key]) for key in sorted(card)]
     values = {"region": region, "theater_id": theater_id, "prices": prices}
     await tx.execute(ADD_PRICE_CARD, values)
 
 
-THEATER_COUNT = compiled(
+LIST_FILMS = compiled(
+    select(
+        events.c.movie_id,
+        events.c.title,
+        events.c.running_minutes,
+        events.c.popularity,
+        events.c.certificate,
+        events.c.language,
+        events.c.type,
+    ).where(HAS_KEY, events.c.running_minutes.is_not(None))
+)
+
+
+async def list_films(tx: Transaction, keys: Sequence[TitleKey]) -> list[ProgrammeFilm]:
+    """Those of the films that can be planned: their running time is known."""
+    found = await tx.execute(LIST_FILMS, {"keys": keys})
+    return [ProgrammeFilm(**row) for row in found]
+
+
+COUNT_THEATERS = compiled(
     select(func.count()).select_from(theaters).where(any_of(theaters.c.name, "names"))
 )
 
 
-async def theater_count(tx: Transaction, names: Sequence[str]) -> int:
-    """How many of the theaters are there."""
-    count: int = (await tx.execute(THEATER_COUNT, {"names": sorted(names)})).scalar_one()
+async def count_theaters(tx: Transaction, names: Sequence[str]) -> int:
+    """How many of the theaters exist."""
+    count: int = (await tx.execute(COUNT_THEATERS, {"names": sorted(names)})).scalar_one()
     return count
