@@ -39,7 +39,7 @@ SHOP_NAME = "CineSync"
 # `create` binds them to the mail spool of the settings.
 HANDLERS: Mapping[type[Event], Callable[..., Awaitable[None]]] = {
     LinkRequested: MailSpool.send_links,
-    CustomerErased: MailSpool.forget,
+    CustomerErased: MailSpool.delete_mails,
 }
 KEY_AHEAD_SHARE = 10  # a key is published for a tenth of its lifetime before it signs
 

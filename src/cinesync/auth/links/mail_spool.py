@@ -58,7 +58,7 @@ class MailSpool:
             await asyncio.to_thread(_write, path, mail.as_bytes())
             log.info("mail.spooled", mail=path.name, customer_id=str(event.customer_id))
 
-    async def forget(self, _tx: Transaction, events: Sequence[CustomerErased]) -> None:
+    async def delete_mails(self, _tx: Transaction, events: Sequence[CustomerErased]) -> None:
         """Delete the mails of erased customers."""
         if self._folder is not None:
             names = [f"{event.customer_id}.*" for event in events]

@@ -12,7 +12,7 @@ REVOKE_SESSION = text(
     "WITH ended AS (UPDATE sessions SET revoked_at = now()"
     " WHERE session_id = :session_id AND revoked_at IS NULL"
     " RETURNING session_id, customer_id),"
-    " told AS (INSERT INTO revocations (session_id, is_guest)"
+    " listed AS (INSERT INTO revocations (session_id, is_guest)"
     " SELECT session_id, FALSE FROM ended ON CONFLICT (session_id) DO NOTHING"
     " RETURNING session_id)"
     " SELECT customer_id FROM ended",

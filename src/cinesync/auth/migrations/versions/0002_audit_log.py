@@ -1,4 +1,4 @@
-"""The audit trail: who did what to what."""
+"""The audit log."""
 
 from alembic import op
 

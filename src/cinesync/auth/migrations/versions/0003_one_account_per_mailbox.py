@@ -1,7 +1,7 @@
 """One mailbox, one `email_norm`: case folded, the domain in ASCII.
 
 Where another account has the new norm already, an account keeps its old one: sign-in looks for
-the exact spelling first, so both owners go on as before, and nobody else can open a third.
+the exact spelling first, so both accounts stay usable, and nobody can register a third.
 """
 
 from alembic import op
@@ -34,7 +34,7 @@ NOTE = text(
 
 
 def upgrade() -> None:
-    """Again after a crash it finds what is left."""
+    """After a crash, a second run finds the remaining rows."""
     connection = op.get_bind()
     after = ""
     while rows := connection.execute(FIND, {"after": after, "limit": PAGE}).all():
@@ -50,10 +50,10 @@ def upgrade() -> None:
 def _norm(old: str) -> str:
     try:
         return fold_email(old).norm
-    except ValueError:  # it was an address once
+    except ValueError:  # an address of older rules
         return old
 
 
 def downgrade() -> None:
-    """Data is never thrown away by going back."""
+    """There is no way back: it would delete data."""
     raise NotImplementedError

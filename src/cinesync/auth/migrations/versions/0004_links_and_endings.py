@@ -32,5 +32,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Data is never thrown away by going back."""
+    """There is no way back: it would delete data."""
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Ended sessions whose access tokens may still be good."""
+"""Ended sessions whose access tokens may still be valid."""
 
 from alembic import op
 

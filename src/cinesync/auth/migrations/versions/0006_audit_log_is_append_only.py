@@ -1,4 +1,4 @@
-"""The service's own role may add to the audit log and read it, and no more."""
+"""The service's role may only insert into and read the audit log."""
 
 from alembic import op
 

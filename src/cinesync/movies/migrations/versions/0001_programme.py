@@ -1,4 +1,4 @@
-"""Films, theaters, rooms, seats, shows and price cards."""
+"""Films, theaters, auditoriums, seats, shows and price cards."""
 
 from alembic import op
 

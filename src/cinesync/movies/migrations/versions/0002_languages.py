@@ -1,4 +1,4 @@
-"""In which languages shows can be heard, without reading every show."""
+"""An index for the languages of shows, so that not every show is read."""
 
 from alembic import op
 

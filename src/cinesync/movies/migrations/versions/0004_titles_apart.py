@@ -1,6 +1,6 @@
-"""Tells films apart by their whole titles: the keys made until now left accents and signs out.
+"""Title keys with accents and symbols, so that films differ by their whole titles.
 
-No two films of a database had one old key, and the new ones say more, so that they stay unique.
+Old keys were unique, and equal new keys had equal old ones, so the new keys are unique too.
 """
 
 from alembic import op

@@ -1,4 +1,4 @@
-"""When a theater's business day begins: a show at 00:30 belongs to the evening before."""
+"""The start of a theater's business day: a show at 00:30 belongs to the day before."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""When a show that moved was to start at first, and when the sale of a show closes."""
+"""The first start time of a moved show, and when the sale of a show closes."""
 
 from alembic import op
 
