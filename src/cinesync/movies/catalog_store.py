@@ -104,6 +104,7 @@ class MovieFilter:
     language: str | None = None
     certificate: str | None = None
     genre: str | None = None
+    running_minutes_max: int | None = None
     words: Sequence[str] | None = None
     city_key: str | None = None
     day: date | None = None
@@ -122,6 +123,7 @@ MOVIES = text(
     " AND v.language = :language))"
     " AND (:certificate IS NULL OR e.certificate = :certificate)"
     " AND (:genre IS NULL OR e.genre = :genre)"
+    " AND (:running_minutes_max IS NULL OR e.running_minutes <= :running_minutes_max)"
     " AND (:patterns IS NULL"
     " OR e.search_text LIKE ALL (:patterns))"
     " AND (NOT :on_sale OR EXISTS ("
@@ -135,6 +137,7 @@ MOVIES = text(
     " ORDER BY e.popularity DESC, e.movie_id DESC LIMIT :limit",
     tables.events,
     tables.theaters,
+    running_minutes_max=BigInteger,
     patterns=ARRAY(Text),
     on_sale=Boolean,
     day=Date,
@@ -153,6 +156,7 @@ async def movies(tx: Transaction, where: MovieFilter) -> list[MovieView]:
             "language": where.language,
             "certificate": where.certificate,
             "genre": where.genre,
+            "running_minutes_max": where.running_minutes_max,
             "patterns": [_like_pattern(word) for word in where.words] if where.words else None,
             "on_sale": where.showing or where.city_key is not None or where.day is not None,
             "city_key": where.city_key,

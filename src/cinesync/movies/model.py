@@ -21,6 +21,7 @@ ZONES = ("front", "standard", "premium", "balcony", "sofa", "vip")
 TRAILERS = timedelta(minutes=15)
 CLEANING = timedelta(minutes=20)
 SALES_CLOSE_MINUTES_MAX = 7 * 24 * 60
+RUNNING_MINUTES_MAX = 600
 SHOW_LENGTH_MAX = timedelta(hours=10)
 PRICE_CENTS_MAX = 1_000_000_000  # minor units: Rp 50,000.00 is 5,000,000 of them
 
@@ -276,7 +277,7 @@ class ScheduleShow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     movie_id: UUID
     auditorium_id: UUID
     starts_at: OffsetDatetime
-    running_minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
+    running_minutes: Annotated[int, Meta(ge=1, le=RUNNING_MINUTES_MAX)] | None = None
     language: LanguageCode | None = None
     subtitles: LanguageCode | None = None
     prices_cents: PricesCents | None = None

@@ -32,6 +32,7 @@ from cinesync.chassis.problems import Invalid
 from cinesync.movies import catalog_store, service
 from cinesync.movies.catalog_store import MovieFilter, ShowFilter
 from cinesync.movies.model import (
+    RUNNING_MINUTES_MAX,
     TYPES,
     CancelShow,
     ChangeShow,
@@ -78,6 +79,7 @@ DateFilter = Annotated[
     str | None,
     QueryParameter(max_length=40, description="2026-11-21, in the theater's own calendar"),
 ]
+MinutesFilter = Annotated[int | None, QueryParameter(ge=1, le=RUNNING_MINUTES_MAX)]
 
 
 @get("/movies")
@@ -88,6 +90,7 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
     language: TextFilter = None,
     certificate: TextFilter = None,
     genre: TextFilter = None,
+    running_minutes_max: MinutesFilter = None,
     q: TextFilter = None,
     city: TextFilter = None,
     date: DateFilter = None,
@@ -106,6 +109,7 @@ async def list_movies(  # noqa: PLR0913, PLR0917 each is a query parameter, boun
         language=_language(language),
         certificate=_choice("certificate", certificate, CERTIFICATES),
         genre=plain_text("genre", genre),
+        running_minutes_max=running_minutes_max,
         words=_words(q),
         city_key=_city_key(city),
         day=_day(date),

@@ -69,6 +69,15 @@ async def test_films_are_filtered(
     assert {film[field] for film in films} == {value}
 
 
+async def test_films_are_filtered_by_running_time(client: httpx.AsyncClient) -> None:
+    longest = 100
+    films = await all_pages(client, "/movies")
+    known = [film for film in films if film["running_minutes"] is not None]
+    short = [film for film in known if film["running_minutes"] <= longest]
+    assert 0 < len(short) < len(known)
+    assert await all_pages(client, "/movies", running_minutes_max=longest) == short
+
+
 async def test_search_escapes_wildcards(client: httpx.AsyncClient) -> None:
     everything = len(await all_pages(client, "/movies"))
     for q in ("%", "_", "\\", "' OR 1=1 --", "$"):
@@ -183,6 +192,7 @@ async def test_an_unknown_id_is_a_problem_with_a_type(client: httpx.AsyncClient,
         ("/movies?genre=%00", "`genre` is a text"),
         ("/movies?date=tomorrow", "`date` is a day such as 2026-11-21"),
         ("/movies?date=2026-02-30", "`date` is a day such as 2026-11-21"),
+        ("/movies?running_minutes_max=0", "running_minutes_max"),
         ("/movies?limit=0", "limit"),
         ("/movies?limit=101", "limit"),
         ("/movies?after=nonsense", "`after` takes the `next`"),
@@ -198,7 +208,7 @@ async def test_an_unknown_id_is_a_problem_with_a_type(client: httpx.AsyncClient,
         ("/cities?country=FR", "no query parameter country here; there is: none"),
         (f"/shows/{UUID(int=1)}?show_id=1", "no query parameter show_id"),
     ],
-    ids=[str(number) for number in range(21)],
+    ids=[str(number) for number in range(22)],
 )
 async def test_a_wrong_query_is_refused_naming_what_is_right(
     client: httpx.AsyncClient, path: str, hint: str

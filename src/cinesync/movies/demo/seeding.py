@@ -29,7 +29,7 @@ from cinesync.movies.store import PriceCards, Venue
 
 DAYS_AHEAD = 14
 SEED_NUMBER = 20_000
-RUNNING_MINUTES_MAX = 240
+PLANNED_MINUTES_MAX = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _planning_theater(venues: Sequence[Venue], language: str) -> ProgrammeTheate
 async def _films(tx: Transaction) -> dict[UUID, ProgrammeFilm]:
     keys = sorted({movie.key() for movie in shipped_movies()})
     found = await demo_store.list_films(tx, keys)
-    return {film.movie_id: film for film in found if film.running_minutes <= RUNNING_MINUTES_MAX}
+    return {film.movie_id: film for film in found if film.running_minutes <= PLANNED_MINUTES_MAX}
 
 
 def _shows(

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from cinesync.movies.importing.release_dates import DateUnreadable, read_date
-from cinesync.movies.model import TYPES, Movie
+from cinesync.movies.model import RUNNING_MINUTES_MAX, TYPES, Movie
 from cinesync.movies.ratings import BOARDS, certificate
 from cinesync.movies.text import Misread, readable, without_mac_roman
 
@@ -18,7 +18,6 @@ T = TypeVar("T")
 
 TITLE_CHARACTERS_MAX = 300
 NAME_CHARACTERS_MAX = 200
-RUNNING_MINUTES_MAX = 600
 VOTES_MAX = 100_000_000
 SHOWN_CHARACTERS_MAX = 60
 
