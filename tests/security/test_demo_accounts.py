@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cinesync.auth import staff, staff_store
-from cinesync.auth.model import fold_email
+from cinesync.auth.fields import fold_email
 from cinesync.auth.staff import DEMO_ROLES, PUBLISHED_PASSWORD
 from cinesync.bootstrap import environ_of
 from cinesync.chassis.database import open_database

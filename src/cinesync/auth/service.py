@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from cinesync.auth import audit_entries, store, throttled_action_store
+from cinesync.auth import audit_entries, store
 from cinesync.auth.credentials.secret_box import RefreshToken
+from cinesync.auth.fields import Email
+from cinesync.auth.limits import action_store, failure_store
 from cinesync.auth.model import (
     ActionLimits,
     Attempt,
     Credentials,
     Customer,
-    Email,
     EmailTaken,
     FailureLimits,
     NewCustomer,
@@ -59,7 +60,7 @@ async def register(tx: Transaction, customer: NewCustomer, by: Actor) -> Custome
 async def sign_up(tx: Transaction, customer: NewCustomer, by: Actor, attempt: Attempt) -> Customer:
     """A new account, which counts against its client's address. Raises EmailTaken."""
     registered = await register(tx, customer, by)
-    await throttled_action_store.insert(tx, clock.new_id(), ThrottledAction.SIGN_UP, attempt)
+    await action_store.insert(tx, clock.new_id(), ThrottledAction.SIGN_UP, attempt)
     return registered
 
 
@@ -69,9 +70,7 @@ async def admit_sign_up(
     """Raises TooMany when this address has failed or opened accounts too often lately."""
     await _refuse_throttled_address(tx, attempt, failures)
     action, most, window = ThrottledAction.SIGN_UP, sign_ups.per_address, sign_ups.window
-    refuse_if_throttled(
-        await throttled_action_store.address_wait(tx, action, attempt.address, most, window)
-    )
+    refuse_if_throttled(await action_store.address_wait(tx, action, attempt.address, most, window))
 
 
 async def ensure_account(tx: Transaction, customer: NewCustomer) -> Customer:
@@ -101,9 +100,9 @@ async def admit_sign_in(
     await _refuse_throttled_address(tx, attempt, limits)
     most, window = limits.per_account, limits.window
     is_known = attempt.device is not None
-    wait = await store.account_wait(tx, attempt, most, window, only_here=is_known)
+    wait = await failure_store.account_wait(tx, attempt, most, window, only_here=is_known)
     if wait and not is_known and await store.has_signed_in_from(tx, email, attempt.address):
-        wait = await store.account_wait(tx, attempt, most, window, only_here=True)
+        wait = await failure_store.account_wait(tx, attempt, most, window, only_here=True)
     refuse_if_throttled(wait)
     return await store.find_credentials(tx, email)
 
@@ -112,13 +111,13 @@ async def _refuse_throttled_address(
     tx: Transaction, attempt: Attempt, limits: FailureLimits
 ) -> None:
     refuse_if_throttled(
-        await store.address_wait(tx, attempt.source, limits.per_address, limits.window)
+        await failure_store.address_wait(tx, attempt.source, limits.per_address, limits.window)
     )
 
 
 async def record_failure(tx: Transaction, attempt: Attempt) -> None:
     """Count a failure against the account and the address."""
-    await store.insert_failure(tx, clock.new_id(), attempt)
+    await failure_store.insert_failure(tx, clock.new_id(), attempt)
 
 
 async def fail_sign_in(tx: Transaction, attempt: Attempt, known: Credentials | None) -> None:
@@ -138,7 +137,7 @@ async def open_session(
     known = await store.find_credentials_by_id(tx, customer_id)
     if known is None or known.password_hash != verified.password_hash:
         return None
-    await store.forgive(tx, attempt)
+    await failure_store.forgive(tx, attempt)
     await store.insert_session(tx, session_id, customer_id, attempt.address, rules.idle_max)
     entry = audit_entries.signed_in(known.customer, session_id, attempt.address)
     await audit_log.append(tx, [entry])

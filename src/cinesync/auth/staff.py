@@ -8,16 +8,8 @@ from uuid import UUID
 from cinesync.auth import audit_entries, service, staff_store
 from cinesync.auth.credentials.password_rules import fold_password
 from cinesync.auth.credentials.passwords import HashCost, argon2id
-from cinesync.auth.model import (
-    AccountRole,
-    AuthAuditAction,
-    Email,
-    EmailTaken,
-    Fields,
-    NewCustomer,
-    fold_email,
-    fold_name,
-)
+from cinesync.auth.fields import Email, Fields, fold_email, fold_name
+from cinesync.auth.model import AccountRole, AuthAuditAction, EmailTaken, NewCustomer
 from cinesync.auth.revocations import store as revocation_store
 from cinesync.auth.staff_store import StaffAccount
 from cinesync.chassis import audit_log, clock

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Text, bindparam, func, select, update
 
-from cinesync.auth.model import AccountRole, Email
+from cinesync.auth.fields import Email
+from cinesync.auth.model import AccountRole
 from cinesync.auth.tables import customer_emails, customers_local
 from cinesync.chassis.database import Row, Transaction, compiled
 

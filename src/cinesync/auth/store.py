@@ -1,4 +1,4 @@
-"""Statements over accounts, sessions and failures."""
+"""Statements over accounts and sessions."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,26 +12,17 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    not_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from cinesync.auth.model import (
-    AccountRole,
-    Attempt,
-    AuthSession,
-    Credentials,
-    Customer,
-    Email,
-    NewCustomer,
-)
+from cinesync.auth.fields import Email
+from cinesync.auth.model import AccountRole, AuthSession, Credentials, Customer, NewCustomer
 from cinesync.auth.tables import (
     customer_emails,
     customers_local,
     sessions,
-    sign_in_failures,
 )
 from cinesync.chassis.database import (
     Row,
@@ -318,7 +309,7 @@ async def find_expired_sessions(
     tx: Transaction, after: UUID, limit: int
 ) -> tuple[UUID | None, list[UUID]]:
     """A batch of rows in key order: its last id (None: no more), and the expired ones."""
-    return _batch(
+    return end_and_expired(
         (await tx.execute(FIND_EXPIRED_SESSIONS, {"after": after, "limit": limit})).all(), limit
     )
 
@@ -335,111 +326,7 @@ async def delete_sessions(tx: Transaction, session_ids: Sequence[UUID]) -> None:
     await tx.execute(DELETE_SESSIONS, {"session_ids": list(session_ids)})
 
 
-# --- Failures ---------------------------------------------------------------------------------
-
-
-INSERT_FAILURE = compiled(
-    insert(sign_in_failures).values(binds("failure_id", "account_key", "address"))
-)
-
-
-async def insert_failure(tx: Transaction, failure_id: UUID, attempt: Attempt) -> None:
-    """Count a failure."""
-    values = {
-        "failure_id": failure_id,
-        "account_key": attempt.account_key,
-        "address": attempt.source,
-    }
-    await tx.execute(INSERT_FAILURE, values)
-
-
-_IN_WINDOW = sign_in_failures.c.failed_at > func.now() - bindparam("window", type_=Interval)
-_WAIT = (
-    select(
-        (sign_in_failures.c.failed_at + bindparam("window", type_=Interval) - func.now()).label(
-            "wait"
-        )
-    )
-    .where(_IN_WINDOW)
-    .order_by(sign_in_failures.c.failed_at.desc())
-    .limit(1)
-    .offset(bindparam("others", type_=BigInteger))
-)
-ACCOUNT_WAIT = compiled(
-    _WAIT.where(
-        sign_in_failures.c.account_key == bindparam("account_key"),
-        bindparam("here", type_=Text).is_(None)
-        | (sign_in_failures.c.address == bindparam("here", type_=Text)),
-    )
-)
-
-
-async def account_wait(
-    tx: Transaction, attempt: Attempt, failures_max: int, window: timedelta, *, only_here: bool
-) -> timedelta | None:
-    """How long until the window has fewer than `failures_max` failures; None: no wait.
-
-    With `only_here`, only failures from the attempt's own address or device count.
-    """
-    values = {
-        "account_key": attempt.account_key,
-        "here": attempt.source if only_here else None,
-        "others": failures_max - 1,
-        "window": window,
-    }
-    return (await tx.execute(ACCOUNT_WAIT, values)).scalar_one_or_none()
-
-
-ADDRESS_WAIT = compiled(_WAIT.where(sign_in_failures.c.address == bindparam("address")))
-
-
-async def address_wait(
-    tx: Transaction, address: str, failures_max: int, window: timedelta
-) -> timedelta | None:
-    """The same for an address, whatever the account."""
-    values = {"address": address, "others": failures_max - 1, "window": window}
-    return (await tx.execute(ADDRESS_WAIT, values)).scalar_one_or_none()
-
-
-FORGIVE = compiled(
-    delete(sign_in_failures).where(
-        sign_in_failures.c.account_key == bindparam("account_key"),
-        sign_in_failures.c.address == bindparam("address"),
-    )
-)
-
-
-async def forgive(tx: Transaction, attempt: Attempt) -> None:
-    """Delete the failures of this account from this address or device: its owner mistyped."""
-    await tx.execute(FORGIVE, {"account_key": attempt.account_key, "address": attempt.source})
-
-
-FIND_OLD_FAILURES = compiled(
-    select(sign_in_failures.c.failure_id, not_(_IN_WINDOW).label("is_over"))
-    .where(sign_in_failures.c.failure_id > bindparam("after"))
-    .order_by(sign_in_failures.c.failure_id)
-    .limit(bindparam("limit", type_=BigInteger))
-)
-
-
-async def find_old_failures(
-    tx: Transaction, after: UUID, limit: int, window: timedelta
-) -> tuple[UUID | None, list[UUID]]:
-    """A batch of rows in key order: its last id (None: no more), and the old ones."""
-    values = {"after": after, "limit": limit, "window": window}
-    return _batch((await tx.execute(FIND_OLD_FAILURES, values)).all(), limit)
-
-
-DELETE_FAILURES = compiled(
-    delete(sign_in_failures).where(any_of(sign_in_failures.c.failure_id, "failure_ids"))
-)
-
-
-async def delete_failures(tx: Transaction, failure_ids: Sequence[UUID]) -> None:
-    """Delete by id: an old failure stays old."""
-    await tx.execute(DELETE_FAILURES, {"failure_ids": list(failure_ids)})
-
-
-def _batch(rows: Sequence[Row], limit: int) -> tuple[UUID | None, list[UUID]]:
+def end_and_expired(rows: Sequence[Row], limit: int) -> tuple[UUID | None, list[UUID]]:
+    """The last id of a full batch (None: it is the last batch), and the ids that are over."""
     reached = rows[-1][0] if len(rows) == limit else None
     return reached, [row[0] for row in rows if row.is_over]

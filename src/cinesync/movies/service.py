@@ -1,14 +1,14 @@
-"""Commands: import films; schedule, change and cancel shows; count seats."""
+"""Commands over shows and theaters: schedule, change and cancel shows, and count seats."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from cinesync.chassis import audit_log, clock
-from cinesync.chassis.audit_log import OPERATOR, SYSTEM, Actor
+from cinesync.chassis.audit_log import SYSTEM, Actor
 from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import (
@@ -24,7 +24,6 @@ from cinesync.movies.model import (
     SHOW_LENGTH_MAX,
     ChangeShow,
     ChangeTheater,
-    Movie,
     MoviesAuditAction,
     NoSuchAuditorium,
     NoSuchMovie,
@@ -41,61 +40,12 @@ from cinesync.movies.model import (
     TimeRange,
     daypart,
     film_end,
-    merge,
     next_status,
     price_zones,
 )
 from cinesync.movies.store import PriceCards, Venue
 
 PLAN_AHEAD_MAX = timedelta(days=400)
-
-
-@dataclass(frozen=True, slots=True)
-class UpsertCounts:
-    """How many films of a batch were added, changed, and left unchanged."""
-
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-
-
-async def upsert_movies(tx: Transaction, movies: Sequence[Movie]) -> UpsertCounts:
-    """Add new films, and override values of existing ones. A second time changes nothing."""
-    by_key = {movie.key(): movie for movie in movies}
-    known = await movie_store.find_movies(tx, sorted(by_key))
-    new = {clock.new_id(): movie for key, movie in by_key.items() if key not in known}
-    changed = {
-        movie_id: updated
-        for key, (movie_id, old) in known.items()
-        if (updated := merge(old, by_key[key])) != old
-    }
-    await movie_store.insert_movies(tx, new)
-    await movie_store.update_movies(tx, changed)
-    if new or changed:
-        entry = audit_log.Entry(
-            actor=OPERATOR,
-            action=MoviesAuditAction.MOVIES_IMPORTED,
-            object_kind="catalogue",
-            object_id="movies",
-            after={"added": len(new), "changed": sorted(changed)},
-        )
-        await audit_log.append(tx, [entry])
-    return UpsertCounts(len(new), len(changed), len(known) - len(changed))
-
-
-async def add_missing_movies(tx: Transaction, movies: Sequence[Movie]) -> int:
-    """Add new films, and fill in missing values of existing ones; how many were new."""
-    by_key = {movie.key(): movie for movie in movies}
-    known = await movie_store.find_movies(tx, sorted(by_key))
-    new = {clock.new_id(): movie for key, movie in by_key.items() if key not in known}
-    filled = {
-        movie_id: updated
-        for key, (movie_id, old) in known.items()
-        if (updated := merge(by_key[key], old)) != old
-    }
-    await movie_store.insert_movies(tx, new)
-    await movie_store.update_movies(tx, filled)
-    return len(new)
 
 
 async def schedule_show(tx: Transaction, command: ScheduleShow, by: Actor = SYSTEM) -> UUID:

@@ -7,7 +7,8 @@ import pytest
 
 from cinesync.auth import service
 from cinesync.auth.credentials.passwords import PasswordCheck
-from cinesync.auth.model import NewCustomer, fold_email
+from cinesync.auth.fields import fold_email
+from cinesync.auth.model import NewCustomer
 from cinesync.chassis import clock
 from cinesync.chassis.problems import NotFound
 from tests.integration.auth.conftest import PASSWORD, Auth, OpenAuth

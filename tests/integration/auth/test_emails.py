@@ -8,7 +8,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from cinesync.auth.model import fold_email
+from cinesync.auth.fields import fold_email
 from cinesync.chassis.database import migrations
 from tests.integration.auth.conftest import PASSWORD, Auth
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cinesync.auth.credentials.password_rules import _common, fold_password
-from cinesync.auth.model import fold_email
+from cinesync.auth.fields import fold_email
 from tests.integration.auth.conftest import Auth
 
 ADA = fold_email("ada.byron99@bücher.example")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from cinesync.auth import app, staff
-from cinesync.auth.model import EmailTaken, InvalidFields
+from cinesync.auth.fields import InvalidFields
+from cinesync.auth.model import EmailTaken
 from cinesync.auth.staff import DEMO_ROLES, PUBLISHED_PASSWORD, NoSuchStaff
 from cinesync.chassis.settings import SettingsError
 from cinesync.supervisor import demo

@@ -15,7 +15,7 @@ from cinesync.chassis.database import Database, Transaction
 from cinesync.chassis.messaging.event import Event, decode
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, ShowRefundBegun
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled
-from cinesync.movies import catalog_store, service, store
+from cinesync.movies import catalog_store, movie_service, service, store
 from cinesync.movies.demo.floor_plans import layout
 from cinesync.movies.model import (
     CancelShow,
@@ -130,7 +130,7 @@ async def test_a_show_needs_a_film_an_auditorium_and_a_possible_time(
 async def test_a_film_without_running_time_needs_one_in_the_command(
     chain: Database, plan: ScheduleShow
 ) -> None:
-    await chain.run(service.add_missing_movies, [Movie(title="Lost Reel")])
+    await chain.run(movie_service.add_missing_movies, [Movie(title="Lost Reel")])
     lost = "SELECT movie_id FROM events WHERE title = 'Lost Reel'"
     command = msgspec.structs.replace(plan, movie_id=await chain.read(_first, lost))
     with pytest.raises(ShowUnfit, match="set running_minutes"):
@@ -390,38 +390,3 @@ async def test_a_cancellation_before_its_booking_adds_no_seats(
     await chain.run(service.count_booked, [booked])
     assert (await view(chain, show.show_id)).seats_left == show.seat_count
     await chain.run(service.count_booked, [])
-
-
-async def _film(tx: Transaction, title: str) -> Any:
-    rows = await tx.execute(
-        text(
-            "SELECT type, language, running_minutes, certificate FROM events"
-            " WHERE title = CAST(:title AS text)"
-        ),
-        {"title": title},
-    )
-    return tuple(rows.one())
-
-
-async def test_a_film_has_a_default_type_and_language(db: Database) -> None:
-    assert await db.run(service.upsert_movies, [Movie(title="Wings")]) == service.UpsertCounts(
-        added=1
-    )
-    assert await db.read(_film, "Wings") == ("film", "en", None, None)
-
-
-async def test_an_import_overrides_values_but_missing_ones_do_not(db: Database) -> None:
-    known = Movie(title="Wings", type="live", language="fr", running_minutes=144, certificate="G")
-    await db.run(service.upsert_movies, [known])
-    update = [Movie(title="Wings", certificate="PG")]
-    assert await db.run(service.upsert_movies, update) == service.UpsertCounts(changed=1)
-    assert await db.run(service.upsert_movies, update) == service.UpsertCounts(unchanged=1)
-    assert await db.read(_film, "Wings") == ("live", "fr", 144, "PG")
-
-
-async def test_adding_missing_films_fills_gaps_and_overrides_nothing(db: Database) -> None:
-    await db.run(service.upsert_movies, [Movie(title="Wings", certificate="G")])
-    shipped = [Movie(title="Wings", certificate="R", running_minutes=144), Movie(title="Sunrise")]
-    assert await db.run(service.add_missing_movies, shipped) == 1
-    assert await db.run(service.add_missing_movies, shipped) == 0
-    assert await db.read(_film, "Wings") == ("film", "en", 144, "G")

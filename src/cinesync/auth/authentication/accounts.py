@@ -9,17 +9,14 @@ from cinesync.auth.authentication.concurrency_limit import ConcurrencyLimit
 from cinesync.auth.credentials.password_rules import fold_password
 from cinesync.auth.credentials.passwords import Passwords
 from cinesync.auth.credentials.secret_box import SecretBox
+from cinesync.auth.fields import Fields, fold_email, fold_name, fold_phone
 from cinesync.auth.model import (
     Attempt,
     Credentials,
     Customer,
     EmailTaken,
-    Fields,
     NewCustomer,
     WrongCredentials,
-    fold_email,
-    fold_name,
-    fold_phone,
 )
 from cinesync.auth.revocations.published import PublishedRevocations
 from cinesync.chassis import clock

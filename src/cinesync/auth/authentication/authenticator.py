@@ -17,22 +17,18 @@ from cinesync.auth.authentication.concurrency_limit import ConcurrencyLimit
 from cinesync.auth.credentials.passwords import Passwords
 from cinesync.auth.credentials.secret_box import Device, RefreshToken, SecretBox
 from cinesync.auth.credentials.signing_keys import SigningKeys
+from cinesync.auth.fields import PASSWORD_LENGTH_MAX, Email, Fields, InvalidFields, fold_email
 from cinesync.auth.model import (
-    PASSWORD_LENGTH_MAX,
     ActionLimits,
     Attempt,
     Credentials,
     Customer,
-    Email,
     FailureLimits,
-    Fields,
-    InvalidFields,
     NewCustomer,
     RefreshDecision,
     SessionOver,
     SessionRules,
     WrongCredentials,
-    fold_email,
 )
 from cinesync.auth.revocations import store as revocation_store
 from cinesync.auth.revocations.published import PublishedRevocations

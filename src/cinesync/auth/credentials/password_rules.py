@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Set
 from functools import cache
 
-from cinesync.auth.model import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, Email
+from cinesync.auth.fields import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, Email
 
 COMMON_BASES_MAX = 10_000
 ADDED_MAX = 6  # digits and symbols around a common word: `Summer2024!`

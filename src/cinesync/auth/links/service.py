@@ -7,8 +7,10 @@ a link to its latest guest purchase. The response to a request does not say whic
 
 from uuid import UUID
 
-from cinesync.auth import audit_entries, staff_store, store, throttled_action_store
+from cinesync.auth import audit_entries, staff_store, store
 from cinesync.auth.credentials.secret_box import RefreshToken
+from cinesync.auth.fields import Email
+from cinesync.auth.limits import action_store
 from cinesync.auth.links import store as link_store
 from cinesync.auth.model import (
     ActionLimits,
@@ -16,7 +18,6 @@ from cinesync.auth.model import (
     AuthAuditAction,
     Credentials,
     Customer,
-    Email,
     LinkPurpose,
     LinkSpent,
     SessionRules,
@@ -40,14 +41,10 @@ async def request(
     """
     action, window = ThrottledAction.LINK, limits.window
     refuse_if_throttled(
-        await throttled_action_store.address_wait(
-            tx, action, attempt.address, limits.per_address, window
-        )
+        await action_store.address_wait(tx, action, attempt.address, limits.per_address, window)
     )
-    requested = await throttled_action_store.count_for_account(
-        tx, action, attempt.account_key or "", window
-    )
-    await throttled_action_store.insert(tx, clock.new_id(), action, attempt)
+    requested = await action_store.count_for_account(tx, action, attempt.account_key or "", window)
+    await action_store.insert(tx, clock.new_id(), action, attempt)
     known = await store.find_credentials(tx, email)
     customer_id = known.customer.customer_id if known else await link_store.find_guest(tx, email)
     if customer_id is None or requested >= limits.per_account:

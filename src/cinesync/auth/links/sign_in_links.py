@@ -7,16 +7,9 @@ from cinesync.auth.credentials.codes import hash_code
 from cinesync.auth.credentials.password_rules import fold_password
 from cinesync.auth.credentials.passwords import Passwords
 from cinesync.auth.credentials.secret_box import SecretBox
+from cinesync.auth.fields import Fields, InvalidFields, fold_email
 from cinesync.auth.links import service as link_service
-from cinesync.auth.model import (
-    ActionLimits,
-    Attempt,
-    Fields,
-    InvalidFields,
-    LinkPurpose,
-    SessionRules,
-    fold_email,
-)
+from cinesync.auth.model import ActionLimits, Attempt, LinkPurpose, SessionRules
 from cinesync.auth.revocations.published import PublishedRevocations
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Interval, Text, bindparam, delete, func, select
 from sqlalchemy import insert as insert_into
 
-from cinesync.auth.model import Email
+from cinesync.auth.fields import Email
 from cinesync.auth.tables import customers_local, sign_in_links
 from cinesync.chassis.database import Transaction, binds, compiled
 

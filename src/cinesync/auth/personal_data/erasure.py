@@ -19,8 +19,9 @@ from cinesync.auth.authentication.authenticator import Authenticator
 from cinesync.auth.credentials.codes import hash_code
 from cinesync.auth.credentials.secret_box import SecretBox
 from cinesync.auth.credentials.signing_keys import SigningKeys
+from cinesync.auth.fields import Email, fold_email
 from cinesync.auth.links import service as link_service
-from cinesync.auth.model import Credentials, Customer, Email, UnfinishedMatters, fold_email
+from cinesync.auth.model import Credentials, Customer, UnfinishedMatters
 from cinesync.auth.personal_data import service as erasure_service
 from cinesync.auth.personal_data import store as erasure_store
 from cinesync.auth.revocations.published import PublishedRevocations

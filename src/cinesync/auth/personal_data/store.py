@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Text, bindparam, delete, func, select, update
 
 from cinesync.auth import tables
-from cinesync.auth.model import Email
+from cinesync.auth.fields import Email
 from cinesync.auth.tables import (
     customer_emails,
     customers_local,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from cinesync.auth import store, throttled_action_store
+from cinesync.auth import store
+from cinesync.auth.limits import action_store, failure_store
 from cinesync.auth.links import store as link_store
 from cinesync.auth.retention.guest_retention import GuestRetention
 from cinesync.auth.revocations import store as revocation_store
@@ -70,17 +71,17 @@ class Cleanup:
         reached: UUID | None = FIRST_ID
         while reached is not None:
             reached, old = await self._db.read(
-                store.find_old_failures, reached, BATCH_ROWS, self._periods.failures
+                failure_store.find_old_failures, reached, BATCH_ROWS, self._periods.failures
             )
             if old:
-                await self._db.run(store.delete_failures, old)
+                await self._db.run(failure_store.delete_failures, old)
 
     async def delete_actions(self) -> None:
         """Delete old throttled actions, in one pass over the table."""
         reached: UUID | None = FIRST_ID
         while reached is not None:
             reached, old = await self._db.read(
-                throttled_action_store.find_old, reached, BATCH_ROWS, self._periods.actions
+                action_store.find_old, reached, BATCH_ROWS, self._periods.actions
             )
             if old:
-                await self._db.run(throttled_action_store.delete, old)
+                await self._db.run(action_store.delete, old)

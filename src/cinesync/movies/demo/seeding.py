@@ -13,7 +13,7 @@ import msgspec
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database, Transaction
 from cinesync.contracts.movies import Layout
-from cinesync.movies import service, store
+from cinesync.movies import movie_service, service, store
 from cinesync.movies.demo import store as demo_store
 from cinesync.movies.demo.floor_plans import layout
 from cinesync.movies.demo.programme import (
@@ -71,7 +71,7 @@ def _names() -> list[str]:
 
 async def _add_chain(tx: Transaction) -> tuple[int, int]:
     """How many films and theaters were new."""
-    movies = await service.add_missing_movies(tx, shipped_movies())
+    movies = await movie_service.add_missing_movies(tx, shipped_movies())
     theaters = len(THEATERS) - await demo_store.count_theaters(tx, _names())
     plans = [auditorium for theater in THEATERS for auditorium in theater.auditoriums]
     await store.add_layouts(tx, [layout(plan.floor_plan, plan.mirrored) for plan in plans])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cinesync.chassis import clock
 from cinesync.chassis.database import Database
-from cinesync.movies import service
+from cinesync.movies import movie_service
 from cinesync.movies.importing.cleaning import (
     RELEASE_DATE,
     TITLE,
@@ -124,7 +124,7 @@ def _accept(
 
 
 async def _write(db: Database, batch: list[Movie], report: ImportReport) -> None:
-    counts = await db.run(service.upsert_movies, batch)
+    counts = await db.run(movie_service.upsert_movies, batch)
     report.added_count += counts.added
     report.changed_count += counts.changed
     report.unchanged_count += counts.unchanged

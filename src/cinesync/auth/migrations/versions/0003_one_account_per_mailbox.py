@@ -7,7 +7,7 @@ the exact spelling first, so both accounts stay usable, and nobody can register 
 from alembic import op
 from sqlalchemy import text
 
-from cinesync.auth.model import fold_email
+from cinesync.auth.fields import fold_email
 
 revision = "0003"
 down_revision = "0002"

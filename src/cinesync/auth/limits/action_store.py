@@ -9,6 +9,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
 
 from cinesync.auth.model import Attempt, ThrottledAction
+from cinesync.auth.store import end_and_expired
 from cinesync.auth.tables import throttled_actions
 from cinesync.chassis.database import Transaction, any_of, binds, compiled
 
@@ -86,8 +87,7 @@ async def find_old(
 ) -> tuple[UUID | None, list[UUID]]:
     """A batch of rows in key order: its last id (None: no more), and the old ones."""
     rows = (await tx.execute(FIND_OLD, {"after": after, "limit": limit, "window": window})).all()
-    reached = rows[-1].action_id if len(rows) == limit else None
-    return reached, [row.action_id for row in rows if row.is_over]
+    return end_and_expired(rows, limit)
 
 
 DELETE = compiled(

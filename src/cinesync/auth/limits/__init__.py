@@ -1,0 +1,1 @@
+"""What counts against a limit: failed sign-ins, sign-ups and requested links."""
