@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-
 from cinesync.booking import service, store
 from cinesync.booking.cancellation.service import Cancelled, CancelSeats, cancel_seats
 from cinesync.booking.held_limits.client_digests import ClientDigests
@@ -17,7 +15,7 @@ from cinesync.booking.service import BatchRefused, Held, HoldResult
 from cinesync.booking.show_changes import service as show_changes
 from cinesync.booking.shows.cache import ShowCache
 from cinesync.chassis import clock
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.http.security.client_address import ClientAddresses
 from cinesync.chassis.messaging.event import decode
 from cinesync.contracts.booking import (

@@ -10,10 +10,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from sqlalchemy import text
-
 from cinesync.booking import seat_store
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.database.pool import Pool
 from cinesync.cli.main import run
 

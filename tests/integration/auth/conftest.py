@@ -8,13 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from litestar import Router
-from sqlalchemy import text
 
 from cinesync.auth.app import Settings, create
 from cinesync.auth.authentication.authenticator import Authenticator
 from cinesync.auth.credentials.signing_keys import SigningKeys
 from cinesync.auth.retention.cleanup import Cleanup
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.security.access_tokens import Verifier
 from cinesync.chassis.process import Service

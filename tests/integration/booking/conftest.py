@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
 
 from cinesync.booking.context import BookingContext
 from cinesync.booking.model import Terms
@@ -11,7 +10,7 @@ from cinesync.booking.routes import fast_paths, routers
 from cinesync.booking.tables import metadata
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
-from cinesync.chassis.database import Database, Transaction, migrations, open_database
+from cinesync.chassis.database import Database, Transaction, migrations, open_database, text
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeClient, Sign
 from tests.integration.booking.client import BookingClient, OpenBookingClient

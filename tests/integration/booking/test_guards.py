@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from cinesync.booking import seat_store
 from cinesync.booking.model import HoldSeats, SeatTaken
 from cinesync.booking.payments import service as payments
 from cinesync.booking.seat_store import Sale, SeatRow
 from cinesync.booking.service import Held, HoldResult
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from tests.conftest import MakeDatabase
 from tests.support.booking import BookingHarness, hold_command, paid, scheduled, seats_of
 from tests.support.portability.profile import Profile

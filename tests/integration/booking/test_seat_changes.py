@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from cinesync.booking.model import (
     AddressHoldsTooMany,
@@ -33,7 +32,7 @@ from cinesync.booking.seatmap.hub import SeatMapHub
 from cinesync.booking.service import BatchRefused
 from cinesync.booking.show_changes import service as show_changes
 from cinesync.chassis import clock
-from cinesync.chassis.database import Transaction
+from cinesync.chassis.database import Transaction, text
 from tests.integration.booking.client import BookingClient, OpenBookingClient
 from tests.support.booking import BookingHarness, changed, hold_command, scheduled
 

@@ -14,11 +14,17 @@ import httpx
 import pytest
 from litestar import get
 from litestar.response import Stream
-from sqlalchemy import text
 
 from cinesync.chassis import clock, deadline
 from cinesync.chassis.batcher import Batcher
-from cinesync.chassis.database import Database, DatabaseAway, Transaction, open_database, retry
+from cinesync.chassis.database import (
+    Database,
+    DatabaseAway,
+    Transaction,
+    open_database,
+    retry,
+    text,
+)
 from cinesync.chassis.database import database as db_module
 from cinesync.chassis.database.migrations import COMMIT_MARKERS_DDL
 from cinesync.chassis.deadline import Deadlines, TookTooLong

@@ -12,11 +12,10 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import text
 
 from cinesync.chassis import clock
 from cinesync.chassis import process as process_module
-from cinesync.chassis.database import Database, Transaction, lease, open_database
+from cinesync.chassis.database import Database, Transaction, lease, open_database, text
 from cinesync.chassis.http import health_api
 from cinesync.chassis.messaging.bus import EmbeddedBus
 from cinesync.chassis.messaging.event import Message

@@ -11,10 +11,9 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from sqlalchemy import text
 
 from cinesync.chassis import clock
-from cinesync.chassis.database import Database, Transaction, lease
+from cinesync.chassis.database import Database, Transaction, lease, text
 from cinesync.chassis.messaging.event import Event
 from cinesync.contracts.auth import CustomerErased
 from cinesync.ledger import routes, service, store

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import text
-
 from cinesync.chassis import clock
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.messaging.event import Message, encode
 from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.contracts.booking import BookingConfirmed, BookingReduced

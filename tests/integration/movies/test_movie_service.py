@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import text
-
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.movies import movie_service
 from cinesync.movies.model import Movie
 from cinesync.movies.movie_service import UpsertCounts

@@ -8,10 +8,9 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from sqlalchemy import text
 
 from cinesync.chassis import audit_log, clock
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.messaging.event import Event, decode
 from cinesync.contracts.booking import BookingCancelled, BookingConfirmed, ShowRefundBegun
 from cinesync.contracts.movies import ShowCancelled, ShowChanged, ShowScheduled

@@ -15,10 +15,9 @@ import msgspec
 import pytest
 import structlog
 from litestar.types import ControllerRouterHandler
-from sqlalchemy import text
 
 from cinesync.chassis import clock
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.http.client import HttpClient, HttpResponse, NoResponse
 from cinesync.payment import routes, staff_routes, webhook_routes
 from cinesync.payment.context import PaymentContext

@@ -2,10 +2,8 @@
 
 from collections import Counter
 
-from sqlalchemy import text
-
 from cinesync.booking.event_handlers import HANDLERS
-from cinesync.chassis.database import Transaction
+from cinesync.chassis.database import Transaction, text
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.inbox import Inbox
 from cinesync.contracts.booking import BookingConfirmed, SeatsHeld

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 from greenlet import getcurrent  # type: ignore[import-untyped]
-from sqlalchemy import Connection, Executable, TextClause, event
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 
 from cinesync.chassis.database import Statement, Transaction
@@ -73,16 +73,17 @@ class Profile:
             self.broken.append(f"a migration in a transaction ({isolation}): {sql}")
 
     def _watched(self, execute: Any) -> Any:
-        """Around `execute`; what Core makes is linted once SQLAlchemy has written it."""
+        """Around `execute`."""
 
-        async def watched(tx: Transaction, statement: Statement | Executable, *args: Any) -> Any:
+        async def watched(tx: Transaction, statement: Statement, *args: Any) -> Any:
             if self.watches_tests or _is_ours(_caller()):
                 if tx.isolation != "serializable":
-                    self.broken.append(f"isolation {tx.isolation}, not serializable: {statement}")
-                sql = _sql(statement)
-                if sql and not FOREIGN.search(sql):
-                    self._lint(sql)
-                    self._watch_ddl(tx, sql)
+                    self.broken.append(
+                        f"isolation {tx.isolation}, not serializable: {statement.sql}"
+                    )
+                if not FOREIGN.search(statement.sql):
+                    self._lint(statement.sql)
+                    self._watch_ddl(tx, statement.sql)
             return await execute(tx, statement, *args)
 
         return watched
@@ -100,13 +101,6 @@ class Profile:
         kinds.append(DDL.match(sql) is not None)
         if any(kinds) and len(kinds) > 1:
             self.broken.append(f"DDL shares its transaction with other statements: {sql}")
-
-
-def _sql(statement: Statement | Executable) -> str:
-    """What goes out; of Core that is not compiled yet, SQLAlchemy will show it."""
-    if isinstance(statement, TextClause):
-        return statement.text
-    return statement.sql if isinstance(statement, Statement) else ""
 
 
 def _caller() -> str:

@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
-from sqlalchemy import TextClause
-from sqlalchemy.sql.expression import ClauseElement
 
-from cinesync.chassis.database.statements import Statement, compiled, text
+from cinesync.chassis.database.statements import Statement
 
 
 class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
@@ -99,16 +97,12 @@ class Transaction:
         self.after_commit: list[Callable[[], None]] = []
 
     async def execute(
-        self, statement: Statement | ClauseElement, parameters: Mapping[str, Any] | None = None
+        self, statement: Statement, parameters: Mapping[str, Any] | None = None
     ) -> Rows:
         """Run one statement. Raises asyncpg's errors."""
         if self._is_over:
             raise RuntimeError("the one statement of this transaction has run")
         self._is_over = self._is_one_statement
-        if isinstance(statement, ClauseElement):
-            statement = (
-                text(statement.text) if isinstance(statement, TextClause) else compiled(statement)
-            )
         arguments = statement.arguments(parameters)
         if statement.returns_rows:
             rows = await self._connection.fetch(

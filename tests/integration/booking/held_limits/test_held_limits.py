@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from cinesync.booking import service
 from cinesync.booking.context import BookingContext
@@ -23,7 +22,7 @@ from cinesync.booking.service import Held
 from cinesync.booking.show_changes import service as show_changes
 from cinesync.booking.tickets import TicketSigner
 from cinesync.chassis import clock
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.contracts.movies import ShowScheduled
 from tests.support.booking import (
     CLIENTS,

@@ -5,7 +5,6 @@ import asyncio
 import asyncpg
 import pytest
 from asyncpg import InternalClientError, UndefinedColumnError
-from sqlalchemy import text
 
 from cinesync.chassis.database import (
     Database,
@@ -15,6 +14,7 @@ from cinesync.chassis.database import (
     migrations,
     open_database,
     retry,
+    text,
 )
 from cinesync.supervisor.postgres import Postgres
 from tests.conftest import MakeDatabase

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from sqlalchemy import text
 
 from cinesync.chassis.database import (
     Contended,
@@ -13,6 +12,7 @@ from cinesync.chassis.database import (
     lease,
     open_database,
     retry,
+    text,
 )
 from tests.conftest import MakeDatabase
 

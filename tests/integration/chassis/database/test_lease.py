@@ -3,9 +3,8 @@
 import asyncio
 
 import pytest
-from sqlalchemy import text
 
-from cinesync.chassis.database import Database, Transaction, lease
+from cinesync.chassis.database import Database, Transaction, lease, text
 from tests.conftest import MakeDatabase
 
 

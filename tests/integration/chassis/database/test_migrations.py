@@ -5,8 +5,8 @@ import importlib.util
 
 import asyncpg
 import pytest
+import sqlalchemy
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
 
 from cinesync.chassis.database import (
     Database,
@@ -14,6 +14,7 @@ from cinesync.chassis.database import (
     lease,
     migrations,
     open_database,
+    text,
 )
 from cinesync.chassis.database.migrations import MigrationBusy
 from cinesync.supervisor.postgres import Postgres
@@ -129,7 +130,7 @@ async def test_a_migration_that_takes_long_keeps_others_out(
 
 async def test_a_migration_is_not_cut_off_by_the_statement_timeout(postgres: Postgres) -> None:
     async with migrations.connect(postgres.url()) as connection:
-        found = await connection.execute(text("SHOW statement_timeout"))
+        found = await connection.execute(sqlalchemy.text("SHOW statement_timeout"))
         assert found.scalar_one() == "0"
 
 

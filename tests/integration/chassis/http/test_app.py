@@ -17,10 +17,9 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 from prometheus_client import REGISTRY
-from sqlalchemy import text
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.database import Transaction
+from cinesync.chassis.database import Transaction, text
 from cinesync.chassis.http.app import service_app
 from cinesync.chassis.http.cursor import Page, decode_cursor, encode_cursor
 from cinesync.chassis.http.observation import ObservedApp

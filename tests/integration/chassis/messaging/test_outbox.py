@@ -7,10 +7,9 @@ from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import text
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.database import Database, Transaction, lease
+from cinesync.chassis.database import Database, Transaction, lease, text
 from cinesync.chassis.messaging import event as events
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.bus import EmbeddedBus

@@ -13,10 +13,9 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import text
 
 from cinesync.chassis import clock
-from cinesync.chassis.database import Database, Transaction, migrations, open_database
+from cinesync.chassis.database import Database, Transaction, migrations, open_database, text
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.bus import Bus, EmbeddedBus
 from cinesync.chassis.messaging.dead_letters import DatabaseDeadLetters, DeadLetters

@@ -14,10 +14,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
-from sqlalchemy import text
 
 from cinesync.chassis import clock, telemetry
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.chassis.http.security.access_tokens import Caller
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event

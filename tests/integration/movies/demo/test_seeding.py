@@ -5,9 +5,9 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping
 
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.movies.demo.seeding import Seeded, seed_chain, shipped_movies
 from cinesync.movies.demo.theaters import THEATERS, price_card
 from cinesync.movies.model import Daypart

@@ -7,9 +7,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, text
 from cinesync.movies.importing import importer
 from cinesync.movies.importing.cleaning import Cleaned, RawRecord, clean
 from cinesync.movies.importing.importer import ImportReport, import_movies
