@@ -61,7 +61,7 @@ class ValidatorProcess:
             line = (await self._process.stdout.readline()).decode().strip()
         assert line.startswith("killed ")
         await self.wait_until_ready()
-        return line.removeprefix("killed_at ")
+        return line.removeprefix("killed ")
 
     async def end(self) -> None:
         self._process.kill()
