@@ -1,5 +1,6 @@
 """A backup under load, restored into an empty folder: audited, sold on, nothing contradicted."""
 
+import itertools
 import json
 import shutil
 import signal
@@ -21,6 +22,7 @@ from tests.system.test_crash import buy
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("backup")]
 
 BUYERS = 3
+SEATS_PER_SHOW = 20  # fewer than the smallest auditorium has
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +45,7 @@ def receipt_of(client: Client, booking_id: str) -> bytes:
 
 @dataclass
 class Rush:
-    """Customers who buy one seat after the other until they are told to stop."""
+    """Customers who buy one seat after the other until the end, from show to show."""
 
     up: UpProcess
     sold: list[str] = field(default_factory=list)
@@ -63,10 +65,13 @@ class Rush:
 
     def _buy(self, number: int) -> None:
         client = Client(self.up.url).sign_up()
-        show_id = client.a_show(number)["show_id"]
-        while not self.over.is_set():
-            self.sold.append(buy(client, show_id))
-        client.close()
+        for show in itertools.count(number, BUYERS):
+            show_id = client.a_show(show)["show_id"]
+            for _ in range(SEATS_PER_SHOW):
+                if self.over.is_set():
+                    client.close()
+                    return
+                self.sold.append(buy(client, show_id))
 
 
 @dataclass
