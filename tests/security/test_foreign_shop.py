@@ -48,7 +48,7 @@ async def test_another_shop_of_the_same_name_is_refused_in_one_line(
         running.append(foreign)
         assert foreign.wait(WAIT_SECONDS_MAX) == 2
         last = (tmp_path / "foreign.log").read_text().strip().splitlines()[-1]
-        assert "cinema.events.odeon is another shop" in last
+        assert "cinema.events.odeon belongs to a shop with another database" in last
         assert "a SHOP_ID or a RABBITMQ_EXCHANGE of its own" in last
         nameless = serve(urls[1], rabbitmq, tmp_path / "nameless.log", SHOP_ID="")
         running.append(nameless)

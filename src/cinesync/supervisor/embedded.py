@@ -51,7 +51,7 @@ class EmbeddedShop(Infrastructure):
 
     @property
     def children(self) -> Sequence[ManagedProcess]:
-        """What is to run, beside the groundwork."""
+        """The processes of the services."""
         return [self.shop]
 
     def start(self, say: Callable[[str], None]) -> None:
