@@ -21,7 +21,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 30_000  # the slow card's bank takes its time
+TIMEOUT_MS = 30_000  # the slow card's bank takes its time
 
 
 @pytest.fixture(scope="module")  # closed before others use an event loop of their own
@@ -35,9 +35,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, shop: RunningShop) -> Iterator[Any]:
-    """Opens the shop's front door; in the end, no script may have failed."""
+    """Opens the home page; in the end, no script may have failed."""
     contexts, errors = [], []
-    expect.set_options(timeout=PATIENCE_MS)
+    expect.set_options(timeout=TIMEOUT_MS)
 
     def open_one(*, width: int = 1280, javascript: bool = True) -> Page:
         context = browser.new_context(
@@ -49,7 +49,7 @@ def open_page(browser: Browser, shop: RunningShop) -> Iterator[Any]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(TIMEOUT_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
             "console", lambda line: errors.append(line.text) if _is_refusal(line.text) else None
@@ -64,5 +64,5 @@ def open_page(browser: Browser, shop: RunningShop) -> Iterator[Any]:
 
 
 def _is_refusal(text: str) -> bool:
-    """The browser kept to the Content-Security-Policy against the page's wish."""
+    """The browser enforced the Content-Security-Policy."""
     return "Content Security Policy" in text

@@ -62,7 +62,7 @@ def register(page: Page) -> None:
 
 
 def fits(page: Page) -> bool:
-    """Between two pages there is no document for a moment: the one that comes is asked."""
+    """Waits for the document, which is missing between two pages."""
     fitting = "document.documentElement && document.documentElement.scrollWidth <= innerWidth"
     return bool(page.wait_for_function(fitting))
 
@@ -104,7 +104,7 @@ def test_a_guest_chooses_seats_on_the_map_of_a_narrow_screen(open_page: OpenPage
     assert fits(page)
 
 
-def test_a_guest_goes_back_and_takes_other_seats(open_page: OpenPage) -> None:
+def test_a_guest_exchanges_the_held_seats(open_page: OpenPage) -> None:
     page = open_page(width=360)
     choose_a_show(page)
     page.get_by_role("button", name="Find the best seats").click()
@@ -166,7 +166,7 @@ def test_a_ticket_is_bought_without_scripts(open_page: OpenPage) -> None:
     expect_a_ticket(page)
 
 
-def test_a_seat_taken_by_another_is_seen_at_once(open_page: OpenPage) -> None:
+def test_a_seat_taken_by_another_visitor_is_shown_at_once(open_page: OpenPage) -> None:
     watching, buying = open_page(), open_page()
     choose_a_show(watching)
     buying.goto(watching.url)

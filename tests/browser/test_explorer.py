@@ -86,7 +86,7 @@ def fraud_file(one: Receipt, other: Receipt) -> bytes:
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(2, 2), (1, 2), (2, 1)])
-def test_a_proof_of_fraud_names_the_liars(
+def test_a_proof_of_fraud_names_the_signers(
     page: Page, tmp_path: Path, mine: int, theirs: int
 ) -> None:
     file = tmp_path / "fraud.json"
@@ -126,8 +126,8 @@ def test_a_chosen_file_is_verified_without_a_network(
     amount = b'"amount_cents":2500'  # with its name: hashes have such digits too
     assert amount in receipt.encode()
     bad.write_bytes(receipt.encode().replace(amount, b'"amount_cents":2400'))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     context.set_offline(offline=True)
     verdict = page.locator("[data-verdict]")
     page.get_by_label("Drop a receipt or a proof here").set_input_files(good)
@@ -138,7 +138,7 @@ def test_a_chosen_file_is_verified_without_a_network(
     expect(verdict).to_contain_text(
         "not valid: receipt.entry: entry, index and path do not lead to the signed root"
     )
-    assert [one for one in asked if not one.endswith("icon.svg")] == []
+    assert [one for one in requested if not one.endswith("icon.svg")] == []
 
 
 def test_a_dropped_file_is_verified(page: Page, ledger: FakeLedger) -> None:
@@ -215,7 +215,7 @@ def test_a_good_receipt_of_another_event_does_not_count(page: Page, ledger: Fake
     expect(page.get_by_text("but of another event")).to_be_visible()
 
 
-def test_blocks_arrive_by_themselves_until_one_says_stop(page: Page, ledger: FakeLedger) -> None:
+def test_new_blocks_appear_until_updates_are_paused(page: Page, ledger: FakeLedger) -> None:
     page.goto("/ledger")
     top = len(ledger.chain.blocks)
     ledger.grow(ledger_entry(901, "payment.success"))
@@ -228,7 +228,7 @@ def test_blocks_arrive_by_themselves_until_one_says_stop(page: Page, ledger: Fak
     expect(page.locator(f'[data-height="{top + 2}"]')).to_be_visible()
 
 
-def test_the_path_of_an_entry_lights_up_by_keyboard(page: Page) -> None:
+def test_the_path_of_an_entry_is_highlighted_by_keyboard(page: Page) -> None:
     page.goto("/ledger/blocks/3")
     expect(page.locator(".edge.is-lit")).to_have_count(0)
     page.get_by_role("link", name="entry 5,").focus()

@@ -1,4 +1,4 @@
-"""The storefront in front of the contract in memory, and a visitor."""
+"""The pages with fake APIs, and a visitor."""
 
 from collections.abc import Iterator
 

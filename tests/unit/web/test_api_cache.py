@@ -1,4 +1,4 @@
-"""What the APIs answer to everybody: decoded once, fresh for so long, then asked for by ETag."""
+"""The cache of API responses: used while fresh, then revalidated by ETag."""
 
 from collections.abc import Mapping
 
@@ -14,16 +14,16 @@ from tests.support.fake_apis.state import SHOW, FakeApis
 
 
 class Source:
-    """An API with one answer; it counts, and knows what it was asked with."""
+    """An API with one response. It stores the headers of its requests."""
 
     def __init__(self, text: str, **headers: str) -> None:
         self.text = text
         self.headers = headers
-        self.asked_with: list[Mapping[str, str]] = []
+        self.requests: list[Mapping[str, str]] = []
         self.decoded = 0
 
-    def ask(self, headers: Mapping[str, str]) -> httpx.Response:
-        self.asked_with.append(headers)
+    def send(self, headers: Mapping[str, str]) -> httpx.Response:
+        self.requests.append(headers)
         tag = self.headers.get("ETag")
         if tag is not None and headers.get("If-None-Match") == tag:
             return httpx.Response(304, headers=self.headers)
@@ -33,8 +33,8 @@ class Source:
         self.decoded += 1
         return [response.text]
 
-    def asked_by(self, shared: ApiCache) -> list[str]:
-        return shared.get("question", self.ask, self.decode)
+    def get_by(self, shared: ApiCache) -> list[str]:
+        return shared.get("key", self.send, self.decode)
 
 
 @pytest.fixture
@@ -45,56 +45,56 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_nobody_asks_again_while_an_answer_is_fresh(seconds: list[float]) -> None:
+def test_a_fresh_response_needs_no_request(seconds: list[float]) -> None:
     shared, source = ApiCache(), Source("films", **{"Cache-Control": "public, max-age=30"})
-    first = source.asked_by(shared)
+    first = source.get_by(shared)
     seconds[0] += 29
-    assert source.asked_by(shared) is first
+    assert source.get_by(shared) is first
     seconds[0] += 1
-    assert source.asked_by(shared) == first
-    assert len(source.asked_with) == 2
+    assert source.get_by(shared) == first
+    assert len(source.requests) == 2
 
 
-def test_what_has_not_changed_is_not_decoded_again(seconds: list[float]) -> None:
+def test_an_unchanged_response_is_not_decoded_again(seconds: list[float]) -> None:
     shared = ApiCache()
     source = Source("films", ETag='"1"', **{"Cache-Control": "public, max-age=30"})
-    first = source.asked_by(shared)
+    first = source.get_by(shared)
     seconds[0] += 30
-    assert source.asked_by(shared) is first
-    assert source.asked_with == [{}, {"If-None-Match": '"1"'}]
+    assert source.get_by(shared) is first
+    assert source.requests == [{}, {"If-None-Match": '"1"'}]
     assert source.decoded == 1
     seconds[0] += 29
-    source.asked_by(shared)
-    assert len(source.asked_with) == 2
+    source.get_by(shared)
+    assert len(source.requests) == 2
 
 
-def test_what_has_changed_replaces_what_was_known(seconds: list[float]) -> None:
+def test_a_changed_response_replaces_the_cached_one(seconds: list[float]) -> None:
     shared, source = ApiCache(), Source("12 left", ETag='"1"', **{"Cache-Control": "no-cache"})
-    source.asked_by(shared)
+    source.get_by(shared)
     source.text, source.headers["ETag"] = "11 left", '"2"'
-    assert source.asked_by(shared) == ["11 left"]
-    assert source.asked_by(shared) == ["11 left"]
+    assert source.get_by(shared) == ["11 left"]
+    assert source.get_by(shared) == ["11 left"]
     assert source.decoded == 2
 
 
-@pytest.mark.parametrize("said", [{}, {"Cache-Control": "no-cache, max-age=30"}])
-def test_an_answer_that_says_nothing_is_asked_for_each_time(said: dict[str, str]) -> None:
-    shared, source = ApiCache(), Source("films", **said)
-    source.asked_by(shared)
-    source.asked_by(shared)
-    assert source.asked_with == [{}, {}]
+@pytest.mark.parametrize("headers", [{}, {"Cache-Control": "no-cache, max-age=30"}])
+def test_a_response_without_validators_is_requested_each_time(headers: dict[str, str]) -> None:
+    shared, source = ApiCache(), Source("films", **headers)
+    source.get_by(shared)
+    source.get_by(shared)
+    assert source.requests == [{}, {}]
 
 
-def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_limited_in_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_cache, "CACHE_BYTES_MAX", 10)
     shared, source = ApiCache(), Source("6 each", ETag='"1"')
-    for question in ("one", "another", "one"):
-        shared.get(question, source.ask, source.decode)
-    assert source.asked_with == [{}, {}, {}]
+    for key in ("one", "another", "one"):
+        shared.get(key, source.send, source.decode)
+    assert source.requests == [{}, {}, {}]
 
 
-def test_what_needs_a_token_is_never_shared(apis: FakeApis) -> None:
-    """Even if an API said by mistake that everything may be."""
+def test_a_response_to_a_token_is_never_shared(apis: FakeApis) -> None:
+    """Even if an API headers by mistake that everything may be."""
     apis.headers = {"Cache-Control": "public, max-age=60", "ETag": '"1"'}
     with httpx.WSGITransport(api.build(apis)) as transport:
         app = create(Settings("http://api.test", "a secret of tests"), transport)

@@ -44,14 +44,14 @@ def a_booking(status: str, *refused: str) -> Booking:
         (a_payment("refunded"), a_booking("expired"), PurchaseState.REFUNDED),
     ],
 )
-def test_a_purchase_stands_as_payment_and_booking_say(
+def test_the_purchase_state_follows_from_payment_and_booking(
     payment: Payment, booking: Booking | None, outcome: PurchaseState
 ) -> None:
     assert purchase_state(payment, booking) is outcome
 
 
 @pytest.mark.parametrize(
-    ("told", "understood"),
+    ("received", "groups"),
     [
         ([["F7", "F8"], ["G1"]], [["F7", "F8"], ["G1"]]),
         ([{"seats": ["F7"], "total_cents": 5}], [["F7"]]),
@@ -59,15 +59,15 @@ def test_a_purchase_stands_as_payment_and_booking_say(
         (None, []),
     ],
 )
-def test_alternatives_are_read_in_either_shape(told: object, understood: object) -> None:
-    assert alternatives_of({"alternatives": told}) == understood
+def test_alternatives_are_read_in_either_shape(received: object, groups: object) -> None:
+    assert alternatives_of({"alternatives": received}) == groups
 
 
 def a_show(show_id: str, movie_id: str, theater_id: str) -> Show:
     return Show(show_id, movie_id, theater_id, datetime(2026, 11, 21, 20, tzinfo=UTC))
 
 
-def test_shows_are_gathered_in_order_of_appearance() -> None:
+def test_shows_are_grouped_in_order_of_appearance() -> None:
     shows = [a_show("1", "m1", "t2"), a_show("2", "m2", "t1"), a_show("3", "m1", "t1")]
     by_theater = [[one.show_id for one in group] for _, group in shows_by_theater(shows)]
     by_movie = [[one.show_id for one in group] for _, group in shows_by_movie(shows)]
@@ -100,11 +100,11 @@ def test_rows_are_drawn_from_the_screen_back_and_seats_one_pitch_apart() -> None
     assert drawing.width > second.x
 
 
-def test_an_empty_room_can_be_drawn() -> None:
+def test_an_auditorium_without_seats_can_be_drawn() -> None:
     assert draw([]).rows == []
 
 
-def test_a_seat_is_named_with_all_that_its_picture_shows() -> None:
+def test_a_seats_name_has_all_that_the_drawing_shows() -> None:
     wheelchair = Seat("E10", "E", 10, "standard", "wheelchair", 0, 0, 1250, "free")
     named = "Row E, seat 10, wheelchair place, standard, £12.50"
     assert seat_title(wheelchair, "£12.50") == named

@@ -9,7 +9,7 @@ from cinesync.web.formats import clock_time, date_time
 
 
 @pytest.mark.parametrize(
-    ("at", "time_zone", "told"),
+    ("at", "time_zone", "expected"),
     [
         (datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "Europe/London", "01:30 BST"),
         (datetime(2026, 10, 25, 1, 30, tzinfo=UTC), "Europe/London", "01:30 GMT"),
@@ -19,9 +19,9 @@ from cinesync.web.formats import clock_time, date_time
         (datetime(2026, 6, 1, 18, 30, tzinfo=UTC), "Asia/Dubai", "22:30"),
     ],
 )
-def test_an_hour_that_runs_twice_is_told_apart(
-    storefront: Flask, at: datetime, time_zone: str, told: str
+def test_a_repeated_hour_names_its_time_zone(
+    storefront: Flask, at: datetime, time_zone: str, expected: str
 ) -> None:
     with storefront.test_request_context():
-        assert clock_time(at, time_zone) == told
-        assert date_time(at, time_zone).endswith(told)
+        assert clock_time(at, time_zone) == expected
+        assert date_time(at, time_zone).endswith(expected)

@@ -37,14 +37,14 @@ async def new_visitor(app: Flask) -> AsyncIterator[NewVisitor]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_visitors_share_a_page_that_has_nothing_of_anyone(
+async def test_visitors_share_a_public_page(
     new_visitor: NewVisitor, apis: FakeApis, path: str
 ) -> None:
     first = await new_visitor().get(path)
-    asked = len(apis.requests)
-    assert asked > 0
+    count = len(apis.requests)
+    assert count > 0
     second = await new_visitor().get(path)
-    assert len(apis.requests) == asked
+    assert len(apis.requests) == count
     assert second.content == first.content
     for page in (first, second):
         assert page.status_code == 200
@@ -54,7 +54,7 @@ async def test_visitors_share_a_page_that_has_nothing_of_anyone(
         assert {"Cookie", "Accept-Language"} <= set(page.headers["vary"].split(", "))
 
 
-async def test_each_language_and_each_choice_has_its_own_page(new_visitor: NewVisitor) -> None:
+async def test_each_language_and_each_filter_has_its_own_page(new_visitor: NewVisitor) -> None:
     visitor, path = new_visitor(), f"/movies/{MOVIE}?city=Tokyo"
     british = await visitor.get(path, headers={"Accept-Language": "en-GB"})
     american = await visitor.get(path, headers={"Accept-Language": "en-US,en;q=0.5"})
@@ -64,9 +64,7 @@ async def test_each_language_and_each_choice_has_its_own_page(new_visitor: NewVi
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_whoever_signs_in_sees_their_own_page_and_nobody_else_does(
-    new_visitor: NewVisitor, path: str
-) -> None:
+async def test_a_signed_in_visitors_page_is_private(new_visitor: NewVisitor, path: str) -> None:
     customer, before, after = new_visitor(), new_visitor(), new_visitor()
     await customer.post("/sign-in", data=GOOD)
     await before.get(path)
@@ -78,16 +76,14 @@ async def test_whoever_signs_in_sees_their_own_page_and_nobody_else_does(
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_page_first_seen_by_a_customer_is_not_given_on(
-    new_visitor: NewVisitor, path: str
-) -> None:
+async def test_a_customers_page_is_not_shared(new_visitor: NewVisitor, path: str) -> None:
     customer = new_visitor()
     await customer.post("/sign-in", data=GOOD)
     assert "Sign out" in (await customer.get(path)).text
     assert "Sign out" not in (await new_visitor().get(path)).text
 
 
-async def test_a_word_that_is_told_once_is_told_to_one(new_visitor: NewVisitor) -> None:
+async def test_a_flashed_message_reaches_one_visitor(new_visitor: NewVisitor) -> None:
     customer = new_visitor()
     await customer.post("/sign-in", data=GOOD)
     await customer.post("/sign-out")
@@ -96,7 +92,7 @@ async def test_a_word_that_is_told_once_is_told_to_one(new_visitor: NewVisitor) 
     assert "You are signed out." not in (await customer.get("/")).text
 
 
-async def test_a_page_that_is_known_is_not_sent_again(new_visitor: NewVisitor) -> None:
+async def test_an_unchanged_page_is_not_sent_again(new_visitor: NewVisitor) -> None:
     visitor = new_visitor()
     page = await visitor.get("/")
     assert page.headers["cache-control"] == "private, no-cache"
@@ -108,7 +104,7 @@ async def test_a_page_that_is_known_is_not_sent_again(new_visitor: NewVisitor) -
     assert (await visitor.get("/", headers={"If-None-Match": '"other"'})).status_code == 200
 
 
-async def test_a_page_for_everybody_is_compressed_and_one_of_somebody_is_not(
+async def test_a_public_page_is_compressed_and_a_private_one_is_not(
     new_visitor: NewVisitor,
 ) -> None:
     """What is somebody's has secrets in it (BREACH)."""
@@ -128,7 +124,7 @@ async def test_a_page_for_everybody_is_compressed_and_one_of_somebody_is_not(
     assert "content-encoding" not in own.headers
 
 
-async def test_an_error_is_not_kept(new_visitor: NewVisitor, apis: FakeApis) -> None:
+async def test_an_error_is_not_cached(new_visitor: NewVisitor, apis: FakeApis) -> None:
     apis.fail("/api/movies/theaters", 503)
     assert (await new_visitor().get("/theaters")).status_code == 503
     apis.faults.clear()
@@ -136,7 +132,7 @@ async def test_an_error_is_not_kept(new_visitor: NewVisitor, apis: FakeApis) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_of_somebody_is_not_marked_as_everybodys(app: Flask, path: str) -> None:
+def test_a_private_page_is_not_marked_as_public(app: Flask, path: str) -> None:
     """What the cache would believe."""
     assert page_cache.SURROGATE in app.test_client().get(path).headers
     customer = app.test_client()
@@ -146,7 +142,7 @@ def test_a_page_of_somebody_is_not_marked_as_everybodys(app: Flask, path: str) -
     assert page_cache.SURROGATE not in customer.get(path).headers
 
 
-def test_a_page_that_begins_a_session_is_not_marked_as_everybodys(
+def test_a_page_that_starts_a_session_is_not_marked_as_public(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def begin(_names: object) -> dict[str, str]:
@@ -163,7 +159,7 @@ def test_a_page_that_begins_a_session_is_not_marked_as_everybodys(
 
 
 class Pages:
-    """Counts; each answer is another one, and may be given on for ten seconds."""
+    """Counts its responses, each another one and public for ten seconds."""
 
     def __init__(self, *more: tuple[bytes, bytes]) -> None:
         self.made = 0
@@ -190,7 +186,7 @@ async def got(app: ASGIApp, path: str = "/", method: str = "GET", **headers: str
         return (await client.request(method, path, headers=headers)).text
 
 
-async def test_a_page_is_made_anew_when_its_seconds_are_over() -> None:
+async def test_a_page_is_rendered_again_when_it_is_stale() -> None:
     now = [100.0]
     cache = PageCache(Pages(), now=lambda: now[0])
     assert await got(cache) == "1"
@@ -208,7 +204,7 @@ async def test_a_page_is_made_anew_when_its_seconds_are_over() -> None:
         {"Authorization": "Bearer x"},
     ],
 )
-async def test_who_shows_who_they_are_neither_gets_nor_leaves_a_shared_page(
+async def test_a_request_with_credentials_bypasses_the_cache(
     headers: dict[str, str],
 ) -> None:
     cache = PageCache(Pages())
@@ -218,7 +214,7 @@ async def test_who_shows_who_they_are_neither_gets_nor_leaves_a_shared_page(
     assert await got(cache) == "2"
 
 
-async def test_a_page_over_https_is_another_one() -> None:
+async def test_pages_over_http_and_https_are_cached_apart() -> None:
     cache = PageCache(Pages())
     assert await got(cache, **{"X-Forwarded-Proto": "https"}) == "1"
     assert await got(cache) == "2"
@@ -231,17 +227,17 @@ async def test_cookies_of_others_are_no_session() -> None:
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/bookings", "/account", "/holds/1", "/static/a.css"])
-async def test_only_pages_to_look_around_in_are_shared(path: str) -> None:
+async def test_only_browsing_pages_are_cached(path: str) -> None:
     cache = PageCache(Pages())
     assert [await got(cache, path), await got(cache, path)] == ["1", "2"]
 
 
-async def test_what_is_sent_is_nothing_to_share() -> None:
+async def test_a_post_is_not_cached() -> None:
     cache = PageCache(Pages())
     assert [await got(cache, method="POST"), await got(cache, method="POST")] == ["1", "2"]
 
 
-async def test_an_answer_with_a_cookie_is_for_one_visitor() -> None:
+async def test_a_response_with_a_cookie_is_for_one_visitor() -> None:
     cache = PageCache(Pages((b"Set-Cookie", b"cinesync=ada")))
     assert [await got(cache), await got(cache)] == ["1", "2"]
 
@@ -268,7 +264,7 @@ class Crowd:
         return waiting
 
 
-async def test_those_who_come_at_once_wait_for_one_page_though_the_first_leaves() -> None:
+async def test_concurrent_requests_share_one_rendering_even_if_the_first_disconnects() -> None:
     pages = Pages()
     first, *others = await Crowd(pages, 5).gathered()
     first.cancel()
@@ -276,14 +272,14 @@ async def test_those_who_come_at_once_wait_for_one_page_though_the_first_leaves(
     assert await asyncio.gather(*others) == ["1"] * 4
 
 
-async def test_those_who_wait_for_what_turns_out_to_be_somebodys_get_their_own() -> None:
+async def test_requests_that_waited_for_a_private_page_are_rendered_on_their_own() -> None:
     pages = Pages((b"Set-Cookie", b"cinesync=ada"))
     waiting = await Crowd(pages, 3).gathered()
     pages.go_on.set()
     assert sorted(await asyncio.gather(*waiting)) == ["1", "2", "3"]
 
 
-async def test_a_page_that_could_not_be_made_is_tried_again() -> None:
+async def test_a_failed_rendering_is_retried() -> None:
     pages = Pages()
     pages.trouble = ZeroDivisionError()
     cache = PageCache(pages)
@@ -293,8 +289,8 @@ async def test_a_page_that_could_not_be_made_is_tried_again() -> None:
     assert await got(cache) == "2"
 
 
-async def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_cache_is_limited_in_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_cache, "CACHE_BYTES_MAX", 1)
     cache = PageCache(Pages())
-    for path, told in (("/", "1"), ("/?q=a", "2"), ("/?q=a", "2"), ("/", "3")):
-        assert await got(cache, path) == told
+    for path, expected in (("/", "1"), ("/?q=a", "2"), ("/?q=a", "2"), ("/", "3")):
+        assert await got(cache, path) == expected

@@ -14,11 +14,11 @@ from tests.support.fake_apis.state import EMAIL, PASSWORD, SHOW, FakeApis
 
 pytestmark = pytest.mark.slow
 
-GOOD = {"email": EMAIL, "password": PASSWORD}
+CREDENTIALS = {"email": EMAIL, "password": PASSWORD}
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/static/cinesync.css"])
-def test_every_answer_forbids_foreign_code_and_frames(visitor: FlaskClient, path: str) -> None:
+def test_every_response_forbids_foreign_code_and_frames(visitor: FlaskClient, path: str) -> None:
     with visitor.get(path) as answer:
         headers = answer.headers
     policy = headers["Content-Security-Policy"]
@@ -30,7 +30,7 @@ def test_every_answer_forbids_foreign_code_and_frames(visitor: FlaskClient, path
     assert "Strict-Transport-Security" not in headers
 
 
-def test_pages_of_somebody_are_not_stored_and_static_files_are(customer: FlaskClient) -> None:
+def test_private_pages_are_not_stored_and_static_files_are(customer: FlaskClient) -> None:
     for path in ("/", f"/shows/{SHOW}", "/account"):
         assert customer.get(path).headers["Cache-Control"] == "private, no-store"
     visitor = customer.application.test_client()
@@ -43,24 +43,24 @@ def test_pages_of_somebody_are_not_stored_and_static_files_are(customer: FlaskCl
 
 
 def test_the_session_cookie_is_out_of_reach(visitor: FlaskClient) -> None:
-    cookie = visitor.post("/sign-in", data=GOOD).headers["Set-Cookie"]
+    cookie = visitor.post("/sign-in", data=CREDENTIALS).headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Secure" not in cookie
 
 
-def test_over_https_the_cookie_is_secure_and_https_is_kept(visitor: FlaskClient) -> None:
-    answer = visitor.post("/sign-in", data=GOOD, base_url="https://localhost")
+def test_over_https_the_cookie_is_secure_and_https_is_required(visitor: FlaskClient) -> None:
+    answer = visitor.post("/sign-in", data=CREDENTIALS, base_url="https://localhost")
     assert "Secure" in answer.headers["Set-Cookie"]
     assert "max-age" in answer.headers["Strict-Transport-Security"]
 
 
-def test_a_proxys_word_counts_only_when_it_is_trusted(apis: FakeApis) -> None:
-    said = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"}
+def test_forwarded_headers_count_only_from_trusted_proxies(apis: FakeApis) -> None:
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"}
     with httpx.WSGITransport(api.build(apis)) as transport:
         for count in (0, 1):
             app = create(Settings("http://api.test", "secret", count), transport)
-            answer = app.test_client().get("/", headers=said)
+            answer = app.test_client().get("/", headers=headers)
             assert ("Strict-Transport-Security" in answer.headers) == bool(count)
     first, *_, last = (one["headers"]["X-Forwarded-For"] for one in apis.requests)
     assert [first, last] == ["127.0.0.1", "198.51.100.7"]
@@ -74,7 +74,7 @@ def test_a_forged_form_is_refused_with_a_way_on(
     app: Flask, path: str, apis: FakeApis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", value=True)
-    page = app.test_client().post(path, data=GOOD)
+    page = app.test_client().post(path, data=CREDENTIALS)
     assert page.status_code == 400
     assert "This form has expired" in page.text
     assert "To the movies" in page.text
@@ -82,7 +82,7 @@ def test_a_forged_form_is_refused_with_a_way_on(
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("headers", "status"),
     [
         ({"Sec-Fetch-Site": "same-origin"}, 303),
         ({"Sec-Fetch-Site": "same-site", "Origin": "http://localhost"}, 400),
@@ -93,14 +93,14 @@ def test_a_forged_form_is_refused_with_a_way_on(
     ],
 )
 def test_seats_are_held_from_a_page_of_ours_without_a_token(
-    app: Flask, said: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
+    app: Flask, headers: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The seat map is the same for everybody, so it has no token of anyone's session."""
     monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", value=True)
     visitor = app.test_client()
-    page = visitor.post(f"/shows/{SHOW}/hold", data={"seat": "C4"}, headers=said)
+    page = visitor.post(f"/shows/{SHOW}/hold", data={"seat": "C4"}, headers=headers)
     assert page.status_code == status
-    assert visitor.post("/sign-in", data=GOOD, headers=said).status_code == 400
+    assert visitor.post("/sign-in", data=CREDENTIALS, headers=headers).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,16 @@ def test_an_api_that_is_down_is_a_page_that_can_be_tried_again(
     assert page.headers["Retry-After"] == "5"
 
 
-def test_an_answer_nobody_understands_is_a_page(visitor: FlaskClient, apis: FakeApis) -> None:
+def test_an_unreadable_response_is_an_error_page(visitor: FlaskClient, apis: FakeApis) -> None:
     apis.garbled.add("/api/movies/theaters")
     page = visitor.get("/theaters")
     assert page.status_code == 502
     assert "html>gateway" not in page.text
 
 
-def test_a_refusal_without_problem_details_is_a_page(visitor: FlaskClient, apis: FakeApis) -> None:
+def test_a_refusal_without_problem_details_is_an_error_page(
+    visitor: FlaskClient, apis: FakeApis
+) -> None:
     page = visitor.get("/theaters?city=London&limit=x", headers={"Cookie": "x=y"})
     assert page.status_code == 200
     apis.fail("/api/movies/theaters", 422, "`city` is a text.")
@@ -145,7 +147,7 @@ def test_a_refusal_without_problem_details_is_a_page(visitor: FlaskClient, apis:
     assert "`city` is a text." in page.text
 
 
-def test_an_answer_that_is_no_problem_document_is_a_page(visitor: FlaskClient) -> None:
+def test_a_response_that_is_no_problem_document_is_an_error_page(visitor: FlaskClient) -> None:
     def proxy(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(504, text="<h1>gateway timeout</h1>")
 
@@ -169,7 +171,7 @@ def test_a_bug_is_a_page_without_a_trace(
     assert "Traceback" not in page.text
 
 
-def test_a_bug_in_the_frame_of_all_pages_is_still_a_page(
+def test_a_bug_in_the_base_page_is_still_an_error_page(
     visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cinesync.web.session.current_hold", None)
@@ -189,7 +191,7 @@ def test_a_huge_form_is_refused(visitor: FlaskClient) -> None:
     assert page.status_code == 413
 
 
-def test_another_customers_booking_is_nothing_here(customer: FlaskClient, apis: FakeApis) -> None:
+def test_another_customers_booking_is_not_found(customer: FlaskClient, apis: FakeApis) -> None:
     page = customer.get(f"/bookings/{state.id_of('someone else')}")
     assert page.status_code == 404
 
@@ -210,7 +212,7 @@ def test_settings_name_what_is_missing() -> None:
     assert app.test_client().get("/sign-in").status_code == 200
 
 
-def test_the_languages_of_a_browser_are_kept_in_part() -> None:
+def test_a_long_language_header_is_cut_off() -> None:
     """Some thousands of them, each as long as a server lets through, would fill the memory."""
     endless = "fr," + "x" * formats.LANGUAGES_CHARS_MAX
     found = formats.best_locale(endless)

@@ -1,4 +1,4 @@
-"""A page speaks a moviegoer's words, whatever an API said to it."""
+"""API problems in a moviegoer's words."""
 
 import ast
 import importlib
@@ -38,9 +38,9 @@ def _subclasses(kind: type[Problem]) -> Iterator[type[Problem]]:
 def test_every_problem_of_the_apis_is_a_sentence_for_people() -> None:
     wrong = {}
     for kind in _problems():
-        told = ApiProblem(kind.status, kind.title(), type=kind.type_uri()).sentence
-        if JARGON.search(told):
-            wrong[kind.type_uri()] = told
+        sentence = ApiProblem(kind.status, kind.title(), type=kind.type_uri()).sentence
+        if JARGON.search(sentence):
+            wrong[kind.type_uri()] = sentence
     assert wrong == {}
 
 
@@ -93,8 +93,8 @@ def test_what_is_wrong_with_a_field_stands_beside_it_and_the_others_stay(
     page = visitor.post("/register", data=who | {"password": "four green hats"})
     assert page.status_code == 422
     assert "Digits only" in page.text
-    for kept in ("Ada L.", "ada@example.org", 'value="x"'):
-        assert kept in page.text
+    for typed in ("Ada L.", "ada@example.org", 'value="x"'):
+        assert typed in page.text
     assert "four green hats" not in page.text
 
 

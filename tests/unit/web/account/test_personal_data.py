@@ -7,7 +7,7 @@ from tests.support.fake_apis.state import EMAIL, PASSWORD, FakeApis, id_of
 SURE = {"password": PASSWORD, "sure": "y"}
 
 
-def test_all_that_every_service_keeps_is_in_one_file(customer: FlaskClient) -> None:
+def test_the_data_of_every_service_is_in_one_file(customer: FlaskClient) -> None:
     assert 'href="/account/data"' in customer.get("/account").text
     assert 'href="/account/data.json"' in customer.get("/account/data").text
     file = customer.get("/account/data.json")
@@ -30,7 +30,7 @@ def test_an_account_is_erased_with_its_password_and_signs_out(
     assert "Sign in" in page
 
 
-def test_it_is_not_erased_by_a_slip(customer: FlaskClient, apis: FakeApis) -> None:
+def test_erasure_needs_the_password_and_the_tick(customer: FlaskClient, apis: FakeApis) -> None:
     unsure = customer.post("/account/data/erase", data={"password": PASSWORD})
     assert (unsure.status_code, "Please tick the box." in unsure.text) == (422, True)
     wrong = customer.post("/account/data/erase", data=SURE | {"password": "a guess"})
@@ -39,9 +39,7 @@ def test_it_is_not_erased_by_a_slip(customer: FlaskClient, apis: FakeApis) -> No
     assert EMAIL in apis.people
 
 
-def test_what_stands_in_the_way_is_told_with_a_way_on(
-    customer: FlaskClient, apis: FakeApis
-) -> None:
+def test_unfinished_business_is_listed_with_links(customer: FlaskClient, apis: FakeApis) -> None:
     booking_id = id_of("a booking")
     apis.unfinished = [
         {"kind": "booking", "booking_id": booking_id, "movie_title": "Metropolis"},

@@ -5,7 +5,7 @@ from flask.testing import FlaskClient
 from tests.support.fake_apis.state import EMAIL, PASSWORD, FakeApis
 
 
-def test_a_link_is_asked_for_and_the_page_does_not_tell_who_has_an_account(
+def test_requesting_a_link_does_not_reveal_who_has_an_account(
     visitor: FlaskClient, apis: FakeApis
 ) -> None:
     assert 'href="/sign-in/link"' in visitor.get("/sign-in").text
@@ -15,7 +15,7 @@ def test_a_link_is_asked_for_and_the_page_does_not_tell_who_has_an_account(
     assert visitor.post("/sign-in/link", data={"email": "nobody"}).status_code == 422
 
 
-def test_looking_at_a_link_uses_nothing_up_and_its_button_signs_in(
+def test_opening_a_link_uses_nothing_up_and_its_button_signs_in(
     visitor: FlaskClient, apis: FakeApis
 ) -> None:
     apis.links["abc"] = EMAIL

@@ -68,13 +68,13 @@ def test_each_validator_says_in_words_how_it_stands(
     ledger.reports[2] = {"active": False}
     ledger.silent = {3}
     ledger.waiting = 2
-    said = text_of(visitor.get("/ledger").text)
-    assert "Validator 0 … Behind View 5 Height 4 Behind by 2" in said
-    assert "Validator 1 ✓ In step ★ Primary" in said
-    assert "Validator 2 ⇄ Changing view" in said
-    assert "Validator 3 ✕ Not answering" in said
-    assert "3 of 4 validators answer, and 3 must agree on a block." in said
-    assert "2 entries wait to be added" in said
+    text = text_of(visitor.get("/ledger").text)
+    assert "Validator 0 … Behind View 5 Height 4 Behind by 2" in text
+    assert "Validator 1 ✓ In step ★ Primary" in text
+    assert "Validator 2 ⇄ Changing view" in text
+    assert "Validator 3 ✕ Not answering" in text
+    assert "3 of 4 validators answer, and 3 must agree on a block." in text
+    assert "2 entries wait to be added" in text
 
 
 def test_a_validator_that_abstains_says_so(visitor: FlaskClient, ledger: FakeLedger) -> None:
@@ -82,7 +82,7 @@ def test_a_validator_that_abstains_says_so(visitor: FlaskClient, ledger: FakeLed
     assert "Validator 1 ! Abstaining" in text_of(visitor.get("/ledger").text)
 
 
-def test_below_a_quorum_the_page_says_that_nothing_can_be_added(
+def test_below_a_quorum_the_page_says_that_no_block_can_be_added(
     visitor: FlaskClient, ledger: FakeLedger
 ) -> None:
     ledger.silent = {2, 3}
@@ -106,12 +106,14 @@ def test_one_validator_alone_cannot_name_the_primary_or_the_height() -> None:
     )
 
 
-def test_an_empty_chain_is_a_beginning(visitor: FlaskClient, ledger: FakeLedger) -> None:
+def test_an_empty_chain_says_how_its_first_block_is_made(
+    visitor: FlaskClient, ledger: FakeLedger
+) -> None:
     ledger.chain.blocks.clear()
     assert "The first purchase makes one" in visitor.get("/ledger").text
 
 
-def test_the_changing_part_is_what_the_page_shows(visitor: FlaskClient, ledger: FakeLedger) -> None:
+def test_the_latest_part_is_the_one_in_the_page(visitor: FlaskClient, ledger: FakeLedger) -> None:
     before = visitor.get("/ledger/now").text
     assert before in visitor.get("/ledger").text
     ledger.grow(ledger_entry(900, "payment.refunded"))
@@ -135,17 +137,17 @@ def test_a_block_shows_its_header_and_who_signed_it(
 
 def test_a_trees_root_is_the_one_that_the_validators_signed(visitor: FlaskClient) -> None:
     for height in (1, 2, 3, 4, 5):
-        said = text_of(visitor.get(f"/ledger/blocks/{height}").text)
-        assert "✓ Right" in said
+        text = text_of(visitor.get(f"/ledger/blocks/{height}").text)
+        assert "✓ Right" in text
 
 
 def test_an_altered_entry_is_seen_in_its_block(visitor: FlaskClient, ledger: FakeLedger) -> None:
     ledger.chain.entries[5] = ledger_entry(5, "payment.refunded")
-    said = text_of(visitor.get("/ledger/blocks/3").text)
-    assert "✕ Wrong : these entries do not lead to the root" in said
+    text = text_of(visitor.get("/ledger/blocks/3").text)
+    assert "✕ Wrong : these entries do not lead to the root" in text
 
 
-def test_an_entrys_path_is_lit_in_shape_and_words(visitor: FlaskClient) -> None:
+def test_an_entrys_path_is_marked_by_shape_and_words(visitor: FlaskClient) -> None:
     page = visitor.get(f"/ledger/blocks/3?entry={id_of('event 7')}").text
     assert page.count('class="edge is-lit"') == 4
     assert page.count('class="node is-proof"') == 4
@@ -159,7 +161,7 @@ def test_a_lone_entry_is_its_own_root(visitor: FlaskClient) -> None:
     assert "with the one marked ■" in visitor.get(f"/ledger/blocks/2?entry={OTHER}").text
 
 
-def test_a_large_block_is_drawn_in_bundles(visitor: FlaskClient) -> None:
+def test_a_large_tree_is_drawn_with_collapsed_nodes(visitor: FlaskClient) -> None:
     page = visitor.get("/ledger/blocks/4").text
     assert "A triangle stands for many entries" in page
     assert page.count("<g ") == 15
@@ -190,7 +192,7 @@ def test_a_block_that_is_not_there_leads_back(visitor: FlaskClient, height: str)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 16, 17, 64, 100, 1000])
-def test_a_picture_holds_exactly_the_proof(size: int) -> None:
+def test_a_drawing_has_exactly_the_nodes_of_the_proof(size: int) -> None:
     leaves = [merkle_log.leaf_hash(b"%d" % at) for at in range(size)]
     nodes: dict[tuple[int, int], bytes] = {}
     grown = merkle_log.Frontier()
@@ -217,7 +219,7 @@ def test_nodes_of_one_row_do_not_overlap() -> None:
         assert places[-1] <= picture.width - 30
 
 
-def test_nothing_is_not_drawn() -> None:
+def test_no_leaves_make_no_drawing() -> None:
     assert tree.draw([]) is None
 
 
@@ -270,18 +272,18 @@ def test_a_ticket_says_in_which_block_it_is(customer: FlaskClient, apis: FakeApi
     assert f'href="/ledger/blocks/2?entry={EVENT}#tree"' in page
 
 
-def test_a_booking_shows_all_its_entries_and_who_vouches_for_that(
+def test_a_booking_shows_all_its_entries_and_how_many_validators_agree(
     visitor: FlaskClient, ledger: FakeLedger
 ) -> None:
     page = visitor.get(f"/ledger/bookings/{BOOKING}").text
-    said = text_of(page)
-    assert "The ledger has 2 entries of this booking" in said
-    assert said.index("Payment success") < said.index("Booking confirmed")
+    text = text_of(page)
+    assert "The ledger has 2 entries of this booking" in text
+    assert text.index("Payment success") < text.index("Booking confirmed")
     receipts = [ledger.chain.receipt(at).encode().decode() for at in (0, 1)]
     assert embedded(page, "receipt") == receipts
     ledger.has_no_proofs = True
-    said = text_of(visitor.get(f"/ledger/bookings/{BOOKING}").text)
-    assert "2 of 4 validators returned this list, and at most 1 may be dishonest" in said
+    text = text_of(visitor.get(f"/ledger/bookings/{BOOKING}").text)
+    assert "2 of 4 validators returned this list, and at most 1 may be dishonest" in text
 
 
 def test_a_booking_comes_with_the_proof_that_nothing_is_missing(
@@ -293,7 +295,7 @@ def test_a_booking_comes_with_the_proof_that_nothing_is_missing(
     assert f'href="/api/ledger/proofs/booking/{BOOKING}"' in page
 
 
-def test_a_booking_whose_receipt_is_still_made_is_shown_all_the_same(
+def test_a_booking_is_shown_before_its_receipts_are_ready(
     visitor: FlaskClient, ledger: FakeLedger
 ) -> None:
     ledger.without_receipt.add(id_of("event 1"))
@@ -311,7 +313,7 @@ def test_a_booking_of_very_many_entries_keeps_its_page_small(
     assert "Its receipt is on" in page
 
 
-def test_a_booking_without_entries_asks_for_patience(visitor: FlaskClient) -> None:
+def test_a_booking_without_entries_says_that_they_follow(visitor: FlaskClient) -> None:
     page = visitor.get(f"/ledger/bookings/{id_of('fresh')}")
     assert page.status_code == 200
     assert "no entry of this booking yet" in page.text
@@ -337,7 +339,7 @@ PAGES = ("/ledger", "/ledger/blocks/1", f"/ledger/entries/{EVENT}", f"/ledger/bo
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_ledger_that_is_away_is_a_sentence(
+def test_an_unavailable_ledger_has_a_page_of_its_own(
     visitor: FlaskClient, apis: FakeApis, path: str
 ) -> None:
     apis.fail("/api/ledger", 503)
@@ -347,13 +349,15 @@ def test_a_ledger_that_is_away_is_a_sentence(
     assert "The ledger does not answer right now. You can buy" in page.text
 
 
-def test_a_shop_without_a_ledger_says_the_same(visitor: FlaskClient, apis: FakeApis) -> None:
+def test_a_shop_without_a_ledger_has_the_same_page(visitor: FlaskClient, apis: FakeApis) -> None:
     apis.fail("/api/ledger", 404)
     apis.faults["/api/ledger"].body.pop("type")
     assert visitor.get("/ledger").status_code == 503
 
 
-def test_the_changing_part_says_it_too(visitor: FlaskClient, apis: FakeApis) -> None:
+def test_the_latest_part_says_that_the_ledger_is_unavailable(
+    visitor: FlaskClient, apis: FakeApis
+) -> None:
     apis.fail("/api/ledger", 503)
     page = visitor.get("/ledger/now")
     assert page.status_code == 200
@@ -362,7 +366,9 @@ def test_the_changing_part_says_it_too(visitor: FlaskClient, apis: FakeApis) -> 
     assert visitor.get("/ledger/now").status_code == 422
 
 
-def test_nonsense_from_the_ledger_is_no_receipt(visitor: FlaskClient, apis: FakeApis) -> None:
+def test_an_unreadable_response_of_the_ledger_is_no_receipt(
+    visitor: FlaskClient, apis: FakeApis
+) -> None:
     apis.garbled.add("/api/ledger")
     assert visitor.get(f"/ledger/entries/{EVENT}").status_code == 503
     assert embedded(visitor.get("/verify").text, "genesis") == [""]
@@ -401,7 +407,7 @@ def test_nothing_is_inline(visitor: FlaskClient, path: str) -> None:
     ("path", "kind"),
     [("status", StatusView), ("blocks?limit=3", Page[BlockView]), ("blocks/3", BlockView)],
 )
-def test_the_contract_in_memory_is_the_ledgers(
+def test_the_fake_ledger_returns_what_the_ledger_returns(
     apis: FakeApis, ledger: FakeLedger, path: str, kind: type[Any]
 ) -> None:
     """Read into the service's own views and written again, nothing is lost or added."""
@@ -410,7 +416,7 @@ def test_the_contract_in_memory_is_the_ledgers(
     assert json.loads(msgspec.json.encode(view)) == json.loads(answer)
 
 
-def test_the_ledger_in_memory_is_a_real_chain() -> None:
+def test_the_fake_ledger_is_a_real_chain() -> None:
     made = fake_ledger.create_ledger()
     assert made.log_entry(13)["height"] == 3
     assert made.log_entry(14)["height"] == 4

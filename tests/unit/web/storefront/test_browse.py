@@ -21,15 +21,15 @@ def test_filters_are_in_the_address_and_stay_chosen(visitor: FlaskClient, apis: 
     page = visitor.get("/?genre=Comedy&q=duck&city=London&language=en")
     assert "Duck Soup" in page.text
     assert "Casablanca" not in page.text
-    asked = apis.sent("/api/movies/movies")[0]["args"]
-    assert asked["genre"] == "Comedy"
-    assert asked["city"] == "London"
+    sent = apis.sent("/api/movies/movies")[0]["args"]
+    assert sent["genre"] == "Comedy"
+    assert sent["city"] == "London"
     assert '<option value="Comedy" selected>Comedy</option>' in page.text
     assert re.search(r'href="/movies/[-0-9a-f]+\?city=London"', page.text)
     assert '<option value="en" selected>English</option>' in page.text
 
 
-def test_movies_without_shows_can_be_asked_for(visitor: FlaskClient, apis: FakeApis) -> None:
+def test_movies_without_shows_can_be_included(visitor: FlaskClient, apis: FakeApis) -> None:
     visitor.get("/?all=1")
     assert "showing" not in apis.sent("/api/movies/movies")[0]["args"]
 
@@ -60,7 +60,7 @@ def test_a_movie_page_has_theaters_and_times_by_day(visitor: FlaskClient) -> Non
     assert page.text.count("?date=") == 3
 
 
-def test_every_day_with_a_show_can_be_turned_to(visitor: FlaskClient, apis: FakeApis) -> None:
+def test_every_day_with_a_show_has_a_tab(visitor: FlaskClient, apis: FakeApis) -> None:
     day = {"starts_at": "2031-05-02T18:30:00+00:00", "business_date": "2031-05-02"}
     apis.shows["far"] = dict(apis.shows[SHOW], show_id="far", **day)
     page = visitor.get(f"/movies/{MOVIE}")
@@ -151,23 +151,23 @@ def test_nothing_is_inline(visitor: FlaskClient, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "told", "is_link"),
+    ("left", "expected", "is_link"),
     [
         ({"seats_left": 12, "seats_held": 45}, "12 left", True),
         ({"seats_left": 0, "seats_held": 57}, "all seats held, 57 may become free", True),
         ({"seats_left": 0, "seats_held": 0}, "Sold out", False),
     ],
 )
-def test_seats_in_baskets_are_not_left_and_may_come_free(
+def test_held_seats_are_not_left_and_may_become_free(
     visitor: FlaskClient,
     apis: FakeApis,
     left: dict[str, int],
-    told: str,
+    expected: str,
     is_link: bool,  # noqa: FBT001 a parameter of the test
 ) -> None:
     show = apis.shows[SHOW]
     show |= left
     at = datetime.fromisoformat(show["starts_at"]).astimezone(ZoneInfo(show["time_zone"]))
     text = visitor.get(f"/movies/{MOVIE}?date={at.date().isoformat()}").text
-    assert told in text
+    assert expected in text
     assert (f'href="/shows/{SHOW}"' in text) is is_link

@@ -34,7 +34,7 @@ def pay(customer: FlaskClient, hold_id: str, card: str) -> str:
     return answer.location
 
 
-def test_the_pay_page_has_one_countdown_by_the_services_clock(
+def test_the_checkout_has_one_countdown_by_bookings_clock(
     customer: FlaskClient, apis: FakeApis
 ) -> None:
     apis.clock_ahead = timedelta(hours=3)
@@ -46,7 +46,7 @@ def test_the_pay_page_has_one_countdown_by_the_services_clock(
     assert 500 < int(left[1]) <= 600
 
 
-def test_the_countdown_goes_along_to_other_pages(customer: FlaskClient, hold_id: str) -> None:
+def test_the_countdown_is_on_other_pages_too(customer: FlaskClient, hold_id: str) -> None:
     page = customer.get("/theaters").text
     assert page.count("data-countdown") == 1
     assert f'href="/holds/{hold_id}"' in page
@@ -63,7 +63,7 @@ def test_more_time_is_a_button_and_bounded(
     assert "Pay £25.00" in refused.text
 
 
-def test_seats_can_be_given_back(customer: FlaskClient, apis: FakeApis, hold_id: str) -> None:
+def test_seats_can_be_released(customer: FlaskClient, apis: FakeApis, hold_id: str) -> None:
     assert customer.post(f"/holds/{hold_id}/release").location == f"/shows/{SHOW}"
     assert apis.taken[SHOW]["C4"] == "free"
     assert "data-countdown" not in customer.get("/").text
@@ -121,7 +121,7 @@ def test_a_declined_card_keeps_the_seats_and_says_why(
     assert "Try another card" in customer.get(f"/payments/{payment_id}").text
 
 
-def test_an_answer_that_never_came_is_retried_with_the_same_key(
+def test_a_payment_without_an_answer_is_retried_with_the_same_key(
     customer: FlaskClient, apis: FakeApis, hold_id: str
 ) -> None:
     key = key_on(customer.get(f"/holds/{hold_id}").text)
@@ -133,7 +133,7 @@ def test_an_answer_that_never_came_is_retried_with_the_same_key(
     assert 'value="tok_late" required checked' in page.text
 
 
-def test_a_refused_payment_is_told_on_the_pay_page(
+def test_a_refused_payment_is_explained_at_checkout(
     customer: FlaskClient, apis: FakeApis, hold_id: str
 ) -> None:
     apis.fail("/api/payment/payments", 409, "These seats are no longer held for you.")
@@ -145,7 +145,7 @@ def test_a_refused_payment_is_told_on_the_pay_page(
 
 
 @pytest.mark.parametrize("form", [{}, {"card": "tok_approve", "key": "x"}, {"card": "tok_free"}])
-def test_a_form_nobody_made_here_is_a_sentence(
+def test_a_forged_payment_form_is_refused(
     customer: FlaskClient, apis: FakeApis, hold_id: str, form: dict[str, str]
 ) -> None:
     page = customer.post(f"/holds/{hold_id}/pay", data=form)
@@ -170,7 +170,7 @@ def test_a_pending_payment_waits_without_scripts_too(
     assert customer.get(waiting).location == f"/bookings/{hold_id}"
 
 
-def test_who_comes_back_while_paying_is_not_asked_to_pay_again(
+def test_a_pending_payment_is_not_paid_again(
     customer: FlaskClient, apis: FakeApis, hold_id: str
 ) -> None:
     waiting = pay(customer, hold_id, "tok_late")
@@ -189,13 +189,13 @@ def test_a_bank_that_asks_first_is_one_link_away_and_leads_back(
     assert customer.get(back).location == waiting
 
 
-def test_back_from_a_bank_in_another_browser_is_the_pay_page(
+def test_returning_from_the_bank_in_another_browser_leads_to_checkout(
     customer: FlaskClient, hold_id: str
 ) -> None:
     assert customer.get(f"/holds/{hold_id}/payment").location == f"/holds/{hold_id}"
 
 
-def test_money_that_came_too_late_goes_back_and_the_page_says_so(
+def test_a_late_payment_is_refunded_and_the_page_says_so(
     customer: FlaskClient, apis: FakeApis, hold_id: str
 ) -> None:
     waiting = pay(customer, hold_id, "tok_late")
@@ -212,7 +212,7 @@ def test_money_that_came_too_late_goes_back_and_the_page_says_so(
     assert "the cinema had cancelled this show: The projector broke." in page
 
 
-def test_a_second_payment_that_goes_back_leads_to_the_ticket_of_the_first(
+def test_a_refunded_second_payment_leads_to_the_ticket_of_the_first(
     customer: FlaskClient, apis: FakeApis, hold_id: str
 ) -> None:
     waiting = pay(customer, hold_id, "tok_late")
@@ -305,7 +305,7 @@ def test_a_hold_that_ran_out_leads_back_to_its_seats(
     assert "data-countdown" not in page.text
 
 
-def test_the_hold_of_a_cancelled_show_is_free_for_nobody(
+def test_the_hold_of_a_cancelled_show_says_that_it_was_cancelled(
     customer: FlaskClient, apis: FakeApis, hold_id: str
 ) -> None:
     apis.bookings[hold_id]["status"] = "released"
@@ -318,7 +318,7 @@ def test_the_hold_of_a_cancelled_show_is_free_for_nobody(
     assert "Choose again" not in page.text
 
 
-def test_a_hold_nobody_knows_leads_to_the_shows(customer: FlaskClient, hold_id: str) -> None:
+def test_an_unknown_hold_leads_to_the_shows(customer: FlaskClient, hold_id: str) -> None:
     page = customer.get("/holds/00000000-0000-4000-8000-000000000000")
     assert page.status_code == 410
     assert "Find a show" in page.text
@@ -366,7 +366,7 @@ def test_a_sign_in_that_ended_while_paying_is_asked_for_again(
     assert answer.location == f"/sign-in?next=/holds/{hold_id}"
 
 
-def test_a_dead_api_is_told_from_a_refusal(apis: FakeApis) -> None:
+def test_an_unreachable_api_differs_from_a_refusal(apis: FakeApis) -> None:
     def dead(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("no answer", request=request)
 

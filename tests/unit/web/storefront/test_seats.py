@@ -10,7 +10,7 @@ from cinesync.chassis import clock
 from tests.support.fake_apis.state import ROUND_SHOW, SHOW, FakeApis
 
 
-def test_the_map_shows_every_seat_by_sign_and_by_word(visitor: FlaskClient) -> None:
+def test_the_map_shows_every_seat_by_mark_and_by_word(visitor: FlaskClient) -> None:
     page = visitor.get(f"/shows/{SHOW}").text
     assert page.count("data-seat=") == 60
     assert "Row A, seat 1, standard, £12.50, sold" in page
@@ -61,11 +61,11 @@ def test_the_best_seats_together_are_one_click(customer: FlaskClient, apis: Fake
     assert sent == {"show_id": SHOW, "best": 3, "zone": "premium"}
 
 
-@pytest.mark.parametrize(("asked", "sent"), [("0", 1), ("99", 10), ("many", 2), ("", 2)])
-def test_a_party_is_one_to_ten(
-    customer: FlaskClient, apis: FakeApis, asked: str, sent: int
+@pytest.mark.parametrize(("typed", "sent"), [("0", 1), ("99", 10), ("many", 2), ("", 2)])
+def test_a_party_has_one_to_ten_seats(
+    customer: FlaskClient, apis: FakeApis, typed: str, sent: int
 ) -> None:
-    customer.post(f"/shows/{SHOW}/hold", data={"best": asked})
+    customer.post(f"/shows/{SHOW}/hold", data={"best": typed})
     assert apis.sent("/api/booking/holds")[0]["json"]["best"] == sent
 
 
@@ -137,7 +137,7 @@ def test_the_map_asks_whether_a_wheelchair_place_is_needed(
     assert apis.sent("/api/booking/holds")[0]["json"]["accessible_need"] is need
 
 
-def test_who_did_not_say_that_they_need_it_is_asked_on_the_map(
+def test_a_missing_confirmation_of_need_is_requested_on_the_map(
     customer: FlaskClient, apis: FakeApis
 ) -> None:
     title = "A wheelchair place is kept for those who need it; please say that one of you does."
@@ -147,7 +147,7 @@ def test_who_did_not_say_that_they_need_it_is_asked_on_the_map(
     assert 'value="E10" data-cents="1250" checked' in page.text
 
 
-def test_a_broken_rule_is_told_on_the_map_with_the_choice_kept(
+def test_a_broken_rule_is_explained_on_the_map_and_the_choice_stays(
     customer: FlaskClient, apis: FakeApis
 ) -> None:
     title, detail = "A companion seat goes with its place.", "E9 goes with E10."
@@ -188,18 +188,18 @@ def test_who_holds_too_many_seats_reads_how_long_to_wait_on_the_map(
     assert 'value="C3" data-cents="1250" checked' in page.text
 
 
-def test_a_cancelled_show_and_a_begun_show_sell_nothing(
+def test_cancelled_and_started_shows_sell_nothing(
     visitor: FlaskClient, apis: FakeApis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = visitor.get(f"/shows/{SHOW}").text
     assert "Find the best" in page
     begun = (clock.now() - timedelta(minutes=1)).isoformat()
-    for told, sentence in (
+    for changes, sentence in (
         ({"cancelled": True}, "This show was cancelled."),
         ({"cancelled": True, "cancel_reason": "Snow"}, "This show was cancelled: Snow."),
         ({"sales_close_at": begun}, "are no longer on sale"),
     ):
-        apis.seat_map_changes = told
+        apis.seat_map_changes = changes
         page = visitor.get(f"/shows/{SHOW}").text
         assert sentence in page
         assert "Find the best" not in page
@@ -218,7 +218,7 @@ def test_seats_chosen_before_signing_in_are_held_right_after(
     assert apis.bookings[hold_id]["seats"] == ["C4", "C5"]
 
 
-def test_a_conflict_after_signing_in_is_told_as_any_other(
+def test_a_conflict_after_signing_in_is_shown_like_any_other(
     visitor: FlaskClient, apis: FakeApis
 ) -> None:
     visitor.post(f"/shows/{SHOW}/hold", data={"seat": ["C4"]})
@@ -228,18 +228,18 @@ def test_a_conflict_after_signing_in_is_told_as_any_other(
     assert "<strong>C4</strong> was just taken" in page.text
 
 
-def test_an_api_that_is_down_leaves_the_choice_in_mind(
-    customer: FlaskClient, apis: FakeApis
-) -> None:
+def test_the_choice_survives_an_unreachable_api(customer: FlaskClient, apis: FakeApis) -> None:
     apis.fail("/api/booking/holds", 503)
     page = customer.post(f"/shows/{SHOW}/hold", data={"seat": "C4"})
     assert page.status_code == 503
     assert page.headers["Retry-After"] == "5"
-    with customer.session_transaction() as kept:
-        assert kept["wanted"]["seats"] == ["C4"]
+    with customer.session_transaction() as stored:
+        assert stored["wanted"]["seats"] == ["C4"]
 
 
-def test_what_a_visitor_saw_goes_with_the_seats(customer: FlaskClient, apis: FakeApis) -> None:
+def test_the_seen_offer_is_sent_with_the_hold_request(
+    customer: FlaskClient, apis: FakeApis
+) -> None:
     starts_at = "2026-12-24T19:00:00Z"
     apis.seat_map_changes = {"starts_at": starts_at}
     seen = _hidden(customer.get(f"/shows/{SHOW}").text, "seen")
@@ -248,15 +248,13 @@ def test_what_a_visitor_saw_goes_with_the_seats(customer: FlaskClient, apis: Fak
     assert sent == {"prices_cents": {"standard": 1250, "premium": 1650}, "starts_at": starts_at}
 
 
-def test_what_somebody_wrote_into_the_form_is_not_told(
-    customer: FlaskClient, apis: FakeApis
-) -> None:
+def test_a_forged_offer_is_not_sent(customer: FlaskClient, apis: FakeApis) -> None:
     for seen in ("", "{", '{"total_cents": "1"}'):
         customer.post(f"/shows/{SHOW}/hold", data={"seat": ["C4"], "seen": seen})
     assert all("seen" not in one["json"] for one in apis.sent("/api/booking/holds"))
 
 
-def test_a_price_and_a_time_that_changed_are_told_and_confirmed_in_one_click(
+def test_a_changed_offer_is_shown_and_confirmed_in_one_click(
     customer: FlaskClient, apis: FakeApis
 ) -> None:
     members = {
