@@ -16,8 +16,7 @@ from wtforms.validators import InputRequired, Length, Optional, Regexp
 
 from cinesync.web.api_client import ApiProblem
 
-PASSWORD_LENGTH_MIN = 8
-TEXT_LENGTH_MAX = 200
+TEXT_LENGTH_MAX = 200  # keeps forms small; the auth service has the rules
 EMAIL = [
     InputRequired("Please enter your e-mail address."),
     Length(max=254),
@@ -51,9 +50,9 @@ class LinkUseForm(FlaskForm):
     code = HiddenField(validators=[InputRequired(), Length(max=TEXT_LENGTH_MAX)])
     password = PasswordField(
         "New password (only if you want one)",
-        [Optional(), Length(PASSWORD_LENGTH_MIN, TEXT_LENGTH_MAX)],
-        description=f"At least {PASSWORD_LENGTH_MIN} characters; leave empty to keep the old one.",
-        render_kw={"autocomplete": "new-password", "minlength": PASSWORD_LENGTH_MIN},
+        [Optional(), Length(max=TEXT_LENGTH_MAX)],
+        description="A few words make a good one. Leave it empty to keep the old one.",
+        render_kw={"autocomplete": "new-password"},
     )
     submit = SubmitField("Sign in")
 
@@ -87,10 +86,10 @@ class RegisterForm(FlaskForm):
         "Password",
         [
             InputRequired("Please choose a password."),
-            Length(PASSWORD_LENGTH_MIN, TEXT_LENGTH_MAX),
+            Length(max=TEXT_LENGTH_MAX),
         ],
-        description=f"At least {PASSWORD_LENGTH_MIN} characters; a few words make a good one.",
-        render_kw={"autocomplete": "new-password", "minlength": PASSWORD_LENGTH_MIN},
+        description="A few words make a good one.",
+        render_kw={"autocomplete": "new-password"},
     )
     phone = TelField(
         "Phone (optional)", [Optional(), Length(max=32)], render_kw={"autocomplete": "tel"}

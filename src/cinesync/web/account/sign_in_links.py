@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from cinesync.web import session
 from cinesync.web.account import known_device
-from cinesync.web.account.forms import LinkForm, LinkUseForm
+from cinesync.web.account.forms import LinkForm, LinkUseForm, show_field_errors
 from cinesync.web.api_client import ApiProblem
 from cinesync.web.session import api
 
@@ -43,7 +43,8 @@ def use_sign_in_link() -> Response:
             form.code.data, form.password.data or None, known_device.of_visitor()
         )
     except ApiProblem as problem:
-        return _use_page(form, _sentence(problem), status=problem.status)
+        sentence = _sentence(problem) if show_field_errors(form, problem) else ""
+        return _use_page(form, sentence, status=problem.status)
     is_guest = api().me(tokens.access_token).role == "guest"
     session.start(tokens, refresh_token, guest=is_guest)
     if form.password.data:

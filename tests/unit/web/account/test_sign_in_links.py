@@ -33,11 +33,20 @@ def test_opening_a_link_uses_nothing_up_and_its_button_signs_in(
 def test_a_new_password_is_set_with_the_link(visitor: FlaskClient, apis: FakeApis) -> None:
     apis.links["abc"] = EMAIL
     data = {"code": "abc", "password": "a quite new passphrase"}
-    short = visitor.post("/sign-in/link/use", data=data | {"password": "short"})
-    assert short.status_code == 422
     assert visitor.post("/sign-in/link/use", data=data).status_code == 303
     assert apis.people[EMAIL]["password"] == "a quite new passphrase"
     assert "Your new password is set." in visitor.get("/account").text
+
+
+def test_a_new_password_that_auth_refuses_is_explained_beside_its_field(
+    visitor: FlaskClient, apis: FakeApis
+) -> None:
+    errors = [{"key": "password", "message": "8 to 128 characters"}]
+    apis.fail("/api/auth/links/use", 400, "Wrong.", errors=errors)
+    page = visitor.post("/sign-in/link/use", data={"code": "a code", "password": "short"})
+    assert page.status_code == 400
+    assert "8 to 128 characters" in page.text
+    assert "Wrong." not in page.text
 
 
 def test_an_auth_service_that_is_down_is_a_sentence(visitor: FlaskClient, apis: FakeApis) -> None:
