@@ -171,6 +171,11 @@ class PaymentUndecided(PaymentError):
 
     status = 409
 
+    @classmethod
+    def type_uri(cls) -> str:
+        """The name in the HTTP contract, which is older than the class's."""
+        return "/problems/unsettled"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
