@@ -76,8 +76,8 @@ def test_a_shop_with_a_real_provider_gives_nothing_for_a_test_card(real_shop: Ru
     for token in ("tok_approve", "tok_late", "tok_success_twice"):
         answer = client.pay(hold_id, token)
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/unknown-provider")
-    notice = client.call("POST", "/api/payment/webhooks/sandbox", json={"event_id": "evt_1"})
-    assert notice.status_code == 422
+    webhook = client.call("POST", "/api/payment/webhooks/sandbox", json={"event_id": "evt_1"})
+    assert webhook.status_code == 422
     assert client.get("/api/payment/provider") == {
         "provider": "stripe",
         "takes_test_cards": False,
@@ -98,7 +98,7 @@ def test_a_shop_with_a_real_provider_runs_no_bank(real_shop: RunningShop) -> Non
     assert '"takes_real_money":true' in log
 
 
-def test_the_storefront_of_a_real_shop_speaks_of_no_test_card(real_shop: RunningShop) -> None:
+def test_the_storefront_of_a_real_shop_mentions_no_test_card(real_shop: RunningShop) -> None:
     page = real_shop.client().call("GET", "/")
     assert page.status_code == 200
     assert "test card" not in page.text

@@ -1,4 +1,4 @@
-"""Starts the real bank as a process of its own, kills it, and listens to its webhooks."""
+"""Starts the real bank as a process of its own, kills it, and receives its webhooks."""
 
 import asyncio
 import hmac
@@ -27,13 +27,13 @@ from cinesync.bank.app import Settings, run
 run(msgspec.json.decode(sys.argv[1], type=Settings, dec_hook=lambda kind, text: kind(text)))
 """
 
-# Given a notice's headers and body; the status to answer with.
+# From the headers and the body of a webhook to the status of the response.
 WebhookHandler = Callable[[Mapping[str, str], bytes], Awaitable[int]]
 
 
 @dataclass
 class BankClient:
-    """The bank's process and its address."""
+    """The bank's process, its address and its HTTP client."""
 
     data: Path
     shop_port: int = field(default_factory=free_port)
@@ -45,16 +45,16 @@ class BankClient:
 
     @property
     def url(self) -> str:
-        """Where the bank is."""
+        """Its base URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def client(self) -> httpx.AsyncClient:
-        """A shop's client."""
+        """An HTTP client with the shop's key."""
         headers = {"authorization": f"Bearer {SECRET}"}
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10, verify=False)
 
     def settings(self) -> Settings:
-        """A bank in a hurry."""
+        """Short delays."""
         return Settings(
             data=self.data,
             port=self.port,
@@ -96,7 +96,7 @@ class BankClient:
         raise AssertionError("the bank did not open")
 
     def kill(self) -> None:
-        """As kill -9: no last words."""
+        """As kill -9."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:
@@ -114,7 +114,7 @@ class BankClient:
 
 @asynccontextmanager
 async def serving_here(bank_client: BankClient) -> AsyncIterator[None]:
-    """The bank in this very process: quicker, for tests that do not kill it."""
+    """The bank in this process: faster, for tests that do not kill it."""
     running = asyncio.create_task(serve(bank_client.settings()))
     await bank_client.answers()
     yield
@@ -124,7 +124,7 @@ async def serving_here(bank_client: BankClient) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def listening(port: int, receive_webhook: WebhookHandler) -> AsyncIterator[None]:
-    """A tiny HTTP server where the bank posts its notices."""
+    """A small HTTP server for the bank's webhooks."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -147,7 +147,7 @@ async def listening(port: int, receive_webhook: WebhookHandler) -> AsyncIterator
 
 
 def signature_holds(signature: str, body: bytes) -> bool:
-    """Checked here by its definition, not by the shop's code."""
-    moment, _, digest = signature.removeprefix("t=").partition(",v1=")
-    expected = hmac.new(SECRET.encode(), moment.encode() + b"." + body, sha256).hexdigest()
+    """Computed by its definition, not by the shop's code."""
+    now, _, digest = signature.removeprefix("t=").partition(",v1=")
+    expected = hmac.new(SECRET.encode(), now.encode() + b"." + body, sha256).hexdigest()
     return hmac.compare_digest(digest, expected)

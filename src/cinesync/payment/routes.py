@@ -113,7 +113,7 @@ def _location(payment: Payment) -> str:
 
 @get("/provider", cache_control=CacheControlHeader(public=True, max_age=PROVIDER_SECONDS))
 async def provider(context: ThePaymentContext) -> ProviderView:
-    """For pages: what to ask of who wants to pay."""
+    """The payment provider of this shop, for the pages that take payments."""
     name = context.processor.provider
     return ProviderView(name, takes_test_cards=name == SANDBOX)
 

@@ -76,27 +76,27 @@ def _payment(row: Row) -> Payment:
 
 
 async def insert_payments(
-    tx: Transaction, begins: Sequence[StartPayment], policy: RetryPolicy
+    tx: Transaction, commands: Sequence[StartPayment], policy: RetryPolicy
 ) -> dict[UUID, datetime]:
-    """New payments and when they were created; nothing for a key that is there already, and
-    for a hold that another payment occupies.
+    """Insert pending payments, except for a used key or an occupied hold. Returns their ids, with
+    the time of creation.
 
     The first check comes after a while, or shortly before the hold expires if that is sooner.
     """
     new = [
         (
-            begin.payment_id,
-            begin.customer_id,
-            begin.idempotency_key,
-            begin.fingerprint,
-            begin.hold.hold_id,
-            begin.hold.expires_at,
-            begin.provider,
-            begin.hold.total_cents,
-            begin.hold.currency,
-            begin.trace,
+            command.payment_id,
+            command.customer_id,
+            command.idempotency_key,
+            command.fingerprint,
+            command.hold.hold_id,
+            command.hold.expires_at,
+            command.provider,
+            command.hold.total_cents,
+            command.hold.currency,
+            command.trace,
         )
-        for begin in begins
+        for command in commands
     ]
     values = {
         "new": new,
@@ -319,7 +319,7 @@ async def insert_provider_events(
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A pending payment to ask about, and what the database's clock says of it.
+    """A pending payment that is due, and its age by the database's clock.
 
     `absence_counts`: it is so old that a provider which does not know it never will.
     """
@@ -419,7 +419,7 @@ async def claim_overdue(
     absent_after_seconds: float,
     limit: int,
 ) -> list[Overdue]:
-    """Pending payments to ask about now, each given to one process.
+    """Pending payments that are due, each for one process.
 
     The next check comes after a growing pause, or shortly before the hold expires.
     """

@@ -14,7 +14,7 @@ from tests.support.bank import BankClient, listening, serving_here, signature_ho
 
 
 class WebhookReceiver:
-    """Keeps the notices about one shop's payments and answers as told."""
+    """Records the webhooks about one shop's payments, and responds as scripted."""
 
     def __init__(self, prefix: str) -> None:
         self.heard: list[dict[str, Any]] = []
@@ -23,19 +23,19 @@ class WebhookReceiver:
         self._prefix = prefix
 
     async def receive_webhook(self, headers: Mapping[str, str], body: bytes) -> int:
-        """One notice."""
-        notice = msgspec.json.decode(body)
-        if not notice["charge"]["reference"].startswith(self._prefix):
+        """One webhook."""
+        webhook = msgspec.json.decode(body)
+        if not webhook["charge"]["reference"].startswith(self._prefix):
             return 204
         if self.refusals_left > 0:
             self.refusals_left -= 1
             return 503
         self.signatures_hold.append(signature_holds(headers["bank-signature"], body))
-        self.heard.append(notice)
+        self.heard.append(webhook)
         return 204
 
     async def hears(self, count: int) -> list[dict[str, Any]]:
-        """Waits until `count` notices were accepted."""
+        """Waits until `count` webhooks were accepted."""
         async with asyncio.timeout(15):
             while len(self.heard) < count:  # noqa: ASYNC110 it is a test
                 await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ async def test_an_approved_card_is_captured_at_once(shop: Shop) -> None:
     assert await shop.lines() == [("capture", "1", 1200)]
 
 
-async def test_declined_cards_say_why_and_move_no_money(shop: Shop) -> None:
+async def test_declined_cards_have_a_code_and_move_no_money(shop: Shop) -> None:
     first = (await shop.pay("tok_decline", "a")).json()
     second = (await shop.pay("tok_insufficient_funds", "b")).json()
     assert first["decline_code"] == "card_declined"
@@ -47,10 +47,10 @@ async def test_a_key_is_required_and_amounts_are_positive(shop: Shop) -> None:
 
 
 async def test_only_the_shop_gets_in(bank: BankClient) -> None:
-    async with httpx.AsyncClient(base_url=bank.url) as stranger:
-        assert (await stranger.get("/statement")).status_code == 401
+    async with httpx.AsyncClient(base_url=bank.url) as client:
+        assert (await client.get("/statement")).status_code == 401
         wrong = {"authorization": "Bearer guess"}
-        assert (await stranger.get("/statement", headers=wrong)).status_code == 401
+        assert (await client.get("/statement", headers=wrong)).status_code == 401
 
 
 async def test_a_broken_bank_captures_nothing(shop: Shop) -> None:
@@ -67,18 +67,20 @@ async def test_a_lost_answer_has_been_captured_all_the_same(shop: Shop) -> None:
     assert [charge["state"] for charge in await shop.charges()] == ["captured"]
 
 
-async def test_a_double_capture_sends_two_notices(shop: Shop, receiver: WebhookReceiver) -> None:
+async def test_a_double_capture_sends_two_webhooks(shop: Shop, receiver: WebhookReceiver) -> None:
     await shop.pay("tok_success_twice")
-    notices = await receiver.hears(2)
-    assert len({notice["charge"]["charge_id"] for notice in notices}) == 2
+    webhooks = await receiver.hears(2)
+    assert len({webhook["charge"]["charge_id"] for webhook in webhooks}) == 2
     assert all(receiver.signatures_hold)
     assert len(await shop.lines()) == 2
 
 
-async def test_a_notice_may_come_before_the_answer(shop: Shop, receiver: WebhookReceiver) -> None:
+async def test_a_webhook_may_come_before_the_response(
+    shop: Shop, receiver: WebhookReceiver
+) -> None:
     answer = await shop.pay("tok_webhook_first")
-    # Told at least once: the queue's own round may find the notice on its way and tell it again.
-    assert {notice["charge"]["charge_id"] for notice in receiver.heard} == {
+    # At least once: the sender's loop may find the same webhook due, and send it too.
+    assert {webhook["charge"]["charge_id"] for webhook in receiver.heard} == {
         answer.json()["charge_id"]
     }
 
@@ -167,7 +169,7 @@ async def test_the_statement_is_read_page_by_page(shop: Shop) -> None:
     assert [line[1] for line in await shop.lines(page_size=2)] == ["p0", "p1", "p2", "p3", "p4"]
 
 
-async def test_the_books_survive_kill_9(own_bank_client: BankClient, prefix: str) -> None:
+async def test_charges_survive_kill_9(own_bank_client: BankClient, prefix: str) -> None:
     receiver = WebhookReceiver(prefix)
     receiver.refusals_left = 10_000
     async with listening(own_bank_client.shop_port, receiver.receive_webhook):
@@ -179,9 +181,9 @@ async def test_the_books_survive_kill_9(own_bank_client: BankClient, prefix: str
         own_bank_client.kill()
         receiver.refusals_left = 3
         await asyncio.to_thread(own_bank_client.open)
-        notices = await receiver.hears(3)
-    told = Counter(notice["charge"]["reference"].removeprefix(prefix) for notice in notices)
-    assert told == {"b": 2, "c": 1}
+        webhooks = await receiver.hears(3)
+    received = Counter(webhook["charge"]["reference"].removeprefix(prefix) for webhook in webhooks)
+    assert received == {"b": 2, "c": 1}
     async with own_bank_client.client() as client:
         shop = Shop(client, prefix)
         assert Counter(line[1] for line in await shop.lines()) == {"a": 1, "b": 2, "c": 1}
@@ -190,27 +192,27 @@ async def test_the_books_survive_kill_9(own_bank_client: BankClient, prefix: str
 
 
 async def test_names_of_charges_rise_with_time_and_cannot_be_foreseen(tmp_path: Path) -> None:
-    books = BankStore(tmp_path / "books.sqlite3", Delays())
+    store = BankStore(tmp_path / "books.sqlite3", Delays())
     names = []
     for batch in range(3):
-        taken = books.charge(
+        taken = store.charge(
             [ChargeRequest(f"{batch}{at}", 1, "EUR", "tok_approve") for at in range(5)]
         )
         names.append([one.charge.charge_id for one in taken if isinstance(one, ChargeResult)])
         await asyncio.sleep(0.002)
-    books.close()
+    store.close()
     assert max(names[0]) < min(names[1]) <= max(names[1]) < min(names[2])
     assert len({name[-20:] for some in names for name in some}) == 15
 
 
 async def test_an_unconfirmed_charge_ends_by_itself(tmp_path: Path, prefix: str) -> None:
-    books = BankStore(tmp_path / "books.sqlite3", Delays(confirm_seconds=0.0))
+    store = BankStore(tmp_path / "books.sqlite3", Delays(confirm_seconds=0.0))
     order = ChargeRequest(prefix, 1200, "EUR", "tok_3ds")
-    (taken,) = books.charge([order])
+    (taken,) = store.charge([order])
     assert isinstance(taken, ChargeResult)
-    assert books.process_due() == 1
-    assert books.find(taken.charge.charge_id).state is BankChargeState.CANCELLED
-    books.close()
+    assert store.process_due() == 1
+    assert store.find(taken.charge.charge_id).state is BankChargeState.CANCELLED
+    store.close()
 
 
 async def test_the_bank_stops_cleanly_even_while_an_withholds_response(
@@ -218,8 +220,8 @@ async def test_the_bank_stops_cleanly_even_while_an_withholds_response(
 ) -> None:
     async with own_bank_client.client() as client:
         shop = Shop(client, prefix)
-        hanging = asyncio.create_task(shop.pay("tok_timeout_then_success"))
+        waiting = asyncio.create_task(shop.pay("tok_timeout_then_success"))
         while not await shop.charges():  # noqa: ASYNC110 it is a test
             await asyncio.sleep(0.01)
         assert await asyncio.to_thread(own_bank_client.stop) == 0
-        assert (await hanging).status_code == 201
+        assert (await waiting).status_code == 201

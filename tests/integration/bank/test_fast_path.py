@@ -26,10 +26,10 @@ async def send(
     async with bank.client() as http:
         sent = {**http.headers, "content-type": kind, **headers}
         answer = await http.post("/charges", content=content, headers=sent)
-    told = answer.json()
-    told = {key: bool(value) if key in OWN_TO_EACH else value for key, value in told.items()}
+    body = answer.json()
+    body = {key: bool(value) if key in OWN_TO_EACH else value for key, value in body.items()}
     headers = {name: value for name, value in answer.headers.items() if name not in SERVERS_OWN}
-    return answer.status_code, told, headers
+    return answer.status_code, body, headers
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,9 @@ async def test_an_order(bank: BankClient, body: Any) -> None:
         {"idempotency-key": "k", "authorization": ""},
     ],
 )
-async def test_who_asks_and_under_which_key(bank: BankClient, headers: Mapping[str, str]) -> None:
+async def test_authorization_and_idempotency_key(
+    bank: BankClient, headers: Mapping[str, str]
+) -> None:
     plain = await send(bank, PLAIN, GOOD, headers)
     assert plain == await send(bank, NOT_PLAIN, GOOD, headers)
 
@@ -91,8 +93,8 @@ async def test_one_key_is_one_charge_by_both_doors(bank: BankClient, shop: Shop)
         assert answer.status_code == 201
     other = {"idempotency-key": f"{shop.prefix}1"}
     for kind in (PLAIN, NOT_PLAIN):
-        status, told, _ = await send(bank, kind, GOOD | {"amount_cents": 1}, other)
-        assert (status, told["code"]) == (409, "KeyReused")
+        status, body, _ = await send(bank, kind, GOOD | {"amount_cents": 1}, other)
+        assert (status, body["code"]) == (409, "KeyReused")
     assert await shop.lines() == [("capture", "1", 1200)]
 
 

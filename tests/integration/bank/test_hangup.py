@@ -33,7 +33,7 @@ def is_open(url: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.no_cover
-def test_a_hangup_ends_no_bank(tmp_path: Path) -> None:
+def test_sighup_does_not_end_the_bank(tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     arguments = ["bank", f"--port={port}", f"--data={tmp_path / 'books'}", "--webhook-url=http://x"]

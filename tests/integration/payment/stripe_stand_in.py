@@ -283,10 +283,10 @@ def signed(event_type: str, thing: dict[str, Any]) -> tuple[dict[str, str], byte
     """An event with the header that https://docs.stripe.com/webhooks/signatures describes."""
     event = an_event(event_type, thing)
     body = json.dumps(event).encode()
-    moment = int(clock.now().timestamp())
-    message = f"{moment}.".encode() + body
+    now = int(clock.now().timestamp())
+    message = f"{now}.".encode() + body
     digest = hmac.new(WEBHOOK_SECRET.encode(), message, sha256).hexdigest()
-    return {"stripe-signature": f"t={moment},v1={digest}"}, body
+    return {"stripe-signature": f"t={now},v1={digest}"}, body
 
 
 @asynccontextmanager

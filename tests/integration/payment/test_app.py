@@ -60,7 +60,7 @@ async def test_with_a_real_provider_there_is_no_sandbox() -> None:
     ],
 )
 def test_a_provider_without_a_true_secret_is_refused(wrong: dict[str, str], what: str) -> None:
-    """Whoever can guess it makes notices of payments that never were."""
+    """Whoever can guess it makes webhooks of payments that never were."""
     with pytest.raises(SettingsError, match=what) as caught:
         app.create(load(app.Settings, ENVIRON | STRIPE | wrong))
     assert not any(value and value in str(caught.value) for value in wrong.values() if value != "x")

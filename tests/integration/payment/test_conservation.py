@@ -61,7 +61,7 @@ async def all_decided(harness: PaymentHarness) -> bool | None:
 
 
 async def all_told(harness: PaymentHarness) -> bool | None:
-    """The bank's last notices and ours agree: nothing is in flight any more."""
+    """The bank's last webhooks and ours agree: nothing is in flight any more."""
     result = await reconcile(harness.db, harness.gateway)
     return True if not result.in_flight and not result.troubles else None
 
@@ -86,7 +86,7 @@ async def test_money_is_conserved_under_all_faults_at_once(
         return await receive_webhook(headers, body)
 
     monkeypatch.setattr(harness, "post_webhook", hard_of_hearing)
-    sweeps = [asyncio.create_task(one.reconciler.run()) for one in (harness, other)]
+    reconcilers = [asyncio.create_task(one.reconciler.run()) for one in (harness, other)]
     await shop_around(harness, chance)
     await eventually(lambda: all_decided(harness), "every payment is decided")
     paid = await harness.select("SELECT payment_id, hold_id FROM payments WHERE status = 'success'")
@@ -97,9 +97,9 @@ async def test_money_is_conserved_under_all_faults_at_once(
     )
     await eventually(lambda: all_told(harness), "the bank's books and ours agree")
     await eventually(lambda: all_decided(harness), "every refund is done")
-    for reconciler in sweeps:
+    for reconciler in reconcilers:
         reconciler.cancel()
-    await asyncio.gather(*sweeps, return_exceptions=True)
+    await asyncio.gather(*reconcilers, return_exceptions=True)
     await assert_conserved(harness)
 
 

@@ -1,5 +1,4 @@
-"""What was told of refunds and disputes before there were rows of it is not told for the first
-time."""
+"""Migrations 0006 and 0007: refunds and disputes whose events were published before."""
 
 from collections.abc import AsyncIterator
 from typing import Any

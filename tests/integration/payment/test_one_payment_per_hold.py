@@ -62,7 +62,7 @@ async def test_without_the_guard_of_the_hold_many_are_captured(harness: PaymentH
     assert await captured(harness) > 1
 
 
-async def test_who_comes_second_is_told_of_the_booking(harness: PaymentHarness) -> None:
+async def test_a_second_payment_gets_the_booking_of_the_first(harness: PaymentHarness) -> None:
     paid = (await harness.pay()).json()
     second = await harness.pay(hold_id=paid["hold_id"])
     assert (second.status_code, second.json()["type"]) == (409, "/problems/already-paid")
@@ -71,7 +71,9 @@ async def test_who_comes_second_is_told_of_the_booking(harness: PaymentHarness) 
     assert second.json()["payment_id"] == paid["payment_id"]
 
 
-async def test_who_comes_while_a_payment_is_undecided_is_told_so(harness: PaymentHarness) -> None:
+async def test_a_second_payment_is_refused_while_the_first_is_pending(
+    harness: PaymentHarness,
+) -> None:
     first = (await harness.pay("tok_down")).json()
     second = await harness.pay(hold_id=first["hold_id"])
     assert (second.status_code, second.json()["type"]) == (409, "/problems/payment-underway")
@@ -108,7 +110,7 @@ async def test_a_holder_who_confirmed_meanwhile_has_paid(
     assert await captured(harness) == 1
 
 
-async def test_money_that_went_back_leaves_the_hold_free(harness: PaymentHarness) -> None:
+async def test_a_refunded_payment_leaves_the_hold_free(harness: PaymentHarness) -> None:
     paid = (await harness.pay()).json()
     refusal = BookingRefused(
         event_id=clock.new_id(),
@@ -176,18 +178,18 @@ def order_of(harness: PaymentHarness, token: str, address: str) -> PaymentReques
 
 
 def test_failures_are_forgotten_after_their_window() -> None:
-    moment = [0.0]
+    now = [0.0]
     limit = FailureLimit(
-        PaymentLimits(failures_per_address=2, failure_window_seconds=60.0), lambda: moment[0]
+        PaymentLimits(failures_per_address=2, failure_window_seconds=60.0), lambda: now[0]
     )
-    for moment[0] in (0.0, 50.0):
+    for now[0] in (0.0, 50.0):
         limit.check("192.0.2.1")
         limit.record("192.0.2.1")
     with pytest.raises(TooManyFailures) as refusal:
         limit.check("192.0.2.1")
     assert refusal.value.members == {"retry_after_seconds": 11}
     limit.check("192.0.2.2")
-    moment[0] = 61.0
+    now[0] = 61.0
     limit.check("192.0.2.1")
 
 
@@ -282,5 +284,5 @@ async def test_nobody_gets_a_priced_seat_for_free(harness: PaymentHarness) -> No
     assert await harness.select("SELECT payment_id FROM payments") == []
 
 
-async def test_who_names_no_provider_gets_the_shops(harness: PaymentHarness) -> None:
+async def test_a_payment_without_a_provider_uses_the_shops(harness: PaymentHarness) -> None:
     assert (await harness.pay(provider="")).json()["provider"] == "sandbox"

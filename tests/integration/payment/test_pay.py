@@ -64,14 +64,16 @@ async def test_a_card_that_wants_confirmation_sends_its_holder_there(
     await harness.assert_money_is_conserved()
 
 
-async def test_a_holder_who_says_no_has_not_paid(harness: PaymentHarness) -> None:
+async def test_a_declined_confirmation_is_no_payment(harness: PaymentHarness) -> None:
     payment = (await harness.pay("tok_3ds")).json()
     await harness.bank.post(payment["confirm_url"], data={"answer": "no"})
     failed = await harness.settled(payment["payment_id"], "failed")
     assert failed["failure_reason"] == "confirmation_declined"
 
 
-async def test_a_lost_answer_is_found_by_the_sweep(harness: PaymentHarness) -> None:
+async def test_the_reconciler_finds_a_charge_whose_response_was_lost(
+    harness: PaymentHarness,
+) -> None:
     answer = await harness.pay("tok_timeout_then_success")
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
     await harness.reconciler.poll_once()
@@ -80,7 +82,7 @@ async def test_a_lost_answer_is_found_by_the_sweep(harness: PaymentHarness) -> N
     await harness.assert_money_is_conserved()
 
 
-async def test_money_taken_twice_is_given_back_once(harness: PaymentHarness) -> None:
+async def test_a_double_capture_is_refunded_once(harness: PaymentHarness) -> None:
     payment_id = (await harness.pay("tok_success_twice")).json()["payment_id"]
     await till_heard(harness, 2)
     (refund,) = await harness.select("SELECT charge_id FROM refunds WHERE surplus")
@@ -105,7 +107,7 @@ async def till_heard(harness: PaymentHarness, count: int) -> None:
     await eventually(check, f"{count} provider events")
 
 
-async def test_a_notice_that_comes_before_the_answer_decides_once(harness: PaymentHarness) -> None:
+async def test_a_webhook_before_the_response_decides_once(harness: PaymentHarness) -> None:
     answer = await harness.pay("tok_webhook_first")
     assert (answer.status_code, answer.json()["status"]) == (201, "success")
     assert len(await harness.select("SELECT provider_event_id FROM provider_events")) == 1
@@ -120,7 +122,7 @@ async def test_a_late_success_comes_by_webhook(harness: PaymentHarness) -> None:
     await harness.assert_money_is_conserved()
 
 
-async def test_a_late_success_is_seen_when_asked_if_webhooks_are_lost(
+async def test_polling_finds_a_late_success_if_webhooks_are_lost(
     harness: PaymentHarness,
 ) -> None:
     harness.webhooks_open = False
@@ -135,7 +137,9 @@ async def test_a_late_success_is_seen_when_asked_if_webhooks_are_lost(
     await eventually(swept, "the sweep sees it")
 
 
-async def test_a_broken_bank_charges_nothing_and_the_sweep_says_so(harness: PaymentHarness) -> None:
+async def test_the_reconciler_fails_a_payment_that_a_broken_bank_did_not_charge(
+    harness: PaymentHarness,
+) -> None:
     answer = await harness.pay("tok_down")
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
     await harness.reconciler.poll_once()
@@ -254,19 +258,21 @@ async def test_a_hold_that_makes_no_sense_is_not_paid(harness: PaymentHarness) -
     assert (await harness.pay()).status_code == 503
 
 
-async def test_booking_away_asks_to_come_again(harness: PaymentHarness) -> None:
+async def test_an_unavailable_booking_service_asks_to_retry(harness: PaymentHarness) -> None:
     harness.holds.away = True
     answer = await harness.pay()
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
-async def test_booking_is_asked_with_the_customers_own_token(harness: PaymentHarness) -> None:
+async def test_holds_are_read_with_the_customers_own_token(harness: PaymentHarness) -> None:
     await harness.pay()
     (token,) = harness.holds.tokens
     assert token.count(".") == 2, "a JWT, without its scheme"
 
 
-async def test_payments_that_begin_together_ask_together(harness: PaymentHarness) -> None:
+async def test_payments_that_start_together_read_their_holds_in_one_request(
+    harness: PaymentHarness,
+) -> None:
     answers = await asyncio.gather(*(harness.pay(key=str(number)) for number in range(20)))
     assert {answer.status_code for answer in answers} == {201}
     assert len(harness.holds.tokens) == 20

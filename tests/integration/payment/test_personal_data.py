@@ -71,7 +71,7 @@ async def test_customers_get_their_payments_with_what_became_of_them(
     assert await _items(_own_data(harness, make_client), "data") == []
 
 
-async def test_money_on_its_way_is_named_until_it_has_arrived(
+async def test_undecided_payments_and_refunds_are_listed_until_they_end(
     harness: PaymentHarness, make_client: MakeClient
 ) -> None:
     http = _own_data(harness, make_client)

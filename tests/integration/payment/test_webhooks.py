@@ -90,7 +90,7 @@ async def test_an_older_state_after_the_decision_changes_nothing(harness: Paymen
     assert [event["name"] for event in await harness.events()] == ["payment.success"]
 
 
-async def test_a_capture_that_overtakes_its_own_beginning_counts(harness: PaymentHarness) -> None:
+async def test_a_capture_reported_before_its_pending_state_counts(harness: PaymentHarness) -> None:
     payment_id = await pending(harness)
     await post(harness, webhook(payment_id, state="captured"))
     await post(harness, webhook(payment_id, state="pending"))
@@ -117,7 +117,7 @@ async def test_an_unknown_provider_has_no_webhook(harness: PaymentHarness) -> No
     assert await post(harness, webhook(clock.new_id()), provider="gold") == 422
 
 
-async def test_one_provider_cannot_speak_for_another(harness: PaymentHarness) -> None:
+async def test_one_provider_cannot_decide_the_payment_of_another(harness: PaymentHarness) -> None:
     payment_id = await pending(harness)
     await harness.change("UPDATE payments SET provider = 'stripe'")
     assert await post(harness, webhook(payment_id)) == 204
@@ -143,7 +143,7 @@ async def test_two_captures_in_one_batch_keep_one_and_return_one(harness: Paymen
     assert len(await harness.events("payment.success")) == 1
 
 
-async def test_money_of_the_wrong_amount_goes_back(harness: PaymentHarness) -> None:
+async def test_a_capture_of_the_wrong_amount_is_refunded(harness: PaymentHarness) -> None:
     payment_id = await pending(harness)
     await post(harness, webhook(payment_id, amount_cents=1))
     payment = await harness.payment(payment_id)

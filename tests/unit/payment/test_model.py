@@ -70,7 +70,7 @@ def test_a_capture_makes_a_pending_payment_succeed() -> None:
     assert decisions.surplus == []
 
 
-def test_a_capture_seen_before_changes_nothing() -> None:
+def test_a_known_capture_changes_nothing() -> None:
     decisions = decide(paid(), {"ch_1"}, report(charge()))
     assert decisions == model.Decision(paid(), [], [])
 
@@ -89,7 +89,7 @@ def test_a_capture_after_failure_is_surplus_and_the_payment_stays_failed() -> No
 
 
 @pytest.mark.parametrize("wrong", [{"amount_cents": 999}, {"currency": "USD"}])
-def test_a_capture_of_the_wrong_money_is_surplus_and_fails_the_payment(
+def test_a_capture_of_the_wrong_amount_is_surplus_and_fails_the_payment(
     wrong: dict[str, Any],
 ) -> None:
     decisions = decide(PAYMENT, set(), report(charge(**wrong)))
@@ -112,7 +112,7 @@ def test_a_waiting_charge_keeps_the_payment_pending_and_tells_where_to_confirm()
     assert decide(decisions.payment, set(), report(charge())).payment.confirm_url == ""
 
 
-def test_old_news_does_not_undo_a_success() -> None:
+def test_an_older_report_does_not_undo_a_success() -> None:
     for state in ("waiting", "declined"):
         assert decide(paid(), {"ch_1"}, report(charge(state=state))).payment == paid()
 
@@ -129,7 +129,7 @@ def test_a_refund_takes_no_more_than_is_left() -> None:
     assert refund_for(replace(payment, refund_asked_cents=1000), ask(1), REFUND_ID) is None
 
 
-def test_nothing_goes_back_for_a_failed_payment() -> None:
+def test_a_failed_payment_has_no_refund() -> None:
     failed = replace(PAYMENT, status=PaymentStatus.FAILED)
     assert refund_for(failed, ask(1000), REFUND_ID) is None
 
@@ -152,7 +152,7 @@ def test_refunds_lead_to_partly_and_then_wholly_refunded() -> None:
     assert paid().with_refund_done(1000).status is PaymentStatus.REFUNDED
 
 
-def test_no_more_goes_back_than_came_in() -> None:
+def test_no_more_is_refunded_than_was_captured() -> None:
     with pytest.raises(AssertionError):
         paid().with_refund_done(1001)
 
@@ -212,7 +212,7 @@ def test_money_is_conserved_whatever_is_reported_in_whatever_order(
 
 
 @given(st.lists(st.integers(0, 1500), max_size=6))
-def test_refunds_never_exceed_the_payment_whatever_is_asked(asks: list[int]) -> None:
+def test_refunds_never_exceed_the_payment_whatever_is_requested(asks: list[int]) -> None:
     payment = paid()
     for cents in asks:
         refund = refund_for(payment, ask(cents), REFUND_ID)

@@ -1,7 +1,7 @@
 """What Stripe's objects and events mean for a payment: tables from Stripe's documentation. Pure.
 
 A PaymentIntent is created in `requires_payment_method` and comes back there when a card is
-refused; only `last_payment_error` tells the two apart. Both `succeeded` and `canceled` are final.
+refused; only `last_payment_error` distinguishes the two. Both `succeeded` and `canceled` are final.
 https://docs.stripe.com/payments/paymentintents/lifecycle, https://docs.stripe.com/api/events/types
 
 An event has its object in the state at the time of the event. Stripe guarantees neither order nor

@@ -70,21 +70,21 @@ async def money_by_payment(tx: Transaction, after: UUID | None, limit: int) -> l
 
 CONTRADICTIONS: Final = text(
     "SELECT p.payment_id, p.status, p.amount_cents, p.refund_asked_cents, p.refunded_cents,"
-    " c.kept, c.surplus, r.asked, r.done, r.surplus_asked FROM payments p"
+    " c.captured, c.surplus, r.requested, r.done, r.surplus_requested FROM payments p"
     " LEFT JOIN LATERAL (SELECT"
-    " SUM(CASE WHEN surplus THEN 0 ELSE amount_cents END) AS kept,"
+    " SUM(CASE WHEN surplus THEN 0 ELSE amount_cents END) AS captured,"
     " SUM(CASE WHEN surplus THEN amount_cents ELSE 0 END) AS surplus"
     " FROM captures WHERE captures.payment_id = p.payment_id) c ON TRUE"
     " LEFT JOIN LATERAL (SELECT"
-    " SUM(CASE WHEN surplus OR status = 'cancelled' THEN 0 ELSE amount_cents END) AS asked,"
+    " SUM(CASE WHEN surplus OR status = 'cancelled' THEN 0 ELSE amount_cents END) AS requested,"
     " SUM(CASE WHEN status = 'done' AND NOT surplus THEN amount_cents ELSE 0 END) AS done,"
     " SUM(CASE WHEN surplus AND status <> 'cancelled' THEN amount_cents ELSE 0 END)"
-    " AS surplus_asked FROM refunds WHERE refunds.payment_id = p.payment_id) r ON TRUE"
+    " AS surplus_requested FROM refunds WHERE refunds.payment_id = p.payment_id) r ON TRUE"
     " WHERE p.payment_id > :after AND p.payment_id <= :last"
-    " AND (COALESCE(c.kept, 0)"
+    " AND (COALESCE(c.captured, 0)"
     " <> CASE WHEN p.status IN ('pending', 'failed') THEN 0 ELSE p.amount_cents END"
-    " OR COALESCE(c.surplus, 0) <> COALESCE(r.surplus_asked, 0)"
-    " OR p.refund_asked_cents <> COALESCE(r.asked, 0)"
+    " OR COALESCE(c.surplus, 0) <> COALESCE(r.surplus_requested, 0)"
+    " OR p.refund_asked_cents <> COALESCE(r.requested, 0)"
     " OR p.refunded_cents <> COALESCE(r.done, 0))"
     " ORDER BY p.payment_id ASC LIMIT :limit",
     after=Uuid,
@@ -100,9 +100,10 @@ async def contradictions(
     other."""
     rows = await tx.execute(CONTRADICTIONS, {"limit": limit, "after": after, "last": last})
     return [
-        f"payment {row.payment_id} ({row.status}, {row.amount_cents}): captured {row.kept or 0},"
-        f" surplus {row.surplus or 0}, refunds asked {row.asked or 0}, done {row.done or 0},"
-        f" of surplus {row.surplus_asked or 0}; its row says {row.refund_asked_cents} asked,"
-        f" {row.refunded_cents} done"
+        f"payment {row.payment_id} ({row.status}, {row.amount_cents}):"
+        f" captured {row.captured or 0}, surplus {row.surplus or 0},"
+        f" refunds requested {row.requested or 0}, done {row.done or 0},"
+        f" of surplus {row.surplus_requested or 0};"
+        f" its row says {row.refund_asked_cents} requested, {row.refunded_cents} done"
         for row in rows
     ]

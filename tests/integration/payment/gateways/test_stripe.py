@@ -194,7 +194,7 @@ async def test_other_peoples_intents_and_other_events_are_not_ours(gateway: Stri
     assert gateway.read_webhook(body, headers) is None
 
 
-async def test_a_purchase_through_stripe_settles_by_webhook(
+async def test_a_webhook_decides_a_payment_through_stripe(
     harness: PaymentHarness,
     gateway: StripeGateway,
     stand_in: StripeStandIn,

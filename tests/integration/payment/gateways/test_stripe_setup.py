@@ -111,7 +111,7 @@ def test_what_is_wrong_is_one_line(
     assert said in result.stderr
 
 
-def test_what_stripe_refuses_is_told_in_its_words(
+def test_a_refusal_of_stripe_is_shown_in_its_words(
     stand_in: StripeStandIn, environ: dict[str, str]
 ) -> None:
     environ["STRIPE_API_URL"] = stand_in.url

@@ -145,7 +145,7 @@ async def test_pauses_between_questions_grow(harness: PaymentHarness) -> None:
     assert pauses == [10.0, 20.0, 30.0]
 
 
-async def test_several_sweepers_never_ask_about_one_payment_together(
+async def test_several_reconcilers_never_poll_for_one_payment_together(
     harness: PaymentHarness,
 ) -> None:
     await asyncio.gather(*(harness.pay("tok_down") for _ in range(30)))
@@ -157,12 +157,12 @@ async def test_several_sweepers_never_ask_about_one_payment_together(
     assert len(claimed) == len(set(claimed)) == 30
 
 
-async def test_a_sweep_takes_no_more_than_it_can_chew(harness: PaymentHarness) -> None:
+async def test_a_reconciler_claims_a_limited_batch(harness: PaymentHarness) -> None:
     await asyncio.gather(*(harness.pay("tok_down") for _ in range(25)))
     assert [await harness.reconciler.poll_once(), await harness.reconciler.poll_once()] == [20, 5]
 
 
-async def test_the_sweep_runs_by_itself(harness: PaymentHarness) -> None:
+async def test_the_reconciler_runs_by_itself(harness: PaymentHarness) -> None:
     harness.webhooks_open = False
     running = asyncio.create_task(harness.reconciler.run())
     paid = (await harness.pay("tok_timeout_then_success")).json()["payment_id"]
@@ -175,8 +175,8 @@ async def test_the_sweep_runs_by_itself(harness: PaymentHarness) -> None:
     await harness.assert_money_is_conserved()
 
 
-async def test_two_who_decide_at_once_decide_once(harness: PaymentHarness) -> None:
-    """The sweep, the webhook and the customer's own answer, all at the same moment."""
+async def test_two_concurrent_decisions_decide_once(harness: PaymentHarness) -> None:
+    """The sweep, the webhook and the customer's own answer, all at the same now."""
     payment_id = (await harness.pay("tok_late")).json()["payment_id"]
 
     async def captured() -> bool | None:

@@ -42,7 +42,7 @@ async def refuse(harness: PaymentHarness, payment: dict[str, str], cents: int = 
     await harness.db.run(refund_service.refund_bookings, [event])
 
 
-async def test_our_books_agree_with_the_banks(
+async def test_the_banks_statement_agrees(
     own_harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for token in ("tok_approve", "tok_decline", "tok_approve", "tok_down"):
@@ -55,7 +55,7 @@ async def test_our_books_agree_with_the_banks(
     )
 
 
-async def test_money_on_its_way_is_no_trouble(
+async def test_undecided_money_is_no_trouble(
     own_harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await own_harness.pay("tok_timeout_then_success")
@@ -91,7 +91,7 @@ async def test_every_difference_is_found(
     assert [trouble for trouble in troubles if said in trouble]
 
 
-async def test_a_thousand_troubles_are_not_all_told(
+async def test_only_the_first_troubles_are_listed(
     own_harness: PaymentHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provider_statement, "TROUBLES_MAX", 2)
@@ -101,7 +101,7 @@ async def test_a_thousand_troubles_are_not_all_told(
     assert len((await reconciled(own_harness)).troubles) == 2
 
 
-async def test_each_payments_money_adds_up(harness: PaymentHarness) -> None:
+async def test_the_totals_of_each_payment_add_up(harness: PaymentHarness) -> None:
     plain = (await harness.pay()).json()
     partly = (await harness.pay()).json()
     failed = (await harness.pay("tok_decline")).json()

@@ -32,7 +32,9 @@ async def refunded(shop: StripeShop, cents: int = 1000) -> dict[str, Any]:
     return payment
 
 
-async def test_whole_books_agree_whatever_happened_to_the_money(shop: StripeShop) -> None:
+async def test_the_statement_agrees_after_refunds_and_disputes_of_every_kind(
+    shop: StripeShop,
+) -> None:
     await shop.paid()
     await refunded(shop)
     # Given back by hand.
@@ -131,7 +133,7 @@ async def test_a_dispute_that_is_won_here_alone_is_a_difference(shop: StripeShop
     assert trouble.startswith("dispute dp_")
 
 
-async def test_money_that_is_on_its_way_is_no_difference(shop: StripeShop) -> None:
+async def test_undecided_money_is_in_flight_and_no_difference(shop: StripeShop) -> None:
     slow = await shop.harness.pay("pm_card_slow", provider="stripe")
     assert slow.json()["status"] == "pending"
     (intent,) = shop.stripe.intents
@@ -154,7 +156,7 @@ async def test_refunds_from_before_their_provider_names_were_kept_agree(shop: St
     assert (await compared(shop)).troubles == []
 
 
-async def test_all_differences_are_counted_and_the_first_are_told(
+async def test_all_differences_are_counted_and_the_first_are_listed(
     shop: StripeShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provider_statement, "TROUBLES_MAX", 2)

@@ -265,7 +265,7 @@ async def test_a_refund_made_in_the_dashboard_is_taken_over(shop: StripeShop) ->
     await shop.assert_sound()
 
 
-async def test_a_refund_by_hand_ends_our_own_attempts(shop: StripeShop) -> None:
+async def test_a_dashboard_refund_ends_our_own_attempts(shop: StripeShop) -> None:
     """As it was, ours was refused and tried again for ever."""
     payment, intent = await shop.paid()
     await shop.cancel(payment)
@@ -282,7 +282,7 @@ async def test_a_refund_by_hand_ends_our_own_attempts(shop: StripeShop) -> None:
     await shop.assert_sound()
 
 
-async def test_a_part_given_back_by_hand_is_recorded(shop: StripeShop) -> None:
+async def test_a_partial_dashboard_refund_is_recorded(shop: StripeShop) -> None:
     payment, intent = await shop.paid()
     await shop.receive_webhook("refund.created", shop.stripe.refund_in_dashboard(intent, 1000))
     found = await shop.harness.payment(payment["payment_id"])
@@ -385,7 +385,9 @@ async def test_the_list_for_staff_is_read_in_pages(shop: StripeShop) -> None:
 
 
 @pytest.mark.parametrize(("role", "status"), [("customer", 403), ("staff", 403), ("auditor", 200)])
-async def test_the_list_is_for_those_who_decide(shop: StripeShop, role: str, status: int) -> None:
+async def test_the_list_is_for_managers_and_auditors(
+    shop: StripeShop, role: str, status: int
+) -> None:
     answer = await shop.attention(role)
     assert answer.status_code == status
     if status == 200:

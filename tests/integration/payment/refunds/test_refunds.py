@@ -62,7 +62,7 @@ async def bank_refunds(harness: PaymentHarness) -> list[int]:
     ]
 
 
-async def test_a_refused_booking_gets_its_money_back(harness: PaymentHarness) -> None:
+async def test_the_payment_of_a_refused_booking_is_refunded(harness: PaymentHarness) -> None:
     payment = (await harness.pay()).json()
     await harness.db.run(refund_service.refund_bookings, [refused(payment)])
     await harness.refund_all()
@@ -104,7 +104,7 @@ def reduced(payment: dict[str, str], cents: int) -> BookingReduced:
     )
 
 
-async def test_one_payment_goes_back_in_parts_each_of_them_once(harness: PaymentHarness) -> None:
+async def test_a_payment_is_refunded_in_parts_each_once(harness: PaymentHarness) -> None:
     payment = (await harness.pay()).json()
     first, second = reduced(payment, 800), reduced(payment, 800)
     for _ in range(2):
@@ -131,7 +131,7 @@ async def test_one_event_refunds_once_however_often_it_comes(harness: PaymentHar
     assert len(await harness.events("payment.refunded")) == 1
 
 
-async def test_many_asks_in_one_batch_share_what_is_left(harness: PaymentHarness) -> None:
+async def test_many_requests_in_one_batch_share_what_is_left(harness: PaymentHarness) -> None:
     payment = (await harness.pay()).json()
     asks = [cancelled(payment, 1500), cancelled(payment, 1500), cancelled(payment, 1500)]
     await harness.db.run(refund_service.refund_bookings, asks)
@@ -192,18 +192,18 @@ async def test_a_refund_for_an_undecided_or_unknown_payment_waits_for_another_tr
             await harness.db.run(refund_service.refund_bookings, [refused(payment)])
 
 
-async def test_a_failed_payment_has_nothing_to_give_back(harness: PaymentHarness) -> None:
+async def test_a_failed_payment_has_nothing_to_refund(harness: PaymentHarness) -> None:
     payment = (await harness.pay("tok_decline")).json()
     await harness.db.run(refund_service.refund_bookings, [refused(payment)])
     assert await harness.select("SELECT refund_id FROM refunds") == []
 
 
-async def test_money_that_arrives_after_the_failure_goes_back_by_itself(
+async def test_a_capture_after_the_failure_is_refunded(
     harness: PaymentHarness,
 ) -> None:
     harness.webhooks_open = False
     payment_id = (await harness.pay("tok_late")).json()["payment_id"]
-    # As when the bank did not know the charge yet at the moment it was asked.
+    # As when the bank did not know the charge yet at the now it was asked.
     await harness.change("UPDATE payments SET status = 'failed', failure_reason = 'not_charged'")
     harness.webhooks_open = True
 
@@ -256,7 +256,7 @@ async def test_a_refund_whose_answer_was_lost_is_done_once(
     assert await bank_refunds(harness) == [2400]
 
 
-async def test_a_refund_is_counted_and_told_once_whoever_finishes_it(
+async def test_a_refund_is_counted_and_published_once_whoever_finishes_it(
     harness: PaymentHarness,
 ) -> None:
     payment = (await harness.pay()).json()

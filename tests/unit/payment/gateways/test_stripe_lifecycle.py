@@ -103,7 +103,7 @@ def intent(status: str) -> dict[str, Any]:
     }
 
 
-def told(payment: Payment, events: Sequence[Event]) -> tuple[Payment, int]:
+def reported(payment: Payment, events: Sequence[Event]) -> tuple[Payment, int]:
     """The payment after these events, and how many captures were surplus."""
     known: set[str] = set()
     surplus = 0
@@ -147,7 +147,7 @@ def test_a_new_intent_waits_and_a_refused_one_does_not() -> None:
 def test_every_order_of_a_life_ends_alike(life: str) -> None:
     events, end = LIVES[life]
     for order in itertools.permutations(events):
-        payment, surplus = told(PAYMENT, order)
+        payment, surplus = reported(PAYMENT, order)
         assert (payment.status, surplus) == (end, 0), order
 
 
@@ -155,11 +155,11 @@ def test_every_order_of_a_life_ends_alike(life: str) -> None:
 def test_doubled_late_and_missing_events_change_no_end(data: st.DataObject, life: str) -> None:
     events, end = LIVES[life]
     heard = data.draw(st.lists(st.sampled_from(events), max_size=12))
-    payment, surplus = told(PAYMENT, heard)
+    payment, surplus = reported(PAYMENT, heard)
     decisive = events[-1] in heard
     assert (payment.status, surplus) == (end if decisive else PaymentStatus.PENDING, 0)
     # What was missing comes at last, by the sweep or another delivery.
-    payment, surplus = told(payment, [events[-1]])
+    payment, surplus = reported(payment, [events[-1]])
     assert payment.status is end
     assert payment.confirm_url == ""
 
@@ -172,13 +172,13 @@ def test_without_the_rule_for_created_a_good_payment_fails_and_is_refunded(
     monkeypatch.setattr(f"{__name__}.INTENT_EVENTS", everything)
     refused = {**INTENT_STATES, "requires_payment_method": ChargeState.DECLINED}
     monkeypatch.setattr(stripe_lifecycle, "INTENT_STATES", refused)
-    payment, surplus = told(PAYMENT, LIVES["a card that pays"][0])
+    payment, surplus = reported(PAYMENT, LIVES["a card that pays"][0])
     assert (payment.status, surplus) == (PaymentStatus.FAILED, 1)
 
 
 @pytest.mark.parametrize("late", [CREATED, ("payment_intent.processing", "processing")])
-def test_late_news_does_not_take_the_way_to_the_bank_away(late: Event) -> None:
-    asked, _ = told(PAYMENT, [("payment_intent.requires_action", "requires_action"), late])
+def test_an_older_report_does_not_remove_the_confirm_url(late: Event) -> None:
+    asked, _ = reported(PAYMENT, [("payment_intent.requires_action", "requires_action"), late])
     assert asked.confirm_url == URL
 
 

@@ -54,10 +54,10 @@ def ours(cents: int = 2400, number: int = 1, status: RefundStatus = RefundStatus
     )
 
 
-def told(
+def reported(
     cause: RefundCause = SUCCEEDED, cents: int = 2400, name: str = "re_1", **other: object
 ) -> ProviderRefund:
-    notice = ProviderRefund(
+    report = ProviderRefund(
         provider="stripe",
         provider_refund_id=name,
         charge_id="pi_1",
@@ -65,19 +65,19 @@ def told(
         currency="EUR",
         cause=cause,
     )
-    return replace(notice, **other)  # type: ignore[arg-type]  # a test's own words
+    return replace(report, **other)  # type: ignore[arg-type]  # a test's own words
 
 
-def books(*refunds: Refund) -> PaymentRefunds:
+def payment_with(*refunds: Refund) -> PaymentRefunds:
     asked = sum(refund.amount_cents for refund in refunds if not refund.surplus)
     return PaymentRefunds(altered(PAID, refund_asked_cents=asked), list(refunds))
 
 
 def apply(
-    returns: PaymentRefunds, *notices: ProviderRefund, surplus: bool = False
+    returns: PaymentRefunds, *reports: ProviderRefund, surplus: bool = False
 ) -> PaymentRefunds:
-    for notice in notices:
-        returns.apply(notice, [clock.new_id(), clock.new_id()], surplus=surplus)
+    for report in reports:
+        returns.apply(report, [clock.new_id(), clock.new_id()], surplus=surplus)
     return returns
 
 
@@ -113,32 +113,32 @@ def test_every_order_of_a_refunds_life_ends_alike(
 ) -> None:
     for order in itertools.permutations(life):
         refund = ours()
-        notices = [told(cause, refund_id=refund.refund_id) for cause in (*order, *order)]
-        returns = apply(books(refund), *notices)
+        reports = [reported(cause, refund_id=refund.refund_id) for cause in (*order, *order)]
+        returns = apply(payment_with(refund), *reports)
         assert [one.status for one in returns.refunds] == [end], order
         assert_sound(returns)
 
 
 def test_a_refund_that_fails_after_it_was_made_is_owed_again() -> None:
     refund = ours()
-    returns = apply(books(refund), told(refund_id=refund.refund_id))
+    returns = apply(payment_with(refund), reported(refund_id=refund.refund_id))
     assert returns.payment.status is PaymentStatus.REFUNDED
-    apply(returns, told(FAILED, refund_id=refund.refund_id, error="lost_or_stolen_card"))
+    apply(returns, reported(FAILED, refund_id=refund.refund_id, error="lost_or_stolen_card"))
     assert (returns.payment.status, returns.payment.refunded_cents) == (PaymentStatus.SUCCESS, 0)
     [(failed, was_done)] = returns.failed
     assert (failed.last_error, was_done) == ("lost_or_stolen_card", True)
     assert_sound(returns)
 
 
-def test_without_the_table_late_news_of_success_would_count_a_failed_refund() -> None:
+def test_without_the_table_an_older_success_would_count_a_failed_refund() -> None:
     assert (RefundStatus.FAILED, SUCCEEDED) not in REFUND_NEXT
     refund = ours(status=RefundStatus.FAILED)
-    returns = apply(books(refund), told(refund_id=refund.refund_id))
+    returns = apply(payment_with(refund), reported(refund_id=refund.refund_id))
     assert returns.done == []
 
 
-def test_a_refund_by_hand_covers_the_one_that_was_asked_for() -> None:
-    returns = apply(books(ours()), told())
+def test_a_dashboard_refund_covers_the_requested_one() -> None:
+    returns = apply(payment_with(ours()), reported())
     assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.DONE, 2400)]
     [done] = returns.done
     assert (done.unasked_cents, done.reason) == (0, "customer")
@@ -146,14 +146,14 @@ def test_a_refund_by_hand_covers_the_one_that_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize("status", [RefundStatus.NEEDS_ATTENTION, RefundStatus.FAILED])
-def test_a_refund_by_hand_covers_also_what_waits_for_people(status: RefundStatus) -> None:
-    returns = apply(books(ours(status=status)), told())
+def test_a_dashboard_refund_covers_also_one_that_needs_attention(status: RefundStatus) -> None:
+    returns = apply(payment_with(ours(status=status)), reported())
     assert returns.refunds[0].status is RefundStatus.CANCELLED
     assert_sound(returns)
 
 
-def test_a_refund_by_hand_that_covers_a_part_leaves_the_rest_to_be_made() -> None:
-    returns = apply(books(ours(2000)), told(cents=500))
+def test_a_dashboard_refund_of_a_part_leaves_the_rest_pending() -> None:
+    returns = apply(payment_with(ours(2000)), reported(cents=500))
     assert sorted(by_status(returns)) == [
         (RefundStatus.CANCELLED, 2000),
         (RefundStatus.DONE, 500),
@@ -163,37 +163,37 @@ def test_a_refund_by_hand_that_covers_a_part_leaves_the_rest_to_be_made() -> Non
     assert_sound(returns)
 
 
-def test_a_refund_by_hand_that_nobody_asked_for_is_told_as_such() -> None:
-    returns = apply(books(), told(cents=1000))
+def test_a_dashboard_refund_that_covers_nothing_is_unasked() -> None:
+    returns = apply(payment_with(), reported(cents=1000))
     [done] = returns.done
     assert (done.unasked_cents, done.reason, done.surplus) == (1000, "provider", False)
     assert returns.payment.status is PaymentStatus.PARTIALLY_REFUNDED
     assert_sound(returns)
 
 
-def test_a_refund_by_hand_that_is_under_way_counts_when_it_is_done() -> None:
-    returns = apply(books(), told(ACCEPTED, 1000))
+def test_a_submitted_dashboard_refund_counts_when_it_is_done() -> None:
+    returns = apply(payment_with(), reported(ACCEPTED, 1000))
     assert (returns.done, returns.payment.refunded_cents) == ([], 0)
-    apply(returns, told(SUCCEEDED, 1000))
+    apply(returns, reported(SUCCEEDED, 1000))
     assert [refund.unasked_cents for refund in returns.done] == [1000]
     assert_sound(returns)
 
 
-def test_a_refund_by_hand_that_failed_at_once_is_nothing() -> None:
-    assert apply(books(), told(FAILED)).refunds == []
+def test_a_dashboard_refund_that_failed_at_once_is_ignored() -> None:
+    assert apply(payment_with(), reported(FAILED)).refunds == []
 
 
-def test_a_surplus_capture_given_back_by_hand_does_not_change_the_payment() -> None:
+def test_a_dashboard_refund_of_a_surplus_capture_does_not_change_the_payment() -> None:
     refund = replace(ours(), surplus=True)
-    returns = apply(PaymentRefunds(PAID, [refund]), told(), surplus=True)
+    returns = apply(PaymentRefunds(PAID, [refund]), reported(), surplus=True)
     assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.DONE, 2400)]
     assert (returns.payment, returns.done[0].surplus) == (PAID, True)
 
 
 def test_a_failed_refund_is_tried_again_as_a_new_one() -> None:
     refund = ours()
-    returns = apply(books(refund), told(refund_id=refund.refund_id))
-    apply(returns, told(FAILED, refund_id=refund.refund_id))
+    returns = apply(payment_with(refund), reported(refund_id=refund.refund_id))
+    apply(returns, reported(FAILED, refund_id=refund.refund_id))
     returns.retry(returns.refunds[0], UUID(int=7))
     assert by_status(returns) == [(RefundStatus.CANCELLED, 2400), (RefundStatus.PENDING, 2400)]
     assert returns.refunds[1].refund_id == UUID(int=7)
@@ -203,17 +203,17 @@ def test_a_failed_refund_is_tried_again_as_a_new_one() -> None:
 
 def test_a_refund_that_was_given_up_is_tried_again_under_its_own_key() -> None:
     refund = ours(status=RefundStatus.NEEDS_ATTENTION)
-    returns = books(refund)
+    returns = payment_with(refund)
     returns.retry(refund, UUID(int=7))
     assert [(r.refund_id, r.status) for r in returns.refunds] == [
         (refund.refund_id, RefundStatus.PENDING)
     ]
 
 
-def test_what_was_unasked_is_told_once_also_when_it_is_tried_again() -> None:
-    returns = apply(books(), told(SUCCEEDED, 1000), told(FAILED, 1000))
+def test_unasked_cents_are_published_once_also_after_a_retry() -> None:
+    returns = apply(payment_with(), reported(SUCCEEDED, 1000), reported(FAILED, 1000))
     returns.retry(returns.refunds[0], UUID(int=7))
-    apply(returns, told(SUCCEEDED, 1000, "re_2", refund_id=UUID(int=7)))
+    apply(returns, reported(SUCCEEDED, 1000, "re_2", refund_id=UUID(int=7)))
     assert [refund.unasked_cents for refund in returns.done] == [1000, 0]
     assert_sound(returns)
 
@@ -224,24 +224,26 @@ def test_money_is_conserved_whatever_comes(data: st.DataObject) -> None:
     refunds = [ours(1000, 1), ours(900, 2)]
     names = {refund.refund_id: f"re_{refund.refund_id.int}" for refund in refunds}
     by_us = [
-        told(cause, refund.amount_cents, names[refund.refund_id], refund_id=refund.refund_id)
+        reported(cause, refund.amount_cents, names[refund.refund_id], refund_id=refund.refund_id)
         for refund in refunds
         for cause in (ACCEPTED, SUCCEEDED, FAILED)
     ]
     from_dashboard = [
-        told(cause, cents, name)
+        reported(cause, cents, name)
         for name, cents in (("re_a", 500), ("re_b", 2400))
         for cause in (ACCEPTED, SUCCEEDED, FAILED)
     ]
-    returns = books(*refunds)
-    for notice in data.draw(st.lists(st.sampled_from(by_us + from_dashboard), max_size=15)):
-        apply(returns, notice)
+    returns = payment_with(*refunds)
+    for report in data.draw(st.lists(st.sampled_from(by_us + from_dashboard), max_size=15)):
+        apply(returns, report)
         assert_sound(returns)
 
 
 def test_a_refund_that_was_under_way_when_another_covered_it_counts_too() -> None:
     refund = ours(1000)
-    returns = apply(books(refund), told(cents=500), told(cents=1000, refund_id=refund.refund_id))
+    returns = apply(
+        payment_with(refund), reported(cents=500), reported(cents=1000, refund_id=refund.refund_id)
+    )
     assert by_status(returns) == [
         (RefundStatus.DONE, 1000),
         (RefundStatus.CANCELLED, 500),
@@ -252,18 +254,18 @@ def test_a_refund_that_was_under_way_when_another_covered_it_counts_too() -> Non
 
 
 @given(data=st.data())
-def test_the_books_come_to_what_the_provider_gave_back(data: st.DataObject) -> None:
-    """Ours are made at once or later, staff give back by hand beside them, notices come in any
+def test_our_total_is_the_providers_total(data: st.DataObject) -> None:
+    """Ours are made at once or later, staff give back by hand beside them, reports come in any
     order: at the end the provider's total is ours, and what was asked for is back."""
     refunds = [ours(1000, 1), ours(900, 2)]
-    returns = books(*refunds)
+    returns = payment_with(*refunds)
     made: dict[str, int] = {}
-    notices: list[ProviderRefund] = []
+    reports: list[ProviderRefund] = []
 
     def make(name: str, cents: int, **other: object) -> None:
         if name not in made and sum(made.values()) + cents <= PAID.amount_cents:
             made[name] = cents
-            notices.extend(told(cause, cents, name, **other) for cause in (ACCEPTED, SUCCEEDED))
+            reports.extend(reported(cause, cents, name, **other) for cause in (ACCEPTED, SUCCEEDED))
 
     for _ in range(data.draw(st.integers(0, 6))):
         if data.draw(st.booleans()):
@@ -271,16 +273,16 @@ def test_the_books_come_to_what_the_provider_gave_back(data: st.DataObject) -> N
             make(f"re_{refund.source}", refund.amount_cents, refund_id=refund.refund_id)
         else:
             make(f"re_hand_{len(made)}", data.draw(st.integers(1, 1500)))
-        for notice in data.draw(st.lists(st.sampled_from(notices), max_size=3)) if notices else ():
-            apply(returns, notice)
+        for report in data.draw(st.lists(st.sampled_from(reports), max_size=3)) if reports else ():
+            apply(returns, report)
             assert_sound(returns)
-    apply(returns, *data.draw(st.permutations(notices)))
+    apply(returns, *data.draw(st.permutations(reports)))
     while waiting := [one for one in returns.refunds if one.status is RefundStatus.PENDING]:
         refund = waiting[0]
         name = f"re_{refund.source}"
         make(name, refund.amount_cents, refund_id=refund.refund_id)
         assert name in made, "the provider refuses nothing that is still owed"
-        apply(returns, notices[-1])
+        apply(returns, reports[-1])
         assert_sound(returns)
     assert returns.payment.refunded_cents == sum(made.values()) >= 1900
     assert sum(refund.unasked_cents for refund in returns.done) == sum(made.values()) - 1900
@@ -312,8 +314,8 @@ def test_every_order_of_a_dispute_ends_alike(life: list[DisputeStatus]) -> None:
     for order in itertools.permutations(life):
         known: Dispute | None = None
         for status in (*order, *order):
-            notice = dispute(status)
-            if changes_dispute(known, notice):
+            report = dispute(status)
+            if changes_dispute(known, report):
                 known = Dispute(
                     dispute_id=UUID(int=1),
                     payment_id=PAID.payment_id,
@@ -340,9 +342,9 @@ def test_what_ended_never_moves() -> None:
     }
 
 
-def test_a_lost_dispute_is_money_given_back_and_never_more_than_is_left() -> None:
+def test_a_lost_dispute_is_a_refund_of_at_most_what_is_left() -> None:
     refund = ours(1000)
-    returns = apply(books(refund), told(cents=1000, refund_id=refund.refund_id))
+    returns = apply(payment_with(refund), reported(cents=1000, refund_id=refund.refund_id))
     apply(returns, loss_of(dispute(DisputeStatus.LOST)))
     lost = returns.done[-1]
     assert (lost.amount_cents, lost.reason, lost.unasked_cents) == (1400, "dispute_lost", 1400)

@@ -41,9 +41,9 @@ def intent(**odd: Any) -> Any:
     return found | {"data": {"object": whole | odd}}
 
 
-def test_the_whole_ones_are_read() -> None:
-    for gateway, notice in ((SANDBOX, charge()), (STRIPE, intent())):
-        body = json.dumps(notice).encode()
+def test_well_formed_webhooks_are_read() -> None:
+    for gateway, webhook in ((SANDBOX, charge()), (STRIPE, intent())):
+        body = json.dumps(webhook).encode()
         assert read_webhook(gateway, body, signed(gateway, body)) is not None
 
 
@@ -85,10 +85,10 @@ ODD_BODIES = [b"", b"null", b"[]", b"7", b'"x"', b"{}", b"\xff", b"{", b"[" * 60
     ],
 )
 def test_what_is_malformed_is_refused_or_ignored(gateway: PaymentGateway, body: bytes) -> None:
-    notice = None
+    webhook = None
     with suppress(BadNotice, BadSignature):
-        notice = read_webhook(gateway, body, signed(gateway, body))
-    assert notice is None or b"\\u0000" not in msgspec.json.encode(notice)
+        webhook = read_webhook(gateway, body, signed(gateway, body))
+    assert webhook is None or b"\\u0000" not in msgspec.json.encode(webhook)
 
 
 @pytest.mark.parametrize("gateway", [SANDBOX, STRIPE])
