@@ -233,7 +233,7 @@ async def test_a_token_of_a_deleted_account_finds_nothing(auth: Auth) -> None:
 
 
 async def test_ensuring_an_account_again_changes_nothing(auth: Auth) -> None:
-    def wanted(role: str) -> NewCustomer:
+    def account(role: str) -> NewCustomer:
         return NewCustomer(
             customer_id=clock.new_id(),
             region="local",
@@ -243,15 +243,15 @@ async def test_ensuring_an_account_again_changes_nothing(auth: Auth) -> None:
             role="manager" if role == "manager" else "customer",
         )
 
-    first = await auth.db.run(service.ensure_account, wanted("manager"))
-    assert await auth.db.run(service.ensure_account, wanted("manager")) == first
-    assert await auth.db.run(service.ensure_account, wanted("customer")) == first
+    first = await auth.db.run(service.ensure_account, account("manager"))
+    assert await auth.db.run(service.ensure_account, account("manager")) == first
+    assert await auth.db.run(service.ensure_account, account("customer")) == first
     assert await auth.count("outbox") == 1
 
 
 async def test_a_demo_address_taken_by_a_customer_does_not_become_a_manager(auth: Auth) -> None:
     await auth.register("manager@cinesync.example")
-    wanted = NewCustomer(
+    manager_account = NewCustomer(
         customer_id=clock.new_id(),
         region="local",
         email=fold_email("manager@cinesync.example"),
@@ -259,4 +259,4 @@ async def test_a_demo_address_taken_by_a_customer_does_not_become_a_manager(auth
         phone=None,
         role="manager",
     )
-    assert (await auth.db.run(service.ensure_account, wanted)).role == "customer"
+    assert (await auth.db.run(service.ensure_account, manager_account)).role == "customer"

@@ -11,9 +11,9 @@ from tests.integration.auth.conftest import Auth, OpenAuth
 ADA = "ada@example.org"
 
 
-async def entries(auth: Auth, **wanted: Any) -> list[EntryView]:
+async def entries(auth: Auth, **where: Any) -> list[EntryView]:
     """Oldest first."""
-    return (await auth.db.run_one(audit_log.page, Filter(**wanted)))[::-1]
+    return (await auth.db.run_one(audit_log.page, Filter(**where)))[::-1]
 
 
 async def test_sign_in_and_sign_out_are_logged(auth: Auth) -> None:

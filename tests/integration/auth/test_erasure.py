@@ -26,12 +26,12 @@ class OtherServices:
     items: list[dict[str, Any]] = field(default_factory=list)
     status: int = 200
     away: bool = False
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
 
     async def call(self, _method: str, path: str, *, headers: Mapping[str, str]) -> HttpResponse:
         if self.away:
             raise NoResponse("the service is down")
-        self.asked.append((path, headers["authorization"].removeprefix("Bearer ")))
+        self.requests.append((path, headers["authorization"].removeprefix("Bearer ")))
         return HttpResponse(self.status, json.dumps({"items": self.items}).encode())
 
     async def close(self) -> None:
@@ -99,7 +99,7 @@ async def test_an_erased_account_leaves_no_personal_data_and_no_access(
     await auth.login(ADA, "a wrong guess")
     await auth.post("links", {"email": ADA})
     assert (await _erase(auth, token)).status_code == 204
-    assert [path for path, _ in other_services.asked] == [
+    assert [path for path, _ in other_services.requests] == [
         "/api/booking/me/unfinished",
         "/api/payment/me/unfinished",
     ]
@@ -162,10 +162,10 @@ async def test_a_mailed_link_erases_the_account_and_its_guests(
     other_services.items = [{"kind": "hold"}]
     assert (await auth.post("links/erase", {"code": code})).status_code == 409
     other_services.items = []
-    other_services.asked.clear()
+    other_services.requests.clear()
     assert (await auth.post("links/erase", {"code": code})).status_code == 204
-    asked = {(await auth.verifier.verify(token)).role for _, token in other_services.asked}
-    assert (len(other_services.asked), asked) == (6, {"customer", "guest"})
+    roles = {(await auth.verifier.verify(token)).role for _, token in other_services.requests}
+    assert (len(other_services.requests), roles) == (6, {"customer", "guest"})
     assert (await auth.post("links/erase", {"code": code})).status_code == 401
     left = await auth.query("SELECT email FROM customers_local WHERE erased_at IS NULL")
     assert [row.email for row in left] == ["bea@example.org"]

@@ -35,7 +35,7 @@ class Booking:
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://booking.example"
         )
-        self.asked = 0
+        self.checked_count = 0
         self.is_away = False
 
     async def call(
@@ -43,9 +43,9 @@ class Booking:
     ) -> HttpResponse:
         if self.is_away:
             raise NoResponse("booking is down")
-        self.asked += len(body["customer_ids"])
-        asked = {"customer_ids": [str(one) for one in body["customer_ids"]]}
-        answer = await self.http.request(method, path, json=asked, headers=dict(headers))
+        self.checked_count += len(body["customer_ids"])
+        sent = {"customer_ids": [str(one) for one in body["customer_ids"]]}
+        answer = await self.http.request(method, path, json=sent, headers=dict(headers))
         return HttpResponse(answer.status_code, answer.content)
 
 
@@ -94,7 +94,7 @@ async def test_a_recent_guest_stays(auth: Auth, booking: Booking) -> None:
     guest = await a_guest(auth)
     await retention(auth, booking, days=1).delete_guests()
     assert await customers(auth) == {guest}
-    assert booking.asked == 0
+    assert booking.checked_count == 0
 
 
 async def test_no_guest_is_deleted_while_booking_is_down_and_all_are_afterwards(
@@ -121,7 +121,7 @@ async def test_a_pass_continues_where_the_last_one_ended(
         buyer = await a_guest(auth)
         await harness.pay(await harness.hold(show, f"{seat}1", f"{seat}2", customer_id=buyer))
         await guests.delete_guests()
-    assert booking.asked == 2
+    assert booking.checked_count == 2
     assert len(await customers(auth)) == 2
 
 

@@ -61,18 +61,18 @@ async def test_languages_of_shows_are_found_without_reading_them(many: Database)
 async def test_the_next_shows_are_found_without_reading_all(
     many: Database, where: dict[str, Any], tomorrow: date
 ) -> None:
-    wanted = ShowFilter(limit=5, **(where | ({"day": tomorrow} if "day" in where else {})))
-    found, share = await many.read(shows_read, lambda tx: catalog_store.shows(tx, wanted))
+    selection = ShowFilter(limit=5, **(where | ({"day": tomorrow} if "day" in where else {})))
+    found, share = await many.read(shows_read, lambda tx: catalog_store.shows(tx, selection))
     assert [show.starts_at for show in found] == sorted(show.starts_at for show in found)
-    assert len(found) == wanted.limit
+    assert len(found) == selection.limit
     assert share < READ_MAX_SHARE
 
 
 async def test_films_of_a_day_are_found_without_reading_all_shows(
     many: Database, tomorrow: date
 ) -> None:
-    wanted = MovieFilter(day=tomorrow)
-    found, share = await many.read(shows_read, lambda tx: catalog_store.movies(tx, wanted))
+    selection = MovieFilter(day=tomorrow)
+    found, share = await many.read(shows_read, lambda tx: catalog_store.movies(tx, selection))
     assert found
     assert share < READ_MAX_SHARE
 
@@ -81,8 +81,8 @@ async def test_films_of_a_day_are_found_without_reading_all_shows(
 async def test_films_in_a_language_are_found_without_reading_all_shows(
     many: Database, language: str
 ) -> None:
-    wanted = MovieFilter(language=language)
-    found, share = await many.read(shows_read, lambda tx: catalog_store.movies(tx, wanted))
+    selection = MovieFilter(language=language)
+    found, share = await many.read(shows_read, lambda tx: catalog_store.movies(tx, selection))
     assert bool(found) is (language != "tlh")
     assert share < READ_MAX_SHARE
 

@@ -24,11 +24,11 @@ class Booking:
         self.body: bytes | None = None
         self.status = 200
         self.is_away = False
-        self.asked = 0
+        self.request_count = 0
 
     async def call(self, method: str, path: str, *, params: Mapping[str, str]) -> HttpResponse:
         assert (method, path) == ("GET", seats_left.PATH)
-        self.asked += 1
+        self.request_count += 1
         if self.is_away:
             raise NoResponse("booking is down")
         items = [
@@ -62,7 +62,7 @@ async def shows(client: httpx.AsyncClient) -> list[dict[str, Any]]:
 async def test_shows_have_bookings_counts(client: httpx.AsyncClient, booking: Booking) -> None:
     listed = await shows(client)
     assert [(one["seats_left"], one["seats_held"]) for one in listed] == [(7, 3)] * 5
-    assert booking.asked == 1
+    assert booking.request_count == 1
     one = (await client.get(f"/api/movies/shows/{listed[0]['show_id']}")).json()
     assert (one["seats_left"], one["seats_held"]) == (7, 3)
 
@@ -81,7 +81,7 @@ async def test_without_booking_shows_count_the_seats_not_sold(
     for _ in range(2):
         listed = await shows(client)
         assert all(one["seats_left"] == one["seat_count"] for one in listed)
-    assert booking.asked == 1  # no request during the pause
+    assert booking.request_count == 1  # no request during the pause
     monkeypatch.setattr(seats_left, "PAUSE_SECONDS", 0.0)
     booking.is_away, booking.status, booking.body = False, 200, None
     later = clock.monotonic_seconds() + 6

@@ -40,7 +40,7 @@ class MailSpool:
         self._shop_url = shop_url.rstrip("/")
 
     async def send_links(self, tx: Transaction, events: Sequence[LinkRequested]) -> None:
-        """Write a mail with a new code for each event; erased customers get none.
+        """Write a mail with a new code for each event; disabled and erased customers get none.
 
         A retry replaces the mail, because the code of the first try was rolled back.
         """

@@ -21,7 +21,7 @@ TheErasure = NamedDependency[Erasure]
 
 
 @get("/me/data")
-async def get_data(caller: SignedInCaller, erasure: TheErasure) -> Response[dict[str, Any]]:
+async def data(caller: SignedInCaller, erasure: TheErasure) -> Response[dict[str, Any]]:
     """All data that auth stores about you. Booking, payment and ledger answer `/me/data` too."""
     return Response(await erasure.data_of(caller.customer_id), headers=NO_STORE)
 
@@ -56,7 +56,7 @@ def personal_data_router(erasure: Erasure, responder: TokenResponder) -> Router:
     """The routes of personal data under /api/auth."""
     return Router(
         path=PATH,
-        route_handlers=[get_data, erase, erase_by_link],
+        route_handlers=[data, erase, erase_by_link],
         guards=[refuse_foreign_pages],
         dependencies={
             "erasure": Provide(lambda: erasure, sync_to_thread=False),

@@ -38,8 +38,8 @@ def test_the_best_known_of_each_genre_are_chosen(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(curate, "FILMS_PER_GENRE_MAX", 1)
     films = [film("A", 3), film("B", 2), film("C", 1, "Horror"), Movie(title="No data")]
     assert [movie.title for movie in curated(films, Curation())] == ["A", "C"]
-    wanted = Curation(also=["B"], left_out=["C"], additions=[film("Gala", 9)])
-    assert [movie.title for movie in curated(films, wanted)] == ["Gala", "A", "B"]
+    curation = Curation(also=["B"], left_out=["C"], additions=[film("Gala", 9)])
+    assert [movie.title for movie in curated(films, curation)] == ["Gala", "A", "B"]
 
 
 def test_corrections_complete_a_film() -> None:
