@@ -1,5 +1,6 @@
 """Each rule catches its bad example and lets its good one pass; then, our own source."""
 
+import ast
 import re
 
 import pytest
@@ -300,3 +301,18 @@ def test_no_driver_feature_is_used_that_only_one_engine_has() -> None:
     refused = re.compile(r"\b(add_listener|copy_records_to_table|copy_to_table)\b")
     users = [path.name for path in SOURCE.rglob("*.py") if refused.search(path.read_text())]
     assert users == []
+
+
+def test_no_statement_is_compiled_while_a_request_runs() -> None:
+    """At module level, or in a function of the request's filters with a cache."""
+    found = [
+        f"{path.relative_to(SOURCE)}:{call.lineno}"
+        for path in SOURCE.rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.AsyncFunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in {"compiled", "text"}
+    ]
+    assert found == []

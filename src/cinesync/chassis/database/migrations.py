@@ -37,6 +37,7 @@ TELL_AGAIN_SECONDS = 30.0
 # Somebody else made it first: duplicate_database, unique_violation, object_in_use.
 RACED_STATES = frozenset({"42P04", "23505", "55006"})
 
+REVISION = text("SELECT version_num FROM alembic_version")
 LEASES_DDL = (
     "CREATE TABLE IF NOT EXISTS leases ("
     " name TEXT PRIMARY KEY, owner TEXT NOT NULL, expires_at TIMESTAMPTZ NOT NULL)"
@@ -207,7 +208,7 @@ async def _bootstrap(db: Database) -> None:
 async def _revision(tx: Transaction) -> str | None:
     """What Alembic noted; None in a database that it has never seen."""
     try:
-        return (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+        return (await tx.execute(REVISION)).scalar()
     except asyncpg.UndefinedTableError:
         return None
 
