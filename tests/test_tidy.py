@@ -2,8 +2,10 @@
 
 import ast
 import importlib
+import io
 import re
 import subprocess
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 STRAY = {"utils", "util", "common", "helpers", "misc", "shared", "base"}
 SERVICES = ("auth", "movies", "booking", "payment", "ledger")
-ROOMS = {"__init__", "model", "tables", "store", "service", "routes", "app"}
+COMMON_MODULES = {"__init__", "model", "tables", "store", "service", "routes", "app"}
 
 
 def _tracked() -> list[Path]:
@@ -55,14 +57,66 @@ def test_functions_fit_on_one_screen() -> None:
 
 def test_every_module_has_a_purpose_line_and_a_place() -> None:
     for path in _python():
-        assert path.stem not in STRAY, f"{path} has no place in the house"
+        assert path.stem not in STRAY, f"{path} has no place in the layout"
         if "versions" not in path.parts:
             assert ast.get_docstring(ast.parse(path.read_text())), f"{path} says no purpose"
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_service_has_the_same_rooms(service: str) -> None:
-    assert {path.stem for path in (SOURCE / service).glob("*.py")} >= ROOMS
+def test_every_service_has_the_same_modules(service: str) -> None:
+    assert {path.stem for path in (SOURCE / service).glob("*.py")} >= COMMON_MODULES
+
+
+# One concept that several services and the pages see, each in the shape that it needs.
+SHARED_NOUNS = {"Booking", "Hold", "Movie", "Payment", "Seat", "Show", "Theater", "Ticket"}
+METAPHORS = re.compile(
+    r"(?<![a-z])(desk|cashier|teller|till|sweep|upkeep|door|house|mood|pulse|vouch\w*|founding"
+    r"|rooms?|stranger|saboteur|liars?|wish)(?![a-z])",
+    re.IGNORECASE,
+)
+
+
+# Environment variables that operators have set already.
+SETTINGS = {"upkeep_seconds"}
+
+
+def _defined_names() -> Iterator[tuple[str, Path]]:
+    """Classes and aliases of types at the top of a module."""
+    for path in _python():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                yield node.name, path
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name = node.targets[0].id
+                if name[:1].isupper() and not name.isupper():
+                    yield name, path
+
+
+def test_a_name_has_one_meaning() -> None:
+    places: dict[str, list[str]] = {}
+    for name, path in _defined_names():
+        if name not in SHARED_NOUNS | {"Settings"}:
+            places.setdefault(name, []).append(path.relative_to(SOURCE).as_posix())
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_names_are_no_metaphors() -> None:
+    """`docs/glossary.md` has the words that mean something here."""
+    found = {
+        f"{path.relative_to(SOURCE)}: {token.string}"
+        for path in _python()
+        if "migrations" not in path.parts
+        for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+        if token.type == tokenize.NAME
+        and token.string not in SETTINGS
+        and METAPHORS.search(_words(token.string))
+    }
+    assert found == set()
+
+
+def _words(name: str) -> str:
+    """`TheDesk` and `the_desk` as `The Desk` and `the desk`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ")
 
 
 def _event_types() -> set[type[Event]]:

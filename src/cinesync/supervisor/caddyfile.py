@@ -44,7 +44,7 @@ def caddyfile(gateway: GatewayConfig) -> str:
         routes="".join(_route(name, found) for name, found in gateway.replicas.items()),
         names=names,
         bound=_bound(gateway.host),
-        stranger=f"{gateway.scheme}://:{gateway.port}",
+        unknown_host=f"{gateway.scheme}://:{gateway.port}",
         tls="\ttls internal\n" if gateway.tls == "internal" else "",
         inner_paths=" ".join(f"{path} {path}/*" for path in INSIDE),
         hsts="" if gateway.tls == "acme" else _NO_HSTS,
