@@ -189,7 +189,7 @@ $tls	log {
 }
 
 # Names that are not ours.
-$stranger {
+$unknown_host {
 	bind $bound
 $tls	error 421
 	import errors

@@ -204,8 +204,8 @@ def _tls(
     if mode is None:
         if asked:
             raise DatabaseUrlError(f"{', '.join(asked)} without sslmode; {SAFE_MODES}")
-        if strangers := [_place(*host) for host in hosts if not _is_here(host[0])]:
-            log.warning("database.tls_not_asked_for", hosts=strangers, hint="sslmode=verify-full")
+        if unverified := [_place(*host) for host in hosts if not _is_here(host[0])]:
+            log.warning("database.tls_not_asked_for", hosts=unverified, hint="sslmode=verify-full")
         return None
     if mode in REFUSED_MODES:
         raise DatabaseUrlError(f"sslmode={mode} {REFUSED_MODES[mode]}; {SAFE_MODES}")
