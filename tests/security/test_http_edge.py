@@ -89,7 +89,7 @@ def test_an_address_has_an_end(shop: Served) -> None:
         (["localhost"], 200),
         (["127.0.0.1:8000"], 200),
         (["[::1]:80"], 200),
-        (["RunningShop.Example"], 200),
+        (["Shop.Example"], 200),
         (["shop.example.:443"], 200),
         (["box-office.internal"], 200),
         (["[2001:DB8:0::7]"], 200),

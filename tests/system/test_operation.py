@@ -21,7 +21,7 @@ from tests.support.eventually import eventually, wait_for
 from tests.support.shop import UpProcess, copy_files, temporary_folder
 from tests.system.test_crash import buy
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover, pytest.mark.xdist_group("operation")]
 
 KILLS = 3
 BUSY = "SELECT count(*) FROM generate_series(1, 100000000000) AS number WHERE number % 7 = 3"
@@ -137,6 +137,7 @@ def test_a_frozen_database_is_reported_in_time_and_used_again(up: UpProcess) -> 
 
 
 def test_a_hangup_reopens_the_logs_and_ends_nothing(up: UpProcess) -> None:
+    assert bought(up)
     logs = [*(up.folder / "logs").glob("*.log"), up.folder / "postgres" / "postgres.log"]
     moved = [log.rename(log.with_name(f"moved-{log.name}")) for log in logs]
     up.process.send_signal(signal.SIGHUP)
