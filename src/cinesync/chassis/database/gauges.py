@@ -1,4 +1,4 @@
-"""Figures that are counted in databases now and then, for `/metrics`: never for a request."""
+"""Gauges for `/metrics` that are read from databases at intervals, not by a scrape."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Which database this is: an id made once, kept in it, and the same wherever it moves.
+"""Which database this is: an id made once and stored in it, the same wherever it moves.
 
 Two shops that call themselves the same on one broker are told apart by it.
 """

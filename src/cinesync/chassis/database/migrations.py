@@ -31,10 +31,10 @@ LEASE_SECONDS = 15
 WAIT_SECONDS = 0.1
 SERVER_SECONDS_MAX = 120.0
 MISSING_DATABASE = "3D000"
-NOT_LET_IN_CLASS = "28"
-TELL_SECONDS = 3.0
-TELL_AGAIN_SECONDS = 30.0
-# Somebody else made it first: duplicate_database, unique_violation, object_in_use.
+LOGIN_REFUSED_CLASS = "28"
+LOG_SECONDS = 3.0
+LOG_AGAIN_SECONDS = 30.0
+# Another process created it first: duplicate_database, unique_violation, object_in_use.
 RACED_STATES = frozenset({"42P04", "23505", "55006"})
 
 REVISION = text("SELECT version_num FROM alembic_version")
@@ -73,26 +73,26 @@ class MigrationBusy(RuntimeError):
 async def create_if_missing(db: Database) -> None:
     """Create the database its URL names, once the server answers.
 
-    Raises DatabaseAway when the server stays away for too long, DatabaseUrlError when it does not
-    let us in.
+    Raises DatabaseAway when the server stays away for too long, DatabaseUrlError when it
+    refuses the login.
     """
     deadline = clock.monotonic_seconds() + SERVER_SECONDS_MAX
-    tell_at = clock.monotonic_seconds() + TELL_SECONDS
+    log_at = clock.monotonic_seconds() + LOG_SECONDS
     while True:
         try:
             await db.ping()
         except Exception as error:
             if sqlstate(error) == MISSING_DATABASE:
                 await _create(db.url)
-            elif (sqlstate(error) or "").startswith(NOT_LET_IN_CLASS):
+            elif (sqlstate(error) or "").startswith(LOGIN_REFUSED_CLASS):
                 place = database_url.parse(db.url).place
-                raise DatabaseUrlError(f"{place} does not let us in: {_reason(error)}") from error
+                raise DatabaseUrlError(f"{place} refuses the login: {_reason(error)}") from error
             elif not is_lost(error) or clock.monotonic_seconds() > deadline:
                 raise
-            elif clock.monotonic_seconds() > tell_at:
+            elif clock.monotonic_seconds() > log_at:
                 place = database_url.parse(db.url).place
                 log.warning("database.waiting", place=place, reason=_reason(error))
-                tell_at = clock.monotonic_seconds() + TELL_AGAIN_SECONDS
+                log_at = clock.monotonic_seconds() + LOG_AGAIN_SECONDS
             await asyncio.sleep(WAIT_SECONDS)
         else:
             return
@@ -206,7 +206,7 @@ async def _bootstrap(db: Database) -> None:
 
 
 async def _revision(tx: Transaction) -> str | None:
-    """What Alembic noted; None in a database that it has never seen."""
+    """The revision of the database; None before its first migration."""
     try:
         return (await tx.execute(REVISION)).scalar()
     except asyncpg.UndefinedTableError:
@@ -214,7 +214,7 @@ async def _revision(tx: Transaction) -> str | None:
 
 
 async def _keep_lease(db: Database, owner: str) -> None:
-    """Until cancelled. One who was killed while migrating keeps others waiting for moments only."""
+    """Until cancelled. The lease of a killed process ends soon, and another one migrates."""
     while True:
         await asyncio.sleep(LEASE_SECONDS / 3)
         try:

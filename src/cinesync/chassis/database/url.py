@@ -119,7 +119,7 @@ def with_database(text: str, database: str) -> str:
 
 
 async def unreachable(text: str, seconds: float = PROBE_SECONDS) -> str | None:
-    """Why the server does not let us in, in one line; None when it does.
+    """Why a connection to the server fails, in one line; None when it succeeds.
 
     Raises DatabaseUrlError.
     """
@@ -131,10 +131,10 @@ async def unreachable(text: str, seconds: float = PROBE_SECONDS) -> str | None:
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ssl.SSLError) as error:
         if getattr(error, "sqlstate", None) == NO_SUCH_DATABASE:
             return None
-        said = (str(error) or "no answer").splitlines()[0]
+        reason = (str(error) or "no answer").splitlines()[0]
         if isinstance(error, TimeoutError):
-            said = f"no answer within {seconds:.0f} s"
-        return f"the database at {target.place} cannot be reached: {said}"
+            reason = f"no answer within {seconds:.0f} s"
+        return f"the database at {target.place} cannot be reached: {reason}"
     return None
 
 
@@ -197,13 +197,13 @@ def _connect_args(hosts: Sequence[tuple[str, int]], query: Mapping[str, str]) ->
 
 
 def _tls(
-    hosts: Sequence[tuple[str, int]], asked: Mapping[str, str]
+    hosts: Sequence[tuple[str, int]], parameters: Mapping[str, str]
 ) -> ssl.SSLContext | bool | None:
     """What asyncpg takes: a context, False for no TLS, None for its own default."""
-    mode = asked.get("sslmode")
+    mode = parameters.get("sslmode")
     if mode is None:
-        if asked:
-            raise DatabaseUrlError(f"{', '.join(asked)} without sslmode; {SAFE_MODES}")
+        if parameters:
+            raise DatabaseUrlError(f"{', '.join(parameters)} without sslmode; {SAFE_MODES}")
         if unverified := [_place(*host) for host in hosts if not _is_here(host[0])]:
             log.warning("database.tls_not_asked_for", hosts=unverified, hint="sslmode=verify-full")
         return None
@@ -211,7 +211,7 @@ def _tls(
         raise DatabaseUrlError(f"sslmode={mode} {REFUSED_MODES[mode]}; {SAFE_MODES}")
     if mode not in MODES:
         raise DatabaseUrlError(f"sslmode={mode} is none of {', '.join(MODES)}; {SAFE_MODES}")
-    certificates = {name: value for name, value in asked.items() if name != "sslmode"}
+    certificates = {name: value for name, value in parameters.items() if name != "sslmode"}
     if mode == "disable":
         if certificates:
             raise DatabaseUrlError(f"{', '.join(certificates)} with sslmode=disable; {SAFE_MODES}")
