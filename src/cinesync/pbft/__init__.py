@@ -6,6 +6,9 @@ time passes, and `ready` for what follows: records to persist, *then* frames to 
 (`advance`) blocks to apply. Nothing here reads a clock or draws a random number, so a simulator
 can own all four. To see the protocol at work, read `tests/simulation/scenarios/*.txt`.
 
+Hand-written, because no maintained Python library implements PBFT, and because consensus is what
+this project exists for: the simulator must own its clock, network and disk.
+
 Terms. A *height* is the paper's sequence number n; a *block* is the batch of requests ordered
 there. A *view* has one *primary* (view mod n); the others are *backups*. A *quorum* is
 ceil((n + f + 1) / 2) replicas, 2f + 1 of 3f + 1: two quorums share an honest replica (`quorum`).

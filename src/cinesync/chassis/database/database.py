@@ -7,6 +7,8 @@ inserts a commit marker, a new id under a primary key, with its BEGIN. After a l
 attempt inserts the same marker. If the first transaction is still in flight, the insert waits for
 it; if it was applied, the marker is there and the result of the first attempt is returned; if not,
 the command runs again, in the transaction that now has the marker (ADR 2).
+
+Hand-written, because no library retries transactions over asyncpg and settles a lost COMMIT.
 """
 
 import asyncio
