@@ -253,6 +253,18 @@ def test_a_refund_that_was_under_way_when_another_covered_it_counts_too() -> Non
     assert_sound(returns)
 
 
+def test_a_surplus_refund_that_was_under_way_when_another_covered_it_changes_no_payment() -> None:
+    refund = replace(ours(), surplus=True)
+    returns = apply(
+        PaymentRefunds(PAID, [refund]),
+        reported(),
+        reported(name="re_2", refund_id=refund.refund_id),
+        surplus=True,
+    )
+    assert by_status(returns) == [(RefundStatus.DONE, 2400), (RefundStatus.DONE, 2400)]
+    assert returns.payment == PAID
+
+
 @given(data=st.data())
 def test_our_total_is_the_providers_total(data: st.DataObject) -> None:
     """Ours are made at once or later, staff give back by hand beside them, reports come in any
