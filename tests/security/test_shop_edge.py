@@ -161,10 +161,7 @@ def test_private_responses_are_not_cacheable_and_public_ones_are(shop: RunningSh
         assert page.status_code == 200
         asset = http.get("/api/booking/docs-assets/swagger-ui.css")
         assert asset.headers["x-content-type-options"] == "nosniff"
-        assert (
-            http.get(asset.url, headers={"If-None-Match": asset.headers["etag"]}).is_success
-            or (asset.headers["etag"])
-        )
+        assert asset.headers["content-type"].startswith("text/css")
 
 
 def test_a_stream_that_is_refused_is_a_429_with_a_time(shop: RunningShop) -> None:
