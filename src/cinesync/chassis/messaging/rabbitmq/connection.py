@@ -26,7 +26,7 @@ import asyncio
 import contextlib
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pamqp.commands import Queue
 
@@ -106,3 +106,17 @@ async def close_channel(channel: AbstractChannel) -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(CLOSE_SECONDS_MAX):
             await channel.close()
+
+
+async def get_messages(
+    channel: AbstractChannel, queue: str, limit: int
+) -> list[AbstractIncomingMessage]:
+    """Up to `limit` messages of a queue that exists, unacknowledged, in their order."""
+    found = await channel.get_queue(queue, ensure=False)
+    messages: list[AbstractIncomingMessage] = []
+    while len(messages) < limit:
+        message = await found.get(fail=False, timeout=RPC_SECONDS_MAX)
+        if message is None:
+            break
+        messages.append(message)
+    return messages

@@ -11,6 +11,7 @@ from cinesync.chassis.messaging.rabbitmq.connection import (
     RPC_SECONDS_MAX,
     AmqpConnection,
     close_channel,
+    get_messages,
 )
 from cinesync.chassis.messaging.rabbitmq.topology import EXCHANGE, Topology, persistent
 
@@ -64,16 +65,10 @@ class BrokerDeadLetters:
         await self._connection.close()
 
     async def _take(self, channel: AbstractChannel, queue: str) -> list[AbstractIncomingMessage]:
-        if await self._connection.consumer_count(self._topology.dead_queue(queue)) is None:
+        dead_queue = self._topology.dead_queue(queue)
+        if await self._connection.consumer_count(dead_queue) is None:
             return []  # not declared yet; reading declares nothing
-        dead = await channel.get_queue(self._topology.dead_queue(queue), ensure=False)
-        taken: list[AbstractIncomingMessage] = []
-        while len(taken) < LETTERS_MAX:
-            message = await dead.get(fail=False, timeout=RPC_SECONDS_MAX)
-            if message is None:
-                break
-            taken.append(message)
-        return taken
+        return await get_messages(channel, dead_queue, LETTERS_MAX)
 
     async def _republish(
         self, channel: AbstractChannel, queue: str, message: AbstractIncomingMessage

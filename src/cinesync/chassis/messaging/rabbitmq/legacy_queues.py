@@ -14,13 +14,13 @@ queues may have the same names.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 
 from cinesync.chassis import background, telemetry
 from cinesync.chassis.messaging.rabbitmq.connection import (
-    RPC_SECONDS_MAX,
     AmqpConnection,
     close_channel,
+    get_messages,
 )
 from cinesync.chassis.messaging.rabbitmq.consumer import HandleBatch
 from cinesync.chassis.messaging.rabbitmq.topology import Topology
@@ -82,7 +82,7 @@ class LegacyQueue:
     async def _handle_batch(self, queue: str) -> int:
         channel = await self._connection.channel()
         try:
-            messages = await _get(channel, queue)
+            messages = await get_messages(channel, queue, BATCH_MAX)
             if messages:
                 log.info("bus.taken_over", queue=queue, count=len(messages))
                 await self._handle(messages)
@@ -95,7 +95,7 @@ class LegacyQueue:
         channel = await self._connection.channel()
         moved = 0
         try:
-            for message in await _get(channel, queue):
+            for message in await get_messages(channel, queue, BATCH_MAX):
                 error = str(message.headers.get("x-error") or "failed in the legacy queue")
                 if await self._dead_letter(self._queue, message, error):
                     await message.ack()
@@ -103,14 +103,3 @@ class LegacyQueue:
             return moved
         finally:
             await close_channel(channel)
-
-
-async def _get(channel: AbstractChannel, queue: str) -> list[AbstractIncomingMessage]:
-    found = await channel.get_queue(queue, ensure=False)
-    messages: list[AbstractIncomingMessage] = []
-    while len(messages) < BATCH_MAX:
-        message = await found.get(fail=False, timeout=RPC_SECONDS_MAX)
-        if message is None:
-            break
-        messages.append(message)
-    return messages
