@@ -310,7 +310,7 @@ async def find_expired_sessions(
 ) -> tuple[UUID | None, list[UUID]]:
     """A batch of rows in key order: its last id (None: no more), and the expired ones."""
     return end_and_expired(
-        (await tx.execute(FIND_EXPIRED_SESSIONS, {"after": after, "limit": limit})).all(), limit
+        await tx.execute(FIND_EXPIRED_SESSIONS, {"after": after, "limit": limit}), limit
     )
 
 

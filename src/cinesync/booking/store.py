@@ -45,15 +45,6 @@ def booking_of(row: Any) -> Booking:
     return Booking(**values)
 
 
-NOW = compiled(select(func.now()))
-
-
-async def database_now(tx: Transaction) -> datetime:
-    """The database's clock, which decides."""
-    now: datetime = (await tx.execute(NOW)).scalar_one()
-    return now
-
-
 HOLDS = batch(
     "holds",
     bookings.c.region,

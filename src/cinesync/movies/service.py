@@ -9,7 +9,7 @@ from uuid import UUID
 
 from cinesync.chassis import audit_log, clock
 from cinesync.chassis.audit_log import SYSTEM, Actor
-from cinesync.chassis.database import Transaction
+from cinesync.chassis.database import Transaction, database_now
 from cinesync.chassis.messaging import outbox
 from cinesync.contracts.booking import (
     BookingCancelled,
@@ -360,13 +360,13 @@ async def _open_show(tx: Transaction, show_id: UUID, transition: ShowTransition)
     if show is None:
         raise NoSuchShow(show_id=str(show_id))
     next_status(ShowStatus(show.status), transition)
-    if show.starts_at <= await store.database_now(tx):
+    if show.starts_at <= await database_now(tx):
         raise ShowOver("The show has started.")
     return show
 
 
 async def _check_start(tx: Transaction, starts_at: datetime) -> None:
-    now = await store.database_now(tx)
+    now = await database_now(tx)
     if not now < starts_at <= now + PLAN_AHEAD_MAX:
         raise ShowUnfit(
             f"A show starts after now and within {PLAN_AHEAD_MAX.days} days.", field="starts_at"

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Uuid, bindparam, func, select, update
+from sqlalchemy import BigInteger, Uuid, bindparam, select, update
 
 from cinesync.chassis.database import (
     Row,
@@ -35,15 +35,6 @@ class Venue:
 
     auditorium: Auditorium
     theater: Theater
-
-
-NOW = compiled(select(func.now()))
-
-
-async def database_now(tx: Transaction) -> datetime:
-    """The transaction's time; the database's clock decides what is past."""
-    now: datetime = (await tx.execute(NOW)).scalar_one()
-    return now
 
 
 VENUES = compiled(

@@ -1,7 +1,6 @@
 """Statements over the keys that sign access tokens."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -17,15 +16,6 @@ class KeyRow(KeyWindow):
 
     public_jwk: str
     sealed_private: bytes = field(repr=False)
-
-
-NOW = compiled(select(func.now()))
-
-
-async def database_now(tx: Transaction) -> datetime:
-    """The transaction's time."""
-    time: datetime = (await tx.execute(NOW)).scalar_one()
-    return time
 
 
 LIST_KEYS = compiled(

@@ -14,7 +14,7 @@ from cinesync.auth.credentials import key_store
 from cinesync.auth.credentials.secret_box import NotDecryptable, SecretBox
 from cinesync.auth.model import AccountRole, KeyRules, KeyWindow, plan_key, signing_key
 from cinesync.chassis import background, clock, telemetry
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, database_now
 from cinesync.chassis.http.security.access_tokens import ALGORITHM, ISSUER, TOKEN_TYPE, Caller
 from cinesync.chassis.problems import Unavailable
 
@@ -149,7 +149,7 @@ class SigningKeys:
 
 
 async def _load(tx: Transaction) -> tuple[list[key_store.KeyRow], datetime]:
-    return await key_store.list_keys(tx), await key_store.database_now(tx)
+    return await key_store.list_keys(tx), await database_now(tx)
 
 
 def _own_key(row: key_store.KeyRow, key: ECKey) -> OwnKey:

@@ -86,7 +86,7 @@ async def find_old(
     tx: Transaction, after: UUID, limit: int, window: timedelta
 ) -> tuple[UUID | None, list[UUID]]:
     """A batch of rows in key order: its last id (None: no more), and the old ones."""
-    rows = (await tx.execute(FIND_OLD, {"after": after, "limit": limit, "window": window})).all()
+    rows = await tx.execute(FIND_OLD, {"after": after, "limit": limit, "window": window})
     return end_and_expired(rows, limit)
 
 

@@ -101,7 +101,7 @@ async def find_old_failures(
 ) -> tuple[UUID | None, list[UUID]]:
     """A batch of rows in key order: its last id (None: no more), and the old ones."""
     values = {"after": after, "limit": limit, "window": window}
-    return end_and_expired((await tx.execute(FIND_OLD_FAILURES, values)).all(), limit)
+    return end_and_expired(await tx.execute(FIND_OLD_FAILURES, values), limit)
 
 
 DELETE_FAILURES = compiled(

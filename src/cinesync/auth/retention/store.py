@@ -24,7 +24,7 @@ async def find_guests(
 ) -> tuple[UUID | None, list[UUID]]:
     """A batch of customers in key order: its last id (None: no more), and its guests."""
     values = {"after": after, "before": before, "limit": limit}
-    rows = (await tx.execute(FIND_GUESTS, values)).all()
+    rows = await tx.execute(FIND_GUESTS, values)
     reached = rows[-1].customer_id if rows else None
     return reached, [row.customer_id for row in rows if row.is_guest]
 

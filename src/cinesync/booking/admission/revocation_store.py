@@ -14,7 +14,6 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, bindparam, func, select, update
 
-from cinesync.booking import store
 from cinesync.booking.model import BookingState, Show
 from cinesync.booking.tables import bookings, revoked_tickets, shows
 from cinesync.booking.tickets import TicketId
@@ -24,6 +23,7 @@ from cinesync.chassis.database import (
     any_of,
     batch,
     compiled,
+    database_now,
     insert_from,
     text,
 )
@@ -173,7 +173,7 @@ async def _read(
 ) -> RevokedTickets:
     rows = await tx.execute(statement, parameters)
     cancelled = {row.show_id for row in rows if row.cancelled}
-    issued_at = rows[0].issued_at if rows else await store.database_now(tx)
+    issued_at = rows[0].issued_at if rows else await database_now(tx)
     return RevokedTickets(
         seq=len(cancelled) + sum(row.changes or 0 for row in rows),
         issued_at=issued_at,

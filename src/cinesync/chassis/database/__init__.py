@@ -10,7 +10,7 @@ from cinesync.chassis.database.retry import (
     sqlstate,
 )
 from cinesync.chassis.database.statements import Statement, binds, compiled, text
-from cinesync.chassis.database.transaction import NotOneRow, Row, Rows, Transaction
+from cinesync.chassis.database.transaction import NotOneRow, Row, Rows, Transaction, database_now
 
 __all__ = [
     "Contended",
@@ -27,6 +27,7 @@ __all__ = [
     "batch",
     "binds",
     "compiled",
+    "database_now",
     "delete_old_markers",
     "insert_from",
     "matches",

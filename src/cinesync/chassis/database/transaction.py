@@ -1,11 +1,15 @@
 """A transaction that runs statements, and the rows that they return."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
+from sqlalchemy import func, select
 
-from cinesync.chassis.database.statements import Statement
+from cinesync.chassis.database.statements import Statement, compiled
+
+NOW = compiled(select(func.now()))
 
 
 class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
@@ -28,14 +32,6 @@ class Rows(list[Any]):
     def __init__(self, rows: Sequence[Any], rowcount: int) -> None:
         super().__init__(rows)
         self.rowcount = rowcount
-
-    def all(self) -> list[Any]:
-        """Every row."""
-        return self
-
-    def mappings(self) -> "Rows":
-        """Rows are mappings already."""
-        return self
 
     def scalars(self) -> list[Any]:
         """The first column."""
@@ -117,6 +113,12 @@ class Transaction:
     async def commit(self) -> None:
         """For `Database` alone, which began it."""
         await self._connection.execute("COMMIT", timeout=self._seconds_max)
+
+
+async def database_now(tx: Transaction) -> datetime:
+    """The transaction's time, by the database's clock, which decides what is over."""
+    now: datetime = (await tx.execute(NOW)).scalar_one()
+    return now
 
 
 def _count(status: str) -> int:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from cinesync.chassis import clock
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, database_now
 from cinesync.contracts.movies import Layout
 from cinesync.movies import movie_service, service, store
 from cinesync.movies.demo import store as demo_store
@@ -112,7 +112,7 @@ async def _plan_theater(tx: Transaction, theater_id: UUID, first_day: date, last
     films = await _films(tx)
     planning_theater = _planning_theater(venues, await store.theater_language(tx, theater))
     taken = await store.taken_in_theater(tx, theater, _time_range(theater, start, last_day))
-    now = await store.database_now(tx)
+    now = await database_now(tx)
     planned = [
         show
         for day in _days(start, last_day)

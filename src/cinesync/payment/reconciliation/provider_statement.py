@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database, Transaction, database_now
 from cinesync.payment.gateways import LineKind, PaymentGateway, StatementLine
 from cinesync.payment.model import RefundStatus
 from cinesync.payment.reconciliation import statement_store
@@ -99,7 +99,7 @@ async def reconcile(
     Raises GatewayAway, GatewayRefused.
     """
     result = Reconciliation()
-    begun_at = await db.read(statement_store.read_clock)
+    begun_at = await db.read(database_now)
     after, line_count = "", 0
     with StatementIndex() as index:
         while True:

@@ -35,15 +35,6 @@ class Recorded:
     currency: str
 
 
-NOW: Final = compiled(select(func.now()))
-
-
-async def read_clock(tx: Transaction) -> datetime:
-    """The database's time."""
-    now: datetime = (await tx.execute(NOW)).scalar_one()
-    return now
-
-
 CAPTURES: Final = compiled(
     select(captures.c.charge_id, captures.c.amount_cents, captures.c.currency).where(
         captures.c.provider == bindparam("provider"), any_of(captures.c.charge_id, "charge_ids")

@@ -14,7 +14,7 @@ from cinesync.movies.model import Daypart
 
 
 async def _rows(tx: Transaction, statement: str) -> list[RowMapping]:
-    return list((await tx.execute(text(statement))).mappings())
+    return list(await tx.execute(text(statement)))
 
 
 async def _count(db: Database, table: str) -> Any:
