@@ -23,7 +23,7 @@ from cinesync.payment.hold_client import HoldClient
 from cinesync.payment.metrics import measures
 from cinesync.payment.model import PaymentLimits, RetryPolicy
 from cinesync.payment.payment_processor import PaymentProcessor
-from cinesync.payment.personal_data import personal_data_router
+from cinesync.payment.personal_data.routes import personal_data_router
 from cinesync.payment.reconciliation.catch_up import ProviderCatchUp
 from cinesync.payment.reconciliation.reconciler import Reconciler
 from cinesync.payment.routes import fast_paths, router

@@ -12,9 +12,8 @@ from cinesync.chassis.database import Transaction
 from cinesync.chassis.messaging import outbox
 from cinesync.chassis.messaging.event import Event
 from cinesync.chassis.problems import Problem
-from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.payment import PaymentFailed, PaymentSuccess
-from cinesync.payment import personal_data_store, store
+from cinesync.payment import store
 from cinesync.payment.model import (
     FREE,
     ChargeEvent,
@@ -246,13 +245,3 @@ def _event(payment: Payment) -> Event:
         currency=payment.currency,
         provider=payment.provider,
     )
-
-
-async def anonymize_payments(tx: Transaction, erased: Sequence[CustomerErased]) -> None:
-    """Forget who paid. Each payment stays, with an owner of its own who does not exist."""
-    payment_ids = await personal_data_store.decided_payments(
-        tx, [event.customer_id for event in erased]
-    )
-    if payment_ids:
-        owners = [(payment_id, clock.new_id()) for payment_id in payment_ids]
-        await personal_data_store.anonymize(tx, owners)

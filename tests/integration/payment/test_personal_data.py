@@ -8,8 +8,8 @@ import httpx
 from cinesync.chassis import clock
 from cinesync.contracts.auth import CustomerErased
 from cinesync.contracts.booking import BookingCancelled
-from cinesync.payment import service
-from cinesync.payment.personal_data import personal_data_router
+from cinesync.payment.personal_data import service as personal_data_service
+from cinesync.payment.personal_data.routes import personal_data_router
 from cinesync.payment.refunds import service as refund_service
 from tests.conftest import MakeClient
 from tests.integration.payment.conftest import PaymentHarness
@@ -104,8 +104,8 @@ async def test_an_erased_customers_payments_stay_and_are_nobodys(
     customer_id = harness.customer_id
     harness.customer_id = clock.new_id()
     await harness.pay()
-    await harness.db.run(service.anonymize_payments, [_erased(customer_id)])
-    await harness.db.run(service.anonymize_payments, [_erased(customer_id)])
+    await harness.db.run(personal_data_service.anonymize_payments, [_erased(customer_id)])
+    await harness.db.run(personal_data_service.anonymize_payments, [_erased(customer_id)])
     rows = {str(row.payment_id): row for row in await harness.select(PAYMENTS)}
     gone = [rows[one["payment_id"]] for one in (first, second)]
     assert len({row.customer_id for row in gone} - {customer_id}) == len(gone)

@@ -1,12 +1,11 @@
-"""A customer's own data: all that payment stores of them, and what still prevents erasure."""
+"""HTTP routes of a customer's personal data."""
 
 from typing import Any, Final
-from uuid import UUID
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
 
-from cinesync.chassis.database import Database, Transaction
+from cinesync.chassis.database import Database
 from cinesync.chassis.http.cursor import Page
 from cinesync.chassis.http.parameters import PAGE_ITEMS_MAX, After, Limit, SignedInCaller
 from cinesync.chassis.http.personal_data import (
@@ -15,7 +14,7 @@ from cinesync.chassis.http.personal_data import (
     export_response,
     unfinished_response,
 )
-from cinesync.payment import personal_data_store as store
+from cinesync.payment.personal_data import service, store
 from cinesync.payment.schemas import Unfinished
 
 # Booking needs some time to confirm or refuse the booking of a payment that succeeded.
@@ -32,7 +31,7 @@ async def data(
     limit: Limit = PAGE_ITEMS_MAX,
 ) -> Response[Page[dict[str, Any]]]:
     """All that payment stores of you, by page: payments, captures, refunds, disputes; no cards."""
-    found = await database.read(_page, caller.customer_id, after_id(after), limit)
+    found = await database.read(service.export_page, caller.customer_id, after_id(after), limit)
     return export_response(*found)
 
 
@@ -54,16 +53,3 @@ def personal_data_router(database: Database) -> Router:
         route_handlers=[data, unfinished],
         dependencies={"database": Provide(lambda: database, sync_to_thread=False)},
     )
-
-
-async def _page(
-    tx: Transaction, customer_id: UUID, after: UUID, limit: int
-) -> tuple[list[dict[str, Any]], UUID | None]:
-    rows = await store.payments_page(tx, customer_id, after, limit + 1)
-    page = rows[:limit]
-    payment_ids = [row["payment_id"] for row in page]
-    items = [{"kind": "payment", **row} for row in page]
-    items += [{"kind": "capture", **row} for row in await store.captures_of(tx, payment_ids)]
-    items += [{"kind": "refund", **row} for row in await store.refunds_of(tx, payment_ids)]
-    items += [{"kind": "dispute", **row} for row in await store.disputes_of(tx, payment_ids)]
-    return items, page[-1]["payment_id"] if rows[limit:] else None
