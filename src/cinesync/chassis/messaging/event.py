@@ -52,7 +52,15 @@ class Message(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class _Envelope(msgspec.Struct, frozen=True):
+    """What a body must state. The event's own decoder compares both, but fills in a missing one."""
+
+    name: str
+    version: int
+
+
 _encoder = msgspec.json.Encoder()
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
 
 
 def encode(event: Event) -> bytes:
@@ -63,6 +71,7 @@ def encode(event: Event) -> bytes:
 def decode(event_type: type[E], body: bytes) -> E:
     """Raises UnknownEvent when the bytes are not an `event_type` of the version known here."""
     try:
+        _envelope_decoder.decode(body)
         event: E = _decoder(event_type).decode(body)
     except msgspec.MsgspecError as error:
         raise UnknownEvent(f"{event_type.name}: {error}") from error

@@ -69,6 +69,15 @@ def test_another_event_is_refused(change: dict[str, object], reason: str) -> Non
         event.decode(SeatsHeld, msgspec.json.encode(envelope))
 
 
+@pytest.mark.parametrize("missing", ["name", "version", "event_id", "show_id"])
+def test_a_body_that_lacks_a_field_is_refused(missing: str) -> None:
+    """A default must not stand for the name or the version that nobody stated."""
+    envelope = msgspec.json.decode(event.encode(HELD))
+    del envelope[missing]
+    with pytest.raises(UnknownEvent, match=missing):
+        event.decode(SeatsHeld, msgspec.json.encode(envelope))
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff"])
 def test_bytes_that_are_no_event_are_refused(body: bytes) -> None:
     with pytest.raises(UnknownEvent):
