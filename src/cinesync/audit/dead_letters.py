@@ -30,7 +30,8 @@ async def check(sources: AuditSources, progress: ReportRowsRead) -> CheckOutcome
             more = " or more" if count >= LETTERS_MAX else ""
             findings.add(f"broker: {_finding(queue, count, more)}")
     progress(findings.count)
-    return findings.outcome(f"dead letters in {findings.count} queues")
+    count = findings.count
+    return findings.outcome(f"dead letters in {count} queues" if count else "no dead letters")
 
 
 async def _dead_letters(tx: Transaction) -> list[str]:
